@@ -1,0 +1,125 @@
+use crate::{DType, Shape, Type};
+
+/// What can be wrong with a graph, a tensor or a text form. Errors arrive before anything is compiled.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error, and the scope (such as a layer's path) it arose in.
+    #[error("in `{scope}`: {error}")]
+    In {
+        /// The path of the scope.
+        scope: String,
+        /// The error itself.
+        error: Box<Error>,
+    },
+    /// Shapes that must fit each other do not.
+    #[error("{op}: {argument} has shape {found}, which does not fit {expected}")]
+    ShapeMismatch {
+        /// The operation, layer or call.
+        op: String,
+        /// The argument at fault.
+        argument: String,
+        /// What would fit: a shape, or a rule.
+        expected: String,
+        /// What came.
+        found: Shape,
+    },
+    /// An operand or tensor has the wrong element type.
+    #[error("{op}: {argument} has element type {found}, expected {expected}")]
+    DTypeMismatch {
+        /// The operation, layer or call.
+        op: String,
+        /// The argument at fault.
+        argument: String,
+        /// The element type that is needed.
+        expected: DType,
+        /// What came.
+        found: DType,
+    },
+    /// An axis has extent zero.
+    #[error("shape {shape} has extent 0 on axis {axis}; every extent must be at least 1")]
+    EmptyAxis {
+        /// The shape.
+        shape: Shape,
+        /// The axis.
+        axis: usize,
+    },
+    /// An attribute of an operation is out of range.
+    #[error("{op}: {message}")]
+    Attribute {
+        /// The operation.
+        op: String,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// Something exceeds a limit.
+    #[error("{what}: {size} exceeds the limit of {limit}")]
+    TooLarge {
+        /// What was counted.
+        what: &'static str,
+        /// How much there is.
+        size: u64,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// Two inputs or two outputs share a name.
+    #[error("the name `{name}` is used twice among the {what}")]
+    DuplicateName {
+        /// `inputs` or `outputs`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that does not exist.
+    #[error("there is no {what} named `{name}`; there are: {known}")]
+    UnknownName {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// Two noise sites share a stream, so that their draws would be equal.
+    #[error("two noise sites have the stream {stream:#018x}; give one of them another name")]
+    StreamCollision {
+        /// The stream.
+        stream: u64,
+    },
+    /// The structure of a graph is broken.
+    #[error("malformed graph: {0}")]
+    Malformed(String),
+    /// The text form does not parse.
+    #[error("line {line}: {message}")]
+    Parse {
+        /// The line, counted from 1.
+        line: usize,
+        /// What was expected and what came.
+        message: String,
+    },
+    /// A tensor's number of elements does not fit its type.
+    #[error("`{name}`: {found} elements for the type {ty}, which has {expected}")]
+    ElementCount {
+        /// The tensor's name.
+        name: String,
+        /// The type.
+        ty: Type,
+        /// Its number of elements.
+        expected: usize,
+        /// What came.
+        found: usize,
+    },
+}
+
+impl Error {
+    /// This error, marked with the scope it arose in. An empty scope changes nothing.
+    pub fn within(self, scope: &str) -> Error {
+        match self {
+            Error::In { scope: inner, error } if !scope.is_empty() => {
+                Error::In { scope: format!("{scope}/{inner}"), error }
+            }
+            error if scope.is_empty() => error,
+            error => Error::In { scope: scope.to_owned(), error: Box::new(error) },
+        }
+    }
+}

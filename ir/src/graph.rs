@@ -1,0 +1,231 @@
+//! The graph: append-only, hash-consed, statically shaped SSA.
+
+use crate::{Error, Op, Type, infer};
+use smallvec::SmallVec;
+use std::{collections::HashMap, fmt};
+
+/// A value of a graph: the index of the node that defines it. Prints as `%3`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(u32);
+
+impl Value {
+    /// The index of the defining node; operands have smaller indices.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Operands of a node.
+pub type Args = SmallVec<[Value; 3]>;
+
+/// An operation applied to operands, with the type of its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The operation.
+    pub op: Op,
+    /// The operands.
+    pub args: Args,
+    /// The type of the result.
+    pub ty: Type,
+}
+
+/// A named input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The name callers bind a tensor to.
+    pub name: String,
+    /// The value it defines.
+    pub value: Value,
+}
+
+/// A named result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The name callers find the result by.
+    pub name: String,
+    /// The value it reports.
+    pub value: Value,
+    /// The index of an input of the same type whose memory receives the result. That input is donated:
+    /// the caller passes it mutably and finds the result there.
+    pub updates: Option<usize>,
+}
+
+/// The largest number of nodes in a graph.
+pub const MAX_NODES: usize = 1 << 20;
+
+/// A tensor program: nodes in topological order, named inputs and outputs.
+///
+/// Equal nodes are one node: [`Graph::push`] returns the existing value.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    interned: HashMap<(Op, Args), Value>,
+}
+
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes && self.inputs == other.inputs && self.outputs == other.outputs
+    }
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Graph::default()
+    }
+
+    /// Appends an input.
+    ///
+    /// # Errors
+    /// A name that exists, a shape that is empty or beyond the limits.
+    pub fn input(&mut self, name: &str, ty: Type) -> Result<Value, Error> {
+        ty.shape.check()?;
+        if self.inputs.iter().any(|input| input.name == name) {
+            return Err(Error::DuplicateName { what: "inputs", name: name.to_owned() });
+        }
+        let op = Op::Input(self.inputs.len() as u32);
+        let value = self.append(Node { op, args: Args::new(), ty })?;
+        self.inputs.push(Input { name: name.to_owned(), value });
+        Ok(value)
+    }
+
+    /// Appends an operation, or finds the equal one that exists.
+    ///
+    /// # Errors
+    /// Operands that do not exist or do not fit the operation; a graph beyond [`MAX_NODES`].
+    pub fn push(&mut self, op: Op, args: &[Value]) -> Result<Value, Error> {
+        if let Op::Input(_) = op {
+            return Err(Error::Malformed("inputs are made by `Graph::input`".into()));
+        }
+        if let Some(arg) = args.iter().find(|arg| arg.index() >= self.nodes.len()) {
+            return Err(Error::Malformed(format!("{} has the operand {arg}, which does not exist", op.name())));
+        }
+        let key = (op, Args::from_slice(args));
+        if let Some(&value) = self.interned.get(&key) {
+            return Ok(value);
+        }
+        let ty = {
+            let types: SmallVec<[&Type; 3]> = args.iter().map(|&arg| self.ty(arg)).collect();
+            infer::result_type(&key.0, &types)?
+        };
+        let value = self.append(Node { op: key.0.clone(), args: key.1.clone(), ty })?;
+        self.interned.insert(key, value);
+        Ok(value)
+    }
+
+    fn append(&mut self, node: Node) -> Result<Value, Error> {
+        if self.nodes.len() >= MAX_NODES {
+            let size = self.nodes.len() as u64 + 1;
+            return Err(Error::TooLarge { what: "nodes of a graph", size, limit: MAX_NODES as u64 });
+        }
+        self.nodes.push(node);
+        Ok(Value(self.nodes.len() as u32 - 1))
+    }
+
+    /// Names a result.
+    ///
+    /// # Errors
+    /// A name that exists among the outputs.
+    pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
+        self.add_output(Output { name: name.to_owned(), value, updates: None })
+    }
+
+    /// Names a result that overwrites the input `input`, which the caller donates.
+    ///
+    /// # Errors
+    /// `input` is no input or is donated already, or the types differ.
+    pub fn output_updating(&mut self, name: &str, value: Value, input: Value) -> Result<(), Error> {
+        let Some(index) = self.inputs.iter().position(|i| i.value == input) else {
+            return Err(Error::Malformed(format!("output `{name}` updates {input}, which is no input")));
+        };
+        if self.outputs.iter().any(|output| output.updates == Some(index)) {
+            return Err(Error::Malformed(format!("two outputs update the input `{}`", self.inputs[index].name)));
+        }
+        if self.ty(value) != self.ty(input) {
+            return Err(Error::ShapeMismatch {
+                op: "output".into(),
+                argument: name.to_owned(),
+                expected: format!("{}, the type of the input it updates", self.ty(input)),
+                found: self.ty(value).shape.clone(),
+            });
+        }
+        self.add_output(Output { name: name.to_owned(), value, updates: Some(index) })
+    }
+
+    fn add_output(&mut self, output: Output) -> Result<(), Error> {
+        if self.outputs.iter().any(|other| other.name == output.name) {
+            return Err(Error::DuplicateName { what: "outputs", name: output.name });
+        }
+        self.outputs.push(output);
+        Ok(())
+    }
+
+    /// The node that defines a value.
+    pub fn node(&self, value: Value) -> &Node {
+        &self.nodes[value.index()]
+    }
+
+    /// The type of a value.
+    pub fn ty(&self, value: Value) -> &Type {
+        &self.nodes[value.index()].ty
+    }
+
+    /// All nodes, operands before users.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// All values, operands before users.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = Value> + ExactSizeIterator + use<> {
+        (0..self.nodes.len() as u32).map(Value)
+    }
+
+    /// The inputs, in the order callers pass them.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The outputs, in the order callers receive them.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// For each node whether an output depends on it. Inputs count as live only where they are used.
+    pub fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        for output in &self.outputs {
+            live[output.value.index()] = true;
+        }
+        for value in self.values().rev() {
+            if live[value.index()] {
+                for arg in &self.node(value).args {
+                    live[arg.index()] = true;
+                }
+            }
+        }
+        live
+    }
+
+    /// The constant a value holds, seen through broadcasts and reshapes.
+    pub fn constant(&self, value: Value) -> Option<f32> {
+        match &self.node(value).op {
+            Op::Constant(bits) => Some(f32::from_bits(*bits)),
+            Op::Broadcast(_) | Op::Reshape(_) => self.constant(self.node(value).args[0]),
+            _ => None,
+        }
+    }
+}

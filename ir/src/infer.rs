@@ -1,0 +1,154 @@
+//! The type rule of every operation.
+
+use crate::{DType, Error, Noise, Op, Shape, Type};
+
+/// The type of `op` applied to operands of these types.
+///
+/// # Errors
+/// A wrong number of operands, element types or shapes that do not fit, attributes out of range.
+pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
+    if args.len() != op.arity() {
+        return Err(attribute(op, format!("{} operands, expected {}", args.len(), op.arity())));
+    }
+    let ty = match op {
+        Op::Input(_) => return Err(attribute(op, "an input's type is given, not inferred".into())),
+        Op::Constant(_) => Type::f32([]),
+        Op::ConstantU32(_) => Type::u32([]),
+        Op::Iota(extent) => Type::u32([*extent]),
+        Op::Noise(noise) => noise_type(op, noise, args)?,
+        Op::Unary(_) => {
+            dtype(op, args, 0, DType::F32)?;
+            args[0].clone()
+        }
+        Op::Binary(_) => {
+            dtype(op, args, 0, DType::F32)?;
+            same_type(op, args, 0, 1)?;
+            args[0].clone()
+        }
+        Op::Compare(_) => {
+            if args[0].dtype == DType::Mask {
+                return Err(mismatch(op, 0, DType::F32, DType::Mask));
+            }
+            same_type(op, args, 0, 1)?;
+            Type::new(DType::Mask, args[0].shape.clone())
+        }
+        Op::Select => {
+            dtype(op, args, 0, DType::Mask)?;
+            same_type(op, args, 1, 2)?;
+            same_shape(op, args, 1, 0)?;
+            args[1].clone()
+        }
+        Op::Convert => {
+            dtype(op, args, 0, DType::U32)?;
+            Type::f32(args[0].shape.clone())
+        }
+        Op::StopGradient => args[0].clone(),
+        Op::Dot => dot_type(op, args)?,
+        Op::Sum(axis) | Op::Max(axis) => {
+            dtype(op, args, 0, DType::F32)?;
+            if *axis >= args[0].shape.len() {
+                return Err(attribute(op, format!("axis {axis} of an operand of shape {}", args[0].shape)));
+            }
+            Type::f32(args[0].shape.without(*axis))
+        }
+        Op::Broadcast(shape) => {
+            if args[0].shape.broadcast_with(shape).as_ref() != Some(shape) {
+                return Err(shape_mismatch(op, 0, format!("a broadcast to {shape}"), &args[0].shape));
+            }
+            Type::new(args[0].dtype, shape.clone())
+        }
+        Op::Reshape(shape) => {
+            shape.check()?;
+            if args[0].shape.elements() != shape.elements() {
+                return Err(shape_mismatch(op, 0, format!("a reshape to {shape}"), &args[0].shape));
+            }
+            Type::new(args[0].dtype, shape.clone())
+        }
+        Op::Transpose(permutation) => {
+            let mut sorted = permutation.clone();
+            sorted.sort_unstable();
+            if !sorted.iter().map(|&axis| usize::from(axis)).eq(0..args[0].shape.len()) {
+                return Err(attribute(op, format!("{permutation:?} does not permute the axes of {}", args[0].shape)));
+            }
+            let shape = permutation.iter().map(|&axis| args[0].shape[usize::from(axis)]).collect::<Shape>();
+            Type::new(args[0].dtype, shape)
+        }
+    };
+    ty.shape.check()?;
+    Ok(ty)
+}
+
+fn dot_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
+    dtype(op, args, 0, DType::F32)?;
+    dtype(op, args, 1, DType::F32)?;
+    let (a, b) = (&args[0].shape, &args[1].shape);
+    let rank = a.len();
+    if rank < 2 {
+        return Err(shape_mismatch(op, 0, "rank 2 or more".into(), a));
+    }
+    if b.len() != rank || a[..rank - 2] != b[..rank - 2] || a[rank - 1] != b[rank - 2] {
+        let mut expected: Vec<String> = a[..rank - 2].iter().map(usize::to_string).collect();
+        expected.extend([a[rank - 1].to_string(), "n".into()]);
+        return Err(shape_mismatch(op, 1, format!("[{}] for a left operand of shape {a}", expected.join(",")), b));
+    }
+    let mut shape: Vec<usize> = a[..rank - 1].to_vec();
+    shape.push(b[rank - 1]);
+    Ok(Type::f32(shape.as_slice()))
+}
+
+fn noise_type(op: &Op, noise: &Noise, args: &[&Type]) -> Result<Type, Error> {
+    for (i, (name, want)) in [("key", Type::u32([4])), ("first_sample", Type::u32([])), ("first_row", Type::u32([2]))]
+        .into_iter()
+        .enumerate()
+    {
+        dtype(op, args, i, DType::U32)?;
+        if *args[i] != want {
+            return Err(Error::ShapeMismatch {
+                op: op.name().into(),
+                argument: name.into(),
+                expected: want.to_string(),
+                found: args[i].shape.clone(),
+            });
+        }
+    }
+    let rank = noise.shape.len();
+    if rank == 0 {
+        return Err(attribute(op, "needs at least the axis that counts units".into()));
+    }
+    let first_free = u8::from(noise.sample_axis.is_some());
+    if noise.sample_axis.is_some_and(|axis| axis != 0 || rank < 2) {
+        return Err(attribute(op, "sample_axis must be 0, and not the last axis".into()));
+    }
+    if noise.example_axis.is_some_and(|axis| axis != first_free || usize::from(axis) + 1 >= rank) {
+        return Err(attribute(op, format!("example_axis must be {first_free}, and not the last axis")));
+    }
+    Ok(Type::f32(noise.shape.clone()))
+}
+
+fn dtype(op: &Op, args: &[&Type], i: usize, expected: DType) -> Result<(), Error> {
+    if args[i].dtype == expected { Ok(()) } else { Err(mismatch(op, i, expected, args[i].dtype)) }
+}
+
+fn same_shape(op: &Op, args: &[&Type], i: usize, j: usize) -> Result<(), Error> {
+    if args[i].shape == args[j].shape {
+        return Ok(());
+    }
+    Err(shape_mismatch(op, j, format!("{}, the shape of operand {i}", args[i].shape), &args[j].shape))
+}
+
+fn same_type(op: &Op, args: &[&Type], i: usize, j: usize) -> Result<(), Error> {
+    dtype(op, args, j, args[i].dtype)?;
+    same_shape(op, args, i, j)
+}
+
+fn mismatch(op: &Op, i: usize, expected: DType, found: DType) -> Error {
+    Error::DTypeMismatch { op: op.name().into(), argument: format!("operand {i}"), expected, found }
+}
+
+fn shape_mismatch(op: &Op, i: usize, expected: String, found: &Shape) -> Error {
+    Error::ShapeMismatch { op: op.name().into(), argument: format!("operand {i}"), expected, found: found.clone() }
+}
+
+fn attribute(op: &Op, message: String) -> Error {
+    Error::Attribute { op: op.name().into(), message }
+}

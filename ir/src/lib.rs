@@ -1,0 +1,24 @@
+//! The tensor graph of Bayeslift.
+//!
+//! A [`Graph`] is an append-only, hash-consed, statically shaped program over tensors. [`Builder`] makes one with
+//! ordinary operators; [`evaluate`] runs one, and its bits are the definition of what compiled code must
+//! give. This crate knows no pass and no machine code.
+
+mod builder;
+pub mod elementary;
+mod error;
+mod graph;
+mod infer;
+mod lanes;
+mod op;
+mod tensor;
+mod types;
+
+pub use builder::{Builder, Expr, NoiseAddress, Operand};
+pub use error::Error;
+pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
+pub use infer::result_type;
+pub use lanes::{Lanes, Scalar, fma};
+pub use op::{Binary, Compare, Distribution, Noise, Op, Unary};
+pub use tensor::Tensor;
+pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type};

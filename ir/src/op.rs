@@ -1,0 +1,186 @@
+//! The primitive operations: names, arity, payload. Types are in `infer`, values in `evaluate`.
+
+use crate::Shape;
+use smallvec::SmallVec;
+
+/// A primitive operation with its attributes. Operands are in [`Node::args`](crate::Node).
+///
+/// `f32` attributes are held as bits, so that equality and hashing are exact.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    /// The graph input with this index.
+    Input(u32),
+    /// A scalar `f32` constant, by its bits. Not-a-number is canonical.
+    Constant(u32),
+    /// A scalar `u32` constant.
+    ConstantU32(u32),
+    /// `u32` indices 0, 1, ... of the only axis, of this extent.
+    Iota(usize),
+    /// Addressed random numbers; operands are `key: u32[4]` (seed low, high, step low, high),
+    /// `first_sample: u32[]` and `first_row: u32[2]` (low, high). See [`noise`](crate::noise).
+    Noise(Noise),
+    /// An elementwise function of one `f32` operand.
+    Unary(Unary),
+    /// An elementwise function of two `f32` operands of equal shape.
+    Binary(Binary),
+    /// An elementwise comparison of two operands of equal type; gives a mask.
+    Compare(Compare),
+    /// `mask ? a : b`, elementwise.
+    Select,
+    /// `u32` to `f32`, rounded to nearest even.
+    Convert,
+    /// The operand; the gradient through it is zero.
+    StopGradient,
+    /// Matrix product over equal leading axes: `[b.., m, k]` and `[b.., k, n]` give `[b.., m, n]`.
+    Dot,
+    /// Sum over this axis, which disappears.
+    Sum(usize),
+    /// Maximum over this axis, which disappears. Not-a-number elements are ignored.
+    Max(usize),
+    /// The operand repeated to this shape; axes are aligned at the last and equal or 1.
+    Broadcast(Shape),
+    /// The same elements in row-major order under another shape.
+    Reshape(Shape),
+    /// Axis `i` of the result is axis `permutation[i]` of the operand.
+    Transpose(SmallVec<[u8; 4]>),
+}
+
+/// Attributes of a noise operation. The last axis counts units; `sample_axis`, if present, is axis 0;
+/// `example_axis`, if present, is the first axis that is not the sample axis, and not the last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Noise {
+    /// The law of each element.
+    pub distribution: Distribution,
+    /// Identifies the noise site: a hash of the layer's path and the site's name.
+    pub stream: u64,
+    /// The axis that counts posterior samples, offset by `first_sample`.
+    pub sample_axis: Option<u8>,
+    /// The axis that counts examples, offset by `first_row`.
+    pub example_axis: Option<u8>,
+    /// The shape of the result.
+    pub shape: Shape,
+}
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+            /// The name in the text form.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+named! {
+    /// The law of a noise element.
+    Distribution {
+        /// Standard normal, by Box-Muller.
+        Normal = "normal",
+        /// Uniform on the open interval (0, 1).
+        Uniform = "uniform",
+        /// -1 or 1 with equal probability.
+        Rademacher = "rademacher",
+    }
+}
+
+named! {
+    /// Elementwise functions of one operand. Accuracy is stated in [`elementary`](crate::elementary).
+    Unary {
+        /// -x: flips the sign bit.
+        Neg = "neg",
+        /// |x|: clears the sign bit.
+        Abs = "abs",
+        /// e^x.
+        Exp = "exp",
+        /// Natural logarithm.
+        Log = "log",
+        /// Square root, correctly rounded. Its gradient at 0 is defined as 0.
+        Sqrt = "sqrt",
+        /// Sine of x in radians.
+        Sin = "sin",
+        /// Cosine of x in radians.
+        Cos = "cos",
+        /// Hyperbolic tangent.
+        Tanh = "tanh",
+        /// Error function.
+        Erf = "erf",
+        /// log(1 + e^x).
+        Softplus = "softplus",
+        /// 1 / (1 + e^-x).
+        Sigmoid = "sigmoid",
+        /// Largest integer not above x.
+        Floor = "floor",
+    }
+}
+
+named! {
+    /// Elementwise functions of two operands.
+    Binary {
+        /// a + b.
+        Add = "add",
+        /// a * b.
+        Mul = "mul",
+        /// a / b, correctly rounded.
+        Div = "div",
+        /// `b > a ? b : a`; at a tie the gradient goes to b.
+        Max = "max",
+    }
+}
+
+named! {
+    /// Elementwise comparisons; false where an operand is not a number.
+    Compare {
+        /// a < b.
+        Less = "less",
+        /// a <= b.
+        LessEqual = "less_equal",
+        /// a == b.
+        Equal = "equal",
+    }
+}
+
+impl Op {
+    /// The operation's name in the text form.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "input",
+            Op::Constant(_) | Op::ConstantU32(_) => "constant",
+            Op::Iota(_) => "iota",
+            Op::Noise(_) => "noise",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Compare(op) => op.name(),
+            Op::Select => "select",
+            Op::Convert => "convert",
+            Op::StopGradient => "stop_gradient",
+            Op::Dot => "dot",
+            Op::Sum(_) => "sum",
+            Op::Max(_) => "reduce_max",
+            Op::Broadcast(_) => "broadcast",
+            Op::Reshape(_) => "reshape",
+            Op::Transpose(_) => "transpose",
+        }
+    }
+
+    /// The number of operands.
+    pub fn arity(&self) -> usize {
+        match self {
+            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) => 0,
+            Op::Unary(_) | Op::Convert | Op::StopGradient => 1,
+            Op::Sum(_) | Op::Max(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => 1,
+            Op::Binary(_) | Op::Compare(_) | Op::Dot => 2,
+            Op::Select | Op::Noise(_) => 3,
+        }
+    }
+
+    /// Whether the operation computes each element from the operands' elements at the same index.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert | Op::StopGradient)
+    }
+}

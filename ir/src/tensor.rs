@@ -1,0 +1,131 @@
+//! Host tensors.
+
+use crate::{DType, Error, Shape, Type};
+
+/// A tensor in host memory, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Shape,
+    data: Data,
+}
+
+/// The elements of a [`Tensor`].
+#[derive(Clone, Debug, PartialEq)]
+enum Data {
+    F32(Vec<f32>),
+    U32(Vec<u32>),
+    Mask(Vec<u32>),
+}
+
+impl Tensor {
+    /// A tensor of `f32`.
+    ///
+    /// # Errors
+    /// A number of elements that does not fit the shape; an empty shape.
+    pub fn f32(shape: impl Into<Shape>, elements: impl Into<Vec<f32>>) -> Result<Tensor, Error> {
+        let (shape, elements) = (shape.into(), elements.into());
+        check_count(&Type::f32(shape.clone()), elements.len())?;
+        Ok(Tensor { shape, data: Data::F32(elements) })
+    }
+
+    /// A tensor of `u32`.
+    ///
+    /// # Errors
+    /// As for [`Tensor::f32`].
+    pub fn u32(shape: impl Into<Shape>, elements: impl Into<Vec<u32>>) -> Result<Tensor, Error> {
+        let (shape, elements) = (shape.into(), elements.into());
+        check_count(&Type::u32(shape.clone()), elements.len())?;
+        Ok(Tensor { shape, data: Data::U32(elements) })
+    }
+
+    /// A tensor of any type from its four-byte words: bits of floats, integers, or `0` and `u32::MAX` for masks.
+    ///
+    /// # Errors
+    /// As for [`Tensor::f32`].
+    pub fn from_words(ty: &Type, words: Vec<u32>) -> Result<Tensor, Error> {
+        check_count(ty, words.len())?;
+        let data = match ty.dtype {
+            DType::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect()),
+            DType::U32 => Data::U32(words),
+            DType::Mask => Data::Mask(words),
+        };
+        Ok(Tensor { shape: ty.shape.clone(), data })
+    }
+
+    /// A scalar.
+    pub fn scalar(x: f32) -> Tensor {
+        Tensor { shape: Shape::default(), data: Data::F32(vec![x]) }
+    }
+
+    /// All elements zero (or false).
+    ///
+    /// # Errors
+    /// A shape that is empty or beyond the limits.
+    pub fn zeros(ty: &Type) -> Result<Tensor, Error> {
+        ty.shape.check()?;
+        Tensor::from_words(ty, vec![0; ty.shape.elements()])
+    }
+
+    /// The type.
+    pub fn ty(&self) -> Type {
+        let dtype = match self.data {
+            Data::F32(_) => DType::F32,
+            Data::U32(_) => DType::U32,
+            Data::Mask(_) => DType::Mask,
+        };
+        Type::new(dtype, self.shape.clone())
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The elements of an `f32` tensor.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The elements of an `f32` tensor, to change in place.
+    pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
+        match &mut self.data {
+            Data::F32(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The elements of a `u32` tensor, or of a mask as `0` and `u32::MAX`.
+    pub fn as_u32(&self) -> Option<&[u32]> {
+        match &self.data {
+            Data::U32(elements) | Data::Mask(elements) => Some(elements),
+            Data::F32(_) => None,
+        }
+    }
+
+    /// As [`Tensor::as_u32`], to change in place.
+    pub fn as_u32_mut(&mut self) -> Option<&mut [u32]> {
+        match &mut self.data {
+            Data::U32(elements) | Data::Mask(elements) => Some(elements),
+            Data::F32(_) => None,
+        }
+    }
+
+    /// The bits of every element.
+    pub fn words(&self) -> Vec<u32> {
+        match &self.data {
+            Data::F32(elements) => elements.iter().map(|x| x.to_bits()).collect(),
+            Data::U32(elements) | Data::Mask(elements) => elements.clone(),
+        }
+    }
+}
+
+fn check_count(ty: &Type, found: usize) -> Result<(), Error> {
+    ty.shape.check()?;
+    if ty.shape.elements() == found {
+        return Ok(());
+    }
+    Err(Error::ElementCount { name: "tensor".into(), ty: ty.clone(), expected: ty.shape.elements(), found })
+}

@@ -1,0 +1,217 @@
+//! Types of graph values: an element type and a static shape.
+
+use crate::Error;
+use smallvec::SmallVec;
+use std::fmt;
+
+/// The element type of a tensor. Every element occupies four bytes in compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// IEEE 754 binary32.
+    F32,
+    /// Unsigned 32-bit integers: labels, counters, noise keys.
+    U32,
+    /// Truth values, the result of comparisons. Stored as `0` or `u32::MAX`.
+    Mask,
+}
+
+impl DType {
+    /// The name in the text form.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::U32 => "u32",
+            DType::Mask => "mask",
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The extents of a tensor, outermost axis first. Scalars have rank 0. No extent is zero.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Shape(SmallVec<[usize; 4]>);
+
+/// The largest rank a graph value may have.
+pub const MAX_RANK: usize = 8;
+/// The largest number of elements a graph value may have (8 GiB of `f32`).
+pub const MAX_ELEMENTS: usize = 1 << 31;
+
+impl Shape {
+    /// A shape with these extents.
+    pub fn new(extents: &[usize]) -> Self {
+        Shape(SmallVec::from_slice(extents))
+    }
+
+    /// The number of elements. Shapes of graph values are checked not to overflow.
+    pub fn elements(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// The extent of the last axis, 1 for a scalar.
+    pub fn last_extent(&self) -> usize {
+        self.0.last().copied().unwrap_or(1)
+    }
+
+    /// The product of all extents but the last.
+    pub fn rows(&self) -> usize {
+        self.0[..self.0.len().saturating_sub(1)].iter().product()
+    }
+
+    /// The shape without axis `axis`.
+    pub fn without(&self, axis: usize) -> Shape {
+        let mut extents = self.0.clone();
+        extents.remove(axis);
+        Shape(extents)
+    }
+
+    /// Row-major strides, in elements.
+    pub fn strides(&self) -> SmallVec<[usize; 4]> {
+        let mut strides = SmallVec::from_elem(1, self.0.len());
+        for axis in (1..self.0.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.0[axis];
+        }
+        strides
+    }
+
+    /// The shape both operands are broadcast to: extents are aligned at the last axis and must be equal or 1.
+    pub fn broadcast_with(&self, other: &Shape) -> Option<Shape> {
+        let rank = self.len().max(other.len());
+        let extent = |shape: &Shape, axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |a| shape[a]);
+        let mut out = SmallVec::with_capacity(rank);
+        for axis in 0..rank {
+            out.push(match (extent(self, axis), extent(other, axis)) {
+                (a, b) if a == b => a,
+                (1, b) => b,
+                (a, 1) => a,
+                _ => return None,
+            });
+        }
+        Some(Shape(out))
+    }
+
+    /// `Ok` if every extent is positive and rank and size are within the limits.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.0.len() > MAX_RANK {
+            return Err(Error::TooLarge { what: "rank", size: self.0.len() as u64, limit: MAX_RANK as u64 });
+        }
+        if let Some(axis) = self.0.iter().position(|&extent| extent == 0) {
+            return Err(Error::EmptyAxis { shape: self.clone(), axis });
+        }
+        let elements = self.0.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
+        match elements {
+            Some(n) if n <= MAX_ELEMENTS => Ok(()),
+            n => Err(Error::TooLarge {
+                what: "elements of a tensor",
+                size: n.map_or(u64::MAX, |n| n as u64),
+                limit: MAX_ELEMENTS as u64,
+            }),
+        }
+    }
+}
+
+impl std::ops::Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(extents: &[usize]) -> Self {
+        Shape::new(extents)
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(extents: [usize; N]) -> Self {
+        Shape::new(&extents)
+    }
+}
+
+impl FromIterator<usize> for Shape {
+    fn from_iter<I: IntoIterator<Item = usize>>(extents: I) -> Self {
+        Shape(extents.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, extent) in self.0.iter().enumerate() {
+            write!(f, "{}{extent}", if i == 0 { "" } else { "," })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The type of a graph value. Prints as `f32[32,64]`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Type {
+    /// The element type.
+    pub dtype: DType,
+    /// The extents.
+    pub shape: Shape,
+}
+
+impl Type {
+    /// A tensor type.
+    pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
+        Type { dtype, shape: shape.into() }
+    }
+
+    /// An `f32` tensor type.
+    pub fn f32(shape: impl Into<Shape>) -> Self {
+        Type::new(DType::F32, shape)
+    }
+
+    /// A `u32` tensor type.
+    pub fn u32(shape: impl Into<Shape>) -> Self {
+        Type::new(DType::U32, shape)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype, self.shape)
+    }
+}
+
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcast_aligns_at_the_last_axis() {
+        let check = |a: &[usize], b: &[usize], want: Option<&[usize]>| {
+            assert_eq!(Shape::new(a).broadcast_with(&Shape::new(b)), want.map(Shape::new), "{a:?} {b:?}");
+        };
+        check(&[3, 4], &[4], Some(&[3, 4]));
+        check(&[3, 1], &[1, 4], Some(&[3, 4]));
+        check(&[], &[2, 2], Some(&[2, 2]));
+        check(&[3], &[4], None);
+    }
+
+    #[test]
+    fn absurd_shapes_are_errors() {
+        assert!(Shape::new(&[usize::MAX, usize::MAX]).check().is_err());
+        assert!(Shape::new(&[3, 0]).check().is_err());
+        assert!(Shape::new(&[1; 9]).check().is_err());
+    }
+}
