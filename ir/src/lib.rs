@@ -10,6 +10,7 @@ mod error;
 mod graph;
 mod infer;
 mod lanes;
+pub mod noise;
 mod op;
 mod tensor;
 mod types;
