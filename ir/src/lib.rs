@@ -7,16 +7,19 @@
 mod builder;
 pub mod elementary;
 mod error;
+mod evaluate;
 mod graph;
 mod infer;
 mod lanes;
 pub mod noise;
 mod op;
 mod tensor;
+mod text;
 mod types;
 
 pub use builder::{Builder, Expr, NoiseAddress, Operand};
 pub use error::Error;
+pub use evaluate::{DOT_CHUNK, Elements, SUM_CHUNK, SUM_LANES, evaluate, evaluate_f64};
 pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
 pub use infer::result_type;
 pub use lanes::{Lanes, Scalar, fma};

@@ -1,0 +1,282 @@
+//! The reference evaluator: what a graph means, bit for bit, and the same graph in `f64` as accuracy oracle.
+//!
+//! One interpreter serves both; it is generic over [`Real`]. Only live nodes are computed, in order, and a value is
+//! freed after its last use. The orders in which [`loops`] adds are part of the graph's meaning: compiled code
+//! gives the same bits.
+
+mod loops;
+mod real;
+
+use crate::{Binary, Compare, DType, Error, Graph, Noise, Op, Tensor, Type, Value, noise};
+use real::Real;
+use std::rc::Rc;
+
+/// A `Dot` adds its products in chunks of this many: within a chunk in increasing order by fused multiply-add from
+/// +0; the chunks' sums are added in increasing order to the first.
+pub const DOT_CHUNK: usize = 256;
+
+/// A `Sum` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order from
+/// +0; the chunks' sums are added in increasing order to the first.
+pub const SUM_CHUNK: usize = 64;
+
+/// A `Sum` or `Max` over the last axis has this many lanes: lane `j` takes the elements at `j`, `j + SUM_LANES`, ..
+/// in increasing order, from +0 or -infinity. Then lane `j` takes lane `j + 8`, `j + 4`, `j + 2`, `j + 1`.
+pub const SUM_LANES: usize = 16;
+
+/// Elements of a value in row-major order, as the evaluator holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements<R> {
+    /// An `f32` value's elements, in the precision of the evaluation.
+    Floats(Vec<R>),
+    /// A `u32` value's elements, or a mask's as `0` and `u32::MAX`.
+    Words(Vec<u32>),
+}
+
+impl<R> Elements<R> {
+    /// The floats, if they are floats.
+    pub fn floats(&self) -> Option<&[R]> {
+        match self {
+            Elements::Floats(elements) => Some(elements),
+            Elements::Words(_) => None,
+        }
+    }
+
+    /// The words, if they are words.
+    pub fn words(&self) -> Option<&[u32]> {
+        match self {
+            Elements::Floats(_) => None,
+            Elements::Words(elements) => Some(elements),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Elements::Floats(elements) => elements.len(),
+            Elements::Words(elements) => elements.len(),
+        }
+    }
+}
+
+impl<R: From<f32>> From<&Tensor> for Elements<R> {
+    /// The tensor's elements, `f32` converted exactly.
+    fn from(tensor: &Tensor) -> Self {
+        match tensor.as_f32() {
+            Some(elements) => Elements::Floats(elements.iter().map(|&x| x.into()).collect()),
+            None => Elements::Words(tensor.words()),
+        }
+    }
+}
+
+/// Runs `graph` on `inputs`, one tensor an input in the graph's order; gives one tensor an output.
+///
+/// Its bits define what compiled code gives.
+///
+/// # Errors
+/// A wrong number of inputs; an input of another element type or shape than the graph's.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([2, 2]));
+/// b.output("row sums", x.sum(1));
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([2, 2], [1.0, 2.0, 3.0, 4.0])?])?;
+/// assert_eq!(y, [Tensor::f32([2], [3.0, 7.0])?]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    check_count(graph, inputs.len())?;
+    for (input, tensor) in graph.inputs().iter().zip(inputs) {
+        check_input(&input.name, graph.ty(input.value), &tensor.ty())?;
+    }
+    let results = run::<f32>(graph, &|index| Elements::from(&inputs[index]));
+    let tensors = graph.outputs().iter().zip(results).map(|(output, elements)| {
+        let ty = graph.ty(output.value);
+        match Rc::unwrap_or_clone(elements) {
+            Elements::Floats(elements) => Tensor::f32(ty.shape.clone(), elements),
+            Elements::Words(elements) => Tensor::from_words(ty, elements),
+        }
+    });
+    tensors.collect()
+}
+
+/// Runs `graph` in `f64` on the elementary functions of the crate `libm`: the accuracy oracle.
+///
+/// Noise is the `f32` noise, widened. Inputs are [`Elements`], so that they may hold what no `f32` holds; make them
+/// from tensors with [`Elements::from`].
+///
+/// # Errors
+/// A wrong number of inputs; an input that is no float where the graph's is `f32` or the reverse, or of another
+/// number of elements.
+pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
+    check_count(graph, inputs.len())?;
+    for (input, elements) in graph.inputs().iter().zip(inputs) {
+        let ty = graph.ty(input.value);
+        match (elements, ty.dtype) {
+            (Elements::Floats(_), DType::F32) | (Elements::Words(_), DType::U32 | DType::Mask) => {}
+            (Elements::Floats(_), _) => return Err(dtype_mismatch(&input.name, ty.dtype, DType::F32)),
+            (Elements::Words(_), _) => return Err(dtype_mismatch(&input.name, ty.dtype, DType::U32)),
+        }
+        let (expected, found) = (ty.shape.elements(), elements.len());
+        if expected != found {
+            return Err(Error::ElementCount { name: input.name.clone(), ty: ty.clone(), expected, found });
+        }
+    }
+    let results = run::<f64>(graph, &|index| inputs[index].clone());
+    Ok(results.into_iter().map(Rc::unwrap_or_clone).collect())
+}
+
+fn check_count(graph: &Graph, found: usize) -> Result<(), Error> {
+    if found == graph.inputs().len() {
+        return Ok(());
+    }
+    let names: Vec<&str> = graph.inputs().iter().map(|input| input.name.as_str()).collect();
+    let message = format!("{found} tensors for {} inputs: {}", names.len(), names.join(", "));
+    Err(Error::Attribute { op: "evaluate".into(), message })
+}
+
+fn check_input(name: &str, expected: &Type, found: &Type) -> Result<(), Error> {
+    if expected.dtype != found.dtype {
+        return Err(dtype_mismatch(name, expected.dtype, found.dtype));
+    }
+    if expected.shape != found.shape {
+        return Err(Error::ShapeMismatch {
+            op: "evaluate".into(),
+            argument: format!("input `{name}`"),
+            expected: expected.shape.to_string(),
+            found: found.shape.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn dtype_mismatch(name: &str, expected: DType, found: DType) -> Error {
+    Error::DTypeMismatch { op: "evaluate".into(), argument: format!("input `{name}`"), expected, found }
+}
+
+/// The values of the outputs.
+fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Vec<Rc<Elements<R>>> {
+    let live = graph.live();
+    let mut uses = vec![0usize; graph.nodes().len()];
+    for value in graph.values().filter(|value| live[value.index()]) {
+        graph.node(value).args.iter().for_each(|arg| uses[arg.index()] += 1);
+    }
+    graph.outputs().iter().for_each(|output| uses[output.value.index()] += 1);
+
+    let mut values: Vec<Option<Rc<Elements<R>>>> = vec![None; graph.nodes().len()];
+    for value in graph.values().filter(|value| live[value.index()]) {
+        values[value.index()] = Some(compute(graph, value, &values, input));
+        for arg in &graph.node(value).args {
+            uses[arg.index()] -= 1;
+            if uses[arg.index()] == 0 {
+                values[arg.index()] = None;
+            }
+        }
+    }
+    let result = |value: Value| values[value.index()].clone().expect("outputs are live");
+    graph.outputs().iter().map(|output| result(output.value)).collect()
+}
+
+/// The value of one node; its operands' values are present.
+fn compute<R: Real>(
+    graph: &Graph,
+    value: Value,
+    values: &[Option<Rc<Elements<R>>>],
+    input: &dyn Fn(usize) -> Elements<R>,
+) -> Rc<Elements<R>> {
+    let node = graph.node(value);
+    let operand = |i: usize| values[node.args[i].index()].as_ref().expect("operands come first");
+    let floats = |i: usize| operand(i).floats().expect("checked by the type rule");
+    let words = |i: usize| operand(i).words().expect("checked by the type rule");
+    let shape = |i: usize| &graph.ty(node.args[i]).shape;
+
+    use Elements::{Floats, Words};
+    let elements = match &node.op {
+        Op::Input(index) => input(*index as usize),
+        Op::Constant(bits) => Floats(vec![f32::from_bits(*bits).into()]),
+        Op::ConstantU32(x) => Words(vec![*x]),
+        Op::Iota(extent) => Words((0..*extent as u32).collect()),
+        Op::Noise(attributes) => {
+            let drawn = draw(attributes, words(0), words(1)[0], words(2));
+            Floats(drawn.into_iter().map(R::from).collect())
+        }
+        Op::Unary(op) => Floats(floats(0).iter().map(|&x| R::unary(*op, x)).collect()),
+        Op::Binary(op) => {
+            let (a, b) = (floats(0), floats(1));
+            Floats(match op {
+                Binary::Add => zip(a, b, |a, b| a + b),
+                Binary::Mul => zip(a, b, |a, b| a * b),
+                Binary::Div => zip(a, b, |a, b| a / b),
+                Binary::Max => zip(a, b, loops::max),
+            })
+        }
+        Op::Compare(op) => Words(match &**operand(0) {
+            Floats(a) => compare(*op, a, floats(1)),
+            Words(a) => compare(*op, a, words(1)),
+        }),
+        Op::Select => match &**operand(1) {
+            Floats(a) => Floats(select(words(0), a, floats(2))),
+            Words(a) => Words(select(words(0), a, words(2))),
+        },
+        Op::Convert => Floats(words(0).iter().map(|&x| R::from_u32(x)).collect()),
+        Op::StopGradient | Op::Reshape(_) => return operand(0).clone(),
+        Op::Dot => Floats(loops::dot(floats(0), floats(1), shape(0), shape(1))),
+        Op::Sum(axis) => Floats(loops::sum(floats(0), shape(0), *axis)),
+        Op::Max(axis) => Floats(loops::reduce_max(floats(0), shape(0), *axis)),
+        Op::Broadcast(to) => {
+            let strides = loops::broadcast_strides(shape(0), to);
+            match &**operand(0) {
+                Floats(a) => Floats(loops::gather(a, to, &strides)),
+                Words(a) => Words(loops::gather(a, to, &strides)),
+            }
+        }
+        Op::Transpose(permutation) => {
+            let from = shape(0).strides();
+            let strides: Vec<usize> = permutation.iter().map(|&axis| from[usize::from(axis)]).collect();
+            match &**operand(0) {
+                Floats(a) => Floats(loops::gather(a, &node.ty.shape, &strides)),
+                Words(a) => Words(loops::gather(a, &node.ty.shape, &strides)),
+            }
+        }
+    };
+    debug_assert_eq!(elements.len(), node.ty.shape.elements(), "{value} = {}", node.op.name());
+    Rc::new(elements)
+}
+
+/// The noise of a whole value. Elements of the sample axis count up from `first_sample`; the row-major index over the
+/// other axes but the last counts up from the row of the first example. Absent axes are 0, so that without a sample
+/// or example axis the first sample or row is without effect.
+fn draw(noise: &Noise, key: &[u32], first_sample: u32, first_row: &[u32]) -> Vec<f32> {
+    let join = |words: &[u32]| u64::from(words[1]) << 32 | u64::from(words[0]);
+    let (seed, step) = (join(&key[..2]), join(&key[2..]));
+    let shape = &noise.shape;
+    let (samples, first_sample) = noise.sample_axis.map_or((1, 0), |axis| (shape[usize::from(axis)], first_sample));
+    let rows = shape.rows() / samples;
+    let first_row = noise.example_axis.map_or(0, |axis| {
+        let rows_of_an_example = rows / shape[usize::from(axis)];
+        join(first_row).wrapping_mul(rows_of_an_example as u64)
+    });
+    let mut out = vec![0.0; shape.elements()];
+    for (index, out) in out.chunks_exact_mut(shape.last_extent()).enumerate() {
+        let sample = first_sample.wrapping_add((index / rows) as u32);
+        let row = first_row.wrapping_add((index % rows) as u64);
+        noise::fill_row(noise.distribution, noise.stream, seed, step, sample, row, out);
+    }
+    out
+}
+
+fn zip<R: Copy>(a: &[R], b: &[R], f: impl Fn(R, R) -> R) -> Vec<R> {
+    a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()
+}
+
+fn compare<T: PartialOrd>(op: Compare, a: &[T], b: &[T]) -> Vec<u32> {
+    let holds: fn(&T, &T) -> bool = match op {
+        Compare::Less => |a, b| a < b,
+        Compare::LessEqual => |a, b| a <= b,
+        Compare::Equal => |a, b| a == b,
+    };
+    a.iter().zip(b).map(|(a, b)| if holds(a, b) { u32::MAX } else { 0 }).collect()
+}
+
+fn select<T: Copy>(mask: &[u32], a: &[T], b: &[T]) -> Vec<T> {
+    mask.iter().zip(a.iter().zip(b)).map(|(&mask, (&a, &b))| if mask != 0 { a } else { b }).collect()
+}

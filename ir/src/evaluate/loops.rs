@@ -1,0 +1,119 @@
+//! The loops of the evaluator over row-major elements. Their orders of addition are frozen.
+
+use super::{DOT_CHUNK, SUM_CHUNK, SUM_LANES, real::Real};
+use crate::Shape;
+
+/// `b > a ? b : a`.
+#[inline]
+pub(super) fn max<R: PartialOrd>(a: R, b: R) -> R {
+    if b > a { b } else { a }
+}
+
+/// `[b.., m, k]` times `[b.., k, n]`, in the order that [`DOT_CHUNK`] defines.
+pub(super) fn dot<R: Real>(a: &[R], b: &[R], a_shape: &Shape, b_shape: &Shape) -> Vec<R> {
+    let (m, k, n) = (a_shape[a_shape.len() - 2], a_shape.last_extent(), b_shape.last_extent());
+    let mut out = Vec::with_capacity(a.len() / k * n);
+    let mut chunk = vec![R::from(0.0); n];
+    for (a, b) in a.chunks_exact(m * k).zip(b.chunks_exact(k * n)) {
+        for a_row in a.chunks_exact(k) {
+            let start = out.len();
+            for (a_chunk, b_chunk) in a_row.chunks(DOT_CHUNK).zip(b.chunks(DOT_CHUNK * n)) {
+                chunk.fill(R::from(0.0));
+                for (&a, b_row) in a_chunk.iter().zip(b_chunk.chunks_exact(n)) {
+                    chunk.iter_mut().zip(b_row).for_each(|(sum, &b)| *sum = R::fma(a, b, *sum));
+                }
+                accumulate(&mut out, start, &chunk);
+            }
+        }
+    }
+    out
+}
+
+/// Sum over `axis`, in the order that [`SUM_LANES`] defines for the last axis and [`SUM_CHUNK`] for others.
+pub(super) fn sum<R: Real>(x: &[R], shape: &Shape, axis: usize) -> Vec<R> {
+    let extent = shape[axis];
+    if axis + 1 == shape.len() {
+        return x.chunks_exact(extent).map(|row| lanes(row, R::from(0.0), |a, b| a + b)).collect();
+    }
+    let inner = shape[axis + 1..].iter().product::<usize>();
+    let mut out = Vec::with_capacity(x.len() / extent);
+    let mut chunk_sum = vec![R::from(0.0); inner];
+    for block in x.chunks_exact(extent * inner) {
+        let start = out.len();
+        for chunk in block.chunks(SUM_CHUNK * inner) {
+            chunk_sum.fill(R::from(0.0));
+            for row in chunk.chunks_exact(inner) {
+                chunk_sum.iter_mut().zip(row).for_each(|(sum, &x)| *sum = *sum + x);
+            }
+            accumulate(&mut out, start, &chunk_sum);
+        }
+    }
+    out
+}
+
+/// Maximum over `axis`: by lanes over the last axis, in increasing order from -infinity over others.
+pub(super) fn reduce_max<R: Real>(x: &[R], shape: &Shape, axis: usize) -> Vec<R> {
+    let (extent, lowest) = (shape[axis], R::from(f32::NEG_INFINITY));
+    if axis + 1 == shape.len() {
+        return x.chunks_exact(extent).map(|row| lanes(row, lowest, max)).collect();
+    }
+    let inner = shape[axis + 1..].iter().product::<usize>();
+    let mut out = vec![lowest; x.len() / extent];
+    for (block, out) in x.chunks_exact(extent * inner).zip(out.chunks_exact_mut(inner)) {
+        for row in block.chunks_exact(inner) {
+            out.iter_mut().zip(row).for_each(|(out, &x)| *out = max(*out, x));
+        }
+    }
+    out
+}
+
+/// Appends the first chunk at `start`, adds later ones to it.
+fn accumulate<R: Real>(out: &mut Vec<R>, start: usize, chunk: &[R]) {
+    if out.len() == start {
+        out.extend_from_slice(chunk);
+    } else {
+        out[start..].iter_mut().zip(chunk).for_each(|(total, &sum)| *total = *total + sum);
+    }
+}
+
+/// Sixteen lanes from `start`, then the tree.
+fn lanes<R: Copy>(row: &[R], start: R, combine: impl Fn(R, R) -> R) -> R {
+    let mut lanes = [start; SUM_LANES];
+    for chunk in row.chunks(SUM_LANES) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = combine(*lane, x));
+    }
+    for half in [8, 4, 2, 1] {
+        for j in 0..half {
+            lanes[j] = combine(lanes[j], lanes[j + half]);
+        }
+    }
+    lanes[0]
+}
+
+/// For each axis of `to` how far apart its neighbours are in an operand of shape `from`: 0 where it is repeated.
+pub(super) fn broadcast_strides(from: &Shape, to: &Shape) -> Vec<usize> {
+    let mut strides = vec![0; to.len()];
+    let added = to.len() - from.len();
+    for (axis, (&extent, &stride)) in from.iter().zip(&from.strides()).enumerate() {
+        if extent > 1 {
+            strides[added + axis] = stride;
+        }
+    }
+    strides
+}
+
+/// The elements of a result of shape `shape` that reads its operand with these strides.
+pub(super) fn gather<T: Copy>(x: &[T], shape: &Shape, strides: &[usize]) -> Vec<T> {
+    fn walk<T: Copy>(x: &[T], offset: usize, shape: &[usize], strides: &[usize], out: &mut Vec<T>) {
+        match (shape, strides) {
+            ([extent], [stride]) => out.extend((0..*extent).map(|i| x[offset + i * stride])),
+            ([extent, shape @ ..], [stride, strides @ ..]) => {
+                (0..*extent).for_each(|i| walk(x, offset + i * stride, shape, strides, out));
+            }
+            _ => out.push(x[offset]),
+        }
+    }
+    let mut out = Vec::with_capacity(shape.elements());
+    walk(x, 0, shape, strides, &mut out);
+    out
+}

@@ -1,0 +1,93 @@
+//! Printing graphs.
+
+use crate::{Graph, Input, Noise, Op, Output, Value};
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Graph {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "graph {{")?;
+        for value in self.values() {
+            writeln!(f, "  {}", Line(self, value))?;
+        }
+        for Output { name, value, updates } in self.outputs() {
+            write!(f, "  output {} = {value}", Quoted(name))?;
+            match updates {
+                Some(input) => writeln!(f, " updates {}", self.inputs()[*input].value)?,
+                None => writeln!(f)?,
+            }
+        }
+        writeln!(f, "}}")
+    }
+}
+
+/// One node: `%3 = sum axis=1 %2 : f32[5]`.
+struct Line<'a>(&'a Graph, Value);
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Line(graph, value) = *self;
+        let node = graph.node(value);
+        write!(f, "{value} = {}", node.op.name())?;
+        attributes(f, &node.op, graph.inputs())?;
+        for arg in &node.args {
+            write!(f, " {arg}")?;
+        }
+        write!(f, " : {}", node.ty)
+    }
+}
+
+/// What the name, the operands and the result's type do not tell.
+fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
+    match op {
+        Op::Input(index) => write!(f, " {}", Quoted(&inputs[*index as usize].name)),
+        Op::Constant(bits) => write!(f, " {}", Float(f32::from_bits(*bits))),
+        Op::ConstantU32(x) => write!(f, " {x}"),
+        Op::Noise(Noise { distribution, stream, sample_axis, example_axis, shape: _ }) => {
+            write!(f, " {} stream={stream:#018x}", distribution.name())?;
+            for (name, axis) in [("sample_axis", sample_axis), ("example_axis", example_axis)] {
+                if let Some(axis) = axis {
+                    write!(f, " {name}={axis}")?;
+                }
+            }
+            Ok(())
+        }
+        Op::Sum(axis) | Op::Max(axis) => write!(f, " axis={axis}"),
+        Op::Transpose(permutation) => {
+            write!(f, " permutation=[")?;
+            for (i, axis) in permutation.iter().enumerate() {
+                write!(f, "{}{axis}", if i == 0 { "" } else { "," })?;
+            }
+            write!(f, "]")
+        }
+        // The shape of the result is their only attribute.
+        Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) => Ok(()),
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) => Ok(()),
+        Op::Select | Op::Convert | Op::StopGradient | Op::Dot => Ok(()),
+    }
+}
+
+/// The shortest decimal that reads back as the same bits.
+struct Float(f32);
+
+impl Display for Float {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_nan() { f.write_str("nan") } else { write!(f, "{:?}", self.0) }
+    }
+}
+
+/// A name between quotes, on one line whatever it holds.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
