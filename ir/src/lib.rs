@@ -16,6 +16,7 @@ mod op;
 mod tensor;
 mod text;
 mod types;
+mod verify;
 
 pub use builder::{Builder, Expr, NoiseAddress, Operand};
 pub use error::Error;
@@ -26,3 +27,4 @@ pub use lanes::{Lanes, Scalar, fma};
 pub use op::{Binary, Compare, Distribution, Noise, Op, Unary};
 pub use tensor::Tensor;
 pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type};
+pub use verify::verify;

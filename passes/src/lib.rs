@@ -1,1 +1,5 @@
 //!
+
+mod gradient;
+
+pub use gradient::gradients;

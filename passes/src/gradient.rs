@@ -1,0 +1,149 @@
+//! Gradients, source to source: reverse mode on the builder's own graph.
+//!
+//! [`pullback`] is the table of vector-Jacobian rules, one a primitive. Everything a rule emits is ordinary graph, so
+//! it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule of `Broadcast` alone:
+//! the builder makes every other operation see operands of equal shapes.
+
+use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Shape, Unary};
+use std::f32::consts::FRAC_2_SQRT_PI;
+
+/// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same shapes.
+///
+/// They may be any `f32` values, not only inputs. Where the loss does not depend on one, its gradient is zeros. What
+/// is not differentiable has a defined gradient: `sqrt` has 0 at 0 (so that a scale of zero variance has a finite
+/// one), `abs` has 0 at 0, `max(a, b)` gives all to `b` at a tie, a reduced maximum is split evenly among ties.
+///
+/// # Errors
+/// The builder keeps an error if `loss` is no `f32` scalar, or one of `with_respect_to` is not `f32`.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_passes::gradients;
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([3]));
+/// b.output("gradient", gradients(x.square().sum(0), &[x])[0]);
+/// let gradient = evaluate(&b.finish()?, &[Tensor::f32([3], [1.0, -2.0, 0.5])?])?;
+/// assert_eq!(gradient, [Tensor::f32([3], [2.0, -4.0, 1.0])?]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+pub fn gradients<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>]) -> Vec<Expr<'b>> {
+    let b = loss.builder();
+    if let Err(error) = b.check().and_then(|()| check(loss, with_respect_to)) {
+        b.fail(error);
+        return with_respect_to.to_vec();
+    }
+    let wanted = depends_on(&b.graph(), with_respect_to);
+    let adjoints = adjoints(loss, &wanted);
+    let gradient = |x: &Expr<'b>| adjoints.get(x.value().index()).copied().flatten();
+    with_respect_to.iter().map(|x| gradient(x).unwrap_or_else(|| b.constant(0.0).broadcast(&x.shape()))).collect()
+}
+
+fn check(loss: Expr<'_>, with_respect_to: &[Expr<'_>]) -> Result<(), Error> {
+    let arguments = [("the loss", loss)].into_iter().chain(with_respect_to.iter().map(|&x| ("a parameter", x)));
+    for (argument, x) in arguments {
+        let found = x.ty().dtype;
+        if found != DType::F32 {
+            let (op, argument) = ("gradients".into(), argument.into());
+            return Err(Error::DTypeMismatch { op, argument, expected: DType::F32, found });
+        }
+    }
+    let found = loss.shape();
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch { op: "gradients".into(), argument: "the loss".into(), expected: "[]".into(), found })
+}
+
+/// For each node whether it depends on one of `roots`.
+fn depends_on(graph: &Graph, roots: &[Expr<'_>]) -> Vec<bool> {
+    let mut depends = vec![false; graph.nodes().len()];
+    roots.iter().for_each(|root| depends[root.value().index()] = true);
+    for value in graph.values() {
+        let inherits = graph.node(value).args.iter().any(|arg| depends[arg.index()]);
+        depends[value.index()] |= inherits;
+    }
+    depends
+}
+
+/// For each node up to the loss its adjoint, if it is wanted and one arrives.
+fn adjoints<'b>(loss: Expr<'b>, wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
+    let b = loss.builder();
+    let values = b.graph().values().take(loss.value().index() + 1);
+    let mut adjoints = vec![None; values.len()];
+    adjoints[loss.value().index()] = Some(b.constant(1.0));
+    for value in values.rev().filter(|value| wanted[value.index()]) {
+        let Some(adjoint) = adjoints[value.index()] else { continue };
+        let node = b.graph().node(value).clone();
+        let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
+        for (i, arg) in node.args.iter().enumerate().filter(|(_, arg)| wanted[arg.index()]) {
+            if let Some(more) = pullback(&node.op, i, &args, b.expr(value), adjoint) {
+                let sum = adjoints[arg.index()].map_or(more, |sum: Expr<'b>| sum + more);
+                adjoints[arg.index()] = Some(sum);
+            }
+        }
+    }
+    adjoints
+}
+
+/// What the adjoint `g` of `y = op(x)` contributes to the adjoint of `x[i]`; `None` for nothing.
+fn pullback<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Option<Expr<'b>> {
+    let left = i == 0;
+    Some(match op {
+        Op::Unary(op) => match op {
+            Unary::Neg => -g,
+            Unary::Abs => positive(x[0]).select(g, positive(-x[0]).select(-g, 0.0)),
+            Unary::Exp => g * y,
+            Unary::Log => g / x[0],
+            Unary::Sqrt => positive(x[0]).select(g / (2.0 * y), 0.0),
+            Unary::Sin => g * x[0].cos(),
+            Unary::Cos => -(g * x[0].sin()),
+            Unary::Tanh => g * (1.0 - y.square()),
+            Unary::Erf => g * (FRAC_2_SQRT_PI * (-x[0].square()).exp()),
+            Unary::Softplus => g * x[0].sigmoid(),
+            Unary::Sigmoid => g * (y * (1.0 - y)),
+            Unary::Floor => return None,
+        },
+        Op::Binary(op) => match op {
+            Binary::Add => g,
+            Binary::Mul => g * x[1 - i],
+            Binary::Div if left => g / x[1],
+            Binary::Div => -(g * y) / x[1],
+            Binary::Max if left => x[1].less(x[0]).select(g, 0.0),
+            Binary::Max => x[1].less(x[0]).select(0.0, g),
+        },
+        Op::Select => match i {
+            1 => x[0].select(g, 0.0),
+            2 => x[0].select(0.0, g),
+            _ => return None,
+        },
+        Op::Dot if left => g.dot(x[1].matrix_transpose()),
+        Op::Dot => x[0].matrix_transpose().dot(g),
+        Op::Sum(axis) => g.expand(*axis).broadcast(&x[0].shape()),
+        Op::Max(axis) => {
+            let hit = x[0].equal(y.expand(*axis));
+            let hits = hit.select(1.0, 0.0).sum(*axis);
+            hit.select((g / hits).expand(*axis), 0.0)
+        }
+        Op::Broadcast(shape) => unbroadcast(g, &x[0].shape(), shape),
+        Op::Reshape(_) => g.reshape(x[0].shape()),
+        Op::Transpose(permutation) => {
+            let mut inverse = vec![0; permutation.len()];
+            (0..).zip(permutation).for_each(|(to, &from)| inverse[usize::from(from)] = to);
+            g.transpose(&inverse)
+        }
+        Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => return None,
+        Op::Compare(_) | Op::Convert | Op::StopGradient => return None,
+    })
+}
+
+/// The mask `0 < x`.
+fn positive<'b>(x: Expr<'b>) -> Expr<'b> {
+    x.builder().constant(0.0).less(x)
+}
+
+/// Sums `g` of shape `to` over the axes along which a value of shape `from` was repeated, last axis first.
+fn unbroadcast<'b>(g: Expr<'b>, from: &Shape, to: &Shape) -> Expr<'b> {
+    let added = to.len() - from.len();
+    let repeated = |&axis: &usize| axis < added || from[axis - added] != to[axis];
+    (0..to.len()).rev().filter(repeated).fold(g, Expr::sum).reshape(from.clone())
+}

@@ -1,0 +1,274 @@
+//! Every rule of the gradient against central differences in f64, and the cases that are defined by decree.
+
+use bayeslift_ir::{
+    Binary, Builder, Compare, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op, Shape, Tensor, Type,
+    Unary, evaluate, evaluate_f64, noise, verify,
+};
+use bayeslift_passes::gradients;
+
+/// A parameter: its shape and the range of its elements.
+type Parameter<'a> = (&'a [usize], [f64; 2]);
+
+/// Elements spread over `range`, the same in every run.
+fn elements(seed: u64, shape: &[usize], [low, high]: [f64; 2]) -> Vec<f64> {
+    let uniform = |unit| {
+        let address = noise::Address { seed, unit, ..Default::default() };
+        f64::from(noise::element(Distribution::Uniform, 1, address))
+    };
+    (0..shape.iter().product::<usize>() as u32).map(|unit| low + (high - low) * uniform(unit)).collect()
+}
+
+/// Differentiates `sum(f(parameters) * weights)` for fixed weights and compares with central differences.
+#[track_caller]
+fn check<'a>(parameters: &[Parameter<'a>], f: impl for<'b> Fn(&'b Builder, &[Expr<'b>]) -> Expr<'b>) {
+    let b = Builder::new();
+    let x: Vec<Expr<'_>> =
+        (parameters.iter().enumerate()).map(|(i, &(shape, _))| b.input(&format!("x{i}"), Type::f32(shape))).collect();
+    let y = f(&b, &x);
+    let weights = b.input("weights", Type::f32(y.shape()));
+    let loss = (y * weights).sum_all();
+    let gradients = gradients(loss, &x);
+    b.output("loss", loss);
+    gradients.iter().enumerate().for_each(|(i, gradient)| b.output(&format!("gradient of x{i}"), *gradient));
+    let graph = b.finish().unwrap();
+    verify(&graph).unwrap();
+
+    let mut values: Vec<Vec<f64>> =
+        (0..).zip(parameters).map(|(seed, &(shape, range))| elements(seed, shape, range)).collect();
+    values.push(elements(100, &graph.ty(graph.inputs()[parameters.len()].value).shape, [0.5, 1.5]));
+    let run = |values: &[Vec<f64>]| {
+        let inputs: Vec<Elements<f64>> = values.iter().cloned().map(Elements::Floats).collect();
+        evaluate_f64(&graph, &inputs).unwrap()
+    };
+    let results = run(&values);
+    for parameter in 0..parameters.len() {
+        let gradient = results[parameter + 1].floats().unwrap();
+        assert_eq!(gradient.len(), values[parameter].len());
+        for (i, &found) in gradient.iter().enumerate() {
+            let x = values[parameter][i];
+            let h = 1e-5 * x.abs().max(1.0);
+            let mut loss_at = |x: f64| {
+                values[parameter][i] = x;
+                run(&values)[0].floats().unwrap()[0]
+            };
+            let expected = (loss_at(x + h) - loss_at(x - h)) / (2.0 * h);
+            values[parameter][i] = x;
+            let error = (found - expected).abs();
+            assert!(
+                error <= 1e-6 * expected.abs().max(1.0),
+                "d loss / d x{parameter}[{i}] at {x}: {found}, central difference {expected}\n{graph}"
+            );
+        }
+    }
+}
+
+const SIGNED: [f64; 2] = [-2.0, 2.0];
+const POSITIVE: [f64; 2] = [0.2, 3.0];
+const SHAPES: [&[usize]; 5] = [&[], &[1], &[7], &[3, 5], &[2, 3, 4]];
+
+#[test]
+fn every_unary() {
+    for &op in Unary::ALL {
+        let range = match op {
+            Unary::Log | Unary::Sqrt => POSITIVE,
+            _ => SIGNED,
+        };
+        for shape in SHAPES {
+            check(&[(shape, range)], |b, x| b.push(Op::Unary(op), &[x[0]]));
+        }
+    }
+}
+
+#[test]
+fn every_binary() {
+    for &op in Binary::ALL {
+        let range = if op == Binary::Div { POSITIVE } else { SIGNED };
+        for shape in SHAPES {
+            check(&[(shape, SIGNED), (shape, range)], |b, x| b.push(Op::Binary(op), &[x[0], x[1]]));
+            check(&[(shape, range)], |b, x| b.push(Op::Binary(op), &[x[0], x[0] * 3.0]));
+        }
+    }
+}
+
+#[test]
+fn broadcasts_are_undone() {
+    let pairs: [(&[usize], &[usize]); 6] =
+        [(&[3, 4], &[4]), (&[3, 1], &[1, 4]), (&[], &[2, 2]), (&[2, 3, 4], &[3, 1]), (&[1, 1], &[5]), (&[1, 3], &[1])];
+    for (a, b) in pairs {
+        check(&[(a, SIGNED), (b, SIGNED)], |_, x| x[0] * x[1] + x[1]);
+        check(&[(b, SIGNED), (a, POSITIVE)], |_, x| x[0] / x[1]);
+    }
+    check(&[(&[1, 3, 1], SIGNED)], |_, x| x[0].broadcast(&Shape::new(&[5, 2, 3, 4])).sin());
+}
+
+#[test]
+fn comparisons_and_selections() {
+    for &op in Compare::ALL {
+        check(&[(&[4, 3], SIGNED), (&[4, 3], SIGNED)], |b, x| {
+            let mask = b.push(Op::Compare(op), &[x[0], x[1]]);
+            mask.select(x[0] * x[1], x[1].sin())
+        });
+    }
+    check(&[(&[3], SIGNED), (&[2, 1], SIGNED)], |_, x| x[0].less(0.3).select(x[1], x[0]));
+    check(&[(&[6, 5], SIGNED)], |b, x| x[0] * b.iota(5).convert());
+    check(&[(&[4, 5], SIGNED)], |b, x| b.iota(4).one_hot(5) * x[0]);
+}
+
+#[test]
+fn contractions() {
+    check(&[(&[3, 4], SIGNED), (&[4, 5], SIGNED)], |_, x| x[0].dot(x[1]));
+    check(&[(&[1, 4], SIGNED), (&[4, 1], SIGNED)], |_, x| x[0].dot(x[1]));
+    check(&[(&[4, 3], SIGNED), (&[4, 5], SIGNED)], |_, x| x[0].matrix_transpose().dot(x[1]));
+    check(&[(&[3, 4], SIGNED), (&[5, 4], SIGNED)], |_, x| x[0].dot(x[1].matrix_transpose()));
+    check(&[(&[2, 3, 4], SIGNED), (&[2, 4, 2], SIGNED)], |_, x| x[0].dot(x[1]));
+    check(&[(&[2, 3, 4], SIGNED), (&[4, 2], SIGNED)], |_, x| x[0].dot(x[1]));
+    check(&[(&[2, 1, 3, 4], SIGNED), (&[3, 4, 2], SIGNED)], |_, x| x[0].dot(x[1]));
+    check(&[(&[4, 4], SIGNED)], |_, x| x[0].dot(x[0].matrix_transpose()).dot(x[0]));
+}
+
+#[test]
+fn reductions() {
+    for axis in 0..3 {
+        check(&[(&[2, 3, 17], SIGNED)], |_, x| x[0].sum(axis).square());
+        check(&[(&[2, 3, 17], SIGNED)], |_, x| x[0].reduce_max(axis).square());
+        check(&[(&[2, 3, 4], SIGNED)], |_, x| x[0].mean(axis).exp());
+    }
+    check(&[(&[3, 1], SIGNED)], |_, x| x[0].sum(1) * x[0].reduce_max(1));
+    check(&[(&[5], SIGNED)], |_, x| x[0].sum_all().tanh());
+}
+
+#[test]
+fn movement() {
+    check(&[(&[2, 3, 4], SIGNED)], |_, x| x[0].transpose(&[2, 0, 1]).square());
+    check(&[(&[2, 3, 4, 1], SIGNED)], |_, x| x[0].transpose(&[1, 3, 0, 2]).square());
+    check(&[(&[6, 4], SIGNED)], |_, x| x[0].reshape([2, 3, 4]).sum(1).square());
+    check(&[(&[4], SIGNED)], |_, x| x[0].expand(0) * x[0].expand(1));
+}
+
+#[test]
+fn compositions() {
+    check(&[(&[3, 5], SIGNED)], |_, x| x[0].log_softmax());
+    check(&[(&[3, 4], SIGNED), (&[4, 5], SIGNED), (&[5], SIGNED)], |b, x| {
+        let logits = (x[0].dot(x[1]) + x[2]).relu().log_softmax();
+        (b.iota(3).one_hot(5) * logits).sum(1)
+    });
+    check(&[(&[4], SIGNED), (&[4], POSITIVE)], |_, x| {
+        let ratio = (x[0] / x[1]).square();
+        0.5 * (x[1].square() + ratio - 1.0) - x[1].log()
+    });
+    // A value used many times, and the gradient of a gradient.
+    check(&[(&[3], SIGNED)], |_, x| (0..10).fold(x[0], |y, _| (y.sin() * y + x[0]) * 0.3));
+    check(&[(&[3], POSITIVE)], |_, x| gradients((x[0].log() * x[0].tanh()).sum(0), &[x[0]])[0]);
+}
+
+/// `x` through a layer with local reparameterization: mean and standard deviation of the output by contractions,
+/// noise on the output. The bias has no variance.
+fn local_reparameterization<'b>(b: &'b Builder, x: Expr<'b>, mean: Expr<'b>, scale: Expr<'b>) -> Expr<'b> {
+    let key = [1, 2, 3, 4].map(|x| b.constant_u32(x));
+    let one_hot = |i: u32| b.iota(4).equal(i);
+    let zero = b.constant_u32(0).broadcast(&Shape::new(&[4]));
+    let key = (0..4).fold(zero, |words, i| one_hot(i).select(key[i as usize], words));
+    let address = NoiseAddress { key, first_sample: b.constant_u32(5), first_row: b.iota(2) };
+    let shape = Shape::new(&[x.shape()[0], mean.shape()[1]]);
+    let noise =
+        Noise { distribution: Distribution::Normal, stream: 9, sample_axis: None, example_axis: Some(0), shape };
+    let variance = x.square().dot(scale.softplus().square());
+    x.dot(mean) + variance.sqrt() * b.noise(noise, address)
+}
+
+#[test]
+fn local_reparameterization_under_common_random_numbers() {
+    check(&[(&[5, 6], SIGNED), (&[6, 4], SIGNED), (&[6, 4], SIGNED)], |b, x| {
+        local_reparameterization(b, x[0], x[1], x[2]).tanh()
+    });
+}
+
+/// The outputs of the graph `build` makes, in f32, on all-zero inputs of these shapes.
+fn at_zero(shapes: &[&[usize]], build: impl for<'b> Fn(&'b Builder, &[Expr<'b>])) -> Vec<Tensor> {
+    let b = Builder::new();
+    let x: Vec<Expr<'_>> =
+        (shapes.iter().enumerate()).map(|(i, shape)| b.input(&i.to_string(), Type::f32(*shape))).collect();
+    build(&b, &x);
+    let inputs: Vec<Tensor> = shapes.iter().map(|shape| Tensor::zeros(&Type::f32(*shape)).unwrap()).collect();
+    evaluate(&b.finish().unwrap(), &inputs).unwrap()
+}
+
+#[test]
+fn finite_at_zero_variance() {
+    let shapes: [&[usize]; 3] = [&[5, 6], &[6, 4], &[6, 4]];
+    let outputs = at_zero(&shapes, |b, x| {
+        let loss = local_reparameterization(b, x[0], x[1], x[2]).square().sum_all();
+        gradients(loss, x).into_iter().enumerate().for_each(|(i, gradient)| b.output(&i.to_string(), gradient));
+    });
+    for gradient in outputs {
+        assert!(gradient.as_f32().unwrap().iter().all(|x| x.is_finite()), "{gradient:?}");
+    }
+}
+
+#[test]
+fn defined_where_not_differentiable() {
+    let gradient = |f: fn(Expr<'_>) -> Expr<'_>| {
+        at_zero(&[&[4]], |b, x| b.output("gradient", gradients(f(x[0]).sum_all(), x)[0]))[0].as_f32().unwrap().to_vec()
+    };
+    assert_eq!(gradient(|x| x.sqrt()), [0.0; 4]);
+    assert_eq!(gradient(|x| (x - 1.0).sqrt()), [0.0; 4]);
+    assert_eq!(gradient(|x| x.abs()), [0.0; 4]);
+    assert_eq!(gradient(|x| x.floor()), [0.0; 4]);
+    assert_eq!(gradient(|x| x.relu()), [0.0; 4]);
+    assert_eq!(gradient(|x| x.max(x * 2.0)), [2.0; 4]);
+    assert_eq!(gradient(|x| x.reduce_max(0)), [0.25; 4]);
+    assert_eq!(gradient(|x| x.less(1.0).select(x, x * 3.0)), [1.0; 4]);
+}
+
+#[test]
+fn unreached_parameters_get_zeros() {
+    let outputs = at_zero(&[&[2], &[3, 2]], |b, x| {
+        for (i, gradient) in gradients(x[0].sum(0) + x[1].stop_gradient().sum_all(), x).into_iter().enumerate() {
+            b.output(&i.to_string(), gradient);
+        }
+    });
+    assert_eq!(outputs, [Tensor::f32([2], [1.0; 2]).unwrap(), Tensor::f32([3, 2], [0.0; 6]).unwrap()]);
+}
+
+#[test]
+fn intermediate_values_have_gradients_too() {
+    let outputs = at_zero(&[&[2]], |b, x| {
+        let y = x[0] + 3.0;
+        let loss = y.square().sum(0);
+        let found = gradients(loss, &[y, x[0], loss]);
+        found.into_iter().enumerate().for_each(|(i, gradient)| b.output(&i.to_string(), gradient));
+    });
+    let six = Tensor::f32([2], [6.0; 2]).unwrap();
+    assert_eq!(outputs, [six.clone(), six, Tensor::scalar(1.0)]);
+}
+
+#[test]
+fn only_what_is_asked_for_is_differentiated() {
+    let nodes = |parameters: fn(&[Expr<'_>]) -> usize| {
+        let b = Builder::new();
+        let x = [b.input("x", Type::f32([4, 3])), b.input("w", Type::f32([3, 2]))];
+        let loss = x[0].sin().dot(x[1]).sum_all();
+        let before = b.graph().nodes().len();
+        gradients(loss, &x[parameters(&x)..]);
+        let graph: Graph = b.finish().unwrap();
+        graph.nodes()[before..].iter().filter(|node| node.op == Op::Unary(Unary::Cos)).count()
+    };
+    assert_eq!(nodes(|_| 0), 1);
+    assert_eq!(nodes(|_| 1), 0);
+}
+
+#[test]
+fn errors_are_typed() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([2, 3]));
+    gradients(x, &[x]);
+    let error = b.finish().unwrap_err();
+    assert_eq!(error.to_string(), "gradients: the loss has shape [2,3], which does not fit []");
+
+    let b = Builder::new();
+    let (x, labels) = (b.input("x", Type::f32([])), b.input("labels", Type::u32([3])));
+    gradients(x, &[labels]);
+    assert!(matches!(b.check(), Err(Error::DTypeMismatch { .. })));
+    // After an error nothing is built, and nothing panics.
+    gradients(x, &[x, labels]);
+}
