@@ -80,7 +80,7 @@ fn normal<L: Lanes>(l: &mut L, [first, second]: [L::I; 2]) -> [L::F; 2] {
     let rest = l.isub(second, quadrant);
     let (rest, scale) = (l.to_float(rest), l.constant(std::f32::consts::PI / 2_147_483_648.0));
     let angle = l.mul(rest, scale);
-    let (s, c) = elementary::sin_cos_reduced(l, angle);
+    let (s, c) = elementary::sin_cos_of_small(l, angle);
     let (odd, sign, zero) = (l.integer(0x4000_0000), l.integer(0x8000_0000), l.integer(0));
     let is_odd = l.and(turned, odd);
     let even = l.iequal(is_odd, zero);
