@@ -1,0 +1,487 @@
+//! Forming kernels: anchors are contractions and reductions, elementwise values join the kernels of their operands.
+
+use super::{Kernel, is_view, keeps_columns, prologue_views, try_view};
+use bayeslift_ir::{Binary, Error, Graph, Op, Shape, Unary, Value};
+use std::collections::BTreeSet;
+
+/// The cost of a kernel's body, in rough vector operations, beyond which it takes no more members: keeps
+/// code size and compile time linear in the graph.
+const MAX_BODY: usize = 900;
+/// The most kernels a plan may have.
+const MAX_KERNELS: usize = 1 << 14;
+/// The most contractions one kernel computes: bounds its scratch memory.
+const MAX_DOTS: usize = 4;
+
+/// Kernels, not yet ordered, and which kernel computes each value.
+pub(super) struct Groups {
+    pub kernels: Vec<Kernel>,
+    pub group_of: Vec<Option<usize>>,
+    /// Values that must be in memory: read across kernels or not by the element.
+    pub stored: Vec<bool>,
+}
+
+pub(super) fn form(graph: &Graph) -> Result<Groups, Error> {
+    let live = graph.live();
+    let uses = uses(graph, &live);
+    let mut former = Former {
+        graph,
+        kernels: Vec::new(),
+        cost: Vec::new(),
+        ancestors: Vec::new(),
+        group_of: vec![None; graph.nodes().len()],
+        stored: vec![false; graph.nodes().len()],
+        prologue: vec![false; graph.nodes().len()],
+    };
+    for value in graph.values().filter(|v| live[v.index()]) {
+        former.prologue[value.index()] = former.is_prologue(value, &uses);
+        former.place(value);
+        former.check_size()?;
+    }
+    former.require_memory(&live);
+    former.check_size()?;
+    former.fuse_into_column_reductions(&uses);
+    Ok(former.finish())
+}
+
+/// The live users of each value; an output counts as a user without a value.
+fn uses(graph: &Graph, live: &[bool]) -> Vec<Vec<Option<Value>>> {
+    let mut uses = vec![Vec::new(); graph.nodes().len()];
+    for value in graph.values().filter(|v| live[v.index()]) {
+        for arg in &graph.node(value).args {
+            uses[arg.index()].push(Some(value));
+        }
+    }
+    for output in graph.outputs() {
+        uses[output.value.index()].push(None);
+    }
+    uses
+}
+
+struct Former<'g> {
+    graph: &'g Graph,
+    kernels: Vec<Kernel>,
+    cost: Vec<usize>,
+    /// For each kernel those that must run before it.
+    ancestors: Vec<Set>,
+    group_of: Vec<Option<usize>>,
+    stored: Vec<bool>,
+    /// Cheap elementwise values used by contractions alone: computed while an operand is packed, never stored.
+    prologue: Vec<bool>,
+}
+
+impl Former<'_> {
+    fn check_size(&self) -> Result<(), Error> {
+        let size = self.kernels.len() as u64;
+        if size <= MAX_KERNELS as u64 {
+            return Ok(());
+        }
+        Err(Error::TooLarge { what: "kernels of a plan", size, limit: MAX_KERNELS as u64 })
+    }
+
+    fn space(&self, value: Value) -> (usize, usize) {
+        let shape = &self.graph.ty(value).shape;
+        (shape.rows(), shape.last_extent())
+    }
+
+    /// The value behind reshapes that keep rows and columns.
+    fn aligned(&self, mut value: Value) -> Value {
+        while keeps_columns(self.graph, value) {
+            value = self.graph.node(value).args[0];
+        }
+        value
+    }
+
+    /// The kernel whose elements include `value` at the same row and column, if it is computed by the element.
+    fn joinable(&self, value: Value) -> Option<usize> {
+        let value = self.aligned(value);
+        let op = &self.graph.node(value).op;
+        if op.is_elementwise() || *op == Op::Dot { self.group_of[value.index()] } else { None }
+    }
+
+    fn is_prologue(&self, value: Value, uses: &[Vec<Option<Value>>]) -> bool {
+        let cheap = matches!(
+            self.graph.node(value).op,
+            Op::Binary(Binary::Add | Binary::Mul | Binary::Max) | Op::Unary(Unary::Neg | Unary::Abs)
+        );
+        fn only_dots(graph: &Graph, value: Value, uses: &[Vec<Option<Value>>]) -> bool {
+            uses[value.index()].iter().all(|user| {
+                user.is_some_and(|user| match &graph.node(user).op {
+                    Op::Dot => true,
+                    op if is_view(op) => only_dots(graph, user, uses),
+                    _ => false,
+                })
+            })
+        }
+        cheap && only_dots(self.graph, value, uses)
+    }
+
+    /// Finds or makes the kernel that computes `value`.
+    fn place(&mut self, value: Value) {
+        let node = self.graph.node(value);
+        match &node.op {
+            Op::Dot => {
+                self.start(value);
+            }
+            Op::Sum(axis) | Op::Max(axis) => {
+                let operand = node.args[0];
+                let (rows, cols) = self.space(operand);
+                if axis + 1 < self.graph.ty(operand).shape.len() {
+                    let kernel = Kernel { rows, cols, column_reduction: Some(value), ..Kernel::default() };
+                    self.add(kernel, value, 1);
+                    return;
+                }
+                let group = match self.joinable(operand) {
+                    Some(g) if self.kernels[g].dots.is_empty() => g,
+                    _ => self.add(Kernel { rows, cols, ..Kernel::default() }, value, 0),
+                };
+                self.group_of[value.index()] = Some(group);
+                self.kernels[group].row_reductions.push(value);
+                self.cost[group] += 2;
+            }
+            op if op.is_elementwise() && !self.prologue[value.index()] => self.place_elementwise(value),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, kernel: Kernel, value: Value, cost: usize) -> usize {
+        let g = self.kernels.len();
+        let waits_for = self.behind(&self.graph.node(value).args);
+        self.kernels.push(kernel);
+        self.cost.push(cost);
+        self.ancestors.push(waits_for);
+        self.group_of[value.index()] = Some(g);
+        g
+    }
+
+    /// A kernel of its own for a contraction or an elementwise value.
+    fn start(&mut self, value: Value) -> usize {
+        let (rows, cols) = self.space(value);
+        let mut kernel = Kernel { rows, cols, ..Kernel::default() };
+        if self.graph.node(value).op == Op::Dot {
+            kernel.dots.push(value);
+        } else {
+            kernel.members.insert(value);
+        }
+        let cost = self.cost_of(value);
+        self.add(kernel, value, cost)
+    }
+
+    fn place_elementwise(&mut self, value: Value) {
+        let args = self.graph.node(value).args.clone();
+        let mut candidates: Vec<usize> = args.iter().filter_map(|&arg| self.joinable(arg)).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        candidates.retain(|&g| (self.kernels[g].rows, self.kernels[g].cols) == self.space(value));
+        let cost = self.cost_of(value);
+        let Some(group) =
+            candidates.iter().copied().find(|&g| self.cost[g] + cost <= MAX_BODY && self.may_join(value, g))
+        else {
+            self.start(value);
+            return;
+        };
+        let waits_for = self.behind(&args);
+        self.group_of[value.index()] = Some(group);
+        self.kernels[group].members.insert(value);
+        self.cost[group] += cost;
+        self.depend(group, waits_for);
+        for other in candidates {
+            if other != group && self.may_merge(group, other) {
+                self.merge(group, other);
+            }
+        }
+    }
+
+    /// Whether `value` can be computed by the element in kernel `g`: nothing it reads from memory waits for `g`.
+    fn may_join(&self, value: Value, g: usize) -> bool {
+        self.graph.node(value).args.iter().all(|&arg| self.joinable(arg) == Some(g) || !self.behind(&[arg]).contains(g))
+    }
+
+    /// Whether two kernels can be one: same space, and no path between them through other kernels or memory.
+    fn may_merge(&self, a: usize, b: usize) -> bool {
+        let (x, y) = (&self.kernels[a], &self.kernels[b]);
+        let reduces = |k: &Kernel| !k.row_reductions.is_empty() || k.column_reduction.is_some();
+        let fits = (x.rows, x.cols) == (y.rows, y.cols)
+            && self.cost[a] + self.cost[b] <= MAX_BODY
+            && x.dots.len() + y.dots.len() <= MAX_DOTS
+            && !(reduces(x) && !y.dots.is_empty() || reduces(y) && !x.dots.is_empty())
+            && x.column_reduction.is_none()
+            && y.column_reduction.is_none()
+            && match (x.dots.first(), y.dots.first()) {
+                (Some(&p), Some(&q)) => batch(self.graph, p) == batch(self.graph, q),
+                _ => true,
+            };
+        fits && !self.behind(&self.outside(a, b)).contains(b) && !self.behind(&self.outside(b, a)).contains(a)
+    }
+
+    /// What kernel `g` reads other than by the element from `g` or `other`.
+    fn outside(&self, g: usize, other: usize) -> Vec<Value> {
+        let mut reads = Vec::new();
+        for value in values_of(&self.kernels[g]) {
+            let by_element = !matches!(self.graph.node(value).op, Op::Dot);
+            for &arg in &self.graph.node(value).args {
+                let internal = by_element && self.joinable(arg).is_some_and(|h| h == g || h == other);
+                if !internal && self.group_of[arg.index()] != Some(g) {
+                    reads.push(arg);
+                }
+            }
+        }
+        reads
+    }
+
+    fn merge(&mut self, into: usize, from: usize) {
+        let kernel = std::mem::take(&mut self.kernels[from]);
+        for value in values_of(&kernel) {
+            self.group_of[value.index()] = Some(into);
+        }
+        let target = &mut self.kernels[into];
+        target.dots.extend(kernel.dots);
+        target.dots.sort_unstable();
+        target.members.extend(kernel.members);
+        target.row_reductions.extend(kernel.row_reductions);
+        target.row_reductions.sort_unstable();
+        self.cost[into] += std::mem::take(&mut self.cost[from]);
+        let mut waits_for = std::mem::take(&mut self.ancestors[from]);
+        waits_for.remove(into);
+        self.ancestors[into].remove(from);
+        for set in &mut self.ancestors {
+            if set.remove(from) {
+                set.insert(into);
+            }
+        }
+        self.ancestors[into].remove(into);
+        let all = {
+            waits_for.union(&self.ancestors[into]);
+            waits_for
+        };
+        self.depend(into, all);
+    }
+
+    /// The kernels that must have run before any of `values` can be read.
+    fn behind(&self, values: &[Value]) -> Set {
+        let mut set = Set::default();
+        let mut stack = values.to_vec();
+        while let Some(value) = stack.pop() {
+            match self.group_of[value.index()] {
+                Some(g) => {
+                    set.insert(g);
+                    set.union(&self.ancestors[g]);
+                }
+                None => stack.extend(&self.graph.node(value).args),
+            }
+        }
+        set
+    }
+
+    /// Kernel `g` now also waits for `more`, and so does every kernel that waits for `g`.
+    fn depend(&mut self, g: usize, mut more: Set) {
+        more.remove(g);
+        self.ancestors[g].union(&more);
+        for set in &mut self.ancestors {
+            if set.contains(g) {
+                set.union(&more);
+            }
+        }
+    }
+
+    /// Marks what must be in memory, and makes kernels for what only a copy can bring there.
+    fn require_memory(&mut self, live: &[bool]) {
+        for value in self.graph.values().filter(|v| live[v.index()]) {
+            let node = self.graph.node(value);
+            for &arg in &node.args {
+                match &node.op {
+                    op if is_view(op) => {}
+                    _ if self.prologue[value.index()] => self.read(arg),
+                    Op::Dot => self.read_operand(arg),
+                    Op::Noise(_) => self.read(arg),
+                    _ => self.read_element(value, arg),
+                }
+            }
+        }
+        for output in self.graph.outputs() {
+            self.store_output(output.value);
+        }
+    }
+
+    /// An output is stored by the kernel that computes it; what no kernel computes is copied by one.
+    fn store_output(&mut self, value: Value) {
+        let mut computed = value;
+        while let Op::Reshape(_) = self.graph.node(computed).op {
+            computed = self.graph.node(computed).args[0];
+        }
+        match self.graph.node(computed).op {
+            Op::Input(_) => {}
+            Op::Broadcast(_) | Op::Transpose(_) => {
+                self.read(self.graph.node(computed).args[0]);
+                self.force(computed);
+            }
+            _ => self.force(computed),
+        }
+    }
+
+    /// `user` reads `arg` by the element, from its own kernel if that computes it.
+    fn read_element(&mut self, user: Value, arg: Value) {
+        let source = self.aligned(arg);
+        match self.graph.node(source).op {
+            Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {}
+            _ if self.joinable(arg).is_some() && self.joinable(arg) == self.group_of[user.index()] => {}
+            _ => self.read(arg),
+        }
+    }
+
+    /// A contraction's operand; behind views there may be a value computed while packing.
+    fn read_operand(&mut self, arg: Value) {
+        let mut source = arg;
+        while is_view(&self.graph.node(source).op) {
+            source = self.graph.node(source).args[0];
+        }
+        if self.prologue[source.index()] && prologue_views(self.graph, arg, &|v| self.in_memory(v)).is_none() {
+            self.prologue[source.index()] = false;
+            self.start(source);
+            for operand in self.graph.node(source).args.clone() {
+                self.read_element(source, operand);
+            }
+        }
+        if !self.prologue[source.index()] {
+            self.read(arg);
+            if matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+                self.force(source);
+            }
+        }
+    }
+
+    /// Something reads `value` from memory, through views where they can be expressed by strides.
+    fn read(&mut self, value: Value) {
+        let node = self.graph.node(value);
+        if self.stored[value.index()] {
+            return;
+        }
+        match node.op {
+            Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) => {}
+            _ if is_view(&node.op) => {
+                self.read(node.args[0]);
+                if try_view(self.graph, value, &|v| self.in_memory(v)).is_none() {
+                    self.force(node.args[0]);
+                }
+            }
+            _ => self.force(value),
+        }
+    }
+
+    fn in_memory(&self, value: Value) -> bool {
+        self.stored[value.index()] || matches!(self.graph.node(value).op, Op::Input(_))
+    }
+
+    /// `value` gets memory of its own.
+    fn force(&mut self, value: Value) {
+        if self.in_memory(value) {
+            return;
+        }
+        self.stored[value.index()] = true;
+        if self.group_of[value.index()].is_none() {
+            let (rows, cols) = self.space(value);
+            let members = BTreeSet::from([value]);
+            self.add(Kernel { rows, cols, members, ..Kernel::default() }, value, 1);
+        }
+    }
+
+    /// An elementwise kernel whose only result is the operand of one reduction over an outer axis becomes part of it.
+    fn fuse_into_column_reductions(&mut self, uses: &[Vec<Option<Value>>]) {
+        for g in 0..self.kernels.len() {
+            let Some(reduction) = self.kernels[g].column_reduction else { continue };
+            let operand = self.graph.node(reduction).args[0];
+            let Some(h) = self.joinable(operand) else { continue };
+            let kernel = &self.kernels[h];
+            let stored: Vec<Value> = values_of(kernel).filter(|v| self.stored[v.index()]).collect();
+            let private = self.aligned(operand) == operand && stored == [operand] && uses[operand.index()].len() == 1;
+            let noisy = kernel.members.iter().any(|&v| self.noise_operands(v) > 0);
+            if private && !noisy && kernel.dots.is_empty() && kernel.row_reductions.is_empty() {
+                self.stored[operand.index()] = false;
+                let members = std::mem::take(&mut self.kernels[h].members);
+                for member in &members {
+                    self.group_of[member.index()] = Some(g);
+                }
+                self.kernels[g].members = members;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Groups {
+        // Emptied kernels go; the rest keep their order.
+        let mut new_index = vec![None; self.kernels.len()];
+        let mut kept = Vec::new();
+        let mut has_value = vec![false; self.kernels.len()];
+        for group in self.group_of.iter().flatten() {
+            has_value[*group] = true;
+        }
+        for (g, kernel) in std::mem::take(&mut self.kernels).into_iter().enumerate() {
+            if has_value[g] {
+                new_index[g] = Some(kept.len());
+                kept.push(kernel);
+            }
+        }
+        let group_of = self.group_of.iter().map(|g| g.and_then(|g| new_index[g])).collect();
+        Groups { kernels: kept, group_of, stored: self.stored }
+    }
+
+    /// A rough count of vector operations.
+    fn cost_of(&self, value: Value) -> usize {
+        let node = self.graph.node(value);
+        let own = match &node.op {
+            Op::Unary(Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor) => 1,
+            Op::Unary(_) => 30,
+            _ => 1,
+        };
+        own + 150 * self.noise_operands(value)
+    }
+
+    fn noise_operands(&self, value: Value) -> usize {
+        let is_noise = |&&arg: &&Value| matches!(self.graph.node(self.aligned(arg)).op, Op::Noise(_));
+        self.graph.node(value).args.iter().filter(is_noise).count()
+    }
+}
+
+/// All values a kernel computes.
+pub(super) fn values_of(kernel: &Kernel) -> impl Iterator<Item = Value> {
+    let anchors = kernel.dots.iter().chain(&kernel.row_reductions).chain(&kernel.column_reduction);
+    anchors.chain(&kernel.members).copied()
+}
+
+/// The leading axes of a contraction, over which it is a separate product.
+fn batch(graph: &Graph, dot: Value) -> Shape {
+    let shape = &graph.ty(dot).shape;
+    Shape::new(&shape[..shape.len() - 2])
+}
+
+/// A set of kernels.
+#[derive(Clone, Debug, Default)]
+struct Set(Vec<u64>);
+
+impl Set {
+    fn contains(&self, i: usize) -> bool {
+        self.0.get(i / 64).is_some_and(|word| word >> (i % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, i: usize) {
+        if self.0.len() <= i / 64 {
+            self.0.resize(i / 64 + 1, 0);
+        }
+        self.0[i / 64] |= 1 << (i % 64);
+    }
+
+    fn remove(&mut self, i: usize) -> bool {
+        let had = self.contains(i);
+        if had {
+            self.0[i / 64] &= !(1 << (i % 64));
+        }
+        had
+    }
+
+    fn union(&mut self, other: &Set) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+}

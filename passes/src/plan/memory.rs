@@ -1,0 +1,117 @@
+//! The arena: values share memory when their lifetimes do not overlap.
+
+use super::{Kernel, Place, Plan, groups::values_of, order::UNASSIGNED};
+use bayeslift_ir::{Error, Graph, Value};
+use std::collections::HashSet;
+
+/// Offsets and sizes are multiples of this: a cache line.
+const ALIGNMENT: usize = 64;
+/// The largest arena.
+const MAX_ARENA: usize = 1 << 36;
+
+pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Place>>) -> Result<Plan, Error> {
+    let mut plan = Plan { graph, kernels, places, arena_bytes: 0 };
+    let lifetimes = lifetimes(&plan);
+    let mut free = FreeList::default();
+    for (k, (born, dead)) in lifetimes.iter().enumerate() {
+        for &value in born {
+            let offset = free.take(size_of(&plan.graph, value));
+            plan.places[value.index()] = Some(Place::Arena(offset));
+            for (stored, place) in &mut plan.kernels[k].stores {
+                if *stored == value && *place == UNASSIGNED {
+                    *place = Place::Arena(offset);
+                }
+            }
+        }
+        for &value in dead {
+            let Some(Place::Arena(offset)) = plan.places[value.index()] else { unreachable!("born before it dies") };
+            free.give(offset, size_of(&plan.graph, value));
+        }
+    }
+    plan.arena_bytes = free.end;
+    if plan.arena_bytes > MAX_ARENA {
+        let size = plan.arena_bytes as u64;
+        return Err(Error::TooLarge { what: "bytes of intermediate values", size, limit: MAX_ARENA as u64 });
+    }
+    Ok(plan)
+}
+
+fn size_of(graph: &Graph, value: Value) -> usize {
+    (graph.ty(value).shape.elements() * 4).next_multiple_of(ALIGNMENT)
+}
+
+/// For each kernel the arena values it is the first to write and the last to touch.
+fn lifetimes(plan: &Plan) -> Vec<(Vec<Value>, Vec<Value>)> {
+    let mut first = vec![None; plan.places.len()];
+    let mut last = vec![None; plan.places.len()];
+    for (k, kernel) in plan.kernels.iter().enumerate() {
+        let computed: HashSet<Value> = values_of(kernel).collect();
+        let stores = kernel.stores.iter().map(|&(value, _)| value);
+        let mut touched: Vec<Value> = values_of(kernel).chain(stores).collect();
+        let mut seen = HashSet::new();
+        while let Some(value) = touched.pop() {
+            if !seen.insert(value) {
+                continue;
+            }
+            if plan.places[value.index()] == Some(UNASSIGNED) {
+                first[value.index()].get_or_insert(k);
+                last[value.index()] = Some(k);
+            }
+            if plan.places[value.index()].is_none() || computed.contains(&value) {
+                touched.extend(&plan.graph.node(value).args);
+            }
+        }
+    }
+    let mut lifetimes = vec![(Vec::new(), Vec::new()); plan.kernels.len()];
+    for value in plan.graph.values() {
+        if let (Some(first), Some(last)) = (first[value.index()], last[value.index()]) {
+            lifetimes[first].0.push(value);
+            lifetimes[last].1.push(value);
+        }
+    }
+    lifetimes
+}
+
+/// Free ranges below the end of the arena, by offset; takes the smallest that fits.
+#[derive(Default)]
+struct FreeList {
+    ranges: Vec<(usize, usize)>,
+    end: usize,
+}
+
+impl FreeList {
+    fn take(&mut self, size: usize) -> usize {
+        let fitting = self.ranges.iter().enumerate().filter(|(_, range)| range.1 >= size);
+        if let Some((i, _)) = fitting.min_by_key(|(_, range)| (range.1, range.0)) {
+            let (offset, length) = self.ranges[i];
+            if length == size {
+                self.ranges.remove(i);
+            } else {
+                self.ranges[i] = (offset + size, length - size);
+            }
+            return offset;
+        }
+        // Nothing fits: extend the last range if it touches the end.
+        if let Some(&(offset, length)) = self.ranges.last()
+            && offset + length == self.end
+        {
+            self.ranges.pop();
+            self.end = offset + size;
+            return offset;
+        }
+        let offset = self.end;
+        self.end += size;
+        offset
+    }
+
+    fn give(&mut self, offset: usize, size: usize) {
+        let i = self.ranges.partition_point(|range| range.0 < offset);
+        self.ranges.insert(i, (offset, size));
+        if i + 1 < self.ranges.len() && offset + size == self.ranges[i + 1].0 {
+            self.ranges[i].1 += self.ranges.remove(i + 1).1;
+        }
+        if i > 0 && self.ranges[i - 1].0 + self.ranges[i - 1].1 == self.ranges[i].0 {
+            self.ranges[i - 1].1 += self.ranges.remove(i).1;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Deterministic local simplification: every rule keeps every bit, and none makes code worse.
+
+use bayeslift_ir::{Args, Binary, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
+
+/// The same outputs with fewer operations: dead nodes gone, constants folded, movement composed, elementwise
+/// work done before it is broadcast rather than after. Exact: the outputs keep their bits.
+///
+/// # Errors
+/// Those of building a graph; none for a graph that verifies.
+pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
+    let mut out = Graph::new();
+    let mut map: Vec<Option<Value>> = vec![None; graph.nodes().len()];
+    for input in graph.inputs() {
+        map[input.value.index()] = Some(out.input(&input.name, graph.ty(input.value).clone())?);
+    }
+    let live = graph.live();
+    for value in graph.values().filter(|v| live[v.index()]) {
+        let node = graph.node(value);
+        if let Op::Input(_) = node.op {
+            continue;
+        }
+        let args: Args = node.args.iter().map(|arg| map[arg.index()].expect("operands come first")).collect();
+        map[value.index()] = Some(push(&mut out, node.op.clone(), &args)?);
+    }
+    for output in graph.outputs() {
+        let value = map[output.value.index()].expect("outputs are live");
+        match output.updates {
+            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
+            None => out.output(&output.name, value)?,
+        }
+    }
+    Ok(out)
+}
+
+/// Adds `op` in its simplest form. Operands are simple already.
+fn push(graph: &mut Graph, op: Op, args: &[Value]) -> Result<Value, Error> {
+    if let Some(value) = existing(graph, &op, args) {
+        return Ok(value);
+    }
+    if let Some(bits) = fold(graph, &op, args) {
+        return graph.push(Op::Constant(bits), &[]);
+    }
+    // op(broadcast a, broadcast b) = broadcast op(a, b)
+    if op.is_elementwise()
+        && let Some(shape) = common_source(graph, args)
+    {
+        let full = graph.ty(args[0]).shape.clone();
+        let sources: Args = args.iter().map(|&arg| source_of_shape(graph, arg, &shape)).collect::<Result<_, _>>()?;
+        let small = push(graph, op, &sources)?;
+        return push(graph, Op::Broadcast(full), &[small]);
+    }
+    match (&op, args) {
+        (Op::Broadcast(_), &[x]) => {
+            if let Op::Broadcast(_) = graph.node(x).op {
+                let inner = graph.node(x).args[0];
+                return push(graph, op, &[inner]);
+            }
+        }
+        (Op::Reshape(_), &[x]) => {
+            if let Op::Reshape(_) = graph.node(x).op {
+                let inner = graph.node(x).args[0];
+                return push(graph, op, &[inner]);
+            }
+        }
+        (Op::Transpose(outer), &[x]) => {
+            if let Op::Transpose(inner) = &graph.node(x).op {
+                let composed = outer.iter().map(|&axis| inner[usize::from(axis)]).collect();
+                let source = graph.node(x).args[0];
+                return push(graph, Op::Transpose(composed), &[source]);
+            }
+        }
+        _ => {}
+    }
+    graph.push(op, args)
+}
+
+/// A value that the result equals already.
+fn existing(graph: &Graph, op: &Op, args: &[Value]) -> Option<Value> {
+    let inner = |value: Value, unary: Unary| match graph.node(value).op {
+        Op::Unary(found) if found == unary => Some(graph.node(value).args[0]),
+        _ => None,
+    };
+    let is = |value: Value, x: f32| graph.constant(value).is_some_and(|c| c.to_bits() == x.to_bits());
+    match (op, args) {
+        (Op::StopGradient, &[x]) => Some(x),
+        (Op::Unary(Unary::Neg), &[x]) => inner(x, Unary::Neg),
+        (Op::Binary(Binary::Mul), &[a, b]) if is(b, 1.0) => Some(a),
+        (Op::Binary(Binary::Mul), &[a, b]) if is(a, 1.0) => Some(b),
+        (Op::Binary(Binary::Div), &[a, b]) if is(b, 1.0) => Some(a),
+        // x + -0 keeps even the sign of zero; x + 0 does not
+        (Op::Binary(Binary::Add), &[a, b]) if is(b, -0.0) => Some(a),
+        (Op::Binary(Binary::Add), &[a, b]) if is(a, -0.0) => Some(b),
+        (Op::Select, &[_, a, b]) if a == b => Some(a),
+        (Op::Broadcast(shape) | Op::Reshape(shape), &[x]) if graph.ty(x).shape == *shape => Some(x),
+        (Op::Transpose(permutation), &[x]) if permutation.iter().copied().eq(0..permutation.len() as u8) => Some(x),
+        _ => None,
+    }
+}
+
+/// The result of an operation on scalar constants, by the arithmetic that compiled code uses.
+fn fold(graph: &Graph, op: &Op, args: &[Value]) -> Option<u32> {
+    let scalar = |i: usize| match graph.node(args[i]).op {
+        Op::Constant(bits) => Some(f32::from_bits(bits)),
+        _ => None,
+    };
+    let x = match op {
+        Op::Unary(op) => elementary::unary(&mut Scalar, *op, scalar(0)?),
+        Op::Binary(op) => {
+            let (a, b) = (scalar(0)?, scalar(1)?);
+            match op {
+                Binary::Add => a + b,
+                Binary::Mul => a * b,
+                Binary::Div => a / b,
+                Binary::Max => {
+                    if b > a {
+                        b
+                    } else {
+                        a
+                    }
+                }
+            }
+        }
+        _ => return None,
+    };
+    Some(if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() })
+}
+
+/// The smaller shape that all operands are broadcast from, if there is one.
+fn common_source(graph: &Graph, args: &[Value]) -> Option<Shape> {
+    let mut common: Option<Shape> = None;
+    for &arg in args {
+        let Op::Broadcast(_) = graph.node(arg).op else { return None };
+        let source = &graph.ty(graph.node(arg).args[0]).shape;
+        common = Some(match common {
+            None => source.clone(),
+            Some(shape) => shape.broadcast_with(source)?,
+        });
+    }
+    let common = common?;
+    (common.elements() < graph.ty(args[0]).shape.elements()).then_some(common)
+}
+
+/// What `broadcast` repeats, repeated only as far as `shape`.
+fn source_of_shape(graph: &mut Graph, broadcast: Value, shape: &Shape) -> Result<Value, Error> {
+    let source = graph.node(broadcast).args[0];
+    push(graph, Op::Broadcast(shape.clone()), &[source])
+}
