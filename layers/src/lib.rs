@@ -1,1 +1,73 @@
+//! What a user builds Bayesian neural networks with.
 //!
+//! Layers are descriptions: immutable, `Send + Sync`, without parameters of their own. A layer *declares* its parameters in a
+//! [`Scope`], and is *called* with a [`Context`], which turns it into operations of an [`ir`](bayeslift_ir) graph. A call is a
+//! function: it returns its output together with the terms of its divergence, so that nothing is left
+//! behind in the layer and a layer used twice is right.
+//!
+//! Names are those of `tfp.experimental.nn` and of the field.
+//!
+//! ```
+//! use bayeslift_ir::{Builder, Type};
+//! use bayeslift_layers::{
+//!     Activation, AffineVariationalReparameterizationLocal, Context, Divergence, Layer, Scope, Sequential, noise_inputs,
+//! };
+//!
+//! let network = Sequential::new()
+//!     .layer(AffineVariationalReparameterizationLocal::new(64, 32).activation(Activation::Relu))
+//!     .layer(AffineVariationalReparameterizationLocal::new(32, 10));
+//! let parameters = network.initialize(42)?;
+//! assert_eq!(parameters.paths().next(), Some("affine/kernel/loc"));
+//!
+//! let builder = Builder::new();
+//! let context = Context::new(Scope::bind(&builder, &parameters)?).noise(noise_inputs(&builder));
+//! let images = builder.input("images", Type::f32([16, 64]));
+//! let call = network.call(&context, images)?;
+//! builder.output("logits", call.output);
+//! builder.output("divergence", call.divergence(&Divergence::default())?);
+//! let graph = builder.finish()?;
+//! # Ok::<(), bayeslift_layers::Error>(())
+//! ```
+
+mod activation;
+mod affine;
+mod context;
+pub mod distribution;
+mod divergence;
+mod eager;
+mod error;
+mod host;
+mod initializer;
+mod lambda;
+mod layer;
+mod likelihood;
+mod local;
+pub mod metrics;
+mod optimizer;
+mod parameters;
+mod posterior;
+mod reparameterization;
+mod scope;
+mod sequential;
+mod variational;
+
+pub use activation::Activation;
+pub use affine::Affine;
+pub use context::{Context, Site, noise_inputs};
+pub use distribution::{Distribution, Draw};
+pub use divergence::{Divergence, exact, monte_carlo};
+pub use eager::Eager;
+pub use error::Error;
+pub use host::{integer_power, inverse_softplus};
+pub use initializer::{CustomInitializer, Initializer, fans};
+pub use lambda::{Lambda, flatten_rightmost};
+pub use layer::{Call, Layer, Term};
+pub use likelihood::{Likelihood, Scale};
+pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine};
+pub use optimizer::{Adam, Optimizer, Update};
+pub use parameters::{Group, Parameter, Parameters, Variable};
+pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
+pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
+pub use scope::{Declaration, Scope};
+pub use sequential::Sequential;
+pub use variational::{AffineVariational, Estimator, Forward, Output};

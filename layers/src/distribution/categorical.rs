@@ -1,0 +1,33 @@
+use bayeslift_ir::Expr;
+
+/// The distribution of a label 0, .., classes - 1 with probabilities softmax(logits).
+#[derive(Clone, Copy, Debug)]
+pub struct Categorical<'b> {
+    /// Unnormalized log probabilities, `[.., classes]`.
+    pub logits: Expr<'b>,
+}
+
+impl<'b> Categorical<'b> {
+    /// Probabilities softmax(logits) over the last axis.
+    pub fn new(logits: Expr<'b>) -> Self {
+        Categorical { logits }
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.logits.shape().last_extent()
+    }
+
+    /// The log probability of each `u32` label of `labels: [..]`, broadcast against the leading axes of the logits. A label out of
+    /// range has log probability 0: check labels where they enter.
+    pub fn log_prob(&self, labels: Expr<'b>) -> Expr<'b> {
+        let log_probabilities = self.logits.log_softmax();
+        let axis = log_probabilities.shape().len().saturating_sub(1);
+        (log_probabilities * labels.one_hot(self.classes())).sum(axis)
+    }
+
+    /// The probabilities, `[.., classes]`.
+    pub fn probabilities(&self) -> Expr<'b> {
+        self.logits.log_softmax().exp()
+    }
+}

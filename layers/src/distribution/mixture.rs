@@ -1,0 +1,83 @@
+use super::normal::Normal;
+use crate::{Draw, Error, Site, host};
+use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
+
+/// A mixture of normal distributions: p(x) = sum_i probability_i N(x; loc_i, scale_i^2).
+#[derive(Clone, Debug)]
+pub struct Mixture<'b> {
+    components: Vec<(f32, Normal<'b>)>,
+}
+
+impl<'b> Mixture<'b> {
+    /// A mixture of components with these probabilities.
+    ///
+    /// # Errors
+    /// No component; a probability outside (0, 1]; probabilities that do not sum to 1 within 1e-5.
+    pub fn new(components: Vec<(f32, Normal<'b>)>) -> Result<Self, Error> {
+        let probabilities: Vec<f32> = components.iter().map(|(probability, _)| *probability).collect();
+        let sum: f64 = probabilities.iter().map(|&p| f64::from(p)).sum();
+        let valid = probabilities.iter().all(|&p| p > 0.0 && p <= 1.0) && (sum - 1.0).abs() <= 1e-5;
+        if !valid {
+            let (expected, found) = ("one or more numbers in (0, 1] that sum to 1", format!("{probabilities:?}"));
+            return Err(Error::argument("the probabilities of a mixture", expected, found));
+        }
+        Ok(Mixture { components })
+    }
+
+    /// TFP's default prior of a weight, 1/2 N(0, 1) + 1/2 N(0, 2000^2): a narrow spike for weights that data leaves alone, a wide
+    /// slab for the others.
+    pub fn spike_and_slab(builder: &'b Builder) -> Self {
+        let component = |scale| (0.5, Normal::scalar(builder, 0.0, scale));
+        Mixture { components: vec![component(1.0), component(2000.0)] }
+    }
+
+    /// Probabilities and components.
+    pub fn components(&self) -> &[(f32, Normal<'b>)] {
+        &self.components
+    }
+
+    /// The log density of each element, for components a, b, ..: log(e^a + e^b) = b + softplus(a - b), which neither overflows
+    /// nor loses a component far out in the tails.
+    pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        let joint = |(probability, component): &(f32, Normal<'b>)| {
+            component.log_prob(value) + host::log(f64::from(*probability)) as f32
+        };
+        let mut joints = self.components.iter().map(joint);
+        let first = joints.next().expect("a mixture has a component");
+        joints.fold(first, |a, b| b + (a - b).softplus())
+    }
+
+    /// sum_i probability_i loc_i.
+    pub fn mean(&self) -> Expr<'b> {
+        self.expectation(|component| component.loc)
+    }
+
+    /// sum_i probability_i (scale_i^2 + (loc_i - mean)^2).
+    pub fn variance(&self) -> Expr<'b> {
+        let mean = self.mean();
+        self.expectation(|component| component.scale.square() + (component.loc - mean).square())
+    }
+
+    fn expectation(&self, of: impl Fn(&Normal<'b>) -> Expr<'b>) -> Expr<'b> {
+        let terms = self.components.iter().map(|(probability, component)| of(component) * *probability);
+        terms.reduce(|a, b| a + b).expect("a mixture has a component")
+    }
+
+    /// A draw of this shape at a noise site: a uniform number picks the component, a normal one is put on it. No gradient reaches
+    /// the probabilities, which are fixed.
+    ///
+    /// # Errors
+    /// A context without noise.
+    pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        let noise = site.weight_noise(Law::Normal, shape)?;
+        let uniform = site.child("component").weight_noise(Law::Uniform, shape)?;
+        let (last, rest) = self.components.split_last().expect("a mixture has a component");
+        let mut below: f32 = rest.iter().map(|(probability, _)| probability).sum();
+        let mut value = last.1.transform(noise).value;
+        for (probability, component) in rest.iter().rev() {
+            value = uniform.less(below).select(component.transform(noise).value, value);
+            below -= probability;
+        }
+        Ok(site.value(value))
+    }
+}

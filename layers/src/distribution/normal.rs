@@ -1,0 +1,65 @@
+use crate::{Draw, Error, Site};
+use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
+
+/// log(sqrt(2 pi)).
+pub(crate) const LOG_SQRT_TWO_PI: f32 = 0.918_938_5;
+
+/// The normal distribution N(loc, scale^2).
+///
+/// log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log sqrt(2 pi)
+#[derive(Clone, Copy, Debug)]
+pub struct Normal<'b> {
+    /// The mean.
+    pub loc: Expr<'b>,
+    /// The standard deviation, positive.
+    pub scale: Expr<'b>,
+}
+
+impl<'b> Normal<'b> {
+    /// N(loc, scale^2); location and scale are broadcast against each other and against values.
+    pub fn new(loc: Expr<'b>, scale: Expr<'b>) -> Self {
+        Normal { loc, scale }
+    }
+
+    /// The same for every element.
+    pub fn scalar(builder: &'b Builder, loc: f32, scale: f32) -> Self {
+        Normal { loc: builder.constant(loc), scale: builder.constant(scale) }
+    }
+
+    /// N(loc, scale^2) with scale = softplus(raw_scale) + 1e-5, TFP's map from any real number to a positive one; the
+    /// added constant keeps the scale from vanishing in rounding.
+    pub fn from_raw_scale(loc: Expr<'b>, raw_scale: Expr<'b>) -> Self {
+        Normal { loc, scale: raw_scale.softplus() + 1e-5 }
+    }
+
+    /// The log density of each element.
+    pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob_at(((value - self.loc) / self.scale).square())
+    }
+
+    /// The log density of each element of a draw. From the draw's noise it is -noise^2 / 2 - log scale - log sqrt(2 pi): the
+    /// same function of the parameters, with the same gradient, and without the rounding of (loc + scale noise - loc) / scale.
+    pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        match draw.noise {
+            Some(noise) => self.log_prob_at(noise.square()),
+            None => self.log_prob(draw.value),
+        }
+    }
+
+    fn log_prob_at(&self, squared: Expr<'b>) -> Expr<'b> {
+        squared * -0.5 - (self.scale.log() + LOG_SQRT_TWO_PI)
+    }
+
+    /// loc + scale * noise, for standard normal noise: the reparameterized draw (Kingma and Welling 2014, equation 4).
+    pub fn transform(&self, noise: Expr<'b>) -> Draw<'b> {
+        Draw { value: self.loc + self.scale * noise, noise: Some(noise) }
+    }
+
+    /// A draw of this shape at a noise site.
+    ///
+    /// # Errors
+    /// A context without noise.
+    pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        Ok(self.transform(site.weight_noise(Law::Normal, shape)?))
+    }
+}

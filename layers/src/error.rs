@@ -1,0 +1,121 @@
+use bayeslift_ir::{Shape, Type};
+
+/// What can be wrong with a network, its parameters or its data. Errors arrive before anything is compiled.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error, and the path of the layer it arose in.
+    #[error("in layer `{path}`: {error}")]
+    In {
+        /// The path of the layer.
+        path: String,
+        /// The error itself.
+        error: Box<Error>,
+    },
+    /// A tensor has a shape that does not fit.
+    #[error("{argument} has shape {found}, expected {expected}")]
+    Shape {
+        /// The argument at fault.
+        argument: String,
+        /// What would fit: a shape, or a rule.
+        expected: String,
+        /// What came.
+        found: Shape,
+    },
+    /// An argument has a value that does not fit.
+    #[error("{argument} is {found}, expected {expected}")]
+    Argument {
+        /// The argument at fault.
+        argument: String,
+        /// What would fit.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// Two things that need different names share one.
+    #[error("two {what} are named `{name}`; give one of them another name")]
+    DuplicateName {
+        /// What is named.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that does not exist.
+    #[error("there is no {what} named `{name}`; there are: {known}")]
+    UnknownName {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// A parameter has another type than the layer declares.
+    #[error("parameter `{path}` has type {found}, expected {expected}")]
+    ParameterType {
+        /// The path of the parameter.
+        path: String,
+        /// The type that the layer declares.
+        expected: Type,
+        /// What came.
+        found: Type,
+    },
+    /// A parameter of a layer with `validate_args` has an element that is infinite or not a number.
+    #[error("parameter `{path}` is {value} at element {index}; every element must be finite")]
+    NonFinite {
+        /// The path of the parameter.
+        path: String,
+        /// The row-major index of the first such element.
+        index: usize,
+        /// The element.
+        value: String,
+    },
+    /// There is no closed form of the divergence between two distributions.
+    #[error("the divergence of {posterior} from {prior} at `{path}` has no closed form; use Divergence::MonteCarlo")]
+    NoExactDivergence {
+        /// The path of the random variable.
+        path: String,
+        /// The family of the posterior.
+        posterior: &'static str,
+        /// The family of the prior.
+        prior: &'static str,
+    },
+    /// A distribution was asked for something that it does not define.
+    #[error("{distribution} has no {what}")]
+    Undefined {
+        /// The family of the distribution.
+        distribution: &'static str,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A layer draws noise, but the context has no noise address.
+    #[error(
+        "`{site}` draws noise, but the context has no noise address; call Context::noise, or use PosteriorValue::Mean"
+    )]
+    NoNoise {
+        /// The path of the noise site.
+        site: String,
+    },
+    /// An error of the graph.
+    #[error(transparent)]
+    Graph(#[from] bayeslift_ir::Error),
+}
+
+impl Error {
+    /// This error, marked with the path of the layer it arose in. The innermost layer marks it; an empty path changes nothing.
+    pub fn within(self, path: &str) -> Error {
+        match self {
+            error @ Error::In { .. } => error,
+            error if path.is_empty() => error,
+            error => Error::In { path: path.to_owned(), error: Box::new(error) },
+        }
+    }
+
+    pub(crate) fn argument(argument: &str, expected: impl Into<String>, found: impl ToString) -> Error {
+        Error::Argument { argument: argument.to_owned(), expected: expected.into(), found: found.to_string() }
+    }
+
+    pub(crate) fn shape(argument: &str, expected: impl Into<String>, found: &Shape) -> Error {
+        Error::Shape { argument: argument.to_owned(), expected: expected.into(), found: found.clone() }
+    }
+}

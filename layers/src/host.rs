@@ -1,0 +1,83 @@
+//! Scalars computed on the host that enter a compiled computation: the same bits on every machine.
+//!
+//! Only `+ - * /` on `f64` and the bits of numbers are used; each is correctly rounded everywhere, so no platform's
+//! mathematical library has a say.
+
+use std::f64::consts::LN_2;
+
+/// x^n by repeated squaring.
+pub fn integer_power(x: f64, mut n: u64) -> f64 {
+    let (mut power, mut square) = (1.0, x);
+    while n > 0 {
+        if n & 1 == 1 {
+            power *= square;
+        }
+        square *= square;
+        n >>= 1;
+    }
+    power
+}
+
+/// The `r` with softplus(r) = log(1 + e^r) = y, for y > 0: r = y + log(1 - e^-y).
+///
+/// Gives not-a-number for y <= 0.
+pub fn inverse_softplus(y: f64) -> f64 {
+    if y.is_nan() || y <= 0.0 { f64::NAN } else { y + log(-expm1(-y)) }
+}
+
+/// Natural logarithm of a positive, finite, normal number; within a few ulp.
+pub(crate) fn log(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 52) as i64 - 1023;
+    let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    if mantissa > std::f64::consts::SQRT_2 {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    // log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.1716: twelve terms leave 0.1716^24 / 25.
+    let s = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = s * s;
+    let series = (0..12).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+    exponent as f64 * LN_2 + 2.0 * s * series
+}
+
+/// e^x - 1 for x <= 0; within a few ulp.
+fn expm1(x: f64) -> f64 {
+    if x < -40.0 {
+        return -1.0;
+    }
+    // e^x - 1 for x in [-1/2, 0] by its series; each doubling is u (u + 2).
+    let (mut reduced, mut doublings) = (x, 0);
+    while reduced < -0.5 {
+        reduced *= 0.5;
+        doublings += 1;
+    }
+    let series = (1..=20).rev().fold(0.0, |sum, k| (sum + 1.0) * reduced / f64::from(k));
+    (0..doublings).fold(series, |u, _| u * (u + 2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_scale_is_the_reference_value() {
+        let raw = inverse_softplus(1e-3 - 1e-5);
+        assert_eq!(raw as f32, -6.917_310_7_f32); // golden `initial_scale`: -6.91731071472168
+        assert!((raw + 6.917_310_574).abs() < 1e-9, "{raw}");
+    }
+
+    #[test]
+    fn elementary_functions_agree_with_the_platform() {
+        for i in 1..4000 {
+            let y = f64::from(i) * 0.01;
+            let want = y + (-(-y).exp_m1()).ln();
+            assert!((inverse_softplus(y) - want).abs() <= 1e-14 * want.abs().max(1.0), "inverse_softplus({y})");
+            assert!((log(y) - y.ln()).abs() <= 4e-16 * y.ln().abs().max(1.0), "log({y})");
+        }
+        assert!(inverse_softplus(0.0).is_nan() && inverse_softplus(-1.0).is_nan());
+        assert_eq!(inverse_softplus(100.0), 100.0);
+        assert_eq!(integer_power(0.5, 10), 1.0 / 1024.0);
+        assert_eq!(integer_power(0.9, 0), 1.0);
+    }
+}

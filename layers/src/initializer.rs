@@ -1,0 +1,173 @@
+use crate::{Error, context::addressed_noise, eager};
+use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape, Tensor};
+use std::{fmt, sync::Arc};
+
+/// The closure of [`Initializer::Custom`].
+pub type CustomInitializer = dyn Fn(&Shape) -> Result<Tensor, Error> + Send + Sync;
+
+/// The law of a parameter's initial value.
+///
+/// Random values are drawn at an address made of the seed and the parameter's path.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Initializer {
+    /// All 0.
+    #[default]
+    Zeros,
+    /// All 1.
+    Ones,
+    /// All this number.
+    Constant(f32),
+    /// Uniform on (-limit, limit).
+    Uniform {
+        /// The limit.
+        limit: f32,
+    },
+    /// Uniform of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16).
+    GlorotUniform,
+    /// Uniform of variance 2 / fan_in (He and others 2015, equation 10).
+    HeUniform,
+    /// Normal, cut off at two standard deviations, of variance 2 / (fan_in + fan_out) after the cut.
+    GlorotNormal,
+    /// Normal, cut off at two standard deviations, of variance 2 / fan_in after the cut.
+    HeNormal,
+    /// Any value of the shape; see [`Initializer::custom`].
+    Custom(Arc<CustomInitializer>),
+}
+
+/// The standard deviation of a standard normal cut off at two standard deviations.
+const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
+
+/// The number of inputs and outputs of one unit, as TFP counts them: the shape, filled up in the end with ones to two axes, is
+/// `[batch.., receptive.., input, output]`, and both fans include the receptive field.
+///
+/// ```
+/// assert_eq!(bayeslift_layers::fans(&[5, 5, 3, 32].into(), 0), (75, 800));
+/// assert_eq!(bayeslift_layers::fans(&[7].into(), 0), (7, 1));
+/// ```
+pub fn fans(shape: &Shape, batch_ndims: usize) -> (usize, usize) {
+    let mut extents = shape.to_vec();
+    extents.resize(extents.len().max(2), 1);
+    let (leading, units) = extents.split_at(extents.len() - 2);
+    let receptive: usize = leading[batch_ndims.min(leading.len())..].iter().product();
+    (units[0] * receptive, units[1] * receptive)
+}
+
+impl Initializer {
+    /// Any value: a closure that receives the shape.
+    pub fn custom(value: impl Fn(&Shape) -> Result<Tensor, Error> + Send + Sync + 'static) -> Self {
+        Initializer::Custom(Arc::new(value))
+    }
+
+    /// This very value.
+    pub fn value(tensor: Tensor) -> Self {
+        Initializer::custom(move |_| Ok(tensor.clone()))
+    }
+
+    /// The variance of each element, for the families that scale with the fans.
+    fn variance(&self, shape: &Shape, batch_ndims: usize) -> f64 {
+        let (fan_in, fan_out) = fans(shape, batch_ndims);
+        match self {
+            Initializer::HeUniform | Initializer::HeNormal => 2.0 / fan_in as f64,
+            _ => 2.0 / (fan_in + fan_out) as f64,
+        }
+    }
+
+    /// The limit of a uniform initializer for a shape.
+    pub fn limit(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
+        match self {
+            Initializer::Uniform { limit } => Some(f64::from(*limit)),
+            Initializer::GlorotUniform | Initializer::HeUniform => {
+                Some((3.0 * self.variance(shape, batch_ndims)).sqrt())
+            }
+            _ => None,
+        }
+    }
+
+    /// The standard deviation, before the cut, of a truncated normal initializer for a shape.
+    pub fn stddev_before_truncation(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
+        match self {
+            Initializer::GlorotNormal | Initializer::HeNormal => {
+                Some(self.variance(shape, batch_ndims).sqrt() / TRUNCATED_STDDEV)
+            }
+            _ => None,
+        }
+    }
+
+    /// The initial value of a parameter whose draws are addressed by a seed and a stream.
+    ///
+    /// # Errors
+    /// A shape of extent 0; for a custom initializer its own error, or a value of another shape.
+    pub fn initial(&self, seed: u64, stream: u64, shape: &Shape, batch_ndims: usize) -> Result<Tensor, Error> {
+        shape.check()?;
+        let fill = |x: f32| Ok(Tensor::f32(shape.clone(), vec![x; shape.elements()])?);
+        match self {
+            Initializer::Zeros => fill(0.0),
+            Initializer::Ones => fill(1.0),
+            Initializer::Constant(x) => fill(*x),
+            Initializer::Custom(value) => {
+                let tensor = value(shape)?;
+                if tensor.shape() != shape || tensor.as_f32().is_none() {
+                    return Err(Error::argument("the value of the initializer", format!("f32{shape}"), tensor.ty()));
+                }
+                Ok(tensor)
+            }
+            _ => {
+                if let Some(limit) = self.limit(shape, batch_ndims) {
+                    return draw(seed, shape, |site| {
+                        let unit = site(stream, Law::Uniform)?;
+                        Ok((unit * 2.0 - 1.0) * limit as f32)
+                    });
+                }
+                let stddev =
+                    self.stddev_before_truncation(shape, batch_ndims).expect("the other families have a limit");
+                draw(seed, shape, |site| Ok(truncated_normal(stream, site)? * stddev as f32))
+            }
+        }
+    }
+}
+
+/// Evaluates a graph whose noise has this seed and step 0.
+fn draw(
+    seed: u64,
+    shape: &Shape,
+    build: impl for<'b> Fn(&dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error>,
+) -> Result<Tensor, Error> {
+    let builder = Builder::new();
+    let address = crate::noise_inputs(&builder);
+    let site = |stream: u64, law: Law| Ok(addressed_noise(address, law, stream, shape, None, false));
+    builder.output("value", build(&site)?);
+    eager::evaluate_one(builder.finish()?, Vec::new(), Some(seed))
+}
+
+/// A standard normal that is drawn again where it lies beyond 2: each redraw has a stream of its own. Sixteen draws all miss with probability
+/// 3e-22; then it is 0.
+fn truncated_normal<'b>(stream: u64, site: &dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error> {
+    let mut value: Option<Expr<'b>> = None;
+    for redraw in (0..16_u64).rev() {
+        // The odd constant of SplitMix64 keeps the streams of redraws apart.
+        let z = site(stream.wrapping_add(redraw.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Law::Normal)?;
+        let inside = z.abs().less_equal(2.0);
+        value = Some(match value {
+            Some(later) => inside.select(z, later),
+            None => inside.select(z, 0.0),
+        });
+    }
+    Ok(value.expect("there are draws"))
+}
+
+impl fmt::Debug for Initializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Initializer::Zeros => f.write_str("Zeros"),
+            Initializer::Ones => f.write_str("Ones"),
+            Initializer::Constant(x) => write!(f, "Constant({x})"),
+            Initializer::Uniform { limit } => write!(f, "Uniform({limit})"),
+            Initializer::GlorotUniform => f.write_str("GlorotUniform"),
+            Initializer::HeUniform => f.write_str("HeUniform"),
+            Initializer::GlorotNormal => f.write_str("GlorotNormal"),
+            Initializer::HeNormal => f.write_str("HeNormal"),
+            Initializer::Custom(_) => f.write_str("Custom(..)"),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+use crate::{Call, Context, Error, Layer, Scope};
+use bayeslift_ir::{Error as GraphError, Expr};
+use std::{fmt, sync::Arc};
+
+/// A function of an expression as a layer.
+///
+/// With [samples](Context::samples) its argument has the sample axis in front, so it should work on trailing axes.
+///
+/// ```
+/// use bayeslift_layers::{Affine, Lambda, Sequential};
+/// let network = Sequential::new().layer(Affine::new(4, 2)).layer(Lambda::new("double", |x| x * 2.0));
+/// ```
+#[derive(Clone)]
+pub struct Lambda {
+    name: String,
+    function: Arc<dyn for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync>,
+}
+
+impl Lambda {
+    /// A layer that applies `function`. Containers number equal names.
+    pub fn new(
+        name: impl Into<String>,
+        function: impl for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync + 'static,
+    ) -> Self {
+        Lambda { name: name.into(), function: Arc::new(function) }
+    }
+}
+
+impl fmt::Debug for Lambda {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lambda({})", self.name)
+    }
+}
+
+impl Layer for Lambda {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn has_default_name(&self) -> bool {
+        true
+    }
+
+    fn declare(&self, _: &Scope<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn call<'b>(&self, _: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        Ok(Call::new((self.function)(x)))
+    }
+}
+
+/// A layer that makes the last `ndims` axes one, such as the height, width and channels of an image (3 in TFP unless told).
+///
+/// Its input must have at least `ndims` axes besides the sample axis, if there is one.
+pub fn flatten_rightmost(ndims: usize) -> Lambda {
+    Lambda::new("flatten_rightmost", move |x| {
+        let shape = x.shape();
+        let Some(kept) = shape.len().checked_sub(ndims).filter(|_| ndims > 0) else {
+            x.builder().fail(GraphError::ShapeMismatch {
+                op: "flatten_rightmost".into(),
+                argument: "the input".into(),
+                expected: format!("{ndims} or more axes (and ndims at least 1)"),
+                found: shape,
+            });
+            return x;
+        };
+        let mut extents = shape[..kept].to_vec();
+        extents.push(shape[kept..].iter().product());
+        x.reshape(extents.as_slice())
+    })
+}

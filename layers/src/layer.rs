@@ -1,0 +1,158 @@
+use crate::{Context, Distribution, Divergence, Draw, Error, Parameters, Scope, Site, Variable, parameters};
+use bayeslift_ir::{Builder, Expr, Shape};
+
+/// A part of a network: declares parameters, and is called on an expression.
+///
+/// A layer is a description. It holds no parameters and no state, so one value can be used from many threads, in many graphs and in
+/// several places of a network; each place is a path and has its own parameters.
+pub trait Layer: Send + Sync {
+    /// The name: its own if it was given one, else the default of its kind. Containers number equal default names.
+    fn name(&self) -> &str;
+
+    /// Whether the name is the default of its kind, so that a container may number it.
+    fn has_default_name(&self) -> bool {
+        false
+    }
+
+    /// Declares the parameters in a scope that stands at the layer's path, or checks those it is bound to.
+    ///
+    /// # Errors
+    /// Arguments of the layer that make no sense, parameters that do not fit.
+    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error>;
+
+    /// Adds the layer's operations on `x` to the graph.
+    ///
+    /// # Errors
+    /// An input that does not fit, parameters that do not fit, noise where there is no address.
+    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error>;
+
+    /// The parameters with their initial values. Each is drawn at an address made of `seed` and its path, so adding a layer elsewhere
+    /// changes nothing, and the bits are the same on every machine.
+    ///
+    /// # Errors
+    /// As for [`Layer::declare`].
+    fn initialize(&self, seed: u64) -> Result<Parameters, Error> {
+        let builder = Builder::new();
+        let scope = Scope::initialize(&builder, seed);
+        self.declare(&scope).map_err(|error| error.within(self.name()))?;
+        Ok(scope.parameters())
+    }
+
+    /// The parameters, without values.
+    ///
+    /// # Errors
+    /// As for [`Layer::declare`].
+    fn variables(&self) -> Result<Vec<Variable>, Error> {
+        let builder = Builder::new();
+        let scope = Scope::describe(&builder);
+        self.declare(&scope).map_err(|error| error.within(self.name()))?;
+        Ok(scope.variables())
+    }
+
+    /// The parameters that training changes, without values.
+    ///
+    /// # Errors
+    /// As for [`Layer::declare`].
+    fn trainable_variables(&self) -> Result<Vec<Variable>, Error> {
+        Ok(self.variables()?.into_iter().filter(|variable| variable.trainable).collect())
+    }
+
+    /// A text table of the parameters.
+    ///
+    /// # Errors
+    /// As for [`Layer::declare`].
+    fn summary(&self) -> Result<String, Error> {
+        Ok(parameters::summary(self.name(), &self.variables()?))
+    }
+
+    /// Checks that `parameters` are those of the layer: all paths and types, and finite elements where a layer has `validate_args`.
+    ///
+    /// # Errors
+    /// The first that is missing, does not fit, or is not finite.
+    fn validate(&self, parameters: &Parameters) -> Result<(), Error> {
+        let builder = Builder::new();
+        let scope = Scope::bind(&builder, parameters)?;
+        self.declare(&scope).map_err(|error| error.within(self.name()))
+    }
+}
+
+impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn has_default_name(&self) -> bool {
+        (**self).has_default_name()
+    }
+    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
+        (**self).declare(scope)
+    }
+    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        (**self).call(context, x)
+    }
+}
+
+/// What a call of a layer returns: its output, and what its divergence is computed from.
+#[derive(Clone, Debug)]
+pub struct Call<'b> {
+    /// The output.
+    pub output: Expr<'b>,
+    /// A term for each random variable of the layers called.
+    pub terms: Vec<Term<'b>>,
+}
+
+/// A random variable of a network in one call: its posterior, its prior, and the value that the call used.
+#[derive(Clone, Debug)]
+pub struct Term<'b> {
+    /// Where divergences draw, if they have to; its path, such as `affine/kernel`, is the random variable's.
+    pub site: Site<'b>,
+    /// The shape of one value.
+    pub shape: Shape,
+    /// The distribution that training fits.
+    pub posterior: Distribution<'b>,
+    /// The distribution before data.
+    pub prior: Distribution<'b>,
+    /// The value that the forward pass used, if it used one: `[samples, shape..]`, or `shape` without samples.
+    pub value: Option<Draw<'b>>,
+}
+
+impl<'b> Call<'b> {
+    /// A call without random variables.
+    pub fn new(output: Expr<'b>) -> Self {
+        Call { output, terms: Vec::new() }
+    }
+
+    /// Appends the terms of another call. A random variable that is here already - a layer called twice under one path -
+    /// counts once.
+    pub fn absorb(&mut self, terms: Vec<Term<'b>>) {
+        for term in terms {
+            if !self.terms.iter().any(|known| known.site.path() == term.site.path()) {
+                self.terms.push(term);
+            }
+        }
+    }
+
+    /// The divergence of posterior from prior, in nats, summed over all random variables; 0 without any.
+    ///
+    /// # Errors
+    /// As for [`Divergence`].
+    pub fn divergence(&self, divergence: &Divergence) -> Result<Expr<'b>, Error> {
+        let losses = self.losses(divergence)?;
+        let sum = losses.into_iter().map(|(_, loss)| loss).reduce(|a, b| a + b);
+        Ok(sum.unwrap_or_else(|| self.output.builder().constant(0.0)))
+    }
+
+    /// The divergence of each random variable, in nats, by path.
+    ///
+    /// # Errors
+    /// As for [`Divergence`].
+    pub fn losses(&self, divergence: &Divergence) -> Result<Vec<(String, Expr<'b>)>, Error> {
+        self.terms.iter().map(|term| Ok((term.site.path(), divergence.of(term)?))).collect()
+    }
+
+    /// The value that the forward pass used for the random variable at `path`, such as `affine/kernel`; `None` if there is
+    /// no such variable or none of its values was used, as in a local layer.
+    pub fn posterior_value(&self, path: &str) -> Option<Expr<'b>> {
+        let term = self.terms.iter().find(|term| term.site.path() == path)?;
+        term.value.map(|draw| draw.value)
+    }
+}

@@ -1,0 +1,84 @@
+use crate::{
+    AffineVariational, Distribution, Error, Estimator, PosteriorValue,
+    affine::{add_bias, affine},
+    distribution::Normal,
+    variational::{Forward, Output},
+};
+use bayeslift_ir::{Distribution as Law, Expr};
+
+/// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015, equation 6).
+///
+/// With independent normal weights the output before the activation is normal, and is drawn as such for each example and unit:
+///
+/// y = x M + m + sqrt(x^2 S^2 + s^2) * noise
+///
+/// for kernel locations M and scales S and bias locations m and scales s, squares elementwise. A bias posterior of another
+/// family is drawn once for all examples and added. Weights are never drawn in the forward pass, so the gradient's variance falls with the
+/// number of examples, and the Monte Carlo divergence has draws of its own.
+///
+/// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws
+/// nothing of its own. See [`AffineVariational`] for the options.
+///
+/// ```
+/// use bayeslift_layers::{Activation, AffineVariationalReparameterizationLocal, Layer};
+/// let layer = AffineVariationalReparameterizationLocal::new(784, 10).activation(Activation::Relu);
+/// println!("{}", layer.summary()?);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+pub type AffineVariationalReparameterizationLocal = AffineVariational<Local>;
+
+/// Draws the output of each example: the estimator of [`AffineVariationalReparameterizationLocal`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Local;
+
+/// The bias of [`local_affine`].
+#[derive(Clone, Copy, Debug)]
+pub enum LocalBias<'b> {
+    /// Random, with noise of its own for each example.
+    Normal(Normal<'b>),
+    /// A value, the same for all examples: `[output]`, or `[samples, output]`.
+    Value(Expr<'b>),
+}
+
+/// x M + m + sqrt(x^2 S^2 + s^2) * noise; see [`AffineVariationalReparameterizationLocal`].
+///
+/// `x: [.., input]`, kernel `[input, output]`, `noise: [.., output]`. The variance is formed once, before its only square root, whose gradient is 0 at
+/// 0: an input row of zeros gives finite gradients.
+pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias<'b>>, noise: Expr<'b>) -> Expr<'b> {
+    let mut loc = affine(x, kernel.loc, None);
+    let mut variance = affine(x.square(), kernel.scale.square(), None);
+    match bias {
+        Some(LocalBias::Normal(bias)) => {
+            loc = loc + bias.loc;
+            variance = variance + bias.scale.square();
+        }
+        Some(LocalBias::Value(bias)) => loc = add_bias(loc, bias),
+        None => {}
+    }
+    loc + variance.sqrt() * noise
+}
+
+impl Estimator for Local {
+    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+        let Distribution::Normal(kernel) = &call.posterior.kernel else {
+            let found = call.posterior.kernel.family();
+            return Err(Error::argument("the kernel's posterior of a local layer", "Normal", found));
+        };
+        if !matches!(call.value, PosteriorValue::Sample) {
+            let (kernel, bias) = (call.kernel()?, call.bias()?);
+            let output = affine(x, kernel.value, bias.map(|bias| bias.value));
+            return Ok(Output { output, kernel: Some(kernel), bias });
+        }
+        let (bias, used) = match &call.posterior.bias {
+            Some(Distribution::Normal(bias)) => (Some(LocalBias::Normal(*bias)), None),
+            _ => {
+                let used = call.bias()?;
+                (used.map(|draw| LocalBias::Value(draw.value)), used)
+            }
+        };
+        let mut shape = x.shape().to_vec();
+        *shape.last_mut().expect("an input has units") = call.shape.kernel.last_extent();
+        let noise = call.context.call_site("output").example_noise(Law::Normal, &shape.as_slice().into())?;
+        Ok(Output { output: local_affine(x, kernel, bias, noise), kernel: None, bias: used })
+    }
+}

@@ -1,0 +1,1 @@
+//! How good and how honest predictions are: plain functions of slices.

@@ -1,0 +1,244 @@
+use crate::Error;
+use bayeslift_ir::{Shape, Tensor, Type};
+use std::{collections::HashMap, fmt::Write};
+
+/// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate of the priors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Group {
+    /// A weight of a deterministic layer.
+    #[default]
+    Weight,
+    /// The location of a posterior.
+    Loc,
+    /// The scale of a posterior, before its map to positive numbers.
+    Scale,
+    /// A parameter of a prior.
+    Prior,
+    /// A parameter of a likelihood.
+    Likelihood,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: &'static [Group] = &[Group::Weight, Group::Loc, Group::Scale, Group::Prior, Group::Likelihood];
+
+    /// The name, as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Weight => "weight",
+            Group::Loc => "loc",
+            Group::Scale => "scale",
+            Group::Prior => "prior",
+            Group::Likelihood => "likelihood",
+        }
+    }
+
+    /// The group of this name.
+    pub fn from_name(name: &str) -> Option<Group> {
+        Group::ALL.iter().copied().find(|group| group.name() == name)
+    }
+}
+
+/// A parameter of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its value.
+    pub tensor: Tensor,
+    /// Whether training changes it.
+    pub trainable: bool,
+    /// What it is to its layer.
+    pub group: Group,
+}
+
+/// A parameter as a layer declares it: everything but its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    /// The path, such as `affine/kernel/loc`.
+    pub path: String,
+    /// The type.
+    pub ty: Type,
+    /// Whether training changes it.
+    pub trainable: bool,
+    /// What it is to its layer.
+    pub group: Group,
+}
+
+/// The parameters of a network by path, in the order their layers declare them.
+///
+/// ```
+/// use bayeslift_layers::{Affine, Layer, Sequential};
+/// let parameters = Sequential::new().layer(Affine::new(3, 2)).initialize(0)?;
+/// assert_eq!(parameters.paths().collect::<Vec<_>>(), ["affine/kernel", "affine/bias"]);
+/// assert_eq!(parameters.get("affine/kernel")?.tensor.shape().elements(), 6);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parameters {
+    entries: Vec<(String, Parameter)>,
+    index: HashMap<String, usize>,
+}
+
+impl Parameters {
+    /// No parameters.
+    pub fn new() -> Self {
+        Parameters::default()
+    }
+
+    /// Appends a parameter.
+    ///
+    /// # Errors
+    /// A path that exists.
+    pub fn insert(&mut self, path: &str, parameter: Parameter) -> Result<(), Error> {
+        if self.index.contains_key(path) {
+            return Err(Error::DuplicateName { what: "parameters", name: path.to_owned() });
+        }
+        self.index.insert(path.to_owned(), self.entries.len());
+        self.entries.push((path.to_owned(), parameter));
+        Ok(())
+    }
+
+    /// The parameter at `path`.
+    ///
+    /// # Errors
+    /// No such path; the message lists those that exist.
+    pub fn get(&self, path: &str) -> Result<&Parameter, Error> {
+        self.index.get(path).map(|&i| &self.entries[i].1).ok_or_else(|| self.unknown(path))
+    }
+
+    /// The parameter at `path`, to change it.
+    ///
+    /// # Errors
+    /// As for [`Parameters::get`].
+    pub fn get_mut(&mut self, path: &str) -> Result<&mut Parameter, Error> {
+        match self.index.get(path) {
+            Some(&i) => Ok(&mut self.entries[i].1),
+            None => Err(self.unknown(path)),
+        }
+    }
+
+    /// Replaces the value of the parameter at `path`.
+    ///
+    /// # Errors
+    /// No such path; another type than the parameter has.
+    pub fn assign(&mut self, path: &str, tensor: Tensor) -> Result<(), Error> {
+        let parameter = self.get_mut(path)?;
+        if parameter.tensor.ty() != tensor.ty() {
+            let (expected, found) = (parameter.tensor.ty(), tensor.ty());
+            return Err(Error::ParameterType { path: path.to_owned(), expected, found });
+        }
+        parameter.tensor = tensor;
+        Ok(())
+    }
+
+    fn unknown(&self, path: &str) -> Error {
+        let known = self.paths().collect::<Vec<_>>().join(", ");
+        Error::UnknownName { what: "parameter", name: path.to_owned(), known }
+    }
+
+    /// Whether there is a parameter at `path`.
+    pub fn contains(&self, path: &str) -> bool {
+        self.index.contains_key(path)
+    }
+
+    /// The number of parameter tensors.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Paths, in order.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.entries.iter().map(|(path, _)| path.as_str())
+    }
+
+    /// Paths and parameters, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Parameter)> {
+        self.entries.iter().map(|(path, parameter)| (path.as_str(), parameter))
+    }
+
+    /// Paths and parameters, in order, to change them.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Parameter)> {
+        self.entries.iter_mut().map(|(path, parameter)| (path.as_str(), parameter))
+    }
+
+    /// Those whose path starts with `path/`, under the rest of their path: the parameters of one layer of a network.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Sequential};
+    /// let parameters = Sequential::new().layer(Affine::new(3, 2)).initialize(0)?;
+    /// assert!(parameters.under("affine").contains("kernel"));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    pub fn under(&self, path: &str) -> Parameters {
+        let mut inner = Parameters::new();
+        for (name, parameter) in self.iter() {
+            if let Some(rest) = name.strip_prefix(path).and_then(|rest| rest.strip_prefix('/')) {
+                inner.insert(rest, parameter.clone()).expect("suffixes of different paths with one prefix differ");
+            }
+        }
+        inner
+    }
+
+    /// Sets whether training changes the parameters that `choose` picks by path and group; returns how many it picked.
+    pub fn set_trainable(&mut self, trainable: bool, mut choose: impl FnMut(&str, Group) -> bool) -> usize {
+        let mut count = 0;
+        for (path, parameter) in self.iter_mut() {
+            if choose(path, parameter.group) {
+                parameter.trainable = trainable;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// What is known of each parameter but its value.
+    pub fn variables(&self) -> Vec<Variable> {
+        let variable = |(path, p): (&str, &Parameter)| Variable {
+            path: path.to_owned(),
+            ty: p.tensor.ty(),
+            trainable: p.trainable,
+            group: p.group,
+        };
+        self.iter().map(variable).collect()
+    }
+
+    /// A text table of the parameters, as TFP's `summary` prints it.
+    pub fn summary(&self, name: &str) -> String {
+        summary(name, &self.variables())
+    }
+
+    /// Checks that every element of every parameter is finite.
+    ///
+    /// # Errors
+    /// The first that is not, with its path and index.
+    pub fn check_finite(&self) -> Result<(), Error> {
+        self.iter().try_for_each(|(path, parameter)| check_finite(path, &parameter.tensor))
+    }
+}
+
+/// Checks that every element of a tensor is finite.
+pub(crate) fn check_finite(path: &str, tensor: &Tensor) -> Result<(), Error> {
+    let Some((index, value)) = tensor.as_f32().and_then(|x| x.iter().enumerate().find(|(_, x)| !x.is_finite())) else {
+        return Ok(());
+    };
+    Err(Error::NonFinite { path: path.to_owned(), index, value: value.to_string() })
+}
+
+/// A text table of variables: size, shape, whether trainable, path; below it the number of trainable elements and their size.
+pub(crate) fn summary(name: &str, variables: &[Variable]) -> String {
+    let shape = |shape: &Shape| format!("{shape}").replace(',', ", ");
+    let mut text = format!("=== {name} {}\n  SIZE SHAPE                TRAIN NAME\n", "=".repeat(50));
+    for v in variables {
+        let (size, trainable) = (v.ty.shape.elements(), if v.trainable { "True" } else { "False" });
+        writeln!(text, "{size:>6} {:20} {trainable:>5} {}", shape(&v.ty.shape), v.path).expect("writing to a string");
+    }
+    let size: usize = variables.iter().filter(|v| v.trainable).map(|v| v.ty.shape.elements()).sum();
+    let mebibytes = size as f64 * 4.0 / f64::from(1 << 20);
+    write!(text, "trainable size: {size}  /  {mebibytes:.3} MiB  /  {{float32: {size}}}").expect("writing to a string");
+    text
+}

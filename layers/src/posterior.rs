@@ -1,0 +1,267 @@
+use crate::{
+    Declaration, Distribution, Draw, Error, Group, Initializer, Scope, Site,
+    distribution::{Mixture, Normal},
+    host,
+};
+use bayeslift_ir::{Expr, Shape};
+use std::{fmt, sync::Arc};
+
+/// Something for the kernel of a layer, and for its bias if it has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelBias<T> {
+    /// For the kernel.
+    pub kernel: T,
+    /// For the bias.
+    pub bias: Option<T>,
+}
+
+impl<T> KernelBias<T> {
+    /// The same function of both.
+    pub fn map<U>(self, function: impl Fn(T) -> U) -> KernelBias<U> {
+        KernelBias { kernel: function(self.kernel), bias: self.bias.map(function) }
+    }
+}
+
+/// What a maker of a posterior or prior is told: the shapes of kernel and bias, and how their values begin.
+#[derive(Clone, Debug)]
+pub struct KernelBiasShape {
+    /// The shape of the kernel, `[.., input, output]`.
+    pub kernel: Shape,
+    /// The shape of the bias, `[.., output]`, if there is one.
+    pub bias: Option<Shape>,
+    /// The law of the kernel's initial values.
+    pub kernel_initializer: Initializer,
+    /// The law of the bias's initial values.
+    pub bias_initializer: Initializer,
+    /// The number of leading axes that count independent kernels.
+    pub batch_ndims: usize,
+}
+
+impl KernelBiasShape {
+    /// Makes something for the kernel and for the bias: `make(scope, shape, initializer)` with the scopes `kernel` and `bias`.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn each<'b, T>(
+        &self,
+        scope: &Scope<'b>,
+        make: impl Fn(&Scope<'b>, &Shape, &Initializer) -> Result<T, Error>,
+    ) -> Result<KernelBias<T>, Error> {
+        let kernel = make(&scope.child("kernel"), &self.kernel, &self.kernel_initializer)?;
+        let bias = self.bias.as_ref().map(|shape| make(&scope.child("bias"), shape, &self.bias_initializer));
+        Ok(KernelBias { kernel, bias: bias.transpose()? })
+    }
+}
+
+type Maker = dyn for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> + Send + Sync;
+
+/// Makes the posterior of a layer: the distribution over its weights that training fits.
+///
+/// ```
+/// use bayeslift_ir::Shape;
+/// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Initializer, Posterior, distribution::Normal};
+///
+/// // One scale for all weights of a tensor.
+/// let posterior = Posterior::new(|scope, shape| {
+///     shape.each(scope, |scope, shape, initializer| {
+///         let loc = scope.parameter("loc", shape, initializer)?;
+///         let raw_scale = scope.parameter("raw_scale", &Shape::default(), &Initializer::Constant(-5.0))?;
+///         Ok(Normal::from_raw_scale(loc, raw_scale.broadcast(shape)).into())
+///     })
+/// });
+/// let layer = AffineVariationalReparameterizationLocal::new(64, 10).posterior_maker(posterior);
+/// ```
+#[derive(Clone)]
+pub struct Posterior(Arc<Maker>);
+
+impl Posterior {
+    /// A posterior by a closure that receives a scope at the layer's path and the shapes.
+    pub fn new(
+        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Posterior(Arc::new(make))
+    }
+
+    /// Independent normal distributions (TFP's `make_kernel_bias_posterior_mvn_diag`): a `loc` that starts as the initializer says, and a
+    /// scale = softplus(`raw_scale`) + 1e-5 that starts at 1e-3.
+    pub fn mean_field() -> Self {
+        Posterior::mean_field_with_scale(1e-3)
+    }
+
+    /// As [`Posterior::mean_field`], with another initial scale, above 1e-5.
+    pub fn mean_field_with_scale(initial_scale: f32) -> Self {
+        Posterior::new(move |scope, shape| {
+            let initializer = Initializer::Constant(initial_raw_scale(initial_scale)?);
+            shape.each(scope, |scope, extents, loc| mean_field(scope, extents, loc, &initializer, shape.batch_ndims))
+        })
+    }
+
+    /// The distributions in a scope that stands at the layer's path.
+    ///
+    /// # Errors
+    /// Those of the maker; a bias where there is none or the other way around.
+    pub fn make<'b>(&self, scope: &Scope<'b>, shape: &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> {
+        checked("posterior", (self.0)(scope, shape)?, shape)
+    }
+}
+
+impl Default for Posterior {
+    fn default() -> Self {
+        Posterior::mean_field()
+    }
+}
+
+/// The raw scale with softplus(raw) + 1e-5 = `scale`: -6.9173107 for 1e-3.
+pub(crate) fn initial_raw_scale(scale: f32) -> Result<f32, Error> {
+    // The shortest decimal of the scale is what the user means: 1e-3, not the nearest f32 to it.
+    let scale: f64 = scale.to_string().parse().unwrap_or(f64::NAN);
+    let raw = host::inverse_softplus(scale - 1e-5) as f32;
+    if raw.is_finite() {
+        Ok(raw)
+    } else {
+        Err(Error::argument("the initial scale", "a finite number above 1e-5", scale))
+    }
+}
+
+fn mean_field<'b>(
+    scope: &Scope<'b>,
+    shape: &Shape,
+    loc: &Initializer,
+    raw_scale: &Initializer,
+    batch_ndims: usize,
+) -> Result<Distribution<'b>, Error> {
+    let declaration = |initializer, group| Declaration { shape, initializer, batch_ndims, trainable: true, group };
+    let loc = scope.declare_parameter("loc", &declaration(loc, Group::Loc))?;
+    let raw_scale = scope.declare_parameter("raw_scale", &declaration(raw_scale, Group::Scale))?;
+    Ok(Normal::from_raw_scale(loc, raw_scale).into())
+}
+
+/// Makes the prior of a layer: the distribution over its weights before data. Its scope is `prior` at the layer's path, where it may declare
+/// parameters, trainable or not.
+#[derive(Clone)]
+pub struct Prior(Arc<Maker>);
+
+impl Prior {
+    /// A prior by a closure that receives a scope and the shapes.
+    pub fn new(
+        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Prior(Arc::new(make))
+    }
+
+    /// 1/2 N(0, 1) + 1/2 N(0, 2000^2) on every weight (TFP's `make_kernel_bias_prior_spike_and_slab`).
+    pub fn spike_and_slab() -> Self {
+        Prior::new(|scope, shape| shape.each(scope, |scope, _, _| Ok(Mixture::spike_and_slab(scope.builder()).into())))
+    }
+
+    /// N(loc, scale^2) on every weight.
+    pub fn normal(loc: f32, scale: f32) -> Self {
+        Prior::new(move |scope, shape| {
+            if !(scale > 0.0 && scale.is_finite() && loc.is_finite()) {
+                let found = format!("Normal(loc = {loc}, scale = {scale})");
+                return Err(Error::argument("the prior", "a finite loc and a positive, finite scale", found));
+            }
+            shape.each(scope, |scope, _, _| Ok(Normal::scalar(scope.builder(), loc, scale).into()))
+        })
+    }
+
+    /// The distributions in a scope that stands at the layer's path.
+    ///
+    /// # Errors
+    /// Those of the maker; a bias where there is none or the other way around.
+    pub fn make<'b>(&self, scope: &Scope<'b>, shape: &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> {
+        checked("prior", (self.0)(&scope.child("prior"), shape)?, shape)
+    }
+}
+
+impl Default for Prior {
+    fn default() -> Self {
+        Prior::spike_and_slab()
+    }
+}
+
+/// Checks that a maker made what the layer has.
+fn checked<'b>(
+    what: &str,
+    made: KernelBias<Distribution<'b>>,
+    shape: &KernelBiasShape,
+) -> Result<KernelBias<Distribution<'b>>, Error> {
+    let bias = |has: bool| if has { "a kernel and a bias" } else { "a kernel alone" };
+    if made.bias.is_some() != shape.bias.is_some() {
+        return Err(Error::argument(&format!("the {what}"), bias(shape.bias.is_some()), bias(made.bias.is_some())));
+    }
+    Ok(made)
+}
+
+/// The closure of [`PosteriorValue::Custom`].
+pub type CustomValue = dyn for<'b> Fn(&Distribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync;
+
+/// Which value of its posterior a layer uses.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum PosteriorValue {
+    /// A draw. In a local layer: the law of its output under such draws.
+    #[default]
+    Sample,
+    /// The mean. Draws nothing.
+    Mean,
+    /// The most probable value. Draws nothing.
+    Mode,
+    /// Any other value of the distribution, with the site to draw at and the shape of one value.
+    Custom(Arc<CustomValue>),
+}
+
+impl PosteriorValue {
+    /// Any value.
+    ///
+    /// ```
+    /// # use bayeslift_layers::PosteriorValue;
+    /// // One standard deviation above the mean.
+    /// let value = PosteriorValue::custom(|posterior, _, _| Ok(posterior.mean()? + posterior.stddev()?));
+    /// ```
+    pub fn custom(
+        value: impl for<'b> Fn(&Distribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        PosteriorValue::Custom(Arc::new(value))
+    }
+
+    /// The value of one distribution.
+    ///
+    /// # Errors
+    /// A draw without a noise address, a statistic that the distribution does not define.
+    pub fn of<'b>(&self, posterior: &Distribution<'b>, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        match self {
+            PosteriorValue::Sample => posterior.sample(site, shape),
+            PosteriorValue::Mean => Ok(site.value(posterior.mean()?.broadcast(shape))),
+            PosteriorValue::Mode => Ok(site.value(posterior.mode()?.broadcast(shape))),
+            PosteriorValue::Custom(value) => Ok(site.value(value(posterior, site, shape)?)),
+        }
+    }
+}
+
+macro_rules! debug {
+    ($($name:ident => $text:expr),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let text: fn(&$name) -> &'static str = $text;
+                f.write_str(text(self))
+            }
+        }
+    )*};
+}
+debug! {
+    Posterior => |_| "Posterior(..)",
+    Prior => |_| "Prior(..)",
+    PosteriorValue => |value| match value {
+        PosteriorValue::Sample => "Sample",
+        PosteriorValue::Mean => "Mean",
+        PosteriorValue::Mode => "Mode",
+        PosteriorValue::Custom(_) => "Custom(..)",
+    }
+}

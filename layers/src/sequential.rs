@@ -1,0 +1,160 @@
+use crate::{Call, Context, Error, Lambda, Layer, Scope};
+use bayeslift_ir::Expr;
+use std::{fmt, ops::Range, sync::Arc};
+
+/// Layers one after another.
+///
+/// Each child has a name, unique in its container, that is its part of every path below it. A layer without a name of its own gets the
+/// default of its kind, numbered: `affine`, `affine_1`, .. Two layers therefore never share parameters or noise by accident.
+///
+/// ```
+/// use bayeslift_layers::{Affine, Layer, Sequential};
+/// let network = Sequential::new().layer(Affine::new(8, 4)).apply(|x| x.relu()).layer(Affine::new(4, 1));
+/// assert_eq!(network.names().collect::<Vec<_>>(), ["affine", "lambda", "affine_1"]);
+/// println!("{}", network.summary()?);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Sequential {
+    name: Option<String>,
+    children: Vec<(String, Arc<dyn Layer>)>,
+}
+
+impl Sequential {
+    /// No layers: the identity.
+    pub fn new() -> Self {
+        Sequential::default()
+    }
+
+    /// Gives it a name of its own, which matters where it is a layer of another network.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Appends a layer.
+    pub fn layer(self, layer: impl Layer + 'static) -> Self {
+        self.push(Arc::new(layer))
+    }
+
+    /// Appends a layer that is shared already. It is the description that is shared: at its new place it has parameters of its own.
+    pub fn push(mut self, layer: Arc<dyn Layer>) -> Self {
+        let base = layer.name().to_owned();
+        let taken = |name: &str| self.children.iter().any(|(other, _)| other == name);
+        let mut name = base.clone();
+        if layer.has_default_name() {
+            let mut number = 1;
+            while taken(&name) {
+                name = format!("{base}_{number}");
+                number += 1;
+            }
+        }
+        self.children.push((name, layer));
+        self
+    }
+
+    /// Appends a function of an expression, under the name `lambda`.
+    pub fn apply(self, function: impl for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync + 'static) -> Self {
+        self.layer(Lambda::new("lambda", function))
+    }
+
+    /// The number of layers.
+    pub fn len(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Names, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.children.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The layer at an index.
+    pub fn get(&self, index: usize) -> Option<&Arc<dyn Layer>> {
+        self.children.get(index).map(|(_, layer)| layer)
+    }
+
+    /// The layer of this name.
+    ///
+    /// # Errors
+    /// No such layer; the message lists those that exist.
+    pub fn by_name(&self, name: &str) -> Result<&Arc<dyn Layer>, Error> {
+        let found = self.children.iter().find(|(child, _)| child == name);
+        found.map(|(_, layer)| layer).ok_or_else(|| {
+            let known = self.names().collect::<Vec<_>>().join(", ");
+            Error::UnknownName { what: "layer", name: name.to_owned(), known }
+        })
+    }
+
+    /// Some of the layers, under the same names and so with the same parameters. A range beyond the end is cut off.
+    pub fn slice(&self, range: Range<usize>) -> Sequential {
+        let end = range.end.min(self.len());
+        Sequential { name: self.name.clone(), children: self.children[range.start.min(end)..end].to_vec() }
+    }
+
+    fn check_names(&self) -> Result<(), Error> {
+        for (i, (name, _)) in self.children.iter().enumerate() {
+            if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
+                let expected = "not empty, without `/` and control characters";
+                return Err(Error::argument("the name of a layer", expected, format!("{name:?}")));
+            }
+            if self.children[..i].iter().any(|(other, _)| other == name) {
+                return Err(Error::DuplicateName { what: "layers", name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl std::ops::Index<usize> for Sequential {
+    type Output = Arc<dyn Layer>;
+    /// The layer at an index.
+    ///
+    /// # Panics
+    /// An index beyond the end, as for slices; [`Sequential::get`] does not.
+    fn index(&self, index: usize) -> &Arc<dyn Layer> {
+        &self.children[index].1
+    }
+}
+
+impl Layer for Sequential {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("sequential")
+    }
+
+    fn has_default_name(&self) -> bool {
+        self.name.is_none()
+    }
+
+    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
+        self.check_names()?;
+        self.children.iter().try_for_each(|(name, layer)| {
+            let scope = scope.child(name);
+            layer.declare(&scope).map_err(|error| error.within(scope.path()))
+        })
+    }
+
+    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        self.check_names()?;
+        let mut all = Call::new(x);
+        for (name, layer) in &self.children {
+            let context = context.child(name);
+            let call = layer.call(&context, all.output).map_err(|error| error.within(context.path()))?;
+            // Errors of the graph are kept for later; here the layer is known.
+            context.builder().check().map_err(|error| Error::from(error).within(context.path()))?;
+            all.output = call.output;
+            all.absorb(call.terms);
+        }
+        Ok(all)
+    }
+}
