@@ -4,6 +4,8 @@
 //! ordinary operators; [`evaluate`] runs one, and its bits are the definition of what compiled code must
 //! give. This crate knows no pass and no machine code.
 
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
 mod builder;
 pub mod elementary;
 mod error;
@@ -13,6 +15,7 @@ mod infer;
 mod lanes;
 pub mod noise;
 mod op;
+mod same_bits;
 mod tensor;
 mod text;
 mod types;
@@ -25,6 +28,7 @@ pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
 pub use infer::result_type;
 pub use lanes::{Lanes, Scalar, fma};
 pub use op::{Binary, Compare, Distribution, Noise, Op, Unary};
+pub use same_bits::same_bits;
 pub use tensor::Tensor;
 pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type};
 pub use verify::verify;

@@ -119,7 +119,8 @@ impl<'a> Lexer<'a> {
                     _ => return Err(self.error("expected `\"`, `\\` or `u` after `\\`".into())),
                 },
                 Some(c) if !c.is_control() => name.push(c),
-                _ => return Err(self.error("expected `\"` at the end of a name, found the end of the line".into())),
+                Some(c) => return Err(self.error(format!("expected `\"` at the end of a name, found {c:?}"))),
+                None => return Err(self.error("expected `\"` at the end of a name, found the end of the text".into())),
             }
         }
         self.rest = chars.as_str();

@@ -242,14 +242,16 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
     let op = match name {
         "constant" => {
             let word = attributes.word.take().ok_or_else(|| missing("a number"))?;
-            constant(word, ty.dtype).ok_or_else(|| format!("expected a constant of type {ty}, found `{word}`"))?
+            constant(word, ty.dtype)
+                .ok_or_else(|| format!("expected a constant of type {ty}, found {}", Token::Word(word)))?
         }
         "iota" => Op::Iota(ty.shape.last_extent()),
         "noise" => {
             let word = attributes.word.take().ok_or_else(|| missing("a distribution"))?;
             let distribution = Distribution::ALL.iter().find(|d| d.name() == word);
             Op::Noise(Noise {
-                distribution: *distribution.ok_or_else(|| format!("expected a distribution, found `{word}`"))?,
+                distribution: *distribution
+                    .ok_or_else(|| format!("expected a distribution, found {}", Token::Word(word)))?,
                 stream: attributes.stream.take().ok_or_else(|| missing("`stream=`"))?,
                 sample_axis: attributes.sample_axis.take(),
                 example_axis: attributes.example_axis.take(),
@@ -268,7 +270,7 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             let permutation = attributes.permutation.take().ok_or_else(|| missing("`permutation=`"))?;
             Op::Transpose(permutation.into_iter().collect())
         }
-        _ => elementwise(name).ok_or_else(|| format!("expected an operation, found `{name}`"))?,
+        _ => elementwise(name).ok_or_else(|| format!("expected an operation, found {}", Token::Word(name)))?,
     };
     match attributes {
         Attributes {

@@ -1,0 +1,103 @@
+//! The generator of random graphs: what it makes is well-formed, runs, and covers every operation.
+
+use bayeslift_ir::{
+    Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary, arbitrary::graph_and_inputs, evaluate,
+    same_bits, verify,
+};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, TestRunner},
+};
+use std::collections::BTreeSet;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn graphs_are_well_formed_and_run((graph, inputs) in graph_and_inputs()) {
+        prop_assert_eq!(verify(&graph), Ok(()));
+        let outputs = evaluate(&graph, &inputs).unwrap();
+        for (output, tensor) in graph.outputs().iter().zip(&outputs) {
+            prop_assert_eq!(graph.ty(output.value), &tensor.ty());
+        }
+        let again = evaluate(&graph, &inputs).unwrap();
+        for (a, b) in outputs.iter().zip(&again) {
+            prop_assert_eq!(same_bits(a, b), Ok(()));
+        }
+    }
+}
+
+/// What of a graph should occur in some graph.
+fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
+    let mut features = Vec::new();
+    for node in graph.nodes() {
+        features.push(node.op.name().to_owned());
+        let operand = |i: usize| graph.node(node.args[i]);
+        let is_transposed = |i: usize| matches!(operand(i).op, Op::Transpose(_));
+        features.push(match &node.op {
+            Op::Noise(Noise { distribution, sample_axis, example_axis, .. }) => {
+                format!("{} {} {}", distribution.name(), sample_axis.is_some(), example_axis.is_some())
+            }
+            Op::Dot => format!("dot {} {} {}", node.ty.shape.len() > 2, is_transposed(0), is_transposed(1)),
+            Op::Sum(axis) | Op::Max(axis) => format!("{} {axis}", node.op.name()),
+            Op::Compare(op) => format!("{} {}", op.name(), operand(0).ty.dtype),
+            Op::Select => format!("select {}", node.ty.dtype),
+            Op::Constant(_) | Op::ConstantU32(_) => format!("constant {}", node.ty.dtype),
+            _ => continue,
+        });
+    }
+    if graph.outputs().iter().any(|output| output.updates.is_some()) {
+        features.push("update".into());
+    }
+    if graph.outputs().len() > 3 {
+        features.push("many outputs".into());
+    }
+    let floats = inputs.iter().filter_map(Tensor::as_f32).flatten();
+    let kinds = floats.map(|x| if x.is_finite() { "" } else { "not finite" }.to_owned());
+    features.extend(kinds.collect::<BTreeSet<_>>());
+    features
+}
+
+#[test]
+fn graphs_cover_everything() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    for _ in 0..2000 {
+        let (graph, inputs) = graph_and_inputs().new_tree(&mut runner).unwrap().current();
+        seen.extend(features(&graph, &inputs));
+    }
+    let mut wanted: Vec<String> = Vec::new();
+    let names = "input constant iota noise select convert stop_gradient dot sum reduce_max broadcast reshape transpose";
+    wanted.extend(names.split(' ').map(str::to_owned));
+    wanted.extend(Unary::ALL.iter().map(|op| op.name().to_owned()));
+    wanted.extend(Binary::ALL.iter().map(|op| op.name().to_owned()));
+    for op in Compare::ALL {
+        wanted.extend([DType::F32, DType::U32].map(|ty| format!("{} {ty}", op.name())));
+    }
+    wanted.extend([DType::F32, DType::U32, DType::Mask].map(|ty| format!("select {ty}")));
+    wanted.extend([DType::F32, DType::U32].map(|ty| format!("constant {ty}")));
+    wanted.extend((0..4).flat_map(|axis| [format!("sum {axis}"), format!("reduce_max {axis}")]));
+    for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
+        wanted.extend([format!("dot true {a} {b}"), format!("dot false {a} {b}")]);
+        wanted.extend(Distribution::ALL.iter().map(|distribution| format!("{} {a} {b}", distribution.name())));
+    }
+    wanted.extend(["update", "many outputs", "not finite"].map(str::to_owned));
+    let missing: Vec<_> = wanted.into_iter().filter(|feature| !seen.contains(feature)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn failures_shrink_to_few_nodes() {
+    let mut runner = TestRunner::new_with_rng(
+        Config { failure_persistence: None, ..Config::default() },
+        TestRunner::deterministic().new_rng(),
+    );
+    let has_tanh = |graph: &Graph| graph.nodes().iter().any(|node| node.op == Op::Unary(Unary::Tanh));
+    let failure = runner.run(&graph_and_inputs(), |(graph, _)| {
+        prop_assert!(!has_tanh(&graph));
+        Ok(())
+    });
+    let Err(proptest::test_runner::TestError::Fail(_, (graph, _))) = failure else { panic!("{failure:?}") };
+    assert!(graph.nodes().len() <= 3, "{graph}");
+}
