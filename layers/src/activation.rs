@@ -95,8 +95,8 @@ impl Activation {
     }
 }
 
-/// scale x for x >= 0, slope (e^x - 1) below. The exponential never sees a positive number, where it would overflow and its
-/// gradient would be 0 times infinity.
+/// scale x for x >= 0, slope (e^x - 1) below. The exponential never sees a positive number, where it would overflow
+/// and its gradient would be 0 times infinity.
 fn exponential_below_zero<'b>(x: Expr<'b>, scale: f32, slope: f32) -> Expr<'b> {
     let below = (x.min(0.0).exp() - 1.0) * slope;
     x.less(0.0).select(below, if scale == 1.0 { x } else { x * scale })

@@ -1,10 +1,11 @@
 use crate::{Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, Layer, Scope};
 use bayeslift_ir::{DType, Expr, Shape};
 
-/// A deterministic affine layer, y = activation(x kernel + bias), with one parameter `kernel: [batch.., input, output]` and one
-/// `bias: [batch.., output]`.
+/// A deterministic affine layer, y = activation(x kernel + bias), with one parameter `kernel: [batch.., input,
+/// output]` and one `bias: [batch.., output]`.
 ///
-/// With [`Affine::batch_shape`] it is several layers at once, and the leading axes of the input are broadcast against it.
+/// With [`Affine::batch_shape`] it is several layers at once, and the leading axes of the input are broadcast against
+/// it.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, Affine, Initializer, Layer};
@@ -73,13 +74,15 @@ impl AffineConfig {
 /// The builder methods that all affine layers share.
 macro_rules! affine_options {
     () => {
-        /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Glorot uniform unless told.
+        /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Glorot
+        /// uniform unless told.
         pub fn kernel_initializer(mut self, initializer: crate::Initializer) -> Self {
             self.config.kernel_initializer = initializer;
             self
         }
 
-        /// The law of the bias's initial values; for a variational layer, of its posterior's location. Zeros unless told.
+        /// The law of the bias's initial values; for a variational layer, of its posterior's location. Zeros unless
+        /// told.
         pub fn bias_initializer(mut self, initializer: crate::Initializer) -> Self {
             self.config.bias_initializer = initializer;
             self
@@ -189,7 +192,8 @@ impl Layer for Affine {
 }
 
 /// x kernel + bias where the weights may have a sample axis in front: `x: [.., input]`, `kernel: [input, output]` or
-/// `[samples, input, output]`, and likewise `bias`. With a sample axis the first axis of `x` counts samples and is 1 or as many.
+/// `[samples, input, output]`, and likewise `bias`. With a sample axis the first axis of `x` counts samples and is 1
+/// or as many.
 pub(crate) fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr<'b> {
     let product = product(x, kernel);
     bias.map_or(product, |bias| add_bias(product, bias))
@@ -199,7 +203,7 @@ pub(crate) fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) 
 fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let units = kernel_shape.last_extent();
-    if kernel_shape.len() <= 2 {
+    if kernel_shape.len() <= 2 || shape.len() < 2 {
         // A single example is a matrix of one row.
         return if shape.len() == 1 { x.expand(0).dot(kernel).reshape([units]) } else { x.dot(kernel) };
     }
@@ -223,7 +227,8 @@ pub(crate) fn add_bias<'b>(y: Expr<'b>, bias: Expr<'b>) -> Expr<'b> {
     y + bias.reshape(extents.as_slice())
 }
 
-/// y[.., b, o] = sum_i x[.., b, i] kernel[b, i, o] for `x: [.., batch.., input]`, whose axes are broadcast against the batch shape.
+/// y[.., b, o] = sum_i x[.., b, i] kernel[b, i, o] for `x: [.., batch.., input]`, whose axes are broadcast against
+/// the batch shape.
 fn batched_product<'b>(x: Expr<'b>, kernel: Expr<'b>, batch: &Shape) -> Result<Expr<'b>, Error> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let (input, output) = (shape.last_extent(), kernel_shape.last_extent());

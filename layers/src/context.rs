@@ -2,7 +2,8 @@ use crate::{Draw, Error, PosteriorValue, Scope};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
-/// Adds the inputs that noise is addressed by: `noise/key`, `noise/first_sample`, `noise/first_row`; see [`NoiseAddress`].
+/// Adds the inputs that noise is addressed by: `noise/key`, `noise/first_sample`, `noise/first_row`; see
+/// [`NoiseAddress`].
 pub fn noise_inputs(builder: &Builder) -> NoiseAddress<'_> {
     NoiseAddress {
         key: builder.input("noise/key", Type::u32([4])),
@@ -11,13 +12,14 @@ pub fn noise_inputs(builder: &Builder) -> NoiseAddress<'_> {
     }
 }
 
-/// What a layer is called with: the builder and parameters of its scope, where noise comes from, how many samples are drawn at once.
+/// What a layer is called with: the builder and parameters of its scope, where noise comes from, how many samples are
+/// drawn at once.
 ///
 /// # Samples
-/// Without [`Context::samples`] tensors have the axes the user sees: `[rows, units]`. With it every tensor has one more axis in
-/// front, which counts posterior samples. Its extent is 1 until the first layer that draws noise and the number of samples from there
-/// on, so that what does not depend on the sample is computed once. [`Context::input`] adds the axis to the network's input.
-/// Functions in between must therefore work on trailing axes.
+/// Without [`Context::samples`] tensors have the axes the user sees: `[rows, units]`. With it every tensor has one
+/// more axis in front, which counts posterior samples. Its extent is 1 until the first layer that draws noise and the
+/// number of samples from there on, so that what does not depend on the sample is computed once. [`Context::input`]
+/// adds the axis to the network's input. Functions in between must therefore work on trailing axes.
 #[derive(Clone, Debug)]
 pub struct Context<'b> {
     scope: Scope<'b>,
@@ -114,8 +116,8 @@ impl<'b> Context<'b> {
     /// Checks an input `[.., units]` of a layer, with the sample axis where there is one.
     ///
     /// # Errors
-    /// No axis but the sample axis, another number of units, a sample axis that is neither 1 nor the number of samples,
-    /// elements that are not `f32`.
+    /// No axis but the sample axis, another number of units, a sample axis that is neither 1 nor the number of
+    /// samples, elements that are not `f32`.
     pub fn check_input(&self, x: Expr<'b>, units: usize) -> Result<(), Error> {
         self.builder().check()?;
         let (ty, axes) = (x.ty(), usize::from(self.samples.is_some()));
@@ -137,7 +139,8 @@ impl<'b> Context<'b> {
     }
 }
 
-/// A place in the network that draws noise: the path of a layer, the name of a random variable or call in it, and a noise address.
+/// A place in the network that draws noise: the path of a layer, the name of a random variable or call in it, and a
+/// noise address.
 #[derive(Clone, Debug)]
 pub struct Site<'b> {
     scope: Scope<'b>,
@@ -181,7 +184,8 @@ impl<'b> Site<'b> {
         }
     }
 
-    /// Noise for a random variable of this shape, shared by all examples: `[samples, shape..]`, or `shape` without samples.
+    /// Noise for a random variable of this shape, shared by all examples: `[samples, shape..]`, or `shape` without
+    /// samples.
     ///
     /// # Errors
     /// A context without a noise address.
@@ -189,8 +193,8 @@ impl<'b> Site<'b> {
         self.draw(law, shape, false)
     }
 
-    /// Noise for each example of an activation of this shape, whose first axis counts examples unless it is the last. A first
-    /// axis that counts samples is replaced by the context's number of samples.
+    /// Noise for each example of an activation of this shape, whose first axis counts examples unless it is the last.
+    /// A first axis that counts samples is replaced by the context's number of samples.
     ///
     /// # Errors
     /// A context without a noise address.
@@ -212,7 +216,8 @@ impl<'b> Site<'b> {
     }
 }
 
-/// Noise `[samples, shape..]`, or `shape` without samples; the first axis of `shape` counts examples if `examples` is set.
+/// Noise `[samples, shape..]`, or `shape` without samples; the first axis of `shape` counts examples if `examples` is
+/// set.
 pub(crate) fn addressed_noise<'b>(
     address: NoiseAddress<'b>,
     distribution: Law,

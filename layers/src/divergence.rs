@@ -1,15 +1,17 @@
 use crate::{Distribution, Draw, Error, Term};
 use bayeslift_ir::{Expr, Shape};
 
-/// How the divergence KL(posterior || prior) = E_posterior[log posterior(w) - log prior(w)] of a random variable is computed.
+/// How the divergence KL(posterior || prior) = E_posterior[log posterior(w) - log prior(w)] of a random variable is
+/// computed.
 ///
-/// Always a sum over all elements, in nats. Nothing is divided by the number of examples here; a trainer does that in one place.
+/// Always a sum over all elements, in nats. Nothing is divided by the number of examples here; a trainer does that in
+/// one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Divergence {
-    /// The mean of log posterior(w) - log prior(w) over draws of w. The first draw is the one that the forward pass used, where it
-    /// used one - if it used several samples at once, all of them - and further ones are addressed at the variable's
-    /// own site. The gradient is the full one, through the path and the density.
+    /// The mean of log posterior(w) - log prior(w) over draws of w. The first draw is the one that the forward pass
+    /// used, where it used one - if it used several samples at once, all of them - and further ones are addressed at
+    /// the variable's own site. The gradient is the full one, through the path and the density.
     MonteCarlo {
         /// The number of draws, at least 1.
         draws: usize,
@@ -64,7 +66,8 @@ impl Divergence {
     }
 }
 
-/// The mean over the draws in `draw` of log posterior(w) - log prior(w), summed over the elements of one value of shape `shape`.
+/// The mean over the draws in `draw` of log posterior(w) - log prior(w), summed over the elements of one value of
+/// shape `shape`.
 pub fn monte_carlo<'b>(
     posterior: &Distribution<'b>,
     prior: &Distribution<'b>,
@@ -77,10 +80,11 @@ pub fn monte_carlo<'b>(
     if draws <= 1 { sum } else { sum / draws as f32 }
 }
 
-/// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where there is none.
+/// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where there is
+/// none.
 ///
-/// For normal distributions with ratio r = posterior scale / prior scale and d = (posterior loc - prior loc) / prior scale it is the sum
-/// of (d^2 + (r - 1)(r + 1)) / 2 - log r. The factored r^2 - 1 keeps its digits near r = 1.
+/// For normal distributions with ratio r = posterior scale / prior scale and d = (posterior loc - prior loc) / prior
+/// scale it is the sum of (d^2 + (r - 1)(r + 1)) / 2 - log r. The factored r^2 - 1 keeps its digits near r = 1.
 pub fn exact<'b>(posterior: &Distribution<'b>, prior: &Distribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
     let (Distribution::Normal(q), Distribution::Normal(p)) = (posterior, prior) else {
         return None;

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<Distribution<'b>, Error> + Send + Sync;
 
-/// A distribution with its parameters, to look at: draws and statistics as tensors, with the bits that compiled code gives.
+/// A distribution with its parameters, to look at: draws and statistics as tensors, with the bits that compiled code
+/// gives.
 #[derive(Clone)]
 pub struct Eager {
     parameters: Arc<Parameters>,
@@ -74,7 +75,8 @@ impl Eager {
         })
     }
 
-    /// `samples` draws, `[samples, shape..]`, the same for the same seed on every machine. They are not those of any network.
+    /// `samples` draws, `[samples, shape..]`, the same for the same seed on every machine. They are not those of any
+    /// network.
     ///
     /// # Errors
     /// Parameters that do not fit; zero samples.
@@ -114,8 +116,8 @@ impl fmt::Debug for Eager {
     }
 }
 
-/// Evaluates the only output of a graph. With a seed, the inputs end with those of [`noise_inputs`], and get that seed, step 0, and first
-/// sample and row 0.
+/// Evaluates the only output of a graph. With a seed, the inputs end with those of [`noise_inputs`], and get that
+/// seed, step 0, and first sample and row 0.
 pub(crate) fn evaluate_one(graph: Graph, mut inputs: Vec<Tensor>, seed: Option<u64>) -> Result<Tensor, Error> {
     if let Some(seed) = seed {
         inputs.push(Tensor::u32([4], [seed as u32, (seed >> 32) as u32, 0, 0])?);

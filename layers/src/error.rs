@@ -102,7 +102,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// This error, marked with the path of the layer it arose in. The innermost layer marks it; an empty path changes nothing.
+    /// This error, marked with the path of the layer it arose in. The innermost layer marks it; an empty path changes
+    /// nothing.
     pub fn within(self, path: &str) -> Error {
         match self {
             error @ Error::In { .. } => error,

@@ -25,8 +25,11 @@ pub fn inverse_softplus(y: f64) -> f64 {
     if y.is_nan() || y <= 0.0 { f64::NAN } else { y + log(-expm1(-y)) }
 }
 
-/// Natural logarithm of a positive, finite, normal number; within a few ulp.
+/// Natural logarithm of 0 or a positive, finite, normal number; within a few ulp.
 pub(crate) fn log(x: f64) -> f64 {
+    if x == 0.0 {
+        return f64::NEG_INFINITY;
+    }
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023;
     let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);

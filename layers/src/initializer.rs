@@ -38,8 +38,8 @@ pub enum Initializer {
 /// The standard deviation of a standard normal cut off at two standard deviations.
 const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
 
-/// The number of inputs and outputs of one unit, as TFP counts them: the shape, filled up in the end with ones to two axes, is
-/// `[batch.., receptive.., input, output]`, and both fans include the receptive field.
+/// The number of inputs and outputs of one unit, as TFP counts them: the shape, filled up in the end with ones to two
+/// axes, is `[batch.., receptive.., input, output]`, and both fans include the receptive field.
 ///
 /// ```
 /// assert_eq!(bayeslift_layers::fans(&[5, 5, 3, 32].into(), 0), (75, 800));
@@ -140,8 +140,8 @@ fn draw(
     eager::evaluate_one(builder.finish()?, Vec::new(), Some(seed))
 }
 
-/// A standard normal that is drawn again where it lies beyond 2: each redraw has a stream of its own. Sixteen draws all miss with probability
-/// 3e-22; then it is 0.
+/// A standard normal that is drawn again where it lies beyond 2: each redraw has a stream of its own. Sixteen draws
+/// all miss with probability 3e-22; then it is 0.
 fn truncated_normal<'b>(stream: u64, site: &dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error> {
     let mut value: Option<Expr<'b>> = None;
     for redraw in (0..16_u64).rev() {

@@ -50,7 +50,8 @@ impl Layer for Lambda {
     }
 }
 
-/// A layer that makes the last `ndims` axes one, such as the height, width and channels of an image (3 in TFP unless told).
+/// A layer that makes the last `ndims` axes one, such as the height, width and channels of an image (3 in TFP unless
+/// told).
 ///
 /// Its input must have at least `ndims` axes besides the sample axis, if there is one.
 pub fn flatten_rightmost(ndims: usize) -> Lambda {

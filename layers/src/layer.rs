@@ -3,8 +3,8 @@ use bayeslift_ir::{Builder, Expr, Shape};
 
 /// A part of a network: declares parameters, and is called on an expression.
 ///
-/// A layer is a description. It holds no parameters and no state, so one value can be used from many threads, in many graphs and in
-/// several places of a network; each place is a path and has its own parameters.
+/// A layer is a description. It holds no parameters and no state, so one value can be used from many threads, in many
+/// graphs and in several places of a network; each place is a path and has its own parameters.
 pub trait Layer: Send + Sync {
     /// The name: its own if it was given one, else the default of its kind. Containers number equal default names.
     fn name(&self) -> &str;
@@ -26,8 +26,8 @@ pub trait Layer: Send + Sync {
     /// An input that does not fit, parameters that do not fit, noise where there is no address.
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error>;
 
-    /// The parameters with their initial values. Each is drawn at an address made of `seed` and its path, so adding a layer elsewhere
-    /// changes nothing, and the bits are the same on every machine.
+    /// The parameters with their initial values. Each is drawn at an address made of `seed` and its path, so adding a
+    /// layer elsewhere changes nothing, and the bits are the same on every machine.
     ///
     /// # Errors
     /// As for [`Layer::declare`].
@@ -65,7 +65,8 @@ pub trait Layer: Send + Sync {
         Ok(parameters::summary(self.name(), &self.variables()?))
     }
 
-    /// Checks that `parameters` are those of the layer: all paths and types, and finite elements where a layer has `validate_args`.
+    /// Checks that `parameters` are those of the layer: all paths and types, and finite elements where a layer has
+    /// `validate_args`.
     ///
     /// # Errors
     /// The first that is missing, does not fit, or is not finite.
@@ -121,8 +122,8 @@ impl<'b> Call<'b> {
         Call { output, terms: Vec::new() }
     }
 
-    /// Appends the terms of another call. A random variable that is here already - a layer called twice under one path -
-    /// counts once.
+    /// Appends the terms of another call. A random variable that is here already - a layer called twice under one
+    /// path - counts once.
     pub fn absorb(&mut self, terms: Vec<Term<'b>>) {
         for term in terms {
             if !self.terms.iter().any(|known| known.site.path() == term.site.path()) {
@@ -149,8 +150,8 @@ impl<'b> Call<'b> {
         self.terms.iter().map(|term| Ok((term.site.path(), divergence.of(term)?))).collect()
     }
 
-    /// The value that the forward pass used for the random variable at `path`, such as `affine/kernel`; `None` if there is
-    /// no such variable or none of its values was used, as in a local layer.
+    /// The value that the forward pass used for the random variable at `path`, such as `affine/kernel`; `None` if
+    /// there is no such variable or none of its values was used, as in a local layer.
     pub fn posterior_value(&self, path: &str) -> Option<Expr<'b>> {
         let term = self.terms.iter().find(|term| term.site.path() == path)?;
         term.value.map(|draw| draw.value)

@@ -1,16 +1,17 @@
 //! What a user builds Bayesian neural networks with.
 //!
-//! Layers are descriptions: immutable, `Send + Sync`, without parameters of their own. A layer *declares* its parameters in a
-//! [`Scope`], and is *called* with a [`Context`], which turns it into operations of an [`ir`](bayeslift_ir) graph. A call is a
-//! function: it returns its output together with the terms of its divergence, so that nothing is left
-//! behind in the layer and a layer used twice is right.
+//! Layers are descriptions: immutable, `Send + Sync`, without parameters of their own. A layer *declares* its
+//! parameters in a [`Scope`], and is *called* with a [`Context`], which turns it into operations of an
+//! [`ir`](bayeslift_ir) graph. A call is a function: it returns its output together with the terms of its divergence,
+//! so that nothing is left behind in the layer and a layer used twice is right.
 //!
 //! Names are those of `tfp.experimental.nn` and of the field.
 //!
 //! ```
 //! use bayeslift_ir::{Builder, Type};
 //! use bayeslift_layers::{
-//!     Activation, AffineVariationalReparameterizationLocal, Context, Divergence, Layer, Scope, Sequential, noise_inputs,
+//!     Activation, AffineVariationalReparameterizationLocal, Context, Divergence, Layer, Scope, Sequential,
+//!     noise_inputs,
 //! };
 //!
 //! let network = Sequential::new()

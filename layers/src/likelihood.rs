@@ -21,8 +21,8 @@ use bayeslift_ir::{Expr, Shape, Type};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Likelihood {
-    /// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, classes]` as logits, targets
-    /// `u32[rows]`.
+    /// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, classes]` as logits,
+    /// targets `u32[rows]`.
     Categorical,
     /// N(output, scale^2) on every element. Output and targets `[.., rows, units]`.
     Normal {

@@ -6,18 +6,20 @@ use crate::{
 };
 use bayeslift_ir::{Distribution as Law, Expr};
 
-/// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015, equation 6).
+/// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015,
+/// equation 6).
 ///
-/// With independent normal weights the output before the activation is normal, and is drawn as such for each example and unit:
+/// With independent normal weights the output before the activation is normal, and is drawn as such for each example
+/// and unit:
 ///
 /// y = x M + m + sqrt(x^2 S^2 + s^2) * noise
 ///
-/// for kernel locations M and scales S and bias locations m and scales s, squares elementwise. A bias posterior of another
-/// family is drawn once for all examples and added. Weights are never drawn in the forward pass, so the gradient's variance falls with the
-/// number of examples, and the Monte Carlo divergence has draws of its own.
+/// for kernel locations M and scales S and bias locations m and scales s, squares elementwise. A bias posterior of
+/// another family is drawn once for all examples and added. Weights are never drawn in the forward pass, so the
+/// gradient's variance falls with the number of examples, and the Monte Carlo divergence has draws of its own.
 ///
-/// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws
-/// nothing of its own. See [`AffineVariational`] for the options.
+/// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of
+/// the weights, and draws nothing of its own. See [`AffineVariational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalReparameterizationLocal, Layer};
@@ -42,8 +44,8 @@ pub enum LocalBias<'b> {
 
 /// x M + m + sqrt(x^2 S^2 + s^2) * noise; see [`AffineVariationalReparameterizationLocal`].
 ///
-/// `x: [.., input]`, kernel `[input, output]`, `noise: [.., output]`. The variance is formed once, before its only square root, whose gradient is 0 at
-/// 0: an input row of zeros gives finite gradients.
+/// `x: [.., input]`, kernel `[input, output]`, `noise: [.., output]`. The variance is formed once, before its only
+/// square root, whose gradient is 0 at 0: an input row of zeros gives finite gradients.
 pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias<'b>>, noise: Expr<'b>) -> Expr<'b> {
     let mut loc = affine(x, kernel.loc, None);
     let mut variance = affine(x.square(), kernel.scale.square(), None);

@@ -1,1 +1,263 @@
 //! How good and how honest predictions are: plain functions of slices.
+//!
+//! Probabilities are row-major `[rows, classes]`, those of several posterior samples `[samples, rows, classes]`. Sums
+//! are taken in `f64` in order, logarithms without the platform's library, so a report is the same on every machine.
+//! Every function refuses no rows, lengths that do not fit, labels out of range, and numbers that are not
+//! probabilities.
+
+use crate::{Error, host::log};
+
+/// The part of rows whose most probable class is their label. Of equally probable classes the first counts.
+///
+/// ```
+/// use bayeslift_layers::metrics::accuracy;
+/// assert_eq!(accuracy(&[0.9, 0.1, 0.4, 0.6], 2, &[0, 0])?, 0.5);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+///
+/// # Errors
+/// As for the [module](self).
+pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
+    let rows = labelled(probabilities, classes, labels)?;
+    let right = rows.filter(|&(row, label)| best(row).0 == label).count();
+    Ok(right as f64 / labels.len() as f64)
+}
+
+/// The mean of -log p(label), in nats; infinite where a label has probability 0.
+///
+/// # Errors
+/// As for the [module](self).
+pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
+    let rows = labelled(probabilities, classes, labels)?;
+    let sum: f64 = rows.map(|(row, label)| -log(f64::from(row[label]))).sum();
+    Ok(sum / labels.len() as f64)
+}
+
+/// The mean over rows of sum_c (p_c - [c is the label])^2, between 0 and 2 (Brier 1950).
+///
+/// # Errors
+/// As for the [module](self).
+pub fn brier_score(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
+    let rows = labelled(probabilities, classes, labels)?;
+    let square = |x: f64| x * x;
+    let of_row = |(row, label): (&[f32], usize)| -> f64 {
+        row.iter().enumerate().map(|(c, &p)| square(f64::from(p) - if c == label { 1.0 } else { 0.0 })).sum()
+    };
+    Ok(rows.map(of_row).sum::<f64>() / labels.len() as f64)
+}
+
+/// How confidence compares with accuracy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// The expected calibration error: sum over bins of count / rows * |accuracy - confidence|.
+    pub expected_error: f64,
+    /// The bins, from confidence 0 to 1.
+    pub bins: Vec<CalibrationBin>,
+}
+
+/// The rows whose confidence - the probability of their most probable class - lies in (lower, upper].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CalibrationBin {
+    /// Below all confidences.
+    pub lower: f64,
+    /// The largest confidence that counts.
+    pub upper: f64,
+    /// The number of rows.
+    pub count: usize,
+    /// Their mean confidence, 0 without rows.
+    pub confidence: f64,
+    /// The part of them that is right, 0 without rows.
+    pub accuracy: f64,
+}
+
+/// The number of bins that [`calibration`] is usually reported with.
+pub const CALIBRATION_BINS: usize = 15;
+
+/// The expected calibration error over `bins` bins of equal width (Guo and others 2017, equation 3), with the bins.
+///
+/// # Errors
+/// As for the [module](self); no bins.
+pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: usize) -> Result<Calibration, Error> {
+    let rows = labelled(probabilities, classes, labels)?;
+    if bins == 0 {
+        return Err(Error::argument("the number of bins", "at least 1", bins));
+    }
+    let edge = |i: usize| i as f64 / bins as f64;
+    let empty = |i| CalibrationBin { lower: edge(i), upper: edge(i + 1), count: 0, confidence: 0.0, accuracy: 0.0 };
+    let mut bins: Vec<CalibrationBin> = (0..bins).map(empty).collect();
+    for (row, label) in rows {
+        let (class, confidence) = best(row);
+        let confidence = f64::from(confidence);
+        let at = bins.iter().position(|bin| confidence <= bin.upper).unwrap_or(bins.len() - 1);
+        bins[at].count += 1;
+        bins[at].confidence += confidence;
+        bins[at].accuracy += if class == label { 1.0 } else { 0.0 };
+    }
+    let mut expected_error = 0.0;
+    for bin in bins.iter_mut().filter(|bin| bin.count > 0) {
+        expected_error += (bin.accuracy - bin.confidence).abs() / labels.len() as f64;
+        bin.confidence /= bin.count as f64;
+        bin.accuracy /= bin.count as f64;
+    }
+    Ok(Calibration { expected_error, bins })
+}
+
+/// The square root of the mean of (prediction - target)^2.
+///
+/// # Errors
+/// No predictions, another number of targets, elements that are not finite.
+pub fn root_mean_square_error(predictions: &[f32], targets: &[f32]) -> Result<f64, Error> {
+    check_length("predictions", predictions.len(), "one for each of the targets", targets.len())?;
+    for (argument, values) in [("predictions", predictions), ("targets", targets)] {
+        if let Some((i, x)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            return Err(Error::argument(&format!("element {i} of the {argument}"), "a finite number", x));
+        }
+    }
+    let squares =
+        predictions.iter().zip(targets).map(|(&p, &t)| (f64::from(p) - f64::from(t)) * (f64::from(p) - f64::from(t)));
+    Ok((squares.sum::<f64>() / targets.len() as f64).sqrt())
+}
+
+/// The entropy -sum_c p_c log p_c of each row, in nats. Of the mean prediction over posterior samples it is the total
+/// uncertainty.
+///
+/// # Errors
+/// As for the [module](self).
+pub fn predictive_entropy(probabilities: &[f32], classes: usize) -> Result<Vec<f64>, Error> {
+    check_probabilities(probabilities, classes)?;
+    Ok(probabilities.chunks_exact(classes).map(|row| entropy(row.iter().map(|&p| f64::from(p)))).collect())
+}
+
+/// The mutual information of label and weights for each row, in nats: the entropy of the mean prediction minus the
+/// mean entropy of the `samples` predictions. It is the part of the uncertainty that more data would remove (Houlsby
+/// and others 2011).
+///
+/// ```
+/// use bayeslift_layers::metrics::mutual_information;
+/// // Two samples that are each sure, of different classes: all uncertainty is about the weights.
+/// let information = mutual_information(&[1.0, 0.0, 0.0, 1.0], 2, 2)?;
+/// assert!((information[0] - 2_f64.ln()).abs() < 1e-12);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+///
+/// # Errors
+/// As for the [module](self); a number of rows that is no multiple of the number of samples.
+pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize) -> Result<Vec<f64>, Error> {
+    check_probabilities(probabilities, classes)?;
+    let all = probabilities.len() / classes;
+    if samples == 0 || all % samples != 0 {
+        return Err(Error::argument(
+            "the number of samples",
+            format!("a divisor of the number of rows, {all}"),
+            samples,
+        ));
+    }
+    let rows = all / samples;
+    let element = |sample: usize, row: usize, c: usize| f64::from(probabilities[(sample * rows + row) * classes + c]);
+    let of_row = |row: usize| {
+        let mean = |c| (0..samples).map(|s| element(s, row, c)).sum::<f64>() / samples as f64;
+        let each = (0..samples).map(|s| entropy((0..classes).map(|c| element(s, row, c)))).sum::<f64>();
+        // The difference is not negative but for rounding.
+        (entropy((0..classes).map(mean)) - each / samples as f64).max(0.0)
+    };
+    Ok((0..rows).map(of_row).collect())
+}
+
+fn entropy(probabilities: impl Iterator<Item = f64>) -> f64 {
+    probabilities.filter(|&p| p > 0.0).map(|p| -p * log(p)).sum()
+}
+
+/// The first of the most probable classes, and its probability.
+fn best(row: &[f32]) -> (usize, f32) {
+    row.iter().copied().enumerate().fold((0, f32::MIN), |best, (c, p)| if p > best.1 { (c, p) } else { best })
+}
+
+/// Rows with their labels, after the checks.
+fn labelled<'a>(
+    probabilities: &'a [f32],
+    classes: usize,
+    labels: &'a [u32],
+) -> Result<impl Iterator<Item = (&'a [f32], usize)>, Error> {
+    check_probabilities(probabilities, classes)?;
+    check_length("labels", labels.len(), "one for each of the rows", probabilities.len() / classes)?;
+    if let Some((i, &label)) = labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
+        return Err(Error::argument(&format!("label {i}"), format!("below the number of classes, {classes}"), label));
+    }
+    Ok(probabilities.chunks_exact(classes).zip(labels.iter().map(|&label| label as usize)))
+}
+
+/// How far the sum of a row may be from 1: wide enough for sums of many rounded numbers, too narrow for logits.
+const SUM_TOLERANCE: f64 = 1e-3;
+
+fn check_probabilities(probabilities: &[f32], classes: usize) -> Result<(), Error> {
+    if classes == 0 {
+        return Err(Error::argument("the number of classes", "at least 1", classes));
+    }
+    if probabilities.is_empty() || probabilities.len() % classes != 0 {
+        let expected = format!("one or more rows of {classes}");
+        return Err(Error::argument("the number of probabilities", expected, probabilities.len()));
+    }
+    for (i, row) in probabilities.chunks_exact(classes).enumerate() {
+        if let Some(p) = row.iter().find(|&&p| !(-1e-6..=1.0 + 1e-5).contains(&p)) {
+            return Err(Error::argument(&format!("a probability of row {i}"), "a number from 0 to 1", p));
+        }
+        let sum: f64 = row.iter().map(|&p| f64::from(p)).sum();
+        if (sum - 1.0).abs() > SUM_TOLERANCE {
+            return Err(Error::argument(&format!("the sum of the probabilities of row {i}"), "1", sum));
+        }
+    }
+    Ok(())
+}
+
+fn check_length(argument: &str, found: usize, expected: &str, length: usize) -> Result<(), Error> {
+    if found == 0 {
+        return Err(Error::argument(&format!("the number of {argument}"), "at least 1", found));
+    }
+    if found != length {
+        return Err(Error::argument(&format!("the number of {argument}"), format!("{expected}: {length}"), found));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classification_metrics_by_hand() {
+        let probabilities = [0.7, 0.2, 0.1, 0.1, 0.8, 0.1, 0.3, 0.3, 0.4];
+        let labels = [0, 1, 0];
+        let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-7, "{got} {want}");
+        close(accuracy(&probabilities, 3, &labels).unwrap(), 2.0 / 3.0);
+        let nll = -(0.7_f64.ln() + 0.8_f64.ln() + 0.3_f64.ln()) / 3.0;
+        close(negative_log_likelihood(&probabilities, 3, &labels).unwrap(), nll);
+        close(brier_score(&probabilities, 3, &labels).unwrap(), (0.14 + 0.06 + (0.49 + 0.09 + 0.16)) / 3.0);
+        let calibration = calibration(&probabilities, 3, &labels, CALIBRATION_BINS).unwrap();
+        close(calibration.expected_error, (0.3 + 0.2 + 0.4) / 3.0);
+        assert_eq!(calibration.bins.len(), 15);
+        assert_eq!(calibration.bins.iter().map(|bin| bin.count).sum::<usize>(), 3);
+        assert_eq!(calibration.bins[10].count, 1); // 0.7 lies in (10/15, 11/15]
+        close(predictive_entropy(&[0.5, 0.5], 2).unwrap()[0], 2_f64.ln());
+        close(root_mean_square_error(&[1.0, 3.0], &[0.0, 1.0]).unwrap(), 2.5_f64.sqrt());
+        assert_eq!(negative_log_likelihood(&[0.0, 1.0], 2, &[0]).unwrap(), f64::INFINITY);
+        assert_eq!(mutual_information(&[0.5, 0.5, 0.5, 0.5], 2, 2).unwrap(), [0.0]);
+    }
+
+    #[test]
+    fn bad_input_is_an_error() {
+        let check = |result: Result<f64, Error>, message: &str| assert_eq!(result.unwrap_err().to_string(), message);
+        check(accuracy(&[], 2, &[]), "the number of probabilities is 0, expected one or more rows of 2");
+        check(accuracy(&[0.5, 0.5], 0, &[0]), "the number of classes is 0, expected at least 1");
+        check(accuracy(&[0.5, 0.5, 1.0], 2, &[0]), "the number of probabilities is 3, expected one or more rows of 2");
+        check(accuracy(&[0.5, 0.5], 2, &[2]), "label 0 is 2, expected below the number of classes, 2");
+        check(brier_score(&[0.5, 0.5], 2, &[0, 1]), "the number of labels is 2, expected one for each of the rows: 1");
+        check(accuracy(&[0.5, f32::NAN], 2, &[0]), "a probability of row 0 is NaN, expected a number from 0 to 1");
+        check(accuracy(&[0.5, 0.7], 2, &[0]), "the sum of the probabilities of row 0 is 1.199999988079071, expected 1");
+        check(root_mean_square_error(&[], &[]), "the number of predictions is 0, expected at least 1");
+        check(root_mean_square_error(&[1.0], &[f32::NAN]), "element 0 of the targets is NaN, expected a finite number");
+        let bins = calibration(&[1.0], 1, &[0], 0).unwrap_err().to_string();
+        assert_eq!(bins, "the number of bins is 0, expected at least 1");
+        let samples = mutual_information(&[1.0; 3], 2, 1).unwrap_err().to_string();
+        assert_eq!(samples, "the number of samples is 2, expected a divisor of the number of rows, 3");
+    }
+}

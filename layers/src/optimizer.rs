@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 /// A rule that moves a parameter along its gradient.
 ///
-/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step size - enters as
-/// scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they have the same bits everywhere.
+/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
+/// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
+/// have the same bits everywhere.
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, the first part of the paths of its state.
     fn name(&self) -> &'static str;

@@ -2,7 +2,8 @@ use crate::Error;
 use bayeslift_ir::{Shape, Tensor, Type};
 use std::{collections::HashMap, fmt::Write};
 
-/// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate of the priors.
+/// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate
+/// of the priors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Group {
@@ -184,7 +185,8 @@ impl Parameters {
         inner
     }
 
-    /// Sets whether training changes the parameters that `choose` picks by path and group; returns how many it picked.
+    /// Sets whether training changes the parameters that `choose` picks by path and group; returns how many it
+    /// picked.
     pub fn set_trainable(&mut self, trainable: bool, mut choose: impl FnMut(&str, Group) -> bool) -> usize {
         let mut count = 0;
         for (path, parameter) in self.iter_mut() {
@@ -229,7 +231,8 @@ pub(crate) fn check_finite(path: &str, tensor: &Tensor) -> Result<(), Error> {
     Err(Error::NonFinite { path: path.to_owned(), index, value: value.to_string() })
 }
 
-/// A text table of variables: size, shape, whether trainable, path; below it the number of trainable elements and their size.
+/// A text table of variables: size, shape, whether trainable, path; below it the number of trainable elements and
+/// their size.
 pub(crate) fn summary(name: &str, variables: &[Variable]) -> String {
     let shape = |shape: &Shape| format!("{shape}").replace(',', ", ");
     let mut text = format!("=== {name} {}\n  SIZE SHAPE                TRAIN NAME\n", "=".repeat(50));

@@ -7,7 +7,7 @@ use bayeslift_ir::{Expr, Shape};
 use std::{fmt, sync::Arc};
 
 /// Something for the kernel of a layer, and for its bias if it has one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KernelBias<T> {
     /// For the kernel.
     pub kernel: T,
@@ -38,7 +38,8 @@ pub struct KernelBiasShape {
 }
 
 impl KernelBiasShape {
-    /// Makes something for the kernel and for the bias: `make(scope, shape, initializer)` with the scopes `kernel` and `bias`.
+    /// Makes something for the kernel and for the bias: `make(scope, shape, initializer)` with the scopes `kernel`
+    /// and `bias`.
     ///
     /// # Errors
     /// Those of `make`.
@@ -85,8 +86,8 @@ impl Posterior {
         Posterior(Arc::new(make))
     }
 
-    /// Independent normal distributions (TFP's `make_kernel_bias_posterior_mvn_diag`): a `loc` that starts as the initializer says, and a
-    /// scale = softplus(`raw_scale`) + 1e-5 that starts at 1e-3.
+    /// Independent normal distributions (TFP's `make_kernel_bias_posterior_mvn_diag`): a `loc` that starts as the
+    /// initializer says, and a scale = softplus(`raw_scale`) + 1e-5 that starts at 1e-3.
     pub fn mean_field() -> Self {
         Posterior::mean_field_with_scale(1e-3)
     }
@@ -139,8 +140,8 @@ fn mean_field<'b>(
     Ok(Normal::from_raw_scale(loc, raw_scale).into())
 }
 
-/// Makes the prior of a layer: the distribution over its weights before data. Its scope is `prior` at the layer's path, where it may declare
-/// parameters, trainable or not.
+/// Makes the prior of a layer: the distribution over its weights before data. Its scope is `prior` at the layer's
+/// path, where it may declare parameters, trainable or not.
 #[derive(Clone)]
 pub struct Prior(Arc<Maker>);
 
@@ -240,7 +241,15 @@ impl PosteriorValue {
             PosteriorValue::Sample => posterior.sample(site, shape),
             PosteriorValue::Mean => Ok(site.value(posterior.mean()?.broadcast(shape))),
             PosteriorValue::Mode => Ok(site.value(posterior.mode()?.broadcast(shape))),
-            PosteriorValue::Custom(value) => Ok(site.value(value(posterior, site, shape)?)),
+            PosteriorValue::Custom(value) => {
+                let value = value(posterior, site, shape)?;
+                let found = value.shape();
+                let with_samples: Shape = site.sample_count().iter().chain(shape.iter()).copied().collect();
+                if found != *shape && found != with_samples {
+                    return Err(Error::shape("the posterior value", format!("{shape} or {with_samples}"), &found));
+                }
+                Ok(site.value(value))
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use std::{
 
 /// Where layers, posteriors and priors find their parameters: a path, and what is known under it.
 ///
-/// The same code declares parameters and uses them. In a scope made by [`Scope::declare`], [`Scope::parameter`] draws an initial
-/// value; in one made by [`Scope::bind`] it finds the value of that path. Both give an
-/// expression: the graph input named by the path.
+/// The same code declares parameters and uses them. In a scope made by [`Scope::declare`], [`Scope::parameter`] draws
+/// an initial value; in one made by [`Scope::bind`] it finds the value of that path. Both give an expression: the
+/// graph input named by the path.
 #[derive(Clone, Debug)]
 pub struct Scope<'b> {
     builder: &'b Builder,
@@ -45,7 +45,8 @@ pub struct Declaration<'a> {
     pub shape: &'a Shape,
     /// The law of the initial value.
     pub initializer: &'a Initializer,
-    /// The number of leading axes of the shape that count independent tensors; they do not enter the initializer's fans.
+    /// The number of leading axes of the shape that count independent tensors; they do not enter the initializer's
+    /// fans.
     pub batch_ndims: usize,
     /// Whether training changes it.
     pub trainable: bool,
@@ -136,8 +137,8 @@ impl<'b> Scope<'b> {
     /// A parameter of this scope: in a declaring scope it gets its initial value, in a binding scope it is found.
     ///
     /// # Errors
-    /// Declaring: a path that exists, a shape of extent 0, an initializer's error. Binding: a path that does not exist,
-    /// another shape than declared, or - where validating - an element that is not finite.
+    /// Declaring: a path that exists, a shape of extent 0, an initializer's error. Binding: a path that does not
+    /// exist, another shape than declared, or - where validating - an element that is not finite.
     pub fn declare_parameter(&self, name: &str, declaration: &Declaration<'_>) -> Result<Expr<'b>, Error> {
         let path = self.path_of(name);
         let ty = Type::f32(declaration.shape.clone());

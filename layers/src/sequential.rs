@@ -4,8 +4,9 @@ use std::{fmt, ops::Range, sync::Arc};
 
 /// Layers one after another.
 ///
-/// Each child has a name, unique in its container, that is its part of every path below it. A layer without a name of its own gets the
-/// default of its kind, numbered: `affine`, `affine_1`, .. Two layers therefore never share parameters or noise by accident.
+/// Each child has a name, unique in its container, that is its part of every path below it. A layer without a name of
+/// its own gets the default of its kind, numbered: `affine`, `affine_1`, .. Two layers therefore never share
+/// parameters or noise by accident.
 ///
 /// ```
 /// use bayeslift_layers::{Affine, Layer, Sequential};
@@ -37,7 +38,8 @@ impl Sequential {
         self.push(Arc::new(layer))
     }
 
-    /// Appends a layer that is shared already. It is the description that is shared: at its new place it has parameters of its own.
+    /// Appends a layer that is shared already. It is the description that is shared: at its new place it has
+    /// parameters of its own.
     pub fn push(mut self, layer: Arc<dyn Layer>) -> Self {
         let base = layer.name().to_owned();
         let taken = |name: &str| self.children.iter().any(|(other, _)| other == name);

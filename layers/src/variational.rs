@@ -62,11 +62,13 @@ impl<'b> Forward<'_, 'b> {
     }
 }
 
-/// An affine layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.
+/// An affine layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept
+/// close to.
 ///
 /// Use it by the names [`AffineVariationalReparameterization`](crate::AffineVariationalReparameterization) and
-/// [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal), which differ only in how the output is
-/// drawn: parameters, paths and divergence are the same, so one can be trained and the other used to predict.
+/// [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal), which differ only
+/// in how the output is drawn: parameters, paths and divergence are the same, so one can be trained and the other
+/// used to predict.
 #[derive(Clone, Debug)]
 pub struct AffineVariational<E: Estimator> {
     config: AffineConfig,
@@ -78,7 +80,8 @@ pub struct AffineVariational<E: Estimator> {
 }
 
 impl<E: Estimator> AffineVariational<E> {
-    /// A layer from `input_size` to `output_size` units, with TFP's defaults: mean-field normal posterior, spike-and-slab prior.
+    /// A layer from `input_size` to `output_size` units, with TFP's defaults: mean-field normal posterior,
+    /// spike-and-slab prior.
     pub fn new(input_size: usize, output_size: usize) -> Self {
         AffineVariational {
             config: AffineConfig::new(input_size, output_size),
@@ -104,14 +107,15 @@ impl<E: Estimator> AffineVariational<E> {
         self
     }
 
-    /// The value of the posterior that a call uses. A sample unless told; a [context](Context::posterior_value) may override it.
+    /// The value of the posterior that a call uses. A sample unless told; a [context](Context::posterior_value) may
+    /// override it.
     pub fn posterior_value(mut self, value: PosteriorValue) -> Self {
         self.posterior_value = value;
         self
     }
 
-    /// A seed of the layer's own, mixed with its path into its noise addresses. Layers at different paths never share noise, with
-    /// or without seeds.
+    /// A seed of the layer's own, mixed with its path into its noise addresses. Layers at different paths never share
+    /// noise, with or without seeds.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -159,8 +163,8 @@ impl<E: Estimator> AffineVariational<E> {
         KernelBias { kernel, bias }
     }
 
-    /// The posterior with these parameters, to look at. The parameters are the layer's own: use [`Parameters::under`] for a layer of a
-    /// network.
+    /// The posterior with these parameters, to look at. The parameters are the layer's own: use [`Parameters::under`]
+    /// for a layer of a network.
     ///
     /// ```
     /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Layer};

@@ -18,8 +18,8 @@ impl<'b> Categorical<'b> {
         self.logits.shape().last_extent()
     }
 
-    /// The log probability of each `u32` label of `labels: [..]`, broadcast against the leading axes of the logits. A label out of
-    /// range has log probability 0: check labels where they enter.
+    /// The log probability of each `u32` label of `labels: [..]`, broadcast against the leading axes of the logits. A
+    /// label out of range has log probability 0: check labels where they enter.
     pub fn log_prob(&self, labels: Expr<'b>) -> Expr<'b> {
         let log_probabilities = self.logits.log_softmax();
         let axis = log_probabilities.shape().len().saturating_sub(1);

@@ -24,8 +24,8 @@ impl<'b> Mixture<'b> {
         Ok(Mixture { components })
     }
 
-    /// TFP's default prior of a weight, 1/2 N(0, 1) + 1/2 N(0, 2000^2): a narrow spike for weights that data leaves alone, a wide
-    /// slab for the others.
+    /// TFP's default prior of a weight, 1/2 N(0, 1) + 1/2 N(0, 2000^2): a narrow spike for weights that data leaves
+    /// alone, a wide slab for the others.
     pub fn spike_and_slab(builder: &'b Builder) -> Self {
         let component = |scale| (0.5, Normal::scalar(builder, 0.0, scale));
         Mixture { components: vec![component(1.0), component(2000.0)] }
@@ -36,8 +36,8 @@ impl<'b> Mixture<'b> {
         &self.components
     }
 
-    /// The log density of each element, for components a, b, ..: log(e^a + e^b) = b + softplus(a - b), which neither overflows
-    /// nor loses a component far out in the tails.
+    /// The log density of each element, for components a, b, ..: log(e^a + e^b) = b + softplus(a - b), which neither
+    /// overflows nor loses a component far out in the tails.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let joint = |(probability, component): &(f32, Normal<'b>)| {
             component.log_prob(value) + host::log(f64::from(*probability)) as f32
@@ -63,8 +63,8 @@ impl<'b> Mixture<'b> {
         terms.reduce(|a, b| a + b).expect("a mixture has a component")
     }
 
-    /// A draw of this shape at a noise site: a uniform number picks the component, a normal one is put on it. No gradient reaches
-    /// the probabilities, which are fixed.
+    /// A draw of this shape at a noise site: a uniform number picks the component, a normal one is put on it. No
+    /// gradient reaches the probabilities, which are fixed.
     ///
     /// # Errors
     /// A context without noise.

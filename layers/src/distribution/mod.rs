@@ -1,8 +1,9 @@
 //! Distributions over graph values.
 //!
-//! A distribution here is over each element on its own: its density, draws and statistics are elementwise, so a tensor of
-//! parameters is the product of its elements' distributions (what TFP writes as `Independent`). Sums over elements
-//! are taken where a number is needed: in the [divergence](crate::Divergence) and the [likelihood](crate::Likelihood).
+//! A distribution here is over each element on its own: its density, draws and statistics are elementwise, so a
+//! tensor of parameters is the product of its elements' distributions (what TFP writes as `Independent`). Sums over
+//! elements are taken where a number is needed: in the [divergence](crate::Divergence) and the
+//! [likelihood](crate::Likelihood).
 
 mod categorical;
 mod deterministic;
@@ -61,7 +62,8 @@ impl<'b> Distribution<'b> {
         }
     }
 
-    /// The log density of each element of a draw from this very distribution, computed from the draw's noise where it is known.
+    /// The log density of each element of a draw from this very distribution, computed from the draw's noise where it
+    /// is known.
     pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         match self {
             Distribution::Normal(d) => d.log_prob_of_draw(draw),

@@ -37,8 +37,9 @@ impl<'b> Normal<'b> {
         self.log_prob_at(((value - self.loc) / self.scale).square())
     }
 
-    /// The log density of each element of a draw. From the draw's noise it is -noise^2 / 2 - log scale - log sqrt(2 pi): the
-    /// same function of the parameters, with the same gradient, and without the rounding of (loc + scale noise - loc) / scale.
+    /// The log density of each element of a draw. From the draw's noise it is -noise^2 / 2 - log scale - log sqrt(2
+    /// pi): the same function of the parameters, with the same gradient, and without the rounding of (loc + scale
+    /// noise - loc) / scale.
     pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         match draw.noise {
             Some(noise) => self.log_prob_at(noise.square()),
@@ -50,7 +51,8 @@ impl<'b> Normal<'b> {
         squared * -0.5 - (self.scale.log() + LOG_SQRT_TWO_PI)
     }
 
-    /// loc + scale * noise, for standard normal noise: the reparameterized draw (Kingma and Welling 2014, equation 4).
+    /// loc + scale * noise, for standard normal noise: the reparameterized draw (Kingma and Welling 2014, equation
+    /// 4).
     pub fn transform(&self, noise: Expr<'b>) -> Draw<'b> {
         Draw { value: self.loc + self.scale * noise, noise: Some(noise) }
     }
