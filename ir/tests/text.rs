@@ -148,7 +148,7 @@ fn names_may_hold_anything() {
 fn numbers_and_spacing_are_free() {
     let text = "graph{%7=input\"x\":f32[2 ,3];comment\n%007=input\"y\":f32[]%4294967295=exp%7:f32[2,3]output\"z\"=%4294967295}";
     let error = text.parse::<Graph>().unwrap_err();
-    assert_eq!(error.to_string(), "line 2: %7 is defined twice");
+    assert_eq!(error.to_string(), "line 2: expected a value not defined above, found %7");
     let graph: Graph = text.replace("%007", "%8").parse().unwrap();
     assert_eq!(graph.to_string().lines().count(), 6);
 }

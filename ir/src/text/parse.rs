@@ -68,7 +68,7 @@ impl<'a> Parser<'a> {
         let line = self.lexer.line;
         let number = self.value_number()?;
         if self.values.contains_key(&number) {
-            return Err(self.lexer.error(format!("%{number} is defined twice")));
+            return Err(self.lexer.error(format!("expected a value not defined above, found %{number}")));
         }
         self.symbol('=')?;
         let Token::Word(name) = self.next else { return Err(self.expected("an operation")) };

@@ -1,0 +1,72 @@
+//! Tests as data: each file of `tests/fixtures` is a command, a graph and the text that must come of it.
+//!
+//! ```text
+//! ; test: grad
+//! graph { .. }
+//! ----
+//! the expected text
+//! ```
+//!
+//! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
+
+use bayeslift_ir::{Builder, DType, Error, Graph, verify};
+use bayeslift_passes::{Plan, gradients, simplify};
+use std::{env, fs, path::Path};
+
+/// What a command makes of a graph's text. Errors are results like others.
+fn run(command: &str, text: &str) -> Result<String, Error> {
+    let graph: Graph = text.parse()?;
+    match command {
+        "print" => return Ok(graph.to_string()),
+        "verify" => return verify(&graph).map(|()| "well-formed\n".into()),
+        _ => verify(&graph)?,
+    }
+    let result = match command {
+        "grad" => gradients_of_loss(graph)?,
+        "simplify" => simplify(&graph)?,
+        "plan" => return Ok(Plan::new(graph)?.to_string()),
+        _ => panic!("there is no command `{command}`: expected print, verify, grad, simplify or plan"),
+    };
+    verify(&result)?;
+    Ok(result.to_string())
+}
+
+/// The graph that also reports the gradients of the output `loss` with respect to all `f32` inputs.
+fn gradients_of_loss(graph: Graph) -> Result<Graph, Error> {
+    let loss = graph.outputs().iter().find(|output| output.name == "loss").expect("an output named loss").value;
+    let is_float = |name: &&bayeslift_ir::Input| graph.ty(name.value).dtype == DType::F32;
+    let parameters: Vec<_> = graph.inputs().iter().filter(is_float).cloned().collect();
+    let b = Builder::from(graph);
+    let x: Vec<_> = parameters.iter().map(|input| b.expr(input.value)).collect();
+    for (input, gradient) in parameters.iter().zip(gradients(b.expr(loss), &x)) {
+        b.output(&format!("gradient of {}", input.name), gradient);
+    }
+    b.finish()
+}
+
+#[test]
+fn fixtures() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{}\n{} of {} failed", failures.join("\n"), failures.len(), paths.len());
+}
+
+/// Runs one file. Blesses it if asked to.
+fn check(path: &Path) -> Result<(), String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = fs::read_to_string(path).unwrap().replace("\r\n", "\n");
+    let (text, expected) = file.split_once("\n----\n").ok_or_else(|| format!("{name} has no line `----`"))?;
+    let header = text.lines().next().and_then(|line| line.strip_prefix("; test: "));
+    let command = header.ok_or_else(|| format!("{name} does not begin with `; test: `"))?.trim();
+    let found = run(command, text).unwrap_or_else(|error| format!("error: {error}\n"));
+    if found == expected {
+        return Ok(());
+    }
+    if env::var_os("BLESS").is_some() {
+        fs::write(path, format!("{text}\n----\n{found}")).unwrap();
+        return Ok(());
+    }
+    Err(format!("{name}: expected\n{expected}found\n{found}"))
+}
