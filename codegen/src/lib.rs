@@ -1,1 +1,10 @@
-//!
+//! Plan to machine code: the tile IR, its lowering from plans, its emission through Cranelift, linking.
+
+mod emit;
+mod jit;
+mod lower;
+pub mod tile;
+
+pub use emit::WIDTH;
+pub use jit::{Code, CompiledKernel, Error, Function};
+pub use lower::{Argument, Lowered, lower};

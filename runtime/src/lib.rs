@@ -1,1 +1,74 @@
+//! Runs compiled graphs.
 //!
+//! An [`Executable`] owns its machine code and is shared freely between threads; a [`Workspace`] owns the memory of one
+//! call at a time. Every shape, type and count is checked before compiled code runs.
+//!
+//! ```
+//! use bayeslift_ir::{Builder, Type};
+//! use bayeslift_runtime::{Executable, Options};
+//!
+//! let b = Builder::new();
+//! let x = b.input("x", Type::f32([2, 3]));
+//! b.output("y", (x + 1.0).exp().sum(1));
+//! let executable = Executable::compile(b.finish()?, &Options::default())?;
+//!
+//! let mut workspace = executable.workspace()?;
+//! let y = executable.call(&mut workspace, &mut [[0.0_f32, 0.0, 0.0, -1.0, -1.0, -1.0].as_slice().into()])?;
+//! assert_eq!(y[0].as_f32().unwrap()[1], 3.0);
+//! # Ok::<(), bayeslift_runtime::Error>(())
+//! ```
+
+mod argument;
+mod call;
+mod environment;
+mod executable;
+mod workspace;
+
+pub use argument::Argument;
+pub use bayeslift_codegen::Error as CodeError;
+pub use executable::{Executable, Options, Width};
+pub use workspace::Workspace;
+
+/// What can go wrong when compiling or calling.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The graph is at fault.
+    #[error(transparent)]
+    Graph(#[from] bayeslift_ir::Error),
+    /// The code generator or the machine is at fault.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The machine has no memory left.
+    #[error("out of memory: {bytes} bytes for {what}")]
+    OutOfMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: usize,
+    },
+    /// A call passes a wrong number of tensors.
+    #[error("{found} {what} passed, expected {expected}: {names}")]
+    Count {
+        /// `inputs` or `outputs`.
+        what: &'static str,
+        /// How many are needed.
+        expected: usize,
+        /// How many came.
+        found: usize,
+        /// The names of those that are needed.
+        names: String,
+    },
+    /// An input that the graph updates is passed without the right to change it.
+    #[error("the input `{name}` is updated in place: pass it mutably")]
+    NotMutable {
+        /// The input's name.
+        name: String,
+    },
+    /// A workspace made by another executable.
+    #[error("the workspace belongs to another executable")]
+    ForeignWorkspace,
+    /// Threads could not be started.
+    #[error("could not start a thread: {0}")]
+    Thread(String),
+}

@@ -1,0 +1,376 @@
+//! The value of one element, or of a vector of neighbours in a row: recursion over the graph.
+
+use super::{Argument, Lowering};
+use crate::tile::{Address, Base, Class, Reg};
+use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary, noise};
+use bayeslift_passes::{Place, View, merge_axes};
+use std::collections::HashMap;
+
+/// Noise units come in blocks of this many; a word pair serves a unit and the one half a block on.
+pub(super) const NOISE_BLOCK: usize = 32;
+
+/// A value that a kernel does not compute from others.
+#[derive(Clone, Debug)]
+pub(super) enum Leaf {
+    Float(u32),
+    Word(u32),
+    /// An index: the position that the view gives is the value.
+    Position(View),
+    Noise(Noise),
+    Memory {
+        argument: usize,
+        class: Class,
+        view: View,
+    },
+}
+
+/// What all elements of a row share.
+pub(super) struct Row {
+    /// The row in the kernel's index space.
+    pub row: Reg,
+    /// For each leaf in memory or position, the index of the row's first element.
+    offsets: HashMap<Value, Reg>,
+    /// For each noise site, the row's key and the low word of its number.
+    keys: HashMap<Value, ([Reg; 2], Reg)>,
+    /// What to add to a column to get its place in each contraction's tile.
+    pub tile: Option<Reg>,
+}
+
+/// One element, or a vector of neighbours, and what is known of it.
+pub(super) struct Point {
+    pub col: Reg,
+    pub known: HashMap<Value, Reg>,
+}
+
+impl Point {
+    pub fn new(col: Reg) -> Point {
+        Point { col, known: HashMap::new() }
+    }
+}
+
+impl Lowering<'_> {
+    /// Finds everything the kernel reads by the element.
+    pub(super) fn collect_leaves(&mut self) {
+        let graph = &self.plan.graph;
+        let mut read: Vec<Value> = Vec::new();
+        for &member in &self.kernel.members {
+            let node = graph.node(member);
+            if node.op.is_elementwise() {
+                read.extend(&node.args);
+            } else {
+                let leaf = self.member_leaf(member);
+                self.leaves.insert(member, leaf);
+            }
+        }
+        let reductions = self.kernel.row_reductions.iter().chain(&self.kernel.column_reduction);
+        read.extend(reductions.map(|&reduction| graph.node(reduction).args[0]));
+        read.extend(self.kernel.stores.iter().map(|&(value, _)| value));
+        for value in read {
+            let value = self.plan.aligned(value);
+            if !self.computes(value) && !self.leaves.contains_key(&value) {
+                let leaf = match &graph.node(value).op {
+                    Op::Noise(noise) if self.plan.places[value.index()].is_none() => Leaf::Noise(noise.clone()),
+                    _ => self.leaf(self.plan.view(value)),
+                };
+                self.leaves.insert(value, leaf);
+            }
+        }
+    }
+
+    fn computes(&self, value: Value) -> bool {
+        self.kernel.members.contains(&value) || self.kernel.dots.contains(&value)
+    }
+
+    /// What a member that only moves or makes data is.
+    fn member_leaf(&mut self, member: Value) -> Leaf {
+        match &self.plan.graph.node(member).op {
+            Op::Noise(noise) => Leaf::Noise(noise.clone()),
+            Op::Constant(bits) => Leaf::Float(*bits),
+            Op::ConstantU32(word) => Leaf::Word(*word),
+            Op::Iota(_) => Leaf::Position(View::identity(&self.plan.graph, member)),
+            _ => self.leaf(self.plan.copied(member)),
+        }
+    }
+
+    /// What a view reads.
+    pub(super) fn leaf(&mut self, view: View) -> Leaf {
+        let source = view.source;
+        match (self.plan.places[source.index()], &self.plan.graph.node(source).op) {
+            (Some(place), _) => {
+                Leaf::Memory { argument: self.argument(Argument::Place(place)), class: self.class(source), view }
+            }
+            (None, Op::Constant(bits)) => Leaf::Float(*bits),
+            (None, Op::ConstantU32(word)) => Leaf::Word(*word),
+            (None, Op::Iota(_)) => Leaf::Position(view),
+            (None, op) => unreachable!("{source} = {} is read but has no memory", op.name()),
+        }
+    }
+
+    /// Loads what noise is addressed by, once a call.
+    pub(super) fn load_site_keys(&mut self) {
+        let mut sites: Vec<Value> =
+            self.leaves.iter().filter(|(_, l)| matches!(l, Leaf::Noise(_))).map(|(&v, _)| v).collect();
+        sites.sort_unstable();
+        for site in sites {
+            let Leaf::Noise(noise) = &self.leaves[&site] else { unreachable!("filtered") };
+            let words = vec![noise.stream as u32, (noise.stream >> 32) as u32];
+            let base = Base::Argument(self.argument(Argument::Words(words)));
+            let key = self.plan.graph.node(site).args[0];
+            let seed = [0, 1].map(|i| self.word(key, i));
+            let step = [2, 3].map(|i| self.word(key, i));
+            let index = self.b.index(0);
+            let stream = [0, 1].map(|offset| self.b.load(Class::Int, Address { base, index, offset }));
+            let seed_key = noise::threefry(&mut self.b, seed, stream);
+            let site_key = noise::threefry(&mut self.b, seed_key, step);
+            self.site_keys.insert(site, site_key);
+        }
+    }
+
+    /// Element `i` of a `u32` value of rank 0 or 1.
+    fn word(&mut self, value: Value, i: usize) -> Reg {
+        let view = self.plan.view(value);
+        let at = view.strides.first().map_or(0, |stride| stride * i);
+        match self.leaf(view) {
+            Leaf::Word(word) => self.b.integer(word),
+            Leaf::Position(_) => self.b.integer(at as u32),
+            Leaf::Memory { argument, .. } => {
+                let index = self.b.index(0);
+                self.b.load(Class::Int, Address { base: Base::Argument(argument), index, offset: at as i64 })
+            }
+            leaf => unreachable!("{leaf:?} is no u32"),
+        }
+    }
+
+    /// Computes what the elements of a row share.
+    pub(super) fn enter_row(&mut self, row: Reg, tile: Option<Reg>) -> Row {
+        let mut leaves: Vec<(Value, Leaf)> = self.leaves.iter().map(|(&v, leaf)| (v, leaf.clone())).collect();
+        leaves.sort_by_key(|&(v, _)| v);
+        let mut result = Row { row, offsets: HashMap::new(), keys: HashMap::new(), tile };
+        for (value, leaf) in leaves {
+            match leaf {
+                Leaf::Memory { view, .. } | Leaf::Position(view) => {
+                    let offset = self.row_offset(&view, row);
+                    result.offsets.insert(value, offset);
+                }
+                Leaf::Noise(noise) => {
+                    let key = self.row_key(value, &noise, row);
+                    result.keys.insert(value, key);
+                }
+                Leaf::Float(_) | Leaf::Word(_) => {}
+            }
+        }
+        result
+    }
+
+    /// The index of a row's first element under a view.
+    pub(super) fn row_offset(&mut self, view: &View, row: Reg) -> Reg {
+        let leading = view.shape.len().saturating_sub(1);
+        let axes = merge_axes(view.shape.iter().copied().zip(view.strides.iter().copied()).take(leading));
+        let mut offset = self.b.index(0);
+        let mut rest = row;
+        for (i, &(extent, stride)) in axes.iter().enumerate().rev() {
+            let digit = if i == 0 { rest } else { self.b.index_rem(rest, extent) };
+            if stride > 0 {
+                let part = self.b.index_scale(digit, stride);
+                offset = self.b.index_add(offset, part);
+            }
+            rest = self.b.index_div(rest, extent);
+        }
+        offset
+    }
+
+    fn row_key(&mut self, site: Value, noise: &Noise, row: Reg) -> ([Reg; 2], Reg) {
+        let args = self.plan.graph.node(site).args.clone();
+        let rows = noise.shape.rows();
+        let samples = noise.sample_axis.map_or(1, |axis| noise.shape[usize::from(axis)]);
+        let rows_of_a_sample = rows / samples;
+        let mut sample = self.b.integer(0);
+        let mut number = row;
+        if noise.sample_axis.is_some() {
+            let first = self.word(args[1], 0);
+            let index = self.b.index_div(row, rows_of_a_sample);
+            let low = self.b.index_low(index);
+            sample = self.b.iadd(first, low);
+            number = self.b.index_rem(row, rows_of_a_sample);
+        }
+        if let Some(axis) = noise.example_axis {
+            let rows_of_an_example = rows_of_a_sample / noise.shape[usize::from(axis)];
+            let (low, high) = (self.word(args[2], 0), self.word(args[2], 1));
+            let first = self.b.index_from(low, high);
+            let first = self.b.index_scale(first, rows_of_an_example);
+            number = self.b.index_add(first, number);
+        }
+        let (low, high) = (self.b.index_low(number), self.b.index_high(number));
+        let key = noise::row_key(&mut self.b, self.site_keys[&site], sample, high);
+        (key, low)
+    }
+
+    /// The value of `value` at a point.
+    pub(super) fn eval(&mut self, value: Value, row: &Row, point: &mut Point) -> Reg {
+        let value = self.plan.aligned(value);
+        if let Some(&reg) = point.known.get(&value) {
+            return reg;
+        }
+        let reg = if let Some(leaf) = self.leaves.get(&value) {
+            let leaf = leaf.clone();
+            self.eval_leaf(value, &leaf, row, point)
+        } else if let Some(&tile) = self.dot_tiles.get(&value) {
+            let row_offset = row.tile.expect("contractions have tiles");
+            let index = self.b.index_add(row_offset, point.col);
+            self.b.load(Class::Float, Address { base: Base::Scratch, index, offset: tile as i64 })
+        } else {
+            self.eval_elementwise(value, row, point)
+        };
+        point.known.insert(value, reg);
+        reg
+    }
+
+    fn eval_elementwise(&mut self, value: Value, row: &Row, point: &mut Point) -> Reg {
+        let node = self.plan.graph.node(value).clone();
+        let args: Vec<Reg> = node.args.iter().map(|&arg| self.eval(arg, row, point)).collect();
+        self.apply(&node.op, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
+    }
+
+    /// An elementwise operation; `dtype` is that of its last operand.
+    pub(super) fn apply(&mut self, op: &Op, dtype: DType, args: &[Reg]) -> Reg {
+        let b = &mut self.b;
+        match (op, args) {
+            (Op::Unary(op), &[x]) => elementary::unary(b, *op, x),
+            (Op::Binary(op), &[x, y]) => match op {
+                Binary::Add => b.add(x, y),
+                Binary::Mul => b.mul(x, y),
+                Binary::Div => b.div(x, y),
+                Binary::Max => b.max(x, y),
+            },
+            (Op::Compare(op), &[x, y]) if dtype == DType::F32 => match op {
+                Compare::Less => b.less(x, y),
+                Compare::LessEqual => b.less_equal(x, y),
+                Compare::Equal => b.equal(x, y),
+            },
+            (Op::Compare(op), &[x, y]) => {
+                // flipping the sign bit turns unsigned order into signed order
+                let sign = b.integer(1 << 31);
+                let (x, y) = (b.xor(x, sign), b.xor(y, sign));
+                match op {
+                    Compare::Less => b.iless(x, y),
+                    Compare::Equal => b.iequal(x, y),
+                    Compare::LessEqual => {
+                        let greater = b.iless(y, x);
+                        let (yes, no) = (b.integer(u32::MAX), b.integer(0));
+                        let word = b.iselect(greater, no, yes);
+                        b.iless(word, no)
+                    }
+                }
+            }
+            (Op::Select, &[mask, x, y]) => match dtype {
+                DType::F32 => b.select(mask, x, y),
+                DType::U32 => b.iselect(mask, x, y),
+                DType::Mask => {
+                    let (yes, no) = (b.integer(u32::MAX), b.integer(0));
+                    let (x, y) = (b.iselect(x, yes, no), b.iselect(y, yes, no));
+                    let word = b.iselect(mask, x, y);
+                    b.iless(word, no)
+                }
+            },
+            (Op::Convert, &[x]) => {
+                // both halves are exact, so the one rounding is that of the sum
+                let low_bits = b.integer(0xffff);
+                let (high, low) = (b.shr(x, 16), b.and(x, low_bits));
+                let (high, low) = (b.to_float(high), b.to_float(low));
+                let scale = b.constant(65536.0);
+                b.fma(high, scale, low)
+            }
+            (Op::StopGradient, &[x]) => x,
+            (op, _) => unreachable!("{} is not elementwise", op.name()),
+        }
+    }
+
+    fn eval_leaf(&mut self, value: Value, leaf: &Leaf, row: &Row, point: &mut Point) -> Reg {
+        match leaf {
+            Leaf::Float(bits) => self.b.constant(f32::from_bits(*bits)),
+            Leaf::Word(word) => self.b.integer(*word),
+            Leaf::Noise(noise) => {
+                // the half of the block that the column lies in is the same for all lanes
+                let pair = self.noise_pair(value, noise, row, point.col);
+                let half = self.b.index_low(point.col);
+                let half = self.b.splat(half);
+                let sixteen = self.b.integer(NOISE_BLOCK as u32 / 2);
+                let half = self.b.and(half, sixteen);
+                let zero = self.b.integer(0);
+                let is_first = self.b.iequal(half, zero);
+                self.b.select(is_first, pair[0], pair[1])
+            }
+            Leaf::Position(view) => {
+                let stride = view.strides.last().copied().unwrap_or(0);
+                let from_col = self.b.index_scale(point.col, stride);
+                let index = self.b.index_add(row.offsets[&value], from_col);
+                let first = self.b.index_low(index);
+                let first = self.b.splat(first);
+                let mut lane = self.b.lane_numbers();
+                if stride != 1 {
+                    // a product by repeated doubling: lanes have no multiplication
+                    lane = self.scale_integer(lane, stride as u32);
+                }
+                self.b.iadd(first, lane)
+            }
+            Leaf::Memory { argument, class, view } => {
+                let stride = view.strides.last().copied().unwrap_or(0);
+                let from_col = self.b.index_scale(point.col, stride);
+                let index = self.b.index_add(row.offsets[&value], from_col);
+                let address = Address { base: Base::Argument(*argument), index, offset: 0 };
+                self.b.load_strided(*class, address, stride as i64)
+            }
+        }
+    }
+
+    fn scale_integer(&mut self, x: Reg, by: u32) -> Reg {
+        let mut sum = self.b.integer(0);
+        for bit in (0..32).filter(|bit| by >> bit & 1 == 1) {
+            let part = self.b.shl(x, bit);
+            sum = self.b.iadd(sum, part);
+        }
+        sum
+    }
+
+    /// The noise of the units at `col` and half a block on, where `col` lies in the first half of its block; where it
+    /// lies in the second half, the noise half a block before and at `col`.
+    pub(super) fn noise_pair(&mut self, site: Value, noise: &Noise, row: &Row, col: Reg) -> [Reg; 2] {
+        let (key, row_low) = row.keys[&site];
+        // slot = (unit / 32) * 16 + unit % 16
+        let block = self.b.index_div(col, NOISE_BLOCK);
+        let block = self.b.index_scale(block, NOISE_BLOCK / 2);
+        let within = self.b.index_rem(col, NOISE_BLOCK / 2);
+        let slot = self.b.index_add(block, within);
+        let slot = self.b.index_low(slot);
+        let slot = self.b.splat(slot);
+        let lane = self.b.lane_numbers();
+        let slot = self.b.iadd(slot, lane);
+        let key = key.map(|word| self.b.splat(word));
+        let row_low = self.b.splat(row_low);
+        noise::pair(&mut self.b, noise.distribution, key, row_low, slot)
+    }
+
+    /// The noise sites the kernel draws from, in order.
+    pub(super) fn noise_sites(&self) -> Vec<(Value, Noise)> {
+        let mut sites: Vec<(Value, Noise)> = self
+            .leaves
+            .iter()
+            .filter_map(|(&v, leaf)| if let Leaf::Noise(noise) = leaf { Some((v, noise.clone())) } else { None })
+            .collect();
+        sites.sort_by_key(|&(v, _)| v);
+        sites
+    }
+
+    /// Writes every value that the kernel stores in full. All are computed before any is written, because
+    /// one may overwrite what another reads.
+    pub(super) fn store(&mut self, row: &Row, point: &mut Point) {
+        let stores: Vec<(Reg, Place)> =
+            self.kernel.stores.iter().map(|&(value, place)| (self.eval(value, row, point), place)).collect();
+        for (reg, place) in stores {
+            let offset = self.b.index_scale(row.row, self.kernel.cols);
+            let index = self.b.index_add(offset, point.col);
+            let base = Base::Argument(self.argument(Argument::Place(place)));
+            self.b.store(Address { base, index, offset: 0 }, reg);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Rows and columns: elementwise values, stores and reductions over the last axis.
+
+use super::element::{Leaf, NOISE_BLOCK, Point, Row};
+use super::{Argument, Lowering};
+use crate::tile::{Address, Base, Class, Reg};
+use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
+
+/// About how many elements a tile has, so that a tile is worth handing to a thread.
+const TILE_ELEMENTS: usize = 4096;
+
+impl Lowering<'_> {
+    /// A kernel without contractions. Returns the number of tiles.
+    pub(super) fn map(&mut self) -> usize {
+        let (rows, cols) = if self.is_flat() {
+            (1, self.kernel.rows * self.kernel.cols)
+        } else {
+            (self.kernel.rows, self.kernel.cols)
+        };
+        if rows == 1 && self.kernel.row_reductions.is_empty() {
+            return self.tiles(cols, TILE_ELEMENTS, |s, first, last| {
+                let row = s.b.index(0);
+                let row = s.enter_row(row, None);
+                s.columns(&row, first, last, cols, &[]);
+            });
+        }
+        let rows_of_a_tile = TILE_ELEMENTS.div_ceil(cols).min(rows);
+        let accumulators: Vec<(Value, usize)> =
+            self.kernel.row_reductions.clone().into_iter().map(|r| (r, self.take_scratch(SUM_LANES))).collect();
+        self.tiles(rows, rows_of_a_tile, |s, first, last| {
+            s.rows(first, last, |s, row| {
+                let row = s.enter_row(row, None);
+                let (start, end) = (s.b.index(0), s.b.index(cols));
+                s.clear(&accumulators);
+                s.columns(&row, start, end, cols, &accumulators);
+                s.finish_reductions(&row, &accumulators);
+            });
+        })
+    }
+
+    /// Whether rows may be joined to one: every element is read and written at its own number.
+    fn is_flat(&self) -> bool {
+        self.kernel.row_reductions.is_empty()
+            && self.leaves.values().all(|leaf| match leaf {
+                Leaf::Float(_) | Leaf::Word(_) => true,
+                Leaf::Memory { view, .. } => view.is_contiguous() || view.is_uniform(),
+                Leaf::Noise(_) | Leaf::Position(_) => false,
+            })
+    }
+
+    /// Loops over the tiles that the caller asks for; each is a range of `extent` split in steps of `step`.
+    pub(super) fn tiles(&mut self, extent: usize, step: usize, body: impl FnOnce(&mut Self, Reg, Reg)) -> usize {
+        let (begin, end) = self.b.tile_range();
+        let limit = self.b.index(extent);
+        self.repeat(begin, end, 1, |s, tile| {
+            let first = s.b.index_scale(tile, step);
+            let last = s.b.index_offset(first, step as i64);
+            let last = s.b.index_min(last, limit);
+            body(s, first, last);
+        });
+        extent.div_ceil(step)
+    }
+
+    /// A loop whose body lowers more of the kernel.
+    pub(super) fn repeat(&mut self, start: Reg, end: Reg, step: i64, body: impl FnOnce(&mut Self, Reg)) {
+        self.repeat_carrying(start, end, step, &[], |s, counter, _| {
+            body(s, counter);
+            Vec::new()
+        });
+    }
+
+    /// As [`Lowering::repeat`], carrying values.
+    pub(super) fn repeat_carrying(
+        &mut self,
+        start: Reg,
+        end: Reg,
+        step: i64,
+        initial: &[Reg],
+        body: impl FnOnce(&mut Self, Reg, &[Reg]) -> Vec<Reg>,
+    ) -> Vec<Reg> {
+        // The builder leaves `self` while it records the loop, so that the body can have both.
+        let (counter, carried) = self.b.open_loop(initial);
+        let next = body(self, counter, &carried);
+        self.b.close_loop(counter, start, end, step, initial, &carried, &next);
+        carried
+    }
+
+    fn rows(&mut self, first: Reg, last: Reg, body: impl FnOnce(&mut Self, Reg)) {
+        self.repeat(first, last, 1, body);
+    }
+
+    /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
+    pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
+        let mut done = start;
+        let noisy = !self.noise_sites().is_empty();
+        if self.width > 1 && noisy && cols >= NOISE_BLOCK {
+            let blocks_end = self.b.index_round_down(end, NOISE_BLOCK);
+            self.repeat(done, blocks_end, NOISE_BLOCK as i64, |s, block| {
+                let half = s.b.index_offset(block, NOISE_BLOCK as i64 / 2);
+                s.repeat(block, half, s.width as i64, |s, col| s.vectors(|s| s.noise_block(row, col, accumulators)));
+            });
+            done = blocks_end;
+        }
+        let remaining = if self.width > 1 && noisy { cols % NOISE_BLOCK } else { cols };
+        if self.width > 1 && remaining >= self.width {
+            let vectors_end = self.b.index_round_down(end, self.width);
+            self.repeat(done, vectors_end, self.width as i64, |s, col| {
+                s.vectors(|s| s.point(row, &mut Point::new(col), accumulators));
+            });
+            done = vectors_end;
+        }
+        if cols % self.width != 0 || self.width == 1 {
+            self.repeat(done, end, 1, |s, col| s.point(row, &mut Point::new(col), accumulators));
+        }
+    }
+
+    pub(super) fn vectors(&mut self, body: impl FnOnce(&mut Self)) {
+        self.b.vector = true;
+        body(self);
+        self.b.vector = false;
+    }
+
+    /// Two vectors half a noise block apart, which share their random words.
+    fn noise_block(&mut self, row: &Row, col: Reg, accumulators: &[(Value, usize)]) {
+        let partner = self.b.index_offset(col, NOISE_BLOCK as i64 / 2);
+        let mut points = [Point::new(col), Point::new(partner)];
+        for (site, noise) in self.noise_sites() {
+            let pair = self.noise_pair(site, &noise, row, col);
+            for (point, value) in points.iter_mut().zip(pair) {
+                point.known.insert(site, value);
+            }
+        }
+        for mut point in points {
+            self.point(row, &mut point, accumulators);
+        }
+    }
+
+    /// One element or vector: adds to the reductions, stores.
+    fn point(&mut self, row: &Row, point: &mut Point, accumulators: &[(Value, usize)]) {
+        for &(reduction, accumulator) in accumulators {
+            let node = self.plan.graph.node(reduction);
+            let is_sum = matches!(node.op, Op::Sum(_));
+            let x = self.eval(node.args[0], row, point);
+            let index = self.b.index_rem(point.col, SUM_LANES);
+            let address = Address { base: Base::Scratch, index, offset: accumulator as i64 };
+            let sum = self.b.load(Class::Float, address);
+            let sum = if is_sum { self.b.add(sum, x) } else { self.b.max(sum, x) };
+            self.b.store(address, sum);
+        }
+        self.store(row, point);
+    }
+
+    /// Sets the lanes of reductions to their identities.
+    fn clear(&mut self, accumulators: &[(Value, usize)]) {
+        for &(reduction, accumulator) in accumulators {
+            let identity = if let Op::Sum(_) = self.plan.graph.node(reduction).op { 0.0 } else { f32::NEG_INFINITY };
+            let (start, end) = (self.b.index(0), self.b.index(SUM_LANES));
+            self.repeat(start, end, 1, |s, lane| {
+                let x = s.b.constant(identity);
+                s.b.store(Address { base: Base::Scratch, index: lane, offset: accumulator as i64 }, x);
+            });
+        }
+    }
+
+    /// Combines the lanes by the contract's tree and stores the row's results.
+    fn finish_reductions(&mut self, row: &Row, accumulators: &[(Value, usize)]) {
+        for &(reduction, accumulator) in accumulators {
+            let is_sum = matches!(self.plan.graph.node(reduction).op, Op::Sum(_));
+            let index = self.b.index(0);
+            let mut lanes: Vec<Reg> = (0..SUM_LANES)
+                .map(|lane| {
+                    let offset = (accumulator + lane) as i64;
+                    self.b.load(Class::Float, Address { base: Base::Scratch, index, offset })
+                })
+                .collect();
+            while lanes.len() > 1 {
+                let upper = lanes.split_off(lanes.len() / 2);
+                for (a, b) in lanes.iter_mut().zip(upper) {
+                    *a = if is_sum { self.b.add(*a, b) } else { self.b.max(*a, b) };
+                }
+            }
+            let place = self.plan.places[reduction.index()].expect("reductions are stored");
+            let base = Base::Argument(self.argument(Argument::Place(place)));
+            self.b.store(Address { base, index: row.row, offset: 0 }, lanes[0]);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What callers pass for inputs.
+
+use bayeslift_ir::{DType, Tensor};
+
+/// A tensor passed to a call: its elements in row-major order, borrowed.
+#[derive(Debug)]
+pub enum Argument<'a> {
+    /// Floats to read.
+    F32(&'a [f32]),
+    /// Integers, or a mask as `0` and `u32::MAX`, to read.
+    U32(&'a [u32]),
+    /// Floats that the call may overwrite: for donated inputs.
+    F32Mut(&'a mut [f32]),
+    /// Integers that the call may overwrite: for donated inputs.
+    U32Mut(&'a mut [u32]),
+}
+
+impl Argument<'_> {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Argument::F32(x) => x.len(),
+            Argument::U32(x) => x.len(),
+            Argument::F32Mut(x) => x.len(),
+            Argument::U32Mut(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether elements of this type may be passed so.
+    pub(crate) fn fits(&self, dtype: DType) -> bool {
+        match self {
+            Argument::F32(_) | Argument::F32Mut(_) => dtype == DType::F32,
+            Argument::U32(_) | Argument::U32Mut(_) => dtype != DType::F32,
+        }
+    }
+
+    pub(crate) fn is_mutable(&self) -> bool {
+        matches!(self, Argument::F32Mut(_) | Argument::U32Mut(_))
+    }
+
+    /// The address of the first element. Written through only where the argument is mutable.
+    pub(crate) fn pointer(&mut self) -> *mut u8 {
+        match self {
+            Argument::F32(x) => x.as_ptr().cast_mut().cast(),
+            Argument::U32(x) => x.as_ptr().cast_mut().cast(),
+            Argument::F32Mut(x) => x.as_mut_ptr().cast(),
+            Argument::U32Mut(x) => x.as_mut_ptr().cast(),
+        }
+    }
+}
+
+impl<'a> From<&'a [f32]> for Argument<'a> {
+    fn from(x: &'a [f32]) -> Self {
+        Argument::F32(x)
+    }
+}
+
+impl<'a> From<&'a [u32]> for Argument<'a> {
+    fn from(x: &'a [u32]) -> Self {
+        Argument::U32(x)
+    }
+}
+
+impl<'a> From<&'a mut [f32]> for Argument<'a> {
+    fn from(x: &'a mut [f32]) -> Self {
+        Argument::F32Mut(x)
+    }
+}
+
+impl<'a> From<&'a mut [u32]> for Argument<'a> {
+    fn from(x: &'a mut [u32]) -> Self {
+        Argument::U32Mut(x)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Argument<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        match (tensor.as_f32(), tensor.as_u32()) {
+            (Some(x), _) => Argument::F32(x),
+            (None, x) => Argument::U32(x.unwrap_or(&[])),
+        }
+    }
+}
+
+impl<'a> From<&'a mut Tensor> for Argument<'a> {
+    fn from(tensor: &'a mut Tensor) -> Self {
+        if tensor.as_f32().is_some() {
+            Argument::F32Mut(tensor.as_f32_mut().unwrap_or(&mut []))
+        } else {
+            Argument::U32Mut(tensor.as_u32_mut().unwrap_or(&mut []))
+        }
+    }
+}

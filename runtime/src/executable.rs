@@ -1,0 +1,227 @@
+//! Compiled graphs.
+
+use crate::{Argument, Error, Workspace, call, workspace::Block};
+use bayeslift_codegen::{self as codegen, Code};
+use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
+use bayeslift_passes::{Place, Plan, simplify};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many elements a vector register holds. Results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Width {
+    /// Scalar code.
+    One,
+    /// 128-bit vectors.
+    #[default]
+    Four,
+}
+
+/// How to compile a graph.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The vector width.
+    pub width: Width,
+    /// The most threads a call uses. Results do not depend on it.
+    pub threads: usize,
+    /// Whether to simplify the graph first. Results do not depend on it.
+    pub simplify: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { width: Width::default(), threads: 1, simplify: true }
+    }
+}
+
+impl Options {
+    /// With this vector width.
+    pub fn width(mut self, width: Width) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// With up to this many threads, at least 1.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// With or without simplification.
+    pub fn simplify(mut self, simplify: bool) -> Self {
+        self.simplify = simplify;
+        self
+    }
+}
+
+/// A compiled graph: call it with its inputs, get its outputs. Shared freely between threads.
+#[derive(Debug)]
+pub struct Executable {
+    id: u64,
+    plan: Plan,
+    code: Code,
+    /// Words that kernels read besides tensors, one list a kernel argument of that kind, in order.
+    words: Vec<Box<[u32]>>,
+    threads: usize,
+}
+
+impl Executable {
+    /// Compiles a graph.
+    ///
+    /// # Errors
+    /// A graph that does not verify, or is too large; a machine that refuses executable memory.
+    pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        verify(&graph)?;
+        let graph = if options.simplify { simplify(&graph)? } else { graph };
+        let plan = Plan::new(graph)?;
+        let width = match options.width {
+            Width::One => 1,
+            Width::Four => codegen::WIDTH,
+        };
+        let code = Code::compile(&plan, width)?;
+        let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);
+        let words = words.filter_map(|argument| match argument {
+            codegen::Argument::Words(words) => Some(words.clone().into_boxed_slice()),
+            codegen::Argument::Place(_) => None,
+        });
+        let words = words.collect();
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Executable { id, plan, code, words, threads: options.threads.max(1) })
+    }
+
+    /// The plan that was compiled: prints as the list of kernels.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The inputs' names and types, in the order calls take them.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = (&str, &Type)> {
+        let graph = &self.plan.graph;
+        graph.inputs().iter().map(|input| (input.name.as_str(), graph.ty(input.value)))
+    }
+
+    /// The names and types of the outputs that calls return, in order: those that update no input.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, &Type)> {
+        let graph = &self.plan.graph;
+        let returned = graph.outputs().iter().filter(|output| output.updates.is_none());
+        returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
+    }
+
+    /// Memory for calls.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn workspace(&self) -> Result<Workspace, Error> {
+        let arena = Block::new(self.plan.arena_bytes, "intermediate values")?;
+        let scratch = (0..self.threads)
+            .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
+            .collect::<Result<_, _>>()?;
+        let pointers = self.code.kernels().iter().map(|kernel| kernel.arguments.len()).sum();
+        Ok(Workspace { owner: self.id, arena, scratch, pointers: vec![std::ptr::null_mut(); pointers] })
+    }
+
+    /// Tensors that [`Executable::call_into`] can fill.
+    pub fn new_outputs(&self) -> Vec<Tensor> {
+        self.outputs().map(|(_, ty)| Tensor::zeros(ty).expect("the graph verified")).collect()
+    }
+
+    /// Calls with these inputs, in order. Returns the outputs that update no input, in order.
+    ///
+    /// # Errors
+    /// As for [`Executable::call_into`].
+    pub fn call(&self, workspace: &mut Workspace, inputs: &mut [Argument<'_>]) -> Result<Vec<Tensor>, Error> {
+        let mut outputs = self.new_outputs();
+        self.call_into(workspace, inputs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// Calls with these inputs, and writes the outputs that update no input to `outputs`, without allocating tensors.
+    /// Inputs that outputs update are overwritten.
+    ///
+    /// # Errors
+    /// A wrong number of tensors, element types or numbers of elements, an updated input passed immutably. Nothing is
+    /// written in that case.
+    pub fn call_into(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &mut [Argument<'_>],
+        outputs: &mut [Tensor],
+    ) -> Result<(), Error> {
+        self.check(workspace, inputs, outputs)?;
+        let input_pointers: Vec<*mut u8> = inputs.iter_mut().map(Argument::pointer).collect();
+        let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
+        let output_pointers: Vec<*mut u8> = self
+            .plan
+            .graph
+            .outputs()
+            .iter()
+            .map(|output| match output.updates {
+                Some(input) => input_pointers[input],
+                None => returned.next().expect("counted by `check`"),
+            })
+            .collect();
+        let arena = workspace.arena.pointer();
+        let mut words = self.words.iter();
+        let arguments = self.code.kernels().iter().flat_map(|kernel| &kernel.arguments);
+        for (pointer, argument) in workspace.pointers.iter_mut().zip(arguments) {
+            *pointer = match argument {
+                codegen::Argument::Place(Place::Input(i)) => input_pointers[*i],
+                codegen::Argument::Place(Place::Output(i)) => output_pointers[*i],
+                codegen::Argument::Place(Place::Arena(offset)) => arena.wrapping_add(*offset),
+                codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
+            };
+        }
+        // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
+        // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
+        unsafe { call::run(&self.code, workspace, self.threads) }
+    }
+
+    fn check(&self, workspace: &Workspace, inputs: &[Argument<'_>], outputs: &[Tensor]) -> Result<(), Error> {
+        if workspace.owner != self.id {
+            return Err(Error::ForeignWorkspace);
+        }
+        let graph = &self.plan.graph;
+        let join = |names: Vec<&str>| names.join(", ");
+        if inputs.len() != graph.inputs().len() {
+            let names = join(self.inputs().map(|(name, _)| name).collect());
+            return Err(Error::Count { what: "inputs", expected: graph.inputs().len(), found: inputs.len(), names });
+        }
+        for (i, (argument, (name, ty))) in inputs.iter().zip(self.inputs()).enumerate() {
+            if !argument.fits(ty.dtype) {
+                let found = match argument {
+                    Argument::F32(_) | Argument::F32Mut(_) => ir::DType::F32,
+                    Argument::U32(_) | Argument::U32Mut(_) => ir::DType::U32,
+                };
+                let (op, argument) = ("call".into(), format!("the input `{name}`"));
+                return Err(ir::Error::DTypeMismatch { op, argument, expected: ty.dtype, found }.into());
+            }
+            let (expected, found) = (ty.shape.elements(), argument.len());
+            if expected != found {
+                let (name, ty) = (name.to_owned(), ty.clone());
+                return Err(ir::Error::ElementCount { name, ty, expected, found }.into());
+            }
+            let updated = graph.outputs().iter().any(|output| output.updates == Some(i));
+            if updated && !argument.is_mutable() {
+                return Err(Error::NotMutable { name: name.to_owned() });
+            }
+        }
+        let names: Vec<&str> = self.outputs().map(|(name, _)| name).collect();
+        if outputs.len() != names.len() {
+            let (expected, found) = (names.len(), outputs.len());
+            return Err(Error::Count { what: "outputs", expected, found, names: join(names) });
+        }
+        for (tensor, (name, ty)) in outputs.iter().zip(self.outputs()) {
+            if tensor.ty() != *ty {
+                return Err(ir::Error::ShapeMismatch {
+                    op: "call".into(),
+                    argument: format!("the output `{name}`"),
+                    expected: ty.to_string(),
+                    found: tensor.shape().clone(),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+}

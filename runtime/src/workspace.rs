@@ -1,0 +1,59 @@
+//! The memory of a call.
+
+use crate::Error;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+/// Alignment of arenas and scratch memory: a cache line.
+const ALIGNMENT: usize = 64;
+
+/// Zeroed memory, aligned to a cache line.
+#[derive(Debug)]
+pub(crate) struct Block {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a block owns its memory like a `Box<[u8]>`.
+unsafe impl Send for Block {}
+// SAFETY: shared references give only its address.
+unsafe impl Sync for Block {}
+
+impl Block {
+    pub fn new(bytes: usize, what: &'static str) -> Result<Block, Error> {
+        let out_of_memory = || Error::OutOfMemory { what, bytes };
+        let layout = Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT).map_err(|_| out_of_memory())?;
+        // SAFETY: the layout has a positive size.
+        let start = unsafe { alloc_zeroed(layout) };
+        let start = NonNull::new(start).ok_or_else(out_of_memory)?;
+        Ok(Block { start, layout })
+    }
+
+    pub fn pointer(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+/// The memory that one call of an [`Executable`](crate::Executable) uses: intermediate values and each thread's scratch.
+/// Reuse it from call to call; have one per thread that calls.
+#[derive(Debug)]
+pub struct Workspace {
+    /// Identifies the executable it was made for.
+    pub(crate) owner: u64,
+    pub(crate) arena: Block,
+    pub(crate) scratch: Vec<Block>,
+    /// The pointers that kernels are called with, filled anew for each call.
+    pub(crate) pointers: Vec<*mut u8>,
+}
+
+// SAFETY: the pointers are dead between calls; a call has the workspace to itself.
+unsafe impl Send for Workspace {}
+// SAFETY: as above; nothing reads the pointers through a shared reference.
+unsafe impl Sync for Workspace {}
