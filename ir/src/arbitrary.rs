@@ -1,6 +1,6 @@
 //! Random well-formed graphs with inputs, for property tests of everything that takes a graph.
 //!
-//! A case is a list of [`Step`]s, each an operation and choices. Choices are taken modulo what there is, so that every
+//! A case is a list of steps, each an operation and choices. Choices are taken modulo what there is, so that every
 //! list is a graph and deleting steps, which is how proptest shrinks, leaves one. Operations that would exceed the
 //! limits on size are left out.
 

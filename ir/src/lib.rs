@@ -17,7 +17,7 @@ pub mod noise;
 mod op;
 mod same_bits;
 mod tensor;
-mod text;
+pub mod text;
 mod types;
 mod verify;
 

@@ -30,10 +30,10 @@ impl Parts<'_> {
         let mut distinct = HashSet::new();
         let mut streams = HashMap::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            let scope = format!("%{index} = {}", node.op.name());
-            self.node(index, node).map_err(|error| error.within(&scope))?;
+            let here = |error: Error| error.within(&format!("%{index} = {}", node.op.name()));
+            self.node(index, node).map_err(here)?;
             if !distinct.insert((&node.op, &node.args)) {
-                return Err(malformed("equals an earlier node".into()).within(&scope));
+                return Err(here(malformed("equals an earlier node".into())));
             }
             if let Op::Noise(Noise { stream, .. }) = node.op
                 && streams.insert(stream, index).is_some()
