@@ -94,18 +94,12 @@ impl Likelihood {
         let Some(units) = shape.len().checked_sub(1) else {
             return Err(Error::shape("the network's output", "[.., units]", &shape));
         };
+        // The targets have no sample axis.
         let found = targets.ty();
-        let axes = match self {
-            Likelihood::Categorical => units.checked_sub(found.shape.len()),
-            Likelihood::Normal { .. } => shape.len().checked_sub(found.shape.len()),
-        };
-        let expected = self.target_type(&shape, axes.unwrap_or(0));
-        if axes.is_none() || found != expected {
-            return Err(Error::argument(
-                &format!("the targets of an output of shape {shape}"),
-                expected.to_string(),
-                found,
-            ));
+        if ![0, 1].iter().any(|&axes| found == self.target_type(&shape, axes)) {
+            let argument = format!("the type of the targets for an output of shape {shape}");
+            let expected = self.target_type(&shape, usize::from(shape.len() > 2));
+            return Err(Error::argument(&argument, expected.to_string(), found));
         }
         match self {
             Likelihood::Categorical => Ok(Categorical::new(output).log_prob(targets)),

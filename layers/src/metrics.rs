@@ -145,7 +145,7 @@ pub fn predictive_entropy(probabilities: &[f32], classes: usize) -> Result<Vec<f
 pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize) -> Result<Vec<f64>, Error> {
     check_probabilities(probabilities, classes)?;
     let all = probabilities.len() / classes;
-    if samples == 0 || all % samples != 0 {
+    if samples == 0 || !all.is_multiple_of(samples) {
         return Err(Error::argument(
             "the number of samples",
             format!("a divisor of the number of rows, {all}"),
@@ -193,7 +193,7 @@ fn check_probabilities(probabilities: &[f32], classes: usize) -> Result<(), Erro
     if classes == 0 {
         return Err(Error::argument("the number of classes", "at least 1", classes));
     }
-    if probabilities.is_empty() || probabilities.len() % classes != 0 {
+    if probabilities.is_empty() || !probabilities.len().is_multiple_of(classes) {
         let expected = format!("one or more rows of {classes}");
         return Err(Error::argument("the number of probabilities", expected, probabilities.len()));
     }

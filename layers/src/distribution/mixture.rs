@@ -19,7 +19,7 @@ impl<'b> Mixture<'b> {
         let valid = probabilities.iter().all(|&p| p > 0.0 && p <= 1.0) && (sum - 1.0).abs() <= 1e-5;
         if !valid {
             let (expected, found) = ("one or more numbers in (0, 1] that sum to 1", format!("{probabilities:?}"));
-            return Err(Error::argument("the probabilities of a mixture", expected, found));
+            return Err(Error::argument("the list of probabilities of a mixture", expected, found));
         }
         Ok(Mixture { components })
     }
@@ -36,15 +36,34 @@ impl<'b> Mixture<'b> {
         &self.components
     }
 
-    /// The log density of each element, for components a, b, ..: log(e^a + e^b) = b + softplus(a - b), which neither
-    /// overflows nor loses a component far out in the tails.
+    /// The log density of each element: the log densities a, b, .. of the components, weighted, are added two by two as
+    /// log(e^a + e^b) = b + softplus(a - b) for b >= a, which neither overflows nor loses a component far out in the
+    /// tails.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let joint = |(probability, component): &(f32, Normal<'b>)| {
             component.log_prob(value) + host::log(f64::from(*probability)) as f32
         };
         let mut joints = self.components.iter().map(joint);
         let first = joints.next().expect("a mixture has a component");
-        joints.fold(first, |a, b| b + (a - b).softplus())
+        if self.widens() {
+            // The wider of two is never far below the narrower: at most by the difference of their peaks.
+            return joints.fold(first, |a, b| b + (a - b).softplus());
+        }
+        joints.fold(first, |a, b| {
+            let swap = b.less(a);
+            let (low, high) = (swap.select(b, a), swap.select(a, b));
+            high + (low - high).softplus()
+        })
+    }
+
+    /// Whether all components have one constant centre and constant scales from narrow to wide, as a spike and a slab.
+    fn widens(&self) -> bool {
+        let constant = |x: Expr<'b>| x.builder().graph().constant(x.value());
+        self.components.windows(2).all(|pair| {
+            let [(_, a), (_, b)] = pair else { return false };
+            let centred = constant(a.loc).is_some_and(|loc| constant(b.loc) == Some(loc));
+            centred && constant(a.scale).zip(constant(b.scale)).is_some_and(|(a, b)| a <= b)
+        })
     }
 
     /// sum_i probability_i loc_i.
