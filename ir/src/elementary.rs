@@ -5,14 +5,14 @@
 //!
 //! | function | error (ulp) | at special values                                                        |
 //! |----------|-------------|--------------------------------------------------------------------------|
-//! | exp      | 0.00        | exp(-inf) = 0, exp(inf) = inf                                            |
-//! | log      | 0.00        | log(+-0) = -inf, log(x < 0) = NaN, log(inf) = inf                        |
-//! | sin      | 0.00        | for \|x\| <= 2^20, NaN beyond; sin(-0) = -0                              |
-//! | cos      | 0.00        | for \|x\| <= 2^20, NaN beyond                                            |
-//! | tanh     | 0.00        | tanh(-0) = -0, tanh(+-inf) = +-1                                         |
-//! | erf      | 0.00        | erf(-0) = -0, erf(+-inf) = +-1                                           |
-//! | softplus | 0.00        | softplus(-inf) = 0, softplus(inf) = inf                                  |
-//! | sigmoid  | 0.00        | sigmoid(-inf) = 0, sigmoid(inf) = 1                                      |
+//! | exp      | 0.90        | exp(-inf) = 0, exp(inf) = inf                                            |
+//! | log      | 0.94        | log(+-0) = -inf, log(x < 0) = NaN, log(inf) = inf                        |
+//! | sin      | 1.67        | for \|x\| <= 2^20, NaN beyond; sin(-0) = -0                              |
+//! | cos      | 1.81        | for \|x\| <= 2^20, NaN beyond                                            |
+//! | tanh     | 2.57        | tanh(-0) = -0, tanh(+-inf) = +-1                                         |
+//! | erf      | 1.84        | erf(-0) = -0, erf(+-inf) = +-1                                           |
+//! | softplus | 1.87        | softplus(-inf) = 0, softplus(inf) = inf                                  |
+//! | sigmoid  | 2.41        | sigmoid(-inf) = 0, sigmoid(inf) = 1                                      |
 //!
 //! Not-a-number gives not-a-number. Negation, absolute value, square root and floor are exact or correctly rounded.
 //!
@@ -43,7 +43,6 @@ pub fn unary<L: Lanes>(l: &mut L, op: Unary, x: L::F) -> L::F {
 
 /// 1.5 * 2^23. A sum with it is rounded to an integer, which is left in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
-const SIGN: u32 = 0x8000_0000;
 
 /// e^r = 1 + r + ... for |r| <= ln 2 / 2, to 3.1e-9.
 const EXP: [f32; 7] = [1.0, 1.0, 0.49999994, 0.16666521, 0.04166826, 0.008368669, 0.0013821289];
@@ -93,13 +92,18 @@ fn at_most<L: Lanes>(l: &mut L, x: L::F, limit: f32) -> L::F {
     l.select(above, limit, x)
 }
 
+/// `x`, negated where the top bit of `by` is set.
+pub(crate) fn flip_sign<L: Lanes>(l: &mut L, x: L::F, by: L::I) -> L::F {
+    let (bits, mask) = (l.bits(x), l.integer(0x8000_0000));
+    let sign = l.and(by, mask);
+    let bits = l.xor(bits, sign);
+    l.from_bits(bits)
+}
+
 /// |magnitude| with the sign of `sign`.
 fn copysign<L: Lanes>(l: &mut L, magnitude: L::F, sign: L::F) -> L::F {
-    let (magnitude, mask) = (l.abs(magnitude), l.integer(SIGN));
-    let (magnitude, sign) = (l.bits(magnitude), l.bits(sign));
-    let sign = l.and(sign, mask);
-    let bits = l.or(magnitude, sign);
-    l.from_bits(bits)
+    let (magnitude, sign) = (l.abs(magnitude), l.bits(sign));
+    flip_sign(l, magnitude, sign)
 }
 
 /// x = n ln 2 + r, n the nearest integer: r, and an integer whose low nine bits are n + bias.
@@ -210,17 +214,16 @@ pub(crate) fn sin_cos_of_small<L: Lanes>(l: &mut L, r: L::F) -> (L::F, L::F) {
     (l.fma(cube, s, r), c)
 }
 
-/// sin(x + quarters pi / 2).
+/// sin(x + quarters pi / 2) for x >= 0.
 ///
-/// For |x| <= 2^20, rounding x (2 / pi) picks a multiple n pi / 2 nearest to x up to 0.027 quarter turns. The first part of n pi / 2
-/// is subtracted exactly, and what the three parts miss is below 2^-51, far below the distance of any such
+/// For x <= 2^20, rounding x (2 / pi) picks a multiple n pi / 2 nearest to x up to 0.027 quarter turns. The first part of n pi / 2
+/// is subtracted exactly, and what the three parts miss is below 2^-56, far below the distance of any such
 /// `f32` from a multiple. Beyond 2^20 an argument's own rounding is 1/16 radian and more: the result is not-a-number.
 fn sin_turned<L: Lanes>(l: &mut L, x: L::F, quarters: u32) -> L::F {
     let (frac_2_pi, round) = (l.constant(FRAC_2_PI), l.constant(ROUND));
     let rounded = l.fma(x, frac_2_pi, round);
     let n = l.sub(rounded, round);
-    // pi / 2 in three parts, each rounded down: with parts of one sign, sin(-0) is -0.
-    let r = [FRAC_PI_2 - f32::EPSILON, 7.5497894e-8, 5.3903025e-15].into_iter().fold(x, |r, part| {
+    let r = [FRAC_PI_2, -4.371139e-8, -1.7151245e-15].into_iter().fold(x, |r, part| {
         let part = l.constant(-part);
         l.fma(n, part, r)
     });
@@ -231,25 +234,26 @@ fn sin_turned<L: Lanes>(l: &mut L, x: L::F, quarters: u32) -> L::F {
     let odd = l.and(quadrant, one);
     let is_even = l.iequal(odd, zero);
     let y = l.select(is_even, s, c);
-    // Bit 1 of the quadrant is the sign.
-    let (sign, mask, y) = (l.shl(quadrant, 30), l.integer(SIGN), l.bits(y));
-    let sign = l.and(sign, mask);
-    let y = l.xor(y, sign);
-    let y = l.from_bits(y);
+    let negative = l.shl(quadrant, 30);
+    let y = flip_sign(l, y, negative);
 
-    let (size, limit, nan) = (l.abs(x), l.constant((1 << 20) as f32), l.constant(f32::NAN));
-    let in_domain = l.less_equal(size, limit);
+    let (limit, nan) = (l.constant((1 << 20) as f32), l.constant(f32::NAN));
+    let in_domain = l.less_equal(x, limit);
     l.select(in_domain, y, nan)
 }
 
 /// Sine of x in radians, for |x| <= 2^20.
 pub fn sin<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-    sin_turned(l, x, 0)
+    let size = l.abs(x);
+    let y = sin_turned(l, size, 0);
+    let sign = l.bits(x);
+    flip_sign(l, y, sign)
 }
 
 /// Cosine of x in radians, for |x| <= 2^20.
 pub fn cos<L: Lanes>(l: &mut L, x: L::F) -> L::F {
-    sin_turned(l, x, 1)
+    let size = l.abs(x);
+    sin_turned(l, size, 1)
 }
 
 /// Hyperbolic tangent, as e / (e + 2) with e = e^|2x| - 1.

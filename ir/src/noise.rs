@@ -1,53 +1,62 @@
 //! Addressed random numbers: every element is a pure function of its logical address.
 //!
-//! Threefry2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), written TF(key, counter) here,
-//! turns an address into two words of 32 random bits:
+//! Threefry2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
+//! here TF(key, counter), turns an address into random words of 32 bits. Numbers of 64 bits are (low, high) pairs of words.
 //!
 //! ```text
-//! K0 = TF(seed, stream)   K1 = TF(K0, step)   K2 = TF(K1, (sample, row >> 32))
-//! words(row, unit) = TF(K2, (row & 0xffff_ffff, slot))   slot = (unit / 32) * 16 + unit % 16
+//! K0 = TF(seed, stream)   K1 = TF(K0, step)   K2 = TF(K1, (sample, row high))
+//! (first, second) = TF(K2, (row low, slot))   slot = (unit / 32) * 16 + unit % 16
 //! ```
 //!
-//! Numbers of 64 bits are (low, high) pairs. Units u and u + 16 of a block of 32 share a slot: if `unit % 32 < 16` the
-//! unit is the first of the [`pair`], else the second, so no vector width up to 16 needs a shuffle.
+//! A unit's word is the first if unit % 32 < 16, else the second: units u and u + 16 of a block of 32 share their
+//! words and, if normal, are the two results of one Box-Muller transform. No vector of up to 16 lanes needs a shuffle.
+//!
+//! | distribution | element                                                                                          |
+//! |--------------|--------------------------------------------------------------------------------------------------|
+//! | normal       | (-2 ln u)^1/2 cos v for the first, sin v for the second; \|z\| <= (64 ln 2)^1/2 = 6.6604         |
+//! | uniform      | an odd multiple of 2^-24 in (0, 1), from the top 23 bits of its word                             |
+//! | rademacher   | -1 if the top bit of its word is set, else 1                                                     |
+//!
+//! with u = t 2^-31 + 2^-32 in (0, 1], t = first >> 1, both rounded to `f32`, and v = second 2^-32 turns. A normal is
+//! within 4.3 ulp of that formula (the largest error of 2^30).
 
 use crate::{Distribution, Lanes, Scalar, elementary};
 
-/// Threefry2x32 with 20 rounds (Salmon et al. 2011, section 3.2; constants of Random123).
+/// Threefry2x32 with 20 rounds (Salmon et al. 2011, section 3.2; rotations and parity as in Random123).
 pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::I; 2] {
-    const PARITY: u32 = 0x1bd1_1bda;
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
-    let parity = l.integer(PARITY);
-    let both = l.xor(key[0], key[1]);
-    let keys = [key[0], key[1], l.xor(both, parity)];
+    let parity = l.integer(0x1bd1_1bda);
+    let folded = l.xor(key[0], key[1]);
+    let keys = [key[0], key[1], l.xor(folded, parity)];
     let [mut a, mut b] = [l.iadd(counter[0], keys[0]), l.iadd(counter[1], keys[1])];
-    for group in 1..=5 {
-        for by in ROTATIONS[(group + 1) % 2] {
+    for (injection, rotations) in (1..=5).zip(ROTATIONS.iter().cycle()) {
+        for &by in rotations {
             a = l.iadd(a, b);
             b = l.rotl(b, by);
             b = l.xor(b, a);
         }
-        let number = l.integer(group as u32);
-        a = l.iadd(a, keys[group % 3]);
-        let key = l.iadd(keys[(group + 1) % 3], number);
-        b = l.iadd(b, key);
+        let number = l.integer(injection as u32);
+        // Of a key only: computed once where a key serves many counters.
+        let numbered = l.iadd(keys[(injection + 1) % 3], number);
+        a = l.iadd(a, keys[injection % 3]);
+        b = l.iadd(b, numbered);
     }
     [a, b]
 }
 
-/// K1, the key of a noise site in a step. Seed and step are (low, high) words.
+/// K1: the key of a noise site in one step.
 pub fn site_key<L: Lanes>(l: &mut L, seed: [L::I; 2], step: [L::I; 2], stream: u64) -> [L::I; 2] {
-    let stream = [l.integer(stream as u32), l.integer((stream >> 32) as u32)];
+    let stream = words(stream).map(|word| l.integer(word));
     let key = threefry(l, seed, stream);
     threefry(l, key, step)
 }
 
-/// K2, the key of the rows of one sample that share the high word of their index.
+/// K2: the key of the rows of one sample whose index has this high word.
 pub fn row_key<L: Lanes>(l: &mut L, site_key: [L::I; 2], sample: L::I, row_high: L::I) -> [L::I; 2] {
     threefry(l, site_key, [sample, row_high])
 }
 
-/// The elements of units u and u + 16, for `slot = (u / 32) * 16 + u % 16`.
+/// The elements of units u and u + 16, for `slot` = (u / 32) * 16 + u % 16.
 pub fn pair<L: Lanes>(
     l: &mut L,
     distribution: Distribution,
@@ -63,106 +72,108 @@ pub fn pair<L: Lanes>(
     }
 }
 
-/// Two independent standard normals from two words (Box and Muller, 1958).
+/// Two independent standard normals (Box and Muller, "A note on the generation of random normal deviates", 1958).
 fn normal<L: Lanes>(l: &mut L, [first, second]: [L::I; 2]) -> [L::F; 2] {
-    let first = l.shr(first, 1);
-    let t = l.to_float(first);
-    let (scale, offset) = (l.constant(1.0 / 2_147_483_648.0), l.constant(0.5 / 2_147_483_648.0));
-    let u = l.fma(t, scale, offset);
-    let log = elementary::log_of_normal(l, u);
-    let minus_two = l.constant(-2.0);
+    const TWO_TO_MINUS_31: f32 = f32::from_bits((127 - 31) << 23);
+    // Thirty-one bits, because conversion is signed. Towards 0, where the tail of the normal is, u keeps all of them.
+    let t = l.shr(first, 1);
+    let (t, scale, half) = (l.to_float(t), l.constant(TWO_TO_MINUS_31), l.constant(TWO_TO_MINUS_31 / 2.0));
+    let u = l.fma(t, scale, half);
+    let (log, minus_two) = (elementary::log_of_normal(l, u), l.constant(-2.0));
     let square = l.mul(log, minus_two);
     let radius = l.sqrt(square);
 
-    let (eighth, quadrants) = (l.integer(0x2000_0000), l.integer(0xc000_0000));
+    // The angle is the nearest quarter turn, in the top two bits once an eighth is added, and an exact rest.
+    let (eighth, quarters) = (l.integer(0x2000_0000), l.integer(0xc000_0000));
     let turned = l.iadd(second, eighth);
-    let quadrant = l.and(turned, quadrants);
-    let rest = l.isub(second, quadrant);
-    let (rest, scale) = (l.to_float(rest), l.constant(std::f32::consts::PI / 2_147_483_648.0));
-    let angle = l.mul(rest, scale);
-    let (s, c) = elementary::sin_cos_of_small(l, angle);
-    let (odd, sign, zero) = (l.integer(0x4000_0000), l.integer(0x8000_0000), l.integer(0));
-    let is_odd = l.and(turned, odd);
-    let even = l.iequal(is_odd, zero);
-    let (sine, cosine) = (l.select(even, s, c), l.select(even, c, s));
-    let sine_sign = l.and(turned, sign);
-    let cosine_sign = l.iadd(turned, odd);
-    let cosine_sign = l.and(cosine_sign, sign);
-    [(cosine, cosine_sign), (sine, sine_sign)].map(|(part, sign)| {
-        let part = l.bits(part);
-        let part = l.xor(part, sign);
-        let part = l.from_bits(part);
-        l.mul(radius, part)
-    })
+    let quarter = l.and(turned, quarters);
+    let rest = l.isub(second, quarter);
+    let (rest, scale) = (l.to_float(rest), l.constant(std::f32::consts::PI * TWO_TO_MINUS_31));
+    let rest = l.mul(rest, scale);
+    let (s, c) = elementary::sin_cos_of_small(l, rest);
+    let (one_quarter, zero) = (l.integer(0x4000_0000), l.integer(0));
+    let odd = l.and(turned, one_quarter);
+    let is_even = l.iequal(odd, zero);
+    let (cos, sin) = (l.select(is_even, c, s), l.select(is_even, s, c));
+    // The sine is negative in quarters 2 and 3, the cosine in 1 and 2.
+    let next = l.iadd(turned, one_quarter);
+    let (cos, sin) = (elementary::flip_sign(l, cos, next), elementary::flip_sign(l, sin, turned));
+    [l.mul(radius, cos), l.mul(radius, sin)]
 }
 
-/// The odd multiples of 2^-24 in (0, 1), from the top 23 bits.
+/// (2 k + 1) 2^-24 with k the top 23 bits: 1 + k 2^-23 by its bits, less 1 - 2^-24, exactly.
 fn uniform<L: Lanes>(l: &mut L, word: L::I) -> L::F {
-    let (one, almost_one) = (l.integer(0x3f80_0000), l.constant(1.0 - 0.5 * f32::EPSILON));
-    let fraction = l.shr(word, 9);
-    let bits = l.or(fraction, one);
-    let from_one = l.from_bits(bits);
-    l.sub(from_one, almost_one)
+    let (one, below_one) = (l.integer(1.0_f32.to_bits()), l.constant(1.0 - f32::EPSILON / 2.0));
+    let k = l.shr(word, 9);
+    let bits = l.or(k, one);
+    let shifted = l.from_bits(bits);
+    l.sub(shifted, below_one)
 }
 
-/// -1 if the top bit is set, else 1.
 fn rademacher<L: Lanes>(l: &mut L, word: L::I) -> L::F {
-    let (one, sign) = (l.integer(0x3f80_0000), l.integer(0x8000_0000));
-    let sign = l.and(word, sign);
-    let bits = l.or(sign, one);
-    l.from_bits(bits)
+    let one = l.constant(1.0);
+    elementary::flip_sign(l, one, word)
 }
 
-/// The logical address of a noise element within its site.
+/// Where in a noise site an element is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The seed of the run.
     pub seed: u64,
-    /// The training step, or any other counter of calls.
+    /// The training step, or any other count of calls.
     pub step: u64,
-    /// Index of the posterior sample.
+    /// The posterior sample.
     pub sample: u32,
-    /// Row-major index over all axes but the sample axis and the last.
+    /// The row-major index over all axes but the sample axis and the last.
     pub row: u64,
-    /// Index on the last axis.
+    /// The index on the last axis.
     pub unit: u32,
 }
 
-/// The element of `stream` at `address`.
+/// The element of the site `stream` at `address`.
 pub fn element(distribution: Distribution, stream: u64, address: Address) -> f32 {
     let Address { seed, step, sample, row, unit } = address;
-    let key = row_key_of(stream, seed, step, sample, row);
+    let (key, row_low) = host_key(stream, seed, step, sample, row);
     let slot = unit / 32 * 16 + unit % 16;
-    pair(&mut Scalar, distribution, key, row as u32, slot)[(unit / 16 % 2) as usize]
+    pair(&mut Scalar, distribution, key, row_low, slot)[(unit / 16 % 2) as usize]
 }
 
-/// The elements of units 0, 1, ... of one row.
+/// The elements of units 0, 1, ... of one row: what [`element`] gives, at half the cost.
 pub fn fill_row(distribution: Distribution, stream: u64, seed: u64, step: u64, sample: u32, row: u64, out: &mut [f32]) {
-    let key = row_key_of(stream, seed, step, sample, row);
-    for (block, out) in (0..).zip(out.chunks_mut(32)) {
-        for lane in 0..out.len().min(16) {
-            let [first, second] = pair(&mut Scalar, distribution, key, row as u32, block * 16 + lane as u32);
-            out[lane] = first;
-            if let Some(out) = out.get_mut(lane + 16) {
+    let (key, row_low) = host_key(stream, seed, step, sample, row);
+    for (first_slot, block) in (0..).step_by(16).zip(out.chunks_mut(32)) {
+        let (firsts, seconds) = block.split_at_mut(block.len().min(16));
+        for (lane, out) in firsts.iter_mut().enumerate() {
+            let [first, second] = pair(&mut Scalar, distribution, key, row_low, first_slot + lane as u32);
+            *out = first;
+            if let Some(out) = seconds.get_mut(lane) {
                 *out = second;
             }
         }
     }
 }
 
-fn row_key_of(stream: u64, seed: u64, step: u64, sample: u32, row: u64) -> [u32; 2] {
-    let words = |x: u64| [x as u32, (x >> 32) as u32];
+/// K2 and the low word of the row.
+fn host_key(stream: u64, seed: u64, step: u64, sample: u32, row: u64) -> ([u32; 2], u32) {
+    let [row_low, row_high] = words(row);
     let key = site_key(&mut Scalar, words(seed), words(step), stream);
-    row_key(&mut Scalar, key, sample, words(row)[1])
+    (row_key(&mut Scalar, key, sample, row_high), row_low)
 }
 
-/// The stream of the noise site `site` in the layer at `path`: FNV-1a over the bytes of the path, 0xff (which
-/// occurs in no UTF-8 text) and the site, then the finalizer of SplitMix64.
+/// The low and the high word.
+fn words(x: u64) -> [u32; 2] {
+    [x as u32, (x >> 32) as u32]
+}
+
+/// The stream of the noise site `site` in the layer at `path`.
+///
+/// FNV-1a (64 bits) over the bytes of `path`, the byte 0xff, which UTF-8 does not use, and the bytes of `site`; then the
+/// finalizer of SplitMix64 (Steele, Lea and Flood, 2014), a bijection that spreads every bit over all.
 pub fn stream(path: &str, site: &str) -> u64 {
     let bytes = path.bytes().chain([0xff]).chain(site.bytes());
-    let mut hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
 }
