@@ -22,7 +22,7 @@
 
 use crate::{Distribution, Lanes, Scalar, elementary};
 
-/// Threefry2x32 with 20 rounds (Salmon et al. 2011, section 3.2; rotations and parity as in Random123).
+/// Threefry2x32 with 20 rounds (Salmon et al. 2011; rotations and parity as in their Random123).
 pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::I; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let parity = l.integer(0x1bd1_1bda);
