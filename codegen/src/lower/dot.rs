@@ -49,8 +49,6 @@ struct Tile {
 struct Sizes {
     rows: usize,
     cols: usize,
-    cache_rows: usize,
-    cache_cols: usize,
     tile_rows: usize,
     tile_cols: usize,
     /// The distance of rows of a result tile and of a packed right panel.
@@ -69,7 +67,7 @@ impl Lowering<'_> {
         let cache_rows = cache_extent(rows, tile_rows, tile_rows, CACHE_ROWS);
         let cache_cols = cache_extent(cols, tile_cols, super::element::NOISE_BLOCK, CACHE_COLUMNS);
         let pitch = cache_cols.max(tile_cols).next_multiple_of(16);
-        let sizes = Sizes { rows, cols, cache_rows, cache_cols, tile_rows, tile_cols, pitch };
+        let sizes = Sizes { rows, cols, tile_rows, tile_cols, pitch };
 
         for &dot in &self.kernel.dots.clone() {
             let tile = self.take_scratch(cache_rows * pitch);

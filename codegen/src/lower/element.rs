@@ -146,6 +146,7 @@ impl Lowering<'_> {
         let mut leaves: Vec<(Value, Leaf)> = self.leaves.iter().map(|(&v, leaf)| (v, leaf.clone())).collect();
         leaves.sort_by_key(|&(v, _)| v);
         let mut result = Row { row, offsets: HashMap::new(), keys: HashMap::new(), tile };
+        let vector = std::mem::replace(&mut self.b.vector, false);
         for (value, leaf) in leaves {
             match leaf {
                 Leaf::Memory { view, .. } | Leaf::Position(view) => {
@@ -159,6 +160,7 @@ impl Lowering<'_> {
                 Leaf::Float(_) | Leaf::Word(_) => {}
             }
         }
+        self.b.vector = vector;
         result
     }
 

@@ -11,11 +11,16 @@ const TILE_ELEMENTS: usize = 4096;
 impl Lowering<'_> {
     /// A kernel without contractions. Returns the number of tiles.
     pub(super) fn map(&mut self) -> usize {
-        let (rows, cols) = if self.is_flat() {
-            (1, self.kernel.rows * self.kernel.cols)
-        } else {
-            (self.kernel.rows, self.kernel.cols)
-        };
+        let (mut rows, mut cols) = (self.kernel.rows, self.kernel.cols);
+        if self.is_flat() {
+            (rows, cols) = (1, rows * cols);
+            for leaf in self.leaves.values_mut() {
+                if let Leaf::Memory { view, .. } = leaf {
+                    view.strides = [usize::from(!view.is_uniform())].into_iter().collect();
+                    view.shape = [cols].into();
+                }
+            }
+        }
         if rows == 1 && self.kernel.row_reductions.is_empty() {
             return self.tiles(cols, TILE_ELEMENTS, |s, first, last| {
                 let row = s.b.index(0);
