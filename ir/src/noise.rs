@@ -45,8 +45,7 @@ pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::
 }
 
 /// K1: the key of a noise site in one step.
-pub fn site_key<L: Lanes>(l: &mut L, seed: [L::I; 2], step: [L::I; 2], stream: u64) -> [L::I; 2] {
-    let stream = words(stream).map(|word| l.integer(word));
+pub fn site_key<L: Lanes>(l: &mut L, seed: [L::I; 2], step: [L::I; 2], stream: [L::I; 2]) -> [L::I; 2] {
     let key = threefry(l, seed, stream);
     threefry(l, key, step)
 }
@@ -156,7 +155,7 @@ pub fn fill_row(distribution: Distribution, stream: u64, seed: u64, step: u64, s
 /// K2 and the low word of the row.
 fn host_key(stream: u64, seed: u64, step: u64, sample: u32, row: u64) -> ([u32; 2], u32) {
     let [row_low, row_high] = words(row);
-    let key = site_key(&mut Scalar, words(seed), words(step), stream);
+    let key = site_key(&mut Scalar, words(seed), words(step), words(stream));
     (row_key(&mut Scalar, key, sample, row_high), row_low)
 }
 
