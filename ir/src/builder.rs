@@ -1,6 +1,6 @@
 //! Building graphs with ordinary operators: broadcasting is implicit, the first error is kept.
 
-use crate::{Binary, Compare, DType, Distribution, Error, Graph, Noise, Op, Shape, Type, Unary, Value};
+use crate::{Binary, Compare, DType, Error, Graph, Noise, Op, Shape, Type, Unary, Value};
 use smallvec::SmallVec;
 use std::{
     cell::{Ref, RefCell},
@@ -162,14 +162,6 @@ impl Builder {
     /// Addressed noise; see [`Noise`] for the axes.
     pub fn noise<'b>(&'b self, noise: Noise, address: NoiseAddress<'b>) -> Expr<'b> {
         self.push(Op::Noise(noise), &[address.key, address.first_sample, address.first_row])
-    }
-
-    /// Standard normals for a weight: the last axis counts units, the leading axes rows; one draw per sample
-    /// number, shared by all examples.
-    pub fn weight_normal<'b>(&'b self, shape: &Shape, stream: u64, address: NoiseAddress<'b>) -> Expr<'b> {
-        let shape = shape.clone();
-        let noise = Noise { distribution: Distribution::Normal, stream, sample_axis: None, example_axis: None, shape };
-        self.noise(noise, address)
     }
 
     /// Names a result.

@@ -38,7 +38,8 @@ impl Tensor {
         Ok(Tensor { shape, data: Data::U32(elements) })
     }
 
-    /// A tensor of any type from its four-byte words: bits of floats, integers, or `0` and `u32::MAX` for masks.
+    /// A tensor of any type from its four-byte words: bits of floats, integers, or `0` for false in masks and
+    /// anything else for true.
     ///
     /// # Errors
     /// As for [`Tensor::f32`].
@@ -47,7 +48,7 @@ impl Tensor {
         let data = match ty.dtype {
             DType::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect()),
             DType::U32 => Data::U32(words),
-            DType::Mask => Data::Mask(words),
+            DType::Mask => Data::Mask(words.into_iter().map(|word| if word == 0 { 0 } else { u32::MAX }).collect()),
         };
         Ok(Tensor { shape: ty.shape.clone(), data })
     }

@@ -1,4 +1,7 @@
+//! Passes over the tensor graph of Bayeslift.
 //!
+//! Graph to graph: [`gradients`] and [`simplify`]. Graph to plan: [`Plan`] forms kernels, orders them and lays out their
+//! memory. This crate knows no machine code.
 
 mod gradient;
 mod plan;

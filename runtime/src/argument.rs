@@ -39,6 +39,16 @@ impl Argument<'_> {
         }
     }
 
+    /// The elements, if they are integers or a mask.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u32> {
+        let words: &[u32] = match self {
+            Argument::U32(x) => x,
+            Argument::U32Mut(x) => x,
+            Argument::F32(_) | Argument::F32Mut(_) => &[],
+        };
+        words.iter().copied()
+    }
+
     pub(crate) fn is_mutable(&self) -> bool {
         matches!(self, Argument::F32Mut(_) | Argument::U32Mut(_))
     }

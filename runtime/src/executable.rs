@@ -201,6 +201,10 @@ impl Executable {
                 let (name, ty) = (name.to_owned(), ty.clone());
                 return Err(ir::Error::ElementCount { name, ty, expected, found }.into());
             }
+            if ty.dtype == ir::DType::Mask && argument.words().any(|word| word != 0 && word != u32::MAX) {
+                let message = format!("the mask `{name}` has words other than 0 and u32::MAX");
+                return Err(ir::Error::Attribute { op: "call".into(), message }.into());
+            }
             let updated = graph.outputs().iter().any(|output| output.updates == Some(i));
             if updated && !argument.is_mutable() {
                 return Err(Error::NotMutable { name: name.to_owned() });

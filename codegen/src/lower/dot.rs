@@ -6,8 +6,8 @@ use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Op, Value};
 use bayeslift_passes::{Operand, View};
 
-/// Rows and vectors of the register tile: sixteen vector registers hold 4 x 2 sums, two right vectors and
-/// a left element, and leave room for the copies that fused multiply-adds need.
+/// Rows and vectors of the register tile: of sixteen vector registers twelve hold sums, two a piece of the right
+/// operand's row, one an element of the left. Measured best of seven shapes; see docs/performance.md.
 pub(super) const TILE_ROWS: usize = 6;
 pub(super) const TILE_VECTORS: usize = 2;
 /// About how many rows and columns a cache tile has.

@@ -120,8 +120,7 @@ impl Lowering<'_> {
             let step = [2, 3].map(|i| self.word(key, i));
             let index = self.b.index(0);
             let stream = [0, 1].map(|offset| self.b.load(Class::Int, Address { base, index, offset }));
-            let seed_key = noise::threefry(&mut self.b, seed, stream);
-            let site_key = noise::threefry(&mut self.b, seed_key, step);
+            let site_key = noise::site_key(&mut self.b, seed, step, stream);
             self.site_keys.insert(site, site_key);
         }
     }
