@@ -1,0 +1,128 @@
+//! Running a graph: compiled, or by the reference evaluator.
+
+use crate::Error;
+use bayeslift_ir::{Graph, Tensor, evaluate};
+use bayeslift_runtime::{Argument, Executable, Options, Workspace};
+
+/// How graphs are run. Results do not depend on it, to the bit.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Compiled to machine code, with these options.
+    Compiled(Options),
+    /// By the reference evaluator: a thousand times slower, for tests and for machines that refuse executable memory.
+    Reference,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Backend::Compiled(Options::default())
+    }
+}
+
+impl From<Options> for Backend {
+    fn from(options: Options) -> Self {
+        Backend::Compiled(options)
+    }
+}
+
+/// A graph that is ready to run. Shared freely between threads.
+#[derive(Debug)]
+pub(crate) enum Engine {
+    Compiled(Box<Executable>),
+    Reference(Box<Graph>),
+}
+
+/// What one call of an [`Engine`] at a time works on, and where it leaves the outputs that update no input.
+#[derive(Debug)]
+pub(crate) struct Session {
+    workspace: Option<Workspace>,
+    pub outputs: Vec<Tensor>,
+}
+
+impl Engine {
+    pub fn new(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+        Ok(match backend {
+            Backend::Compiled(options) => Engine::Compiled(Box::new(Executable::compile(graph, options)?)),
+            Backend::Reference => {
+                bayeslift_ir::verify(&graph)?;
+                Engine::Reference(Box::new(graph))
+            }
+        })
+    }
+
+    pub fn session(&self) -> Result<Session, Error> {
+        match self {
+            Engine::Compiled(executable) => {
+                Ok(Session { workspace: Some(executable.workspace()?), outputs: executable.new_outputs() })
+            }
+            Engine::Reference(graph) => {
+                let returned = graph.outputs().iter().filter(|output| output.updates.is_none());
+                let outputs = returned.map(|output| Tensor::zeros(graph.ty(output.value))).collect::<Result<_, _>>()?;
+                Ok(Session { workspace: None, outputs })
+            }
+        }
+    }
+
+    /// Runs the graph on inputs in its order. Outputs that update an input are written over it, the others to the
+    /// session.
+    pub fn call(&self, session: &mut Session, inputs: &mut [Argument<'_>]) -> Result<(), Error> {
+        match (self, &mut session.workspace) {
+            (Engine::Compiled(executable), Some(workspace)) => {
+                Ok(executable.call_into(workspace, inputs, &mut session.outputs)?)
+            }
+            (Engine::Compiled(executable), none) => {
+                let workspace = none.insert(executable.workspace()?);
+                Ok(executable.call_into(workspace, inputs, &mut session.outputs)?)
+            }
+            (Engine::Reference(graph), _) => interpret(graph, inputs, &mut session.outputs),
+        }
+    }
+
+    /// How many kernels were compiled.
+    pub fn kernels(&self) -> usize {
+        match self {
+            Engine::Compiled(executable) => executable.plan().kernels.len(),
+            Engine::Reference(_) => 0,
+        }
+    }
+}
+
+fn interpret(graph: &Graph, inputs: &mut [Argument<'_>], outputs: &mut [Tensor]) -> Result<(), Error> {
+    let tensors = graph.inputs().iter().zip(inputs.iter()).map(|(input, argument)| {
+        let words = match argument {
+            Argument::F32(x) => x.iter().map(|x| x.to_bits()).collect(),
+            Argument::F32Mut(x) => x.iter().map(|x| x.to_bits()).collect(),
+            Argument::U32(x) => x.to_vec(),
+            Argument::U32Mut(x) => x.to_vec(),
+        };
+        Tensor::from_words(graph.ty(input.value), words)
+    });
+    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+    let mut returned = outputs.iter_mut();
+    for (output, result) in graph.outputs().iter().zip(evaluate(graph, &tensors)?) {
+        let Some(input) = output.updates else {
+            if let Some(tensor) = returned.next() {
+                *tensor = result;
+            }
+            continue;
+        };
+        match (&mut inputs[input], result.as_f32(), result.as_u32()) {
+            (Argument::F32Mut(to), Some(from), _) => to.copy_from_slice(from),
+            (Argument::U32Mut(to), _, Some(from)) => to.copy_from_slice(from),
+            _ => return Err(bayeslift_runtime::Error::NotMutable { name: graph.inputs()[input].name.clone() }.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The two words of a number of 64 bits, as noise addresses hold them: low, high.
+pub(crate) fn words(x: u64) -> [u32; 2] {
+    [x as u32, (x >> 32) as u32]
+}
+
+/// The key that noise is addressed by.
+pub(crate) fn noise_key(seed: u64, step: u64) -> [u32; 4] {
+    let ([a, b], [c, d]) = (words(seed), words(step));
+    [a, b, c, d]
+}

@@ -1,0 +1,110 @@
+//! What can go wrong, in one enumeration.
+
+use std::{io, path::PathBuf};
+
+/// What can be wrong with a network, its data, a training step or a file.
+///
+/// Errors name the layer, argument, row or file at fault, what was expected and what came. They arrive before anything
+/// is changed: a network that a call refused is what it was before the call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer, likelihood or optimizer is at fault.
+    #[error(transparent)]
+    Layer(#[from] bayeslift_layers::Error),
+    /// Compiling or calling compiled code failed.
+    #[error(transparent)]
+    Runtime(#[from] bayeslift_runtime::Error),
+    /// An argument does not fit.
+    #[error("{argument} is {found}, expected {expected}")]
+    Argument {
+        /// The argument at fault.
+        argument: String,
+        /// What would fit.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// An input or target is infinite or not a number.
+    #[error("column {column} of row {row} of the {what} is {value}; every element must be finite")]
+    NonFinite {
+        /// `inputs` or `targets`.
+        what: &'static str,
+        /// The row, counted from 0.
+        row: usize,
+        /// The element of the row, counted from 0.
+        column: usize,
+        /// The element.
+        value: f32,
+    },
+    /// A label is not that of a class.
+    #[error("the label of row {row} is {label}, expected a number below {classes}, the number of classes")]
+    Label {
+        /// The row, counted from 0.
+        row: usize,
+        /// The label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The loss of a training step is infinite or not a number. Parameters and the optimizer's state are bit for bit
+    /// those before the step.
+    #[error(
+        "the loss of step {step} is {loss} (negative log likelihood {negative_log_likelihood}, divergence \
+         {divergence}): {cause}; the parameters are those before the step"
+    )]
+    NonFiniteLoss {
+        /// The step, counted from 1.
+        step: u64,
+        /// The loss.
+        loss: f32,
+        /// Its first part, a mean over the batch.
+        negative_log_likelihood: f32,
+        /// Its second part, before it was weighted.
+        divergence: f32,
+        /// Where to look: the first parameter, input or target that is not finite, or that none is.
+        cause: String,
+    },
+    /// A file could not be read or written.
+    #[error("could not {action} `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file is no model file, or a damaged one.
+    #[error("`{}` is no model file that can be read: {message}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came.
+        message: String,
+    },
+    /// A model file is sound, but of another network.
+    #[error("the model file `{}` is of another network: {message}", path.display())]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came.
+        message: String,
+    },
+}
+
+impl From<bayeslift_ir::Error> for Error {
+    fn from(error: bayeslift_ir::Error) -> Self {
+        Error::Layer(error.into())
+    }
+}
+
+impl Error {
+    pub(crate) fn argument(
+        argument: impl Into<String>,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> Error {
+        Error::Argument { argument: argument.into(), expected: expected.to_string(), found: found.to_string() }
+    }
+}

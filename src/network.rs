@@ -1,0 +1,205 @@
+//! A network: a layer with its parameters.
+
+use crate::{Error, model_file};
+use bayeslift_ir::{Builder, Expr, Graph, Shape, Type};
+use bayeslift_layers::{Call, Context, Divergence, Layer, Likelihood, Parameters, Scope, noise_inputs};
+use std::{fmt, path::Path, sync::Arc};
+
+/// A layer, the likelihood of its targets, and the parameters of both.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let layer = Sequential::new()
+///     .layer(AffineVariationalReparameterizationLocal::new(64, 32).activation(Activation::Relu))
+///     .layer(AffineVariationalReparameterizationLocal::new(32, 10));
+/// let network = Network::new(layer, [64], Likelihood::Categorical, 42)?;
+/// assert_eq!(network.outputs(), 10);
+/// println!("{}", network.summary());
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Network {
+    layer: Arc<dyn Layer>,
+    likelihood: Likelihood,
+    parameters: Parameters,
+    input: Shape,
+    outputs: usize,
+    seed: u64,
+    training_examples: Option<usize>,
+}
+
+impl Network {
+    /// A network with fresh parameters. `input` is the shape of one example; parameters are drawn at addresses made of
+    /// `seed` and their paths, the same on every machine.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the layers, found by calling them on one example: shapes that do not fit, names that
+    /// exist, an output that is not one row of units (categorical: of two or more classes).
+    pub fn new(
+        layer: impl Layer + 'static,
+        input: impl Into<Shape>,
+        likelihood: Likelihood,
+        seed: u64,
+    ) -> Result<Network, Error> {
+        let (layer, input) = (Arc::new(layer), input.into());
+        input.check()?;
+        let parameters = {
+            let builder = Builder::new();
+            let scope = Scope::initialize(&builder, seed);
+            layer.declare(&scope).map_err(|error| error.within(layer.name()))?;
+            likelihood.declare(&scope)?;
+            scope.parameters()
+        };
+        let mut network = Network { layer, likelihood, parameters, input, outputs: 0, seed, training_examples: None };
+        network.outputs = {
+            let builder = Builder::new();
+            let (_, call) = network.on_rows(&builder, 1)?;
+            call.output.shape().last_extent()
+        };
+        if network.likelihood == Likelihood::Categorical && network.outputs < 2 {
+            let expected = "2 or more, one for each class";
+            return Err(Error::argument("the number of outputs of a categorical network", expected, network.outputs));
+        }
+        Ok(network)
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Arc<dyn Layer> {
+        &self.layer
+    }
+
+    /// The law of targets given the output.
+    pub fn likelihood(&self) -> &Likelihood {
+        &self.likelihood
+    }
+
+    /// The parameters, of the layer and of the likelihood.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The parameters, to change them: assign values, freeze some with [`Parameters::set_trainable`].
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    /// The shape of one input.
+    pub fn input(&self) -> &Shape {
+        &self.input
+    }
+
+    /// The number of outputs: classes, or numbers that are predicted.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The seed that the parameters were drawn with.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The number of examples that the network was last fitted to; `None` before.
+    pub fn training_examples(&self) -> Option<usize> {
+        self.training_examples
+    }
+
+    pub(crate) fn set_training_examples(&mut self, examples: Option<usize>) {
+        self.training_examples = examples;
+    }
+
+    /// A text table of the parameters.
+    pub fn summary(&self) -> String {
+        self.parameters.summary(self.layer.name())
+    }
+
+    /// Checks that all parameters are there and of the right types, and finite where a layer has `validate_args`.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.check(&self.parameters)
+    }
+
+    pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), Error> {
+        self.layer.validate(parameters)?;
+        let builder = Builder::new();
+        Ok(self.likelihood.declare(&Scope::bind(&builder, parameters)?)?)
+    }
+
+    pub(crate) fn replace_parameters(&mut self, parameters: Parameters) {
+        self.parameters = parameters;
+    }
+
+    /// Saves the network as a safetensors file: parameters by path, and in the metadata all that is known about them;
+    /// see [`ModelFile`](crate::ModelFile). The file is written under a temporary name, synced and renamed, so that it
+    /// is there as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        model_file::save(self, path.as_ref())
+    }
+
+    /// Loads parameters that [`Network::save`] wrote, with what is trainable, seed and number of training examples.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated, foreign or of another version; parameters that are missing, too many or of
+    /// another type than the network's; another shape of inputs, another likelihood. The network is unchanged then.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        model_file::load(self, path.as_ref())
+    }
+
+    pub(crate) fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// The graph of one forward pass: inputs are the parameters by path, the noise address, and `x` of this number of
+    /// rows; outputs are `output` and `divergence` (by Monte Carlo, one draw).
+    ///
+    /// # Errors
+    /// As for [`Network::new`].
+    pub fn graph(&self, rows: usize) -> Result<Graph, Error> {
+        let builder = Builder::new();
+        let (_, call) = self.on_rows(&builder, rows)?;
+        builder.output("output", call.output);
+        builder.output("divergence", call.divergence(&Divergence::default())?);
+        Ok(builder.finish()?)
+    }
+
+    /// Calls the network in a fresh graph: on a batch of this number of rows, without a sample axis.
+    pub(crate) fn on_rows<'b>(&self, builder: &'b Builder, rows: usize) -> Result<(Context<'b>, Call<'b>), Error> {
+        let scope = Scope::bind(builder, &self.parameters)?;
+        let context = Context::new(scope).noise(noise_inputs(builder));
+        let x = builder.input("x", self.batch_type(rows));
+        let call = self.call(&context, x)?;
+        Ok((context, call))
+    }
+
+    /// The type of a batch of inputs.
+    pub(crate) fn batch_type(&self, rows: usize) -> Type {
+        Type::f32([rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
+    }
+
+    /// Calls the network on a batch, and checks that its output is one row of units for each example.
+    pub(crate) fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        let rows = x.shape()[0];
+        let name = self.layer.name();
+        let call = self.layer.call(context, context.input(x)).map_err(|error| error.within(name))?;
+        context.builder().check().map_err(|error| bayeslift_layers::Error::from(error).within(name))?;
+        let (ty, axes) = (call.output.ty(), usize::from(context.sample_count().is_some()));
+        if ty.shape.len() == axes + 2 && ty.shape[axes] == rows && call.output.is_f32() {
+            return Ok(call);
+        }
+        let shape = if axes == 1 && !ty.shape.is_empty() { ty.shape.without(0) } else { ty.shape };
+        let expected = format!("f32[{rows},units] for {rows} rows of inputs");
+        Err(Error::argument(format!("the type of the output of `{name}`"), expected, Type::new(ty.dtype, shape)))
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, outputs) = (self.layer.name(), self.outputs);
+        write!(f, "Network({name}: {} -> [{outputs}], {} parameter tensors)", self.input, self.parameters.len())
+    }
+}

@@ -1,0 +1,135 @@
+//! Units: data brought to mean 0 and standard deviation 1, predictions brought back.
+
+use crate::{Dataset, Error, Regression, Targets, prediction::log};
+
+/// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
+/// (the training part: the others must not be looked at).
+///
+/// ```
+/// use bayeslift::{Dataset, Standardizer};
+/// let data = Dataset::regression([1], vec![1.0, 3.0], 1, vec![10.0, 30.0])?;
+/// let standardizer = Standardizer::of(&data)?;
+/// assert_eq!(standardizer.apply(&data)?.inputs(), [-1.0, 1.0]);
+/// assert_eq!(standardizer.apply(&data)?.values(), [-1.0, 1.0]);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standardizer {
+    inputs: Vec<Column>,
+    targets: Vec<Column>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Column {
+    mean: f64,
+    scale: f64,
+}
+
+impl Standardizer {
+    /// Measures a data set. A column that is constant keeps its unit.
+    ///
+    /// # Errors
+    /// None so far: a data set is checked when it is made.
+    pub fn of(data: &Dataset) -> Result<Standardizer, Error> {
+        let inputs = columns(data.inputs(), data.shape().elements());
+        let targets = match data.targets() {
+            Targets::Labels(_) => Vec::new(),
+            Targets::Values { units, values } => columns(values, *units),
+        };
+        Ok(Standardizer { inputs, targets })
+    }
+
+    /// A data set in standard units. Labels stay.
+    ///
+    /// # Errors
+    /// Another number of columns than was measured; numbers that overflow.
+    pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
+        let inputs = self.inputs(data.inputs())?;
+        let shape = data.shape().clone();
+        match data.targets() {
+            Targets::Labels(labels) => Dataset::classification(shape, inputs, labels.clone()),
+            Targets::Values { units, values } => {
+                if *units != self.targets.len() {
+                    let argument = "the number of targets of a row";
+                    return Err(Error::argument(argument, self.targets.len(), units));
+                }
+                Dataset::regression(shape, inputs, *units, apply(&self.targets, values))
+            }
+        }
+    }
+
+    /// Inputs in standard units.
+    ///
+    /// # Errors
+    /// Not whole rows of as many columns as were measured.
+    pub fn inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
+        if !inputs.len().is_multiple_of(self.inputs.len()) {
+            let expected = format!("whole rows of {}", self.inputs.len());
+            return Err(Error::argument("the number of input elements", expected, inputs.len()));
+        }
+        Ok(apply(&self.inputs, inputs))
+    }
+
+    /// Predictions that were made in standard units, in the data's own.
+    ///
+    /// # Errors
+    /// Another number of targets than was measured.
+    pub fn restore(&self, prediction: &Regression) -> Result<Regression, Error> {
+        if prediction.units() != self.targets.len() {
+            return Err(Error::argument("the number of targets of a row", self.targets.len(), prediction.units()));
+        }
+        let column = |i: usize| self.targets[i % self.targets.len()];
+        let scaled = |spread: &[f32]| -> Vec<f32> {
+            spread.iter().enumerate().map(|(i, &x)| (f64::from(x) * column(i).scale) as f32).collect()
+        };
+        let mean = prediction.mean().iter().enumerate();
+        let mean = mean.map(|(i, &x)| (f64::from(x) * column(i).scale + column(i).mean) as f32).collect();
+        let spreads = [prediction.aleatoric(), prediction.epistemic(), prediction.total()].map(scaled);
+        Ok(Regression::new(prediction.units(), mean, spreads))
+    }
+
+    /// What a log density of the targets in standard units loses in the data's own: the sum of the logarithms of the
+    /// standard deviations. It is to be added to a negative log likelihood.
+    pub fn log_scale(&self) -> f64 {
+        self.targets.iter().map(|column| log(column.scale)).sum()
+    }
+}
+
+fn columns(values: &[f32], count: usize) -> Vec<Column> {
+    let rows = (values.len() / count) as f64;
+    let column = |at: usize| {
+        let values = || values.iter().skip(at).step_by(count).map(|&x| f64::from(x));
+        let mean = values().sum::<f64>() / rows;
+        let scale = (values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows).sqrt();
+        // A constant column's deviation is rounding: below what an `f32` resolves.
+        let constant = scale <= mean.abs() * f64::from(f32::EPSILON);
+        Column { mean, scale: if constant { 1.0 } else { scale } }
+    };
+    (0..count).map(column).collect()
+}
+
+fn apply(columns: &[Column], values: &[f32]) -> Vec<f32> {
+    let one = |(i, &x): (usize, &f32)| {
+        let column = columns[i % columns.len()];
+        ((f64::from(x) - column.mean) / column.scale) as f32
+    };
+    values.iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_restored() {
+        let data = Dataset::regression([2], vec![1.0, 7.0, 3.0, 7.0, 5.0, 7.0], 1, vec![2.0, 4.0, 9.0]).unwrap();
+        let standardizer = Standardizer::of(&data).unwrap();
+        let standard = standardizer.apply(&data).unwrap();
+        assert_eq!(standard.input(1), [0.0, 0.0]);
+        let prediction = Regression::new(1, standard.values().to_vec(), [vec![1.0; 3], vec![0.0; 3], vec![1.0; 3]]);
+        let restored = standardizer.restore(&prediction).unwrap();
+        assert!(restored.mean().iter().zip(data.values()).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!((f64::from(restored.total()[0]).ln() - standardizer.log_scale()).abs() < 1e-6);
+        assert!(standardizer.inputs(&[0.0; 3]).is_err());
+    }
+}

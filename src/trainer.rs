@@ -1,0 +1,311 @@
+//! Training step by step. One step is one compiled function: forward pass, gradients, update of the parameters.
+
+use crate::{
+    Backend, Error, Network, Targets,
+    dataset::{self, check_finite, check_labels},
+    engine::{Engine, Session, noise_key},
+};
+use bayeslift_ir::{Builder, Graph, Tensor, Type};
+use bayeslift_layers::{Adam, Context, Divergence, Optimizer, Scope, Variable, noise_inputs};
+use bayeslift_passes::gradients;
+use bayeslift_runtime::Argument;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How a [`Trainer`] makes its steps.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TrainerOptions {
+    /// The rule that moves parameters.
+    pub optimizer: Arc<dyn Optimizer>,
+    /// How the divergence is computed.
+    pub divergence: Divergence,
+    /// The number of posterior samples that the negative log likelihood of a step is a mean over.
+    pub samples: usize,
+    /// Addresses the noise; the network's seed unless told.
+    pub seed: Option<u64>,
+    /// How steps are run.
+    pub backend: Backend,
+}
+
+impl Default for TrainerOptions {
+    fn default() -> Self {
+        TrainerOptions {
+            optimizer: Arc::new(Adam::default()),
+            divergence: Divergence::default(),
+            samples: 1,
+            seed: None,
+            backend: Backend::default(),
+        }
+    }
+}
+
+/// What one step is called with, besides parameters and state.
+#[derive(Clone, Copy, Debug)]
+pub struct StepInput<'a> {
+    /// Inputs, row after row.
+    pub inputs: &'a [f32],
+    /// Their targets.
+    pub targets: &'a Targets,
+    /// The weight of the divergence. The division by the number of training examples is the trainer's.
+    pub divergence_weight: f64,
+    /// A factor of the learning rate.
+    pub rate: f64,
+}
+
+impl<'a> StepInput<'a> {
+    /// A batch, with weight and rate 1.
+    pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
+        StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0 }
+    }
+}
+
+/// What one step measured, before it moved the parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepLoss {
+    /// The number of the step, counted from 1.
+    pub step: u64,
+    /// negative log likelihood + divergence weight * divergence / training examples.
+    pub loss: f32,
+    /// The mean over batch and samples of -log p(target | input), in nats.
+    pub negative_log_likelihood: f32,
+    /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
+    pub divergence: f32,
+}
+
+/// Makes training steps on a network: holds the optimizer's state and the compiled step, one for each size of batch it
+/// has seen.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 2);
+/// let mut network = Network::new(layer, [2], Likelihood::Categorical, 0)?;
+/// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
+/// let labels = Targets::Labels(vec![0, 1]);
+/// let loss = trainer.step(&mut network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &labels))?;
+/// assert!(loss.negative_log_likelihood > 0.0);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    options: TrainerOptions,
+    training_examples: usize,
+    seed: u64,
+    step: u64,
+    variables: Vec<Variable>,
+    /// The optimizer's state by path, in the order of the graph's inputs.
+    state: Vec<(String, Tensor)>,
+    compiled: BTreeMap<usize, (Engine, Session)>,
+    compile_time: Duration,
+}
+
+impl Trainer {
+    /// A trainer of networks like this one, on a data set of `training_examples`, which divides the divergence.
+    ///
+    /// # Errors
+    /// Options out of range, a network without trainable parameters.
+    pub fn new(network: &Network, training_examples: usize, options: TrainerOptions) -> Result<Trainer, Error> {
+        options.optimizer.check()?;
+        for (argument, count) in [("samples", options.samples), ("training examples", training_examples)] {
+            if count == 0 {
+                return Err(Error::argument(format!("the number of {argument}"), "at least 1", count));
+            }
+        }
+        let variables = network.parameters().variables();
+        let trainable = variables.iter().filter(|variable| variable.trainable);
+        let state = trainable.map(|variable| options.optimizer.initial_state(&variable.path, &variable.ty));
+        let state: Vec<_> = state.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        if !variables.iter().any(|variable| variable.trainable) {
+            return Err(Error::argument("the number of trainable parameters", "at least 1", 0));
+        }
+        let seed = options.seed.unwrap_or(network.seed());
+        let (compiled, compile_time) = (BTreeMap::new(), Duration::ZERO);
+        Ok(Trainer { options, training_examples, seed, step: 0, variables, state, compiled, compile_time })
+    }
+
+    /// The number of steps made.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// How long compiling took so far, for all sizes of batches.
+    pub fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    /// The number of kernels that the step for this number of rows was compiled to, if it was.
+    pub fn kernels(&self, rows: usize) -> Option<usize> {
+        self.compiled.get(&rows).map(|(engine, _)| engine.kernels())
+    }
+
+    /// The optimizer's state by path, such as `adam/affine/kernel/loc/m`.
+    pub fn state(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.state.iter().map(|(path, tensor)| (path.as_str(), tensor))
+    }
+
+    /// The graph of one step on this number of rows.
+    ///
+    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars
+    /// by name, `divergence_scale`. Trainable parameters and state are donated. Outputs: those updates, then `loss`,
+    /// `negative_log_likelihood`, `divergence`.
+    ///
+    /// # Errors
+    /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
+    pub fn graph(&self, network: &Network, rows: usize) -> Result<Graph, Error> {
+        self.check_network(network)?;
+        let b = &Builder::new();
+        let scope = Scope::bind(b, network.parameters())?;
+        let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
+        let context = Context::new(scope.clone()).noise(noise_inputs(b));
+        let samples = self.options.samples;
+        let context = if samples > 1 { context.samples(samples) } else { context };
+        let x = b.input("x", network.batch_type(rows));
+        let call = network.call(&context, x)?;
+        let axes = usize::from(samples > 1);
+        let target_type = network.likelihood().target_type(&call.output.shape(), axes);
+        let targets = b.input("targets", target_type);
+        let optimizer = &self.options.optimizer;
+        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
+        let scale = b.input("divergence_scale", Type::f32([]));
+
+        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, targets)?;
+        let divergence = call.divergence(&self.options.divergence)?;
+        let loss = negative_log_likelihood + divergence * scale;
+        // Infinity - infinity and not-a-number - not-a-number are not-a-number, which equals nothing.
+        let finite = (loss - loss).equal(0.0);
+
+        let trainable = self.variables.iter().filter(|variable| variable.trainable);
+        let trainable: Vec<_> =
+            trainable.filter_map(|variable| Some((variable, scope.expr(&variable.path)?))).collect();
+        let of: Vec<_> = trainable.iter().map(|(_, parameter)| *parameter).collect();
+        let mut state = state.into_iter().zip(&self.state);
+        for ((variable, parameter), gradient) in trainable.into_iter().zip(gradients(loss, &of)) {
+            let own: Vec<_> = state.by_ref().take(optimizer.state().len()).collect();
+            let old: Vec<_> = own.iter().map(|(old, _)| *old).collect();
+            let update = optimizer.update(parameter, gradient, &old, &scalars);
+            b.output_updating(&variable.path, finite.select(update.parameter, parameter), parameter);
+            for ((old, (path, _)), new) in own.into_iter().zip(update.state) {
+                b.output_updating(path, finite.select(new, old), old);
+            }
+        }
+        b.output("loss", loss);
+        b.output("negative_log_likelihood", negative_log_likelihood);
+        b.output("divergence", divergence);
+        b.check()?;
+        let graph = b.graph().clone();
+        Ok(graph)
+    }
+
+    /// Makes one step. Compiles first if it is the first batch of its size.
+    ///
+    /// # Errors
+    /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is
+    /// negative or not finite: nothing has changed then. [`Error::NonFiniteLoss`]: parameters and state are bit for bit
+    /// what they were.
+    pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
+        let rows = dataset::rows(network.input(), input.inputs)?;
+        check_targets(network, rows, input.targets)?;
+        self.check_network(network)?;
+        for (argument, number) in [("divergence weight", input.divergence_weight), ("factor of the rate", input.rate)] {
+            if !(number >= 0.0 && number.is_finite()) {
+                return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
+            }
+        }
+        self.prepare(network, rows)?;
+        let step = self.step + 1;
+        let key = noise_key(self.seed, step);
+        let scalars = self.options.optimizer.scalar_values(step, input.rate);
+        let scale = [(input.divergence_weight / self.training_examples as f64) as f32];
+
+        let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
+        let state = self.state.iter_mut().map(|(_, tensor)| tensor);
+        let mut arguments: Vec<Argument<'_>> = parameters.chain(state).map(Argument::from).collect();
+        arguments.extend([Argument::U32(&key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
+        arguments.push(Argument::F32(input.inputs));
+        arguments.push(match input.targets {
+            Targets::Labels(labels) => Argument::U32(labels),
+            Targets::Values { values, .. } => Argument::F32(values),
+        });
+        arguments.extend(scalars.chunks(1).map(Argument::F32));
+        arguments.push(Argument::F32(&scale));
+
+        let Some((engine, session)) = self.compiled.get_mut(&rows) else {
+            return Err(Error::argument("the number of rows", "one that was prepared", rows));
+        };
+        engine.call(session, &mut arguments)?;
+        let scalar = |i: usize| session.outputs[i].as_f32().map_or(f32::NAN, |x| x[0]);
+        let (loss, negative_log_likelihood, divergence) = (scalar(0), scalar(1), scalar(2));
+        if !loss.is_finite() {
+            let cause = cause(network, &input);
+            return Err(Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause });
+        }
+        self.step = step;
+        Ok(StepLoss { step, loss, negative_log_likelihood, divergence })
+    }
+
+    /// Compiles the step for this number of rows, if it is not compiled yet.
+    ///
+    /// # Errors
+    /// As for [`Trainer::graph`]; a machine that refuses executable memory.
+    pub fn prepare(&mut self, network: &Network, rows: usize) -> Result<(), Error> {
+        if !self.compiled.contains_key(&rows) {
+            let start = Instant::now();
+            let engine = Engine::new(self.graph(network, rows)?, &self.options.backend)?;
+            let session = engine.session()?;
+            self.compiled.insert(rows, (engine, session));
+            self.compile_time += start.elapsed();
+        }
+        Ok(())
+    }
+
+    fn check_network(&self, network: &Network) -> Result<(), Error> {
+        let found = network.parameters();
+        let same = found.len() == self.variables.len()
+            && found.iter().zip(&self.variables).all(|((path, parameter), variable)| {
+                path == variable.path
+                    && parameter.trainable == variable.trainable
+                    && *parameter.tensor.shape() == variable.ty.shape
+            });
+        if same {
+            return Ok(());
+        }
+        let expected = "those the trainer was made for, with the same ones trainable; make another trainer";
+        Err(Error::argument("the list of the network's parameters", expected, "another"))
+    }
+}
+
+/// Checks that targets are those of this number of rows of the network.
+pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -> Result<(), Error> {
+    let categorical = *network.likelihood() == bayeslift_layers::Likelihood::Categorical;
+    let (expected, found) = match targets {
+        Targets::Labels(labels) if categorical => {
+            check_labels(network.outputs(), labels)?;
+            (format!("{rows} labels"), format!("{} labels", labels.len()))
+        }
+        Targets::Values { units, values } if !categorical => {
+            let found = format!("{} rows of {units} numbers", values.len() / (*units).max(1));
+            (format!("{rows} rows of {} numbers", network.outputs()), found)
+        }
+        Targets::Labels(_) => (format!("{rows} rows of {} numbers", network.outputs()), "labels".to_owned()),
+        Targets::Values { .. } => (format!("{rows} labels"), "rows of numbers".to_owned()),
+    };
+    if expected == found { Ok(()) } else { Err(Error::argument("the set of targets", expected, found)) }
+}
+
+/// Where to look for the reason of a loss that is not finite.
+fn cause(network: &Network, input: &StepInput<'_>) -> String {
+    let inputs = check_finite("inputs", network.input().elements(), input.inputs);
+    let targets = match input.targets {
+        Targets::Labels(_) => Ok(()),
+        Targets::Values { units, values } => check_finite("targets", (*units).max(1), values),
+    };
+    let parameters = network.parameters().check_finite().map_err(Error::from);
+    match inputs.and(targets).and(parameters) {
+        Err(error) => error.to_string(),
+        Ok(()) => "parameters and data are finite, so the forward pass overflowed".to_owned(),
+    }
+}
