@@ -1,0 +1,228 @@
+//! The workloads that Bayeslift is compared on, with the mathematics, options and figures of their twins in JAX,
+//! TensorFlow Probability and PyTorch.
+//!
+//! ```text
+//! cargo bench -q --bench workloads -- WORKLOAD [key=value ...]
+//!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
+//!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
+//!   noise       n=4194304 steps=20                                           standard normals
+//! all: threads=N lanes=1|4
+//! ```
+//!
+//! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result.
+
+use bayeslift::ir::{Builder, Distribution, Noise, noise};
+use bayeslift::layers::noise_inputs;
+use bayeslift::prelude::*;
+use bayeslift::runtime::{Executable, Options, Width};
+use serde_json::{Map, Value, json};
+use std::{error::Error, sync::Arc, time::Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What the divergence is divided by, in all systems.
+const TRAINING_EXAMPLES: usize = 60_000;
+
+fn main() -> Result<()> {
+    // cargo passes `--bench` to every bench
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let run = match arguments.first().map(String::as_str) {
+        Some("train_mlp") => train_mlp,
+        Some("mc_predict") => mc_predict,
+        Some("noise") => noise_buffer,
+        Some(other) => return Err(format!("no workload `{other}`: there are train_mlp, mc_predict and noise").into()),
+        // `cargo bench` alone runs every bench; this one needs to be told what to run
+        None => return Ok(()),
+    };
+    run(&Settings::parse(&arguments)?)
+}
+
+/// The workload and its `key=value` arguments.
+struct Settings {
+    workload: String,
+    given: Vec<(String, String)>,
+}
+
+impl Settings {
+    fn parse(arguments: &[String]) -> Result<Settings> {
+        const KEYS: &[&str] = &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "lanes"];
+        let pair = |argument: &String| -> Result<(String, String)> {
+            let (key, value) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is no key=value"))?;
+            if !KEYS.contains(&key) {
+                return Err(format!("no option `{key}`: there are {}", KEYS.join(", ")).into());
+            }
+            Ok((key.to_owned(), value.to_owned()))
+        };
+        let given = arguments[1..].iter().map(pair).collect::<Result<_>>()?;
+        Ok(Settings { workload: arguments[0].clone(), given })
+    }
+
+    fn text<'a>(&'a self, key: &str, default: &'a str) -> &'a str {
+        self.given.iter().rev().find(|(k, _)| k == key).map_or(default, |(_, value)| value)
+    }
+
+    fn number(&self, key: &str, default: usize) -> Result<usize> {
+        match self.text(key, "") {
+            "" => Ok(default),
+            text => text.parse().map_err(|_| format!("{key}={text} is no number").into()),
+        }
+    }
+
+    fn options(&self) -> Result<Options> {
+        let width = match self.text("lanes", "4") {
+            "1" => Width::One,
+            "4" => Width::Four,
+            other => return Err(format!("lanes={other}: there are 1 and 4").into()),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Options::default().width(width).threads(self.number("threads", cores)?))
+    }
+
+    /// Prints the workload's options, timing and results.
+    fn report(&self, options: &[(&str, usize)], mut timing: Timing, results: &[(&str, f64)]) {
+        let mut line = Map::new();
+        line.insert("peer".into(), json!(concat!("bayeslift ", env!("CARGO_PKG_VERSION"))));
+        line.insert("workload".into(), json!(self.workload));
+        line.extend(options.iter().map(|&(key, value)| (key.to_owned(), json!(value))));
+        timing.steps.sort_by(f64::total_cmp);
+        let at = |share: f64| timing.steps[((timing.steps.len() as f64 * share) as usize).min(timing.steps.len() - 1)];
+        for (key, seconds) in [("median_ms", at(0.5)), ("min_ms", at(0.0)), ("p95_ms", at(0.95))] {
+            line.insert(key.into(), json!((seconds * 1e7).round() / 1e4));
+        }
+        line.insert("first_call_s".into(), json!((timing.first * 1e4).round() / 1e4));
+        line.insert("peak_rss_mb".into(), peak_rss_mb());
+        line.extend(results.iter().map(|&(key, value)| (key.to_owned(), json!(value))));
+        println!("{}", Value::Object(line));
+    }
+}
+
+/// The largest resident memory of this process, in MB, where the system tells.
+fn peak_rss_mb() -> Value {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+    peak.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).map_or(Value::Null, |kilobytes| json!(kilobytes / 1024))
+}
+
+/// Seconds, from the start to the first result, and of each later call.
+struct Timing {
+    first: f64,
+    steps: Vec<f64>,
+}
+
+/// Times the first call from `start`, then, after three more, each of `steps`.
+fn timed(start: Instant, steps: usize, mut call: impl FnMut() -> Result<()>) -> Result<Timing> {
+    call()?;
+    let first = start.elapsed().as_secs_f64();
+    for _ in 0..3 {
+        call()?;
+    }
+    let timed = (0..steps.max(1)).map(|_| {
+        let begin = Instant::now();
+        call().map(|()| begin.elapsed().as_secs_f64())
+    });
+    Ok(Timing { first, steps: timed.collect::<Result<_>>()? })
+}
+
+/// Uniform numbers for inputs, the same in every run.
+fn uniform(name: &str, count: usize) -> Vec<f32> {
+    let mut out = vec![0.0; count];
+    noise::fill_row(Distribution::Uniform, noise::stream("bench", name), 0, 0, 0, 0, &mut out);
+    out
+}
+
+fn network(inp: usize, width: usize, out: usize, prior: &Prior) -> Result<Network> {
+    let layer = |inp, out| AffineVariationalReparameterizationLocal::new(inp, out).prior_maker(prior.clone());
+    let layers = Sequential::new()
+        .layer(layer(inp, width).activation(Activation::Relu))
+        .layer(layer(width, width).activation(Activation::Relu))
+        .layer(layer(width, out));
+    Ok(Network::new(layers, [inp], Likelihood::Categorical, 0)?)
+}
+
+fn train_mlp(settings: &Settings) -> Result<()> {
+    let (batch, width) = (settings.number("batch", 128)?, settings.number("width", 400)?);
+    let (inp, out, steps) = (settings.number("inp", 784)?, settings.number("out", 10)?, settings.number("steps", 100)?);
+    let (divergence, prior) = match settings.text("kl", "mc") {
+        "mc" => (Divergence::MonteCarlo { draws: 1 }, Prior::spike_and_slab()),
+        "exact" => (Divergence::Exact, Prior::normal(0.0, 1.0)),
+        other => return Err(format!("kl={other}: there are mc and exact").into()),
+    };
+    let mut network = network(inp, width, out, &prior)?;
+    let x = uniform("x", batch * inp);
+    let labels = uniform("labels", batch).iter().map(|u| (u * out as f32) as u32).collect();
+    let targets = Targets::Labels(labels);
+    let mut options = TrainerOptions::default();
+    options.optimizer = Arc::new(Adam::default());
+    options.divergence = divergence;
+    options.backend = settings.options()?.into();
+
+    let start = Instant::now();
+    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
+    let mut loss = 0.0;
+    let timing = timed(start, steps, || {
+        loss = trainer.step(&mut network, StepInput::new(&x, &targets))?.loss;
+        Ok(())
+    })?;
+    let options = [("batch", batch), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
+    settings.report(&options, timing, &[("final_loss", f64::from(loss))]);
+    Ok(())
+}
+
+fn mc_predict(settings: &Settings) -> Result<()> {
+    let (batch, samples) = (settings.number("batch", 32)?, settings.number("samples", 64)?);
+    let (width, inp) = (settings.number("width", 400)?, settings.number("inp", 784)?);
+    let (out, steps) = (settings.number("out", 10)?, settings.number("steps", 100)?);
+    let network = network(inp, width, out, &Prior::spike_and_slab())?;
+    let x = uniform("x", batch * inp);
+    let options =
+        PredictorOptions::default().samples(samples).blocks(samples.min(64), batch).backend(settings.options()?);
+
+    let start = Instant::now();
+    let predictor = Predictor::with_options(&network, &options)?;
+    let mut prediction = None;
+    let timing = timed(start, steps, || {
+        prediction = Some(predictor.classify(&x)?);
+        Ok(())
+    })?;
+    let prediction = prediction.ok_or("no prediction")?;
+    let mean = |x: &[f32]| x.iter().copied().map(f64::from).sum::<f64>() / x.len() as f64;
+    let results = [
+        ("mean_total_entropy", mean(prediction.predictive_entropy())),
+        ("mean_epistemic", mean(prediction.mutual_information())),
+    ];
+    let options =
+        [("batch", batch), ("samples", samples), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
+    settings.report(&options, timing, &results);
+    Ok(())
+}
+
+fn noise_buffer(settings: &Settings) -> Result<()> {
+    const UNITS: usize = 1024;
+    let (n, steps) = (settings.number("n", 1 << 22)?, settings.number("steps", 20)?);
+    let shape = if n % UNITS == 0 { [n / UNITS, UNITS] } else { [1, n] };
+
+    let start = Instant::now();
+    let b = Builder::new();
+    let normals = Noise {
+        distribution: Distribution::Normal,
+        stream: noise::stream("bench", "noise"),
+        sample_axis: None,
+        example_axis: None,
+        shape: shape.into(),
+    };
+    b.output("noise", b.noise(normals, noise_inputs(&b)));
+    let executable = Executable::compile(b.finish()?, &settings.options()?)?;
+    let mut workspace = executable.workspace()?;
+    let mut outputs = executable.new_outputs();
+    let mut step = 0;
+    let timing = timed(start, steps, || {
+        step += 1;
+        let (key, sample, row) = ([0, 0, step, 0], [0], [0, 0]);
+        let mut inputs = [key.as_slice().into(), sample.as_slice().into(), row.as_slice().into()];
+        Ok(executable.call_into(&mut workspace, &mut inputs, &mut outputs)?)
+    })?;
+    let drawn = outputs[0].as_f32().ok_or("noise is f32")?;
+    let mean = |f: fn(f64) -> f64| drawn.iter().map(|&x| f(f64::from(x))).sum::<f64>() / drawn.len() as f64;
+    settings.report(&[("n", n), ("steps", steps)], timing, &[("mean", mean(|x| x)), ("mean_square", mean(|x| x * x))]);
+    Ok(())
+}
