@@ -3,6 +3,7 @@
 //!
 //!     cargo run --release --example digits
 
+#[allow(dead_code)] // Each example uses a part of it.
 mod common;
 
 use bayeslift::{prelude::*, runtime::Options};
