@@ -194,7 +194,7 @@ impl Layer for Affine {
 /// x kernel + bias where the weights may have a sample axis in front: `x: [.., input]`, `kernel: [input, output]` or
 /// `[samples, input, output]`, and likewise `bias`. With a sample axis the first axis of `x` counts samples and is 1
 /// or as many.
-pub(crate) fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr<'b> {
+pub fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr<'b> {
     let product = product(x, kernel);
     bias.map_or(product, |bias| add_bias(product, bias))
 }

@@ -22,11 +22,11 @@ pub fn integer_power(x: f64, mut n: u64) -> f64 {
 ///
 /// Gives not-a-number for y <= 0.
 pub fn inverse_softplus(y: f64) -> f64 {
-    if y.is_nan() || y <= 0.0 { f64::NAN } else { y + log(-expm1(-y)) }
+    if y.is_nan() || y <= 0.0 { f64::NAN } else { y + natural_log(-expm1(-y)) }
 }
 
 /// Natural logarithm of 0 or a positive, finite, normal number; within a few ulp.
-pub(crate) fn log(x: f64) -> f64 {
+pub fn natural_log(x: f64) -> f64 {
     if x == 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -76,7 +76,7 @@ mod tests {
             let y = f64::from(i) * 0.01;
             let want = y + (-(-y).exp_m1()).ln();
             assert!((inverse_softplus(y) - want).abs() <= 1e-14 * want.abs().max(1.0), "inverse_softplus({y})");
-            assert!((log(y) - y.ln()).abs() <= 4e-16 * y.ln().abs().max(1.0), "log({y})");
+            assert!((natural_log(y) - y.ln()).abs() <= 4e-16 * y.ln().abs().max(1.0), "log({y})");
         }
         assert!(inverse_softplus(0.0).is_nan() && inverse_softplus(-1.0).is_nan());
         assert_eq!(inverse_softplus(100.0), 100.0);

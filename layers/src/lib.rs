@@ -53,13 +53,13 @@ mod sequential;
 mod variational;
 
 pub use activation::Activation;
-pub use affine::Affine;
+pub use affine::{Affine, affine};
 pub use context::{Context, Site, noise_inputs};
 pub use distribution::{Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
 pub use eager::Eager;
 pub use error::Error;
-pub use host::{integer_power, inverse_softplus};
+pub use host::{integer_power, inverse_softplus, natural_log};
 pub use initializer::{CustomInitializer, Initializer, fans};
 pub use lambda::{Lambda, flatten_rightmost};
 pub use layer::{Call, Layer, Term};

@@ -5,7 +5,7 @@
 //! Every function refuses no rows, lengths that do not fit, labels out of range, and numbers that are not
 //! probabilities.
 
-use crate::{Error, host::log};
+use crate::{Error, natural_log};
 
 /// The part of rows whose most probable class is their label. Of equally probable classes the first counts.
 ///
@@ -29,7 +29,7 @@ pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result
 /// As for the [module](self).
 pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
     let rows = labelled(probabilities, classes, labels)?;
-    let sum: f64 = rows.map(|(row, label)| -log(f64::from(row[label]))).sum();
+    let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label]))).sum();
     Ok(sum / labels.len() as f64)
 }
 
@@ -164,7 +164,7 @@ pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize)
 }
 
 fn entropy(probabilities: impl Iterator<Item = f64>) -> f64 {
-    probabilities.filter(|&p| p > 0.0).map(|p| -p * log(p)).sum()
+    probabilities.filter(|&p| p > 0.0).map(|p| -p * natural_log(p)).sum()
 }
 
 /// The first of the most probable classes, and its probability.

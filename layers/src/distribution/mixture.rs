@@ -41,7 +41,7 @@ impl<'b> Mixture<'b> {
     /// tails.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let joint = |(probability, component): &(f32, Normal<'b>)| {
-            component.log_prob(value) + host::log(f64::from(*probability)) as f32
+            component.log_prob(value) + host::natural_log(f64::from(*probability)) as f32
         };
         let mut joints = self.components.iter().map(joint);
         let first = joints.next().expect("a mixture has a component");

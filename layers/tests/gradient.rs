@@ -1,0 +1,138 @@
+//! Gradients of whole networks against central differences in f64, with the same noise on both sides, and where the
+//! variance of a local layer is zero.
+
+mod common;
+
+use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
+use bayeslift_layers::{
+    Activation, Affine, AffineVariationalReparameterization as Reparameterization,
+    AffineVariationalReparameterizationLocal as Local, Context, Divergence, Layer, Likelihood, Parameters, Posterior,
+    Prior, Scope, Sequential, noise_inputs,
+};
+use bayeslift_passes::gradients;
+use common::{At, random, run};
+
+/// The loss of a network - its likelihood and a tenth of its divergence - and the gradient of every parameter.
+fn training_graph(
+    network: &dyn Layer,
+    likelihood: &Likelihood,
+    parameters: &Parameters,
+    divergence: &Divergence,
+    x: [usize; 2],
+    samples: Option<usize>,
+) -> Graph {
+    let builder = Builder::new();
+    let scope = Scope::bind(&builder, parameters).unwrap();
+    let mut context = Context::new(scope.clone()).noise(noise_inputs(&builder));
+    if let Some(samples) = samples {
+        context = context.samples(samples);
+    }
+    let call = network.call(&context, context.input(builder.input("x", Type::f32(x)))).unwrap();
+    let targets =
+        builder.input("targets", likelihood.target_type(&call.output.shape(), usize::from(samples.is_some())));
+    let loss = likelihood.loss(&scope, call.output, targets).unwrap() + call.divergence(divergence).unwrap() * 0.1;
+    builder.output("loss", loss);
+    let at: Vec<_> = parameters.paths().map(|path| scope.expr(path).unwrap()).collect();
+    for (path, gradient) in parameters.paths().zip(gradients(loss, &at)) {
+        builder.output(path, gradient);
+    }
+    builder.finish().unwrap()
+}
+
+fn with_likelihood(network: &dyn Layer, likelihood: &Likelihood) -> Parameters {
+    let builder = Builder::new();
+    let scope = Scope::initialize(&builder, 3);
+    network.declare(&scope).unwrap();
+    likelihood.declare(&scope).unwrap();
+    scope.parameters()
+}
+
+fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>) {
+    let parameters = with_likelihood(network, &likelihood);
+    let (rows, input) = (3, 4);
+    let graph = training_graph(network, &likelihood, &parameters, &divergence, [rows, input], samples);
+    let targets = match likelihood {
+        Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
+        _ => random(&[rows, 2], 8),
+    };
+    let mut inputs: Vec<Elements<f64>> = graph
+        .inputs()
+        .iter()
+        .map(|input| match input.name.as_str() {
+            "noise/key" => Elements::Words(vec![5, 0, 6, 0]),
+            "noise/first_sample" => Elements::Words(vec![0]),
+            "noise/first_row" => Elements::Words(vec![0, 0]),
+            "x" => Elements::from(&random(&[rows, 4], 4)),
+            "targets" => Elements::from(&targets),
+            path => Elements::from(&parameters.get(path).unwrap().tensor),
+        })
+        .collect();
+    let run = |inputs: &[Elements<f64>]| evaluate_f64(&graph, inputs).unwrap();
+    let results = run(&inputs);
+    let mut largest = 0.0_f64;
+    for (i, path) in parameters.paths().enumerate() {
+        let index = graph.inputs().iter().position(|input| input.name == path).unwrap();
+        let gradient = results[i + 1].floats().unwrap().to_vec();
+        for (element, found) in gradient.into_iter().enumerate() {
+            let mut loss_at = |h: f64| {
+                let Elements::Floats(values) = &mut inputs[index] else { unreachable!() };
+                let before = values[element];
+                values[element] = before + h;
+                let loss = run(&inputs)[0].floats().unwrap()[0];
+                let Elements::Floats(values) = &mut inputs[index] else { unreachable!() };
+                values[element] = before;
+                loss
+            };
+            let h = 1e-5;
+            let expected = (loss_at(h) - loss_at(-h)) / (2.0 * h);
+            largest = largest.max(expected.abs());
+            let error = (found - expected).abs();
+            assert!(
+                error <= 1e-6 * expected.abs().max(1.0),
+                "d loss / d {path}[{element}]: {found}, expected {expected}"
+            );
+        }
+    }
+    assert!(largest > 1e-3, "gradients that are all zero test nothing");
+}
+
+#[test]
+fn gradients_of_networks() {
+    let posterior = || Posterior::mean_field_with_scale(0.3);
+    let local = |i, o| Local::new(i, o).posterior_maker(posterior());
+    let reparameterization = |i, o| Reparameterization::new(i, o).posterior_maker(posterior());
+    let one = Divergence::MonteCarlo { draws: 1 };
+    let smooth = Sequential::new().layer(local(4, 3).activation(Activation::Tanh)).layer(local(3, 2));
+    check(&smooth, Likelihood::Categorical, one.clone(), None);
+    check(&smooth, Likelihood::Categorical, Divergence::MonteCarlo { draws: 3 }, Some(2));
+    let mixed = Sequential::new()
+        .layer(reparameterization(4, 3).activation(Activation::Swish))
+        .layer(Affine::new(3, 3).activation(Activation::Elu))
+        .layer(local(3, 2));
+    check(&mixed, Likelihood::normal_learned(0.7), one.clone(), None);
+    check(&mixed, Likelihood::normal_learned(0.7), one, Some(2));
+    let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
+    check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
+}
+
+/// An input row of zeros, and scales that are as good as zero: TFP's gradient is not a number there.
+#[test]
+fn gradients_are_finite_at_zero_variance() {
+    for use_bias in [true, false] {
+        let network = Sequential::new()
+            .layer(Local::new(4, 3).use_bias(use_bias).activation(Activation::Relu))
+            .layer(Local::new(3, 2).use_bias(use_bias));
+        let mut parameters = network.initialize(0).unwrap();
+        for (path, parameter) in parameters.iter_mut() {
+            if path.ends_with("raw_scale") {
+                parameter.tensor.as_f32_mut().unwrap().fill(-200.0);
+            }
+        }
+        let likelihood = Likelihood::Categorical;
+        let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), [2, 4], None);
+        let x = Tensor::f32([2, 4], vec![0.0; 8]).unwrap();
+        let targets = Tensor::u32([2], [0, 1]).unwrap();
+        let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());
+        assert!(results.iter().flatten().all(|x| x.is_finite()), "{results:?}");
+    }
+}
