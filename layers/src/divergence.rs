@@ -56,7 +56,7 @@ impl Divergence {
             let samples = if draws == 1 { term.site.sample_count() } else { Some(draws) };
             return Ok(estimate(&term.posterior.sample(&term.site.with_samples(samples), &term.shape)?));
         };
-        let used_draws = used.value.shape().elements() / term.shape.elements();
+        let used_draws = used.value.shape().elements() / term.shape.elements().max(1);
         let Some(more) = draws.checked_sub(used_draws).filter(|&more| more > 0) else {
             return Ok(estimate(used));
         };
@@ -75,7 +75,7 @@ pub fn monte_carlo<'b>(
     shape: &Shape,
 ) -> Expr<'b> {
     let difference = posterior.log_prob_of_draw(draw) - prior.log_prob(draw.value);
-    let draws = draw.value.shape().elements() / shape.elements();
+    let draws = draw.value.shape().elements() / shape.elements().max(1);
     let sum = difference.sum_all();
     if draws <= 1 { sum } else { sum / draws as f32 }
 }

@@ -21,6 +21,9 @@ pub trait Optimizer: Debug + Send + Sync {
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
 
     /// The parameter and its state after a step. `state` and `scalars` are in the order of their names.
+    ///
+    /// # Panics
+    /// Fewer of them than names.
     fn update<'b>(
         &self,
         parameter: Expr<'b>,

@@ -26,6 +26,8 @@ struct Store<'b> {
     exprs: HashMap<String, Expr<'b>>,
     variables: Vec<Variable>,
     parameters: Parameters,
+    /// For each bound parameter with an element that is not finite, what a validating scope says.
+    non_finite: HashMap<String, Error>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -62,6 +64,7 @@ impl<'b> Scope<'b> {
             exprs: HashMap::new(),
             variables: Vec::new(),
             parameters: Parameters::new(),
+            non_finite: HashMap::new(),
         };
         Scope { builder, path: String::new(), validate: false, store: Rc::new(RefCell::new(store)) }
     }
@@ -86,7 +89,9 @@ impl<'b> Scope<'b> {
             let mut store = scope.store.borrow_mut();
             for (path, parameter) in parameters.iter() {
                 store.exprs.insert(path.to_owned(), builder.input(path, parameter.tensor.ty()));
-                store.parameters.insert(path, parameter.clone())?;
+                if let Err(error) = parameters::check_finite(path, &parameter.tensor) {
+                    store.non_finite.insert(path.to_owned(), error);
+                }
             }
         }
         builder.check()?;
@@ -181,10 +186,10 @@ impl<'b> Scope<'b> {
         if found != *expected {
             return Err(Error::ParameterType { path: path.to_owned(), expected: expected.clone(), found });
         }
-        if self.validate && store.parameters.contains(path) {
-            parameters::check_finite(path, &store.parameters.get(path)?.tensor)?;
+        match store.non_finite.get(path) {
+            Some(error) if self.validate => Err(error.clone()),
+            _ => Ok(expr),
         }
-        Ok(expr)
     }
 
     /// The expression of the parameter at a full path, wherever this scope stands.
@@ -192,7 +197,7 @@ impl<'b> Scope<'b> {
         self.store.borrow().exprs.get(path).copied()
     }
 
-    /// The parameters declared or bound so far.
+    /// The parameters initialized so far.
     pub fn parameters(&self) -> Parameters {
         self.store.borrow().parameters.clone()
     }
