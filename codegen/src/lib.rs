@@ -3,6 +3,7 @@
 mod emit;
 mod jit;
 mod lower;
+mod print;
 pub mod tile;
 
 pub use emit::WIDTH;

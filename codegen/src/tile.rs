@@ -501,7 +501,7 @@ impl Lanes for TileBuilder {
     fn bits(&mut self, a: Reg) -> Reg {
         self.lanes(Inst::Bits(a), Class::Int)
     }
-    fn from_bits(&mut self, a: Reg) -> Reg {
+    fn float_of_bits(&mut self, a: Reg) -> Reg {
         self.lanes(Inst::FromBits(a), Class::Float)
     }
     fn to_float(&mut self, a: Reg) -> Reg {

@@ -98,7 +98,7 @@ pub(crate) fn flip_sign<L: Lanes>(l: &mut L, x: L::F, by: L::I) -> L::F {
     let (bits, mask) = (l.bits(x), l.integer(0x8000_0000));
     let sign = l.and(by, mask);
     let bits = l.xor(bits, sign);
-    l.from_bits(bits)
+    l.float_of_bits(bits)
 }
 
 /// |magnitude| with the sign of `sign`.
@@ -123,7 +123,7 @@ fn reduce_ln2<L: Lanes>(l: &mut L, x: L::F, bias: u32) -> (L::F, L::I) {
 /// The float whose exponent field is the low eight bits of `field`; the ninth bit must be clear.
 fn exponent<L: Lanes>(l: &mut L, field: L::I) -> L::F {
     let bits = l.shl(field, 23);
-    l.from_bits(bits)
+    l.float_of_bits(bits)
 }
 
 /// e^x.
@@ -171,7 +171,7 @@ fn log_parts<L: Lanes>(l: &mut L, x: L::F) -> (L::F, L::F) {
     let k = l.sar(above, 23);
     let k_field = l.and(above, mask);
     let m = l.isub(bits, k_field);
-    let m = l.from_bits(m);
+    let m = l.float_of_bits(m);
     let f = l.sub(m, one);
     let q = polynomial(l, f, &LOG);
     let square = l.mul(f, f);

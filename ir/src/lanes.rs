@@ -36,7 +36,7 @@ pub trait Lanes {
     fn select(&mut self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
 
     fn bits(&mut self, a: Self::F) -> Self::I;
-    fn from_bits(&mut self, a: Self::I) -> Self::F;
+    fn float_of_bits(&mut self, a: Self::I) -> Self::F;
     /// A signed integer to the nearest float, ties to even.
     fn to_float(&mut self, a: Self::I) -> Self::F;
 
@@ -120,7 +120,7 @@ impl Lanes for Scalar {
     fn bits(&mut self, a: f32) -> u32 {
         a.to_bits()
     }
-    fn from_bits(&mut self, a: u32) -> f32 {
+    fn float_of_bits(&mut self, a: u32) -> f32 {
         f32::from_bits(a)
     }
     fn to_float(&mut self, a: u32) -> f32 {

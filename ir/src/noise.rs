@@ -105,7 +105,7 @@ fn uniform<L: Lanes>(l: &mut L, word: L::I) -> L::F {
     let (one, below_one) = (l.integer(1.0_f32.to_bits()), l.constant(1.0 - f32::EPSILON / 2.0));
     let k = l.shr(word, 9);
     let bits = l.or(k, one);
-    let shifted = l.from_bits(bits);
+    let shifted = l.float_of_bits(bits);
     l.sub(shifted, below_one)
 }
 

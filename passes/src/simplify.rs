@@ -8,6 +8,12 @@ use bayeslift_ir::{Args, Binary, Error, Graph, Op, Scalar, Shape, Unary, Value, 
 /// # Errors
 /// Those of building a graph; none for a graph that verifies.
 pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
+    // the second time for what the first left without users
+    rebuild(&rebuild(graph, push)?, |graph, op, args| graph.push(op, args))
+}
+
+/// The live nodes, each added by `push`.
+fn rebuild(graph: &Graph, push: impl Fn(&mut Graph, Op, &[Value]) -> Result<Value, Error>) -> Result<Graph, Error> {
     let mut out = Graph::new();
     let mut map: Vec<Option<Value>> = vec![None; graph.nodes().len()];
     for input in graph.inputs() {

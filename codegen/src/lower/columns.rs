@@ -42,14 +42,7 @@ impl Lowering<'_> {
             let end = s.b.index_offset(start, TILE_COLUMNS as i64);
             let limit = s.b.index(cols);
             let end = s.b.index_min(end, limit);
-            let mut done = start;
-            if s.width > 1 && cols >= s.width {
-                done = s.b.index_round_down(end, s.width);
-                s.repeat(start, done, s.width as i64, |s, col| s.vectors(|s| reduce(s, result_row, col)));
-            }
-            if cols % s.width != 0 || s.width == 1 {
-                s.repeat(done, end, 1, |s, col| reduce(s, result_row, col));
-            }
+            s.each_column(start, end, cols, |s, col| reduce(s, result_row, col));
         })
     }
 

@@ -246,19 +246,6 @@ impl Lowering<'_> {
         Panel { base: Base::Scratch, origin, row: DOT_CHUNK, col: 1, offset: scratch }
     }
 
-    /// `body` for each column of `start..end`, by vectors and then one by one. `start` is a multiple of the width,
-    /// `end` too unless it is `cols`.
-    fn each_column(&mut self, start: Reg, end: Reg, cols: usize, body: impl Fn(&mut Self, Reg)) {
-        let mut done = start;
-        if self.width > 1 && cols >= self.width {
-            done = self.b.index_round_down(end, self.width);
-            self.repeat(start, done, self.width as i64, |s, col| s.vectors(|s| body(s, col)));
-        }
-        if cols % self.width != 0 || self.width == 1 {
-            self.repeat(done, end, 1, |s, col| body(s, col));
-        }
-    }
-
     /// All register tiles of a cache tile for one chunk. The last row and column of tiles end where the cache tile ends
     /// and may compute again what their neighbours have: the same bits.
     #[allow(clippy::too_many_arguments, reason = "one call, named at the call site")]
@@ -367,7 +354,7 @@ impl Lowering<'_> {
                 .repeat_carrying(chunk, unrolled_end, UNROLL as i64, &carried, |s, _, state| steps(s, state, UNROLL));
             done = unrolled_end;
         }
-        if depth % UNROLL != 0 {
+        if !depth.is_multiple_of(UNROLL) {
             carried = self.repeat_carrying(done, chunk_end, 1, &carried, |s, _, state| steps(s, state, 1));
         }
         carried.split_off(2)
@@ -428,7 +415,7 @@ fn cache_extent(extent: usize, least: usize, step: usize, preferred: usize) -> u
     if extent <= preferred {
         return extent;
     }
-    let fits = |size: &usize| extent % size == 0 || extent % size >= least;
+    let fits = |size: &usize| extent.is_multiple_of(*size) || extent % size >= least;
     let base = preferred / step;
     let near = (0..).flat_map(|d| [base.saturating_sub(d), base + d]).filter(|&n| n > 0).map(|n| n * step);
     near.take_while(|&size| size < 2 * extent).find(fits).unwrap_or(extent)

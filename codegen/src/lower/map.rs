@@ -106,15 +106,20 @@ impl Lowering<'_> {
             done = blocks_end;
         }
         let remaining = if self.width > 1 && noisy { cols % NOISE_BLOCK } else { cols };
-        if self.width > 1 && remaining >= self.width {
-            let vectors_end = self.b.index_round_down(end, self.width);
-            self.repeat(done, vectors_end, self.width as i64, |s, col| {
-                s.vectors(|s| s.point(row, &mut Point::new(col), accumulators));
-            });
-            done = vectors_end;
+        self.each_column(done, end, remaining, |s, col| s.point(row, &mut Point::new(col), accumulators));
+    }
+
+    /// `body` for each column of `start..end`, by vectors and then one by one. `start` is a multiple of the width, and
+    /// so is `end` if `cols` is.
+    pub(super) fn each_column(&mut self, start: Reg, end: Reg, cols: usize, body: impl Fn(&mut Self, Reg)) {
+        let in_vectors = if self.width > 1 { cols / self.width * self.width } else { 0 };
+        let mut done = start;
+        if in_vectors > 0 {
+            done = self.b.index_round_down(end, self.width);
+            self.repeat(start, done, self.width as i64, |s, col| s.vectors(|s| body(s, col)));
         }
-        if cols % self.width != 0 || self.width == 1 {
-            self.repeat(done, end, 1, |s, col| s.point(row, &mut Point::new(col), accumulators));
+        if in_vectors < cols {
+            self.repeat(done, end, 1, body);
         }
     }
 

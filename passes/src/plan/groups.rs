@@ -203,7 +203,8 @@ impl Former<'_> {
         let fits = (x.rows, x.cols) == (y.rows, y.cols)
             && self.cost[a] + self.cost[b] <= MAX_BODY
             && x.dots.len() + y.dots.len() <= MAX_DOTS
-            && !(reduces(x) && !y.dots.is_empty() || reduces(y) && !x.dots.is_empty())
+            && (x.dots.is_empty() || !reduces(y))
+            && (y.dots.is_empty() || !reduces(x))
             && x.column_reduction.is_none()
             && y.column_reduction.is_none()
             && match (x.dots.first(), y.dots.first()) {

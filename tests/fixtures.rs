@@ -9,8 +9,9 @@
 //!
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
-use bayeslift_ir::{Builder, DType, Error, Graph, verify};
-use bayeslift_passes::{Plan, gradients, simplify};
+use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
+use bayeslift::passes::{Plan, gradients, simplify};
+use bayeslift_codegen::{WIDTH, lower};
 use std::{env, fs, path::Path};
 
 /// What a command makes of a graph's text. Errors are results like others.
@@ -25,16 +26,23 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
         "grad" => gradients_of_loss(graph)?,
         "simplify" => simplify(&graph)?,
         "plan" => return Ok(Plan::new(graph)?.to_string()),
-        _ => panic!("there is no command `{command}`: expected print, verify, grad, simplify or plan"),
+        "lower" => return lowered(Plan::new(graph)?),
+        _ => panic!("there is no command `{command}`: expected print, verify, grad, simplify, plan or lower"),
     };
     verify(&result)?;
     Ok(result.to_string())
 }
 
+/// The tile code of all kernels.
+fn lowered(plan: Plan) -> Result<String, Error> {
+    let kernels = plan.kernels.iter().map(|kernel| lower(&plan, kernel, WIDTH));
+    Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
+}
+
 /// The graph that also reports the gradients of the output `loss` with respect to all `f32` inputs.
 fn gradients_of_loss(graph: Graph) -> Result<Graph, Error> {
     let loss = graph.outputs().iter().find(|output| output.name == "loss").expect("an output named loss").value;
-    let is_float = |name: &&bayeslift_ir::Input| graph.ty(name.value).dtype == DType::F32;
+    let is_float = |name: &&ir::Input| graph.ty(name.value).dtype == DType::F32;
     let parameters: Vec<_> = graph.inputs().iter().filter(is_float).cloned().collect();
     let b = Builder::from(graph);
     let x: Vec<_> = parameters.iter().map(|input| b.expr(input.value)).collect();
