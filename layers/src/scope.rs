@@ -8,9 +8,9 @@ use std::{
 
 /// Where layers, posteriors and priors find their parameters: a path, and what is known under it.
 ///
-/// The same code declares parameters and uses them. In a scope made by [`Scope::declare`], [`Scope::parameter`] draws
-/// an initial value; in one made by [`Scope::bind`] it finds the value of that path. Both give an expression: the
-/// graph input named by the path.
+/// The same code declares parameters and uses them. In a scope made by [`Scope::initialize`], [`Scope::parameter`]
+/// draws an initial value; in one made by [`Scope::bind`] it finds the value of that path. Both give an expression:
+/// the graph input named by the path.
 #[derive(Clone, Debug)]
 pub struct Scope<'b> {
     builder: &'b Builder,
