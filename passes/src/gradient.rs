@@ -97,10 +97,11 @@ fn pullback<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> 
             Unary::Sqrt => positive(x[0]).select(g / (2.0 * y), 0.0),
             Unary::Sin => g * x[0].cos(),
             Unary::Cos => -(g * x[0].sin()),
-            Unary::Tanh => g * (1.0 - y.square()),
+            // 1 - y^2 and y (1 - y) would lose what is left of a saturated y
+            Unary::Tanh => g * (4.0 * ((2.0 * x[0]).sigmoid() * (-2.0 * x[0]).sigmoid())),
             Unary::Erf => g * (FRAC_2_SQRT_PI * (-x[0].square()).exp()),
             Unary::Softplus => g * x[0].sigmoid(),
-            Unary::Sigmoid => g * (y * (1.0 - y)),
+            Unary::Sigmoid => g * (y * (-x[0]).sigmoid()),
             Unary::Floor => return None,
         },
         Op::Binary(op) => match op {
