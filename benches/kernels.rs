@@ -29,11 +29,7 @@ fn gflops(m: usize, k: usize, n: usize, transpose_left: bool, transpose_right: b
     let b = Builder::new();
     let matrix = |name: &str, rows: usize, cols: usize, transpose: bool| {
         let (stored, swapped) = ([rows, cols], [cols, rows]);
-        if transpose {
-            b.input(name, Type::f32(swapped)).matrix_transpose()
-        } else {
-            b.input(name, Type::f32(stored))
-        }
+        if transpose { b.input(name, Type::f32(swapped)).matrix_transpose() } else { b.input(name, Type::f32(stored)) }
     };
     b.output("y", matrix("x", m, k, transpose_left).dot(matrix("w", k, n, transpose_right)));
     let executable = Executable::compile(b.finish()?, &Options::default())?;

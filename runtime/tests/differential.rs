@@ -25,7 +25,8 @@ fn run(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<Vec<Tensor
 fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), TestCaseError> {
     if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
         // the case that is about to run, in case it ends the process
-        std::fs::write(path, format!("{options:?}\n{graph}")).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        std::fs::write(path, format!("{options:?}\n{graph}"))
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
     }
     let want = evaluate(graph, inputs).map_err(|error| TestCaseError::fail(error.to_string()))?;
     let got = run(graph, inputs, options).map_err(TestCaseError::fail)?;
