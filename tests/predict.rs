@@ -1,0 +1,178 @@
+//! Predicting: the same bits however a call is split, the split of the uncertainty, what bad input gets.
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
+use bayeslift::{layers::distribution::Normal, prelude::*};
+use facade::{small_data, small_layers};
+
+/// A network whose posterior is wide, so that samples differ.
+fn wide(likelihood: Likelihood) -> Network {
+    let mut network = Network::new(small_layers(), [3], likelihood, 11).unwrap();
+    for (path, parameter) in network.parameters_mut().iter_mut() {
+        if path.ends_with("raw_scale") && !path.starts_with("likelihood") {
+            parameter.tensor.as_f32_mut().unwrap().fill(-0.5);
+        }
+    }
+    network
+}
+
+fn predictor(network: &Network, samples: usize, blocks: (usize, usize)) -> Predictor {
+    let options = PredictorOptions::default().samples(samples).blocks(blocks.0, blocks.1);
+    Predictor::with_options(network, &options).unwrap()
+}
+
+#[test]
+fn the_split_of_rows_and_samples_does_not_matter() {
+    let network = wide(Likelihood::Categorical);
+    let data = small_data(32);
+    let all = predictor(&network, 37, (32, 32)).classify(data.inputs()).unwrap();
+    assert!(all.mutual_information().iter().all(|&information| information > 1e-3));
+    for blocks in [(1, 1), (5, 7), (37, 64), (64, 3)] {
+        assert_eq!(predictor(&network, 37, blocks).classify(data.inputs()).unwrap(), all, "blocks of {blocks:?}");
+    }
+    let predictor = predictor(&network, 37, (16, 8));
+    let (head, tail) = data.inputs().split_at(7 * 3);
+    let (head, tail) = (predictor.classify(head).unwrap(), predictor.classify_from(7, tail).unwrap());
+    assert_eq!([head.probabilities(), tail.probabilities()].concat(), all.probabilities());
+    assert_eq!([head.mutual_information(), tail.mutual_information()].concat(), all.mutual_information());
+    // Row numbers matter, also those above 2^32.
+    let far = predictor.classify_from(1 << 40, data.inputs()).unwrap();
+    assert_ne!(far, all);
+    let one = predictor.classify_from((1 << 40) + 9, data.input(9)).unwrap();
+    assert_eq!(one.probabilities(), far.row(9));
+}
+
+#[test]
+fn regression_splits_too() {
+    let network = wide(Likelihood::normal_learned(0.5));
+    let inputs = small_data(32).inputs().to_vec();
+    let all = predictor(&network, 20, (20, 32)).regress(&inputs).unwrap();
+    let predictor = predictor(&network, 20, (6, 5));
+    let (head, tail) = inputs.split_at(7 * 3);
+    let (head, tail) = (predictor.regress(head).unwrap(), predictor.regress_from(7, tail).unwrap());
+    assert_eq!([head.mean(), tail.mean()].concat(), all.mean());
+    assert_eq!([head.epistemic(), tail.epistemic()].concat(), all.epistemic());
+    assert_eq!((all.rows(), all.units()), (32, 2));
+    for i in 0..64 {
+        assert!((all.aleatoric()[i] - 0.5).abs() < 1e-6 && all.epistemic()[i] > 0.01);
+        assert!((all.total()[i] - all.aleatoric()[i].hypot(all.epistemic()[i])).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn many_threads_predict_at_once() {
+    let network = wide(Likelihood::Categorical);
+    let predictor = predictor(&network, 16, (8, 8));
+    let data = small_data(20);
+    let want = predictor.classify(data.inputs()).unwrap();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| predictor.classify(data.inputs()).unwrap())).collect();
+        calls.into_iter().for_each(|call| assert_eq!(call.join().unwrap(), want));
+    });
+}
+
+#[test]
+fn likelihoods_are_those_of_the_mixture() {
+    let network = wide(Likelihood::Categorical);
+    let data = small_data(20);
+    let predictor = predictor(&network, 24, (7, 6));
+    let prediction = predictor.classify(data.inputs()).unwrap();
+    for (row, log_likelihood) in predictor.log_likelihood(&data).unwrap().into_iter().enumerate() {
+        let want = f64::from(prediction.row(row)[data.labels()[row] as usize]).ln();
+        assert!((log_likelihood - want).abs() < 1e-5 * (1.0 + want.abs()), "{log_likelihood} {want}");
+    }
+    let nll = predictor.negative_log_likelihood(&data).unwrap();
+    let want = metrics::negative_log_likelihood(prediction.probabilities(), 2, data.labels()).unwrap();
+    assert!((nll - want).abs() < 1e-5, "{nll} {want}");
+}
+
+#[test]
+fn one_sample_of_a_regression_is_a_normal_density() {
+    let network = wide(Likelihood::normal(0.5));
+    let data = Dataset::regression([3], small_data(4).inputs().to_vec(), 2, vec![0.1; 8]).unwrap();
+    let predictor = predictor(&network, 1, (1, 4));
+    let prediction = predictor.regress(data.inputs()).unwrap();
+    assert_eq!(prediction.epistemic(), [0.0; 8]);
+    for (row, log_likelihood) in predictor.log_likelihood(&data).unwrap().into_iter().enumerate() {
+        let of = |i: usize| {
+            let z = (0.1 - f64::from(prediction.mean()[row * 2 + i])) / 0.5;
+            -0.5 * z * z - 0.5_f64.ln() - 0.918_938_533_204_672_7
+        };
+        let want = of(0) + of(1);
+        assert!((log_likelihood - want).abs() < 1e-5 * (1.0 + want.abs()), "{log_likelihood} {want}");
+    }
+}
+
+#[test]
+fn the_posterior_mean_has_no_spread() {
+    let network = wide(Likelihood::Categorical);
+    let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean);
+    let predictor = Predictor::with_options(&network, &options).unwrap();
+    let prediction = predictor.classify(small_data(9).inputs()).unwrap();
+    assert!(prediction.mutual_information().iter().all(|&information| information < 1e-6));
+    assert_eq!(prediction, predictor.classify_from(3, small_data(9).inputs()).unwrap());
+}
+
+#[test]
+fn samples_have_the_posteriors_law() {
+    // One layer without inputs to speak of: the output is normal with the bias's location and scale.
+    let posterior = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, _| {
+            let loc = scope.parameter("loc", shape, &Initializer::Constant(2.0))?;
+            Ok(Normal::new(loc, scope.builder().constant(3.0).broadcast(shape)).into())
+        })
+    });
+    let layer = AffineVariationalReparameterizationLocal::new(1, 1).posterior_maker(posterior);
+    let network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
+    let prediction = predictor(&network, 4096, (512, 4)).regress(&[0.0; 4]).unwrap();
+    // Standard errors: 3 / 64 of the mean, 3 / sqrt(2 * 4096) of the deviation. Four each, at a fixed seed.
+    for row in 0..4 {
+        assert!((prediction.mean()[row] - 2.0).abs() < 4.0 * 3.0 / 64.0, "{prediction:?}");
+        assert!((prediction.epistemic()[row] - 3.0).abs() < 4.0 * 3.0 / 90.5, "{prediction:?}");
+    }
+    assert_ne!(prediction.mean()[0], prediction.mean()[1]);
+}
+
+#[test]
+fn parameters_are_taken_over_without_compiling() {
+    let (wide, mut other) = (wide(Likelihood::Categorical), wide(Likelihood::Categorical));
+    let mut predictor = predictor(&wide, 8, (8, 8));
+    other.parameters_mut().get_mut("affine_2/bias").unwrap().tensor.as_f32_mut().unwrap()[0] = 3.0;
+    let inputs = small_data(5).inputs().to_vec();
+    let before = predictor.classify(&inputs).unwrap();
+    predictor.set_parameters(&other).unwrap();
+    let after = predictor.classify(&inputs).unwrap();
+    assert_ne!(after, before);
+    assert_eq!(after, same_predictor(&other).classify(&inputs).unwrap());
+    let foreign = Network::new(Affine::new(3, 2), [3], Likelihood::Categorical, 0).unwrap();
+    assert!(predictor.set_parameters(&foreign).is_err());
+    assert_eq!(predictor.classify(&inputs).unwrap(), after);
+}
+
+fn same_predictor(network: &Network) -> Predictor {
+    predictor(network, 8, (8, 8))
+}
+
+#[test]
+fn bad_input_is_an_error() {
+    let network = wide(Likelihood::Categorical);
+    let predictor = predictor(&network, 4, (4, 4));
+    let error = |result: Result<Classification, Error>| result.unwrap_err().to_string();
+    assert!(error(predictor.classify(&[])).contains("one or more rows of 3"));
+    assert!(error(predictor.classify(&[0.0; 4])).contains("one or more rows of 3"));
+    let inputs = [0.0, 0.0, 0.0, 0.0, f32::INFINITY, 0.0];
+    assert_eq!(
+        error(predictor.classify(&inputs)),
+        "column 1 of row 1 of the inputs is inf; every element must be finite"
+    );
+    assert!(predictor.regress(&[0.0; 3]).unwrap_err().to_string().contains("use `classify`"));
+    let unchecked = PredictorOptions::default().samples(4).check_inputs(false);
+    let prediction = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs).unwrap();
+    assert!(prediction.row(0)[0].is_finite() && prediction.row(1)[0].is_nan());
+    for options in [PredictorOptions::default().samples(0), PredictorOptions::default().blocks(1, 0)] {
+        assert!(Predictor::with_options(&network, &options).unwrap_err().to_string().contains("at least 1"));
+    }
+    let labels = Dataset::classification([3], vec![0.0; 3], vec![9]).unwrap();
+    assert!(matches!(predictor.log_likelihood(&labels), Err(Error::Label { row: 0, label: 9, classes: 2 })));
+}

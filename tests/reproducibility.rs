@@ -1,0 +1,60 @@
+//! The same bits from every backend: 50 training steps on the digits, and predictions after them.
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
+use bayeslift::{
+    prelude::*,
+    runtime::{Options, Width},
+};
+use facade::{bits, digits, digits_network};
+
+fn backends() -> Vec<(&'static str, Backend)> {
+    vec![
+        ("one thread, width 4", Options::default().into()),
+        ("two threads", Options::default().threads(2).into()),
+        ("three threads", Options::default().threads(3).into()),
+        ("width 1", Options::default().width(Width::One).into()),
+        ("width 1, two threads", Options::default().width(Width::One).threads(2).into()),
+        ("not simplified", Options::default().simplify(false).into()),
+        ("the reference evaluator", Backend::Reference),
+    ]
+}
+
+/// Makes 50 steps of the example's training: two epochs of 25 batches, the last of 64 - 8 rows.
+fn train(backend: &Backend) -> (Network, Vec<f64>) {
+    let (train, _) = digits();
+    let train = train.select(&(0..64 * 25 - 8).map(|row| row % train.rows()).collect::<Vec<_>>()).unwrap();
+    let mut network = digits_network(3);
+    let fit = Fit::new().batch_size(64).epochs(2).learning_rate(3e-3).divergence_weight(0.1);
+    let report = fit.warm_up(WarmUp::Fraction(0.3)).backend(backend.clone()).run(&mut network, &train).unwrap();
+    assert_eq!(report.steps, 50);
+    (network, report.epochs.iter().map(|epoch| epoch.loss).collect())
+}
+
+#[test]
+fn training_and_prediction_have_the_same_bits_everywhere() {
+    let backends = backends();
+    let (want, losses) = train(&backends[0].1);
+    let (_, test) = digits();
+    let inputs = &test.inputs()[..32 * 64];
+    let predict = |network: &Network, backend: &Backend| {
+        let options = PredictorOptions::default().samples(8).blocks(4, 16).backend(backend.clone());
+        Predictor::with_options(network, &options).unwrap()
+    };
+    let prediction = predict(&want, &backends[0].1).classify(inputs).unwrap();
+    for (name, backend) in &backends[1..] {
+        let (network, found) = train(backend);
+        assert_eq!(found, losses, "{name}");
+        for ((path, want), (_, found)) in bits(&want).iter().zip(bits(&network)) {
+            assert!(*want == found, "{name}: `{path}` has other bits");
+        }
+        let predictor = predict(&network, backend);
+        assert_eq!(predictor.classify(inputs).unwrap(), prediction, "{name}");
+        // 32 rows at once, or 7 + 25.
+        let (head, tail) = inputs.split_at(7 * 64);
+        let parts = [predictor.classify(head).unwrap(), predictor.classify_from(7, tail).unwrap()];
+        let parts = parts.map(|part| part.probabilities().to_vec()).concat();
+        assert_eq!(parts, prediction.probabilities(), "{name}");
+    }
+}
