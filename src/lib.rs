@@ -1,4 +1,48 @@
 //! Bayeslift compiles Bayesian neural networks to native code.
+//!
+//! A program builds a network out of variational layers. Bayeslift turns a whole training step - forward pass,
+//! gradients, optimizer - into one compiled function, and the trained network into another that answers with calibrated
+//! uncertainty.
+//!
+//! ```
+//! use bayeslift::prelude::*;
+//!
+//! fn main() -> Result<(), Error> {
+//!     // Two interleaved spirals: where is a point?
+//!     let point = |i: usize| [(i as f32 * 0.1).cos(), (i as f32 * 0.1).sin()].map(|x| x * i as f32 / 100.0);
+//!     let (one, other) = ((0..100).flat_map(point), (0..100).flat_map(|i| point(i).map(|x| -x)));
+//!     let data = Dataset::classification([2], one.chain(other).collect(), [[0; 100], [1; 100]].concat())?;
+//!
+//!     let layers = Sequential::new()
+//!         .layer(AffineVariationalReparameterizationLocal::new(2, 32).activation(Activation::Tanh))
+//!         .layer(AffineVariationalReparameterizationLocal::new(32, 2));
+//!     let mut network = Network::new(layers, [2], Likelihood::Categorical, 42)?;
+//!     let report = Fit::new().epochs(30).learning_rate(1e-2).divergence_weight(0.1).run(&mut network, &data)?;
+//!     println!("compiled in {:?}, {:.0} steps a second", report.compile_time, report.steps_per_second());
+//!
+//!     let prediction = Predictor::new(&network)?.classify(&[0.5, 0.5, 30.0, -30.0])?;
+//!     println!("the first point is on spiral 1 with probability {}", prediction.row(0)[1]);
+//!     println!("{} nats of doubt about the second come from the weights", prediction.mutual_information()[1]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Parts
+//!
+//! - [`Network`]: a [layer](layers::Layer) with its parameters, the shape of its inputs and the likelihood of its targets;
+//!   [saved](Network::save) as safetensors, [looked at](ModelFile) without the program.
+//! - [`Dataset`], [`Standardizer`]: examples in memory, checked once.
+//! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping. Below it [`Trainer`]: one step.
+//! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
+//! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], [`passes`] and
+//!   [`runtime`]: the graph, its gradients and its compilation, for those who go below.
+//!
+//! # The same bits everywhere
+//!
+//! The number of threads, the vector width, the split of a prediction over calls, and the machine do not change a single
+//! bit: every noise draw has an address made of seed, step, place in the network, sample, row and unit, and the order of
+//! every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that defines it.
+
 mod dataset;
 mod engine;
 mod error;
@@ -20,7 +64,7 @@ pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;
 pub use fit::{Epoch, Fit, FitReport, Progress};
-pub use model_file::ModelFile;
+pub use model_file::{Described, ModelFile};
 pub use network::Network;
 pub use prediction::{Classification, Regression};
 pub use predictor::{Predictor, PredictorOptions};
