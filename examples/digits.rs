@@ -1,4 +1,4 @@
-//! Handwritten digits: a Bayesian network of two hidden layers learns them from 1,438 images of 8 x 8 pixels, says how
+//! Handwritten digits: a Bayesian network of one hidden layer learns them from 1,438 images of 8 x 8 pixels, says how
 //! sure it is of 359 others, and shows those it is least sure of.
 //!
 //!     cargo run --release --example digits
@@ -28,7 +28,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layer = AffineVariationalReparameterizationLocal::new;
     let layers = Sequential::new()
         .layer(layer(PIXELS, 64).activation(Activation::Relu))
-        .layer(layer(64, 64).activation(Activation::Relu))
         .layer(layer(64, CLASSES));
     let mut network = Network::new(layers, [PIXELS], Likelihood::Categorical, arguments.seed)?;
     if !arguments.json {
