@@ -11,10 +11,13 @@
 //!
 //! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result.
 
+mod numpy;
+
 use bayeslift::ir::{Builder, Distribution, Noise, noise};
 use bayeslift::layers::noise_inputs;
 use bayeslift::prelude::*;
 use bayeslift::runtime::{Executable, Options, Width};
+use numpy::RandomState;
 use serde_json::{Map, Value, json};
 use std::{error::Error, sync::Arc, time::Instant};
 
@@ -123,13 +126,6 @@ fn timed(start: Instant, steps: usize, mut call: impl FnMut() -> Result<()>) -> 
     Ok(Timing { first, steps: timed.collect::<Result<_>>()? })
 }
 
-/// Uniform numbers for inputs, the same in every run.
-fn uniform(name: &str, count: usize) -> Vec<f32> {
-    let mut out = vec![0.0; count];
-    noise::fill_row(Distribution::Uniform, noise::stream("bench", name), 0, 0, 0, 0, &mut out);
-    out
-}
-
 fn network(inp: usize, width: usize, out: usize, prior: &Prior) -> Result<Network> {
     let layer = |inp, out| AffineVariationalReparameterizationLocal::new(inp, out).prior_maker(prior.clone());
     let layers = Sequential::new()
@@ -148,9 +144,9 @@ fn train_mlp(settings: &Settings) -> Result<()> {
         other => return Err(format!("kl={other}: there are mc and exact").into()),
     };
     let mut network = network(inp, width, out, &prior)?;
-    let x = uniform("x", batch * inp);
-    let labels = uniform("labels", batch).iter().map(|u| (u * out as f32) as u32).collect();
-    let targets = Targets::Labels(labels);
+    let mut random = RandomState::new(0);
+    let x = random.rand(batch * inp);
+    let targets = Targets::Labels(random.randint(out as u32, batch));
     let mut options = TrainerOptions::default();
     options.optimizer = Arc::new(Adam::default());
     options.divergence = divergence;
@@ -173,7 +169,7 @@ fn mc_predict(settings: &Settings) -> Result<()> {
     let (width, inp) = (settings.number("width", 400)?, settings.number("inp", 784)?);
     let (out, steps) = (settings.number("out", 10)?, settings.number("steps", 100)?);
     let network = network(inp, width, out, &Prior::spike_and_slab())?;
-    let x = uniform("x", batch * inp);
+    let x = RandomState::new(0).rand(batch * inp);
     let options =
         PredictorOptions::default().samples(samples).blocks(samples.min(64), batch).backend(settings.options()?);
 
