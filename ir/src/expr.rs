@@ -1,0 +1,313 @@
+//! Values under construction: ordinary operators and methods add operations to the graph, and broadcast implicitly.
+
+use crate::{Binary, Builder, Compare, DType, Error, Op, Shape, Type, Unary, Value};
+use std::ops;
+
+/// A value under construction: `+ - * /` and methods add operations to its [`Builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct Expr<'b> {
+    pub(crate) builder: &'b Builder,
+    pub(crate) value: Value,
+}
+
+impl<'b> Expr<'b> {
+    /// The value in the graph.
+    pub fn value(self) -> Value {
+        self.value
+    }
+
+    /// The builder it belongs to.
+    pub fn builder(self) -> &'b Builder {
+        self.builder
+    }
+
+    /// The type.
+    pub fn ty(self) -> Type {
+        self.builder.graph().ty(self.value).clone()
+    }
+
+    /// The shape.
+    pub fn shape(self) -> Shape {
+        self.ty().shape
+    }
+
+    fn unary(self, op: Unary) -> Expr<'b> {
+        self.builder.push(Op::Unary(op), &[self])
+    }
+
+    /// Both operands broadcast to their common shape.
+    fn aligned(self, op: &'static str, other: Expr<'b>) -> (Expr<'b>, Expr<'b>) {
+        let (a, b) = (self.shape(), other.shape());
+        match a.broadcast_with(&b) {
+            Some(shape) => (self.broadcast(&shape), other.broadcast(&shape)),
+            None => {
+                if self.builder.check().is_ok() {
+                    self.builder.fail(Error::ShapeMismatch {
+                        op: op.into(),
+                        argument: "the right operand".into(),
+                        expected: format!("a broadcast with {a}, the shape of the left operand"),
+                        found: b,
+                    });
+                }
+                (self, other)
+            }
+        }
+    }
+
+    fn binary(self, op: Binary, other: Expr<'b>) -> Expr<'b> {
+        let (a, b) = self.aligned(op.name(), other);
+        self.builder.push(Op::Binary(op), &[a, b])
+    }
+
+    fn compare(self, op: Compare, other: Expr<'b>) -> Expr<'b> {
+        let (a, b) = self.aligned(op.name(), other);
+        self.builder.push(Op::Compare(op), &[a, b])
+    }
+
+    /// The same elements repeated to `shape`.
+    pub fn broadcast(self, shape: &Shape) -> Expr<'b> {
+        if self.shape() == *shape { self } else { self.builder.push(Op::Broadcast(shape.clone()), &[self]) }
+    }
+
+    /// The same elements under another shape.
+    pub fn reshape(self, shape: impl Into<Shape>) -> Expr<'b> {
+        let shape = shape.into();
+        if self.shape() == shape { self } else { self.builder.push(Op::Reshape(shape), &[self]) }
+    }
+
+    /// Axis `i` of the result is axis `permutation[i]` of this.
+    pub fn transpose(self, permutation: &[usize]) -> Expr<'b> {
+        if permutation.iter().copied().eq(0..self.shape().len()) {
+            return self;
+        }
+        let permutation = permutation.iter().map(|&axis| u8::try_from(axis).unwrap_or(u8::MAX)).collect();
+        self.builder.push(Op::Transpose(permutation), &[self])
+    }
+
+    /// The last two axes exchanged.
+    pub fn matrix_transpose(self) -> Expr<'b> {
+        let rank = self.shape().len();
+        let mut permutation: Vec<usize> = (0..rank).collect();
+        if rank >= 2 {
+            permutation.swap(rank - 2, rank - 1);
+        }
+        self.transpose(&permutation)
+    }
+
+    /// Matrix product: `[b.., m, k]` with `[b.., k, n]`. Leading axes are broadcast; a right operand of rank 2 is
+    /// applied to all leading axes of the left one at once.
+    pub fn dot(self, other: Expr<'b>) -> Expr<'b> {
+        let (a, b) = (self.shape(), other.shape());
+        if a.len() < 2 || b.len() < 2 || a[a.len() - 1] != b[b.len() - 2] {
+            return self.builder.push(Op::Dot, &[self, other]);
+        }
+        if b.len() == 2 && a.len() > 2 {
+            let flat = self.reshape([a.rows(), a.last_extent()]).dot(other);
+            let mut shape = a.to_vec();
+            shape[a.len() - 1] = b[1];
+            return flat.reshape(shape.as_slice());
+        }
+        let (batch_a, batch_b) = (Shape::new(&a[..a.len() - 2]), Shape::new(&b[..b.len() - 2]));
+        let Some(batch) = batch_a.broadcast_with(&batch_b) else {
+            return self.builder.push(Op::Dot, &[self, other]);
+        };
+        let full = |s: &Shape| batch.iter().chain(&s[s.len() - 2..]).copied().collect::<Shape>();
+        let (x, y) = (self.broadcast(&full(&a)), other.broadcast(&full(&b)));
+        self.builder.push(Op::Dot, &[x, y])
+    }
+
+    /// e^x.
+    pub fn exp(self) -> Expr<'b> {
+        self.unary(Unary::Exp)
+    }
+    /// Natural logarithm.
+    pub fn log(self) -> Expr<'b> {
+        self.unary(Unary::Log)
+    }
+    /// Square root; its gradient at 0 is 0.
+    pub fn sqrt(self) -> Expr<'b> {
+        self.unary(Unary::Sqrt)
+    }
+    /// Sine.
+    pub fn sin(self) -> Expr<'b> {
+        self.unary(Unary::Sin)
+    }
+    /// Cosine.
+    pub fn cos(self) -> Expr<'b> {
+        self.unary(Unary::Cos)
+    }
+    /// Hyperbolic tangent.
+    pub fn tanh(self) -> Expr<'b> {
+        self.unary(Unary::Tanh)
+    }
+    /// Error function.
+    pub fn erf(self) -> Expr<'b> {
+        self.unary(Unary::Erf)
+    }
+    /// log(1 + e^x).
+    pub fn softplus(self) -> Expr<'b> {
+        self.unary(Unary::Softplus)
+    }
+    /// 1 / (1 + e^-x).
+    pub fn sigmoid(self) -> Expr<'b> {
+        self.unary(Unary::Sigmoid)
+    }
+    /// Largest integer not above x.
+    pub fn floor(self) -> Expr<'b> {
+        self.unary(Unary::Floor)
+    }
+    /// |x|.
+    pub fn abs(self) -> Expr<'b> {
+        self.unary(Unary::Abs)
+    }
+    /// x * x.
+    pub fn square(self) -> Expr<'b> {
+        self * self
+    }
+    /// `other > self ? other : self`.
+    pub fn max(self, other: impl Operand<'b>) -> Expr<'b> {
+        let other = other.into_expr(self.builder);
+        self.binary(Binary::Max, other)
+    }
+    /// The smaller: `-max(-self, -other)`.
+    pub fn min(self, other: impl Operand<'b>) -> Expr<'b> {
+        let other = other.into_expr(self.builder);
+        -(-self).max(-other)
+    }
+    /// max(x, 0); its gradient at 0 is 0.
+    pub fn relu(self) -> Expr<'b> {
+        self.max(0.0)
+    }
+    /// The mask `self < other`.
+    pub fn less(self, other: impl Operand<'b>) -> Expr<'b> {
+        let other = other.into_expr(self.builder);
+        self.compare(Compare::Less, other)
+    }
+    /// The mask `self <= other`.
+    pub fn less_equal(self, other: impl Operand<'b>) -> Expr<'b> {
+        let other = other.into_expr(self.builder);
+        self.compare(Compare::LessEqual, other)
+    }
+    /// The mask `self == other`.
+    pub fn equal(self, other: impl Operand<'b>) -> Expr<'b> {
+        let other = other.into_expr(self.builder);
+        self.compare(Compare::Equal, other)
+    }
+    /// `self ? a : b` for a mask, broadcast to a common shape.
+    pub fn select(self, a: impl Operand<'b>, b: impl Operand<'b>) -> Expr<'b> {
+        let (a, b) = a.into_expr(self.builder).aligned("select", b.into_expr(self.builder));
+        let (mask, a) = self.aligned("select", a);
+        let b = b.broadcast(&a.shape());
+        self.builder.push(Op::Select, &[mask, a, b])
+    }
+    /// `u32` to `f32`.
+    pub fn convert(self) -> Expr<'b> {
+        self.builder.push(Op::Convert, &[self])
+    }
+    /// The same value; no gradient flows through it.
+    pub fn stop_gradient(self) -> Expr<'b> {
+        self.builder.push(Op::StopGradient, &[self])
+    }
+    /// Sum over one axis, which disappears.
+    pub fn sum(self, axis: usize) -> Expr<'b> {
+        self.builder.push(Op::Sum(axis), &[self])
+    }
+    /// Sum over all axes, last axis first.
+    pub fn sum_all(self) -> Expr<'b> {
+        (0..self.shape().len()).rev().fold(self, Expr::sum)
+    }
+    /// Maximum over one axis, which disappears.
+    pub fn reduce_max(self, axis: usize) -> Expr<'b> {
+        self.builder.push(Op::Max(axis), &[self])
+    }
+    /// Mean over one axis, which disappears.
+    pub fn mean(self, axis: usize) -> Expr<'b> {
+        let extent = self.shape().get(axis).copied().unwrap_or(1);
+        self.sum(axis) / extent as f32
+    }
+    /// Mean over all axes.
+    pub fn mean_all(self) -> Expr<'b> {
+        let elements = self.shape().elements();
+        self.sum_all() / elements as f32
+    }
+    /// An axis of extent 1 inserted before `axis`.
+    pub fn expand(self, axis: usize) -> Expr<'b> {
+        let mut shape = self.shape().to_vec();
+        shape.insert(axis.min(shape.len()), 1);
+        self.reshape(shape.as_slice())
+    }
+    /// log of the softmax over the last axis.
+    pub fn log_softmax(self) -> Expr<'b> {
+        let rank = self.shape().len();
+        let Some(axis) = rank.checked_sub(1) else {
+            return self.sum(0); // a scalar has no last axis: records that error
+        };
+        let shifted = self - self.reduce_max(axis).stop_gradient().expand(axis);
+        shifted - shifted.exp().sum(axis).log().expand(axis)
+    }
+    /// `u32` labels of shape `[..]` as `f32` rows `[.., classes]` with one 1.
+    pub fn one_hot(self, classes: usize) -> Expr<'b> {
+        let axis = self.shape().len();
+        let hit = self.expand(axis).compare(Compare::Equal, self.builder.iota(classes));
+        hit.select(1.0, 0.0)
+    }
+    /// Whether the value is an `f32`.
+    pub fn is_f32(self) -> bool {
+        self.ty().dtype == DType::F32
+    }
+}
+
+/// What may stand as an operand: an [`Expr`] or a number.
+pub trait Operand<'b> {
+    /// The operand as an expression.
+    fn into_expr(self, builder: &'b Builder) -> Expr<'b>;
+}
+
+impl<'b> Operand<'b> for Expr<'b> {
+    fn into_expr(self, _: &'b Builder) -> Expr<'b> {
+        self
+    }
+}
+
+impl<'b> Operand<'b> for f32 {
+    fn into_expr(self, builder: &'b Builder) -> Expr<'b> {
+        builder.constant(self)
+    }
+}
+
+impl<'b> Operand<'b> for u32 {
+    fn into_expr(self, builder: &'b Builder) -> Expr<'b> {
+        builder.constant_u32(self)
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, |$a:ident, $b:ident| $body:expr) => {
+        impl<'b, T: Operand<'b>> ops::$trait<T> for Expr<'b> {
+            type Output = Expr<'b>;
+            fn $method(self, other: T) -> Expr<'b> {
+                let ($a, $b) = (self, other.into_expr(self.builder));
+                $body
+            }
+        }
+        impl<'b> ops::$trait<Expr<'b>> for f32 {
+            type Output = Expr<'b>;
+            fn $method(self, other: Expr<'b>) -> Expr<'b> {
+                let ($a, $b) = (self.into_expr(other.builder), other);
+                $body
+            }
+        }
+    };
+}
+
+operator!(Add, add, |a, b| a.binary(Binary::Add, b));
+operator!(Sub, sub, |a, b| a.binary(Binary::Add, -b));
+operator!(Mul, mul, |a, b| a.binary(Binary::Mul, b));
+operator!(Div, div, |a, b| a.binary(Binary::Div, b));
+
+impl<'b> ops::Neg for Expr<'b> {
+    type Output = Expr<'b>;
+    fn neg(self) -> Expr<'b> {
+        self.unary(Unary::Neg)
+    }
+}
