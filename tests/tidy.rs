@@ -1,0 +1,96 @@
+//! The invariants of ARCHITECTURE.md that reading the sources can check.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below these folders, as paths from the root with their text.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut sources = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+            sources.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(!sources.is_empty());
+    sources.sort();
+    sources
+}
+
+const CRATES: &[&str] = &["ir/src", "passes/src", "codegen/src", "runtime/src", "layers/src", "src"];
+
+/// The files with a line that has `word` outside of a comment.
+fn naming(folders: &[&str], word: &str) -> Vec<String> {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().contains(word);
+    sources(folders).into_iter().filter(|(_, text)| text.lines().any(code)).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn unsafe_code_is_in_five_files() {
+    let allowed = [
+        "codegen/src/jit.rs",
+        "runtime/src/call.rs",
+        "runtime/src/environment.rs",
+        "runtime/src/executable.rs",
+        "runtime/src/workspace.rs",
+    ];
+    assert_eq!(naming(CRATES, "unsafe "), allowed);
+}
+
+#[test]
+fn every_unsafe_block_says_why() {
+    for (name, text) in sources(CRATES) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let block = code.contains("unsafe {") || code.trim_start().starts_with("unsafe impl");
+            let reasons = lines[i.saturating_sub(4)..i].iter().any(|line| line.contains("SAFETY:"));
+            assert!(!block || reasons, "{name}:{}: unsafe without a reason", i + 1);
+        }
+    }
+}
+
+#[test]
+fn cranelift_is_named_by_the_emitter_and_the_linker_alone() {
+    assert_eq!(naming(CRATES, "cranelift::"), ["codegen/src/emit.rs", "codegen/src/jit.rs"]);
+    assert_eq!(naming(CRATES, "cranelift_"), ["codegen/src/jit.rs"]);
+}
+
+#[test]
+fn crates_know_only_what_is_below_them() {
+    let knows = |folder: &str, crates: &[&str]| {
+        for name in ["ir", "passes", "codegen", "runtime", "layers"] {
+            let found = naming(&[folder], &format!("bayeslift_{name}"));
+            assert!(crates.contains(&name) || found.is_empty(), "{folder} knows {name}: {found:?}");
+        }
+    };
+    // documentation names the crate itself
+    knows("ir/src", &["ir"]);
+    knows("passes/src", &["ir", "passes"]);
+    knows("codegen/src", &["ir", "passes"]);
+    knows("layers/src", &["ir", "layers"]);
+    knows("runtime/src", &["ir", "passes", "codegen", "runtime"]);
+    knows("src", &["ir", "passes", "layers", "runtime"]);
+}
+
+#[test]
+fn shipped_text_names_no_machine() {
+    let mut texts = sources(&["ir", "passes", "codegen", "runtime", "layers", "src", "tests", "benches", "examples"]);
+    for name in ["README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/rejected.md", "Cargo.toml", ".ci/run"] {
+        texts.push((name.to_owned(), fs::read_to_string(root().join(name)).unwrap()));
+    }
+    for (name, text) in texts {
+        for path in ["/work/", "/root/", concat!("/ho", "me/")] {
+            assert!(name == "tests/tidy.rs" || !text.contains(path), "{name} names {path}");
+        }
+    }
+}
