@@ -71,7 +71,7 @@ impl Step {
 type Maker = fn(&mut Program, &Step) -> Option<Value>;
 
 /// What a step may do, simple things first; what networks are made of appears more than once.
-const MAKERS: [Maker; 25] = [
+const MAKERS: [Maker; 28] = [
     input,
     unary,
     binary,
@@ -100,6 +100,9 @@ const MAKERS: [Maker; 25] = [
     select,
     noise,
     layer,
+    views,
+    views,
+    computed_operands,
 ];
 
 fn input(program: &mut Program, step: &Step) -> Option<Value> {
@@ -150,6 +153,10 @@ fn select(program: &mut Program, step: &Step) -> Option<Value> {
 
 fn broadcast(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.pick(step, 0, |_| true)?;
+    broadcast_of(program, step, x)
+}
+
+fn broadcast_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
     let mut to = program.shape(x).to_vec();
     for (axis, extent) in to.iter_mut().enumerate().filter(|(_, extent)| **extent == 1) {
         *extent = step.choose(2 + axis % 4, &EXTENTS);
@@ -162,8 +169,12 @@ fn broadcast(program: &mut Program, step: &Step) -> Option<Value> {
 
 fn transpose(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.pick(step, 0, |ty| ty.shape.len() > 1)?;
+    transpose_of(program, step, x)
+}
+
+fn transpose_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
     let mut axes: Vec<u8> = (0..program.shape(x).len() as u8).collect();
-    let last = axes.len() - 1;
+    let last = axes.len().checked_sub(1).filter(|&last| last > 0)?;
     match step.choices[0] % 4 {
         0 => axes.swap(last - 1, last),
         1 => axes.reverse(),
@@ -175,6 +186,10 @@ fn transpose(program: &mut Program, step: &Step) -> Option<Value> {
 
 fn reshape(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.pick(step, 0, |_| true)?;
+    reshape_of(program, step, x)
+}
+
+fn reshape_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
     let mut shape = program.shape(x).to_vec();
     let axis = usize::from(step.choices[1]) % shape.len().max(1);
     match step.choices[0] % 4 {
@@ -188,6 +203,47 @@ fn reshape(program: &mut Program, step: &Step) -> Option<Value> {
         _ => shape.insert(axis, 1),
     }
     program.push(Op::Reshape(Shape::new(&shape)), &[x])
+}
+
+/// Views of views, which strides may or may not express, and something that reads the last.
+fn views(program: &mut Program, step: &Step) -> Option<Value> {
+    let mut x = program.pick(step, 0, |_| true)?;
+    for (turn, &choice) in step.choices.iter().enumerate() {
+        let operands = [step.operands[1].rotate_left(5 * turn as u32); 3];
+        let choices = step.choices.map(|other| other.wrapping_mul(2 * turn as u8 + 1) ^ choice >> 3);
+        let next = Step { kind: choice, operands, choices, seed: step.seed };
+        let moved = match choice % 4 {
+            0 => broadcast_of(program, &next, x),
+            1 => reshape_of(program, &next, x),
+            _ => transpose_of(program, &next, x),
+        };
+        x = moved.unwrap_or(x);
+    }
+    program.push(Op::StopGradient, &[x])
+}
+
+/// A contraction whose operands are cheap and may be seen through views: computed while they are packed.
+fn computed_operands(program: &mut Program, step: &Step) -> Option<Value> {
+    let operand = |program: &mut Program, i: usize| {
+        let x = program.pick(step, i, |ty| ty.dtype == DType::F32 && ty.shape.len() >= 2)?;
+        let (x, y) = program.aligned(x, step, 2 - i)?;
+        let x = program.push(Op::Binary(step.choose(i, Binary::ALL)), &[x, y])?;
+        if step.choices[i].is_multiple_of(3) { transpose_of(program, step, x) } else { Some(x) }
+    };
+    let a = operand(program, 0)?;
+    let b = operand(program, 1).unwrap_or(a);
+    let (a_shape, b_shape) = (program.shape(a), program.shape(b));
+    let fits = a_shape.len() == b_shape.len() && a_shape[..a_shape.len() - 2] == b_shape[..b_shape.len() - 2];
+    let (k, n) = (a_shape.last_extent(), b_shape.last_extent());
+    let b = match fits {
+        true if b_shape[b_shape.len() - 2] == k => b,
+        true if n == k => program.matrix_transpose(b)?,
+        _ => program.matrix_transpose(a)?,
+    };
+    if a_shape.elements() * program.shape(b).last_extent() > MAX_PRODUCTS {
+        return None;
+    }
+    program.push(Op::Dot, &[a, b])
 }
 
 fn sum(program: &mut Program, step: &Step) -> Option<Value> {

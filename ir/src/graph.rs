@@ -221,10 +221,12 @@ impl Graph {
     }
 
     /// The constant a value holds, seen through broadcasts and reshapes.
-    pub fn constant(&self, value: Value) -> Option<f32> {
-        match &self.node(value).op {
-            Op::Constant(bits) => Some(f32::from_bits(*bits)),
-            Op::Broadcast(_) | Op::Reshape(_) => self.constant(self.node(value).args[0]),
+    pub fn constant(&self, mut value: Value) -> Option<f32> {
+        while let Op::Broadcast(_) | Op::Reshape(_) = self.node(value).op {
+            value = self.node(value).args[0];
+        }
+        match self.node(value).op {
+            Op::Constant(bits) => Some(f32::from_bits(bits)),
             _ => None,
         }
     }

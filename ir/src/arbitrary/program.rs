@@ -7,7 +7,7 @@ use crate::{DType, Distribution, Error, Graph, Noise, Op, Shape, Tensor, Type, V
 pub(super) const MAX_VALUE: usize = 1 << 13;
 /// The largest number of elements of all values.
 const MAX_TOTAL: usize = 1 << 17;
-pub(super) const MAX_SHAPE_RANK: usize = 5;
+pub(super) const MAX_SHAPE_RANK: usize = 8;
 
 /// What some elements and constants hold in graphs with specials.
 pub(super) const SPECIAL: [f32; 12] = [

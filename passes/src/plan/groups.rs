@@ -1,6 +1,7 @@
 //! Forming kernels: anchors are contractions and reductions, elementwise values join the kernels of their operands.
 
-use super::{Kernel, is_view, keeps_columns, prologue_views, try_view};
+use super::{Kernel, behind_views, is_view, keeps_columns, prologue_views};
+use crate::View;
 use bayeslift_ir::{Binary, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::BTreeSet;
 
@@ -103,16 +104,22 @@ impl Former<'_> {
             self.graph.node(value).op,
             Op::Binary(Binary::Add | Binary::Mul | Binary::Max) | Op::Unary(Unary::Neg | Unary::Abs)
         );
-        fn only_dots(graph: &Graph, value: Value, uses: &[Vec<Option<Value>>]) -> bool {
-            uses[value.index()].iter().all(|user| {
-                user.is_some_and(|user| match &graph.node(user).op {
-                    Op::Dot => true,
-                    op if is_view(op) => only_dots(graph, user, uses),
-                    _ => false,
-                })
-            })
+        cheap && self.is_read_by_dots_alone(value, uses)
+    }
+
+    /// Whether all that reads `value`, through views or not, are contractions.
+    fn is_read_by_dots_alone(&self, value: Value, uses: &[Vec<Option<Value>>]) -> bool {
+        let mut stack = vec![value];
+        while let Some(value) = stack.pop() {
+            for user in &uses[value.index()] {
+                match user.map(|user| (user, &self.graph.node(user).op)) {
+                    Some((_, Op::Dot)) => {}
+                    Some((view, op)) if is_view(op) => stack.push(view),
+                    _ => return false,
+                }
+            }
         }
-        cheap && only_dots(self.graph, value, uses)
+        true
     }
 
     /// Finds or makes the kernel that computes `value`.
@@ -284,8 +291,20 @@ impl Former<'_> {
         }
     }
 
-    /// Marks what must be in memory, and makes kernels for what only a copy can bring there.
+    /// Marks what must be in memory, and makes kernels for what only a copy can bring there. Repeats until nothing is
+    /// added: once a value has memory, views of it begin there, and strides may no longer express them.
     fn require_memory(&mut self, live: &[bool]) {
+        let count = |stored: &[bool]| stored.iter().filter(|&&stored| stored).count();
+        loop {
+            let before = count(&self.stored);
+            self.require_memory_once(live);
+            if count(&self.stored) == before {
+                return;
+            }
+        }
+    }
+
+    fn require_memory_once(&mut self, live: &[bool]) {
         for value in self.graph.values().filter(|v| live[v.index()]) {
             let node = self.graph.node(value);
             for &arg in &node.args {
@@ -352,19 +371,18 @@ impl Former<'_> {
 
     /// Something reads `value` from memory, through views where they can be expressed by strides.
     fn read(&mut self, value: Value) {
-        let node = self.graph.node(value);
-        if self.stored[value.index()] {
-            return;
+        let (source, movement) = behind_views(self.graph, value, |v| self.in_memory(v));
+        if !matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+            self.force(source);
         }
-        match node.op {
-            Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) => {}
-            _ if is_view(&node.op) => {
-                self.read(node.args[0]);
-                if try_view(self.graph, value, &|v| self.in_memory(v)).is_none() {
-                    self.force(node.args[0]);
-                }
-            }
-            _ => self.force(value),
+        let mut view = View::identity(self.graph, source);
+        for &moved in movement.iter().rev() {
+            let node = self.graph.node(moved);
+            view = view.through(&node.op).unwrap_or_else(|| {
+                self.force(node.args[0]);
+                let stored = View::identity(self.graph, node.args[0]);
+                stored.through(&node.op).expect("memory in order can have any shape")
+            });
         }
     }
 

@@ -124,11 +124,18 @@ fn keeps_columns(graph: &Graph, value: Value) -> bool {
 
 /// The view of a value down to one that `has_memory` or is no view operation; `None` where strides cannot express it.
 fn try_view(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) -> Option<View> {
-    let node = graph.node(value);
-    if has_memory(value) || !is_view(&node.op) {
-        return Some(View::identity(graph, value));
+    let (source, movement) = behind_views(graph, value, has_memory);
+    movement.iter().rev().try_fold(View::identity(graph, source), |view, &v| view.through(&graph.node(v).op))
+}
+
+/// The value that view operations lead to from `value`, and their results, the last first. Ends at memory.
+fn behind_views(graph: &Graph, mut value: Value, has_memory: impl Fn(Value) -> bool) -> (Value, SmallVec<[Value; 4]>) {
+    let mut movement = SmallVec::new();
+    while !has_memory(value) && is_view(&graph.node(value).op) {
+        movement.push(value);
+        value = graph.node(value).args[0];
     }
-    try_view(graph, node.args[0], has_memory)?.through(&node.op)
+    (value, movement)
 }
 
 /// For a contraction's operand that is a cheap elementwise value behind views: that value, and how each of its operands is
@@ -138,15 +145,10 @@ fn prologue_views(
     operand: Value,
     has_memory: &impl Fn(Value) -> bool,
 ) -> Option<(Value, SmallVec<[View; 2]>)> {
-    let mut movement = SmallVec::<[&Op; 4]>::new();
-    let mut source = operand;
-    while is_view(&graph.node(source).op) {
-        movement.push(&graph.node(source).op);
-        source = graph.node(source).args[0];
-    }
+    let (source, movement) = behind_views(graph, operand, |_| false);
     let views = graph.node(source).args.iter().map(|&arg| {
         let view = try_view(graph, arg, has_memory)?;
-        movement.iter().rev().try_fold(view, |view, op| view.through(op))
+        movement.iter().rev().try_fold(view, |view, &v| view.through(&graph.node(v).op))
     });
     Some((source, views.collect::<Option<_>>()?))
 }

@@ -125,20 +125,21 @@ fn in_place_input(graph: &Graph, arg: Value, kernel: &Kernel) -> bool {
 }
 
 fn read(graph: &Graph, group_of: &[Option<usize>], stored: &[bool], g: usize, value: Value, reads: &mut Reads) {
-    let node = graph.node(value);
-    if let Op::Input(i) = node.op {
-        reads.inputs.insert(i as usize);
-        reads.inputs_elsewhere.insert(i as usize);
-    } else if let Some(h) = group_of[value.index()] {
-        // What the kernel computes itself it does not read, unless a stored view of it comes between.
-        if h != g {
-            debug_assert!(stored[value.index()], "{value} is read by another kernel but not stored");
-            reads.kernels.insert(h);
-        }
-    } else {
-        debug_assert!(node.args.is_empty() || is_view(&node.op) || !stored[value.index()]);
-        for &arg in &node.args {
-            read(graph, group_of, stored, g, arg, reads);
+    let mut stack = vec![value];
+    while let Some(value) = stack.pop() {
+        let node = graph.node(value);
+        if let Op::Input(i) = node.op {
+            reads.inputs.insert(i as usize);
+            reads.inputs_elsewhere.insert(i as usize);
+        } else if let Some(h) = group_of[value.index()] {
+            // What the kernel computes itself it does not read, unless a stored view of it comes between.
+            if h != g {
+                debug_assert!(stored[value.index()], "{value} is read by another kernel but not stored");
+                reads.kernels.insert(h);
+            }
+        } else {
+            debug_assert!(node.args.is_empty() || is_view(&node.op) || !stored[value.index()]);
+            stack.extend(&node.args);
         }
     }
 }

@@ -1,0 +1,60 @@
+//! Compiled code against the reference evaluator.
+
+#![allow(dead_code, reason = "not every test uses everything")]
+
+use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
+use bayeslift_runtime::{Argument, Executable, Options, Width};
+
+/// All outputs of a call in the graph's order, also those that update an input.
+pub fn run(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<Vec<Tensor>, String> {
+    let executable = Executable::compile(graph.clone(), options).map_err(|error| error.to_string())?;
+    call(&executable, graph, inputs)
+}
+
+/// As [`run`], of a graph that is compiled.
+pub fn call(executable: &Executable, graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let mut workspace = executable.workspace().map_err(|error| error.to_string())?;
+    let mut inputs = inputs.to_vec();
+    let mut arguments: Vec<Argument> = inputs.iter_mut().map(Argument::from).collect();
+    let mut returned = executable.call(&mut workspace, &mut arguments).map_err(|error| error.to_string())?.into_iter();
+    drop(arguments);
+    let outputs = graph.outputs().iter().map(|output| match output.updates {
+        Some(input) => inputs[input].clone(),
+        None => returned.next().expect("an output for each that updates no input"),
+    });
+    Ok(outputs.collect())
+}
+
+/// Whether compiled code gives the evaluator's bits.
+pub fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), String> {
+    let want = evaluate(graph, inputs).map_err(|error| error.to_string())?;
+    let got = run(graph, inputs, options)?;
+    for ((got, want), output) in got.iter().zip(&want).zip(graph.outputs()) {
+        same_bits(got, want).map_err(|message| format!("{options:?}\n{}: {message}\n{graph}", output.name))?;
+    }
+    Ok(())
+}
+
+/// Floats for every input.
+pub fn some_inputs(graph: &Graph) -> Vec<Tensor> {
+    let tensor = |input: &bayeslift_ir::Input| {
+        let ty = graph.ty(input.value);
+        let words = (0..ty.shape.elements()).map(|i| (i as f32 * 0.37).sin().to_bits()).collect();
+        Tensor::from_words(ty, words).unwrap()
+    };
+    graph.inputs().iter().map(tensor).collect()
+}
+
+/// Checks a graph of floats at both widths, on one to three threads, simplified or not.
+#[track_caller]
+pub fn check_everywhere(graph: &Graph) {
+    let inputs = some_inputs(graph);
+    for threads in 1..4 {
+        for width in [Width::One, Width::Four] {
+            for simplify in [false, true] {
+                let options = Options::default().width(width).threads(threads).simplify(simplify);
+                check(graph, &inputs, &options).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Graphs that verify but that nobody would write: planned, compiled and run like any other.
+
+mod common;
+
+use bayeslift_ir::{Binary, Expr, Graph, Op, Shape, Type, Unary, Value};
+use common::check_everywhere;
+
+fn shape(extents: &[usize]) -> Shape {
+    Shape::new(extents)
+}
+
+/// A reshape of a repeated value has strides as long as the value has no memory of its own.
+#[test]
+fn an_output_that_others_see_through_views() {
+    let mut g = Graph::new();
+    let scalar = g.push(Op::Constant(1.5_f32.to_bits()), &[]).unwrap();
+    let repeated = g.push(Op::Broadcast(shape(&[4, 3])), &[scalar]).unwrap();
+    let turned = g.push(Op::Transpose([1, 0].into_iter().collect()), &[repeated]).unwrap();
+    let flat = g.push(Op::Reshape(shape(&[12])), &[turned]).unwrap();
+    let computed = g.push(Op::Unary(Unary::Exp), &[flat]).unwrap();
+    g.output("computed", computed).unwrap();
+    g.output("repeated", repeated).unwrap();
+    check_everywhere(&g);
+}
+
+/// As above, where what gives the value memory is another view of it, that strides cannot express.
+#[test]
+fn two_views_of_a_repeated_value() {
+    let mut g = Graph::new();
+    let row = g.input("row", Type::f32([3])).unwrap();
+    let repeated = g.push(Op::Broadcast(shape(&[4, 5, 3])), &[row]).unwrap();
+    let turned = g.push(Op::Transpose([1, 0, 2].into_iter().collect()), &[repeated]).unwrap();
+    let first = g.push(Op::Reshape(shape(&[20, 3])), &[turned]).unwrap();
+    let second = g.push(Op::Reshape(shape(&[60])), &[repeated]).unwrap();
+    for (name, value) in [("first", first), ("second", second)] {
+        let computed = g.push(Op::Unary(Unary::Neg), &[value]).unwrap();
+        g.output(name, computed).unwrap();
+    }
+    check_everywhere(&g);
+}
+
+/// Computed while it is packed for one contraction, stored for another.
+#[test]
+fn a_cheap_operand_that_one_contraction_cannot_compute() {
+    let mut g = Graph::new();
+    let column = g.input("column", Type::f32([6, 1])).unwrap();
+    let repeated = g.push(Op::Broadcast(shape(&[6, 4])), &[column]).unwrap();
+    let cheap = g.push(Op::Binary(Binary::Mul), &[repeated, repeated]).unwrap();
+    let turned = g.push(Op::Transpose([1, 0].into_iter().collect()), &[cheap]).unwrap();
+    let product = g.push(Op::Dot, &[cheap, turned]).unwrap();
+    let flat = g.push(Op::Reshape(shape(&[3, 8])), &[turned]).unwrap();
+    let wide = g.push(Op::Reshape(shape(&[8, 3])), &[cheap]).unwrap();
+    let other = g.push(Op::Dot, &[flat, wide]).unwrap();
+    g.output("product", product).unwrap();
+    g.output("other", other).unwrap();
+    check_everywhere(&g);
+}
+
+/// Recursion over views would end the process.
+#[test]
+fn a_long_chain_of_views() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::f32([3])).unwrap();
+    let mut y = x;
+    for _ in 0..100_000 {
+        y = g.push(Op::Broadcast(shape(&[1, 3])), &[y]).unwrap();
+        y = g.push(Op::Reshape(shape(&[3])), &[y]).unwrap();
+    }
+    let product = g.push(Op::Binary(Binary::Mul), &[x, y]).unwrap();
+    g.output("product", product).unwrap();
+    check_everywhere(&g);
+}
+
+/// A chain of as many elementwise operations as one kernel takes, in a thread with a small stack.
+#[test]
+fn a_deep_kernel_on_a_small_stack() {
+    let b = bayeslift_ir::Builder::new();
+    let x = b.input("x", Type::f32([7]));
+    let y = b.input("y", Type::f32([7]));
+    b.output("sum", (0..2000).fold(x, |sum: Expr, _| sum + y));
+    let graph = b.finish().unwrap();
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    small.spawn(move || check_everywhere(&graph)).unwrap().join().unwrap();
+}
+
+/// Every link of the chain is reduced over its rows too, by the kernel that computes it.
+#[test]
+fn many_reductions_of_one_row() {
+    let b = bayeslift_ir::Builder::new();
+    let (x, y) = (b.input("x", Type::f32([3, 5])), b.input("y", Type::f32([3, 5])));
+    let mut sum = x;
+    for i in 0..800 {
+        sum = sum + y;
+        b.output(&format!("sum {i}"), sum.sum(1));
+        b.output(&format!("max {i}"), sum.reduce_max(1));
+    }
+    check_everywhere(&b.finish().unwrap());
+}
+
+/// Outputs of donated inputs: old and new values, views of both, exchanged, twice the same.
+#[test]
+fn donated_inputs_seen_from_everywhere() {
+    let mut g = Graph::new();
+    let [a, b, c]: [Value; 3] = ["a", "b", "c"].map(|name| g.input(name, Type::f32([4, 4])).unwrap());
+    let turned = g.push(Op::Transpose([1, 0].into_iter().collect()), &[a]).unwrap();
+    let product = g.push(Op::Dot, &[a, turned]).unwrap();
+    let new = g.push(Op::Binary(Binary::Add), &[product, a]).unwrap();
+    let again = g.push(Op::Reshape(shape(&[16])), &[new]).unwrap();
+    let back = g.push(Op::Reshape(shape(&[4, 4])), &[again]).unwrap();
+    g.output("old", a).unwrap();
+    g.output("turned", turned).unwrap();
+    g.output_updating("a'", back, a).unwrap();
+    g.output("flat", again).unwrap();
+    g.output("new", new).unwrap();
+    g.output_updating("b'", c, b).unwrap();
+    g.output_updating("c'", turned, c).unwrap();
+    let late = g.push(Op::Unary(Unary::Neg), &[b]).unwrap();
+    g.output("late", late).unwrap();
+    check_everywhere(&g);
+}
