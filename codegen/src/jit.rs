@@ -6,10 +6,10 @@ use crate::{
     tile::TileKernel,
 };
 use bayeslift_passes::Plan;
-use cranelift::codegen::{control::ControlPlane, isa::OwnedTargetIsa, settings};
+use cranelift::codegen::{control::ControlPlane, isa, isa::OwnedTargetIsa, settings};
 use cranelift::prelude::{AbiParam, Configurable, FunctionBuilderContext, types};
-use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
+use cranelift_jit::{JITBuilder, JITModule, SystemMemoryProvider};
+use cranelift_module::{FuncId, Linkage, Module as _, default_libcall_names};
 use std::collections::HashMap;
 
 /// Why compiling failed.
@@ -54,7 +54,8 @@ pub struct CompiledKernel {
 
 /// Compiled kernels, in the order they run, and the memory they lie in, which is freed with this.
 pub struct Code {
-    module: Option<JITModule>,
+    /// Kept to be freed.
+    _module: Module,
     kernels: Vec<CompiledKernel>,
     scratch_bytes: usize,
 }
@@ -63,15 +64,38 @@ pub struct Code {
 // is read-only.
 unsafe impl Sync for Code {}
 
+/// A module whose memory is freed with it; Cranelift's own leaks it.
+struct Module(Option<JITModule>);
+
+impl Module {
+    fn get(&mut self) -> &mut JITModule {
+        self.0.as_mut().expect("taken only when dropped")
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        if let Some(module) = self.0.take() {
+            // SAFETY: kernels are called by executables that own this; none can be running or be called later.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
 impl Code {
     /// Compiles every kernel of a plan for vectors of `width` elements: 1, or 4 where the machine has them.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn compile(plan: &Plan, width: usize) -> Result<Code, Error> {
-        let isa = native_isa()?;
+        let isa = cranelift_native::builder().map_err(unsupported)?;
+        Code::compile_for(isa, plan, width)
+    }
+
+    fn compile_for(isa: isa::Builder, plan: &Plan, width: usize) -> Result<Code, Error> {
+        let isa = isa.finish(flags()?).map_err(unsupported)?;
         let lowered: Vec<Lowered> = plan.kernels.iter().map(|kernel| lower(plan, kernel, width)).collect();
-        let mut linker = Linker::new(isa)?;
+        let mut linker = Linker::new(isa);
         let mut ids = Vec::with_capacity(lowered.len());
         for (i, kernel) in lowered.iter().enumerate() {
             let id = linker.add(&kernel.code).map_err(|message| {
@@ -80,8 +104,9 @@ impl Code {
             })?;
             ids.push(id);
         }
-        let mut module = linker.module;
-        module.finalize_definitions().map_err(|error| Error::NoExecutableMemory(error.to_string()))?;
+        let mut linked = linker.module;
+        let module = linked.get();
+        module.finalize_definitions().map_err(|error| Error::NoExecutableMemory(chain(&error)))?;
         let kernels = lowered.iter().zip(ids).map(|(kernel, id)| {
             let address = module.get_finalized_function(id);
             CompiledKernel {
@@ -94,7 +119,7 @@ impl Code {
         });
         let kernels = kernels.collect();
         let scratch_bytes = lowered.iter().map(|kernel| kernel.code.scratch_bytes).max().unwrap_or(0);
-        Ok(Code { module: Some(module), kernels, scratch_bytes })
+        Ok(Code { _module: linked, kernels, scratch_bytes })
     }
 
     /// The kernels, in the order they run.
@@ -108,74 +133,144 @@ impl Code {
     }
 }
 
-impl Drop for Code {
-    fn drop(&mut self) {
-        if let Some(module) = self.module.take() {
-            // SAFETY: kernels are called by executables that own this; none can be running or be called later.
-            unsafe { module.free_memory() };
-        }
-    }
-}
-
 impl std::fmt::Debug for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Code({} kernels)", self.kernels.len())
     }
 }
 
-fn native_isa() -> Result<OwnedTargetIsa, Error> {
-    let unsupported = |error: &dyn std::fmt::Display| Error::UnsupportedMachine(error.to_string());
+fn unsupported(error: impl std::fmt::Display) -> Error {
+    Error::UnsupportedMachine(error.to_string())
+}
+
+fn flags() -> Result<settings::Flags, Error> {
     let mut flags = settings::builder();
     let options = [
         ("opt_level", "speed"),
         ("is_pic", "false"),
         ("use_colocated_libcalls", "false"),
-        ("enable_probestack", "false"),
+        // a frame of spilled registers may be larger than the guard page of a stack
+        ("enable_probestack", "true"),
+        ("probestack_strategy", "inline"),
         ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
     ];
     for (name, value) in options {
-        flags.set(name, value).map_err(|error| unsupported(&error))?;
+        flags.set(name, value).map_err(unsupported)?;
     }
-    let builder = cranelift_native::builder().map_err(|error| unsupported(&error))?;
-    builder.finish(settings::Flags::new(flags)).map_err(|error| unsupported(&error))
+    Ok(settings::Flags::new(flags))
 }
 
-/// Enough address space for the code of any plan, so that relative calls always reach.
-const CODE_SPACE: usize = 1 << 30;
+/// What machines without a fused multiply-add call for each: exact, as the evaluator's.
+extern "C" fn fused_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    bayeslift_ir::fma(a, b, c)
+}
+
+/// What machines without an instruction for it call.
+extern "C" fn floor(x: f32) -> f32 {
+    x.floor()
+}
 
 struct Linker {
-    module: JITModule,
+    module: Module,
     /// Equal kernels are compiled once.
     known: HashMap<TileKernel, FuncId>,
     functions: FunctionBuilderContext,
 }
 
 impl Linker {
-    fn new(isa: OwnedTargetIsa) -> Result<Linker, Error> {
-        let memory =
-            ArenaMemoryProvider::new_with_size(CODE_SPACE).map_err(|e| Error::NoExecutableMemory(e.to_string()))?;
+    fn new(isa: OwnedTargetIsa) -> Linker {
         let mut builder = JITBuilder::with_isa(isa, default_libcall_names());
-        builder.memory_provider(Box::new(memory));
-        Ok(Linker { module: JITModule::new(builder), known: HashMap::new(), functions: FunctionBuilderContext::new() })
+        builder.symbol("fmaf", fused_multiply_add as *const u8).symbol("floorf", floor as *const u8);
+        // takes memory as code comes; kernels call nothing that has to be near
+        builder.memory_provider(Box::new(SystemMemoryProvider::new()));
+        let module = Module(Some(JITModule::new(builder)));
+        Linker { module, known: HashMap::new(), functions: FunctionBuilderContext::new() }
     }
 
     fn add(&mut self, kernel: &TileKernel) -> Result<FuncId, String> {
         if let Some(&id) = self.known.get(kernel) {
             return Ok(id);
         }
-        let target = self.module.target_config();
+        let module = self.module.get();
+        let target = module.target_config();
         let pointer = target.pointer_type();
-        let mut context = self.module.make_context();
+        let mut context = module.make_context();
         let params = [pointer, pointer, types::I64, types::I64];
         context.func.signature.params.extend(params.map(AbiParam::new));
         emit(kernel, &mut context.func, &mut self.functions, target);
         let name = format!("kernel_{}", self.known.len());
         let signature = context.func.signature.clone();
-        let id = self.module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
-        self.module
+        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
+        module
             .define_function_with_control_plane(id, &mut context, &mut ControlPlane::default())
             .map_err(|e| format!("{e:?}"))?;
         self.known.insert(kernel.clone(), id);
         Ok(id)
+    }
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|error| error.to_string()).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bayeslift_ir::{Graph, Tensor, arbitrary::graph_and_inputs, evaluate, same_bits};
+    use bayeslift_passes::Place;
+    use proptest::prelude::*;
+
+    /// What `code` gives, for graphs that update no input.
+    fn run(code: &Code, plan: &Plan, inputs: &[Tensor]) -> Vec<Tensor> {
+        let mut inputs: Vec<Vec<u32>> = inputs.iter().map(Tensor::words).collect();
+        let types: Vec<_> = plan.graph.outputs().iter().map(|output| plan.graph.ty(output.value)).collect();
+        let mut outputs: Vec<Vec<u32>> = types.iter().map(|ty| vec![0; ty.shape.elements()]).collect();
+        let mut arena = vec![0u32; plan.arena_bytes / 4];
+        let mut scratch = vec![0u32; code.scratch_bytes() / 4];
+        for kernel in code.kernels() {
+            let pointers: Vec<*mut u8> = kernel
+                .arguments
+                .iter()
+                .map(|argument| match argument {
+                    Argument::Place(Place::Input(i)) => inputs[*i].as_mut_ptr().cast(),
+                    Argument::Place(Place::Output(i)) => outputs[*i].as_mut_ptr().cast(),
+                    Argument::Place(Place::Arena(offset)) => arena[offset / 4..].as_mut_ptr().cast(),
+                    Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+                })
+                .collect();
+            // SAFETY: every pointer is that of the value the plan has at its place.
+            unsafe { (kernel.function)(pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, kernel.tiles as i64) };
+        }
+        types.into_iter().zip(outputs).map(|(ty, words)| Tensor::from_words(ty, words).unwrap()).collect()
+    }
+
+    /// The same bits on a machine of which nothing is known but its architecture: on x86-64 one that has no fused
+    /// multiply-add and no rounding to whole numbers.
+    #[test]
+    fn the_poorest_machine_gives_the_same_bits() {
+        let isa = || cranelift_native::builder_with_options(false).unwrap();
+        proptest!(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() },
+            |((graph, inputs) in graph_and_inputs(), width in prop_oneof![Just(1), Just(4)])| {
+            let mut plain = Graph::new();
+            for value in graph.values() {
+                match graph.node(value).op {
+                    bayeslift_ir::Op::Input(i) => {
+                        plain.input(&graph.inputs()[i as usize].name, graph.ty(value).clone()).unwrap()
+                    }
+                    _ => plain.push(graph.node(value).op.clone(), &graph.node(value).args).unwrap(),
+                };
+            }
+            for output in graph.outputs() {
+                plain.output(&output.name, output.value).unwrap();
+            }
+            let want = evaluate(&plain, &inputs).unwrap();
+            let plan = Plan::new(plain).unwrap();
+            let code = Code::compile_for(isa(), &plan, width).unwrap();
+            for (got, want) in run(&code, &plan, &inputs).iter().zip(&want) {
+                prop_assert_eq!(same_bits(got, want), Ok(()));
+            }
+        });
     }
 }
