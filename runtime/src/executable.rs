@@ -1,6 +1,6 @@
 //! Compiled graphs.
 
-use crate::{Argument, Error, Workspace, call, workspace::Block};
+use crate::{Argument, Error, Workspace, call, environment::Guard, workspace::Block};
 use bayeslift_codegen::{self as codegen, Code};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
 use bayeslift_passes::{Place, Plan, simplify};
@@ -62,8 +62,14 @@ pub struct Executable {
     code: Code,
     /// Words that kernels read besides tensors, one list a kernel argument of that kind, in order.
     words: Vec<Box<[u32]>>,
+    /// How many threads calls use.
     threads: usize,
+    /// For each input whether an output updates it.
+    donated: Vec<bool>,
 }
+
+/// More threads are never used: each has scratch memory in every workspace.
+const MAX_THREADS: usize = 256;
 
 impl Executable {
     /// Compiles a graph.
@@ -73,6 +79,8 @@ impl Executable {
     pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         verify(&graph)?;
+        // constants are folded in the environment that compiled code runs in
+        let _guard = Guard::enter();
         let graph = if options.simplify { simplify(&graph)? } else { graph };
         let plan = Plan::new(graph)?;
         let width = match options.width {
@@ -86,8 +94,13 @@ impl Executable {
             codegen::Argument::Place(_) => None,
         });
         let words = words.collect();
+        let threads = call::useful_threads(&code, options.threads.clamp(1, MAX_THREADS));
+        let mut donated = vec![false; plan.graph.inputs().len()];
+        for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
+            donated[input] = true;
+        }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, words, threads: options.threads.max(1) })
+        Ok(Executable { id, plan, code, words, threads, donated })
     }
 
     /// The plan that was compiled: prints as the list of kernels.
@@ -174,7 +187,8 @@ impl Executable {
         }
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
-        unsafe { call::run(&self.code, workspace, self.threads) }
+        unsafe { call::run(&self.code, workspace) };
+        Ok(())
     }
 
     fn check(&self, workspace: &Workspace, inputs: &[Argument<'_>], outputs: &[Tensor]) -> Result<(), Error> {
@@ -205,8 +219,7 @@ impl Executable {
                 let message = format!("the mask `{name}` has words other than 0 and u32::MAX");
                 return Err(ir::Error::Attribute { op: "call".into(), message }.into());
             }
-            let updated = graph.outputs().iter().any(|output| output.updates == Some(i));
-            if updated && !argument.is_mutable() {
+            if self.donated[i] && !argument.is_mutable() {
                 return Err(Error::NotMutable { name: name.to_owned() });
             }
         }

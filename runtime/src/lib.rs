@@ -68,7 +68,4 @@ pub enum Error {
     /// A workspace made by another executable.
     #[error("the workspace belongs to another executable")]
     ForeignWorkspace,
-    /// Threads could not be started.
-    #[error("could not start a thread: {0}")]
-    Thread(String),
 }
