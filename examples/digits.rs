@@ -10,13 +10,17 @@ use bayeslift::{prelude::*, runtime::Options};
 use clap::Parser;
 use common::{Arguments, bar, bold, table::Table};
 use serde_json::json;
+use std::{error::Error, process::ExitCode};
 
 const PIXELS: usize = 64;
 const CLASSES: usize = 10;
 const SAMPLES: usize = 64;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    common::finish(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let path = arguments.data.clone().unwrap_or_else(|| common::data_file("digits.csv.gz"));
     let table = Table::read(&path, PIXELS + 1, false)?;
     let (pixels, labels) = table.split_last();
@@ -26,9 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (test, train) = data.partition(|row| row % 5 == 4)?;
 
     let layer = AffineVariationalReparameterizationLocal::new;
-    let layers = Sequential::new()
-        .layer(layer(PIXELS, 64).activation(Activation::Relu))
-        .layer(layer(64, CLASSES));
+    let layers = Sequential::new().layer(layer(PIXELS, 64).activation(Activation::Relu)).layer(layer(64, CLASSES));
     let mut network = Network::new(layers, [PIXELS], Likelihood::Categorical, arguments.seed)?;
     if !arguments.json {
         println!("{}\n", network.summary());

@@ -10,17 +10,21 @@ use bayeslift::{prelude::*, runtime::Options};
 use clap::Parser;
 use common::{Arguments, bar, bold, table::Table};
 use serde_json::json;
+use std::{error::Error, process::ExitCode};
 
 const FEATURES: usize = 11;
 const SAMPLES: usize = 64;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    common::finish(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let path = arguments.data.clone().unwrap_or_else(|| common::data_file("winequality-red.csv.gz"));
     let (inputs, qualities) = Table::read(&path, FEATURES + 1, true)?.split_last();
     let data = Dataset::regression([FEATURES], inputs, 1, qualities)?;
     let (test, train) = data.partition(|row| row % 5 == 4)?;
-    let standardizer = Standardizer::of(&train)?;
+    let standardizer = Standardizer::of(&train);
     let (standard_train, standard_test) = (standardizer.apply(&train)?, standardizer.apply(&test)?);
 
     let layers = Sequential::new()

@@ -49,8 +49,10 @@ pub struct Fit<'a> {
     validation_samples: usize,
     patience: Option<usize>,
     backend: Backend,
-    progress: Option<Box<dyn FnMut(&Progress) + 'a>>,
+    progress: Option<Box<OnProgress<'a>>>,
 }
+
+type OnProgress<'a> = dyn FnMut(&Progress) + 'a;
 
 /// Where the validation part comes from.
 #[derive(Clone, Debug)]

@@ -37,7 +37,8 @@ mod tests {
         order.sort_unstable();
         assert!(order.into_iter().eq(0..1000));
         assert_eq!(permutation(0, "epoch", 0, 1), [0]);
-        assert_eq!(permutation(0, "epoch", 0, 0), []);
+        assert!(permutation(0, "epoch", 0, 0).is_empty());
+        assert_eq!(permutation(42, "epoch", 1, 10), [1, 5, 9, 6, 2, 7, 3, 8, 0, 4]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{Dataset, Error, Regression, Targets, prediction::log};
 /// ```
 /// use bayeslift::{Dataset, Standardizer};
 /// let data = Dataset::regression([1], vec![1.0, 3.0], 1, vec![10.0, 30.0])?;
-/// let standardizer = Standardizer::of(&data)?;
+/// let standardizer = Standardizer::of(&data);
 /// assert_eq!(standardizer.apply(&data)?.inputs(), [-1.0, 1.0]);
 /// assert_eq!(standardizer.apply(&data)?.values(), [-1.0, 1.0]);
 /// # Ok::<(), bayeslift::Error>(())
@@ -27,16 +27,13 @@ struct Column {
 
 impl Standardizer {
     /// Measures a data set. A column that is constant keeps its unit.
-    ///
-    /// # Errors
-    /// None so far: a data set is checked when it is made.
-    pub fn of(data: &Dataset) -> Result<Standardizer, Error> {
+    pub fn of(data: &Dataset) -> Standardizer {
         let inputs = columns(data.inputs(), data.shape().elements());
         let targets = match data.targets() {
             Targets::Labels(_) => Vec::new(),
             Targets::Values { units, values } => columns(values, *units),
         };
-        Ok(Standardizer { inputs, targets })
+        Standardizer { inputs, targets }
     }
 
     /// A data set in standard units. Labels stay.
@@ -123,7 +120,7 @@ mod tests {
     #[test]
     fn units_are_restored() {
         let data = Dataset::regression([2], vec![1.0, 7.0, 3.0, 7.0, 5.0, 7.0], 1, vec![2.0, 4.0, 9.0]).unwrap();
-        let standardizer = Standardizer::of(&data).unwrap();
+        let standardizer = Standardizer::of(&data);
         let standard = standardizer.apply(&data).unwrap();
         assert_eq!(standard.input(1), [0.0, 0.0]);
         let prediction = Regression::new(1, standard.values().to_vec(), [vec![1.0; 3], vec![0.0; 3], vec![1.0; 3]]);

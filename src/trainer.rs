@@ -175,8 +175,8 @@ impl Trainer {
         let negative_log_likelihood = network.likelihood().loss(&scope, call.output, targets)?;
         let divergence = call.divergence(&self.options.divergence)?;
         let loss = negative_log_likelihood + divergence * scale;
-        // Infinity - infinity and not-a-number - not-a-number are not-a-number, which equals nothing.
-        let finite = (loss - loss).equal(0.0);
+        // Not-a-number is not below anything.
+        let finite = loss.abs().less_equal(f32::MAX);
 
         let trainable = self.variables.iter().filter(|variable| variable.trainable);
         let trainable: Vec<_> =

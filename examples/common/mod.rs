@@ -5,8 +5,10 @@ pub mod table;
 use bayeslift::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
+    error::Error,
     io::IsTerminal,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 /// Options that the examples share.
@@ -30,6 +32,17 @@ pub struct Arguments {
     /// Threads to compute on; results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub threads: usize,
+}
+
+/// Says what went wrong, if something did.
+pub fn finish(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A file of the project's `data` folder.
@@ -58,12 +71,8 @@ pub fn progress_bar() -> (ProgressBar, impl FnMut(&Progress)) {
 /// A horizontal bar of `width` cells, filled to this part in eighths of a cell.
 pub fn bar(part: f64, width: usize) -> String {
     let eighths = (part.clamp(0.0, 1.0) * (width * 8) as f64).round() as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
-        bar.extend(['▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8 - 1));
-    }
-    let drawn = bar.chars().count();
-    bar + &" ".repeat(width - drawn)
+    let rest = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
+    format!("{:<width$}", "█".repeat(eighths / 8) + rest)
 }
 
 /// Bold text, where stdout is a terminal that wants colours.

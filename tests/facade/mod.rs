@@ -20,10 +20,7 @@ pub fn digits() -> (Dataset, Dataset) {
 /// The digits example's network.
 pub fn digits_network(seed: u64) -> Network {
     let layer = AffineVariationalReparameterizationLocal::new;
-    let layers = Sequential::new()
-        .layer(layer(64, 64).activation(Activation::Relu))
-        .layer(layer(64, 64).activation(Activation::Relu))
-        .layer(layer(64, 10));
+    let layers = Sequential::new().layer(layer(64, 64).activation(Activation::Relu)).layer(layer(64, 10));
     Network::new(layers, [64], Likelihood::Categorical, seed).unwrap()
 }
 
