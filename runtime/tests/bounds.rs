@@ -1,0 +1,193 @@
+//! Compiled code touches nothing beyond its tensors: every tensor, arena and scratch memory lies between pages that
+//! trap, at one end or the other, and is never used again once it is freed. A stray access ends this process.
+//!
+//! `BAYESLIFT_CASES=100000 BAYESLIFT_TRACE=case.txt cargo test --release -p bayeslift-runtime --test bounds` runs that
+//! many graphs, and leaves the one that ended it in `case.txt`.
+
+#![cfg(all(unix, target_pointer_width = "64"))]
+
+mod common;
+
+use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
+use bayeslift_runtime::{Executable, Options, Width};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::{
+    Once,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Which end of guarded memory touches a page that traps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Touching {
+    Neither,
+    Start,
+    End,
+}
+
+thread_local! {
+    static TOUCHING: Cell<Touching> = const { Cell::new(Touching::Neither) };
+}
+
+/// Runs `body` with every allocation of this thread guarded.
+fn guarded<T>(touching: Touching, body: impl FnOnce() -> T) -> T {
+    TOUCHING.set(touching);
+    let result = body();
+    TOUCHING.set(Touching::Neither);
+    result
+}
+
+/// Address space for guarded memory; 0 until it is reserved.
+static SPACE: AtomicUsize = AtomicUsize::new(0);
+static USED: AtomicUsize = AtomicUsize::new(0);
+const SPACE_BYTES: usize = 1 << 40;
+
+struct Guarding;
+
+#[global_allocator]
+static ALLOCATOR: Guarding = Guarding;
+
+fn reserve() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(reserve_once);
+}
+
+fn reserve_once() {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: asks for new memory.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), SPACE_BYTES, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED, "no address space");
+    SPACE.store(start as usize, Ordering::Relaxed);
+}
+
+fn page() -> usize {
+    // SAFETY: asks a question.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+fn is_guarded(pointer: *mut u8) -> bool {
+    let space = SPACE.load(Ordering::Relaxed);
+    space != 0 && (space..space + SPACE_BYTES).contains(&(pointer as usize))
+}
+
+// SAFETY: guarded memory is fresh, readable and writable, and large enough; all other comes from the system.
+unsafe impl GlobalAlloc for Guarding {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let touching = TOUCHING.get();
+        let space = SPACE.load(Ordering::Relaxed);
+        if touching == Touching::Neither || space == 0 {
+            // SAFETY: as the caller says.
+            return unsafe { System.alloc(layout) };
+        }
+        let bytes = layout.size().next_multiple_of(page());
+        let start = space + page() + USED.fetch_add(bytes + page(), Ordering::Relaxed);
+        // SAFETY: these pages are nobody else's.
+        unsafe { libc::mprotect(start as *mut _, bytes, libc::PROT_READ | libc::PROT_WRITE) };
+        let slack = if touching == Touching::End { bytes - layout.size() } else { 0 };
+        (start + slack / layout.align() * layout.align()) as *mut u8
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if !is_guarded(pointer) {
+            // SAFETY: as the caller says.
+            return unsafe { System.dealloc(pointer, layout) };
+        }
+        let (page, flags) = (page(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED);
+        let start = pointer as usize / page * page;
+        let bytes = layout.size().next_multiple_of(page);
+        // SAFETY: the pages that `alloc` gave; nobody gets them again.
+        unsafe { libc::mmap(start as *mut _, bytes, libc::PROT_NONE, flags, -1, 0) };
+    }
+}
+
+#[test]
+fn random_graphs_stay_within_their_memory() {
+    reserve();
+    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let case = std::cell::Cell::new(0_usize);
+    runner
+        .run(&graph_and_inputs(), |(graph, inputs)| {
+            let number = case.replace(case.get() + 1);
+            let options = Options::default().threads(1 + number / 8 % 2).simplify(number / 4 % 2 == 0);
+            let options = options.width(if number / 2 % 2 == 0 { Width::Four } else { Width::One });
+            let touching = if number % 2 == 0 { Touching::End } else { Touching::Start };
+            if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
+                std::fs::write(path, format!("{options:?} {touching:?}\n{graph}")).unwrap();
+            }
+            let want = evaluate(&graph, &inputs).unwrap();
+            let executable = Executable::compile(graph.clone(), &options).unwrap();
+            let got = guarded(touching, || common::call(&executable, &graph, &inputs));
+            for (got, want) in got.unwrap().iter().zip(&want) {
+                same_bits(got, want).map_err(TestCaseError::fail)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// The guard pages work: an element too far ends the process.
+#[test]
+fn a_stray_access_is_noticed() {
+    reserve();
+    for (touching, offset) in [(Touching::End, 4_isize), (Touching::Start, -1)] {
+        let tensor = guarded(touching, || Tensor::f32([4], vec![1.0; 4]).unwrap());
+        let elements = tensor.as_f32().unwrap().as_ptr();
+        assert!(is_guarded(elements.cast_mut().cast()));
+        // SAFETY: the child reads what must not be read, and ends.
+        let status = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+                libc::signal(libc::SIGBUS, libc::SIG_DFL);
+                let x = elements.offset(offset).read_volatile();
+                libc::_exit(if x == 0.0 { 0 } else { 1 });
+            }
+            let mut status = 0;
+            libc::waitpid(child, &mut status, 0);
+            status
+        };
+        assert!(libc::WIFSIGNALED(status), "{touching:?}");
+    }
+}
+
+/// Matrix products around the extents of vectors, register tiles, cache tiles and chunks, in every layout, plain and
+/// with operands that are computed while they are packed.
+#[test]
+fn products_stay_within_their_memory() {
+    reserve();
+    const ROWS: [usize; 9] = [1, 2, 5, 6, 7, 96, 97, 103, 199];
+    const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
+    const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
+    for number in 0..ROWS.len() * DEPTHS.len() * COLUMNS.len() {
+        // each triple once, in an order that a part of them is representative of
+        let number = number * 397 % (ROWS.len() * DEPTHS.len() * COLUMNS.len());
+        let (m, k) = (ROWS[number % ROWS.len()], DEPTHS[number / ROWS.len() % DEPTHS.len()]);
+        let n = COLUMNS[number / (ROWS.len() * DEPTHS.len())];
+        if m * k * n > 2_000_000 {
+            continue;
+        }
+        let b = Builder::new();
+        let operand = |name: &str, rows: usize, cols: usize, layout: usize| {
+            let x = match layout % 3 {
+                0 => b.input(name, Type::f32([cols, rows])).transpose(&[1, 0]),
+                1 => b.input(name, Type::f32([rows, cols])),
+                _ => b.input(name, Type::f32([rows, 1])).broadcast(&Shape::new(&[rows, cols])),
+            };
+            if layout % 2 == 0 { x } else { x * x }
+        };
+        let product = operand("left", m, k, number).dot(operand("right", k, n, number / 6));
+        let bias = b.input("bias", Type::f32([m, n]));
+        b.output_updating("product", (product + bias).max(0.0), bias);
+        let graph = b.finish().unwrap();
+        let inputs = common::some_inputs(&graph);
+        let width = if number % 5 == 0 { Width::One } else { Width::Four };
+        let executable = Executable::compile(graph.clone(), &Options::default().width(width)).unwrap();
+        let touching = if number % 4 == 0 { Touching::Start } else { Touching::End };
+        let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
+        let want = evaluate(&graph, &inputs).unwrap();
+        assert_eq!(same_bits(&got[0], &want[0]), Ok(()), "{m} x {k} x {n}\n{graph}");
+    }
+}
