@@ -1,0 +1,193 @@
+//! The life of executables: the same code from every compilation, memory that comes back, machines that refuse.
+
+mod common;
+
+use bayeslift_codegen::lower;
+use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits};
+use bayeslift_passes::{Plan, simplify};
+use bayeslift_runtime::{Error, Executable, Options};
+use common::{call, run};
+use proptest::{strategy::Strategy, strategy::ValueTree, test_runner::TestRunner};
+
+/// Two noisy layers, a loss and an update, with work for three threads.
+fn network() -> Graph {
+    let b = Builder::new();
+    let (x, w) = (b.input("x", Type::f32([160, 64])), b.input("w", Type::f32([64, 96])));
+    let key = b.input("key", Type::u32([4]));
+    let (first_sample, first_row) = (b.input("sample", Type::u32([])), b.input("row", Type::u32([2])));
+    let address = NoiseAddress { key, first_sample, first_row };
+    let noise = |stream| {
+        let (distribution, shape) = (Distribution::Normal, Shape::new(&[160, 96]));
+        b.noise(Noise { distribution, stream, sample_axis: None, example_axis: Some(0), shape }, address)
+    };
+    let hidden = (x.dot(w) + noise(1) * 1e-3).tanh();
+    let deviation = x.square().dot(w.square()).sqrt() * noise(2);
+    b.output("hidden", hidden);
+    b.output("loss", (hidden * deviation * 1e-38).sum_all());
+    b.output_updating("w", w * 0.99 + hidden.sum(0) * (b.constant(1.0) / 3.0), w);
+    b.finish().unwrap()
+}
+
+/// Everything that decides what runs: the plan and the tile code of each kernel.
+fn code_text(graph: &Graph) -> String {
+    let plan = Plan::new(simplify(graph).unwrap()).unwrap();
+    let kernels = plan.kernels.iter().map(|kernel| {
+        let lowered = lower(&plan, kernel, 4);
+        format!("{}\n{:?} {} {}\n", lowered.code, lowered.arguments, lowered.tiles, lowered.cost)
+    });
+    format!("{plan}{}", kernels.collect::<String>())
+}
+
+#[test]
+fn compiling_again_gives_the_same_code() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = arbitrary::graph_and_inputs();
+    let mut graphs: Vec<Graph> = (0..40).map(|_| strategy.new_tree(&mut runner).unwrap().current().0).collect();
+    graphs.push(network());
+    let texts: Vec<String> = graphs.iter().map(code_text).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert!(graphs.iter().map(code_text).eq(texts.iter().cloned()), "the code differs"));
+        }
+    });
+}
+
+#[test]
+fn many_threads_share_an_executable() {
+    let graph = network();
+    let inputs = common::some_inputs(&graph);
+    let executable = Executable::compile(graph.clone(), &Options::default().threads(3)).unwrap();
+    let want = call(&executable, &graph, &inputs).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let got = call(&executable, &graph, &inputs).unwrap();
+                    got.iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_workspace_serves_its_executable_alone() {
+    let graph = network();
+    let mut workspace = Executable::compile(graph.clone(), &Options::default()).unwrap().workspace().unwrap();
+    let other = Executable::compile(graph, &Options::default()).unwrap();
+    assert!(matches!(other.call(&mut workspace, &mut []), Err(Error::ForeignWorkspace)));
+}
+
+#[test]
+fn absurd_numbers_of_threads_cost_nothing() {
+    let graph = network();
+    let inputs = common::some_inputs(&graph);
+    let want = run(&graph, &inputs, &Options::default()).unwrap();
+    let got = run(&graph, &inputs, &Options::default().threads(usize::MAX)).unwrap();
+    got.iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
+}
+
+/// The bytes of address space and of memory this process has.
+#[cfg(target_os = "linux")]
+fn memory() -> [usize; 2] {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let mut pages = text.split_whitespace().map(|pages| pages.parse::<usize>().unwrap());
+    [0; 2].map(|_| pages.next().unwrap() * 4096)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn dropped_executables_give_their_memory_back() {
+    in_a_process_of_its_own("dropped_executables_give_their_memory_back", &[], || {
+        let compile = || Executable::compile(network(), &Options::default()).unwrap();
+        let mut live: Vec<Executable> = (0..20).map(|_| compile()).collect();
+        let before = memory();
+        live.extend((0..50).map(|_| compile()));
+        let [space, _] = memory();
+        assert!(space - before[0] < 50 << 20, "{} bytes of address space for 50 executables", space - before[0]);
+        live.truncate(20);
+        for _ in 0..500 {
+            compile();
+        }
+        for (after, before) in memory().into_iter().zip(before) {
+            assert!(after < before + (32 << 20), "{before} bytes became {after}");
+        }
+    });
+}
+
+/// Runs `body` in a new process that has run nothing else, with these environment variables.
+#[cfg(unix)]
+fn in_a_process_of_its_own(test: &str, variables: &[(&str, &str)], body: impl FnOnce()) {
+    const CHILD: &str = "BAYESLIFT_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--test-threads", "1"]).env(CHILD, "").envs(variables.iter().copied());
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Threads that cannot start are not waited for.
+#[cfg(unix)]
+#[test]
+fn threads_that_do_not_start() {
+    // stacks of a million gigabytes
+    let stacks = [("RUST_MIN_STACK", "1000000000000000")];
+    in_a_process_of_its_own("threads_that_do_not_start", &stacks, || {
+        assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+        let graph = network();
+        let inputs = common::some_inputs(&graph);
+        let want = bayeslift_ir::evaluate(&graph, &inputs).unwrap();
+        let got = run(&graph, &inputs, &Options::default().threads(3)).unwrap();
+        got.iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
+    });
+}
+
+/// Systems that let no program write code and run it get an error, not a panic.
+#[cfg(target_os = "linux")]
+#[test]
+fn refused_executable_memory_is_an_error() {
+    in_a_process_of_its_own("refused_executable_memory_is_an_error", &[], || {
+        // SAFETY: forbids this process to make memory executable.
+        let refused = unsafe { libc::prctl(libc::PR_SET_MDWE, libc::PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) } == 0;
+        let compiled = Executable::compile(network(), &Options::default());
+        if refused {
+            let error = compiled.err().expect("the system refuses").to_string();
+            assert!(error.starts_with("no executable memory"), "{error}");
+        }
+    });
+}
+
+/// A host may flush denormals to zero and round down: compiled code does neither, on no thread, and constants are
+/// folded as it would; then the host has its setting back.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_hosts_floating_point_environment_does_not_matter() {
+    fn read() -> u32 {
+        let mut setting = 0_u32;
+        // SAFETY: stores the register to a local variable.
+        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut setting, options(nostack, preserves_flags)) };
+        setting
+    }
+    fn write(setting: u32) {
+        // SAFETY: the settings have no reserved bits set.
+        unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &setting, options(nostack, preserves_flags)) };
+    }
+    const FLUSH_AND_ROUND_DOWN: u32 = 0x1f80 | 0x8040 | 0x2000;
+    const SETTING: u32 = !0x3f; // all but the flags of what has happened
+    let graph = network();
+    let inputs = common::some_inputs(&graph);
+    let want: Vec<Tensor> = bayeslift_ir::evaluate(&graph, &inputs).unwrap();
+    for threads in [1, 3] {
+        let options = Options::default().threads(threads);
+        let usual = read();
+        write(FLUSH_AND_ROUND_DOWN);
+        let got = run(&graph, &inputs, &options);
+        let after = read();
+        write(usual);
+        assert_eq!(after & SETTING, FLUSH_AND_ROUND_DOWN & SETTING);
+        got.unwrap().iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
+    }
+}
