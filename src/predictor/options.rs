@@ -1,0 +1,76 @@
+//! How to predict.
+
+use crate::Backend;
+use bayeslift_layers::PosteriorValue;
+
+/// How a [`Predictor`](crate::Predictor) predicts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PredictorOptions {
+    /// The number of posterior samples; 64 unless told.
+    pub samples: usize,
+    /// Addresses the noise; the network's seed unless told.
+    pub seed: Option<u64>,
+    /// The number of samples that are computed at once. Results do not depend on it.
+    pub sample_block: usize,
+    /// The number of rows that are computed at once. Results do not depend on it.
+    pub row_block: usize,
+    /// A value of the posteriors to use instead of the layers' own, such as [`PosteriorValue::Mean`].
+    pub posterior_value: Option<PosteriorValue>,
+    /// Whether inputs are checked to be finite. They are unless told.
+    pub check_inputs: bool,
+    /// How predictions are run.
+    pub backend: Backend,
+}
+
+impl Default for PredictorOptions {
+    fn default() -> Self {
+        PredictorOptions {
+            samples: 64,
+            seed: None,
+            sample_block: 32,
+            row_block: 32,
+            posterior_value: None,
+            check_inputs: true,
+            backend: Backend::default(),
+        }
+    }
+}
+
+impl PredictorOptions {
+    /// With this number of posterior samples.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// With this seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// With blocks of this many samples and rows. Results do not depend on it.
+    pub fn blocks(mut self, samples: usize, rows: usize) -> Self {
+        (self.sample_block, self.row_block) = (samples, rows);
+        self
+    }
+
+    /// With this value of the posteriors instead of the layers' own.
+    pub fn posterior_value(mut self, value: PosteriorValue) -> Self {
+        self.posterior_value = Some(value);
+        self
+    }
+
+    /// With or without a check that inputs are finite.
+    pub fn check_inputs(mut self, check: bool) -> Self {
+        self.check_inputs = check;
+        self
+    }
+
+    /// Run in this way.
+    pub fn backend(mut self, backend: impl Into<Backend>) -> Self {
+        self.backend = backend.into();
+        self
+    }
+}
