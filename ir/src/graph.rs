@@ -2,7 +2,10 @@
 
 use crate::{Error, Op, Type, infer};
 use smallvec::SmallVec;
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// A value of a graph: the index of the node that defines it. Prints as `%3`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +77,11 @@ pub struct Graph {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     interned: HashMap<(Op, Args), Value>,
+    /// The names of `inputs` and of `outputs`.
+    input_names: HashSet<String>,
+    output_names: HashSet<String>,
+    /// The indices of inputs that outputs update.
+    donated: HashSet<usize>,
 }
 
 impl PartialEq for Graph {
@@ -94,11 +102,12 @@ impl Graph {
     /// A name that exists, a shape that is empty or beyond the limits.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<Value, Error> {
         ty.shape.check()?;
-        if self.inputs.iter().any(|input| input.name == name) {
+        if self.input_names.contains(name) {
             return Err(Error::DuplicateName { what: "inputs", name: name.to_owned() });
         }
         let op = Op::Input(self.inputs.len() as u32);
         let value = self.append(Node { op, args: Args::new(), ty })?;
+        self.input_names.insert(name.to_owned());
         self.inputs.push(Input { name: name.to_owned(), value });
         Ok(value)
     }
@@ -139,7 +148,7 @@ impl Graph {
     /// Names a result.
     ///
     /// # Errors
-    /// A name that exists among the outputs.
+    /// A name that exists among the outputs, a value that does not exist.
     pub fn output(&mut self, name: &str, value: Value) -> Result<(), Error> {
         self.add_output(Output { name: name.to_owned(), value, updates: None })
     }
@@ -147,14 +156,16 @@ impl Graph {
     /// Names a result that overwrites the input `input`, which the caller donates.
     ///
     /// # Errors
-    /// `input` is no input or is donated already, or the types differ.
+    /// As for [`Graph::output`]; `input` is no input or is donated already, or the types differ.
     pub fn output_updating(&mut self, name: &str, value: Value, input: Value) -> Result<(), Error> {
-        let Some(index) = self.inputs.iter().position(|i| i.value == input) else {
+        let Some(&Op::Input(index)) = self.nodes.get(input.index()).map(|node| &node.op) else {
             return Err(Error::Malformed(format!("output `{name}` updates {input}, which is no input")));
         };
-        if self.outputs.iter().any(|output| output.updates == Some(index)) {
+        let index = index as usize;
+        if self.donated.contains(&index) {
             return Err(Error::Malformed(format!("two outputs update the input `{}`", self.inputs[index].name)));
         }
+        self.check_exists(name, value)?;
         if self.ty(value) != self.ty(input) {
             return Err(Error::ShapeMismatch {
                 op: "output".into(),
@@ -166,10 +177,19 @@ impl Graph {
         self.add_output(Output { name: name.to_owned(), value, updates: Some(index) })
     }
 
+    fn check_exists(&self, name: &str, value: Value) -> Result<(), Error> {
+        if value.index() < self.nodes.len() {
+            return Ok(());
+        }
+        Err(Error::Malformed(format!("the output `{name}` reports {value}, which does not exist")))
+    }
+
     fn add_output(&mut self, output: Output) -> Result<(), Error> {
-        if self.outputs.iter().any(|other| other.name == output.name) {
+        self.check_exists(&output.name, output.value)?;
+        if !self.output_names.insert(output.name.clone()) {
             return Err(Error::DuplicateName { what: "outputs", name: output.name });
         }
+        self.donated.extend(output.updates);
         self.outputs.push(output);
         Ok(())
     }
@@ -229,5 +249,25 @@ impl Graph {
             Op::Constant(bits) => Some(f32::from_bits(bits)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_name_values_that_exist() {
+        let mut larger = Graph::new();
+        let x = larger.input("x", Type::f32([2])).unwrap();
+        let beyond = larger.push(Op::Iota(3), &[]).unwrap();
+        let mut graph = Graph::new();
+        assert_eq!(graph.input("x", Type::f32([2])), Ok(x));
+        let message = "malformed graph: the output `y` reports %1, which does not exist";
+        assert_eq!(graph.output("y", beyond).unwrap_err().to_string(), message);
+        assert_eq!(graph.output_updating("y", beyond, x).unwrap_err().to_string(), message);
+        assert_eq!(graph.output_updating("y", x, x), Ok(()));
+        assert!(matches!(graph.output("y", x), Err(Error::DuplicateName { .. })));
+        assert!(matches!(graph.output_updating("z", x, x), Err(Error::Malformed(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! Compiled code against the reference evaluator, bit for bit, on random graphs.
 //!
-//! `BAYESLIFT_CASES=1000000 cargo test --release -p bayeslift-runtime --test differential` runs that many graphs.
+//! `BAYESLIFT_CASES=1000000 cargo test --release -p bayeslift-runtime --test differential` runs that many graphs;
+//! `BAYESLIFT_SEED`, a number below 256, says which.
 
 mod common;
 
@@ -30,7 +31,8 @@ fn configurations() -> impl Strategy<Value = Options> {
 fn random_graphs() {
     let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
     let config = Config { cases, max_shrink_iters: 4096, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let seed = std::env::var("BAYESLIFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let strategy = (graph_and_inputs(), configurations());
     runner.run(&strategy, |((graph, inputs), options)| check(&graph, &inputs, &options)).unwrap();
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use bayeslift_ir::{Binary, Expr, Graph, Op, Shape, Type, Unary, Value};
+use bayeslift_passes::{Place, Plan};
 use common::check_everywhere;
 
 fn shape(extents: &[usize]) -> Shape {
@@ -117,4 +118,25 @@ fn donated_inputs_seen_from_everywhere() {
     let late = g.push(Op::Unary(Unary::Neg), &[b]).unwrap();
     g.output("late", late).unwrap();
     check_everywhere(&g);
+}
+
+/// Kernels that became part of others do not count against the limit.
+#[test]
+fn three_thousand_parameters() {
+    let b = bayeslift_ir::Builder::new();
+    let x = b.input("x", Type::f32([8, 16]));
+    for i in 0..3000 {
+        let [p, m, v] = ["p", "m", "v"].map(|name| b.input(&format!("{name} {i}"), Type::f32([16])));
+        let g = (x * p).tanh().sum(0);
+        let (new_m, new_v) = (m * 0.9 + g * 0.1, v * 0.999 + g * g * 0.001);
+        let new_p = p - new_m / (new_v.sqrt() + 1e-7) * 1e-3;
+        for (name, new, old) in [("p", new_p, p), ("m", new_m, m), ("v", new_v, v)] {
+            b.output_updating(&format!("{name} {i}"), new, old);
+        }
+    }
+    let plan = Plan::new(b.finish().unwrap()).unwrap();
+    assert_eq!(plan.kernels.len(), 6000);
+    assert!(
+        plan.kernels.iter().all(|kernel| kernel.stores.iter().all(|&(_, place)| !matches!(place, Place::Output(_))))
+    );
 }

@@ -262,6 +262,12 @@ impl Former<'_> {
             waits_for
         };
         self.depend(into, all);
+        // Numbers at the end are free again: mostly young kernels are merged into old ones.
+        while self.kernels.last().is_some_and(|kernel| kernel.rows == 0) {
+            self.kernels.pop();
+            self.cost.pop();
+            self.ancestors.pop();
+        }
     }
 
     /// The kernels that must have run before any of `values` can be read.

@@ -5,7 +5,7 @@
 
 use super::{Kernel, Place, groups::Groups, groups::values_of, is_view};
 use bayeslift_ir::{Graph, Op, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 pub(super) struct Ordered {
     pub kernels: Vec<Kernel>,
@@ -35,6 +35,13 @@ pub(super) fn order(graph: &Graph, groups: Groups) -> Ordered {
         places[input.value.index()] = Some(Place::Input(i));
     }
 
+    let mut readers = vec![Vec::new(); graph.inputs().len()];
+    for (g, reads) in reads.iter().enumerate() {
+        reads.inputs.iter().for_each(|&input| readers[input].push(g));
+    }
+    // Inputs whose old value some output reports: it must survive until the end.
+    let reported: HashSet<Value> = graph.outputs().iter().map(|output| row_major_source(graph, output.value)).collect();
+
     let mut copies = Vec::new();
     for (k, output) in graph.outputs().iter().enumerate() {
         let target = output.updates.map_or(Place::Output(k), Place::Input);
@@ -46,13 +53,12 @@ pub(super) fn order(graph: &Graph, groups: Groups) -> Ordered {
         let in_place = writer.is_some_and(|writer| match output.updates {
             None => true,
             Some(input) => {
-                let readers: Vec<usize> =
-                    (0..kernels.len()).filter(|&g| g != writer && reads[g].inputs.contains(&input)).collect();
+                let others = readers[input].iter().copied().filter(|&g| g != writer);
                 let free = !reads[writer].inputs_elsewhere.contains(&input)
-                    && !is_output_elsewhere(graph, input, k)
-                    && readers.iter().all(|&reader| !waits_for(&before, reader, writer));
+                    && !reported.contains(&graph.inputs()[input].value)
+                    && others.clone().all(|reader| !waits_for(&before, reader, writer));
                 if free {
-                    before[writer].extend(readers);
+                    before[writer].extend(others);
                 }
                 free
             }
@@ -92,12 +98,6 @@ fn row_major_source(graph: &Graph, mut value: Value) -> Value {
 
 fn is_reduction(graph: &Graph, value: Value) -> bool {
     matches!(graph.node(value).op, Op::Sum(_) | Op::Max(_))
-}
-
-/// Whether an output other than `k` reports the input's old value, which must then survive until the end.
-fn is_output_elsewhere(graph: &Graph, input: usize, k: usize) -> bool {
-    let old = graph.inputs()[input].value;
-    graph.outputs().iter().enumerate().any(|(i, output)| i != k && row_major_source(graph, output.value) == old)
 }
 
 fn reads_of(graph: &Graph, kernels: &[Kernel], group_of: &[Option<usize>], stored: &[bool], g: usize) -> Reads {
