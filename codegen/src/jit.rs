@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn the_poorest_machine_gives_the_same_bits() {
         let isa = || cranelift_native::builder_with_options(false).unwrap();
-        proptest!(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() },
+        let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
+        proptest!(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() },
             |((graph, inputs) in graph_and_inputs(), width in prop_oneof![Just(1), Just(4)])| {
             let mut plain = Graph::new();
             for value in graph.values() {

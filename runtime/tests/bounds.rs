@@ -111,9 +111,9 @@ fn random_graphs_stay_within_their_memory() {
     runner
         .run(&graph_and_inputs(), |(graph, inputs)| {
             let number = case.replace(case.get() + 1);
-            let options = Options::default().threads(1 + number / 8 % 2).simplify(number / 4 % 2 == 0);
-            let options = options.width(if number / 2 % 2 == 0 { Width::Four } else { Width::One });
-            let touching = if number % 2 == 0 { Touching::End } else { Touching::Start };
+            let options = Options::default().threads(1 + number / 8 % 2).simplify((number / 4).is_multiple_of(2));
+            let options = options.width(if (number / 2).is_multiple_of(2) { Width::Four } else { Width::One });
+            let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
             if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
                 std::fs::write(path, format!("{options:?} {touching:?}\n{graph}")).unwrap();
             }
@@ -176,16 +176,16 @@ fn products_stay_within_their_memory() {
                 1 => b.input(name, Type::f32([rows, cols])),
                 _ => b.input(name, Type::f32([rows, 1])).broadcast(&Shape::new(&[rows, cols])),
             };
-            if layout % 2 == 0 { x } else { x * x }
+            if layout.is_multiple_of(2) { x } else { x * x }
         };
         let product = operand("left", m, k, number).dot(operand("right", k, n, number / 6));
         let bias = b.input("bias", Type::f32([m, n]));
         b.output_updating("product", (product + bias).max(0.0), bias);
         let graph = b.finish().unwrap();
         let inputs = common::some_inputs(&graph);
-        let width = if number % 5 == 0 { Width::One } else { Width::Four };
+        let width = if number.is_multiple_of(5) { Width::One } else { Width::Four };
         let executable = Executable::compile(graph.clone(), &Options::default().width(width)).unwrap();
-        let touching = if number % 4 == 0 { Touching::Start } else { Touching::End };
+        let touching = if number.is_multiple_of(4) { Touching::Start } else { Touching::End };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
         let want = evaluate(&graph, &inputs).unwrap();
         assert_eq!(same_bits(&got[0], &want[0]), Ok(()), "{m} x {k} x {n}\n{graph}");

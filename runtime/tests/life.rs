@@ -154,7 +154,7 @@ fn refused_executable_memory_is_an_error() {
         let refused = unsafe { libc::prctl(libc::PR_SET_MDWE, libc::PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) } == 0;
         let compiled = Executable::compile(network(), &Options::default());
         if refused {
-            let error = compiled.err().expect("the system refuses").to_string();
+            let error = compiled.expect_err("the system refuses").to_string();
             assert!(error.starts_with("no executable memory"), "{error}");
         }
     });
