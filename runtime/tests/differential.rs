@@ -5,7 +5,8 @@
 
 mod common;
 
-use bayeslift_ir::{Graph, Tensor, arbitrary::graph_and_inputs};
+use bayeslift_ir::{Builder, DType, Expr, Graph, Tensor, Value, arbitrary::graph_and_inputs};
+use bayeslift_passes::gradients;
 use bayeslift_runtime::{Options, Width};
 use common::check_everywhere;
 use proptest::prelude::*;
@@ -27,14 +28,39 @@ fn configurations() -> impl Strategy<Value = Options> {
     })
 }
 
-#[test]
-fn random_graphs() {
-    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
+fn on_random_graphs(default: u32, check: impl Fn(Graph, &[Tensor], &Options) -> Result<(), TestCaseError>) {
+    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
     let config = Config { cases, max_shrink_iters: 4096, failure_persistence: None, ..Config::default() };
     let seed = std::env::var("BAYESLIFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let strategy = (graph_and_inputs(), configurations());
-    runner.run(&strategy, |((graph, inputs), options)| check(&graph, &inputs, &options)).unwrap();
+    runner.run(&strategy, |((graph, inputs), options)| check(graph, &inputs, &options)).unwrap();
+}
+
+#[test]
+fn random_graphs() {
+    on_random_graphs(300, |graph, inputs, options| check(&graph, inputs, options));
+}
+
+/// Random graphs made steps of training: every `f32` input that no output updates takes a step down the gradient of
+/// the sum of all `f32` outputs, in place.
+#[test]
+fn random_training_steps() {
+    on_random_graphs(100, |graph, inputs, options| {
+        let is_float = |value: Value| graph.ty(value).dtype == DType::F32;
+        let outputs: Vec<Value> = graph.outputs().iter().map(|output| output.value).filter(|&v| is_float(v)).collect();
+        let updated: Vec<Option<usize>> = graph.outputs().iter().map(|output| output.updates).collect();
+        let free = graph.inputs().iter().enumerate().filter(|(i, _)| !updated.contains(&Some(*i)));
+        let free: Vec<Value> = free.map(|(_, input)| input.value).filter(|&v| is_float(v)).collect();
+        let b = Builder::from(graph);
+        let loss = outputs.iter().fold(b.constant(0.0), |loss, &output| loss + b.expr(output).sum_all());
+        let parameters: Vec<Expr> = free.iter().map(|&input| b.expr(input)).collect();
+        for (parameter, gradient) in parameters.iter().zip(gradients(loss, &parameters)) {
+            let name = format!("new {}", parameter.value());
+            b.output_updating(&name, *parameter - gradient * 0.01, *parameter);
+        }
+        check(&b.finish().unwrap(), inputs, options)
+    });
 }
 
 #[test]
