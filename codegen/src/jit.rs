@@ -1,9 +1,10 @@
 //! Linking tile kernels into executable memory.
 
 use crate::{
-    emit::emit,
-    lower::{Argument, Lowered, lower},
+    emit::{self, emit},
+    lower::{Argument, lower},
     tile::TileKernel,
+    wide,
 };
 use bayeslift_passes::Plan;
 use cranelift::codegen::{control::ControlPlane, isa, isa::OwnedTargetIsa, settings};
@@ -94,15 +95,24 @@ impl Code {
 
     fn compile_for(isa: isa::Builder, plan: &Plan, width: usize) -> Result<Code, Error> {
         let isa = isa.finish(flags()?).map_err(unsupported)?;
-        let lowered: Vec<Lowered> = plan.kernels.iter().map(|kernel| lower(plan, kernel, width)).collect();
         let mut linker = Linker::new(isa);
-        let mut ids = Vec::with_capacity(lowered.len());
-        for (i, kernel) in lowered.iter().enumerate() {
-            let id = linker.add(&kernel.code).map_err(|message| {
-                let (rows, cols) = (plan.kernels[i].rows, plan.kernels[i].cols);
-                Error::Kernel { kernel: i, rows, cols, message }
-            })?;
-            ids.push(id);
+        let mut lowered = Vec::with_capacity(plan.kernels.len());
+        let mut ids = Vec::with_capacity(plan.kernels.len());
+        for (i, kernel) in plan.kernels.iter().enumerate() {
+            let failed = |message| Error::Kernel { kernel: i, rows: kernel.rows, cols: kernel.cols, message };
+            let mut code = lower(plan, kernel, width);
+            let mut id = None;
+            if width == wide::WIDTH {
+                id = linker.add_wide(&code.code).map_err(failed)?;
+            }
+            if id.is_none() && width > emit::WIDTH {
+                code = lower(plan, kernel, emit::WIDTH);
+            }
+            ids.push(match id {
+                Some(id) => id,
+                None => linker.add(&code.code).map_err(failed)?,
+            });
+            lowered.push(code);
         }
         let mut linked = linker.module;
         let module = linked.get();
@@ -185,6 +195,23 @@ impl Linker {
         builder.memory_provider(Box::new(SystemMemoryProvider::new()));
         let module = Module(Some(JITModule::new(builder)));
         Linker { module, known: HashMap::new(), functions: FunctionBuilderContext::new() }
+    }
+
+    /// `None` for a kernel that the wide emitter leaves to the portable one.
+    fn add_wide(&mut self, kernel: &TileKernel) -> Result<Option<FuncId>, String> {
+        if let Some(&id) = self.known.get(kernel) {
+            return Ok(Some(id));
+        }
+        let Ok(bytes) = wide::emit(kernel) else { return Ok(None) };
+        let module = self.module.get();
+        let pointer = module.target_config().pointer_type();
+        let mut signature = module.make_signature();
+        signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
+        let name = format!("kernel_{}", self.known.len());
+        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
+        module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;
+        self.known.insert(kernel.clone(), id);
+        Ok(Some(id))
     }
 
     fn add(&mut self, kernel: &TileKernel) -> Result<FuncId, String> {

@@ -5,6 +5,7 @@ mod jit;
 mod lower;
 mod print;
 pub mod tile;
+pub mod wide;
 
 pub use emit::WIDTH;
 pub use jit::{Code, CompiledKernel, Error, Function};

@@ -12,8 +12,10 @@ pub enum Width {
     /// Scalar code.
     One,
     /// 128-bit vectors.
-    #[default]
     Four,
+    /// 512-bit vectors where the machine has them, else 128-bit ones.
+    #[default]
+    Sixteen,
 }
 
 /// How to compile a graph.
@@ -86,6 +88,8 @@ impl Executable {
         let width = match options.width {
             Width::One => 1,
             Width::Four => codegen::WIDTH,
+            Width::Sixteen if codegen::wide::is_supported() => codegen::wide::WIDTH,
+            Width::Sixteen => codegen::WIDTH,
         };
         let code = Code::compile(&plan, width)?;
         let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);

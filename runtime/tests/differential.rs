@@ -23,7 +23,7 @@ fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), Test
 
 fn configurations() -> impl Strategy<Value = Options> {
     (any::<bool>(), 1..4usize, any::<bool>()).prop_map(|(wide, threads, simplify)| {
-        let width = if wide { Width::Four } else { Width::One };
+        let width = if wide { Width::Sixteen } else { Width::One };
         Options::default().width(width).threads(threads).simplify(simplify)
     })
 }
