@@ -11,7 +11,8 @@ use facade::{bits, digits, digits_network};
 
 fn backends() -> Vec<(&'static str, Backend)> {
     vec![
-        ("one thread, width 4", Options::default().into()),
+        ("one thread, the widest vectors", Options::default().into()),
+        ("width 4", Options::default().width(Width::Four).into()),
         ("two threads", Options::default().threads(2).into()),
         ("three threads", Options::default().threads(3).into()),
         ("width 1", Options::default().width(Width::One).into()),

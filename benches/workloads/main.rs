@@ -6,7 +6,7 @@
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   noise       n=4194304 steps=20                                           standard normals
-//! all: threads=N lanes=1|4
+//! all: threads=N lanes=1|4|16
 //! ```
 //!
 //! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result.
@@ -72,10 +72,11 @@ impl Settings {
     }
 
     fn options(&self) -> Result<Options> {
-        let width = match self.text("lanes", "4") {
+        let width = match self.text("lanes", "16") {
             "1" => Width::One,
             "4" => Width::Four,
-            other => return Err(format!("lanes={other}: there are 1 and 4").into()),
+            "16" => Width::Sixteen,
+            other => return Err(format!("lanes={other}: there are 1, 4 and 16").into()),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Options::default().width(width).threads(self.number("threads", cores)?))

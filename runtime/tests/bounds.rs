@@ -112,7 +112,7 @@ fn random_graphs_stay_within_their_memory() {
         .run(&graph_and_inputs(), |(graph, inputs)| {
             let number = case.replace(case.get() + 1);
             let options = Options::default().threads(1 + number / 8 % 2).simplify((number / 4).is_multiple_of(2));
-            let options = options.width(if (number / 2).is_multiple_of(2) { Width::Four } else { Width::One });
+            let options = options.width([Width::Sixteen, Width::Four, Width::One][number / 2 % 3]);
             let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
             if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
                 std::fs::write(path, format!("{options:?} {touching:?}\n{graph}")).unwrap();
