@@ -23,9 +23,8 @@ fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), Test
 
 fn configurations() -> impl Strategy<Value = Options> {
     let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Sixteen][..]);
-    (widths, 1..4usize, any::<bool>()).prop_map(|(width, threads, simplify)| {
-        Options::default().width(width).threads(threads).simplify(simplify)
-    })
+    (widths, 1..4usize, any::<bool>())
+        .prop_map(|(width, threads, simplify)| Options::default().width(width).threads(threads).simplify(simplify))
 }
 
 fn on_random_graphs(default: u32, check: impl Fn(Graph, &[Tensor], &Options) -> Result<(), TestCaseError>) {
