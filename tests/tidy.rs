@@ -66,6 +66,12 @@ fn cranelift_is_named_by_the_emitter_and_the_linker_alone() {
 }
 
 #[test]
+fn iced_is_named_by_the_wide_emitter_alone() {
+    let files = naming(CRATES, "iced_x86");
+    assert!(files.iter().all(|name| name.starts_with("codegen/src/wide/")), "{files:?}");
+}
+
+#[test]
 fn crates_know_only_what_is_below_them() {
     let knows = |folder: &str, crates: &[&str]| {
         for name in ["ir", "passes", "codegen", "runtime", "layers"] {
