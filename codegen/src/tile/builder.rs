@@ -1,0 +1,339 @@
+//! Recording tile code.
+
+use super::*;
+use bayeslift_ir::Lanes;
+use std::collections::HashMap;
+
+/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says.
+#[derive(Debug)]
+pub struct TileBuilder {
+    regs: Vec<RegType>,
+    /// Whether lane operations make vectors or scalars.
+    pub vector: bool,
+    blocks: Vec<Block>,
+    begin: Reg,
+    end: Reg,
+}
+
+/// Statements under construction, and what they have computed already.
+#[derive(Debug, Default)]
+struct Block {
+    body: Vec<Stmt>,
+    known: HashMap<(Inst, bool), Reg>,
+}
+
+impl TileBuilder {
+    /// A builder of an empty kernel.
+    pub fn new() -> Self {
+        let index = RegType { class: Class::Index, vector: false };
+        TileBuilder {
+            regs: vec![index, index],
+            vector: false,
+            blocks: vec![Block::default()],
+            begin: Reg(0),
+            end: Reg(1),
+        }
+    }
+
+    /// The kernel.
+    pub fn finish(mut self, arguments: usize, scratch_bytes: usize) -> TileKernel {
+        let block = self.blocks.pop().expect("the outermost block");
+        assert!(self.blocks.is_empty(), "a loop is still open");
+        let TileBuilder { regs, begin, end, .. } = self;
+        TileKernel { regs, begin, end, body: block.body, arguments, scratch_bytes }
+    }
+
+    /// The range of tiles to process.
+    pub fn tile_range(&self) -> (Reg, Reg) {
+        (self.begin, self.end)
+    }
+
+    fn reg(&mut self, class: Class, vector: bool) -> Reg {
+        self.regs.push(RegType { class, vector });
+        Reg(self.regs.len() as u32 - 1)
+    }
+
+    /// The type of a register.
+    pub fn ty(&self, reg: Reg) -> RegType {
+        self.regs[reg.0 as usize]
+    }
+
+    /// Defines a register by `inst`, or finds the equal one that exists.
+    fn define(&mut self, inst: Inst, class: Class, vector: bool) -> Reg {
+        let is_load = matches!(inst, Inst::Load(..) | Inst::LoadStrided(..));
+        if !is_load && let Some(&reg) = self.blocks.iter().rev().find_map(|block| block.known.get(&(inst, vector))) {
+            return reg;
+        }
+        let reg = self.reg(class, vector);
+        let block = self.blocks.last_mut().expect("the outermost block");
+        block.body.push(Stmt::Let(reg, inst));
+        if !is_load {
+            block.known.insert((inst, vector), reg);
+        }
+        reg
+    }
+
+    fn lanes(&mut self, inst: Inst, class: Class) -> Reg {
+        self.define(inst, class, self.vector)
+    }
+
+    /// Runs `body` with scalar lane operations.
+    pub fn scalar<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
+        let vector = std::mem::replace(&mut self.vector, false);
+        let result = body(self);
+        self.vector = vector;
+        result
+    }
+
+    /// A scalar in every lane, if lanes are vectors.
+    pub fn splat(&mut self, scalar: Reg) -> Reg {
+        let ty = self.ty(scalar);
+        if self.vector && !ty.vector { self.define(Inst::Splat(scalar), ty.class, true) } else { scalar }
+    }
+
+    /// Loads neighbouring elements.
+    pub fn load(&mut self, class: Class, address: Address) -> Reg {
+        self.load_strided(class, address, 1)
+    }
+
+    /// Loads elements `stride` apart; 0 loads one for all lanes. Masks are loaded as words.
+    pub fn load_strided(&mut self, class: Class, address: Address, stride: i64) -> Reg {
+        match (class, stride) {
+            (Class::Mask, _) => {
+                // A true word has all bits set, so it is negative.
+                let word = self.load_strided(Class::Int, address, stride);
+                let zero = self.integer(0);
+                self.iless(word, zero)
+            }
+            (_, 0) if self.vector => {
+                let scalar = self.scalar(|b| b.load(class, address));
+                self.splat(scalar)
+            }
+            (_, 1) => self.lanes(Inst::Load(class, address), class),
+            _ if !self.vector => self.lanes(Inst::Load(class, address), class),
+            _ => self.lanes(Inst::LoadStrided(class, address, stride), class),
+        }
+    }
+
+    /// Stores elements: a mask as words.
+    pub fn store(&mut self, address: Address, value: Reg) {
+        let value = if self.ty(value).class == Class::Mask {
+            let (yes, no) = (self.integer(u32::MAX), self.integer(0));
+            self.iselect(value, yes, no)
+        } else {
+            value
+        };
+        self.blocks.last_mut().expect("the outermost block").body.push(Stmt::Store(address, value));
+    }
+
+    /// 0, 1, 2, ... in the lanes; 0 for a scalar.
+    pub fn lane_numbers(&mut self) -> Reg {
+        if self.vector { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }
+    }
+
+    /// Opens a loop that carries values: its counter, and the carried registers as the body sees them.
+    pub fn open_loop(&mut self, initial: &[Reg]) -> (Reg, Vec<Reg>) {
+        let counter = self.reg(Class::Index, false);
+        let types: Vec<RegType> = initial.iter().map(|&reg| self.ty(reg)).collect();
+        let carried = types.into_iter().map(|ty| self.reg(ty.class, ty.vector)).collect();
+        self.blocks.push(Block::default());
+        (counter, carried)
+    }
+
+    /// Closes the innermost loop: `for counter in (start..end).step_by(step)`. After it `carried` hold the last values.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a loop")]
+    pub fn close_loop(
+        &mut self,
+        counter: Reg,
+        start: Reg,
+        end: Reg,
+        step: i64,
+        initial: &[Reg],
+        carried: &[Reg],
+        next: &[Reg],
+    ) {
+        assert_eq!(next.len(), carried.len(), "every carried value needs a next one");
+        let block = self.blocks.pop().expect("the loop's block");
+        let carried = carried
+            .iter()
+            .zip(initial)
+            .zip(next)
+            .map(|((&reg, &initial), &next)| Carried { reg, initial, next })
+            .collect();
+        let outer = self.blocks.last_mut().expect("the outermost block");
+        outer.body.push(Stmt::Loop { counter, start, end, step, carried, body: block.body });
+    }
+
+    /// A constant index.
+    pub fn index(&mut self, x: usize) -> Reg {
+        self.define(Inst::Index(x as i64), Class::Index, false)
+    }
+
+    /// Sum of indices.
+    pub fn index_add(&mut self, a: Reg, b: Reg) -> Reg {
+        self.define(Inst::IndexAdd(a, b), Class::Index, false)
+    }
+
+    /// An index and a constant.
+    pub fn index_offset(&mut self, a: Reg, by: i64) -> Reg {
+        if by == 0 {
+            return a;
+        }
+        let by = self.define(Inst::Index(by), Class::Index, false);
+        self.index_add(a, by)
+    }
+
+    /// An index times a constant.
+    pub fn index_scale(&mut self, a: Reg, by: usize) -> Reg {
+        match by {
+            0 => self.index(0),
+            1 => a,
+            _ => self.define(Inst::IndexScale(a, by as i64), Class::Index, false),
+        }
+    }
+
+    /// A non-negative index divided by a constant.
+    pub fn index_div(&mut self, a: Reg, by: usize) -> Reg {
+        if by == 1 { a } else { self.define(Inst::IndexDiv(a, by as i64), Class::Index, false) }
+    }
+
+    /// The remainder of that division.
+    pub fn index_rem(&mut self, a: Reg, by: usize) -> Reg {
+        if by == 1 { self.index(0) } else { self.define(Inst::IndexRem(a, by as i64), Class::Index, false) }
+    }
+
+    /// The largest multiple of `of` that is not above a non-negative index.
+    pub fn index_round_down(&mut self, a: Reg, of: usize) -> Reg {
+        let quotient = self.index_div(a, of);
+        self.index_scale(quotient, of)
+    }
+
+    /// Difference of indices.
+    pub fn index_sub(&mut self, a: Reg, b: Reg) -> Reg {
+        let minus = self.define(Inst::IndexScale(b, -1), Class::Index, false);
+        self.index_add(a, minus)
+    }
+
+    /// The smaller index.
+    pub fn index_min(&mut self, a: Reg, b: Reg) -> Reg {
+        self.define(Inst::IndexMin(a, b), Class::Index, false)
+    }
+
+    /// The low 32 bits of an index, as a scalar.
+    pub fn index_low(&mut self, a: Reg) -> Reg {
+        self.define(Inst::IndexLow(a), Class::Int, false)
+    }
+
+    /// The high 32 bits of an index, as a scalar.
+    pub fn index_high(&mut self, a: Reg) -> Reg {
+        self.define(Inst::IndexHigh(a), Class::Int, false)
+    }
+
+    /// An index from scalar halves.
+    pub fn index_from(&mut self, low: Reg, high: Reg) -> Reg {
+        self.define(Inst::IndexFrom(low, high), Class::Index, false)
+    }
+}
+
+impl Default for TileBuilder {
+    fn default() -> Self {
+        TileBuilder::new()
+    }
+}
+
+impl Lanes for TileBuilder {
+    type F = Reg;
+    type I = Reg;
+    type M = Reg;
+
+    fn constant(&mut self, x: f32) -> Reg {
+        self.lanes(Inst::Float(x.to_bits()), Class::Float)
+    }
+    fn add(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Add, a, b), Class::Float)
+    }
+    fn sub(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Sub, a, b), Class::Float)
+    }
+    fn mul(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Mul, a, b), Class::Float)
+    }
+    fn div(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Div, a, b), Class::Float)
+    }
+    fn fma(&mut self, a: Reg, b: Reg, c: Reg) -> Reg {
+        self.lanes(Inst::Fma(a, b, c), Class::Float)
+    }
+    fn sqrt(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Sqrt, a), Class::Float)
+    }
+    fn neg(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Float)
+    }
+    fn abs(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Abs, a), Class::Float)
+    }
+    fn floor(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Floor, a), Class::Float)
+    }
+    fn less(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::Less, a, b), Class::Mask)
+    }
+    fn less_equal(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::LessEqual, a, b), Class::Mask)
+    }
+    fn equal(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::Equal, a, b), Class::Mask)
+    }
+    fn select(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Select(m, a, b), Class::Float)
+    }
+    fn bits(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Bits(a), Class::Int)
+    }
+    fn float_of_bits(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::FromBits(a), Class::Float)
+    }
+    fn to_float(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::ToFloat(a), Class::Float)
+    }
+    fn integer(&mut self, x: u32) -> Reg {
+        self.lanes(Inst::Int(x), Class::Int)
+    }
+    fn iadd(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntBinary(IntBinary::Add, a, b), Class::Int)
+    }
+    fn isub(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntBinary(IntBinary::Sub, a, b), Class::Int)
+    }
+    fn and(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntBinary(IntBinary::And, a, b), Class::Int)
+    }
+    fn or(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntBinary(IntBinary::Or, a, b), Class::Int)
+    }
+    fn xor(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntBinary(IntBinary::Xor, a, b), Class::Int)
+    }
+    fn shl(&mut self, a: Reg, by: u32) -> Reg {
+        self.lanes(Inst::Shift(Shift::Left, a, by), Class::Int)
+    }
+    fn shr(&mut self, a: Reg, by: u32) -> Reg {
+        self.lanes(Inst::Shift(Shift::LogicalRight, a, by), Class::Int)
+    }
+    fn sar(&mut self, a: Reg, by: u32) -> Reg {
+        self.lanes(Inst::Shift(Shift::ArithmeticRight, a, by), Class::Int)
+    }
+    fn rotl(&mut self, a: Reg, by: u32) -> Reg {
+        self.lanes(Inst::Shift(Shift::RotateLeft, a, by), Class::Int)
+    }
+    fn iequal(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntEqual(a, b), Class::Mask)
+    }
+    fn iless(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::IntLess(a, b), Class::Mask)
+    }
+    fn iselect(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Select(m, a, b), Class::Int)
+    }
+}

@@ -1,0 +1,120 @@
+//! Which values must be in memory: read across kernels, or not by the element.
+
+use super::{Former, Kernel, behind_views, is_view, prologue_views};
+use crate::View;
+use bayeslift_ir::{Op, Value};
+use std::collections::BTreeSet;
+
+impl Former<'_> {
+    /// Marks what must be in memory, and makes kernels for what only a copy can bring there. Repeats until nothing is
+    /// added: once a value has memory, views of it begin there, and strides may no longer express them.
+    pub(super) fn require_memory(&mut self, live: &[bool]) {
+        let count = |stored: &[bool]| stored.iter().filter(|&&stored| stored).count();
+        loop {
+            let before = count(&self.stored);
+            self.require_memory_once(live);
+            if count(&self.stored) == before {
+                return;
+            }
+        }
+    }
+
+    fn require_memory_once(&mut self, live: &[bool]) {
+        for value in self.graph.values().filter(|v| live[v.index()]) {
+            let node = self.graph.node(value);
+            for &arg in &node.args {
+                match &node.op {
+                    op if is_view(op) => {}
+                    _ if self.prologue[value.index()] => self.read(arg),
+                    Op::Dot => self.read_operand(arg),
+                    Op::Noise(_) => self.read(arg),
+                    _ => self.read_element(value, arg),
+                }
+            }
+        }
+        for output in self.graph.outputs() {
+            self.store_output(output.value);
+        }
+    }
+
+    /// An output is stored by the kernel that computes it; what no kernel computes is copied by one.
+    fn store_output(&mut self, value: Value) {
+        let mut computed = value;
+        while let Op::Reshape(_) = self.graph.node(computed).op {
+            computed = self.graph.node(computed).args[0];
+        }
+        match self.graph.node(computed).op {
+            Op::Input(_) => {}
+            Op::Broadcast(_) | Op::Transpose(_) => {
+                self.read(self.graph.node(computed).args[0]);
+                self.force(computed);
+            }
+            _ => self.force(computed),
+        }
+    }
+
+    /// `user` reads `arg` by the element, from its own kernel if that computes it.
+    fn read_element(&mut self, user: Value, arg: Value) {
+        let source = self.aligned(arg);
+        match self.graph.node(source).op {
+            Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {}
+            _ if self.joinable(arg).is_some() && self.joinable(arg) == self.group_of[user.index()] => {}
+            _ => self.read(arg),
+        }
+    }
+
+    /// A contraction's operand; behind views there may be a value computed while packing.
+    fn read_operand(&mut self, arg: Value) {
+        let mut source = arg;
+        while is_view(&self.graph.node(source).op) {
+            source = self.graph.node(source).args[0];
+        }
+        if self.prologue[source.index()] && prologue_views(self.graph, arg, &|v| self.in_memory(v)).is_none() {
+            self.prologue[source.index()] = false;
+            self.start(source);
+            for operand in self.graph.node(source).args.clone() {
+                self.read_element(source, operand);
+            }
+        }
+        if !self.prologue[source.index()] {
+            self.read(arg);
+            if matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+                self.force(source);
+            }
+        }
+    }
+
+    /// Something reads `value` from memory, through views where they can be expressed by strides.
+    fn read(&mut self, value: Value) {
+        let (source, movement) = behind_views(self.graph, value, |v| self.in_memory(v));
+        if !matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+            self.force(source);
+        }
+        let mut view = View::identity(self.graph, source);
+        for &moved in movement.iter().rev() {
+            let node = self.graph.node(moved);
+            view = view.through(&node.op).unwrap_or_else(|| {
+                self.force(node.args[0]);
+                let stored = View::identity(self.graph, node.args[0]);
+                stored.through(&node.op).expect("memory in order can have any shape")
+            });
+        }
+    }
+
+    fn in_memory(&self, value: Value) -> bool {
+        self.stored[value.index()] || matches!(self.graph.node(value).op, Op::Input(_))
+    }
+
+    /// `value` gets memory of its own.
+    fn force(&mut self, value: Value) {
+        if self.in_memory(value) {
+            return;
+        }
+        self.stored[value.index()] = true;
+        if self.group_of[value.index()].is_none() {
+            let (rows, cols) = self.space(value);
+            let members = BTreeSet::from([value]);
+            self.add(Kernel { rows, cols, members, ..Kernel::default() }, value, 1);
+        }
+    }
+}
