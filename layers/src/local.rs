@@ -1,10 +1,11 @@
 use crate::{
-    AffineVariational, Distribution, Error, Estimator, PosteriorValue,
+    AffineVariational, Distribution, Error, Estimator, KernelBias, PosteriorValue,
     affine::{add_bias, affine},
     distribution::Normal,
     variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr};
+use std::{fmt, sync::Arc};
 
 /// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015,
 /// equation 6).
@@ -30,8 +31,40 @@ use bayeslift_ir::{Distribution as Law, Expr};
 pub type AffineVariationalReparameterizationLocal = AffineVariational<Local>;
 
 /// Draws the output of each example: the estimator of [`AffineVariationalReparameterizationLocal`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Local;
+#[derive(Clone, Default)]
+pub struct Local {
+    unpack: Option<Arc<Unpack>>,
+}
+
+type Unpack = dyn for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error> + Send + Sync;
+
+impl AffineVariational<Local> {
+    /// A function from the posterior to the distributions that the output is drawn from, such as a tempered one. The
+    /// identity unless told. The divergence is that of the posterior itself, with draws of its own.
+    ///
+    /// ```
+    /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, KernelBias};
+    /// // The bias moves the divergence, but not the output.
+    /// let layer = AffineVariationalReparameterizationLocal::new(8, 8)
+    ///     .unpack_weights(|weights| Ok(KernelBias { bias: None, ..weights }));
+    /// ```
+    pub fn unpack_weights(
+        mut self,
+        unpack: impl for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.estimator.unpack = Some(Arc::new(unpack));
+        self
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Local")
+    }
+}
 
 /// The bias of [`local_affine`].
 #[derive(Clone, Copy, Debug)]
@@ -62,25 +95,32 @@ pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias
 
 impl Estimator for Local {
     fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
-        let Distribution::Normal(kernel) = &call.posterior.kernel else {
-            let found = call.posterior.kernel.family();
-            return Err(Error::argument("the kernel's posterior of a local layer", "Normal", found));
-        };
-        if !matches!(call.value, PosteriorValue::Sample) {
-            let (kernel, bias) = (call.kernel()?, call.bias()?);
-            let output = affine(x, kernel.value, bias.map(|bias| bias.value));
-            return Ok(Output { output, kernel: Some(kernel), bias });
-        }
-        let (bias, used) = match &call.posterior.bias {
-            Some(Distribution::Normal(bias)) => (Some(LocalBias::Normal(*bias)), None),
-            _ => {
-                let used = call.bias()?;
-                (used.map(|draw| LocalBias::Value(draw.value)), used)
-            }
-        };
-        let mut shape = x.shape().to_vec();
-        *shape.last_mut().expect("an input has units") = call.shape.kernel.last_extent();
-        let noise = call.context.call_site("output").example_noise(Law::Normal, &shape.as_slice().into())?;
-        Ok(Output { output: local_affine(x, kernel, bias, noise), kernel: None, bias: used })
+        let Some(unpack) = &self.unpack else { return draw(call, x) };
+        let posterior = unpack(call.posterior.clone())?;
+        let Output { output, .. } = draw(&Forward { posterior: &posterior, ..*call }, x)?;
+        Ok(Output { output, kernel: None, bias: None })
     }
+}
+
+fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+    let Distribution::Normal(kernel) = &call.posterior.kernel else {
+        let found = call.posterior.kernel.family();
+        return Err(Error::argument("the kernel's posterior of a local layer", "Normal", found));
+    };
+    if !matches!(call.value, PosteriorValue::Sample) {
+        let (kernel, bias) = (call.kernel()?, call.bias()?);
+        let output = affine(x, kernel.value, bias.map(|bias| bias.value));
+        return Ok(Output { output, kernel: Some(kernel), bias });
+    }
+    let (bias, used) = match &call.posterior.bias {
+        Some(Distribution::Normal(bias)) => (Some(LocalBias::Normal(*bias)), None),
+        _ => {
+            let used = call.bias()?;
+            (used.map(|draw| LocalBias::Value(draw.value)), used)
+        }
+    };
+    let mut shape = x.shape().to_vec();
+    *shape.last_mut().expect("an input has units") = call.shape.kernel.last_extent();
+    let noise = call.context.call_site("output").example_noise(Law::Normal, &shape.as_slice().into())?;
+    Ok(Output { output: local_affine(x, kernel, bias, noise), kernel: None, bias: used })
 }

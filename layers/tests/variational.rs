@@ -7,6 +7,7 @@ use bayeslift_layers::{
     AffineVariationalReparameterization as Reparameterization, AffineVariationalReparameterizationLocal as Local, Call,
     Context, Divergence, Error, KernelBias, Layer, Posterior, PosteriorValue, Prior, Scope, Sequential,
     distribution::{Deterministic, Normal},
+    noise_inputs,
 };
 use common::{At, forward, graph, noise_count, random, run};
 
@@ -391,4 +392,30 @@ fn posterior_value_by_a_closure() {
     let y = run(&graph, &parameters, &[("x", Tensor::f32([1, 2], [0.0, 0.0]).unwrap())], At::default()).remove(0);
     assert_eq!(y, [1.0, 1.0]);
     assert!(evaluate(&graph, &[]).is_err());
+}
+
+#[test]
+fn a_local_layer_draws_from_what_unpacking_gives() {
+    let parameters = Local::new(3, 2).initialize(0).unwrap();
+    let graph = |layer: &Local, value: PosteriorValue| {
+        let b = Builder::new();
+        let context = Context::new(Scope::bind(&b, &parameters).unwrap()).noise(noise_inputs(&b));
+        let call = layer.call(&context.posterior_value(value), b.input("x", Type::f32([4, 3]))).unwrap();
+        b.output("y", call.output);
+        b.output("divergence", call.divergence(&Divergence::default()).unwrap());
+        b.finish().unwrap().to_string()
+    };
+    let whole = Local::new(3, 2).unpack_weights(|weights| Ok(weights));
+    let without_bias = Local::new(3, 2).unpack_weights(|weights| Ok(KernelBias { bias: None, ..weights }));
+    for value in [PosteriorValue::Sample, PosteriorValue::Mean] {
+        let plain = graph(&Local::new(3, 2), value.clone());
+        assert_eq!(graph(&without_bias, value.clone()).matches(" add ").count(), {
+            // with a normal bias one addition to the mean and, where noise is drawn, one to the variance
+            let additions = if matches!(value, PosteriorValue::Sample) { 2 } else { 1 };
+            graph(&whole, value.clone()).matches(" add ").count() - additions
+        });
+        if matches!(value, PosteriorValue::Sample) {
+            assert_eq!(graph(&whole, value), plain);
+        }
+    }
 }
