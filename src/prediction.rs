@@ -1,6 +1,5 @@
 //! What predictions are, and how they are added up over samples.
 
-use crate::predictor::Row;
 use bayeslift_ir::{Scalar, elementary};
 
 /// Predictions of classes, with the uncertainty of each row and its parts, in nats.
@@ -113,6 +112,20 @@ impl Regression {
     /// The standard deviation of the predictive distribution, the root of the sum of both squares.
     pub fn total(&self) -> &[f32] {
         &self.total
+    }
+}
+
+/// A sample of a row: the row's number in the call, and where it is in a block's outputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub number: usize,
+    pub at: usize,
+}
+
+impl Row {
+    /// Where its values are, if a row has this many.
+    pub fn values(self, units: usize) -> std::ops::Range<usize> {
+        self.at * units..(self.at + 1) * units
     }
 }
 

@@ -3,7 +3,6 @@
 mod block;
 mod options;
 
-pub(crate) use block::Row;
 pub use options::PredictorOptions;
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     dataset::{self, check_finite},
     engine::{Engine, Session, noise_key, words},
     fit::check_shape,
-    prediction::{ClassificationSums, LogMeanExp, RegressionSums},
+    prediction::{ClassificationSums, LogMeanExp, RegressionSums, Row},
     trainer::check_targets,
 };
 use bayeslift_ir::Tensor;

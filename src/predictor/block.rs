@@ -79,20 +79,6 @@ impl RowBlock {
     }
 }
 
-/// A sample of a row: the row's number in the call, and where it is in a block's outputs.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub number: usize,
-    pub at: usize,
-}
-
-impl Row {
-    /// Where its values are, if a row has this many.
-    pub fn values(self, units: usize) -> std::ops::Range<usize> {
-        self.at * units..(self.at + 1) * units
-    }
-}
-
 /// The graph of a block of this many rows. Inputs: the parameters, the noise address, `x`, and with `likelihood` also `targets`. Outputs,
 /// each with the axes `[samples, rows]` in front: the log likelihood; or probabilities and their entropy; or the mean,
 /// and as a scalar the standard deviation.
