@@ -40,6 +40,22 @@ fn two_views_of_a_repeated_value() {
     check_everywhere(&g);
 }
 
+/// As above, where what reads the repeated value is itself a copy.
+#[test]
+fn a_copy_of_a_view_of_an_output() {
+    let mut g = Graph::new();
+    let row = g.input("row", Type::f32([3])).unwrap();
+    let repeated = g.push(Op::Broadcast(shape(&[4, 5, 3])), &[row]).unwrap();
+    let turned = g.push(Op::Transpose([1, 0, 2].into_iter().collect()), &[repeated]).unwrap();
+    let joined = g.push(Op::Reshape(shape(&[20, 3])), &[turned]).unwrap();
+    let copied = g.push(Op::Transpose([1, 0].into_iter().collect()), &[joined]).unwrap();
+    let flat = g.push(Op::Reshape(shape(&[60])), &[copied]).unwrap();
+    let computed = g.push(Op::Unary(Unary::Neg), &[flat]).unwrap();
+    g.output("computed", computed).unwrap();
+    g.output("repeated", repeated).unwrap();
+    check_everywhere(&g);
+}
+
 /// Computed while it is packed for one contraction, stored for another.
 #[test]
 fn a_cheap_operand_that_one_contraction_cannot_compute() {
@@ -54,6 +70,21 @@ fn a_cheap_operand_that_one_contraction_cannot_compute() {
     let other = g.push(Op::Dot, &[flat, wide]).unwrap();
     g.output("product", product).unwrap();
     g.output("other", other).unwrap();
+    check_everywhere(&g);
+}
+
+/// Strides express each operand of the sum behind its views, though they could not express the sum itself.
+#[test]
+fn a_cheap_operand_that_only_its_operands_can_be_viewed_through() {
+    let mut g = Graph::new();
+    let x = g.input("x", Type::f32([8, 1])).unwrap();
+    let [small, large] = [0.5_f32, 2.0].map(|x| g.push(Op::Constant(x.to_bits()), &[]).unwrap());
+    let [small, large] = [small, large].map(|x| g.push(Op::Broadcast(shape(&[8, 4, 2])), &[x]).unwrap());
+    let sum = g.push(Op::Binary(Binary::Add), &[small, large]).unwrap();
+    let turned = g.push(Op::Transpose([0, 2, 1].into_iter().collect()), &[sum]).unwrap();
+    let flat = g.push(Op::Reshape(shape(&[8, 8])), &[turned]).unwrap();
+    let product = g.push(Op::Dot, &[flat, x]).unwrap();
+    g.output("product", product).unwrap();
     check_everywhere(&g);
 }
 

@@ -96,9 +96,9 @@ impl Plan {
     /// A contraction's operand: a value in memory and its view, or a cheap elementwise value that is computed while
     /// packing, and the views of its operands.
     pub fn operand(&self, value: Value) -> Operand {
-        let view = self.view(value);
-        if self.places[view.source.index()].is_some() {
-            return Operand::Memory(view);
+        let (source, _) = behind_views(&self.graph, value, |v| self.places[v.index()].is_some());
+        if self.places[source.index()].is_some() {
+            return Operand::Memory(self.view(value));
         }
         let views = prologue_views(&self.graph, value, &|v| self.places[v.index()].is_some());
         let (value, views) = views.expect("checked when the kernels were formed");

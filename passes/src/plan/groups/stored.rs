@@ -24,6 +24,7 @@ impl Former<'_> {
             let node = self.graph.node(value);
             for &arg in &node.args {
                 match &node.op {
+                    op if is_view(op) && self.stored[value.index()] => self.reach(value),
                     op if is_view(op) => {}
                     _ if self.prologue[value.index()] => self.read(arg),
                     Op::Dot => self.read_operand(arg),
@@ -86,7 +87,14 @@ impl Former<'_> {
 
     /// Something reads `value` from memory, through views where they can be expressed by strides.
     fn read(&mut self, value: Value) {
-        let (source, movement) = behind_views(self.graph, value, |v| self.in_memory(v));
+        if !self.in_memory(value) {
+            self.reach(value);
+        }
+    }
+
+    /// Gives what lies behind `value` the memory that it can be read or copied from.
+    fn reach(&mut self, value: Value) {
+        let (source, movement) = behind_views(self.graph, value, |v| v != value && self.in_memory(v));
         if !matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
             self.force(source);
         }
