@@ -1,0 +1,76 @@
+//! The machine code for 512-bit vectors, read back by a decoder. Needs no machine that can run it.
+
+use bayeslift_codegen::{lower, wide};
+use bayeslift_ir::{Graph, arbitrary::graph_and_inputs};
+use bayeslift_passes::{Plan, simplify};
+use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Mnemonic, Register};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// What `wide::is_supported` asks for, and what every x86-64 has.
+const FEATURES: &[CpuidFeature] = &[
+    CpuidFeature::X64,
+    CpuidFeature::INTEL8086,
+    CpuidFeature::INTEL186,
+    CpuidFeature::INTEL386,
+    CpuidFeature::MULTIBYTENOP,
+    CpuidFeature::CMOV,
+    CpuidFeature::AVX,
+    CpuidFeature::AVX512F,
+    CpuidFeature::AVX512VL,
+    CpuidFeature::AVX512DQ,
+];
+
+/// Emits every kernel and checks each instruction.
+fn check(graph: &Graph) -> Result<(), String> {
+    let plan = Plan::new(simplify(graph).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        let tile_code = lower(&plan, kernel, wide::WIDTH).code;
+        let code = wide::emit(&tile_code).map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
+        if code != wide::emit(&tile_code).expect("it was emitted before") {
+            return Err(format!("kernel {i} is not always the same"));
+        }
+        check_code(&code).map_err(|message| format!("kernel {i}: {message}\n{tile_code}"))?;
+    }
+    Ok(())
+}
+
+fn check_code(code: &[u8]) -> Result<(), String> {
+    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+    let mut targets = Vec::new();
+    let mut starts = std::collections::HashSet::new();
+    loop {
+        let instruction = decoder.decode();
+        starts.insert(instruction.ip());
+        if instruction.code() == Code::INVALID {
+            return Err(format!("no instruction at {:#x}", instruction.ip()));
+        }
+        if let Some(feature) = instruction.cpuid_features().iter().find(|feature| !FEATURES.contains(feature)) {
+            return Err(format!("{:?} needs {feature:?}", instruction.code()));
+        }
+        match instruction.mnemonic() {
+            // the only ways out of straight-line code
+            Mnemonic::Jl | Mnemonic::Jge => targets.push(instruction.near_branch_target()),
+            Mnemonic::Call | Mnemonic::Jmp => return Err(format!("{:?} leaves the function", instruction.code())),
+            Mnemonic::Ret => break,
+            _ => {}
+        }
+        let base = instruction.memory_base();
+        let known = [Register::None, Register::RSP, Register::RBP, Register::RDI, Register::RSI, Register::R11];
+        let computes = matches!(instruction.mnemonic(), Mnemonic::Lea | Mnemonic::Vpgatherdd);
+        if !computes && !known.contains(&base) {
+            return Err(format!("{:?} accesses memory from {base:?}", instruction.code()));
+        }
+    }
+    match targets.iter().find(|target| !starts.contains(target)) {
+        Some(target) => Err(format!("a jump to {target:#x}, where no instruction begins")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn every_kernel_of_random_graphs_is_emitted_and_decodes() {
+    let config = Config { cases: 300, max_shrink_iters: 1024, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    runner.run(&graph_and_inputs(), |(graph, _)| check(&graph).map_err(TestCaseError::fail)).unwrap();
+}
