@@ -84,3 +84,8 @@ pub mod prelude {
         metrics,
     };
 }
+
+/// The README's program, compiled by the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
