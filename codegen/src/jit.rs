@@ -8,7 +8,7 @@ use crate::{
 };
 use bayeslift_passes::Plan;
 use cranelift::codegen::{control::ControlPlane, isa, isa::OwnedTargetIsa, settings};
-use cranelift::prelude::{AbiParam, Configurable, FunctionBuilderContext, types};
+use cranelift::prelude::{AbiParam, Configurable, FunctionBuilderContext, Signature, types};
 use cranelift_jit::{JITBuilder, JITModule, SystemMemoryProvider};
 use cranelift_module::{FuncId, Linkage, Module as _, default_libcall_names};
 use std::collections::HashMap;
@@ -84,7 +84,8 @@ impl Drop for Module {
 }
 
 impl Code {
-    /// Compiles every kernel of a plan for vectors of `width` elements: 1, or 4 where the machine has them.
+    /// Compiles every kernel of a plan for vectors of `width` elements: 1, 4 where the machine has them, or 16 where
+    /// [`wide::is_supported`].
     ///
     /// # Errors
     /// See [`Error`].
@@ -101,19 +102,21 @@ impl Code {
         let mut ids = Vec::with_capacity(plan.kernels.len());
         for (i, kernel) in plan.kernels.iter().enumerate() {
             let failed = |message| Error::Kernel { kernel: i, rows: kernel.rows, cols: kernel.cols, message };
-            let mut code = lower(plan, kernel, if width == wide::WIDTH { width } else { narrow });
-            let mut id = None;
+            let mut linked = None;
             if width == wide::WIDTH {
-                id = linker.add_wide(&code.code).map_err(failed)?;
+                let code = lower(plan, kernel, width);
+                linked = linker.add_wide(&code.code).map_err(failed)?.map(|id| (code, id));
             }
-            if id.is_none() && width == wide::WIDTH {
-                code = lower(plan, kernel, narrow);
-            }
-            ids.push(match id {
-                Some(id) => id,
-                None => linker.add(&code.code).map_err(failed)?,
-            });
+            let (code, id) = match linked {
+                Some(linked) => linked,
+                None => {
+                    let code = lower(plan, kernel, narrow);
+                    let id = linker.add(&code.code).map_err(failed)?;
+                    (code, id)
+                }
+            };
             lowered.push(code);
+            ids.push(id);
         }
         let mut linked = linker.module;
         let module = linked.get();
@@ -206,18 +209,25 @@ impl Linker {
         Linker { module, known: HashMap::new(), functions: FunctionBuilderContext::new() }
     }
 
+    /// A function with the signature of [`Function`].
+    fn declare(&mut self) -> Result<(FuncId, Signature), String> {
+        let name = format!("kernel_{}", self.known.len());
+        let module = self.module.get();
+        let pointer = module.target_config().pointer_type();
+        let mut signature = module.make_signature();
+        signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
+        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
+        Ok((id, signature))
+    }
+
     /// `None` for a kernel that the wide emitter leaves to the portable one.
     fn add_wide(&mut self, kernel: &TileKernel) -> Result<Option<FuncId>, String> {
         if let Some(&id) = self.known.get(kernel) {
             return Ok(Some(id));
         }
         let Ok(bytes) = wide::emit(kernel) else { return Ok(None) };
+        let (id, _) = self.declare()?;
         let module = self.module.get();
-        let pointer = module.target_config().pointer_type();
-        let mut signature = module.make_signature();
-        signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
-        let name = format!("kernel_{}", self.known.len());
-        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
         module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;
         self.known.insert(kernel.clone(), id);
         Ok(Some(id))
@@ -227,16 +237,12 @@ impl Linker {
         if let Some(&id) = self.known.get(kernel) {
             return Ok(id);
         }
+        let (id, signature) = self.declare()?;
         let module = self.module.get();
         let target = module.target_config();
-        let pointer = target.pointer_type();
         let mut context = module.make_context();
-        let params = [pointer, pointer, types::I64, types::I64];
-        context.func.signature.params.extend(params.map(AbiParam::new));
+        context.func.signature = signature;
         emit(kernel, &mut context.func, &mut self.functions, target);
-        let name = format!("kernel_{}", self.known.len());
-        let signature = context.func.signature.clone();
-        let id = module.declare_function(&name, Linkage::Local, &signature).map_err(|e| e.to_string())?;
         module
             .define_function_with_control_plane(id, &mut context, &mut ControlPlane::default())
             .map_err(|e| format!("{e:?}"))?;
