@@ -32,7 +32,7 @@ impl Lowering<'_> {
         let accumulators: Vec<(Value, usize)> =
             self.kernel.row_reductions.clone().into_iter().map(|r| (r, self.take_scratch(SUM_LANES))).collect();
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
-            s.rows(first, last, |s, row| {
+            s.repeat(first, last, 1, |s, row| {
                 let row = s.enter_row(row, None);
                 let (start, end) = (s.b.index(0), s.b.index(cols));
                 s.clear(&accumulators);
@@ -87,10 +87,6 @@ impl Lowering<'_> {
         let next = body(self, counter, &carried);
         self.b.close_loop(counter, start, end, step, initial, &carried, &next);
         carried
-    }
-
-    fn rows(&mut self, first: Reg, last: Reg, body: impl FnOnce(&mut Self, Reg)) {
-        self.repeat(first, last, 1, body);
     }
 
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
