@@ -82,10 +82,27 @@ impl Emitter<'_> {
                     let value = self.inst(*inst, self.ty(*reg));
                     self.set(*reg, value);
                 }
-                Stmt::Store(address, reg) => {
+                Stmt::Store(address, reg, part) => {
                     let (base, offset) = self.address(*address);
                     let value = self.get(*reg);
-                    self.b.ins().store(flags(), value, base, offset);
+                    match part {
+                        None => {
+                            self.b.ins().store(flags(), value, base, offset);
+                        }
+                        Some(lanes) => {
+                            for lane in 0..*lanes {
+                                let element = self.b.ins().extractlane(value, lane as u8);
+                                self.b.ins().store(flags(), element, base, offset + lane as i32 * 4);
+                            }
+                        }
+                    }
+                }
+                Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                    for (i, reg) in (0..).zip(into) {
+                        let address = Address { offset: address.offset + i, ..*address };
+                        let value = self.lanes(clif_type(self.ty(*reg)), address, *stride, *part);
+                        self.set(*reg, value);
+                    }
                 }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
                     self.repeat(*counter, (*start, *end, *step), carried, body);
@@ -240,27 +257,12 @@ impl Emitter<'_> {
                 let handle = self.b.func.dfg.constants.insert(ConstantData::from(bytes));
                 self.b.ins().vconst(types::I32X4, handle)
             }
-            Inst::Load(_, address) => {
+            Inst::Load(_, address, None) => {
                 let (base, offset) = self.address(address);
                 self.b.ins().load(clif, flags(), base, offset)
             }
-            Inst::LoadStrided(_, address, stride) => {
-                let (base, offset) = self.address(address);
-                let lane = clif.lane_type();
-                let mut vector = None;
-                for i in 0..WIDTH as i64 {
-                    let (base, offset) = match i32::try_from(i64::from(offset) + i * stride * 4) {
-                        Ok(offset) => (base, offset),
-                        Err(_) => (self.b.ins().iadd_imm_s(base, i * stride * 4), offset),
-                    };
-                    let element = self.b.ins().load(lane, flags(), base, offset);
-                    vector = Some(match vector {
-                        None => self.b.ins().splat(clif, element),
-                        Some(v) => self.b.ins().insertlane(v, element, i as u8),
-                    });
-                }
-                vector.expect("vectors have lanes")
-            }
+            Inst::Load(_, address, part) => self.lanes(clif, address, 1, part),
+            Inst::LoadStrided(_, address, stride, part) => self.lanes(clif, address, stride, part),
             Inst::IndexLow(a) => {
                 let a = self.get(a);
                 self.b.ins().ireduce(types::I32, a)
@@ -299,6 +301,24 @@ impl Emitter<'_> {
                 self.b.ins().smin(a, b)
             }
         }
+    }
+
+    /// A vector read lane by lane.
+    fn lanes(&mut self, clif: Type, address: Address, stride: i64, part: Part) -> Value {
+        let (base, offset) = self.address(address);
+        let mut vector = if part.is_some() { Some(self.vector_constant(0, clif)) } else { None };
+        for i in 0..part.map_or(WIDTH as i64, i64::from) {
+            let (base, offset) = match i32::try_from(i64::from(offset) + i * stride * 4) {
+                Ok(offset) => (base, offset),
+                Err(_) => (self.b.ins().iadd_imm_s(base, i * stride * 4), offset),
+            };
+            let element = self.b.ins().load(clif.lane_type(), flags(), base, offset);
+            vector = Some(match vector {
+                None => self.b.ins().splat(clif, element),
+                Some(vector) => self.b.ins().insertlane(vector, element, i as u8),
+            });
+        }
+        vector.expect("vectors have lanes")
     }
 
     fn vector_constant(&mut self, word: u32, ty: Type) -> Value {

@@ -4,7 +4,7 @@ use crate::{
     emit::{self, emit},
     lower::{Argument, lower},
     tile::TileKernel,
-    wide,
+    wide::{self, Isa},
 };
 use bayeslift_passes::Plan;
 use cranelift::codegen::{control::ControlPlane, isa, isa::OwnedTargetIsa, settings};
@@ -84,8 +84,8 @@ impl Drop for Module {
 }
 
 impl Code {
-    /// Compiles every kernel of a plan for vectors of `width` elements: 1, 4 where the machine has them, or 16 where
-    /// [`wide::is_supported`].
+    /// Compiles every kernel of a plan for vectors of `width` elements: 1, 4 where the machine has them, or 8 or 16 where
+    /// [`Isa::is_supported`].
     ///
     /// # Errors
     /// See [`Error`].
@@ -103,9 +103,9 @@ impl Code {
         for (i, kernel) in plan.kernels.iter().enumerate() {
             let failed = |message| Error::Kernel { kernel: i, rows: kernel.rows, cols: kernel.cols, message };
             let mut linked = None;
-            if width == wide::WIDTH {
+            if let Some(isa) = Isa::of_lanes(width) {
                 let code = lower(plan, kernel, width);
-                linked = linker.add_wide(&code.code).map_err(failed)?.map(|id| (code, id));
+                linked = linker.add_wide(&code.code, isa).map_err(failed)?.map(|id| (code, id));
             }
             let (code, id) = match linked {
                 Some(linked) => linked,
@@ -221,11 +221,11 @@ impl Linker {
     }
 
     /// `None` for a kernel that the wide emitter leaves to the portable one.
-    fn add_wide(&mut self, kernel: &TileKernel) -> Result<Option<FuncId>, String> {
+    fn add_wide(&mut self, kernel: &TileKernel, isa: Isa) -> Result<Option<FuncId>, String> {
         if let Some(&id) = self.known.get(kernel) {
             return Ok(Some(id));
         }
-        let Ok(bytes) = wide::emit(kernel) else { return Ok(None) };
+        let Ok(bytes) = wide::emit(kernel, isa) else { return Ok(None) };
         let (id, _) = self.declare()?;
         let module = self.module.get();
         module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;

@@ -1,6 +1,6 @@
 //! The text form of tile code, for reading and for tests.
 
-use crate::tile::{Address, Base, Carried, Class, Inst, Reg, Stmt, TileKernel};
+use crate::tile::{Address, Base, Carried, Class, Inst, Part, Reg, Stmt, TileKernel};
 use std::fmt::{self, Display, Formatter};
 
 /// One statement a line; `*` marks vectors. Registers are numbered in the order they appear.
@@ -23,7 +23,13 @@ fn block(kernel: &TileKernel, stmts: &[Stmt], depth: usize, f: &mut Formatter<'_
                 let mark = if kernel.regs[reg.0 as usize].vector { "*" } else { "" };
                 writeln!(f, "{indent}{reg:?}{mark} = {}", Operation(*inst))?;
             }
-            Stmt::Store(address, reg) => writeln!(f, "{indent}{} = {reg:?}", Place(*address))?,
+            Stmt::Store(address, reg, part) => {
+                writeln!(f, "{indent}{}{} = {reg:?}", Place(*address), Lanes(*part))?;
+            }
+            Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                write!(f, "{indent}{:?} = load transposed {}", into, Place(*address))?;
+                writeln!(f, " stride {stride}{}", Lanes(*part))?;
+            }
             Stmt::Loop { counter, start, end, step, carried, body } => {
                 write!(f, "{indent}for {counter:?} in {start:?}..{end:?} step {step}")?;
                 for Carried { reg, initial, next } in carried {
@@ -50,6 +56,14 @@ impl Display for Place {
             0 => write!(f, "[{index:?}]"),
             _ => write!(f, "[{index:?} + {offset}]"),
         }
+    }
+}
+
+struct Lanes(Part);
+
+impl Display for Lanes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |lanes| write!(f, " first {lanes}"))
     }
 }
 
@@ -85,9 +99,9 @@ impl Display for Operation {
             Inst::IntLess(a, b) => call("int_less", &[a, b]),
             Inst::Splat(a) => call("splat", &[a]),
             Inst::LaneNumbers => call("lane_numbers", &[]),
-            Inst::Load(of, address) => write!(f, "load {} {}", class(of), Place(address)),
-            Inst::LoadStrided(of, address, stride) => {
-                write!(f, "load {} {} stride {stride}", class(of), Place(address))
+            Inst::Load(of, address, part) => write!(f, "load {} {}{}", class(of), Place(address), Lanes(part)),
+            Inst::LoadStrided(of, address, stride, part) => {
+                write!(f, "load {} {} stride {stride}{}", class(of), Place(address), Lanes(part))
             }
             Inst::IndexLow(a) => call("low", &[a]),
             Inst::IndexHigh(a) => call("high", &[a]),

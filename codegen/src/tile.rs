@@ -122,9 +122,9 @@ pub enum Inst {
     /// 0, 1, 2, ... in the lanes of an integer vector.
     LaneNumbers,
     /// Reads one element, or as many consecutive ones as a vector has.
-    Load(Class, Address),
+    Load(Class, Address, Part),
     /// Reads a vector whose lanes are this many elements apart.
-    LoadStrided(Class, Address, i64),
+    LoadStrided(Class, Address, i64, Part),
     /// The low 32 bits of an index, as a scalar integer.
     IndexLow(Reg),
     /// The high 32 bits of an index.
@@ -144,6 +144,48 @@ pub enum Inst {
     /// The smaller index.
     IndexMin(Reg, Reg),
 }
+
+impl Inst {
+    /// Calls `f` with each register that the operation reads.
+    pub fn operands(&self, mut f: impl FnMut(Reg)) {
+        match *self {
+            Inst::Float(_) | Inst::Int(_) | Inst::LaneNumbers | Inst::Index(_) => {}
+            Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => f(a),
+            Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => f(a),
+            Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => f(a),
+            Inst::Binary(_, a, b) | Inst::Compare(_, a, b) | Inst::IntBinary(_, a, b) | Inst::IntEqual(a, b) => {
+                [a, b].into_iter().for_each(f);
+            }
+            Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => {
+                [a, b].into_iter().for_each(f);
+            }
+            Inst::Fma(a, b, c) | Inst::Select(a, b, c) => {
+                [a, b, c].into_iter().for_each(f);
+            }
+            Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..) => f(address.index),
+        }
+    }
+}
+
+impl Stmt {
+    /// Calls `f` with each register that the statement reads; of a loop, what it reads before its body.
+    pub fn operands(&self, mut f: impl FnMut(Reg)) {
+        match self {
+            Stmt::Let(_, inst) => inst.operands(f),
+            Stmt::Store(address, value, _) => {
+                [address.index, *value].into_iter().for_each(f);
+            }
+            Stmt::LoadTransposed { address, .. } => f(address.index),
+            Stmt::Loop { start, end, carried, .. } => {
+                [*start, *end].into_iter().for_each(&mut f);
+                carried.iter().for_each(|carry| f(carry.initial));
+            }
+        }
+    }
+}
+
+/// How many lanes of a vector an access touches, from the first on, if not all. Lanes that are not read are 0.
+pub type Part = Option<u32>;
 
 /// Where an access begins: `base[index + offset]`, in elements of four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +213,21 @@ pub enum Stmt {
     /// Defines a register.
     Let(Reg, Inst),
     /// Writes a register's elements.
-    Store(Address, Reg),
+    Store(Address, Reg, Part),
+    /// Reads four neighbours from as many places as a vector has lanes: lane `i` of `into[j]` is element
+    /// `i * stride + j` from the address on.
+    LoadTransposed {
+        /// The registers it defines.
+        into: [Reg; 4],
+        /// The class of the elements.
+        class: Class,
+        /// Where the first lane's elements lie.
+        address: Address,
+        /// The distance of lanes.
+        stride: i64,
+        /// How many lanes.
+        part: Part,
+    },
     /// `for counter in (start..end).step_by(step)`. May run zero times.
     Loop {
         /// The register that counts.

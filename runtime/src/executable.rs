@@ -1,7 +1,7 @@
 //! Compiled graphs.
 
 use crate::{Argument, Error, Workspace, call, environment::Guard, workspace::Block};
-use bayeslift_codegen::{self as codegen, Code};
+use bayeslift_codegen::{self as codegen, Code, wide::Isa};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
 use bayeslift_passes::{Place, Plan, simplify};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,25 @@ pub enum Width {
     One,
     /// 128-bit vectors.
     Four,
-    /// 512-bit vectors where the machine has them, else 128-bit ones.
+    /// 256-bit vectors where the machine has them, else 128-bit ones.
+    Eight,
+    /// 512-bit vectors where the machine has them, else the widest it has.
     #[default]
     Sixteen,
+}
+
+impl Width {
+    /// The lanes of the widest vectors that are no wider than this and that the machine has.
+    fn lanes(self) -> usize {
+        let most = match self {
+            Width::One => return 1,
+            Width::Four => return codegen::WIDTH,
+            Width::Eight => 8,
+            Width::Sixteen => 16,
+        };
+        let lanes = [Isa::Avx512, Isa::Avx2].into_iter().filter(|isa| isa.is_supported()).map(Isa::lanes);
+        lanes.filter(|&lanes| lanes <= most).max().unwrap_or(codegen::WIDTH)
+    }
 }
 
 /// How to compile a graph.
@@ -86,13 +102,7 @@ impl Executable {
         let _guard = Guard::enter();
         let graph = if options.simplify { simplify(&graph)? } else { graph };
         let plan = Plan::new(graph)?;
-        let width = match options.width {
-            Width::One => 1,
-            Width::Four => codegen::WIDTH,
-            Width::Sixteen if codegen::wide::is_supported() => codegen::wide::WIDTH,
-            Width::Sixteen => codegen::WIDTH,
-        };
-        let code = Code::compile(&plan, width)?;
+        let code = Code::compile(&plan, options.width.lanes())?;
         let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);
         let words = words.filter_map(|argument| match argument {
             codegen::Argument::Words(words) => Some(words.clone().into_boxed_slice()),

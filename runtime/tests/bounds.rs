@@ -112,7 +112,7 @@ fn random_graphs_stay_within_their_memory() {
         .run(&graph_and_inputs(), |(graph, inputs)| {
             let number = case.replace(case.get() + 1);
             let options = Options::default().threads(1 + number / 8 % 2).simplify((number / 4).is_multiple_of(2));
-            let options = options.width([Width::Sixteen, Width::Four, Width::One][number / 2 % 3]);
+            let options = options.width([Width::Sixteen, Width::Eight, Width::Four, Width::One][number / 2 % 4]);
             let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
             if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
                 std::fs::write(path, format!("{options:?} {touching:?}\n{graph}")).unwrap();
@@ -183,7 +183,7 @@ fn products_stay_within_their_memory() {
         b.output_updating("product", (product + bias).max(0.0), bias);
         let graph = b.finish().unwrap();
         let inputs = common::some_inputs(&graph);
-        let width = [Width::Sixteen, Width::Four, Width::Sixteen, Width::One][number % 4];
+        let width = [Width::Sixteen, Width::Eight, Width::Four, Width::One][number % 4];
         let executable = Executable::compile(graph.clone(), &Options::default().width(width)).unwrap();
         let touching = if number.is_multiple_of(4) { Touching::Start } else { Touching::End };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();

@@ -22,7 +22,7 @@ fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), Test
 }
 
 fn configurations() -> impl Strategy<Value = Options> {
-    let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Sixteen][..]);
+    let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Eight, Width::Sixteen][..]);
     (widths, 1..4usize, any::<bool>())
         .prop_map(|(width, threads, simplify)| Options::default().width(width).threads(threads).simplify(simplify))
 }

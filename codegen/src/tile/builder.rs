@@ -10,6 +10,8 @@ pub struct TileBuilder {
     regs: Vec<RegType>,
     /// Whether lane operations make vectors or scalars.
     pub vector: bool,
+    /// How many lanes loads and stores of vectors touch, if not all.
+    pub part: Part,
     blocks: Vec<Block>,
     begin: Reg,
     end: Reg,
@@ -29,6 +31,7 @@ impl TileBuilder {
         TileBuilder {
             regs: vec![index, index],
             vector: false,
+            part: None,
             blocks: vec![Block::default()],
             begin: Reg(0),
             end: Reg(1),
@@ -40,7 +43,9 @@ impl TileBuilder {
         let block = self.blocks.pop().expect("the outermost block");
         assert!(self.blocks.is_empty(), "a loop is still open");
         let TileBuilder { regs, begin, end, .. } = self;
-        TileKernel { regs, begin, end, body: block.body, arguments, scratch_bytes }
+        let mut body = block.body;
+        drop_unread(&mut body, &mut vec![false; regs.len()]);
+        TileKernel { regs, begin, end, body, arguments, scratch_bytes }
     }
 
     /// The range of tiles to process.
@@ -100,19 +105,36 @@ impl TileBuilder {
     pub fn load_strided(&mut self, class: Class, address: Address, stride: i64) -> Reg {
         match (class, stride) {
             (Class::Mask, _) => {
-                // A true word has all bits set, so it is negative.
                 let word = self.load_strided(Class::Int, address, stride);
-                let zero = self.integer(0);
-                self.iless(word, zero)
+                self.negative(word)
             }
             (_, 0) if self.vector => {
                 let scalar = self.scalar(|b| b.load(class, address));
                 self.splat(scalar)
             }
-            (_, 1) => self.lanes(Inst::Load(class, address), class),
-            _ if !self.vector => self.lanes(Inst::Load(class, address), class),
-            _ => self.lanes(Inst::LoadStrided(class, address, stride), class),
+            _ if !self.vector => self.lanes(Inst::Load(class, address, None), class),
+            (_, 1) => self.lanes(Inst::Load(class, address, self.part), class),
+            _ => self.lanes(Inst::LoadStrided(class, address, stride, self.part), class),
         }
+    }
+
+    /// Loads four neighbours for each lane, lanes `stride` elements apart: vectors of the first, the second, and so on.
+    pub fn load_transposed(&mut self, class: Class, address: Address, stride: i64) -> [Reg; 4] {
+        let of = if class == Class::Mask { Class::Int } else { class };
+        let into = [(); 4].map(|()| self.reg(of, true));
+        let part = self.part;
+        self.push(Stmt::LoadTransposed { into, class: of, address, stride, part });
+        if class == Class::Mask { into.map(|word| self.negative(word)) } else { into }
+    }
+
+    /// A mask from its word: a true one has all bits set.
+    fn negative(&mut self, word: Reg) -> Reg {
+        let zero = self.integer(0);
+        self.iless(word, zero)
+    }
+
+    fn push(&mut self, stmt: Stmt) {
+        self.blocks.last_mut().expect("the outermost block").body.push(stmt);
     }
 
     /// Stores elements: a mask as words.
@@ -123,7 +145,8 @@ impl TileBuilder {
         } else {
             value
         };
-        self.blocks.last_mut().expect("the outermost block").body.push(Stmt::Store(address, value));
+        let part = if self.ty(value).vector { self.part } else { None };
+        self.push(Stmt::Store(address, value, part));
     }
 
     /// 0, 1, 2, ... in the lanes; 0 for a scalar.
@@ -160,8 +183,7 @@ impl TileBuilder {
             .zip(next)
             .map(|((&reg, &initial), &next)| Carried { reg, initial, next })
             .collect();
-        let outer = self.blocks.last_mut().expect("the outermost block");
-        outer.body.push(Stmt::Loop { counter, start, end, step, carried, body: block.body });
+        self.push(Stmt::Loop { counter, start, end, step, carried, body: block.body });
     }
 
     /// A constant index.
@@ -233,6 +255,26 @@ impl TileBuilder {
     pub fn index_from(&mut self, low: Reg, high: Reg) -> Reg {
         self.define(Inst::IndexFrom(low, high), Class::Index, false)
     }
+}
+
+/// Drops definitions that nothing reads. `read` says which registers later code reads.
+fn drop_unread(body: &mut Vec<Stmt>, read: &mut [bool]) {
+    let mut kept = Vec::with_capacity(body.len());
+    while let Some(mut stmt) = body.pop() {
+        match &mut stmt {
+            Stmt::Let(reg, _) if !read[reg.0 as usize] => continue,
+            // what the next iteration reads comes before what this one computes
+            Stmt::Loop { carried, body, .. } => {
+                carried.iter().for_each(|carry| read[carry.next.0 as usize] = true);
+                drop_unread(body, read);
+            }
+            _ => {}
+        }
+        stmt.operands(|reg| read[reg.0 as usize] = true);
+        kept.push(stmt);
+    }
+    kept.reverse();
+    *body = kept;
 }
 
 impl Default for TileBuilder {

@@ -30,17 +30,32 @@ pub(super) enum Location {
 pub(super) struct Allocation {
     pub locations: Vec<Location>,
     pub slots: u32,
+    /// For each position the vector registers that are free for its own use.
+    pub temporaries: Vec<Vec<u8>>,
 }
 
 /// How many registers of each file are allocated.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub vector: u8,
+    /// 0 where truth values live in vector registers.
     pub mask: u8,
     pub general: u8,
 }
 
-struct Ranges<'k> {
+impl Limits {
+    pub fn file(self, class: Class) -> File {
+        match class {
+            Class::Mask if self.mask > 0 => File::Mask,
+            Class::Float | Class::Int | Class::Mask => File::Vector,
+            Class::Index => File::General,
+        }
+    }
+}
+
+/// Where the values of a kernel are defined and used. Statements have positions in the order of the text; a loop has one
+/// for its entry and one for its end.
+pub(super) struct Ranges<'k> {
     kernel: &'k TileKernel,
     aliases: Vec<Reg>,
     constant: Vec<Option<Location>>,
@@ -60,57 +75,43 @@ struct Ranges<'k> {
     carried: Vec<(Reg, Reg)>,
     uses: Vec<(Reg, u32, usize)>,
     position: u32,
+    /// Values that share one place, by the first of them.
+    webs: Vec<u32>,
 }
 
-pub(super) fn file(class: Class) -> File {
-    match class {
-        Class::Float | Class::Int => File::Vector,
-        Class::Mask => File::Mask,
-        Class::Index => File::General,
+impl<'k> Ranges<'k> {
+    pub fn new(kernel: &'k TileKernel) -> Ranges<'k> {
+        let count = kernel.regs.len();
+        let mut ranges = Ranges {
+            kernel,
+            aliases: (0..count as u32).map(Reg).collect(),
+            constant: vec![None; count],
+            defined: vec![(0, 0); count],
+            start: vec![0; count],
+            end: vec![0; count],
+            weight: vec![0.0; count],
+            last_in_body: vec![0; count],
+            carrier: vec![0; count],
+            loops: vec![(0, 0, u32::MAX)],
+            sums: Vec::new(),
+            carried: Vec::new(),
+            uses: Vec::new(),
+            position: 1,
+            webs: Vec::new(),
+        };
+        ranges.start[kernel.begin.0 as usize] = 1;
+        ranges.start[kernel.end.0 as usize] = 1;
+        ranges.block(&kernel.body, 0);
+        ranges.extend();
+        ranges.webs = ranges.join();
+        ranges
     }
-}
 
-/// The registers an instruction reads.
-pub(super) fn operands(inst: &Inst) -> Vec<Reg> {
-    match *inst {
-        Inst::Float(_) | Inst::Int(_) | Inst::LaneNumbers | Inst::Index(_) => vec![],
-        Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => vec![a],
-        Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => vec![a],
-        Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => vec![a],
-        Inst::Binary(_, a, b) | Inst::Compare(_, a, b) | Inst::IntBinary(_, a, b) | Inst::IntEqual(a, b) => vec![a, b],
-        Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => vec![a, b],
-        Inst::Fma(a, b, c) | Inst::Select(a, b, c) => vec![a, b, c],
-        Inst::Load(_, address) | Inst::LoadStrided(_, address, _) => vec![address.index],
+    /// How many positions there are.
+    pub fn positions(&self) -> usize {
+        self.position as usize
     }
-}
 
-pub(super) fn allocate(kernel: &TileKernel, limits: Limits) -> Allocation {
-    let count = kernel.regs.len();
-    let mut ranges = Ranges {
-        kernel,
-        aliases: (0..count as u32).map(Reg).collect(),
-        constant: vec![None; count],
-        defined: vec![(0, 0); count],
-        start: vec![0; count],
-        end: vec![0; count],
-        weight: vec![0.0; count],
-        last_in_body: vec![0; count],
-        carrier: vec![0; count],
-        loops: vec![(0, 0, u32::MAX)],
-        sums: Vec::new(),
-        carried: Vec::new(),
-        uses: Vec::new(),
-        position: 1,
-    };
-    ranges.start[kernel.begin.0 as usize] = 1;
-    ranges.start[kernel.end.0 as usize] = 1;
-    ranges.block(&kernel.body, 0);
-    ranges.extend();
-    let webs = ranges.join();
-    ranges.scan(&webs, limits)
-}
-
-impl Ranges<'_> {
     fn alias(&self, reg: Reg) -> Reg {
         self.aliases[reg.0 as usize]
     }
@@ -142,18 +143,18 @@ impl Ranges<'_> {
                     }
                     Inst::Bits(a) | Inst::FromBits(a) => self.aliases[reg.0 as usize] = self.alias(a),
                     _ => {
-                        for operand in operands(inst) {
-                            self.read(operand, 2 * p, inside);
-                        }
+                        inst.operands(|operand| self.read(operand, 2 * p, inside));
                         self.define(*reg, 2 * p + 1, inside);
                         if let Inst::Fma(_, _, c) = *inst {
                             self.sums.push((2 * p, inside, *reg, self.alias(c)));
                         }
                     }
                 },
-                Stmt::Store(address, value) => {
-                    self.read(address.index, 2 * p, inside);
-                    self.read(*value, 2 * p, inside);
+                Stmt::Store(..) => stmt.operands(|operand| self.read(operand, 2 * p, inside)),
+                Stmt::LoadTransposed { into, .. } => {
+                    // results are written before the last operand is read
+                    stmt.operands(|operand| self.read(operand, 2 * p + 1, inside));
+                    into.iter().for_each(|&reg| self.define(reg, 2 * p, inside));
                 }
                 Stmt::Loop { counter, start, end, carried, body, .. } => {
                     let own = self.loops.len();
@@ -259,60 +260,84 @@ impl Ranges<'_> {
         (0..web.len() as u32).map(|r| find(&mut web, r)).collect()
     }
 
-    fn scan(self, webs: &[u32], limits: Limits) -> Allocation {
+    /// Gives places to all values, and at each position as many vector registers of its own as it needs.
+    pub fn allocate(&self, limits: Limits, needs: &[u8]) -> Allocation {
         let count = self.start.len();
-        let (mut start, mut end, mut weight) = (vec![u32::MAX; count], vec![0; count], vec![0.0; count]);
-        for (r, &web) in webs.iter().enumerate() {
+        let empty = Interval { start: u32::MAX, end: 0, weight: 0.0, file: File::Vector };
+        let mut intervals = vec![empty; count];
+        for (r, &web) in self.webs.iter().enumerate() {
             if self.constant[r].is_none() && self.aliases[r].0 as usize == r {
-                let w = web as usize;
-                start[w] = start[w].min(self.start[r]);
-                end[w] = end[w].max(self.end[r]);
-                weight[w] += self.weight[r];
+                let interval = &mut intervals[web as usize];
+                interval.start = interval.start.min(self.start[r]);
+                interval.end = interval.end.max(self.end[r]);
+                interval.weight += self.weight[r];
+                interval.file = limits.file(self.kernel.regs[r].class);
             }
         }
-        let mut order: Vec<usize> = (0..count).filter(|&w| start[w] != u32::MAX).collect();
-        order.sort_by_key(|&w| (start[w], w));
-        let mut locations = vec![Location::Slot(0); count];
-        let mut slots = 0;
-        let mut active: [Vec<(usize, u8)>; 3] = Default::default();
-        let mut free: [Vec<u8>; 3] =
-            [limits.vector, limits.mask, limits.general].map(|limit| (0..limit).rev().collect());
-        for w in order {
-            let f = file(self.kernel.regs[w].class) as usize;
-            active[f].retain(|&(other, register)| {
-                let lives = end[other] >= start[w];
-                if !lives {
-                    free[f].push(register);
-                }
-                lives
-            });
-            let cost = |v: usize| weight[v] / (1.0 + (end[v] - start[v]) as f32);
-            let register = free[f].pop().or_else(|| {
-                let cheapest = active[f].iter().map(|&(v, _)| v).min_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
-                if cost(cheapest) >= cost(w) {
-                    return None;
-                }
-                let i = active[f].iter().position(|&(v, _)| v == cheapest)?;
-                let (_, register) = active[f].swap_remove(i);
-                locations[cheapest] = Location::Slot(slots);
-                slots += 1;
-                Some(register)
-            });
-            locations[w] = match register {
-                Some(register) => {
-                    active[f].push((w, register));
-                    Location::Register(register)
-                }
-                None => {
-                    slots += 1;
-                    Location::Slot(slots - 1)
-                }
-            };
+        for (position, &need) in (0..).zip(needs) {
+            let own =
+                Interval { start: 2 * position, end: 2 * position + 1, weight: f32::INFINITY, file: File::Vector };
+            intervals.extend(std::iter::repeat_n(own, need.into()));
         }
-        let resolved = (0..count).map(|r| {
-            let r = self.aliases[r].0 as usize;
-            self.constant[r].unwrap_or(locations[webs[r] as usize])
+        let registers = scan(&intervals, limits);
+        let (values, own) = registers.split_at(count);
+        let mut own = own.iter().map(|register| register.expect("nothing weighs more"));
+        let temporaries = needs.iter().map(|&need| own.by_ref().take(need.into()).collect()).collect();
+        let mut slots = 0;
+        let places = values.iter().map(|register| match register {
+            Some(register) => Location::Register(*register),
+            None => {
+                slots += 1;
+                Location::Slot(slots - 1)
+            }
         });
-        Allocation { locations: resolved.collect(), slots }
+        let places: Vec<Location> = places.collect();
+        let located = (0..count).map(|r| {
+            let r = self.aliases[r].0 as usize;
+            self.constant[r].unwrap_or(places[self.webs[r] as usize])
+        });
+        Allocation { locations: located.collect(), slots, temporaries }
     }
+}
+
+/// Something that wants a register while it lives.
+#[derive(Clone, Copy)]
+struct Interval {
+    start: u32,
+    end: u32,
+    weight: f32,
+    file: File,
+}
+
+/// Linear scan: where registers run out, the interval with the fewest uses for its length gets none.
+fn scan(intervals: &[Interval], limits: Limits) -> Vec<Option<u8>> {
+    let mut order: Vec<usize> = (0..intervals.len()).filter(|&i| intervals[i].start != u32::MAX).collect();
+    order.sort_by_key(|&i| (intervals[i].start, i));
+    // nobody asks where an empty interval lives
+    let mut registers: Vec<Option<u8>> = intervals.iter().map(|i| (i.start == u32::MAX).then_some(0)).collect();
+    let mut active: [Vec<usize>; 3] = Default::default();
+    let mut free = [limits.vector, limits.mask, limits.general].map(|limit| (0..limit).rev().collect::<Vec<u8>>());
+    let cost = |i: usize| intervals[i].weight / (1.0 + (intervals[i].end - intervals[i].start) as f32);
+    for i in order {
+        let file = intervals[i].file as usize;
+        active[file].retain(|&other| {
+            let lives = intervals[other].end >= intervals[i].start;
+            if !lives {
+                free[file].extend(registers[other]);
+            }
+            lives
+        });
+        if free[file].is_empty() {
+            let cheapest = active[file].iter().copied().min_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+            if let Some(cheapest) = cheapest.filter(|&other| cost(other) < cost(i)) {
+                free[file].extend(registers[cheapest].take());
+                active[file].retain(|&other| other != cheapest);
+            }
+        }
+        registers[i] = free[file].pop();
+        if registers[i].is_some() {
+            active[file].push(i);
+        }
+    }
+    registers
 }

@@ -1,42 +1,29 @@
-//! Tile IR to x86-64 machine code for 512-bit vectors (AVX-512 F, VL, DQ).
+//! Tile IR to x86-64 machine code for vectors of eight (AVX2) or sixteen lanes (AVX-512).
 //!
 //! Cranelift's vectors end at 128 bits; these functions stand beside its own in the same module. A function is one
-//! position-independent blob: code, then its constants. Vectors are zmm registers, scalars of either kind xmm registers, truth values
-//! mask registers, indices general registers. It follows the System V convention and calls nothing.
+//! position-independent blob: code, then its constants. Vectors and scalars of either kind live in vector registers, truth
+//! values in mask registers where there are some, indices in general registers. It follows the System V convention and
+//! calls nothing.
+//!
+//! Some instructions need a register for an operand that lies in memory. How many, the emitter finds out by emitting:
+//! where the allocation has no such register it asks for one, and starts again.
 
 mod allocate;
 mod index;
+mod isa;
+mod memory;
 mod vector;
 
 use crate::tile::*;
-use allocate::{Allocation, Limits, Location, allocate, operands};
+use allocate::{Allocation, Limits, Location, Ranges};
 use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, Register};
-use index::low_half;
-use vector::*;
-
-/// The number of elements of a vector.
-pub const WIDTH: usize = 16;
+pub use isa::Isa;
+use isa::*;
 
 /// Why a kernel is left to the portable emitter.
 #[derive(Debug)]
 pub struct Unsupported;
 
-/// Whether this machine runs the code.
-pub fn is_supported() -> bool {
-    #[cfg(all(target_arch = "x86_64", unix))]
-    {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-    }
-    #[cfg(not(all(target_arch = "x86_64", unix)))]
-    {
-        false
-    }
-}
-
-/// Vector registers that hold values; the three above them hold operands from memory.
-const VECTORS: u8 = 29;
 /// Mask registers k1 to k5 hold values; k6 and k7 are temporary, k0 means no mask.
 const MASKS: u8 = 5;
 const GENERAL: [Register; 9] = [
@@ -50,7 +37,7 @@ const GENERAL: [Register; 9] = [
     Register::R14,
     Register::R15,
 ];
-const SAVED: [Register; 6] = [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
+const SAVED: [Register; 6] = [POOL, Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15];
 /// The table of pointer arguments and the scratch memory, as they are passed.
 const ARGUMENTS: Register = Register::RDI;
 const SCRATCH: Register = Register::RSI;
@@ -65,65 +52,86 @@ const RDX: Register = Register::RDX;
 const PAGE: i64 = 4096;
 /// The largest frame.
 const MAX_FRAME: i64 = 1 << 16;
-/// The label of the constants.
-const POOL_LABEL: u64 = 1 << 40;
+/// The distance of the frame's slots, and the alignment of the constants: a cache line.
+const LINE: usize = 64;
+/// How often emission may start again; each time it knows of more temporaries.
+const MAX_ROUNDS: usize = 16;
+/// Where the constants are until the length of the code is known: no label, and near enough.
+const SOMEWHERE: i64 = 1 << 30;
 
 /// Machine code for `kernel`.
-pub fn emit(kernel: &TileKernel) -> Result<Vec<u8>, Unsupported> {
-    let limits = Limits { vector: VECTORS, mask: MASKS, general: GENERAL.len() as u8 };
-    let allocation = allocate(kernel, limits);
-    let frame = i64::from(allocation.slots) * 64 + 64;
-    if frame > MAX_FRAME {
-        return Err(Unsupported);
-    }
+pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
+    let (vector, mask) = match isa {
+        Isa::Avx2 => (16, 0),
+        Isa::Avx512 => (32, MASKS),
+    };
+    let limits = Limits { vector, mask, general: GENERAL.len() as u8 };
+    let ranges = Ranges::new(kernel);
     let mut uses = vec![0; kernel.regs.len()];
     count_uses(&kernel.body, &mut uses);
-    let mut emitter = Emitter {
-        kernel,
-        allocation,
-        uses,
-        code: Vec::new(),
-        labels: 0,
-        pending: None,
-        constants: (0..WIDTH as u32).collect(),
-        loaded: None,
-    };
-    emitter.prologue(frame)?;
-    emitter.block(&kernel.body)?;
-    emitter.epilogue(frame)?;
-    emitter.finish()
+    let mut needs = vec![0; ranges.positions()];
+    for _ in 0..MAX_ROUNDS {
+        let mut emitter = Emitter {
+            kernel,
+            isa,
+            limits,
+            allocation: ranges.allocate(limits, &needs),
+            uses: &uses,
+            position: 0,
+            taken: 0,
+            needs,
+            is_complete: true,
+            code: Vec::new(),
+            labels: 0,
+            pending: None,
+            pool: Vec::new(),
+            loaded: None,
+            deferred: None,
+        };
+        emitter.function()?;
+        if emitter.is_complete {
+            return emitter.finish();
+        }
+        needs = emitter.needs;
+    }
+    Err(Unsupported)
 }
 
 fn count_uses(stmts: &[Stmt], uses: &mut [u32]) {
     for stmt in stmts {
-        match stmt {
-            Stmt::Let(_, inst) => operands(inst).into_iter().for_each(|reg| uses[reg.0 as usize] += 1),
-            Stmt::Store(address, value) => {
-                uses[address.index.0 as usize] += 1;
-                uses[value.0 as usize] += 1;
-            }
-            Stmt::Loop { start, end, carried, body, .. } => {
-                let carried = carried.iter().flat_map(|c| [c.initial, c.next]);
-                [*start, *end].into_iter().chain(carried).for_each(|reg| uses[reg.0 as usize] += 1);
-                count_uses(body, uses);
-            }
+        stmt.operands(|reg| uses[reg.0 as usize] += 1);
+        if let Stmt::Loop { carried, body, .. } = stmt {
+            carried.iter().for_each(|carry| uses[carry.next.0 as usize] += 1);
+            count_uses(body, uses);
         }
     }
 }
 
 struct Emitter<'k> {
     kernel: &'k TileKernel,
+    isa: Isa,
+    limits: Limits,
     allocation: Allocation,
-    uses: Vec<u32>,
+    uses: &'k [u32],
+    /// The statement's position, as the allocation counts.
+    position: u32,
+    /// How many temporaries the statement has taken.
+    taken: usize,
+    /// How many temporaries each statement takes.
+    needs: Vec<u8>,
+    /// Whether all temporaries that were asked for existed.
+    is_complete: bool,
     code: Vec<Instruction>,
     /// How many labels were given out. A label is the address that the encoder replaces.
     labels: u64,
     /// The label that the next instruction carries.
     pending: Option<u64>,
-    /// Words after the code; the first are the numbers of lanes.
-    constants: Vec<u32>,
+    /// Words after the code.
+    pool: Vec<u32>,
     /// The argument whose pointer is in `BASE`.
     loaded: Option<usize>,
+    /// A scalar that its only reader, the next statement, loads into all lanes.
+    deferred: Option<Address>,
 }
 
 type Emitted<T = ()> = Result<T, Unsupported>;
@@ -159,10 +167,24 @@ impl Emitter<'_> {
         self.loaded = None;
     }
 
+    fn function(&mut self) -> Emitted {
+        let frame = self.frame()?;
+        self.prologue(frame)?;
+        self.block(&self.kernel.body)?;
+        self.epilogue(frame)
+    }
+
+    fn frame(&self) -> Emitted<i64> {
+        let frame = (i64::from(self.allocation.slots) + 1) * LINE as i64;
+        if frame > MAX_FRAME { Err(Unsupported) } else { Ok(frame) }
+    }
+
     fn prologue(&mut self, frame: i64) -> Emitted {
         for register in SAVED {
             self.add(Instruction::with1(Code::Push_r64, register))?;
         }
+        let pool = MemoryOperand::with_base_displ(Register::RIP, SOMEWHERE);
+        self.add(Instruction::with2(Code::Lea_r64_m, POOL, pool))?;
         // Touching each page of a large frame finds the end of the stack before anything lies beyond it.
         for page in 1..=frame / PAGE {
             let touched = MemoryOperand::with_base_displ(Register::RSP, -page * PAGE);
@@ -171,11 +193,9 @@ impl Emitter<'_> {
         // A frame aligned to a cache line; its last slot keeps the stack pointer.
         self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, Register::RSP))?;
         self.add(Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, frame as i32))?;
-        self.add(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -64))?;
-        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - 64);
+        self.add(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -(LINE as i32)))?;
+        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
         self.add(Instruction::with2(Code::Mov_rm64_r64, kept, RAX))?;
-        let pool = MemoryOperand::with_base_displ(Register::RIP, POOL_LABEL as i64);
-        self.add(Instruction::with2(Code::Lea_r64_m, POOL, pool))?;
         // The range of tiles comes in rdx and rcx; rcx may be the first's place.
         self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, Register::RCX))?;
         self.write_index(self.kernel.begin, RDX)?;
@@ -184,7 +204,7 @@ impl Emitter<'_> {
 
     fn epilogue(&mut self, frame: i64) -> Emitted {
         self.push(Instruction::with(Code::VEX_Vzeroupper));
-        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - 64);
+        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
         self.add(Instruction::with2(Code::Mov_r64_rm64, Register::RSP, kept))?;
         for register in SAVED.into_iter().rev() {
             self.add(Instruction::with1(Code::Pop_r64, register))?;
@@ -193,18 +213,27 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Emitted<Vec<u8>> {
-        self.place(POOL_LABEL);
-        for i in 0..self.constants.len() {
-            let word = Instruction::with_declare_dword_1(self.constants[i]);
-            self.push(word);
-        }
+    /// The code, and the constants at the next cache line.
+    fn finish(self) -> Emitted<Vec<u8>> {
         let block = InstructionBlock::new(&self.code, 0);
-        Ok(BlockEncoder::encode(64, block, BlockEncoderOptions::NONE).map_err(failed)?.code_buffer)
+        let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
+        let encoded = BlockEncoder::encode(64, block, options).map_err(failed)?;
+        let (mut bytes, offsets) = (encoded.code_buffer, encoded.new_instruction_offsets);
+        bytes.resize(bytes.len().next_multiple_of(LINE), 0xcc);
+        // the instruction after the saving of registers ends with the distance from its end to the constants
+        let after = offsets[SAVED.len() + 1] as usize;
+        let distance = i32::try_from(bytes.len() - after).map_err(|_| Unsupported)?;
+        bytes[after - 4..after].copy_from_slice(&distance.to_le_bytes());
+        bytes.extend(self.pool.iter().flat_map(|word| word.to_le_bytes()));
+        Ok(bytes)
     }
 
     fn location(&self, reg: Reg) -> Location {
         self.allocation.locations[reg.0 as usize]
+    }
+
+    fn class(&self, reg: Reg) -> Class {
+        self.kernel.regs[reg.0 as usize].class
     }
 
     fn is_wide(&self, reg: Reg) -> bool {
@@ -212,81 +241,55 @@ impl Emitter<'_> {
     }
 
     fn slot(slot: u32) -> MemoryOperand {
-        MemoryOperand::with_base_displ(Register::RSP, i64::from(slot) * 64)
+        MemoryOperand::with_base_displ(Register::RSP, i64::from(slot) * LINE as i64)
     }
 
-    /// A constant, repeated in all lanes where an instruction takes a vector.
-    fn constant(&mut self, bits: u32, repeated: bool) -> MemoryOperand {
-        let known = self.constants[WIDTH..].iter().position(|&word| word == bits);
-        let index = WIDTH
-            + known.unwrap_or_else(|| {
-                self.constants.push(bits);
-                self.constants.len() - 1 - WIDTH
-            });
-        MemoryOperand::new(POOL, Register::None, 1, index as i64 * 4, 1, repeated, Register::None)
+    fn enter(&mut self) {
+        self.position += 1;
+        self.taken = 0;
     }
 
     fn block(&mut self, stmts: &[Stmt]) -> Emitted {
-        let mut i = 0;
-        while i < stmts.len() {
-            match &stmts[i] {
-                Stmt::Let(loaded, Inst::Load(_, address)) if !self.is_wide(*loaded) => {
-                    // a scalar that only fills a vector is loaded into all its lanes
-                    if let Some(Stmt::Let(filled, Inst::Splat(of))) = stmts.get(i + 1)
-                        && of == loaded
-                        && self.uses[loaded.0 as usize] == 1
-                    {
-                        let memory = self.address(*address)?;
-                        let target = self.target(*filled);
-                        self.add(Instruction::with2(BROADCAST.of(true), target, memory))?;
-                        self.keep(*filled)?;
-                        i += 1;
-                    } else {
-                        let memory = self.address(*address)?;
-                        let target = self.target(*loaded);
-                        self.add(Instruction::with2(Code::EVEX_Vmovss_xmm_k1z_m32, target, memory))?;
-                        self.keep(*loaded)?;
-                    }
+        for (i, stmt) in stmts.iter().enumerate() {
+            self.enter();
+            match stmt {
+                Stmt::Let(loaded, Inst::Load(_, address, _)) if self.only_fills(*loaded, stmts.get(i + 1)) => {
+                    self.deferred = Some(*address);
                 }
                 Stmt::Let(reg, inst) => self.inst(*reg, *inst)?,
-                Stmt::Store(address, value) => self.store(*address, *value)?,
+                Stmt::Store(address, value, part) => self.store(*address, *value, *part)?,
+                Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                    self.load_transposed(into, *address, *stride, *part)?;
+                }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
                     self.repeat(*counter, (*start, *end, *step), carried, body)?;
                 }
             }
-            i += 1;
         }
         Ok(())
     }
 
-    fn store(&mut self, address: Address, value: Reg) -> Emitted {
-        let wide = self.is_wide(value);
-        let value = self.register(value, wide, 0)?;
-        let memory = self.address(address)?;
-        let code = if wide { Code::EVEX_Vmovups_zmmm512_k1z_zmm } else { Code::EVEX_Vmovss_m32_k1_xmm };
-        self.add(Instruction::with2(code, memory, value))
+    /// Whether a scalar's only reader, the next statement, copies it to all lanes.
+    fn only_fills(&self, loaded: Reg, next: Option<&Stmt>) -> bool {
+        let filled = matches!(next, Some(Stmt::Let(_, Inst::Splat(of))) if *of == loaded);
+        filled && self.uses[loaded.0 as usize] == 1
     }
 
     fn inst(&mut self, reg: Reg, inst: Inst) -> Emitted {
         match inst {
             Inst::Float(_) | Inst::Int(_) | Inst::Bits(_) | Inst::FromBits(_) => Ok(()),
-            Inst::Index(_) if matches!(self.location(reg), Location::Index(_)) => Ok(()),
-            Inst::Index(x) => {
-                self.add(Instruction::with2(Code::Mov_r64_imm64, RAX, x))?;
-                self.write_index(reg, RAX)
-            }
             Inst::Unary(FloatUnary::Sqrt, a) => self.unary(SQRT, reg, a),
             Inst::Unary(FloatUnary::Floor, a) => self.unary_immediate(ROUND, reg, a, 9),
             Inst::Unary(FloatUnary::Neg, a) => self.with_constant(XOR, reg, a, 0x8000_0000),
             Inst::Unary(FloatUnary::Abs, a) => self.with_constant(AND, reg, a, 0x7fff_ffff),
             Inst::Binary(op, a, b) => {
-                let pair = match op {
+                let codes = match op {
                     FloatBinary::Add => ADD,
                     FloatBinary::Sub => SUB,
                     FloatBinary::Mul => MUL,
                     FloatBinary::Div => DIV,
                 };
-                self.binary(pair, reg, a, b)
+                self.binary(codes, reg, a, b)
             }
             Inst::Fma(a, b, c) => self.fma(reg, a, b, c),
             Inst::Compare(op, a, b) => {
@@ -295,140 +298,56 @@ impl Emitter<'_> {
                     FloatCompare::LessEqual => 2,
                     FloatCompare::Equal => 0,
                 };
-                self.compare(COMPARE, reg, a, b, predicate)
+                self.compare(COMPARE, reg, a, b, Some(predicate))
             }
             Inst::Select(m, a, b) => self.select(reg, m, a, b),
             Inst::ToFloat(a) => self.unary(TO_FLOAT, reg, a),
             Inst::IntBinary(op, a, b) => {
-                let pair = match op {
+                let codes = match op {
                     IntBinary::Add => IADD,
                     IntBinary::Sub => ISUB,
                     IntBinary::And => AND,
                     IntBinary::Or => OR,
                     IntBinary::Xor => XOR,
                 };
-                self.binary(pair, reg, a, b)
+                self.binary(codes, reg, a, b)
             }
-            Inst::Shift(op, a, by) => {
-                let pair = match op {
-                    Shift::Left => SHL,
-                    Shift::LogicalRight => SHR,
-                    Shift::ArithmeticRight => SAR,
-                    Shift::RotateLeft => ROTL,
-                };
-                self.unary_immediate(pair, reg, a, by)
-            }
-            Inst::IntEqual(a, b) => self.compare(ICOMPARE, reg, a, b, 0),
-            Inst::IntLess(a, b) => self.compare(ICOMPARE, reg, a, b, 1),
-            Inst::Splat(a) => {
-                let target = self.target(reg);
-                let instruction = match self.location(a) {
-                    Location::Register(n) => Instruction::with2(BROADCAST.of(true), target, vector(n, false)),
-                    Location::Slot(slot) => Instruction::with2(BROADCAST.of(true), target, Self::slot(slot)),
-                    Location::Constant(bits) => {
-                        let memory = self.constant(bits, false);
-                        Instruction::with2(BROADCAST.of(true), target, memory)
-                    }
-                    Location::Index(_) => unreachable!("an index is no vector"),
-                };
-                self.add(instruction)?;
-                self.keep(reg)
-            }
+            Inst::Shift(Shift::Left, a, by) => self.unary_immediate(SHL, reg, a, by),
+            Inst::Shift(Shift::LogicalRight, a, by) => self.unary_immediate(SHR, reg, a, by),
+            Inst::Shift(Shift::ArithmeticRight, a, by) => self.unary_immediate(SAR, reg, a, by),
+            Inst::Shift(Shift::RotateLeft, a, by) => self.rotate(reg, a, by),
+            Inst::IntEqual(a, b) => self.compare(IEQUAL, reg, a, b, None),
+            Inst::IntLess(a, b) => self.compare(IGREATER, reg, b, a, None),
+            Inst::Splat(a) => self.splat(reg, a),
             Inst::LaneNumbers => {
-                let lanes = MemoryOperand::with_base(POOL);
+                let lanes = (0..self.isa.lanes() as u32).collect::<Vec<_>>();
+                let memory = self.pooled(&lanes);
                 let target = self.target(reg);
-                self.add(Instruction::with2(Code::EVEX_Vmovups_zmm_k1z_zmmm512, target, lanes))?;
-                self.keep(reg)
+                self.add(Instruction::with2(MOVE.of(self.isa, true), target, memory))?;
+                self.keep(reg, target)
             }
-            Inst::Load(_, address) => {
-                let memory = self.address(address)?;
-                let target = self.target(reg);
-                self.add(Instruction::with2(Code::EVEX_Vmovups_zmm_k1z_zmmm512, target, memory))?;
-                self.keep(reg)
-            }
-            Inst::LoadStrided(_, address, stride) => self.gather(reg, address, stride),
-            Inst::IndexLow(a) => {
-                let a = self.index(a, RAX)?;
-                let target = self.target(reg);
-                self.add(Instruction::with2(Code::EVEX_Vmovd_xmm_rm32, target, low_half(a)))?;
-                self.keep(reg)
-            }
-            Inst::IndexHigh(a) => {
-                let a = self.index(a, RAX)?;
-                if a != RAX {
-                    self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, a))?;
-                }
-                self.add(Instruction::with2(Code::Shr_rm64_imm8, RAX, 32))?;
-                let target = self.target(reg);
-                self.add(Instruction::with2(Code::EVEX_Vmovd_xmm_rm32, target, Register::EAX))?;
-                self.keep(reg)
-            }
-            Inst::IndexFrom(low, high) => {
-                let (low, high) = (self.register(low, false, 0)?, self.register(high, false, 1)?);
-                self.add(Instruction::with2(Code::EVEX_Vmovd_rm32_xmm, Register::EAX, low))?;
-                self.add(Instruction::with2(Code::EVEX_Vmovd_rm32_xmm, Register::EDX, high))?;
-                self.add(Instruction::with2(Code::Shl_rm64_imm8, RDX, 32))?;
-                self.add(Instruction::with2(Code::Or_r64_rm64, RAX, RDX))?;
-                self.write_index(reg, RAX)
-            }
-            Inst::IndexAdd(a, b) => {
-                let target = self.index_target(reg);
-                match (self.location(a), self.location(b)) {
-                    (_, Location::Index(x)) => self.index_plus(target, a, x)?,
-                    (Location::Index(x), _) => self.index_plus(target, b, x)?,
-                    _ => {
-                        let (a, b) = (self.index(a, RAX)?, self.index(b, RDX)?);
-                        let sum = MemoryOperand::with_base_index(a, b);
-                        self.add(Instruction::with2(Code::Lea_r64_m, target, sum))?;
-                    }
-                }
-                self.write_index(reg, target)
-            }
-            Inst::IndexScale(a, by) => {
-                let target = self.index_target(reg);
-                let a = self.index(a, RAX)?;
-                let by = i32::try_from(by).map_err(|_| Unsupported)?;
-                self.add(Instruction::with3(Code::Imul_r64_rm64_imm32, target, a, by))?;
-                self.write_index(reg, target)
-            }
-            Inst::IndexDiv(a, by) => {
-                self.divide(a, by)?;
-                self.write_index(reg, RAX)
-            }
-            Inst::IndexRem(a, by) => {
-                self.divide(a, by)?;
-                self.write_index(reg, RDX)
-            }
-            Inst::IndexMin(a, b) => {
-                let a = self.index(a, RAX)?;
-                if a != RAX {
-                    self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, a))?;
-                }
-                let b = self.index(b, RDX)?;
-                self.add(Instruction::with2(Code::Cmp_r64_rm64, b, RAX))?;
-                self.add(Instruction::with2(Code::Cmovl_r64_rm64, RAX, b))?;
-                self.write_index(reg, RAX)
-            }
+            Inst::Load(_, address, part) => self.load(reg, address, part),
+            Inst::LoadStrided(_, address, stride, part) => self.load_strided(reg, address, stride, part),
+            _ => self.index_inst(reg, inst),
         }
     }
 
     /// Copies a value to the place of another of its type.
     fn copy(&mut self, to: Reg, from: Reg) -> Emitted {
-        let (there, here) = (self.location(to), self.location(from));
-        if there == here {
+        if self.location(to) == self.location(from) {
             return Ok(());
         }
-        match self.kernel.regs[to.0 as usize].class {
-            Class::Index => {
+        match self.limits.file(self.class(to)) {
+            allocate::File::General => {
                 let from = self.index(from, RAX)?;
                 self.write_index(to, from)
             }
-            Class::Mask => Err(Unsupported),
-            Class::Float | Class::Int => {
+            allocate::File::Mask => Err(Unsupported),
+            allocate::File::Vector => {
                 let wide = self.is_wide(to);
                 let target = self.target(to);
                 self.load_into(target, from, wide)?;
-                self.keep(to)
+                self.keep(to, target)
             }
         }
     }
@@ -447,13 +366,14 @@ impl Emitter<'_> {
                 self.location(to.reg) != self.location(to.next)
                     && to.reg != carry.reg
                     && self.location(to.reg) == self.location(carry.next)
-                    && self.same_file(to.reg, carry.next)
+                    && self.limits.file(self.class(to.reg)) == self.limits.file(self.class(carry.next))
             };
             if carried.iter().any(overwritten) {
                 return Err(Unsupported);
             }
         }
         for carry in carried {
+            self.taken = 0;
             self.copy(carry.reg, carry.initial)?;
         }
         let first = self.index(start, RAX)?;
@@ -462,7 +382,9 @@ impl Emitter<'_> {
         self.add(Instruction::with_branch(Code::Jge_rel32_64, after))?;
         self.place(looped);
         self.block(body)?;
+        self.enter();
         for carry in carried {
+            self.taken = 0;
             self.copy(carry.reg, carry.next)?;
         }
         let now = self.index(counter, RAX)?;
@@ -473,11 +395,6 @@ impl Emitter<'_> {
         self.add(Instruction::with_branch(Code::Jl_rel32_64, looped))?;
         self.place(after);
         Ok(())
-    }
-
-    fn same_file(&self, a: Reg, b: Reg) -> bool {
-        let file = |r: Reg| allocate::file(self.kernel.regs[r.0 as usize].class);
-        file(a) == file(b)
     }
 
     fn test(&mut self, counter: Reg, end: Reg) -> Emitted {

@@ -50,7 +50,7 @@ pub fn some_inputs(graph: &Graph) -> Vec<Tensor> {
 pub fn check_everywhere(graph: &Graph) {
     let inputs = some_inputs(graph);
     for threads in 1..4 {
-        for width in [Width::One, Width::Four, Width::Sixteen] {
+        for width in [Width::One, Width::Four, Width::Eight, Width::Sixteen] {
             for simplify in [false, true] {
                 let options = Options::default().width(width).threads(threads).simplify(simplify);
                 check(graph, &inputs, &options).unwrap();
