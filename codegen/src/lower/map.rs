@@ -7,6 +7,8 @@ use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
 
 /// About how many elements a tile has, so that a tile is worth handing to a thread.
 const TILE_ELEMENTS: usize = 4096;
+/// The distance of units that share their random words.
+const HALF: usize = NOISE_BLOCK / 2;
 
 impl Lowering<'_> {
     /// A kernel without contractions. Returns the number of tiles.
@@ -91,52 +93,64 @@ impl Lowering<'_> {
 
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
-        let mut done = start;
-        let noisy = !self.noise_sites().is_empty();
-        if self.width > 1 && noisy && cols >= NOISE_BLOCK {
-            let blocks_end = self.b.index_round_down(end, NOISE_BLOCK);
-            self.repeat(done, blocks_end, NOISE_BLOCK as i64, |s, block| {
-                let half = s.b.index_offset(block, NOISE_BLOCK as i64 / 2);
-                s.repeat(block, half, s.width as i64, |s, col| s.vectors(|s| s.noise_block(row, col, accumulators)));
+        if self.width == 1 || self.noise_sites().is_empty() {
+            return self.each_column(start, end, cols, |s, col| s.point(row, &mut Point::new(col), accumulators));
+        }
+        let blocks_end = self.b.index_round_down(end, NOISE_BLOCK);
+        if cols >= NOISE_BLOCK {
+            self.repeat(start, blocks_end, NOISE_BLOCK as i64, |s, block| {
+                let half = s.b.index_offset(block, HALF as i64);
+                let width = s.width;
+                s.repeat(block, half, width as i64, |s, col| s.noise_block(row, col, [width; 2], accumulators));
             });
-            done = blocks_end;
         }
-        let remaining = if self.width > 1 && noisy { cols % NOISE_BLOCK } else { cols };
-        self.each_column(done, end, remaining, |s, col| s.point(row, &mut Point::new(col), accumulators));
+        let rest = cols % NOISE_BLOCK;
+        if rest > 0 {
+            self.repeat(blocks_end, end, NOISE_BLOCK as i64, |s, block| {
+                for unit in (0..rest.min(HALF)).step_by(s.width) {
+                    let lanes = [unit, unit + HALF].map(|unit| rest.saturating_sub(unit).min(s.width));
+                    let col = s.b.index_offset(block, unit as i64);
+                    s.noise_block(row, col, lanes, accumulators);
+                }
+            });
+        }
     }
 
-    /// `body` for each column of `start..end`, by vectors and then one by one. `start` is a multiple of the width, and
-    /// so is `end` if `cols` is.
+    /// `body` for each vector of the columns `start..end`, the last of which may be a part of a vector. `start` is a
+    /// multiple of the width, and so is `end`, unless it is `cols`.
     pub(super) fn each_column(&mut self, start: Reg, end: Reg, cols: usize, body: impl Fn(&mut Self, Reg)) {
-        let in_vectors = if self.width > 1 { cols / self.width * self.width } else { 0 };
+        let (width, rest) = (self.width, cols % self.width);
         let mut done = start;
-        if in_vectors > 0 {
-            done = self.b.index_round_down(end, self.width);
-            self.repeat(start, done, self.width as i64, |s, col| s.vectors(|s| body(s, col)));
+        if cols >= width {
+            done = self.b.index_round_down(end, width);
+            self.repeat(start, done, width as i64, |s, col| s.lanes(width, |s| body(s, col)));
         }
-        if in_vectors < cols {
-            self.repeat(done, end, 1, body);
+        if rest > 0 {
+            self.repeat(done, end, width as i64, |s, col| s.lanes(rest, |s| body(s, col)));
         }
     }
 
-    pub(super) fn vectors(&mut self, body: impl FnOnce(&mut Self)) {
-        self.b.vector = true;
-        body(self);
-        self.b.vector = false;
+    /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.
+    pub(super) fn lanes<T>(&mut self, lanes: usize, body: impl FnOnce(&mut Self) -> T) -> T {
+        self.b.vector = self.width > 1;
+        self.b.part = (lanes < self.width).then_some(lanes as u32);
+        let result = body(self);
+        (self.b.vector, self.b.part) = (false, None);
+        result
     }
 
-    /// Two vectors half a noise block apart, which share their random words.
-    fn noise_block(&mut self, row: &Row, col: Reg, accumulators: &[(Value, usize)]) {
-        let partner = self.b.index_offset(col, NOISE_BLOCK as i64 / 2);
+    /// Two vectors half a noise block apart, which share their random words; so many lanes of each.
+    fn noise_block(&mut self, row: &Row, col: Reg, lanes: [usize; 2], accumulators: &[(Value, usize)]) {
+        let partner = self.b.index_offset(col, HALF as i64);
         let mut points = [Point::new(col), Point::new(partner)];
         for (site, noise) in self.noise_sites() {
-            let pair = self.noise_pair(site, &noise, row, col);
+            let pair = self.lanes(self.width, |s| s.noise_pair(site, &noise, row, col));
             for (point, value) in points.iter_mut().zip(pair) {
                 point.known.insert(site, value);
             }
         }
-        for mut point in points {
-            self.point(row, &mut point, accumulators);
+        for (mut point, lanes) in points.into_iter().zip(lanes).filter(|&(_, lanes)| lanes > 0) {
+            self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
         }
     }
 

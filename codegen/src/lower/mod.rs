@@ -4,6 +4,8 @@ mod columns;
 mod dot;
 mod element;
 mod map;
+mod panel;
+mod shape;
 
 use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{DType, Value};

@@ -149,6 +149,13 @@ impl TileBuilder {
         self.push(Stmt::Store(address, value, part));
     }
 
+    /// As [`TileBuilder::store`], also the lanes beyond the part.
+    pub fn store_whole(&mut self, address: Address, value: Reg) {
+        let part = self.part.take();
+        self.store(address, value);
+        self.part = part;
+    }
+
     /// 0, 1, 2, ... in the lanes; 0 for a scalar.
     pub fn lane_numbers(&mut self) -> Reg {
         if self.vector { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }
@@ -207,10 +214,15 @@ impl TileBuilder {
 
     /// An index times a constant.
     pub fn index_scale(&mut self, a: Reg, by: usize) -> Reg {
+        self.index_scale_signed(a, by as i64)
+    }
+
+    /// As [`TileBuilder::index_scale`], for any constant.
+    pub fn index_scale_signed(&mut self, a: Reg, by: i64) -> Reg {
         match by {
             0 => self.index(0),
             1 => a,
-            _ => self.define(Inst::IndexScale(a, by as i64), Class::Index, false),
+            _ => self.define(Inst::IndexScale(a, by), Class::Index, false),
         }
     }
 

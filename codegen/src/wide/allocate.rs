@@ -24,6 +24,8 @@ pub(super) enum Location {
     Constant(u32),
     /// A constant index.
     Index(i64),
+    /// Where its only reader, the statement after its load, reads it.
+    Unloaded,
 }
 
 /// A kernel's values with their places.

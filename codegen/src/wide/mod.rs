@@ -86,7 +86,7 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
             pending: None,
             pool: Vec::new(),
             loaded: None,
-            deferred: None,
+            unloaded: None,
         };
         emitter.function()?;
         if emitter.is_complete {
@@ -130,8 +130,8 @@ struct Emitter<'k> {
     pool: Vec<u32>,
     /// The argument whose pointer is in `BASE`.
     loaded: Option<usize>,
-    /// A scalar that its only reader, the next statement, loads into all lanes.
-    deferred: Option<Address>,
+    /// A value that its only reader, the next statement, reads from memory.
+    unloaded: Option<(Reg, Address)>,
 }
 
 type Emitted<T = ()> = Result<T, Unsupported>;
@@ -229,7 +229,10 @@ impl Emitter<'_> {
     }
 
     fn location(&self, reg: Reg) -> Location {
-        self.allocation.locations[reg.0 as usize]
+        match self.unloaded {
+            Some((unloaded, _)) if unloaded == reg => Location::Unloaded,
+            _ => self.allocation.locations[reg.0 as usize],
+        }
     }
 
     fn class(&self, reg: Reg) -> Class {
@@ -253,8 +256,9 @@ impl Emitter<'_> {
         for (i, stmt) in stmts.iter().enumerate() {
             self.enter();
             match stmt {
-                Stmt::Let(loaded, Inst::Load(_, address, _)) if self.only_fills(*loaded, stmts.get(i + 1)) => {
-                    self.deferred = Some(*address);
+                Stmt::Let(loaded, Inst::Load(_, address, None)) if self.is_operand(*loaded, stmts.get(i + 1)) => {
+                    self.unloaded = Some((*loaded, *address));
+                    continue;
                 }
                 Stmt::Let(reg, inst) => self.inst(*reg, *inst)?,
                 Stmt::Store(address, value, part) => self.store(*address, *value, *part)?,
@@ -265,14 +269,23 @@ impl Emitter<'_> {
                     self.repeat(*counter, (*start, *end, *step), carried, body)?;
                 }
             }
+            self.unloaded = None;
         }
         Ok(())
     }
 
-    /// Whether a scalar's only reader, the next statement, copies it to all lanes.
-    fn only_fills(&self, loaded: Reg, next: Option<&Stmt>) -> bool {
-        let filled = matches!(next, Some(Stmt::Let(_, Inst::Splat(of))) if *of == loaded);
-        filled && self.uses[loaded.0 as usize] == 1
+    /// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied
+    /// to all lanes, a vector that is a factor or added.
+    fn is_operand(&self, loaded: Reg, next: Option<&Stmt>) -> bool {
+        let Some(Stmt::Let(_, next)) = next else { return false };
+        let wide = self.is_wide(loaded);
+        let reads = match next {
+            Inst::Splat(a) => !wide && *a == loaded,
+            Inst::Fma(a, b, c) => wide && (*a == loaded || *b == loaded) && *c != loaded,
+            Inst::Binary(_, a, b) => wide && *b == loaded && *a != loaded,
+            _ => false,
+        };
+        reads && self.uses[loaded.0 as usize] == 1
     }
 
     fn inst(&mut self, reg: Reg, inst: Inst) -> Emitted {

@@ -25,13 +25,14 @@ impl Emitter<'_> {
     }
 
     /// A vector operand where memory may stand.
-    pub(super) fn source(&mut self, reg: Reg, wide: bool) -> Source {
-        match self.location(reg) {
-            Location::Register(n) => Source::Register(self.isa.vector(n, wide)),
-            Location::Slot(slot) => Source::Memory(Self::slot(slot)),
-            Location::Constant(bits) => Source::Memory(self.constant(bits)),
-            Location::Index(_) => unreachable!("an index is no vector"),
-        }
+    fn source(&mut self, reg: Reg, wide: bool) -> Emitted<Source> {
+        Ok(match (self.location(reg), self.unloaded) {
+            (Location::Register(n), _) => Source::Register(self.isa.vector(n, wide)),
+            (Location::Slot(slot), _) => Source::Memory(Self::slot(slot)),
+            (Location::Constant(bits), _) => Source::Memory(self.constant(bits)),
+            (Location::Unloaded, Some((_, address))) => Source::Memory(self.address(address)?),
+            _ => unreachable!("an index is no vector"),
+        })
     }
 
     /// A vector operand in a register: its own, or a temporary.
@@ -56,6 +57,10 @@ impl Emitter<'_> {
             Location::Register(n) => {
                 let from = isa.vector(n, wide);
                 if from == into { Ok(()) } else { self.add(Instruction::with2(code, into, from)) }
+            }
+            Location::Unloaded => {
+                let Source::Memory(memory) = self.source(reg, wide)? else { unreachable!("it lies in memory") };
+                self.add(Instruction::with2(LOAD.of(isa, wide), into, memory))
             }
             Location::Index(_) => unreachable!("an index is no vector"),
         }
@@ -83,7 +88,7 @@ impl Emitter<'_> {
     pub(super) fn unary(&mut self, codes: Codes, reg: Reg, a: Reg) -> Emitted {
         let wide = self.is_wide(reg);
         let (target, code) = (self.target(reg), codes.of(self.isa, wide));
-        let instruction = match self.source(a, wide) {
+        let instruction = match self.source(a, wide)? {
             Source::Register(a) => Instruction::with2(code, target, a),
             Source::Memory(a) => Instruction::with2(code, target, a),
         };
@@ -130,7 +135,7 @@ impl Emitter<'_> {
         let wide = self.is_wide(reg);
         let target = self.target(reg);
         let a = self.register(a, wide)?;
-        let b = self.source(b, wide);
+        let b = self.source(b, wide)?;
         self.three(codes.of(self.isa, wide), target, a, b)?;
         self.keep(reg, target)
     }
@@ -162,7 +167,7 @@ impl Emitter<'_> {
         let (a, b) = if matches!(self.location(a), Location::Register(_)) { (a, b) } else { (b, a) };
         if !is_target(self, c) && (is_target(self, a) || is_target(self, b)) {
             let other = if is_target(self, a) { b } else { a };
-            match (self.source(other, wide), self.source(c, wide)) {
+            match (self.source(other, wide)?, self.source(c, wide)?) {
                 (Source::Register(other), c) => self.three(FMA213.of(isa, wide), target, other, c)?,
                 (other, Source::Register(c)) => self.three(FMA132.of(isa, wide), target, c, other)?,
                 (_, c) => {
@@ -173,7 +178,7 @@ impl Emitter<'_> {
         } else {
             self.load_into(target, c, wide)?;
             let a = self.register(a, wide)?;
-            let b = self.source(b, wide);
+            let b = self.source(b, wide)?;
             self.three(FMA231.of(isa, wide), target, a, b)?;
         }
         self.keep(reg, target)
@@ -200,7 +205,7 @@ impl Emitter<'_> {
             (Isa::Avx512, _) => Register::K7,
         };
         let code = codes.of(self.isa, wide);
-        let instruction = match (self.source(b, wide), predicate) {
+        let instruction = match (self.source(b, wide)?, predicate) {
             (Source::Register(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
             (Source::Memory(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
             (Source::Register(b), None) => Instruction::with3(code, target, a, b),
@@ -223,7 +228,7 @@ impl Emitter<'_> {
         match self.isa {
             Isa::Avx2 => {
                 let m = self.register(m, wide)?;
-                let instruction = match self.source(a, wide) {
+                let instruction = match self.source(a, wide)? {
                     Source::Register(a) => Instruction::with4(code, target, b, a, m),
                     Source::Memory(a) => Instruction::with4(code, target, b, a, m),
                 };
@@ -231,7 +236,7 @@ impl Emitter<'_> {
             }
             Isa::Avx512 => {
                 let m = self.mask(m)?;
-                let mut instruction = match self.source(a, wide) {
+                let mut instruction = match self.source(a, wide)? {
                     Source::Register(a) => Instruction::with3(code, target, b, a),
                     Source::Memory(a) => Instruction::with3(code, target, b, a),
                 }
@@ -246,15 +251,14 @@ impl Emitter<'_> {
     pub(super) fn splat(&mut self, reg: Reg, a: Reg) -> Emitted {
         let target = self.target(reg);
         let (broadcast, splat) = (BROADCAST.of(self.isa, true), SPLAT.of(self.isa, true));
-        if let Some(address) = self.deferred.take() {
-            let memory = self.address(address)?;
-            self.add(Instruction::with2(broadcast, target, memory))?;
-        } else {
-            match self.location(a) {
-                Location::Register(n) => self.add(Instruction::with2(splat, target, self.isa.vector(n, false)))?,
-                Location::Slot(slot) => self.add(Instruction::with2(broadcast, target, Self::slot(slot)))?,
-                _ => self.load_into(target, a, true)?,
+        match (self.location(a), self.unloaded) {
+            (Location::Register(n), _) => self.add(Instruction::with2(splat, target, self.isa.vector(n, false)))?,
+            (Location::Slot(slot), _) => self.add(Instruction::with2(broadcast, target, Self::slot(slot)))?,
+            (Location::Unloaded, Some((_, address))) => {
+                let memory = self.address(address)?;
+                self.add(Instruction::with2(broadcast, target, memory))?;
             }
+            _ => self.load_into(target, a, true)?,
         }
         self.keep(reg, target)
     }

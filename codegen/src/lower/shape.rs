@@ -1,0 +1,79 @@
+//! How large tiles of matrix products are. Bits do not depend on it.
+
+use super::element::NOISE_BLOCK;
+
+/// The register tile of a product: sums of this many rows and vectors of columns stay in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RegisterTile {
+    pub rows: usize,
+    pub vectors: usize,
+}
+
+/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache.
+const CACHE_ROWS: usize = 96;
+const CACHE_COLUMNS: usize = 96;
+/// Cache tiles begin at multiples of this many rows and columns, so that vectors of any width divide them.
+const CACHE_STEP: usize = 16;
+/// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
+const LATENCY: f64 = 4.5;
+/// Loads in a cycle.
+const LOADS: f64 = 2.0;
+
+impl RegisterTile {
+    /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
+    /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
+    /// columns overlap their neighbours. Larger tiles win where the model sees no difference.
+    pub fn new(rows: usize, cols: usize, width: usize) -> RegisterTile {
+        // vector registers, and multiply-adds a cycle: one where only the widest machines have two
+        let (registers, units) = match width {
+            16 => (32, 1.0),
+            8 => (16, 2.0),
+            // Cranelift copies a factor of each multiply-add
+            _ => (15, 2.0),
+        };
+        let cycles = |tile: &RegisterTile| {
+            let (r, v) = (tile.rows as f64, tile.vectors as f64);
+            let step = (r * v / units).max((r + v) / LOADS).max(LATENCY);
+            step * (rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width)) as f64
+        };
+        let tiles = (1..=rows.min(registers)).flat_map(|rows| (1..registers).map(move |vectors| (rows, vectors)));
+        let tiles = tiles.map(|(rows, vectors)| RegisterTile { rows, vectors });
+        let fits = |tile: &RegisterTile| {
+            // one row reads its factors from memory
+            let factors = if tile.rows == 1 { 0 } else { tile.vectors };
+            tile.rows * tile.vectors + factors < registers && tile.vectors <= cols.div_ceil(width)
+        };
+        let best = tiles.filter(fits).min_by(|a, b| {
+            let sums = |tile: &RegisterTile| tile.rows * tile.vectors;
+            cycles(a).total_cmp(&cycles(b)).then(sums(b).cmp(&sums(a)))
+        });
+        best.unwrap_or(RegisterTile { rows: 1, vectors: 1 })
+    }
+}
+
+/// Rows and columns of a cache tile.
+pub(super) fn cache_tile(rows: usize, cols: usize, tile: RegisterTile, width: usize) -> (usize, usize) {
+    let step = least_common_multiple(tile.rows, CACHE_STEP);
+    let tile_rows = cache_extent(rows, tile.rows, step, CACHE_ROWS);
+    (tile_rows, cache_extent(cols, tile.vectors * width, NOISE_BLOCK, CACHE_COLUMNS))
+}
+
+/// The extent of cache tiles near `preferred`: a multiple of `step`, such that the last tile is not
+/// smaller than `least`, unless all of `extent` is.
+fn cache_extent(extent: usize, least: usize, step: usize, preferred: usize) -> usize {
+    if extent <= preferred {
+        return extent;
+    }
+    let fits = |size: &usize| extent.is_multiple_of(*size) || extent % size >= least;
+    let base = preferred / step;
+    let near = (0..).flat_map(|d| [base.saturating_sub(d), base + d]).filter(|&n| n > 0).map(|n| n * step);
+    near.take_while(|&size| size < 2 * extent).find(fits).unwrap_or(extent)
+}
+
+fn least_common_multiple(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a, b);
+    while y > 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
