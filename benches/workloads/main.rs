@@ -6,22 +6,26 @@
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   noise       n=4194304 steps=20                                           standard normals
-//! all: threads=N lanes=1|4|16
+//! all: threads=N isa=1|4|8|16
 //! ```
 //!
-//! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result.
+//! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result. The rest is
+//! to judge the times by; `limit` defines it.
 
+#[path = "../common/mod.rs"]
+mod common;
+mod limit;
 mod numpy;
 
-use bayeslift::ir::{Builder, Distribution, Noise, noise};
-use bayeslift::layers::noise_inputs;
+use bayeslift::ir::Distribution;
+use bayeslift::layers::Group;
 use bayeslift::prelude::*;
-use bayeslift::runtime::{Executable, Options, Width};
+use bayeslift::runtime::Options;
+use common::{NoiseKernel, Result};
+use limit::{Machine, Work};
 use numpy::RandomState;
 use serde_json::{Map, Value, json};
-use std::{error::Error, sync::Arc, time::Instant};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use std::{sync::Arc, time::Instant};
 
 /// What the divergence is divided by, in all systems.
 const TRAINING_EXAMPLES: usize = 60_000;
@@ -48,7 +52,7 @@ struct Settings {
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Settings> {
-        const KEYS: &[&str] = &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "lanes"];
+        const KEYS: &[&str] = &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa"];
         let pair = |argument: &String| -> Result<(String, String)> {
             let (key, value) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is no key=value"))?;
             if !KEYS.contains(&key) {
@@ -71,32 +75,60 @@ impl Settings {
         }
     }
 
-    fn options(&self) -> Result<Options> {
-        let width = match self.text("lanes", "16") {
-            "1" => Width::One,
-            "4" => Width::Four,
-            "16" => Width::Sixteen,
-            other => return Err(format!("lanes={other}: there are 1, 4 and 16").into()),
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Options::default().width(width).threads(self.number("threads", cores)?))
+    fn threads(&self) -> Result<usize> {
+        Ok(self.number("threads", common::cores())?.max(1))
     }
 
-    /// Prints the workload's options, timing and results.
-    fn report(&self, options: &[(&str, usize)], mut timing: Timing, results: &[(&str, f64)]) {
-        let mut line = Map::new();
-        line.insert("peer".into(), json!(concat!("bayeslift ", env!("CARGO_PKG_VERSION"))));
-        line.insert("workload".into(), json!(self.workload));
-        line.extend(options.iter().map(|&(key, value)| (key.to_owned(), json!(value))));
+    fn isa(&self) -> &str {
+        self.text("isa", "16")
+    }
+
+    fn options(&self) -> Result<Options> {
+        Ok(Options::default().width(common::width(self.isa())?).threads(self.threads()?))
+    }
+
+    /// Prints the workload's options, timing and results, and what to judge them by.
+    fn report(
+        &self,
+        options: &[(&str, usize)],
+        mut timing: Timing,
+        work: &Work,
+        results: &[(&str, f64)],
+    ) -> Result<()> {
+        // before the machine is measured, which takes memory of its own
+        let peak_rss_mb = peak_rss_mb();
+        let machine = Machine::measure(self.threads()?)?;
         timing.steps.sort_by(f64::total_cmp);
         let at = |share: f64| timing.steps[((timing.steps.len() as f64 * share) as usize).min(timing.steps.len() - 1)];
-        for (key, seconds) in [("median_ms", at(0.5)), ("min_ms", at(0.0)), ("p95_ms", at(0.95))] {
-            line.insert(key.into(), json!((seconds * 1e7).round() / 1e4));
-        }
-        line.insert("first_call_s".into(), json!((timing.first * 1e4).round() / 1e4));
-        line.insert("peak_rss_mb".into(), peak_rss_mb());
-        line.extend(results.iter().map(|&(key, value)| (key.to_owned(), json!(value))));
+        let (median, limit) = (at(0.5), machine.seconds(work));
+        let rounded = |x: f64, scale: f64| json!((x * scale).round() / scale);
+        let milliseconds = |seconds: f64| rounded(seconds * 1e3, 1e4);
+
+        let figures = [
+            ("peer", json!(concat!("bayeslift ", env!("CARGO_PKG_VERSION")))),
+            ("workload", json!(self.workload)),
+            ("threads", json!(self.threads()?)),
+            ("isa", json!(self.isa().parse::<usize>()?)),
+            ("median_ms", milliseconds(median)),
+            ("min_ms", milliseconds(at(0.0))),
+            ("p95_ms", milliseconds(at(0.95))),
+            ("first_call_s", rounded(timing.first, 1e4)),
+            ("peak_rss_mb", peak_rss_mb),
+            ("matmul_flops", json!(work.matmul_flops)),
+            ("moved_bytes", json!(work.moved_bytes)),
+            ("normals", json!(work.normals)),
+            ("peak_gflops", rounded(machine.peak_gflops, 10.0)),
+            ("copy_gbps", rounded(machine.copy_gbps, 10.0)),
+            ("normals_per_us", rounded(machine.normals_per_us, 10.0)),
+            ("limit_ms", milliseconds(limit)),
+            ("times_limit", rounded(median / limit, 100.0)),
+        ];
+        let options = options.iter().map(|&(key, value)| (key, json!(value)));
+        let results = results.iter().map(|&(key, value)| (key, json!(value)));
+        let line = figures.into_iter().chain(options).chain(results);
+        let line: Map<String, Value> = line.map(|(key, value)| (key.to_owned(), value)).collect();
         println!("{}", Value::Object(line));
+        Ok(())
     }
 }
 
@@ -136,6 +168,12 @@ fn network(inp: usize, width: usize, out: usize, prior: &Prior) -> Result<Networ
     Ok(Network::new(layers, [inp], Likelihood::Categorical, 0)?)
 }
 
+/// How many numbers the parameters of these groups hold.
+fn elements(network: &Network, chosen: impl Fn(Group) -> bool) -> usize {
+    let chosen = network.parameters().iter().filter(|(_, parameter)| chosen(parameter.group));
+    chosen.map(|(_, parameter)| parameter.tensor.shape().elements()).sum()
+}
+
 fn train_mlp(settings: &Settings) -> Result<()> {
     let (batch, width) = (settings.number("batch", 128)?, settings.number("width", 400)?);
     let (inp, out, steps) = (settings.number("inp", 784)?, settings.number("out", 10)?, settings.number("steps", 100)?);
@@ -145,6 +183,9 @@ fn train_mlp(settings: &Settings) -> Result<()> {
         other => return Err(format!("kl={other}: there are mc and exact").into()),
     };
     let mut network = network(inp, width, out, &prior)?;
+    let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
+    let draws = if divergence == Divergence::Exact { 0 } else { weights };
+    let work = Work::training_step(batch, &[inp, width, width, out], parameters, draws);
     let mut random = RandomState::new(0);
     let x = random.rand(batch * inp);
     let targets = Targets::Labels(random.randint(out as u32, batch));
@@ -161,8 +202,7 @@ fn train_mlp(settings: &Settings) -> Result<()> {
         Ok(())
     })?;
     let options = [("batch", batch), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
-    settings.report(&options, timing, &[("final_loss", f64::from(loss))]);
-    Ok(())
+    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
 }
 
 fn mc_predict(settings: &Settings) -> Result<()> {
@@ -189,37 +229,17 @@ fn mc_predict(settings: &Settings) -> Result<()> {
     ];
     let options =
         [("batch", batch), ("samples", samples), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
-    settings.report(&options, timing, &results);
-    Ok(())
+    let work = Work::prediction(batch, samples, &[inp, width, width, out], elements(&network, |_| true));
+    settings.report(&options, timing, &work, &results)
 }
 
 fn noise_buffer(settings: &Settings) -> Result<()> {
-    const UNITS: usize = 1024;
     let (n, steps) = (settings.number("n", 1 << 22)?, settings.number("steps", 20)?);
-    let shape = if n % UNITS == 0 { [n / UNITS, UNITS] } else { [1, n] };
-
     let start = Instant::now();
-    let b = Builder::new();
-    let normals = Noise {
-        distribution: Distribution::Normal,
-        stream: noise::stream("bench", "noise"),
-        sample_axis: None,
-        example_axis: None,
-        shape: shape.into(),
-    };
-    b.output("noise", b.noise(normals, noise_inputs(&b)));
-    let executable = Executable::compile(b.finish()?, &settings.options()?)?;
-    let mut workspace = executable.workspace()?;
-    let mut outputs = executable.new_outputs();
-    let mut step = 0;
-    let timing = timed(start, steps, || {
-        step += 1;
-        let (key, sample, row) = ([0, 0, step, 0], [0], [0, 0]);
-        let mut inputs = [key.as_slice().into(), sample.as_slice().into(), row.as_slice().into()];
-        Ok(executable.call_into(&mut workspace, &mut inputs, &mut outputs)?)
-    })?;
-    let drawn = outputs[0].as_f32().ok_or("noise is f32")?;
+    let mut kernel = NoiseKernel::compile(Distribution::Normal, n, &settings.options()?)?;
+    let timing = timed(start, steps, || kernel.draw().map(drop))?;
+    let drawn = kernel.draw()?;
     let mean = |f: fn(f64) -> f64| drawn.iter().map(|&x| f(f64::from(x))).sum::<f64>() / drawn.len() as f64;
-    settings.report(&[("n", n), ("steps", steps)], timing, &[("mean", mean(|x| x)), ("mean_square", mean(|x| x * x))]);
-    Ok(())
+    let results = [("mean", mean(|x| x)), ("mean_square", mean(|x| x * x))];
+    settings.report(&[("n", n), ("steps", steps)], timing, &Work::noise(n), &results)
 }

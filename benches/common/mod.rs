@@ -1,0 +1,57 @@
+//! What the benches share: options, timing, what the machine can do, and the noise kernel.
+
+pub mod machine;
+mod noise;
+
+use bayeslift::runtime::Width;
+pub use noise::NoiseKernel;
+use std::{error::Error, time::Instant};
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The value of `isa=`: how many lanes the vectors have that Bayeslift may use.
+pub fn width(isa: &str) -> Result<Width> {
+    Ok(match isa {
+        "1" => Width::One,
+        "4" => Width::Four,
+        "16" => Width::Sixteen,
+        _ => return Err(format!("isa={isa}: no vectors of so many lanes").into()),
+    })
+}
+
+/// How many threads the machine runs at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Seconds of each of `calls` at best. They are timed in turn, so that all meet the same machine; a run repeats its
+/// call for a millisecond, so that short ones can be measured. There are `runs`, fewer where that takes seconds.
+pub fn best_seconds<const N: usize>(runs: usize, mut calls: [&mut dyn FnMut() -> Result<()>; N]) -> Result<[f64; N]> {
+    const RUN: f64 = 1e-3;
+    const ENOUGH: (usize, f64) = (3, 2.0);
+    let mut repeats = [1; N];
+    for (call, repeats) in calls.iter_mut().zip(&mut repeats) {
+        while seconds(*repeats, call)? < RUN {
+            *repeats *= 2;
+        }
+    }
+    let mut best = [f64::MAX; N];
+    let start = Instant::now();
+    for run in 0..runs {
+        if run >= ENOUGH.0 && start.elapsed().as_secs_f64() > ENOUGH.1 {
+            break;
+        }
+        for ((call, &repeats), best) in calls.iter_mut().zip(&repeats).zip(&mut best) {
+            *best = best.min(seconds(repeats, call)? / repeats as f64);
+        }
+    }
+    Ok(best)
+}
+
+fn seconds(repeats: usize, call: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        call()?;
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
