@@ -136,7 +136,13 @@ impl Executable {
             .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
             .collect::<Result<_, _>>()?;
         let pointers = self.code.kernels().iter().map(|kernel| kernel.arguments.len()).sum();
-        Ok(Workspace { owner: self.id, arena, scratch, pointers: vec![std::ptr::null_mut(); pointers] })
+        Ok(Workspace {
+            owner: self.id,
+            arena,
+            scratch,
+            tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
+            pointers: Vec::with_capacity(pointers),
+        })
     }
 
     /// Tensors that [`Executable::call_into`] can fill.
@@ -167,29 +173,25 @@ impl Executable {
         outputs: &mut [Tensor],
     ) -> Result<(), Error> {
         self.check(workspace, inputs, outputs)?;
-        let input_pointers: Vec<*mut u8> = inputs.iter_mut().map(Argument::pointer).collect();
+        let Workspace { arena, tensors, pointers, .. } = &mut *workspace;
+        tensors.clear();
+        tensors.extend(inputs.iter_mut().map(Argument::pointer));
         let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
-        let output_pointers: Vec<*mut u8> = self
-            .plan
-            .graph
-            .outputs()
-            .iter()
-            .map(|output| match output.updates {
-                Some(input) => input_pointers[input],
+        for output in self.plan.graph.outputs() {
+            tensors.push(match output.updates {
+                Some(input) => tensors[input],
                 None => returned.next().expect("counted by `check`"),
-            })
-            .collect();
-        let arena = workspace.arena.pointer();
+            });
+        }
         let mut words = self.words.iter();
         let arguments = self.code.kernels().iter().flat_map(|kernel| &kernel.arguments);
-        for (pointer, argument) in workspace.pointers.iter_mut().zip(arguments) {
-            *pointer = match argument {
-                codegen::Argument::Place(Place::Input(i)) => input_pointers[*i],
-                codegen::Argument::Place(Place::Output(i)) => output_pointers[*i],
-                codegen::Argument::Place(Place::Arena(offset)) => arena.wrapping_add(*offset),
-                codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
-            };
-        }
+        pointers.clear();
+        pointers.extend(arguments.map(|argument| match argument {
+            codegen::Argument::Place(Place::Input(i)) => tensors[*i],
+            codegen::Argument::Place(Place::Output(i)) => tensors[inputs.len() + i],
+            codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
+            codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
+        }));
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
         unsafe { call::run(&self.code, workspace) };
@@ -228,10 +230,10 @@ impl Executable {
                 return Err(Error::NotMutable { name: name.to_owned() });
             }
         }
-        let names: Vec<&str> = self.outputs().map(|(name, _)| name).collect();
-        if outputs.len() != names.len() {
-            let (expected, found) = (names.len(), outputs.len());
-            return Err(Error::Count { what: "outputs", expected, found, names: join(names) });
+        let returned = self.outputs().count();
+        if outputs.len() != returned {
+            let names = join(self.outputs().map(|(name, _)| name).collect());
+            return Err(Error::Count { what: "outputs", expected: returned, found: outputs.len(), names });
         }
         for (tensor, (name, ty)) in outputs.iter().zip(self.outputs()) {
             if tensor.ty() != *ty {

@@ -48,8 +48,11 @@ pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
     pub(crate) arena: Block,
+    /// Of each thread.
     pub(crate) scratch: Vec<Block>,
-    /// The pointers that kernels are called with, filled anew for each call.
+    /// Where the inputs are, and then the outputs. This and the next are filled anew for each call.
+    pub(crate) tensors: Vec<*mut u8>,
+    /// The pointers that kernels are called with.
     pub(crate) pointers: Vec<*mut u8>,
 }
 
