@@ -1,6 +1,12 @@
 //! Compiled graphs.
 
-use crate::{Argument, Error, Workspace, call, environment::Guard, workspace::Block};
+use crate::{
+    Argument, Error, Workspace,
+    call::{self, Crew},
+    environment::Guard,
+    pool::MAX_THREADS,
+    workspace::Block,
+};
 use bayeslift_codegen::{self as codegen, Code};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
 use bayeslift_passes::{Place, Plan, simplify};
@@ -65,14 +71,11 @@ pub struct Executable {
     code: Code,
     /// Words that kernels read besides tensors, one list a kernel argument of that kind, in order.
     words: Vec<Box<[u32]>>,
-    /// How many threads calls use.
+    /// The most threads a call uses.
     threads: usize,
     /// For each input whether an output updates it.
     donated: Vec<bool>,
 }
-
-/// More threads are never used: each has scratch memory in every workspace.
-const MAX_THREADS: usize = 256;
 
 impl Executable {
     /// Compiles a graph.
@@ -140,6 +143,7 @@ impl Executable {
             owner: self.id,
             arena,
             scratch,
+            crew: Crew::new(self.threads),
             tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
             pointers: Vec::with_capacity(pointers),
         })
@@ -160,8 +164,8 @@ impl Executable {
         Ok(outputs)
     }
 
-    /// Calls with these inputs, and writes the outputs that update no input to `outputs`, without allocating tensors.
-    /// Inputs that outputs update are overwritten.
+    /// Calls with these inputs, and writes the outputs that update no input to `outputs`. Inputs that outputs update are
+    /// overwritten. Allocates nothing once the workspace has been used, unless outputs have more than four axes.
     ///
     /// # Errors
     /// A wrong number of tensors, element types or numbers of elements, an updated input passed immutably. Nothing is
