@@ -10,7 +10,11 @@ use crate::{
 use bayeslift_codegen::{self as codegen, Code};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
 use bayeslift_passes::{Place, Plan, simplify};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
+use std::thread::available_parallelism;
 
 /// How many elements a vector register holds. Results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +35,8 @@ pub enum Width {
 pub struct Options {
     /// The vector width.
     pub width: Width,
-    /// The most threads a call uses. Results do not depend on it.
+    /// The most threads a call uses: as many as there are cores, unless told otherwise. Small kernels stay on one thread
+    /// anyway. Results do not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it.
     pub simplify: bool,
@@ -39,7 +44,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { width: Width::default(), threads: 1, simplify: true }
+        static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+        Options { width: Width::default(), threads: *CORES, simplify: true }
     }
 }
 
