@@ -14,6 +14,7 @@ pub fn width(isa: &str) -> Result<Width> {
     Ok(match isa {
         "1" => Width::One,
         "4" => Width::Four,
+        "8" => Width::Eight,
         "16" => Width::Sixteen,
         _ => return Err(format!("isa={isa}: no vectors of so many lanes").into()),
     })

@@ -1,10 +1,10 @@
 //! Each kind of kernel beside what the machine can do.
 //!
 //! ```text
-//! cargo bench -q --bench kernels -- [products] [functions] [noise] [copy] [quick] [threads=N] [isa=1|4|8|16] [--json]
+//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [functions] [noise] [copy] [quick] [threads=N] [isa=1|4|8|16] [--json]
 //! ```
 //!
-//! Sections run in this order, all of them unless some are named; `quick` measures less, and less well. Kernels use one
+//! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick` measures less, and less well. Kernels use one
 //! thread and the widest vectors unless told. `--json` prints an object a line for each row of the tables.
 //!
 //! `peak` always comes first: independent fused multiply-adds by the width of vectors, on one thread and on all at once.
@@ -26,6 +26,7 @@ use table::{Table, rounded};
 /// What to measure, and how.
 struct Settings {
     sections: Vec<String>,
+    sizes: Vec<products::Size>,
     threads: usize,
     options: Options,
     quick: bool,
@@ -43,8 +44,14 @@ const SECTIONS: &[(&str, Section)] = &[
 
 impl Settings {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Settings> {
-        let mut settings =
-            Settings { sections: Vec::new(), threads: 1, options: Options::default(), quick: false, json: false };
+        let mut settings = Settings {
+            sections: Vec::new(),
+            sizes: Vec::new(),
+            threads: 1,
+            options: Options::default(),
+            quick: false,
+            json: false,
+        };
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("threads", n)) => {
@@ -54,6 +61,7 @@ impl Settings {
                 None if argument == "--json" => settings.json = true,
                 None if argument == "quick" => settings.quick = true,
                 None if SECTIONS.iter().any(|&(name, _)| name == argument) => settings.sections.push(argument),
+                None if let Some(size) = products::parse(&argument) => settings.sizes.push(size),
                 _ => return Err(format!("no section or option `{argument}`").into()),
             }
         }

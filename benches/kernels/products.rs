@@ -18,7 +18,7 @@ use gemm::Parallelism;
 use serde_json::json;
 
 /// m, k, n.
-type Size = (usize, usize, usize);
+pub type Size = (usize, usize, usize);
 
 const SQUARES: &[usize] = &[16, 32, 64, 128, 256, 512, 1024, 2048];
 /// Layers of networks of the field, at the batches of training and of prediction, and shapes that fit no tile.
@@ -49,10 +49,18 @@ enum Family {
     Dual,
 }
 
+/// A size as it is written: 128x784x400.
+pub fn parse(text: &str) -> Option<Size> {
+    let mut extents = text.split('x').map(|extent| extent.parse().ok().filter(|&extent| extent > 0));
+    let size = (extents.next()??, extents.next()??, extents.next()??);
+    extents.next().is_none().then_some(size)
+}
+
 pub fn products(settings: &Settings, table: &mut Table) -> Result<()> {
     let peak = machine::peak_gflops(settings.threads, machine::widest());
     let (squares, sizes) = if settings.quick { (&SQUARES[..5], &SIZES[..3]) } else { (SQUARES, SIZES) };
-    for (m, k, n) in squares.iter().map(|&n| (n, n, n)).chain(sizes.iter().copied()) {
+    let all: Vec<Size> = squares.iter().map(|&n| (n, n, n)).chain(sizes.iter().copied()).collect();
+    for &(m, k, n) in if settings.sizes.is_empty() { &all } else { &settings.sizes } {
         for (name, family) in [("NN", Family::NN), ("TN", Family::TN), ("NT", Family::NT), ("dual", Family::Dual)] {
             let [ours, theirs] = gflops(settings, family, (m, k, n))?;
             table.row(&[

@@ -1,40 +1,31 @@
-//! Walking the kernel table, on one thread or several. The split of work never changes the bits.
+//! Walking the kernels of a call, on one thread or several. The split of work never changes the bits.
+//!
+//! The tiles of a kernel are cut into runs, and threads claim runs until none is left; a kernel is over when all its
+//! runs are finished. The calling thread claims like the others, so it waits for runs that others are at, and for
+//! nothing else.
 
 use crate::{
     environment::Guard,
+    pool::{self, lock},
     workspace::{Block, Workspace},
 };
 use bayeslift_codegen::{Code, CompiledKernel};
-use std::sync::{Barrier, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Below this many vector operations a kernel is not worth more threads than one.
 const COST_OF_A_THREAD: usize = 1 << 15;
 
-/// A kernel and where its pointers begin.
-struct Job<'a> {
-    kernel: &'a CompiledKernel,
-    pointers: &'a [*mut u8],
-}
+/// How many runs there are for each thread: a thread that comes late or is interrupted leaves the others work.
+const RUNS_PER_THREAD: usize = 4;
 
-/// The threads of one call.
-struct Team {
-    size: usize,
-    /// Where they wait for each other between kernels.
-    barrier: Barrier,
-}
+/// How long a thread has its core to itself while it waits, longer than most small kernels take.
+const SPIN: Duration = Duration::from_micros(10);
 
-impl Team {
-    fn new(size: usize) -> Team {
-        Team { size, barrier: Barrier::new(size) }
-    }
-}
-
-/// Pointers that threads of one call share.
-struct Shared<'a>(Vec<Job<'a>>);
-
-// SAFETY: threads write disjoint tiles of a kernel, and wait for each other between kernels; see `run`.
-unsafe impl Sync for Shared<'_> {}
+/// How long it waits before it sleeps: about as long as waking up takes.
+const PATIENCE: Duration = Duration::from_micros(50);
 
 /// How many of at most `threads` threads a kernel is worth.
 fn share(kernel: &CompiledKernel, threads: usize) -> usize {
@@ -46,48 +37,190 @@ pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
     code.kernels().iter().map(|kernel| share(kernel, threads)).max().unwrap_or(1)
 }
 
-/// Runs all kernels in order, on as many threads as `workspace` has scratch memory for; on fewer where the machine
-/// has no more. `workspace.pointers` holds the arguments of all kernels, one after the other.
+/// Runs all kernels in order, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
+/// `workspace.pointers` holds the arguments of all kernels, one after the other.
 ///
 /// # Safety
 /// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, writable where
 /// a kernel writes, and distinct writable memories must not overlap.
 pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace) {
+    let _guard = Guard::enter();
     let mut pointers = workspace.pointers.as_slice();
-    let jobs = code.kernels().iter().map(|kernel| {
+    for kernel in code.kernels() {
         let (own, rest) = pointers.split_at(kernel.arguments.len());
         pointers = rest;
-        Job { kernel, pointers: own }
-    });
-    let jobs = Shared(jobs.collect());
-    let work = |thread: usize, team: &Team, scratch: &Block| {
-        let _guard = Guard::enter();
-        let jobs = &jobs;
-        for job in &jobs.0 {
-            let share = share(job.kernel, team.size);
-            if thread < share {
-                let tile = |i: usize| (job.kernel.tiles * i / share) as i64;
-                // SAFETY: the caller vouches for the pointers; tiles of different threads write different elements;
-                // the barrier below orders kernels; each thread has scratch memory of its own.
-                unsafe {
-                    (job.kernel.function)(job.pointers.as_ptr(), scratch.pointer(), tile(thread), tile(thread + 1));
-                }
-            }
-            if team.size > 1 {
-                team.barrier.wait();
-            }
+        let threads = share(kernel, workspace.scratch.len());
+        let runs = if threads == 1 { 1 } else { kernel.tiles.min(threads * RUNS_PER_THREAD) };
+        let job = Job { kernel, pointers: own, scratch: &workspace.scratch, runs };
+        if threads == 1 {
+            // SAFETY: the caller vouches for the pointers; nobody else is at work.
+            unsafe { job.run(0, 0) };
+        } else {
+            // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
+            unsafe { workspace.crew.run(&job, threads) };
         }
-    };
-    let Some((own, others)) = workspace.scratch.split_first() else { return };
-    // Known once all threads have started: one that did not would be waited for without end.
-    let team = OnceLock::new();
-    thread::scope(|scope| {
-        let (work, team) = (&work, &team);
-        let start = |(thread, scratch)| {
-            let body = move || work(thread, team.wait(), scratch);
-            thread::Builder::new().spawn_scoped(scope, body).is_ok()
-        };
-        let started = (1..).zip(others).take_while(|&other| start(other)).count();
-        work(0, team.get_or_init(|| Team::new(1 + started)), own);
-    });
+    }
+}
+
+/// A kernel and what to call it with.
+struct Job<'a> {
+    kernel: &'a CompiledKernel,
+    pointers: &'a [*mut u8],
+    /// Of each thread.
+    scratch: &'a [Block],
+    /// How many runs its tiles are cut into.
+    runs: usize,
+}
+
+impl Job<'_> {
+    /// Runs a run of tiles.
+    ///
+    /// # Safety
+    /// The pointers must be as [`run`] wants them, no other thread may be at this run or use the scratch memory of
+    /// `thread`, and all kernels before must be over.
+    unsafe fn run(&self, run: usize, thread: usize) {
+        let tile = |run: usize| (self.kernel.tiles * run / self.runs) as i64;
+        let (pointers, scratch) = (self.pointers.as_ptr(), self.scratch[thread].pointer());
+        // SAFETY: tiles write different elements; for the rest the caller vouches.
+        unsafe { (self.kernel.function)(pointers, scratch, tile(run), tile(run + 1)) };
+    }
+}
+
+/// The threads that work on the calls with one workspace: the calling thread, and those workers that have taken a seat.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    /// The current kernel. It lies on the stack of [`run`]: when all its runs are finished, it may be gone.
+    job: AtomicPtr<Job<'static>>,
+    /// How many of its runs nobody has claimed.
+    unclaimed: AtomicUsize,
+    /// How many of its runs are not finished, and [`SLEEPS`].
+    unfinished: AtomicUsize,
+    /// Whether each of the threads beyond the first is there.
+    seats: Box<[AtomicBool]>,
+    /// Where the calling thread sleeps when others take long to finish.
+    finished: (Mutex<()>, Condvar),
+}
+
+/// Set in [`Crew::unfinished`] when the calling thread must be woken.
+const SLEEPS: usize = 1 << (usize::BITS - 1);
+
+impl Crew {
+    /// For calls on up to `threads` threads.
+    pub fn new(threads: usize) -> Arc<Crew> {
+        let seats = (1..threads).map(|_| AtomicBool::new(false)).collect();
+        Arc::new(Crew {
+            job: AtomicPtr::default(),
+            unclaimed: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            seats,
+            finished: (Mutex::new(()), Condvar::new()),
+        })
+    }
+
+    /// Runs a kernel, with the help of as many workers as there are for `threads` threads.
+    ///
+    /// # Safety
+    /// The pointers of the job must be as [`run`] wants them. One thread at a time may call this.
+    unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, threads: usize) {
+        // All runs of the kernel before are finished, so nobody looks at these now.
+        self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
+        self.unfinished.store(job.runs, Ordering::Relaxed);
+        // Release: who claims a run sees the job, and whatever kernels before have written.
+        self.unclaimed.store(job.runs, Ordering::Release);
+        pool::enlist(self, threads);
+        while let Some(run) = self.claim() {
+            self.work(run, 0);
+        }
+        self.wait();
+    }
+
+    /// Claims a run of the current kernel. What a thread knew of kernels before does not enter, so it is no matter if
+    /// the count has been the same for another kernel meanwhile.
+    fn claim(&self) -> Option<usize> {
+        // Acquire: pairs with the release in `run`, also behind claims of others, which continue its release sequence.
+        let claimed = self.unclaimed.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1));
+        claimed.ok().map(|left| left - 1)
+    }
+
+    /// Works on a run that this thread has claimed.
+    fn work(&self, run: usize, thread: usize) {
+        // Relaxed: claiming has made the store visible, and there is no other before this run is finished.
+        let job = self.job.load(Ordering::Relaxed);
+        // SAFETY: `Crew::run` does not return, and kernels do not change, before this run is finished; a run is claimed
+        // once; a seat, and its scratch memory, is taken by one thread at a time.
+        unsafe { (*job).run(run, thread) };
+        // Release: what was written here is seen by the calling thread, and through it by those who work on the next
+        // kernel. From here on the job may be gone; the crew is not, the caller and each seat hold it.
+        if self.unfinished.fetch_sub(1, Ordering::Release) == SLEEPS | 1 {
+            // the calling thread has the lock until it sleeps
+            drop(lock(&self.finished.0));
+            self.finished.1.notify_one();
+        }
+    }
+
+    /// Waits until all runs are finished.
+    fn wait(&self) {
+        // Acquire, here and below: pairs with the release of each run that was finished.
+        if spin(|| (self.unfinished.load(Ordering::Acquire) == 0).then_some(())).is_some() {
+            return;
+        }
+        let mut guard = lock(&self.finished.0);
+        while self.unfinished.fetch_or(SLEEPS, Ordering::Acquire) & !SLEEPS != 0 {
+            guard = self.finished.1.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether the seat of a thread is free.
+    pub fn has_free(&self, thread: usize) -> bool {
+        // Acquire: pairs with the release of the seat; its scratch memory passes on.
+        !self.seats[thread - 1].load(Ordering::Acquire)
+    }
+}
+
+/// A worker's place in a crew.
+pub(crate) struct Seat {
+    crew: Arc<Crew>,
+    thread: usize,
+}
+
+impl Seat {
+    /// Takes a free seat. Only the calling thread takes seats, so nobody comes between.
+    pub fn take(crew: &Arc<Crew>, thread: usize) -> Seat {
+        crew.seats[thread - 1].store(true, Ordering::Relaxed);
+        Seat { crew: Arc::clone(crew), thread }
+    }
+
+    /// Works on what the crew has to do, until there was nothing for a while. A worker that gives up just when there is
+    /// a kernel again misses that one.
+    pub fn work(&self) {
+        while let Some(run) = spin(|| self.crew.claim()) {
+            self.crew.work(run, self.thread);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.crew.seats[self.thread - 1].store(false, Ordering::Release);
+    }
+}
+
+/// Polls for a while. After a moment others run in between: what is waited for may need this very core.
+fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
+    let mut start = None;
+    loop {
+        for _ in 0..64 {
+            if let Some(found) = poll() {
+                return Some(found);
+            }
+            std::hint::spin_loop();
+        }
+        let waited = start.get_or_insert_with(Instant::now).elapsed();
+        if waited > PATIENCE {
+            return None;
+        }
+        if waited > SPIN {
+            thread::yield_now();
+        }
+    }
 }

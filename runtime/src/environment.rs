@@ -21,8 +21,7 @@ mod register {
 
     pub fn write(value: u64) {
         let mxcsr = value as u32;
-        // SAFETY: the values are the default, or what `read` gave; neither has reserved bits set. Rust code that runs
-        // meanwhile is limited to the calls of compiled code.
+        // SAFETY: the values are the default, which Rust code expects, or what `read` gave; neither has reserved bits set.
         unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &mxcsr, options(nostack, preserves_flags)) };
     }
 }

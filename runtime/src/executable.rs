@@ -1,10 +1,20 @@
 //! Compiled graphs.
 
-use crate::{Argument, Error, Workspace, call, environment::Guard, workspace::Block};
+use crate::{
+    Argument, Error, Workspace,
+    call::{self, Crew},
+    environment::Guard,
+    pool::MAX_THREADS,
+    workspace::Block,
+};
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
 use bayeslift_passes::{Place, Plan, simplify};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
+use std::thread::available_parallelism;
 
 /// How many elements a vector register holds. Results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +51,8 @@ impl Width {
 pub struct Options {
     /// The vector width.
     pub width: Width,
-    /// The most threads a call uses. Results do not depend on it.
+    /// The most threads a call uses: as many as there are cores, unless told otherwise. Small kernels stay on one thread
+    /// anyway. Results do not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it.
     pub simplify: bool,
@@ -49,7 +60,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { width: Width::default(), threads: 1, simplify: true }
+        static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+        Options { width: Width::default(), threads: *CORES, simplify: true }
     }
 }
 
@@ -81,14 +93,11 @@ pub struct Executable {
     code: Code,
     /// Words that kernels read besides tensors, one list a kernel argument of that kind, in order.
     words: Vec<Box<[u32]>>,
-    /// How many threads calls use.
+    /// The most threads a call uses.
     threads: usize,
     /// For each input whether an output updates it.
     donated: Vec<bool>,
 }
-
-/// More threads are never used: each has scratch memory in every workspace.
-const MAX_THREADS: usize = 256;
 
 impl Executable {
     /// Compiles a graph.
@@ -146,7 +155,14 @@ impl Executable {
             .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
             .collect::<Result<_, _>>()?;
         let pointers = self.code.kernels().iter().map(|kernel| kernel.arguments.len()).sum();
-        Ok(Workspace { owner: self.id, arena, scratch, pointers: vec![std::ptr::null_mut(); pointers] })
+        Ok(Workspace {
+            owner: self.id,
+            arena,
+            scratch,
+            crew: Crew::new(self.threads),
+            tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
+            pointers: Vec::with_capacity(pointers),
+        })
     }
 
     /// Tensors that [`Executable::call_into`] can fill.
@@ -164,8 +180,8 @@ impl Executable {
         Ok(outputs)
     }
 
-    /// Calls with these inputs, and writes the outputs that update no input to `outputs`, without allocating tensors.
-    /// Inputs that outputs update are overwritten.
+    /// Calls with these inputs, and writes the outputs that update no input to `outputs`. Inputs that outputs update are
+    /// overwritten. Allocates nothing once the workspace has been used, unless outputs have more than four axes.
     ///
     /// # Errors
     /// A wrong number of tensors, element types or numbers of elements, an updated input passed immutably. Nothing is
@@ -177,29 +193,25 @@ impl Executable {
         outputs: &mut [Tensor],
     ) -> Result<(), Error> {
         self.check(workspace, inputs, outputs)?;
-        let input_pointers: Vec<*mut u8> = inputs.iter_mut().map(Argument::pointer).collect();
+        let Workspace { arena, tensors, pointers, .. } = &mut *workspace;
+        tensors.clear();
+        tensors.extend(inputs.iter_mut().map(Argument::pointer));
         let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
-        let output_pointers: Vec<*mut u8> = self
-            .plan
-            .graph
-            .outputs()
-            .iter()
-            .map(|output| match output.updates {
-                Some(input) => input_pointers[input],
+        for output in self.plan.graph.outputs() {
+            tensors.push(match output.updates {
+                Some(input) => tensors[input],
                 None => returned.next().expect("counted by `check`"),
-            })
-            .collect();
-        let arena = workspace.arena.pointer();
+            });
+        }
         let mut words = self.words.iter();
         let arguments = self.code.kernels().iter().flat_map(|kernel| &kernel.arguments);
-        for (pointer, argument) in workspace.pointers.iter_mut().zip(arguments) {
-            *pointer = match argument {
-                codegen::Argument::Place(Place::Input(i)) => input_pointers[*i],
-                codegen::Argument::Place(Place::Output(i)) => output_pointers[*i],
-                codegen::Argument::Place(Place::Arena(offset)) => arena.wrapping_add(*offset),
-                codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
-            };
-        }
+        pointers.clear();
+        pointers.extend(arguments.map(|argument| match argument {
+            codegen::Argument::Place(Place::Input(i)) => tensors[*i],
+            codegen::Argument::Place(Place::Output(i)) => tensors[inputs.len() + i],
+            codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
+            codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
+        }));
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
         unsafe { call::run(&self.code, workspace) };
@@ -238,10 +250,10 @@ impl Executable {
                 return Err(Error::NotMutable { name: name.to_owned() });
             }
         }
-        let names: Vec<&str> = self.outputs().map(|(name, _)| name).collect();
-        if outputs.len() != names.len() {
-            let (expected, found) = (names.len(), outputs.len());
-            return Err(Error::Count { what: "outputs", expected, found, names: join(names) });
+        let returned = self.outputs().count();
+        if outputs.len() != returned {
+            let names = join(self.outputs().map(|(name, _)| name).collect());
+            return Err(Error::Count { what: "outputs", expected: returned, found: outputs.len(), names });
         }
         for (tensor, (name, ty)) in outputs.iter().zip(self.outputs()) {
             if tensor.ty() != *ty {

@@ -22,6 +22,7 @@ mod argument;
 mod call;
 mod environment;
 mod executable;
+mod pool;
 mod workspace;
 
 pub use argument::Argument;

@@ -1,8 +1,9 @@
 //! The memory of a call.
 
-use crate::Error;
+use crate::{Error, call::Crew};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
@@ -48,8 +49,13 @@ pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
     pub(crate) arena: Block,
+    /// Of each thread.
     pub(crate) scratch: Vec<Block>,
-    /// The pointers that kernels are called with, filled anew for each call.
+    /// The threads that work on a call.
+    pub(crate) crew: Arc<Crew>,
+    /// Where the inputs are, and then the outputs. This and the next are filled anew for each call.
+    pub(crate) tensors: Vec<*mut u8>,
+    /// The pointers that kernels are called with.
     pub(crate) pointers: Vec<*mut u8>,
 }
 

@@ -3,7 +3,7 @@
 
 use super::Lowering;
 use super::panel::{Panel, Span};
-use super::shape::{RegisterTile, cache_tile};
+use super::shape::{RegisterTile, cache_tile, spread};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
 
@@ -22,7 +22,6 @@ struct Tile {
 #[derive(Clone, Copy)]
 struct Sizes {
     register: RegisterTile,
-    tile_rows: usize,
     /// The distance of rows of a cache tile and of a packed right panel.
     pitch: usize,
 }
@@ -43,10 +42,12 @@ impl Lowering<'_> {
         let rows = shape[shape.len() - 2];
         let cols = self.kernel.cols;
         let batches = self.kernel.rows / rows;
-        let register = RegisterTile::new(rows, cols, self.width);
+        let depth = |&dot: &Value| self.depth(dot);
+        let depth = self.kernel.dots.iter().map(depth).max().unwrap_or(0);
+        let register = RegisterTile::new(rows, cols, depth, self.width);
         let (tile_rows, tile_cols) = cache_tile(rows, cols, register, self.width);
-        let pitch = tile_cols.max(register.vectors * self.width).next_multiple_of(16);
-        let sizes = Sizes { register, tile_rows, pitch };
+        let pitch = spread(tile_cols.max(register.vectors * self.width));
+        let sizes = Sizes { register, pitch };
 
         for &dot in &self.kernel.dots.clone() {
             let tile = self.take_scratch(tile_rows * pitch);
@@ -54,7 +55,7 @@ impl Lowering<'_> {
         }
         let scratch = Scratch {
             before: self.take_scratch(tile_rows * pitch),
-            left: self.take_scratch(tile_rows.next_multiple_of(16) * DOT_CHUNK),
+            left: self.take_scratch(tile_rows * DOT_CHUNK),
             right: self.take_scratch(DOT_CHUNK * pitch),
         };
 
@@ -77,6 +78,11 @@ impl Lowering<'_> {
         })
     }
 
+    /// The extent of the contracted axis.
+    fn depth(&self, dot: Value) -> usize {
+        self.plan.graph.ty(self.plan.graph.node(dot).args[0]).shape.last_extent()
+    }
+
     /// Everything that reads the products, on one tile.
     fn epilogue(&mut self, sizes: Sizes, tile: Tile) {
         self.repeat(tile.rows.first, tile.rows.last, 1, |s, row| {
@@ -93,7 +99,7 @@ impl Lowering<'_> {
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
     fn product(&mut self, dot: Value, sizes: Sizes, tile: Tile, scratch: Scratch) {
         let args = self.plan.graph.node(dot).args.clone();
-        let depth = self.plan.graph.ty(args[0]).shape.last_extent();
+        let depth = self.depth(dot);
         let (a, b) = (self.source(args[0]), self.source(args[1]));
         // Chunks alternate between two places, so that a tile that overlaps its neighbour finds the sums of before;
         // the last one's is the product's.
@@ -105,8 +111,7 @@ impl Lowering<'_> {
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let packed = (scratch.right, sizes.pitch);
             let right = s.prepare_right(&b, (tile.batch, tile.rows.extent), chunk, tile.cols, packed);
-            let packed = (scratch.left, sizes.tile_rows.next_multiple_of(16));
-            let left = s.prepare_left(&a, tile.batch, tile.rows, chunk, packed);
+            let left = s.prepare_left(&a, tile.batch, tile.rows, chunk, tile.cols.extent, scratch.left);
             s.register_tiles(sizes, tile, chunk, left, right, places);
         });
     }

@@ -2,16 +2,17 @@
 //! lie apart, or where their rows compete for the same lines of a cache.
 
 use super::element::Leaf;
+use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Lanes, Value};
 use bayeslift_passes::{Operand, View};
 
-/// Rows whose distance is a multiple of this many elements fall into few sets of the first-level cache.
-const CONFLICT: usize = 256;
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
-/// Rows that transposed loads read at once.
+/// Products with fewer columns than this read a transposed left operand too seldom to pack it.
+const PACK_COLUMNS: usize = 24;
+/// Rows that are packed at once.
 const FOUR: usize = 4;
 
 /// A matrix operand: element `(i, j)` of product `batch` lies at `batch_offset + i * row + j * col`.
@@ -128,60 +129,44 @@ impl Lowering<'_> {
         (scratch, pitch): (usize, usize),
     ) -> Panel {
         if let Source::Memory { base, matrix: matrix @ Matrix { col: 1, .. } } = source
-            && (rows < PACK_ROWS || !matrix.row.is_multiple_of(CONFLICT))
+            && (rows < env("BL_PR", PACK_ROWS) || (env("BL_IP",1)==1 && !compete(matrix.row)))
         {
             let origin = self.row_offset(&matrix.batch, batch);
             return Panel { base: *base, origin, row: matrix.row, col: 1, offset: 0, is_padded: false };
         }
         self.pack(source, batch, chunk, cols, (scratch, pitch));
-        self.packed(chunk, cols, (pitch, 1), scratch)
+        self.packed(chunk, cols, pitch, scratch)
     }
 
-    /// The left operand's rows `rows` and columns `chunk`, by single elements.
+    /// The left operand's rows `rows` and columns `chunk`, as the register tiles of a product of `cols` columns read them.
     pub(super) fn prepare_left(
         &mut self,
         source: &Source,
         batch: Reg,
         rows: Span,
         chunk: Span,
-        (scratch, pitch): (usize, usize),
+        cols: usize,
+        scratch: usize,
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if matrix.row > 1 || !matrix.col.is_multiple_of(CONFLICT) => {
+            Source::Memory { base, matrix } if matrix.col == 1 || cols < env("BL_PC", PACK_COLUMNS) => {
                 let origin = self.row_offset(&matrix.batch, batch);
                 Panel { base: *base, origin, row: matrix.row, col: matrix.col, offset: 0, is_padded: false }
             }
-            _ if source.is_transposed() => {
-                // in the order of its memory, column by column
-                let transposed = self.transposed(source);
-                self.pack(&transposed, batch, chunk, rows, (scratch, pitch));
-                self.packed(rows, chunk, (1, pitch), scratch)
-            }
             _ => {
                 self.pack(source, batch, rows, chunk, (scratch, DOT_CHUNK));
-                self.packed(rows, chunk, (DOT_CHUNK, 1), scratch)
-            }
-        }
-    }
-
-    fn transposed(&self, source: &Source) -> Source {
-        let swap = |matrix: &Matrix| Matrix { row: matrix.col, col: matrix.row, batch: matrix.batch.clone() };
-        match source {
-            Source::Memory { base, matrix } => Source::Memory { base: *base, matrix: swap(matrix) },
-            Source::Computed { value, operands } => {
-                let operands = operands.iter().map(|(leaf, matrix)| (leaf.clone(), swap(matrix))).collect();
-                Source::Computed { value: *value, operands }
+                self.packed(rows, chunk, DOT_CHUNK, scratch)
             }
         }
     }
 
     /// A packed panel, addressed by the rows and columns of its operand.
-    fn packed(&mut self, rows: Span, cols: Span, (row, col): (usize, usize), scratch: usize) -> Panel {
-        let (above, before) = (self.b.index_scale(rows.first, row), self.b.index_scale(cols.first, col));
+    fn packed(&mut self, rows: Span, cols: Span, pitch: usize, scratch: usize) -> Panel {
+        let above = self.b.index_scale(rows.first, pitch);
+        let before = self.b.index_add(above, cols.first);
         let origin = self.b.index(0);
-        let origin = self.b.index_sub(origin, above);
         let origin = self.b.index_sub(origin, before);
-        Panel { base: Base::Scratch, origin, row, col, offset: scratch, is_padded: true }
+        Panel { base: Base::Scratch, origin, row: pitch, col: 1, offset: scratch, is_padded: true }
     }
 
     /// Writes rows and columns of an operand to scratch memory, rows `pitch` apart and padded to whole vectors.
@@ -193,28 +178,36 @@ impl Lowering<'_> {
             let index = s.b.index_add(row, col);
             s.b.store_whole(Address { base: Base::Scratch, index, offset: (scratch + i * pitch) as i64 }, x);
         };
-        let one = |s: &mut Self, row: Reg, col: Reg| {
-            let [x] = s.elements(source, batch, row, col);
-            store(s, row, col, 0, x);
-        };
-        if !source.is_transposed() || rows.extent < FOUR {
-            self.repeat(rows.first, rows.last, 1, |s, row| {
-                s.each_column(cols.first, cols.last, cols.extent, |s, col| one(s, row, col));
-            });
-            return;
-        }
-        self.each_column(cols.first, cols.last, cols.extent, |s, col| {
-            let count = s.b.index_sub(rows.last, rows.first);
-            let whole = s.b.index_round_down(count, FOUR);
-            let whole = s.b.index_add(rows.first, whole);
-            s.repeat(rows.first, whole, FOUR as i64, |s, row| {
+        let block = |s: &mut Self, row: Reg, col: Reg, is_four: bool| {
+            if is_four {
                 let four: [Reg; FOUR] = s.elements(source, batch, row, col);
-                for (i, x) in four.into_iter().enumerate() {
-                    store(s, row, col, i, x);
-                }
+                four.into_iter().enumerate().for_each(|(i, x)| store(s, row, col, i, x));
+            } else {
+                let [x] = s.elements(source, batch, row, col);
+                store(s, row, col, 0, x);
+            }
+        };
+        // in the order of its memory
+        if source.is_transposed() {
+            self.each_column(cols.first, cols.last, cols.extent, |s, col| {
+                s.each_four(rows, |s, row, is_four| block(s, row, col, is_four));
             });
-            s.repeat(whole, rows.last, 1, |s, row| one(s, row, col));
-        });
+        } else {
+            self.each_four(rows, |s, row, is_four| {
+                s.each_column(cols.first, cols.last, cols.extent, |s, col| block(s, row, col, is_four));
+            });
+        }
+    }
+
+    /// `body` for each four of `rows`, and for each of the rest.
+    fn each_four(&mut self, rows: Span, body: impl Fn(&mut Self, Reg, bool)) {
+        let count = self.b.index_sub(rows.last, rows.first);
+        let whole = self.b.index_round_down(count, FOUR);
+        let whole = self.b.index_add(rows.first, whole);
+        if rows.extent >= FOUR {
+            self.repeat(rows.first, whole, FOUR as i64, |s, row| body(s, row, true));
+        }
+        self.repeat(whole, rows.last, 1, |s, row| body(s, row, false));
     }
 }
 
@@ -226,3 +219,5 @@ fn matrix(view: &View) -> Matrix {
     batch.strides = view.strides[..rank - 2].iter().copied().chain([0]).collect();
     Matrix { row: view.strides[rank - 2], col: view.strides[rank - 1], batch }
 }
+
+pub(super) fn env(name: &str, default: usize) -> usize { std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default) }

@@ -1,6 +1,7 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
 use super::element::NOISE_BLOCK;
+use bayeslift_ir::DOT_CHUNK;
 
 /// The register tile of a product: sums of this many rows and vectors of columns stay in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,16 @@ const CACHE_STEP: usize = 16;
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
 const LOADS: f64 = 2.0;
+/// How much of a right panel stays in the first-level cache while rows of tiles pass over it.
+const FIRST_LEVEL_BYTES: usize = 24 << 10;
+/// Bytes in a cycle from the second-level cache.
+const SECOND_LEVEL: f64 = 16.0;
 
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
     /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
     /// columns overlap their neighbours. Larger tiles win where the model sees no difference.
-    pub fn new(rows: usize, cols: usize, width: usize) -> RegisterTile {
+    pub fn new(rows: usize, cols: usize, depth: usize, width: usize) -> RegisterTile {
         // vector registers, and multiply-adds a cycle: one where only the widest machines have two
         let (registers, units) = match width {
             16 => (32, 1.0),
@@ -33,7 +38,10 @@ impl RegisterTile {
         };
         let cycles = |tile: &RegisterTile| {
             let (r, v) = (tile.rows as f64, tile.vectors as f64);
-            let step = (r * v / units).max((r + v) / LOADS).max(LATENCY);
+            let row_bytes = tile.vectors * width * 4;
+            let is_near = rows <= tile.rows || depth.min(DOT_CHUNK) * row_bytes <= FIRST_LEVEL_BYTES;
+            let transfer = if is_near { 0.0 } else { row_bytes as f64 / SECOND_LEVEL };
+            let step = (r * v / units).max((r + v) / LOADS).max(LATENCY).max(transfer);
             step * (rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width)) as f64
         };
         let tiles = (1..=rows.min(registers)).flat_map(|rows| (1..registers).map(move |vectors| (rows, vectors)));
@@ -54,8 +62,21 @@ impl RegisterTile {
 /// Rows and columns of a cache tile.
 pub(super) fn cache_tile(rows: usize, cols: usize, tile: RegisterTile, width: usize) -> (usize, usize) {
     let step = least_common_multiple(tile.rows, CACHE_STEP);
-    let tile_rows = cache_extent(rows, tile.rows, step, CACHE_ROWS);
-    (tile_rows, cache_extent(cols, tile.vectors * width, NOISE_BLOCK, CACHE_COLUMNS))
+    let tile_rows = cache_extent(rows, tile.rows, step, super::panel::env("BL_CR", CACHE_ROWS));
+    (tile_rows, cache_extent(cols, tile.vectors * width, NOISE_BLOCK, super::panel::env("BL_CC", CACHE_COLUMNS)))
+}
+
+/// The elements of a cache line.
+const LINE: usize = 16;
+
+/// The distance of rows of at least `cols` elements that spreads them over all sets of a cache: an odd number of lines.
+pub(super) fn spread(cols: usize) -> usize {
+    (cols.div_ceil(LINE) | 1) * LINE
+}
+
+/// Whether rows this many elements apart compete for a part of the sets of a cache.
+pub(super) fn compete(distance: usize) -> bool {
+    distance.is_multiple_of(2 * LINE)
 }
 
 /// The extent of cache tiles near `preferred`: a multiple of `step`, such that the last tile is not

@@ -4,10 +4,13 @@ use super::*;
 use bayeslift_ir::Lanes;
 use std::collections::HashMap;
 
-/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says.
+/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says. What a loop does
+/// not change is computed before it.
 #[derive(Debug)]
 pub struct TileBuilder {
     regs: Vec<RegType>,
+    /// For each register the block that defines it.
+    homes: Vec<usize>,
     /// Whether lane operations make vectors or scalars.
     pub vector: bool,
     /// How many lanes loads and stores of vectors touch, if not all.
@@ -30,6 +33,7 @@ impl TileBuilder {
         let index = RegType { class: Class::Index, vector: false };
         TileBuilder {
             regs: vec![index, index],
+            homes: vec![0, 0],
             vector: false,
             part: None,
             blocks: vec![Block::default()],
@@ -53,8 +57,10 @@ impl TileBuilder {
         (self.begin, self.end)
     }
 
-    fn reg(&mut self, class: Class, vector: bool) -> Reg {
+    /// A register that the block of this number defines.
+    fn reg(&mut self, class: Class, vector: bool, home: usize) -> Reg {
         self.regs.push(RegType { class, vector });
+        self.homes.push(home);
         Reg(self.regs.len() as u32 - 1)
     }
 
@@ -65,16 +71,20 @@ impl TileBuilder {
 
     /// Defines a register by `inst`, or finds the equal one that exists.
     fn define(&mut self, inst: Inst, class: Class, vector: bool) -> Reg {
-        let is_load = matches!(inst, Inst::Load(..) | Inst::LoadStrided(..));
-        if !is_load && let Some(&reg) = self.blocks.iter().rev().find_map(|block| block.known.get(&(inst, vector))) {
+        let innermost = self.blocks.len() - 1;
+        if matches!(inst, Inst::Load(..) | Inst::LoadStrided(..)) {
+            let reg = self.reg(class, vector, innermost);
+            self.push(Stmt::Let(reg, inst));
             return reg;
         }
-        let reg = self.reg(class, vector);
-        let block = self.blocks.last_mut().expect("the outermost block");
-        block.body.push(Stmt::Let(reg, inst));
-        if !is_load {
-            block.known.insert((inst, vector), reg);
+        let mut home = 0;
+        inst.operands(|operand| home = home.max(self.homes[operand.0 as usize]));
+        if let Some(&reg) = self.blocks[home].known.get(&(inst, vector)) {
+            return reg;
         }
+        let reg = self.reg(class, vector, home);
+        self.blocks[home].body.push(Stmt::Let(reg, inst));
+        self.blocks[home].known.insert((inst, vector), reg);
         reg
     }
 
@@ -121,7 +131,8 @@ impl TileBuilder {
     /// Loads four neighbours for each lane, lanes `stride` elements apart: vectors of the first, the second, and so on.
     pub fn load_transposed(&mut self, class: Class, address: Address, stride: i64) -> [Reg; 4] {
         let of = if class == Class::Mask { Class::Int } else { class };
-        let into = [(); 4].map(|()| self.reg(of, true));
+        let innermost = self.blocks.len() - 1;
+        let into = [(); 4].map(|()| self.reg(of, true, innermost));
         let part = self.part;
         self.push(Stmt::LoadTransposed { into, class: of, address, stride, part });
         if class == Class::Mask { into.map(|word| self.negative(word)) } else { into }
@@ -163,10 +174,11 @@ impl TileBuilder {
 
     /// Opens a loop that carries values: its counter, and the carried registers as the body sees them.
     pub fn open_loop(&mut self, initial: &[Reg]) -> (Reg, Vec<Reg>) {
-        let counter = self.reg(Class::Index, false);
-        let types: Vec<RegType> = initial.iter().map(|&reg| self.ty(reg)).collect();
-        let carried = types.into_iter().map(|ty| self.reg(ty.class, ty.vector)).collect();
+        let home = self.blocks.len();
         self.blocks.push(Block::default());
+        let counter = self.reg(Class::Index, false, home);
+        let types: Vec<RegType> = initial.iter().map(|&reg| self.ty(reg)).collect();
+        let carried = types.into_iter().map(|ty| self.reg(ty.class, ty.vector, home)).collect();
         (counter, carried)
     }
 
@@ -184,6 +196,8 @@ impl TileBuilder {
     ) {
         assert_eq!(next.len(), carried.len(), "every carried value needs a next one");
         let block = self.blocks.pop().expect("the loop's block");
+        // what is carried outlives the loop
+        carried.iter().for_each(|reg| self.homes[reg.0 as usize] = self.blocks.len() - 1);
         let carried = carried
             .iter()
             .zip(initial)
