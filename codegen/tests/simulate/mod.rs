@@ -9,9 +9,14 @@ mod instructions;
 mod memory;
 pub mod native;
 mod operands;
+#[cfg(all(target_arch = "x86_64", unix))]
+mod processor;
 mod vector;
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register, RoundingControl};
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, Instruction, InstructionBlock, Mnemonic, OpKind,
+    Register, RoundingControl,
+};
 use memory::Memory;
 
 /// The lanes of a vector register.
@@ -30,6 +35,8 @@ pub struct Machine {
     pub vectors: [Vector; 32],
     pub masks: [u64; 8],
     pub memory: Memory,
+    /// How many instructions a call may take.
+    pub max_steps: u64,
     /// The registers that hold something, see `operands`.
     written: u64,
     /// None where they are undefined.
@@ -54,13 +61,18 @@ const RETURN: u64 = 0x7e7e;
 const STACK_BYTES: usize = 1 << 17;
 /// What memory holds that nothing has written: a number that is none.
 pub const POISON: u32 = 0x7fa0_dead;
-const MAX_STEPS: u64 = 1 << 28;
 const PRESERVED: [Register; 6] =
     [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
 
 /// The bytes of words.
 pub fn bytes_of(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// The bytes of instructions, whose branches name addresses from the first on.
+fn encode(instructions: &[Instruction]) -> Vec<u8> {
+    let options = BlockEncoderOptions::DONT_FIX_BRANCHES;
+    BlockEncoder::encode(64, InstructionBlock::new(instructions, 0), options).unwrap().code_buffer
 }
 
 pub fn words_of(bytes: &[u8]) -> Vec<u32> {
@@ -78,6 +90,7 @@ impl Machine {
             vectors: [[POISON; 16]; 32],
             masks: [0; 8],
             memory,
+            max_steps: 1 << 28,
             written: 0,
             flags: None,
             dirty: false,
@@ -110,7 +123,7 @@ impl Machine {
         }
         self.memory.write(top - 8, &RETURN.to_le_bytes())?;
         self.ip = self.start;
-        for _ in 0..MAX_STEPS {
+        for _ in 0..self.max_steps {
             let at = self.ip;
             if at == RETURN {
                 let found = PRESERVED.map(|register| self.general[register.number()]);

@@ -12,8 +12,8 @@ pub struct Native {
 }
 
 impl Native {
+    /// From code that this machine can run.
     pub fn new(codes: &[Vec<u8>]) -> Native {
-        assert!(cfg!(all(target_arch = "x86_64", unix)), "runs code of this convention alone");
         let mut module = JITModule::new(JITBuilder::new(default_libcall_names()).unwrap());
         let define = |(n, code): (usize, &Vec<u8>)| {
             let id = module.declare_function(&format!("f{n}"), Linkage::Local, &module.make_signature()).unwrap();
