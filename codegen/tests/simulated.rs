@@ -5,18 +5,21 @@
 
 mod simulate;
 
-use bayeslift_codegen::{Argument, Lowered, lower, wide};
+use bayeslift_codegen::{Argument, Lowered, lower, tile::TileKernel, wide};
 use bayeslift_ir::{Builder, Graph, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
 use bayeslift_passes::{Kernel, Place, Plan, simplify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use simulate::{Machine, POISON, bytes_of, native::Native, words_of};
+use std::collections::BTreeMap;
 
 /// What one call of a plan works on.
 struct Tensors {
     inputs: Vec<Vec<u32>>,
     outputs: Vec<Vec<u32>>,
     arena: Vec<u32>,
+    /// How many words the values have that were stored last.
+    held: BTreeMap<Place, usize>,
 }
 
 impl Tensors {
@@ -27,19 +30,18 @@ impl Tensors {
             inputs: inputs.iter().map(Tensor::words).collect(),
             outputs: outputs.map(|output| poison(plan.graph.ty(output.value).shape.elements())).collect(),
             arena: poison(plan.arena_bytes / 4),
+            held: BTreeMap::new(),
         }
     }
 
-    /// The words of the values that live in a place, and no more.
-    fn at(&mut self, plan: &Plan, place: Place) -> &mut [u32] {
+    /// The words in a place, and no more: of the value it holds or of that which a kernel puts there.
+    fn at(&mut self, place: Place, stores: &BTreeMap<Place, usize>) -> &mut [u32] {
         match place {
             Place::Input(i) => &mut self.inputs[i],
             Place::Output(i) => &mut self.outputs[i],
             Place::Arena(offset) => {
-                let here = |value: &bayeslift_ir::Value| plan.places[value.index()] == Some(place);
-                let elements = |value| plan.graph.ty(value).shape.elements();
-                let longest = plan.graph.values().filter(here).map(elements).max().unwrap_or(0);
-                &mut self.arena[offset / 4..][..longest]
+                let length = self.held.get(&place).max(stores.get(&place));
+                &mut self.arena[offset / 4..][..length.copied().unwrap_or(0)]
             }
         }
     }
@@ -54,19 +56,19 @@ impl Tensors {
     }
 }
 
-/// Whether a kernel stores in a place: values in full, or results of reductions.
-fn writes(plan: &Plan, kernel: &Kernel, place: Place) -> bool {
-    let mut reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
-    kernel.stores.iter().any(|&(_, stored)| stored == place)
-        || reductions.any(|reduction| plan.places[reduction.index()] == Some(place))
+/// Where a kernel stores values and results of reductions, and how many words.
+fn stores(plan: &Plan, kernel: &Kernel) -> BTreeMap<Place, usize> {
+    let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
+    let reductions = reductions.map(|&value| (value, plan.places[value.index()].expect("reductions are stored")));
+    let stores = kernel.stores.iter().copied().chain(reductions);
+    stores.map(|(value, place)| (place, plan.graph.ty(value).shape.elements())).collect()
 }
 
 /// The words behind each argument after a kernel ran on the model.
 fn simulate(
     code: &[u8],
-    plan: &Plan,
-    kernel: &Kernel,
     lowered: &Lowered,
+    stores: &BTreeMap<Place, usize>,
     arguments: &[Vec<u32>],
 ) -> Result<Vec<Vec<u32>>, String> {
     let mut machine = Machine::new(code);
@@ -75,7 +77,7 @@ fn simulate(
         let (writable, skew) = match *argument {
             Argument::Place(place) => {
                 // a caller's tensors are aligned to elements only
-                (writes(plan, kernel, place), if matches!(place, Place::Arena(_)) { 0 } else { 4 })
+                (stores.contains_key(&place), if matches!(place, Place::Arena(_)) { 0 } else { 4 })
             }
             Argument::Words(_) => (false, 4),
         };
@@ -93,41 +95,60 @@ fn simulate(
     Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
 }
 
-/// Runs a graph on the model and compares it with the evaluator, and each kernel with the machine if that can run it.
+/// Code for vectors of one width.
+struct Vectors {
+    width: usize,
+    emit: fn(&TileKernel) -> Result<Vec<u8>, wide::Unsupported>,
+    /// Whether this machine runs it.
+    is_supported: fn() -> bool,
+}
+
+const VECTORS: [Vectors; 1] = [Vectors { width: wide::WIDTH, emit: wide::emit, is_supported: wide::is_supported }];
+
+/// Runs a plan on the model, and each kernel on this machine as well if it can.
+fn run(plan: &Plan, inputs: &[Tensor], vectors: &Vectors) -> Result<Vec<Tensor>, String> {
+    let mut tensors = Tensors::new(plan, inputs);
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        let lowered = lower(plan, kernel, vectors.width);
+        let code = (vectors.emit)(&lowered.code).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+        let stores = stores(plan, kernel);
+        let words = |argument: &Argument| match argument {
+            Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
+            Argument::Words(words) => words.clone(),
+        };
+        let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
+        let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
+        let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
+        if (vectors.is_supported)() {
+            Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
+            // not-a-numbers have no particular bits
+            let is_nan = |x: u32| f32::from_bits(x).is_nan();
+            let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
+            if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
+                return Err(context("the model and the machine differ".into()));
+            }
+        }
+        for (argument, words) in lowered.arguments.iter().zip(after) {
+            if let Argument::Place(place) = *argument {
+                tensors.at(place, &stores).copy_from_slice(&words);
+            }
+        }
+        tensors.held.extend(stores);
+    }
+    Ok(tensors.results(&plan.graph))
+}
+
+/// Compares what the model makes of a graph, as it is and simplified, with the evaluator.
 fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     let want = evaluate(graph, inputs).map_err(|e| e.to_string())?;
     let simplified = simplify(graph).map_err(|e| e.to_string())?;
     for graph in [graph, &simplified] {
         let plan = Plan::new(graph.clone()).map_err(|e| e.to_string())?;
-        let mut tensors = Tensors::new(&plan, inputs);
-        for (i, kernel) in plan.kernels.iter().enumerate() {
-            let lowered = lower(&plan, kernel, wide::WIDTH);
-            let code = wide::emit(&lowered.code).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
-            let words = |argument: &Argument| match argument {
-                Argument::Place(place) => tensors.at(&plan, *place).to_vec(),
-                Argument::Words(words) => words.clone(),
-            };
-            let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
-            let context = |message| format!("kernel {i}: {message}\n{plan}\n{}", lowered.code);
-            let after = simulate(&code, &plan, kernel, &lowered, &arguments).map_err(context)?;
-            if wide::is_supported() {
-                let scratch_bytes = lowered.code.scratch_bytes;
-                Native::new(&[code]).call(0, &mut arguments, scratch_bytes, 0, lowered.tiles as i64);
-                // not-a-numbers have no particular bits
-                let is_nan = |x: u32| f32::from_bits(x).is_nan();
-                let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
-                if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
-                    return Err(context("the model and the machine differ".into()));
-                }
+        for vectors in &VECTORS {
+            let context = |message| format!("{} lanes: {message}\n{plan}\n{graph}", vectors.width);
+            for (i, (got, want)) in run(&plan, inputs, vectors).map_err(context)?.iter().zip(&want).enumerate() {
+                same_bits(got, want).map_err(|message| context(format!("output {i}: {message}")))?;
             }
-            for (argument, words) in lowered.arguments.iter().zip(after) {
-                if let Argument::Place(place) = *argument {
-                    tensors.at(&plan, place).copy_from_slice(&words);
-                }
-            }
-        }
-        for (i, (got, want)) in tensors.results(&plan.graph).iter().zip(&want).enumerate() {
-            same_bits(got, want).map_err(|message| format!("output {i}: {message}\n{plan}\n{graph}"))?;
         }
     }
     Ok(())
@@ -141,6 +162,19 @@ fn random_graphs() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let run = |(graph, inputs): (Graph, Vec<Tensor>)| check(&graph, &inputs).map_err(TestCaseError::fail);
     runner.run(&graph_and_inputs(), run).unwrap();
+}
+
+/// Vectors and truth values that are all alive at once, and more than registers: on a frame of more than a page.
+#[test]
+fn more_values_than_registers() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([3, 37]));
+    let values: Vec<_> = (1..120).map(|i| (x * (i as f32 / 64.0)).sin()).collect();
+    let sum = values.iter().fold(b.constant(0.0), |sum, &value| sum + value);
+    let masks: Vec<_> = values.iter().map(|&value| value.less(sum * 0.01)).collect();
+    let chosen = values.iter().zip(&masks).rev().fold(sum, |chosen, (&value, mask)| mask.select(chosen * value, value));
+    b.output("chosen", chosen);
+    check(&b.finish().unwrap(), &[matrix(3, 37)]).unwrap();
 }
 
 /// A matrix whose elements are all different and round differently.
