@@ -27,6 +27,10 @@ fn is_negative(x: u32) -> bool {
     (x as i32) < 0
 }
 
+fn negative_lanes(x: &Vector) -> u16 {
+    (0..16).filter(|&lane| is_negative(x[lane])).fold(0, |lanes, lane| lanes | 1 << lane)
+}
+
 /// The predicates of `vcmpps`: from 16 on they differ only in which not-a-numbers they signal.
 fn float_predicate(predicate: u8, a: u32, b: u32) -> bool {
     let (a, b) = (f32::from_bits(a), f32::from_bits(b));
@@ -211,7 +215,7 @@ impl Machine {
             Vmovd | Vmovq => self.move_integer(i),
             Vmaskmovps | Vpmaskmovd => {
                 let mask = self.vector(i, 1, u16::MAX)?;
-                let active = (0..16).filter(|&lane| is_negative(mask[lane])).fold(0, |mask, lane| mask | 1 << lane);
+                let active = negative_lanes(&mask);
                 if i.op_kind(0) == OpKind::Memory {
                     let (address, x) = (self.address(i, 0, 0)?, self.vector(i, 2, u16::MAX)?);
                     self.store(address, &x[..lanes(i)], active)
@@ -295,10 +299,7 @@ impl Machine {
             return Err("gathers with registers that are not distinct".into());
         }
         let active = match by_sign {
-            true => {
-                let signs = self.vector_register(mask)?;
-                (0..16).filter(|&lane| is_negative(signs[lane])).fold(0, |mask, lane| mask | 1 << lane)
-            }
+            true => negative_lanes(&self.vector_register(mask)?),
             false => self.active(i)?,
         };
         let mut x = if covers(active, lanes(i)) { [0; 16] } else { self.vector_register(target)? };
