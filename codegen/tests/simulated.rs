@@ -34,13 +34,13 @@ impl Tensors {
         }
     }
 
-    /// The words in a place, and no more: of the value it holds or of that which a kernel puts there.
+    /// The words in a place, and no more: of the value that a kernel puts there, or else of the one it holds.
     fn at(&mut self, place: Place, stores: &BTreeMap<Place, usize>) -> &mut [u32] {
         match place {
             Place::Input(i) => &mut self.inputs[i],
             Place::Output(i) => &mut self.outputs[i],
             Place::Arena(offset) => {
-                let length = self.held.get(&place).max(stores.get(&place));
+                let length = stores.get(&place).or(self.held.get(&place));
                 &mut self.arena[offset / 4..][..length.copied().unwrap_or(0)]
             }
         }
