@@ -1,0 +1,214 @@
+//! The machine code for wide vectors, run by a model of the machine: needs none that can run it. Where this one can, it is
+//! compared with what the machine does.
+//!
+//! `BAYESLIFT_CASES=1000 cargo test --release -p bayeslift-codegen --test simulated` runs that many graphs.
+
+mod simulate;
+
+use bayeslift_codegen::{Argument, Lowered, lower, tile::TileKernel, wide};
+use bayeslift_ir::{Builder, Graph, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
+use bayeslift_passes::{Kernel, Place, Plan, simplify};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use simulate::{Machine, POISON, bytes_of, native::Native, words_of};
+use std::collections::BTreeMap;
+
+/// What one call of a plan works on.
+struct Tensors {
+    inputs: Vec<Vec<u32>>,
+    outputs: Vec<Vec<u32>>,
+    arena: Vec<u32>,
+    /// How many words the values have that were stored last.
+    held: BTreeMap<Place, usize>,
+}
+
+impl Tensors {
+    fn new(plan: &Plan, inputs: &[Tensor]) -> Tensors {
+        let poison = |elements: usize| vec![POISON; elements];
+        let outputs = plan.graph.outputs().iter();
+        Tensors {
+            inputs: inputs.iter().map(Tensor::words).collect(),
+            outputs: outputs.map(|output| poison(plan.graph.ty(output.value).shape.elements())).collect(),
+            arena: poison(plan.arena_bytes / 4),
+            held: BTreeMap::new(),
+        }
+    }
+
+    /// The words in a place, and no more: of the value that a kernel puts there, or else of the one it holds.
+    fn at(&mut self, place: Place, stores: &BTreeMap<Place, usize>) -> &mut [u32] {
+        match place {
+            Place::Input(i) => &mut self.inputs[i],
+            Place::Output(i) => &mut self.outputs[i],
+            Place::Arena(offset) => {
+                let length = stores.get(&place).or(self.held.get(&place));
+                &mut self.arena[offset / 4..][..length.copied().unwrap_or(0)]
+            }
+        }
+    }
+
+    /// What the caller gets for each output, which may lie in an input.
+    fn results(&self, graph: &Graph) -> Vec<Tensor> {
+        let words = graph.outputs().iter().enumerate().map(|(i, output)| match output.updates {
+            Some(input) => (output, &self.inputs[input]),
+            None => (output, &self.outputs[i]),
+        });
+        words.map(|(output, words)| Tensor::from_words(graph.ty(output.value), words.clone()).unwrap()).collect()
+    }
+}
+
+/// Where a kernel stores values and results of reductions, and how many words.
+fn stores(plan: &Plan, kernel: &Kernel) -> BTreeMap<Place, usize> {
+    let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
+    let reductions = reductions.map(|&value| (value, plan.places[value.index()].expect("reductions are stored")));
+    let stores = kernel.stores.iter().copied().chain(reductions);
+    stores.map(|(value, place)| (place, plan.graph.ty(value).shape.elements())).collect()
+}
+
+/// The words behind each argument after a kernel ran on the model.
+fn simulate(
+    code: &[u8],
+    lowered: &Lowered,
+    stores: &BTreeMap<Place, usize>,
+    arguments: &[Vec<u32>],
+) -> Result<Vec<Vec<u32>>, String> {
+    let mut machine = Machine::new(code);
+    let mut pointers = Vec::new();
+    for (argument, words) in lowered.arguments.iter().zip(arguments) {
+        let (writable, skew) = match *argument {
+            Argument::Place(place) => {
+                // a caller's tensors are aligned to elements only
+                (stores.contains_key(&place), if matches!(place, Place::Arena(_)) { 0 } else { 4 })
+            }
+            Argument::Words(_) => (false, 4),
+        };
+        pointers.push(machine.memory.map(format!("{argument:?}"), bytes_of(words), writable, skew));
+    }
+    let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
+    let table = machine.memory.map("the arguments", table, false, 8);
+    // tiles run in any order
+    let half = lowered.tiles as u64 / 2;
+    for (name, begin, end) in [("later", half, lowered.tiles as u64), ("earlier", 0, half)] {
+        let scratch = bytes_of(&vec![POISON; lowered.code.scratch_bytes / 4]);
+        let scratch = machine.memory.map(format!("the {name} tiles' scratch memory"), scratch, true, 0);
+        machine.call(table, scratch, begin, end)?;
+    }
+    Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
+}
+
+/// Code for vectors of one width.
+struct Vectors {
+    width: usize,
+    emit: fn(&TileKernel) -> Result<Vec<u8>, wide::Unsupported>,
+    /// Whether this machine runs it.
+    is_supported: fn() -> bool,
+}
+
+const VECTORS: [Vectors; 1] = [Vectors { width: wide::WIDTH, emit: wide::emit, is_supported: wide::is_supported }];
+
+/// Runs a plan on the model, and each kernel on this machine as well if it can.
+fn run(plan: &Plan, inputs: &[Tensor], vectors: &Vectors) -> Result<Vec<Tensor>, String> {
+    let mut tensors = Tensors::new(plan, inputs);
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        let lowered = lower(plan, kernel, vectors.width);
+        let code = (vectors.emit)(&lowered.code).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+        let stores = stores(plan, kernel);
+        let words = |argument: &Argument| match argument {
+            Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
+            Argument::Words(words) => words.clone(),
+        };
+        let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
+        let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
+        let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
+        if (vectors.is_supported)() {
+            Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
+            // not-a-numbers have no particular bits
+            let is_nan = |x: u32| f32::from_bits(x).is_nan();
+            let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
+            if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
+                return Err(context("the model and the machine differ".into()));
+            }
+        }
+        for (argument, words) in lowered.arguments.iter().zip(after) {
+            if let Argument::Place(place) = *argument {
+                tensors.at(place, &stores).copy_from_slice(&words);
+            }
+        }
+        tensors.held.extend(stores);
+    }
+    Ok(tensors.results(&plan.graph))
+}
+
+/// Compares what the model makes of a graph, as it is and simplified, with the evaluator.
+fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
+    let want = evaluate(graph, inputs).map_err(|e| e.to_string())?;
+    let simplified = simplify(graph).map_err(|e| e.to_string())?;
+    for graph in [graph, &simplified] {
+        let plan = Plan::new(graph.clone()).map_err(|e| e.to_string())?;
+        for vectors in &VECTORS {
+            let context = |message| format!("{} lanes: {message}\n{plan}\n{graph}", vectors.width);
+            for (i, (got, want)) in run(&plan, inputs, vectors).map_err(context)?.iter().zip(&want).enumerate() {
+                same_bits(got, want).map_err(|message| context(format!("output {i}: {message}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn random_graphs() {
+    let default = if cfg!(debug_assertions) { 60 } else { 600 };
+    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
+    let config = Config { cases, max_shrink_iters: 1024, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let run = |(graph, inputs): (Graph, Vec<Tensor>)| check(&graph, &inputs).map_err(TestCaseError::fail);
+    runner.run(&graph_and_inputs(), run).unwrap();
+}
+
+/// Vectors and truth values that are all alive at once, and more than registers: on a frame of more than a page.
+#[test]
+fn more_values_than_registers() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([3, 37]));
+    let values: Vec<_> = (1..120).map(|i| (x * (i as f32 / 64.0)).sin()).collect();
+    let sum = values.iter().fold(b.constant(0.0), |sum, &value| sum + value);
+    let masks: Vec<_> = values.iter().map(|&value| value.less(sum * 0.01)).collect();
+    let chosen = values.iter().zip(&masks).rev().fold(sum, |chosen, (&value, mask)| mask.select(chosen * value, value));
+    b.output("chosen", chosen);
+    check(&b.finish().unwrap(), &[matrix(3, 37)]).unwrap();
+}
+
+/// A matrix whose elements are all different and round differently.
+fn matrix(rows: usize, columns: usize) -> Tensor {
+    let element = |i: usize| (i * 7919 % 1009) as f32 / 97.0 - 5.0;
+    Tensor::f32([rows, columns], (0..rows * columns).map(element).collect::<Vec<_>>()).unwrap()
+}
+
+/// Products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed.
+fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<(), String> {
+    let b = Builder::new();
+    let operand = |name: &str, rows, columns, transposed: bool| {
+        let stored = if transposed { [columns, rows] } else { [rows, columns] };
+        let input = b.input(name, Type::f32(stored));
+        let operand = if transposed { input.matrix_transpose() } else { input };
+        (operand, matrix(stored[0], stored[1]))
+    };
+    let (x, x_elements) = operand("x", m, k, transposed[0]);
+    let (y, y_elements) = operand("y", k, n, transposed[1]);
+    b.output("product", x.dot(y));
+    b.output("product of squares", (x * x).dot(y * y));
+    check(&b.finish().map_err(|e| e.to_string())?, &[x_elements, y_elements])
+}
+
+#[test]
+fn products_around_the_extents_of_vectors_and_tiles() {
+    for m in [1, 2, 5, 7, 17] {
+        for k in [1, 3, 4, 9, 257] {
+            for n in [1, 3, 10, 16, 17, 33, 50] {
+                for transposed in [[false, false], [false, true], [true, false]] {
+                    let failed = |message| format!("{m} x {k} x {n}, transposed {transposed:?}: {message}");
+                    check_product(m, k, n, transposed).map_err(failed).unwrap();
+                }
+            }
+        }
+    }
+}
