@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::Lowering;
-use super::panel::{Panel, Span};
+use super::panel::{Panel, Span, strip_pitch};
 use super::shape::{RegisterTile, cache_tile, spread};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -22,7 +22,7 @@ struct Tile {
 #[derive(Clone, Copy)]
 struct Sizes {
     register: RegisterTile,
-    /// The distance of rows of a cache tile and of a packed right panel.
+    /// The distance of rows of a cache tile.
     pitch: usize,
 }
 
@@ -46,17 +46,20 @@ impl Lowering<'_> {
         let depth = self.kernel.dots.iter().map(depth).max().unwrap_or(0);
         let register = RegisterTile::new(rows, cols, depth, self.width);
         let (tile_rows, tile_cols) = cache_tile(rows, cols, register, self.width);
-        let pitch = spread(tile_cols.max(register.vectors * self.width));
+        // room for register tiles that reach beyond the cache tile
+        let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
+        let (padded_rows, padded_cols) = (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
+        let pitch = spread(padded_cols);
         let sizes = Sizes { register, pitch };
 
         for &dot in &self.kernel.dots.clone() {
-            let tile = self.take_scratch(tile_rows * pitch);
+            let tile = self.take_scratch(padded_rows * pitch);
             self.dot_tiles.insert(dot, tile);
         }
         let scratch = Scratch {
-            before: self.take_scratch(tile_rows * pitch),
-            left: self.take_scratch(tile_rows * DOT_CHUNK),
-            right: self.take_scratch(DOT_CHUNK * pitch),
+            before: self.take_scratch(padded_rows * pitch),
+            left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width)),
+            right: self.take_scratch(padded_cols * strip_pitch(strip_cols, self.width)),
         };
 
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
@@ -109,15 +112,18 @@ impl Lowering<'_> {
         self.repeat(start, end, DOT_CHUNK as i64, |s, first| {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
-            let packed = (scratch.right, sizes.pitch);
+            let RegisterTile { rows, vectors } = sizes.register;
+            let packed = (scratch.right, vectors * s.width);
             let right = s.prepare_right(&b, (tile.batch, tile.rows.extent), chunk, tile.cols, packed);
-            let left = s.prepare_left(&a, tile.batch, tile.rows, chunk, tile.cols.extent, scratch.left);
+            let packed = (scratch.left, rows);
+            let left = s.prepare_left(&a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
             s.register_tiles(sizes, tile, chunk, left, right, places);
         });
     }
 
-    /// All register tiles of a cache tile for one chunk. The last row and column of tiles end where the cache tile ends
-    /// and may compute again what their neighbours have: the same bits.
+    /// All register tiles of a cache tile for one chunk. Where an operand is read in place, the last row or column of tiles
+    /// ends where the cache tile ends and may compute again what its neighbour has: the same bits. Where it is packed, that
+    /// one reaches into the padding.
     fn register_tiles(&mut self, sizes: Sizes, tile: Tile, chunk: Span, left: Panel, right: Panel, places: [usize; 2]) {
         let RegisterTile { rows, vectors } = sizes.register;
         let last_start = |s: &mut Self, span: Span, size: usize| {
@@ -135,9 +141,9 @@ impl Lowering<'_> {
         let distance = self.b.index_scale_signed(distance, -2);
         let distance = self.b.index_offset(distance, step);
         self.repeat(tile.cols.first, tile.cols.last, (vectors * self.width) as i64, |s, col| {
-            let col = s.b.index_min(col, last_col);
+            let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
-                let row = s.b.index_min(row, last_row);
+                let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
                 let sums = s.register_tile(sizes, chunk, row, col, tile.cols.extent, left, right);
                 let at_row = s.b.index_sub(row, tile.rows.first);
                 let at_row = s.b.index_scale(at_row, sizes.pitch);
@@ -184,24 +190,24 @@ impl Lowering<'_> {
     ) -> Vec<Reg> {
         let (RegisterTile { rows, vectors }, width) = (sizes.register, self.width);
         let zero = self.lanes(width, |s| s.b.constant(0.0));
-        let mut start = |panel: Panel, row: Reg, col: Reg| {
-            let (i, j) = (self.b.index_scale(row, panel.row), self.b.index_scale(col, panel.col));
-            let at = self.b.index_add(panel.origin, i);
-            self.b.index_add(at, j)
+        let mut start = |panel: Panel, free: Reg| {
+            let (tile, k) = (self.b.index_scale(free, panel.tiles), self.b.index_scale(chunk.first, panel.depth));
+            let at = self.b.index_add(panel.origin, tile);
+            self.b.index_add(at, k)
         };
-        let mut carried = vec![start(left, row, chunk.first), start(right, chunk.first, col)];
+        let mut carried = vec![start(left, row), start(right, col)];
         carried.resize(2 + rows * vectors, zero);
         let lanes = |v: usize| if right.is_padded { width } else { cols.saturating_sub(v * width).min(width) };
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
             for u in 0..unroll {
                 let piece = |s: &mut Self, v: usize| {
-                    let offset = (right.offset + u * right.row + v * width) as i64;
+                    let offset = (right.offset + u * right.depth + v * width) as i64;
                     let address = Address { base: right.base, index: state[1], offset };
                     s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
                 };
                 let element = |s: &mut Self, i: usize| {
-                    let offset = (left.offset + i * left.row + u * left.col) as i64;
+                    let offset = (left.offset + i * left.free + u * left.depth) as i64;
                     let address = Address { base: left.base, index: state[0], offset };
                     s.lanes(width, |s| s.b.load_strided(Class::Float, address, 0))
                 };
@@ -222,8 +228,8 @@ impl Lowering<'_> {
                     }
                 }
             }
-            let left_next = s.b.index_offset(state[0], (unroll * left.col) as i64);
-            let right_next = s.b.index_offset(state[1], (unroll * right.row) as i64);
+            let left_next = s.b.index_offset(state[0], (unroll * left.depth) as i64);
+            let right_next = s.b.index_offset(state[1], (unroll * right.depth) as i64);
             [vec![left_next, right_next], sums].concat()
         };
         let mut done = chunk.first;

@@ -1,8 +1,6 @@
-//! Operands of matrix products: read in place, or packed into panels where they are computed, where their neighbours
-//! lie apart, or where their rows compete for the same lines of a cache.
+//! Operands of matrix products: read in place, or packed into panels in the order in which register tiles read them.
 
 use super::element::Leaf;
-use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Lanes, Value};
@@ -36,26 +34,17 @@ pub(super) enum Source {
     },
 }
 
-impl Source {
-    /// Whether neighbours in a column are closer than neighbours in a row.
-    fn is_transposed(&self) -> bool {
-        let transposed = |matrix: &Matrix| matrix.row == 1 && matrix.col > 1;
-        match self {
-            Source::Memory { matrix, .. } => transposed(matrix),
-            Source::Computed { operands, .. } => operands.iter().any(|(_, matrix)| transposed(matrix)),
-        }
-    }
-}
-
-/// A panel of an operand: element `(i, j)` lies at `base[origin + offset + i * row + j * col]`.
+/// A panel of an operand. For the right one, element `(k, j)` of the register tile that begins at column `col` lies at
+/// `base[origin + offset + col * tiles + j * free + k * depth]`; for the left one, rows stand for columns.
 #[derive(Clone, Copy)]
 pub(super) struct Panel {
     pub base: Base,
     pub origin: Reg,
-    pub row: usize,
-    pub col: usize,
     pub offset: usize,
-    /// Whether rows are padded to whole register tiles.
+    pub tiles: usize,
+    pub free: usize,
+    pub depth: usize,
+    /// Whether there is memory for whole register tiles.
     pub is_padded: bool,
 }
 
@@ -119,96 +108,181 @@ impl Lowering<'_> {
         }
     }
 
-    /// The right operand's rows `chunk` and columns `cols`, as the register tiles of a product of `rows` rows read them.
+    /// The right operand's rows `chunk` and columns `cols` for a product of `rows` rows, in strips of `strip` columns if it
+    /// is packed.
     pub(super) fn prepare_right(
         &mut self,
         source: &Source,
         (batch, rows): (Reg, usize),
         chunk: Span,
         cols: Span,
-        (scratch, pitch): (usize, usize),
+        (scratch, strip): (usize, usize),
     ) -> Panel {
-        if let Source::Memory { base, matrix: matrix @ Matrix { col: 1, .. } } = source
-            && (rows < env("BL_PR", PACK_ROWS) || (env("BL_IP",1)==1 && !compete(matrix.row)))
-        {
-            let origin = self.row_offset(&matrix.batch, batch);
-            return Panel { base: *base, origin, row: matrix.row, col: 1, offset: 0, is_padded: false };
+        match source {
+            Source::Memory { base, matrix: matrix @ Matrix { col: 1, .. } } if rows < PACK_ROWS => {
+                let origin = self.row_offset(&matrix.batch, batch);
+                let (tiles, free, depth) = (1, 1, matrix.row);
+                Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
+            }
+            _ => {
+                self.pack_strips(source, batch, chunk, cols, (scratch, strip));
+                self.packed(chunk, cols, (strip_pitch(strip, self.width), 1, strip), scratch)
+            }
         }
-        self.pack(source, batch, chunk, cols, (scratch, pitch));
-        self.packed(chunk, cols, pitch, scratch)
     }
 
-    /// The left operand's rows `rows` and columns `chunk`, as the register tiles of a product of `cols` columns read them.
+    /// The left operand's rows `rows` and columns `chunk` for a product of `cols` columns, in strips of `strip` rows if it
+    /// is transposed and packed.
     pub(super) fn prepare_left(
+        &mut self,
+        source: &Source,
+        (batch, cols): (Reg, usize),
+        rows: Span,
+        chunk: Span,
+        (scratch, strip): (usize, usize),
+    ) -> Panel {
+        match source {
+            Source::Memory { base, matrix } if matrix.col == 1 || cols < PACK_COLUMNS => {
+                let origin = self.row_offset(&matrix.batch, batch);
+                let (tiles, free, depth) = (matrix.row, matrix.row, matrix.col);
+                Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
+            }
+            _ if source.is_transposed() => {
+                self.pack_strips(&source.transposed(), batch, chunk, rows, (scratch, strip));
+                self.packed(chunk, rows, (strip_pitch(strip, self.width), 1, strip), scratch)
+            }
+            _ => {
+                self.pack_rows(source, batch, rows, chunk, scratch);
+                self.packed(chunk, rows, (DOT_CHUNK, DOT_CHUNK, 1), scratch)
+            }
+        }
+    }
+
+    fn packed(
+        &mut self,
+        chunk: Span,
+        free_axis: Span,
+        (tiles, free, depth): (usize, usize, usize),
+        offset: usize,
+    ) -> Panel {
+        let (before, above) = (self.b.index_scale(free_axis.first, tiles), self.b.index_scale(chunk.first, depth));
+        let before = self.b.index_add(before, above);
+        let origin = self.b.index(0);
+        let origin = self.b.index_sub(origin, before);
+        Panel { base: Base::Scratch, origin, offset, tiles, free, depth, is_padded: true }
+    }
+
+    /// Writes an operand in strips of `strip` columns, padded with zeros: all rows of the first, of the second, and so on.
+    fn pack_strips(
         &mut self,
         source: &Source,
         batch: Reg,
         rows: Span,
-        chunk: Span,
-        cols: usize,
-        scratch: usize,
-    ) -> Panel {
-        match source {
-            Source::Memory { base, matrix } if matrix.col == 1 || cols < env("BL_PC", PACK_COLUMNS) => {
-                let origin = self.row_offset(&matrix.batch, batch);
-                Panel { base: *base, origin, row: matrix.row, col: matrix.col, offset: 0, is_padded: false }
-            }
-            _ => {
-                self.pack(source, batch, rows, chunk, (scratch, DOT_CHUNK));
-                self.packed(rows, chunk, DOT_CHUNK, scratch)
-            }
-        }
-    }
-
-    /// A packed panel, addressed by the rows and columns of its operand.
-    fn packed(&mut self, rows: Span, cols: Span, pitch: usize, scratch: usize) -> Panel {
-        let above = self.b.index_scale(rows.first, pitch);
-        let before = self.b.index_add(above, cols.first);
-        let origin = self.b.index(0);
-        let origin = self.b.index_sub(origin, before);
-        Panel { base: Base::Scratch, origin, row: pitch, col: 1, offset: scratch, is_padded: true }
-    }
-
-    /// Writes rows and columns of an operand to scratch memory, rows `pitch` apart and padded to whole vectors.
-    fn pack(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, (scratch, pitch): (usize, usize)) {
-        let store = |s: &mut Self, row: Reg, col: Reg, i: usize, x: Reg| {
-            let row = s.b.index_sub(row, rows.first);
-            let row = s.b.index_scale(row, pitch);
-            let col = s.b.index_sub(col, cols.first);
-            let index = s.b.index_add(row, col);
-            s.b.store_whole(Address { base: Base::Scratch, index, offset: (scratch + i * pitch) as i64 }, x);
-        };
-        let block = |s: &mut Self, row: Reg, col: Reg, is_four: bool| {
-            if is_four {
-                let four: [Reg; FOUR] = s.elements(source, batch, row, col);
-                four.into_iter().enumerate().for_each(|(i, x)| store(s, row, col, i, x));
-            } else {
-                let [x] = s.elements(source, batch, row, col);
-                store(s, row, col, 0, x);
+        cols: Span,
+        (scratch, strip): (usize, usize),
+    ) {
+        let pack = |s: &mut Self, (row, is_four): (Reg, bool), (col, filled): (Reg, usize)| {
+            let start = s.b.index_sub(col, cols.first);
+            let start = s.b.index_scale(start, strip_pitch(strip, s.width));
+            let at = s.b.index_sub(row, rows.first);
+            let at = s.b.index_scale(at, strip);
+            let index = s.b.index_add(start, at);
+            let pieces = (0..strip).step_by(s.width).map(|j| {
+                let col = s.b.index_offset(col, j as i64);
+                let lanes = filled.saturating_sub(j).min(s.width);
+                s.lanes(lanes, |s| match (lanes, is_four) {
+                    (0, _) => vec![s.b.constant(0.0); if is_four { FOUR } else { 1 }],
+                    (_, true) => s.elements::<FOUR>(source, batch, row, col).to_vec(),
+                    (_, false) => s.elements::<1>(source, batch, row, col).to_vec(),
+                })
+            });
+            let pieces: Vec<Vec<Reg>> = pieces.collect();
+            // a piece may reach into the next row, which is written later, or beyond the strip
+            for i in 0..pieces[0].len() {
+                for (j, piece) in pieces.iter().enumerate() {
+                    let offset = (scratch + i * strip + j * s.width) as i64;
+                    s.b.store_whole(Address { base: Base::Scratch, index, offset }, piece[i]);
+                }
             }
         };
-        // in the order of its memory
+        // in the order of the operand's memory
         if source.is_transposed() {
-            self.each_column(cols.first, cols.last, cols.extent, |s, col| {
-                s.each_four(rows, |s, row, is_four| block(s, row, col, is_four));
-            });
+            self.each_strip(cols, strip, |s, strip| s.each_four(rows, |s, four| pack(s, four, strip)));
         } else {
-            self.each_four(rows, |s, row, is_four| {
-                s.each_column(cols.first, cols.last, cols.extent, |s, col| block(s, row, col, is_four));
-            });
+            self.each_four(rows, |s, four| s.each_strip(cols, strip, |s, strip| pack(s, four, strip)));
         }
     }
 
-    /// `body` for each four of `rows`, and for each of the rest.
-    fn each_four(&mut self, rows: Span, body: impl Fn(&mut Self, Reg, bool)) {
+    /// `body` for the first of each `strip` columns and how many of them there are.
+    fn each_strip(&mut self, cols: Span, strip: usize, body: impl Fn(&mut Self, (Reg, usize))) {
+        let count = self.b.index_sub(cols.last, cols.first);
+        let whole = self.b.index_round_down(count, strip);
+        let whole = self.b.index_add(cols.first, whole);
+        if cols.extent >= strip {
+            self.repeat(cols.first, whole, strip as i64, |s, col| body(s, (col, strip)));
+        }
+        if !cols.extent.is_multiple_of(strip) {
+            // ranges of columns begin at multiples of the strip
+            self.repeat(whole, cols.last, strip as i64, |s, col| body(s, (col, cols.extent % strip)));
+        }
+    }
+
+    /// Writes an operand row by row.
+    fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) {
+        self.repeat(rows.first, rows.last, 1, |s, row| {
+            let start = s.b.index_sub(row, rows.first);
+            let start = s.b.index_scale(start, DOT_CHUNK);
+            s.each_column(cols.first, cols.last, cols.extent, |s, col| {
+                let [x] = s.elements(source, batch, row, col);
+                let at = s.b.index_sub(col, cols.first);
+                let index = s.b.index_add(start, at);
+                s.b.store_whole(Address { base: Base::Scratch, index, offset: scratch as i64 }, x);
+            });
+        });
+    }
+
+    /// `body` for the first of each four of `rows`, and for each of the rest, with whether it is of four.
+    fn each_four(&mut self, rows: Span, body: impl Fn(&mut Self, (Reg, bool))) {
         let count = self.b.index_sub(rows.last, rows.first);
         let whole = self.b.index_round_down(count, FOUR);
         let whole = self.b.index_add(rows.first, whole);
         if rows.extent >= FOUR {
-            self.repeat(rows.first, whole, FOUR as i64, |s, row| body(s, row, true));
+            self.repeat(rows.first, whole, FOUR as i64, |s, row| body(s, (row, true)));
         }
-        self.repeat(whole, rows.last, 1, |s, row| body(s, row, false));
+        if !rows.extent.is_multiple_of(FOUR) {
+            // ranges of rows begin at multiples of four
+            self.repeat(whole, rows.last, 1, |s, row| body(s, (row, false)));
+        }
     }
+}
+
+impl Source {
+    /// Whether neighbours in a column are closer than neighbours in a row.
+    fn is_transposed(&self) -> bool {
+        let transposed = |matrix: &Matrix| matrix.row == 1 && matrix.col > 1;
+        match self {
+            Source::Memory { matrix, .. } => transposed(matrix),
+            Source::Computed { operands, .. } => operands.iter().any(|(_, matrix)| transposed(matrix)),
+        }
+    }
+
+    /// The operand with rows and columns exchanged.
+    fn transposed(&self) -> Source {
+        let swap = |matrix: &Matrix| Matrix { row: matrix.col, col: matrix.row, batch: matrix.batch.clone() };
+        match self {
+            Source::Memory { base, matrix } => Source::Memory { base: *base, matrix: swap(matrix) },
+            Source::Computed { value, operands } => {
+                let operands = operands.iter().map(|(leaf, matrix)| (leaf.clone(), swap(matrix))).collect();
+                Source::Computed { value: *value, operands }
+            }
+        }
+    }
+}
+
+/// The distance of strips for each of their columns: room for a chunk's rows and for the last piece to reach beyond them,
+/// which also keeps strips from competing for the same lines of a cache.
+pub(super) fn strip_pitch(strip: usize, width: usize) -> usize {
+    DOT_CHUNK + width.div_ceil(strip)
 }
 
 fn matrix(view: &View) -> Matrix {
@@ -219,5 +293,3 @@ fn matrix(view: &View) -> Matrix {
     batch.strides = view.strides[..rank - 2].iter().copied().chain([0]).collect();
     Matrix { row: view.strides[rank - 2], col: view.strides[rank - 1], batch }
 }
-
-pub(super) fn env(name: &str, default: usize) -> usize { std::env::var(name).ok().and_then(|x| x.parse().ok()).unwrap_or(default) }

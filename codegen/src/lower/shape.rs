@@ -11,10 +11,8 @@ pub(super) struct RegisterTile {
 }
 
 /// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache.
-const CACHE_ROWS: usize = 96;
+const CACHE_ROWS: usize = 192;
 const CACHE_COLUMNS: usize = 96;
-/// Cache tiles begin at multiples of this many rows and columns, so that vectors of any width divide them.
-const CACHE_STEP: usize = 16;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
@@ -59,11 +57,11 @@ impl RegisterTile {
     }
 }
 
-/// Rows and columns of a cache tile.
+/// Rows and columns of a cache tile: multiples of the register tile's.
 pub(super) fn cache_tile(rows: usize, cols: usize, tile: RegisterTile, width: usize) -> (usize, usize) {
-    let step = least_common_multiple(tile.rows, CACHE_STEP);
-    let tile_rows = cache_extent(rows, tile.rows, step, super::panel::env("BL_CR", CACHE_ROWS));
-    (tile_rows, cache_extent(cols, tile.vectors * width, NOISE_BLOCK, super::panel::env("BL_CC", CACHE_COLUMNS)))
+    let tile_cols = tile.vectors * width;
+    let step = least_common_multiple(tile_cols, NOISE_BLOCK);
+    (cache_extent(rows, tile.rows, tile.rows, CACHE_ROWS), cache_extent(cols, tile_cols, step, CACHE_COLUMNS))
 }
 
 /// The elements of a cache line.
@@ -72,11 +70,6 @@ const LINE: usize = 16;
 /// The distance of rows of at least `cols` elements that spreads them over all sets of a cache: an odd number of lines.
 pub(super) fn spread(cols: usize) -> usize {
     (cols.div_ceil(LINE) | 1) * LINE
-}
-
-/// Whether rows this many elements apart compete for a part of the sets of a cache.
-pub(super) fn compete(distance: usize) -> bool {
-    distance.is_multiple_of(2 * LINE)
 }
 
 /// The extent of cache tiles near `preferred`: a multiple of `step`, such that the last tile is not
