@@ -42,7 +42,7 @@ impl Lowering<'_> {
             let end = s.b.index_offset(start, TILE_COLUMNS as i64);
             let limit = s.b.index(cols);
             let end = s.b.index_min(end, limit);
-            s.each_column(start, end, cols, |s, col| reduce(s, result_row, col));
+            s.each_column(start, end, cols, false, |s, col| reduce(s, result_row, col));
         })
     }
 

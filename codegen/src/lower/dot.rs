@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::Lowering;
-use super::panel::{Panel, Span, strip_pitch};
+use super::panel::{Panel, ROW_PITCH, Span, strip_pitch};
 use super::shape::{RegisterTile, cache_tile, spread};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -45,7 +45,9 @@ impl Lowering<'_> {
         let depth = |&dot: &Value| self.depth(dot);
         let depth = self.kernel.dots.iter().map(depth).max().unwrap_or(0);
         let register = RegisterTile::new(rows, cols, depth, self.width);
-        let (tile_rows, tile_cols) = cache_tile(rows, cols, register, self.width);
+        let lefts: Vec<Value> = self.kernel.dots.iter().map(|&dot| self.plan.graph.node(dot).args[0]).collect();
+        let is_left_packed = lefts.into_iter().any(|left| self.source(left).is_packed_left(cols));
+        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed);
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) = (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
@@ -58,7 +60,7 @@ impl Lowering<'_> {
         }
         let scratch = Scratch {
             before: self.take_scratch(padded_rows * pitch),
-            left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width)),
+            left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
             right: self.take_scratch(padded_cols * strip_pitch(strip_cols, self.width)),
         };
 

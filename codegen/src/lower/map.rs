@@ -3,10 +3,13 @@
 use super::element::{Leaf, NOISE_BLOCK, Point, Row};
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
+use bayeslift_ir::{Lanes, Op, SUM_LANES, Unary, Value};
 
 /// About how many elements a tile has, so that a tile is worth handing to a thread.
 const TILE_ELEMENTS: usize = 4096;
+/// Vectors that a loop's body computes, if that takes at most this many operations each.
+const UNROLL: usize = 4;
+const LIGHT: usize = 6;
 /// The distance of units that share their random words.
 const HALF: usize = NOISE_BLOCK / 2;
 
@@ -94,7 +97,8 @@ impl Lowering<'_> {
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
         if self.width == 1 || self.noise_sites().is_empty() {
-            return self.each_column(start, end, cols, |s, col| s.point(row, &mut Point::new(col), accumulators));
+            let point = |s: &mut Self, col: Reg| s.point(row, &mut Point::new(col), accumulators);
+            return self.each_column(start, end, cols, self.is_light(), point);
         }
         let blocks_end = self.b.index_round_down(end, NOISE_BLOCK);
         if cols >= NOISE_BLOCK {
@@ -117,17 +121,45 @@ impl Lowering<'_> {
     }
 
     /// `body` for each vector of the columns `start..end`, the last of which may be a part of a vector. `start` is a
-    /// multiple of the width, and so is `end`, unless it is `cols`.
-    pub(super) fn each_column(&mut self, start: Reg, end: Reg, cols: usize, body: impl Fn(&mut Self, Reg)) {
+    /// multiple of the width, and so is `end`, unless it is `cols`. A light body is unrolled.
+    pub(super) fn each_column(
+        &mut self,
+        start: Reg,
+        end: Reg,
+        cols: usize,
+        is_light: bool,
+        body: impl Fn(&mut Self, Reg),
+    ) {
         let (width, rest) = (self.width, cols % self.width);
         let mut done = start;
-        if cols >= width {
-            done = self.b.index_round_down(end, width);
-            self.repeat(start, done, width as i64, |s, col| s.lanes(width, |s| body(s, col)));
+        for vectors in if is_light { &[UNROLL, 1][..] } else { &[1] } {
+            let step = vectors * width;
+            if cols < step {
+                continue;
+            }
+            let count = self.b.index_sub(end, done);
+            let whole = self.b.index_round_down(count, step);
+            let last = self.b.index_add(done, whole);
+            self.repeat(done, last, step as i64, |s, first| {
+                for col in (0..step).step_by(width) {
+                    let col = s.b.index_offset(first, col as i64);
+                    s.lanes(width, |s| body(s, col));
+                }
+            });
+            done = last;
         }
         if rest > 0 {
             self.repeat(done, end, width as i64, |s, col| s.lanes(rest, |s| body(s, col)));
         }
+    }
+
+    /// Whether the loop around an element takes longer than the element.
+    fn is_light(&self) -> bool {
+        let takes_one = |&member: &Value| match self.plan.graph.node(member).op {
+            Op::Unary(op) => matches!(op, Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor),
+            _ => true,
+        };
+        self.kernel.members.len() <= LIGHT && self.kernel.members.iter().all(takes_one)
     }
 
     /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.

@@ -8,10 +8,12 @@ use bayeslift_passes::{Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
-/// Products with fewer columns than this read a transposed left operand too seldom to pack it.
+/// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
 /// Rows that are packed at once.
 const FOUR: usize = 4;
+/// The distance of packed rows: room for a chunk, and an odd number of cache lines.
+pub(super) const ROW_PITCH: usize = DOT_CHUNK + 16;
 
 /// A matrix operand: element `(i, j)` of product `batch` lies at `batch_offset + i * row + j * col`.
 #[derive(Clone)]
@@ -142,7 +144,7 @@ impl Lowering<'_> {
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if matrix.col == 1 || cols < PACK_COLUMNS => {
+            Source::Memory { base, matrix } if !source.is_packed_left(cols) => {
                 let origin = self.row_offset(&matrix.batch, batch);
                 let (tiles, free, depth) = (matrix.row, matrix.row, matrix.col);
                 Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
@@ -153,7 +155,7 @@ impl Lowering<'_> {
             }
             _ => {
                 self.pack_rows(source, batch, rows, chunk, scratch);
-                self.packed(chunk, rows, (DOT_CHUNK, DOT_CHUNK, 1), scratch)
+                self.packed(chunk, rows, (ROW_PITCH, ROW_PITCH, 1), scratch)
             }
         }
     }
@@ -231,8 +233,8 @@ impl Lowering<'_> {
     fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) {
         self.repeat(rows.first, rows.last, 1, |s, row| {
             let start = s.b.index_sub(row, rows.first);
-            let start = s.b.index_scale(start, DOT_CHUNK);
-            s.each_column(cols.first, cols.last, cols.extent, |s, col| {
+            let start = s.b.index_scale(start, ROW_PITCH);
+            s.each_column(cols.first, cols.last, cols.extent, true, |s, col| {
                 let [x] = s.elements(source, batch, row, col);
                 let at = s.b.index_sub(col, cols.first);
                 let index = s.b.index_add(start, at);
@@ -257,6 +259,14 @@ impl Lowering<'_> {
 }
 
 impl Source {
+    /// Whether a product of `cols` columns packs this left operand.
+    pub(super) fn is_packed_left(&self, cols: usize) -> bool {
+        match self {
+            Source::Memory { matrix, .. } => cols >= PACK_COLUMNS && matrix.col != 1,
+            Source::Computed { .. } => true,
+        }
+    }
+
     /// Whether neighbours in a column are closer than neighbours in a row.
     fn is_transposed(&self) -> bool {
         let transposed = |matrix: &Matrix| matrix.row == 1 && matrix.col > 1;

@@ -10,9 +10,11 @@ pub(super) struct RegisterTile {
     pub vectors: usize,
 }
 
-/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache.
-const CACHE_ROWS: usize = 192;
-const CACHE_COLUMNS: usize = 96;
+/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache. Where
+/// the left operand is packed, more columns share that work.
+const CACHE_ROWS: usize = 144;
+const CACHE_COLUMNS: usize = 64;
+const CACHE_COLUMNS_OF_PACKED: usize = 192;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
@@ -58,10 +60,16 @@ impl RegisterTile {
 }
 
 /// Rows and columns of a cache tile: multiples of the register tile's.
-pub(super) fn cache_tile(rows: usize, cols: usize, tile: RegisterTile, width: usize) -> (usize, usize) {
+pub(super) fn cache_tile(
+    (rows, cols): (usize, usize),
+    tile: RegisterTile,
+    width: usize,
+    is_left_packed: bool,
+) -> (usize, usize) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
-    (cache_extent(rows, tile.rows, tile.rows, CACHE_ROWS), cache_extent(cols, tile_cols, step, CACHE_COLUMNS))
+    let preferred = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
+    (cache_extent(rows, tile.rows, tile.rows, CACHE_ROWS), cache_extent(cols, tile_cols, step, preferred))
 }
 
 /// The elements of a cache line.
