@@ -4,8 +4,10 @@
 //! processes tiles `begin..end`. Emitters choose the vector width; the bits do not depend on it.
 
 mod builder;
+mod twice;
 
 pub use builder::TileBuilder;
+pub use twice::Twice;
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The value of one element, or of a vector of neighbours in a row: recursion over the graph.
 
 use super::{Argument, Lowering};
-use crate::tile::{Address, Base, Class, Reg};
+use crate::tile::{Address, Base, Class, Reg, Twice};
 use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary, noise};
 use bayeslift_passes::{Place, View, merge_axes};
 use std::collections::HashMap;
@@ -39,12 +39,17 @@ pub(super) struct Row {
 /// One element, or a vector of neighbours, and what is known of it.
 pub(super) struct Point {
     pub col: Reg,
-    pub known: HashMap<Value, Reg>,
+    known: HashMap<Value, Reg>,
 }
 
 impl Point {
     pub fn new(col: Reg) -> Point {
         Point { col, known: HashMap::new() }
+    }
+
+    /// Takes `value` as computed.
+    pub fn know(&mut self, value: Value, reg: Reg) {
+        self.known.insert(value, reg);
     }
 }
 
@@ -336,8 +341,26 @@ impl Lowering<'_> {
     /// The noise of the units at `col` and half a block on, where `col` lies in the first half of its block; where it
     /// lies in the second half, the noise half a block before and at `col`.
     pub(super) fn noise_pair(&mut self, site: Value, noise: &Noise, row: &Row, col: Reg) -> [Reg; 2] {
+        let ([key, row_low], slot) = (self.row_address(site, row), self.slot(col));
+        noise::pair(&mut self.b, noise.distribution, key, row_low[0], slot)
+    }
+
+    /// As [`Lowering::noise_pair`], for two columns.
+    pub(super) fn noise_pairs(&mut self, site: Value, noise: &Noise, row: &Row, cols: [Reg; 2]) -> [[Reg; 2]; 2] {
+        let ([key, row_low], slots) = (self.row_address(site, row), cols.map(|col| self.slot(col)));
+        let key = key.map(|word| [word; 2]);
+        let [first, second] = noise::pair(&mut Twice(&mut self.b), noise.distribution, key, row_low, slots);
+        [0, 1].map(|i| [first[i], second[i]])
+    }
+
+    /// The row's key and, twice, the low word of its number, in all lanes.
+    fn row_address(&mut self, site: Value, row: &Row) -> [[Reg; 2]; 2] {
         let (key, row_low) = row.keys[&site];
-        // slot = (unit / 32) * 16 + unit % 16
+        [key, [row_low; 2]].map(|words| words.map(|word| self.b.splat(word)))
+    }
+
+    /// (unit / 32) * 16 + unit % 16
+    fn slot(&mut self, col: Reg) -> Reg {
         let block = self.b.index_div(col, NOISE_BLOCK);
         let block = self.b.index_scale(block, NOISE_BLOCK / 2);
         let within = self.b.index_rem(col, NOISE_BLOCK / 2);
@@ -345,10 +368,7 @@ impl Lowering<'_> {
         let slot = self.b.index_low(slot);
         let slot = self.b.splat(slot);
         let lane = self.b.lane_numbers();
-        let slot = self.b.iadd(slot, lane);
-        let key = key.map(|word| self.b.splat(word));
-        let row_low = self.b.splat(row_low);
-        noise::pair(&mut self.b, noise.distribution, key, row_low, slot)
+        self.b.iadd(slot, lane)
     }
 
     /// The noise sites the kernel draws from, in order.

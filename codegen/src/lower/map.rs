@@ -78,6 +78,21 @@ impl Lowering<'_> {
         });
     }
 
+    /// `body` for each whole step from `start` to `end`; returns where the rest begins.
+    pub(super) fn repeat_whole(
+        &mut self,
+        start: Reg,
+        end: Reg,
+        step: usize,
+        body: impl FnOnce(&mut Self, Reg),
+    ) -> Reg {
+        let count = self.b.index_sub(end, start);
+        let whole = self.b.index_round_down(count, step);
+        let last = self.b.index_add(start, whole);
+        self.repeat(start, last, step as i64, body);
+        last
+    }
+
     /// As [`Lowering::repeat`], carrying values.
     pub(super) fn repeat_carrying(
         &mut self,
@@ -100,19 +115,25 @@ impl Lowering<'_> {
             let point = |s: &mut Self, col: Reg| s.point(row, &mut Point::new(col), accumulators);
             return self.each_column(start, end, cols, self.is_light(), point);
         }
-        let blocks_end = self.b.index_round_down(end, NOISE_BLOCK);
+        let (width, mut done) = (self.width, start);
+        if width == HALF && cols >= 2 * NOISE_BLOCK {
+            let two = |s: &mut Self, block: Reg| s.two_noise_blocks(row, block, NOISE_BLOCK, accumulators);
+            done = self.repeat_whole(done, end, 2 * NOISE_BLOCK, two);
+        }
         if cols >= NOISE_BLOCK {
-            self.repeat(start, blocks_end, NOISE_BLOCK as i64, |s, block| {
+            done = self.repeat_whole(done, end, NOISE_BLOCK, |s, block| {
+                if width == HALF {
+                    return s.noise_block(row, block, [width; 2], accumulators);
+                }
                 let half = s.b.index_offset(block, HALF as i64);
-                let width = s.width;
-                s.repeat(block, half, width as i64, |s, col| s.noise_block(row, col, [width; 2], accumulators));
+                s.repeat(block, half, 2 * width as i64, |s, col| s.two_noise_blocks(row, col, width, accumulators));
             });
         }
         let rest = cols % NOISE_BLOCK;
         if rest > 0 {
-            self.repeat(blocks_end, end, NOISE_BLOCK as i64, |s, block| {
-                for unit in (0..rest.min(HALF)).step_by(s.width) {
-                    let lanes = [unit, unit + HALF].map(|unit| rest.saturating_sub(unit).min(s.width));
+            self.repeat(done, end, NOISE_BLOCK as i64, |s, block| {
+                for unit in (0..rest.min(HALF)).step_by(width) {
+                    let lanes = [unit, unit + HALF].map(|unit| rest.saturating_sub(unit).min(width));
                     let col = s.b.index_offset(block, unit as i64);
                     s.noise_block(row, col, lanes, accumulators);
                 }
@@ -137,16 +158,12 @@ impl Lowering<'_> {
             if cols < step {
                 continue;
             }
-            let count = self.b.index_sub(end, done);
-            let whole = self.b.index_round_down(count, step);
-            let last = self.b.index_add(done, whole);
-            self.repeat(done, last, step as i64, |s, first| {
+            done = self.repeat_whole(done, end, step, |s, first| {
                 for col in (0..step).step_by(width) {
                     let col = s.b.index_offset(first, col as i64);
                     s.lanes(width, |s| body(s, col));
                 }
             });
-            done = last;
         }
         if rest > 0 {
             self.repeat(done, end, width as i64, |s, col| s.lanes(rest, |s| body(s, col)));
@@ -173,17 +190,32 @@ impl Lowering<'_> {
 
     /// Two vectors half a noise block apart, which share their random words; so many lanes of each.
     fn noise_block(&mut self, row: &Row, col: Reg, lanes: [usize; 2], accumulators: &[(Value, usize)]) {
-        let partner = self.b.index_offset(col, HALF as i64);
-        let mut points = [Point::new(col), Point::new(partner)];
+        let mut points = self.half_a_block_apart(col);
         for (site, noise) in self.noise_sites() {
             let pair = self.lanes(self.width, |s| s.noise_pair(site, &noise, row, col));
-            for (point, value) in points.iter_mut().zip(pair) {
-                point.known.insert(site, value);
-            }
+            points.iter_mut().zip(pair).for_each(|(point, value)| point.know(site, value));
         }
         for (mut point, lanes) in points.into_iter().zip(lanes).filter(|&(_, lanes)| lanes > 0) {
             self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
         }
+    }
+
+    /// As [`Lowering::noise_block`] of whole vectors, at `col` and `distance` columns on.
+    fn two_noise_blocks(&mut self, row: &Row, col: Reg, distance: usize, accumulators: &[(Value, usize)]) {
+        let cols = [col, self.b.index_offset(col, distance as i64)];
+        let mut points = cols.map(|col| self.half_a_block_apart(col));
+        for (site, noise) in self.noise_sites() {
+            let pairs = self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols));
+            let points = points.iter_mut().flatten();
+            points.zip(pairs.into_iter().flatten()).for_each(|(point, value)| point.know(site, value));
+        }
+        for mut point in points.into_iter().flatten() {
+            self.lanes(self.width, |s| s.point(row, &mut point, accumulators));
+        }
+    }
+
+    fn half_a_block_apart(&mut self, col: Reg) -> [Point; 2] {
+        [Point::new(col), Point::new(self.b.index_offset(col, HALF as i64))]
     }
 
     /// One element or vector: adds to the reductions, stores.

@@ -217,11 +217,9 @@ impl Lowering<'_> {
 
     /// `body` for the first of each `strip` columns and how many of them there are.
     fn each_strip(&mut self, cols: Span, strip: usize, body: impl Fn(&mut Self, (Reg, usize))) {
-        let count = self.b.index_sub(cols.last, cols.first);
-        let whole = self.b.index_round_down(count, strip);
-        let whole = self.b.index_add(cols.first, whole);
+        let mut whole = cols.first;
         if cols.extent >= strip {
-            self.repeat(cols.first, whole, strip as i64, |s, col| body(s, (col, strip)));
+            whole = self.repeat_whole(cols.first, cols.last, strip, |s, col| body(s, (col, strip)));
         }
         if !cols.extent.is_multiple_of(strip) {
             // ranges of columns begin at multiples of the strip
@@ -245,11 +243,9 @@ impl Lowering<'_> {
 
     /// `body` for the first of each four of `rows`, and for each of the rest, with whether it is of four.
     fn each_four(&mut self, rows: Span, body: impl Fn(&mut Self, (Reg, bool))) {
-        let count = self.b.index_sub(rows.last, rows.first);
-        let whole = self.b.index_round_down(count, FOUR);
-        let whole = self.b.index_add(rows.first, whole);
+        let mut whole = rows.first;
         if rows.extent >= FOUR {
-            self.repeat(rows.first, whole, FOUR as i64, |s, row| body(s, (row, true)));
+            whole = self.repeat_whole(rows.first, rows.last, FOUR, |s, row| body(s, (row, true)));
         }
         if !rows.extent.is_multiple_of(FOUR) {
             // ranges of rows begin at multiples of four
