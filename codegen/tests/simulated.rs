@@ -5,7 +5,10 @@
 
 mod simulate;
 
-use bayeslift_codegen::{Argument, Lowered, lower, tile::TileKernel, wide};
+use bayeslift_codegen::{
+    Argument, Lowered, lower,
+    wide::{self, Isa},
+};
 use bayeslift_ir::{Builder, Graph, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
 use bayeslift_passes::{Kernel, Place, Plan, simplify};
 use proptest::prelude::*;
@@ -95,22 +98,14 @@ fn simulate(
     Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
 }
 
-/// Code for vectors of one width.
-struct Vectors {
-    width: usize,
-    emit: fn(&TileKernel) -> Result<Vec<u8>, wide::Unsupported>,
-    /// Whether this machine runs it.
-    is_supported: fn() -> bool,
-}
-
-const VECTORS: [Vectors; 1] = [Vectors { width: wide::WIDTH, emit: wide::emit, is_supported: wide::is_supported }];
+const ISAS: [Isa; 2] = [Isa::Avx2, Isa::Avx512];
 
 /// Runs a plan on the model, and each kernel on this machine as well if it can.
-fn run(plan: &Plan, inputs: &[Tensor], vectors: &Vectors) -> Result<Vec<Tensor>, String> {
+fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> {
     let mut tensors = Tensors::new(plan, inputs);
     for (i, kernel) in plan.kernels.iter().enumerate() {
-        let lowered = lower(plan, kernel, vectors.width);
-        let code = (vectors.emit)(&lowered.code).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+        let lowered = lower(plan, kernel, isa.lanes());
+        let code = wide::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
         let stores = stores(plan, kernel);
         let words = |argument: &Argument| match argument {
             Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
@@ -119,7 +114,7 @@ fn run(plan: &Plan, inputs: &[Tensor], vectors: &Vectors) -> Result<Vec<Tensor>,
         let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
         let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
         let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
-        if (vectors.is_supported)() {
+        if isa.is_supported() {
             Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
             // not-a-numbers have no particular bits
             let is_nan = |x: u32| f32::from_bits(x).is_nan();
@@ -144,9 +139,9 @@ fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     let simplified = simplify(graph).map_err(|e| e.to_string())?;
     for graph in [graph, &simplified] {
         let plan = Plan::new(graph.clone()).map_err(|e| e.to_string())?;
-        for vectors in &VECTORS {
-            let context = |message| format!("{} lanes: {message}\n{plan}\n{graph}", vectors.width);
-            for (i, (got, want)) in run(&plan, inputs, vectors).map_err(context)?.iter().zip(&want).enumerate() {
+        for isa in ISAS {
+            let context = |message| format!("{isa:?}: {message}\n{plan}\n{graph}");
+            for (i, (got, want)) in run(&plan, inputs, isa).map_err(context)?.iter().zip(&want).enumerate() {
                 same_bits(got, want).map_err(|message| context(format!("output {i}: {message}")))?;
             }
         }
@@ -201,7 +196,7 @@ fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<
 
 #[test]
 fn products_around_the_extents_of_vectors_and_tiles() {
-    for m in [1, 2, 5, 7, 17] {
+    for m in [1, 2, 5, 7, 17, 26] {
         for k in [1, 3, 4, 9, 257] {
             for n in [1, 3, 10, 16, 17, 33, 50] {
                 for transposed in [[false, false], [false, true], [true, false]] {

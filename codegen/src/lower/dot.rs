@@ -50,7 +50,8 @@ impl Lowering<'_> {
         let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed);
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
-        let (padded_rows, padded_cols) = (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
+        let (padded_rows, padded_cols) =
+            (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
         let pitch = spread(padded_cols);
         let sizes = Sizes { register, pitch };
 

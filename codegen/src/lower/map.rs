@@ -79,13 +79,7 @@ impl Lowering<'_> {
     }
 
     /// `body` for each whole step from `start` to `end`; returns where the rest begins.
-    pub(super) fn repeat_whole(
-        &mut self,
-        start: Reg,
-        end: Reg,
-        step: usize,
-        body: impl FnOnce(&mut Self, Reg),
-    ) -> Reg {
+    pub(super) fn repeat_whole(&mut self, start: Reg, end: Reg, step: usize, body: impl FnOnce(&mut Self, Reg)) -> Reg {
         let count = self.b.index_sub(end, start);
         let whole = self.b.index_round_down(count, step);
         let last = self.b.index_add(start, whole);

@@ -175,14 +175,7 @@ impl Lowering<'_> {
     }
 
     /// Writes an operand in strips of `strip` columns, padded with zeros: all rows of the first, of the second, and so on.
-    fn pack_strips(
-        &mut self,
-        source: &Source,
-        batch: Reg,
-        rows: Span,
-        cols: Span,
-        (scratch, strip): (usize, usize),
-    ) {
+    fn pack_strips(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, (scratch, strip): (usize, usize)) {
         let pack = |s: &mut Self, (row, is_four): (Reg, bool), (col, filled): (Reg, usize)| {
             let start = s.b.index_sub(col, cols.first);
             let start = s.b.index_scale(start, strip_pitch(strip, s.width));

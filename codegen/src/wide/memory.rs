@@ -68,7 +68,7 @@ impl Emitter<'_> {
             (None, _) => self.add(whole)?,
             (Some(lanes), Isa::Avx512) => self.add_masked(whole, lanes, true)?,
             (Some(1), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovss_xmm_m32, first, memory))?,
-            (Some(2), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovsd_xmm_m64, first, memory))?,
+            (Some(2), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovq_xmm_xmmm64, first, memory))?,
             (Some(FOUR), Isa::Avx2) => self.add(Instruction::with2(LOAD_FOUR.of(isa, true), first, memory))?,
             (Some(lanes), Isa::Avx2) => {
                 let mask: Vec<u32> = (0..8).map(|lane| if lane < lanes { u32::MAX } else { 0 }).collect();
@@ -105,11 +105,14 @@ impl Emitter<'_> {
         }
         if lanes & 2 != 0 {
             let memory = after(memory, i64::from(done))?;
-            self.add(Instruction::with2(Code::VEX_Vmovlps_m64_xmm, memory, first))?;
+            self.add(Instruction::with2(Code::VEX_Vmovq_xmmm64_xmm, memory, first))?;
         }
         if lanes & 1 != 0 {
             let memory = after(memory, i64::from(done + (lanes & 2)))?;
-            self.add(Instruction::with3(Code::VEX_Vextractps_rm32_xmm_imm8, memory, first, lanes & 2))?;
+            self.add(match lanes & 2 {
+                0 => Instruction::with2(STORE.of(self.isa, false), memory, first),
+                third => Instruction::with3(Code::VEX_Vextractps_rm32_xmm_imm8, memory, first, third),
+            })?;
         }
         Ok(())
     }

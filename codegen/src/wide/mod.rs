@@ -90,9 +90,7 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
         };
         emitter.function()?;
         if emitter.is_complete {
-            let r = emitter.finish();
-            if let (Ok(d), Ok(b)) = (std::env::var("BL_DUMP"), &r) { std::fs::write(format!("{d}/{}.bin", b.len()), b).unwrap(); }
-            return r;
+            return emitter.finish();
         }
         needs = emitter.needs;
     }

@@ -185,7 +185,8 @@ const VECTOR_INSTRUCTIONS: &str = "
     Vfmadd132ps Vfmadd213ps Vfmadd231ps Vfmadd132ss Vfmadd213ss Vfmadd231ss
     Vpaddd Vpsubd Vpmulld Vpand Vpandn Vpor Vpxor Vandps Vandnps Vorps Vxorps Vpslld Vpsrld Vpsrad
     Vcmpps Vpcmpeqd Vpcmpgtd Vpshufb Vpshufd Vshufps Vpermilps Vunpcklps Vunpckhps Vinsertps Vinsertf128 Vinserti128
-    Vextractf128 Vextracti128 Vperm2f128 Vperm2i128 Vblendps Vpblendd Vblendvps Vpblendvb Vbroadcastss Vpbroadcastd
+    Vextractf128 Vextracti128 Vextractps Vperm2f128 Vperm2i128 Vblendps Vpblendd Vblendvps Vpblendvb
+    Vbroadcastss Vpbroadcastd
     Vmovups Vmovaps Vmovdqu Vmovdqa Vmovss Vmovd Vmovq Vmaskmovps Vpmaskmovd Vpgatherdd Vgatherdps";
 
 #[test]

@@ -180,6 +180,10 @@ impl Machine {
                 let from = usize::from(immediate(i)?) % (size(i, 1) / 16);
                 self.arrange(i, [1], |[a], lane| a[from * 4 + lane])
             }
+            Vextractps => {
+                let (x, from) = (self.vector_register(i.op_register(1))?, usize::from(immediate(i)? & 3));
+                self.set_integer(i, 0, u64::from(x[from]))
+            }
             Vperm2f128 | Vperm2i128 => {
                 let immediate = immediate(i)?;
                 self.arrange(i, [1, 2], |ab, lane| {

@@ -1,20 +1,19 @@
 //! The same bits from every backend: 50 training steps on the digits, and predictions after them.
 
-#[allow(dead_code)] // Each test uses a part of it.
-mod facade;
-
+use crate::facade::{bits, digits, digits_network};
 use bayeslift::{
     prelude::*,
     runtime::{Options, Width},
 };
-use facade::{bits, digits, digits_network};
 
 fn backends() -> Vec<(&'static str, Backend)> {
     vec![
-        ("one thread, the widest vectors", Options::default().into()),
+        ("one thread, the widest vectors", Options::default().threads(1).into()),
+        ("width 8", Options::default().width(Width::Eight).into()),
         ("width 4", Options::default().width(Width::Four).into()),
         ("two threads", Options::default().threads(2).into()),
         ("three threads", Options::default().threads(3).into()),
+        ("eight threads", Options::default().threads(8).into()),
         ("width 1", Options::default().width(Width::One).into()),
         ("width 1, two threads", Options::default().width(Width::One).threads(2).into()),
         ("not simplified", Options::default().simplify(false).into()),
