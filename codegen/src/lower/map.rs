@@ -96,7 +96,13 @@ impl Lowering<'_> {
         initial: &[Reg],
         body: impl FnOnce(&mut Self, Reg, &[Reg]) -> Vec<Reg>,
     ) -> Vec<Reg> {
-        // The builder leaves `self` while it records the loop, so that the body can have both.
+        if let Some((start_at, end_at)) = self.b.constant_index(start).zip(self.b.constant_index(end)) {
+            match end_at - start_at {
+                ..=0 => return initial.to_vec(),
+                count if count <= step => return body(self, start, initial),
+                _ => {}
+            }
+        }
         let (counter, carried) = self.b.open_loop(initial);
         let next = body(self, counter, &carried);
         self.b.close_loop(counter, start, end, step, initial, &carried, &next);
