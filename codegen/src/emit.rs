@@ -97,6 +97,8 @@ impl Emitter<'_> {
                         }
                     }
                 }
+                // Cranelift has none
+                Stmt::Prefetch(_) => {}
                 Stmt::LoadTransposed { into, address, stride, part, .. } => {
                     for (i, reg) in (0..).zip(into) {
                         let address = Address { offset: address.offset + i, ..*address };

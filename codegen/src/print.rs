@@ -26,6 +26,7 @@ fn block(kernel: &TileKernel, stmts: &[Stmt], depth: usize, f: &mut Formatter<'_
             Stmt::Store(address, reg, part) => {
                 writeln!(f, "{indent}{}{} = {reg:?}", Place(*address), Lanes(*part))?;
             }
+            Stmt::Prefetch(address) => writeln!(f, "{indent}prefetch {}", Place(*address))?,
             Stmt::LoadTransposed { into, address, stride, part, .. } => {
                 write!(f, "{indent}{:?} = load transposed {}", into, Place(*address))?;
                 writeln!(f, " stride {stride}{}", Lanes(*part))?;

@@ -177,7 +177,7 @@ impl Stmt {
             Stmt::Store(address, value, _) => {
                 [address.index, *value].into_iter().for_each(f);
             }
-            Stmt::LoadTransposed { address, .. } => f(address.index),
+            Stmt::Prefetch(address) | Stmt::LoadTransposed { address, .. } => f(address.index),
             Stmt::Loop { start, end, carried, .. } => {
                 [*start, *end].into_iter().for_each(&mut f);
                 carried.iter().for_each(|carry| f(carry.initial));
@@ -216,6 +216,8 @@ pub enum Stmt {
     Let(Reg, Inst),
     /// Writes a register's elements.
     Store(Address, Reg, Part),
+    /// Brings the memory near. Changes nothing, wherever it is.
+    Prefetch(Address),
     /// Reads four neighbours from as many places as a vector has lanes: lane `i` of `into[j]` is element
     /// `i * stride + j` from the address on.
     LoadTransposed {

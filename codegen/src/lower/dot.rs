@@ -1,11 +1,13 @@
 //! Matrix products: register tiles inside cache tiles, chunk by chunk along the contracted axis, and whatever reads the
 //! product done on the tile while it is in cache.
 
-use super::Lowering;
+use super::element::Leaf;
 use super::panel::{Panel, ROW_PITCH, Span, strip_pitch};
-use super::shape::{RegisterTile, cache_tile, spread};
+use super::shape::{LINE, RegisterTile, cache_tile, spread};
+use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
+use std::collections::BTreeSet;
 
 /// Steps along the contracted axis that a loop's body takes.
 const UNROLL: usize = 4;
@@ -147,6 +149,7 @@ impl Lowering<'_> {
             let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
                 let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
+                s.prefetch_epilogue(sizes, tile, row, col);
                 let sums = s.register_tile(sizes, chunk, row, col, tile.cols.extent, left, right);
                 let at_row = s.b.index_sub(row, tile.rows.first);
                 let at_row = s.b.index_scale(at_row, sizes.pitch);
@@ -156,6 +159,38 @@ impl Lowering<'_> {
                 s.lanes(s.width, |s| s.add_chunk(sizes, chunk, &sums, index, distance));
             });
         });
+    }
+
+    /// Brings near what the epilogue reads and writes at the elements of a register tile, while sums keep the machine busy.
+    fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, row: Reg, col: Reg) {
+        let RegisterTile { rows, vectors } = sizes.register;
+        let cols = tile.cols.extent;
+        let first = self.b.index_scale(tile.batch, tile.rows.extent);
+        let first = self.b.index_add(first, row);
+        let first = self.b.index_scale(first, cols);
+        let index = self.b.index_add(first, col);
+        for argument in self.streams() {
+            for i in 0..rows {
+                for j in (0..vectors * self.width).step_by(LINE) {
+                    let offset = (i * cols + j) as i64;
+                    self.b.prefetch(Address { base: Base::Argument(argument), index, offset });
+                }
+            }
+        }
+    }
+
+    /// The arguments of which the kernel reads or writes the element at its own row and column.
+    fn streams(&mut self) -> BTreeSet<usize> {
+        let elements = self.kernel.rows * self.kernel.cols;
+        let streamed = |leaf: &Leaf| match leaf {
+            Leaf::Memory { argument, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {
+                Some(*argument)
+            }
+            _ => None,
+        };
+        let read: Vec<usize> = self.leaves.values().filter_map(streamed).collect();
+        let written: Vec<Argument> = self.kernel.stores.iter().map(|&(_, place)| Argument::Place(place)).collect();
+        read.into_iter().chain(written.into_iter().map(|argument| self.argument(argument))).collect()
     }
 
     /// Adds a register tile's sums over a chunk to those over the chunks before; the first chunk has none.

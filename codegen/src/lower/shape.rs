@@ -73,7 +73,7 @@ pub(super) fn cache_tile(
 }
 
 /// The elements of a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// The distance of rows of at least `cols` elements that spreads them over all sets of a cache: an odd number of lines.
 pub(super) fn spread(cols: usize) -> usize {

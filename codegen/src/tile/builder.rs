@@ -170,6 +170,11 @@ impl TileBuilder {
         self.part = part;
     }
 
+    /// Brings memory near that will be read or written.
+    pub fn prefetch(&mut self, address: Address) {
+        self.push(Stmt::Prefetch(address));
+    }
+
     /// 0, 1, 2, ... in the lanes; 0 for a scalar.
     pub fn lane_numbers(&mut self) -> Reg {
         if self.vector { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }

@@ -152,7 +152,7 @@ impl<'k> Ranges<'k> {
                         }
                     }
                 },
-                Stmt::Store(..) => stmt.operands(|operand| self.read(operand, 2 * p, inside)),
+                Stmt::Store(..) | Stmt::Prefetch(_) => stmt.operands(|operand| self.read(operand, 2 * p, inside)),
                 Stmt::LoadTransposed { into, .. } => {
                     // results are written before the last operand is read
                     stmt.operands(|operand| self.read(operand, 2 * p + 1, inside));

@@ -262,6 +262,10 @@ impl Emitter<'_> {
                 }
                 Stmt::Let(reg, inst) => self.inst(*reg, *inst)?,
                 Stmt::Store(address, value, part) => self.store(*address, *value, *part)?,
+                Stmt::Prefetch(address) => {
+                    let memory = self.address(*address)?;
+                    self.add(Instruction::with1(Code::Prefetcht0_m8, memory))?;
+                }
                 Stmt::LoadTransposed { into, address, stride, part, .. } => {
                     self.load_transposed(into, *address, *stride, *part)?;
                 }
