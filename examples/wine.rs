@@ -6,7 +6,7 @@
 #[allow(dead_code)] // Each example uses a part of it.
 mod common;
 
-use bayeslift::{prelude::*, runtime::Options};
+use bayeslift::prelude::*;
 use clap::Parser;
 use common::{Arguments, bar, bold, table::Table};
 use serde_json::json;
@@ -35,7 +35,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         println!("{}\n", network.summary());
     }
 
-    let options = Options::default().threads(arguments.threads);
+    let options = arguments.options();
     let (progress, update) = common::progress_bar();
     let report = Fit::new()
         .batch_size(64)

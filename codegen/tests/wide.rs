@@ -18,6 +18,7 @@ const BASELINE: &[CpuidFeature] = &[
     CpuidFeature::INTEL386,
     CpuidFeature::MULTIBYTENOP,
     CpuidFeature::CMOV,
+    CpuidFeature::SSE,
     CpuidFeature::AVX,
 ];
 

@@ -2,7 +2,7 @@
 
 pub mod table;
 
-use bayeslift::Progress;
+use bayeslift::{Progress, runtime::Options};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     error::Error,
@@ -29,9 +29,16 @@ pub struct Arguments {
     /// Read another table than the one that is shipped
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Threads to compute on; results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub threads: usize,
+    /// Threads to compute on, all cores unless told; results do not depend on it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl Arguments {
+    /// How to compile.
+    pub fn options(&self) -> Options {
+        self.threads.map_or_else(Options::default, |threads| Options::default().threads(threads))
+    }
 }
 
 /// Says what went wrong, if something did.
