@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let register = RegisterTile::new(rows, cols, depth, self.width);
         let lefts: Vec<Value> = self.kernel.dots.iter().map(|&dot| self.plan.graph.node(dot).args[0]).collect();
         let is_left_packed = lefts.into_iter().any(|left| self.source(left).is_packed_left(cols));
-        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed);
+        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed, self.cost);
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =

@@ -1,13 +1,11 @@
 //! The value of one element, or of a vector of neighbours in a row: recursion over the graph.
 
+use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering};
-use crate::tile::{Address, Base, Class, Reg, Twice};
-use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary, noise};
+use crate::tile::{Address, Base, Class, Reg};
+use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary};
 use bayeslift_passes::{Place, View, merge_axes};
 use std::collections::HashMap;
-
-/// Noise units come in blocks of this many; a word pair serves a unit and the one half a block on.
-pub(super) const NOISE_BLOCK: usize = 32;
 
 /// A value that a kernel does not compute from others.
 #[derive(Clone, Debug)]
@@ -31,7 +29,7 @@ pub(super) struct Row {
     /// For each leaf in memory or position, the index of the row's first element.
     offsets: HashMap<Value, Reg>,
     /// For each noise site, the row's key and the low word of its number.
-    keys: HashMap<Value, ([Reg; 2], Reg)>,
+    pub(super) keys: HashMap<Value, ([Reg; 2], Reg)>,
     /// What to add to a column to get its place in each contraction's tile.
     pub tile: Option<Reg>,
 }
@@ -111,27 +109,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Loads what noise is addressed by, once a call.
-    pub(super) fn load_site_keys(&mut self) {
-        let mut sites: Vec<Value> =
-            self.leaves.iter().filter(|(_, l)| matches!(l, Leaf::Noise(_))).map(|(&v, _)| v).collect();
-        sites.sort_unstable();
-        for site in sites {
-            let Leaf::Noise(noise) = &self.leaves[&site] else { unreachable!("filtered") };
-            let words = vec![noise.stream as u32, (noise.stream >> 32) as u32];
-            let base = Base::Argument(self.argument(Argument::Words(words)));
-            let key = self.plan.graph.node(site).args[0];
-            let seed = [0, 1].map(|i| self.word(key, i));
-            let step = [2, 3].map(|i| self.word(key, i));
-            let index = self.b.index(0);
-            let stream = [0, 1].map(|offset| self.b.load(Class::Int, Address { base, index, offset }));
-            let site_key = noise::site_key(&mut self.b, seed, step, stream);
-            self.site_keys.insert(site, site_key);
-        }
-    }
-
     /// Element `i` of a `u32` value of rank 0 or 1.
-    fn word(&mut self, value: Value, i: usize) -> Reg {
+    pub(super) fn word(&mut self, value: Value, i: usize) -> Reg {
         let view = self.plan.view(value);
         let at = view.strides.first().map_or(0, |stride| stride * i);
         match self.leaf(view) {
@@ -183,32 +162,6 @@ impl Lowering<'_> {
             rest = self.b.index_div(rest, extent);
         }
         offset
-    }
-
-    fn row_key(&mut self, site: Value, noise: &Noise, row: Reg) -> ([Reg; 2], Reg) {
-        let args = self.plan.graph.node(site).args.clone();
-        let rows = noise.shape.rows();
-        let samples = noise.sample_axis.map_or(1, |axis| noise.shape[usize::from(axis)]);
-        let rows_of_a_sample = rows / samples;
-        let mut sample = self.b.integer(0);
-        let mut number = row;
-        if noise.sample_axis.is_some() {
-            let first = self.word(args[1], 0);
-            let index = self.b.index_div(row, rows_of_a_sample);
-            let low = self.b.index_low(index);
-            sample = self.b.iadd(first, low);
-            number = self.b.index_rem(row, rows_of_a_sample);
-        }
-        if let Some(axis) = noise.example_axis {
-            let rows_of_an_example = rows_of_a_sample / noise.shape[usize::from(axis)];
-            let (low, high) = (self.word(args[2], 0), self.word(args[2], 1));
-            let first = self.b.index_from(low, high);
-            let first = self.b.index_scale(first, rows_of_an_example);
-            number = self.b.index_add(first, number);
-        }
-        let (low, high) = (self.b.index_low(number), self.b.index_high(number));
-        let key = noise::row_key(&mut self.b, self.site_keys[&site], sample, high);
-        (key, low)
     }
 
     /// The value of `value` at a point.
@@ -336,50 +289,6 @@ impl Lowering<'_> {
             sum = self.b.iadd(sum, part);
         }
         sum
-    }
-
-    /// The noise of the units at `col` and half a block on, where `col` lies in the first half of its block; where it
-    /// lies in the second half, the noise half a block before and at `col`.
-    pub(super) fn noise_pair(&mut self, site: Value, noise: &Noise, row: &Row, col: Reg) -> [Reg; 2] {
-        let ([key, row_low], slot) = (self.row_address(site, row), self.slot(col));
-        noise::pair(&mut self.b, noise.distribution, key, row_low[0], slot)
-    }
-
-    /// As [`Lowering::noise_pair`], for two columns.
-    pub(super) fn noise_pairs(&mut self, site: Value, noise: &Noise, row: &Row, cols: [Reg; 2]) -> [[Reg; 2]; 2] {
-        let ([key, row_low], slots) = (self.row_address(site, row), cols.map(|col| self.slot(col)));
-        let key = key.map(|word| [word; 2]);
-        let [first, second] = noise::pair(&mut Twice(&mut self.b), noise.distribution, key, row_low, slots);
-        [0, 1].map(|i| [first[i], second[i]])
-    }
-
-    /// The row's key and, twice, the low word of its number, in all lanes.
-    fn row_address(&mut self, site: Value, row: &Row) -> [[Reg; 2]; 2] {
-        let (key, row_low) = row.keys[&site];
-        [key, [row_low; 2]].map(|words| words.map(|word| self.b.splat(word)))
-    }
-
-    /// (unit / 32) * 16 + unit % 16
-    fn slot(&mut self, col: Reg) -> Reg {
-        let block = self.b.index_div(col, NOISE_BLOCK);
-        let block = self.b.index_scale(block, NOISE_BLOCK / 2);
-        let within = self.b.index_rem(col, NOISE_BLOCK / 2);
-        let slot = self.b.index_add(block, within);
-        let slot = self.b.index_low(slot);
-        let slot = self.b.splat(slot);
-        let lane = self.b.lane_numbers();
-        self.b.iadd(slot, lane)
-    }
-
-    /// The noise sites the kernel draws from, in order.
-    pub(super) fn noise_sites(&self) -> Vec<(Value, Noise)> {
-        let mut sites: Vec<(Value, Noise)> = self
-            .leaves
-            .iter()
-            .filter_map(|(&v, leaf)| if let Leaf::Noise(noise) = leaf { Some((v, noise.clone())) } else { None })
-            .collect();
-        sites.sort_by_key(|&(v, _)| v);
-        sites
     }
 
     /// Writes every value that the kernel stores in full. All are computed before any is written, because

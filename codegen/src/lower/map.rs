@@ -1,17 +1,17 @@
 //! Rows and columns: elementwise values, stores and reductions over the last axis.
 
-use super::element::{Leaf, NOISE_BLOCK, Point, Row};
-use super::{Argument, Lowering};
+use super::element::{Leaf, Point, Row};
+use super::noise::NOISE_BLOCK;
+use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Op, SUM_LANES, Unary, Value};
 
-/// About how many elements a tile has, so that a tile is worth handing to a thread.
+/// About how many elements a tile has: at most, and where they take long at least.
 const TILE_ELEMENTS: usize = 4096;
+const FEW_ELEMENTS: usize = 256;
 /// Vectors that a loop's body computes, if that takes at most this many operations each.
 const UNROLL: usize = 4;
 const LIGHT: usize = 6;
-/// The distance of units that share their random words.
-const HALF: usize = NOISE_BLOCK / 2;
 
 impl Lowering<'_> {
     /// A kernel without contractions. Returns the number of tiles.
@@ -26,14 +26,16 @@ impl Lowering<'_> {
                 }
             }
         }
+        let each = (self.cost / (rows * cols)).max(1);
+        let elements = (TILE_COST / each).clamp(FEW_ELEMENTS, TILE_ELEMENTS).next_multiple_of(NOISE_BLOCK);
         if rows == 1 && self.kernel.row_reductions.is_empty() {
-            return self.tiles(cols, TILE_ELEMENTS, |s, first, last| {
+            return self.tiles(cols, elements, |s, first, last| {
                 let row = s.b.index(0);
                 let row = s.enter_row(row, None);
                 s.columns(&row, first, last, cols, &[]);
             });
         }
-        let rows_of_a_tile = TILE_ELEMENTS.div_ceil(cols).min(rows);
+        let rows_of_a_tile = elements.div_ceil(cols).min(rows);
         let accumulators: Vec<(Value, usize)> =
             self.kernel.row_reductions.clone().into_iter().map(|r| (r, self.take_scratch(SUM_LANES))).collect();
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
@@ -115,30 +117,7 @@ impl Lowering<'_> {
             let point = |s: &mut Self, col: Reg| s.point(row, &mut Point::new(col), accumulators);
             return self.each_column(start, end, cols, self.is_light(), point);
         }
-        let (width, mut done) = (self.width, start);
-        if width == HALF && cols >= 2 * NOISE_BLOCK {
-            let two = |s: &mut Self, block: Reg| s.two_noise_blocks(row, block, NOISE_BLOCK, accumulators);
-            done = self.repeat_whole(done, end, 2 * NOISE_BLOCK, two);
-        }
-        if cols >= NOISE_BLOCK {
-            done = self.repeat_whole(done, end, NOISE_BLOCK, |s, block| {
-                if width == HALF {
-                    return s.noise_block(row, block, [width; 2], accumulators);
-                }
-                let half = s.b.index_offset(block, HALF as i64);
-                s.repeat(block, half, 2 * width as i64, |s, col| s.two_noise_blocks(row, col, width, accumulators));
-            });
-        }
-        let rest = cols % NOISE_BLOCK;
-        if rest > 0 {
-            self.repeat(done, end, NOISE_BLOCK as i64, |s, block| {
-                for unit in (0..rest.min(HALF)).step_by(width) {
-                    let lanes = [unit, unit + HALF].map(|unit| rest.saturating_sub(unit).min(width));
-                    let col = s.b.index_offset(block, unit as i64);
-                    s.noise_block(row, col, lanes, accumulators);
-                }
-            });
-        }
+        self.noisy_columns(row, start, end, cols, accumulators);
     }
 
     /// `body` for each vector of the columns `start..end`, the last of which may be a part of a vector. `start` is a
@@ -188,38 +167,8 @@ impl Lowering<'_> {
         result
     }
 
-    /// Two vectors half a noise block apart, which share their random words; so many lanes of each.
-    fn noise_block(&mut self, row: &Row, col: Reg, lanes: [usize; 2], accumulators: &[(Value, usize)]) {
-        let mut points = self.half_a_block_apart(col);
-        for (site, noise) in self.noise_sites() {
-            let pair = self.lanes(self.width, |s| s.noise_pair(site, &noise, row, col));
-            points.iter_mut().zip(pair).for_each(|(point, value)| point.know(site, value));
-        }
-        for (mut point, lanes) in points.into_iter().zip(lanes).filter(|&(_, lanes)| lanes > 0) {
-            self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
-        }
-    }
-
-    /// As [`Lowering::noise_block`] of whole vectors, at `col` and `distance` columns on.
-    fn two_noise_blocks(&mut self, row: &Row, col: Reg, distance: usize, accumulators: &[(Value, usize)]) {
-        let cols = [col, self.b.index_offset(col, distance as i64)];
-        let mut points = cols.map(|col| self.half_a_block_apart(col));
-        for (site, noise) in self.noise_sites() {
-            let pairs = self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols));
-            let points = points.iter_mut().flatten();
-            points.zip(pairs.into_iter().flatten()).for_each(|(point, value)| point.know(site, value));
-        }
-        for mut point in points.into_iter().flatten() {
-            self.lanes(self.width, |s| s.point(row, &mut point, accumulators));
-        }
-    }
-
-    fn half_a_block_apart(&mut self, col: Reg) -> [Point; 2] {
-        [Point::new(col), Point::new(self.b.index_offset(col, HALF as i64))]
-    }
-
     /// One element or vector: adds to the reductions, stores.
-    fn point(&mut self, row: &Row, point: &mut Point, accumulators: &[(Value, usize)]) {
+    pub(super) fn point(&mut self, row: &Row, point: &mut Point, accumulators: &[(Value, usize)]) {
         for &(reduction, accumulator) in accumulators {
             let node = self.plan.graph.node(reduction);
             let is_sum = matches!(node.op, Op::Sum(_));

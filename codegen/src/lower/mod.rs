@@ -4,6 +4,7 @@ mod columns;
 mod dot;
 mod element;
 mod map;
+mod noise;
 mod panel;
 mod shape;
 
@@ -35,12 +36,16 @@ pub struct Lowered {
     pub cost: usize,
 }
 
+/// About what a tile costs at least: what makes handing it to a thread worth while.
+const TILE_COST: usize = 1 << 17;
+
 /// Lowers a kernel for vectors of `width` elements; 1 makes scalar code.
 pub fn lower(plan: &Plan, kernel: &Kernel, width: usize) -> Lowered {
     let mut lowering = Lowering {
         plan,
         kernel,
         width,
+        cost: cost(plan, kernel),
         b: TileBuilder::new(),
         arguments: Vec::new(),
         argument_of: HashMap::new(),
@@ -58,15 +63,16 @@ pub fn lower(plan: &Plan, kernel: &Kernel, width: usize) -> Lowered {
     } else {
         lowering.map()
     };
-    let Lowering { b, arguments, scratch, .. } = lowering;
+    let Lowering { b, arguments, scratch, cost, .. } = lowering;
     let code = b.finish(arguments.len(), scratch * 4);
-    Lowered { code, arguments, tiles, cost: cost(plan, kernel) }
+    Lowered { code, arguments, tiles, cost }
 }
 
 struct Lowering<'p> {
     plan: &'p Plan,
     kernel: &'p Kernel,
     width: usize,
+    cost: usize,
     b: TileBuilder,
     arguments: Vec<Argument>,
     argument_of: HashMap<Argument, usize>,

@@ -1,6 +1,7 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
-use super::element::NOISE_BLOCK;
+use super::TILE_COST;
+use super::noise::NOISE_BLOCK;
 use bayeslift_ir::DOT_CHUNK;
 
 /// The register tile of a product: sums of this many rows and vectors of columns stay in registers.
@@ -15,6 +16,8 @@ pub(super) struct RegisterTile {
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
 const CACHE_COLUMNS_OF_PACKED: usize = 192;
+/// Products have at least so many tiles, where these are not too small.
+const FEW_TILES: usize = 4;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
@@ -65,11 +68,17 @@ pub(super) fn cache_tile(
     tile: RegisterTile,
     width: usize,
     is_left_packed: bool,
+    cost: usize,
 ) -> (usize, usize) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let preferred = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
-    (cache_extent(rows, tile.rows, tile.rows, CACHE_ROWS), cache_extent(cols, tile_cols, step, preferred))
+    let cache_cols = cache_extent(cols, tile_cols, step, preferred);
+    // a small product still has tiles for some threads
+    let few = (cost / TILE_COST).clamp(1, FEW_TILES);
+    let row_tiles = few.div_ceil(cols.div_ceil(cache_cols));
+    let preferred = CACHE_ROWS.min(rows.div_ceil(row_tiles)).next_multiple_of(tile.rows);
+    (cache_extent(rows, tile.rows, tile.rows, preferred), cache_cols)
 }
 
 /// The elements of a cache line.
