@@ -35,7 +35,7 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
 
 /// The tile code of all kernels.
 fn lowered(plan: Plan) -> Result<String, Error> {
-    let kernels = plan.kernels.iter().map(|kernel| lower(&plan, kernel, WIDTH));
+    let kernels = plan.kernels.iter().map(|kernel| lower(&plan, kernel, WIDTH, 1));
     Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
 }
 

@@ -85,16 +85,16 @@ impl Drop for Module {
 
 impl Code {
     /// Compiles every kernel of a plan for vectors of `width` elements: 1, 4 where the machine has them, or 8 or 16 where
-    /// [`Isa::is_supported`].
+    /// [`Isa::is_supported`]; with tiles enough for `threads` threads.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn compile(plan: &Plan, width: usize) -> Result<Code, Error> {
+    pub fn compile(plan: &Plan, width: usize, threads: usize) -> Result<Code, Error> {
         let isa = cranelift_native::builder().map_err(unsupported)?;
-        Code::compile_for(isa, plan, width)
+        Code::compile_for(isa, plan, width, threads)
     }
 
-    fn compile_for(isa: isa::Builder, plan: &Plan, width: usize) -> Result<Code, Error> {
+    fn compile_for(isa: isa::Builder, plan: &Plan, width: usize, threads: usize) -> Result<Code, Error> {
         let isa = isa.finish(flags()?).map_err(unsupported)?;
         let narrow = if has_vectors(&*isa) { width.min(emit::WIDTH) } else { 1 };
         let mut linker = Linker::new(isa);
@@ -104,13 +104,13 @@ impl Code {
             let failed = |message| Error::Kernel { kernel: i, rows: kernel.rows, cols: kernel.cols, message };
             let mut linked = None;
             if let Some(isa) = Isa::of_lanes(width) {
-                let code = lower(plan, kernel, width);
+                let code = lower(plan, kernel, width, threads);
                 linked = linker.add_wide(&code.code, isa).map_err(failed)?.map(|id| (code, id));
             }
             let (code, id) = match linked {
                 Some(linked) => linked,
                 None => {
-                    let code = lower(plan, kernel, narrow);
+                    let code = lower(plan, kernel, narrow, threads);
                     let id = linker.add(&code.code).map_err(failed)?;
                     (code, id)
                 }
@@ -313,7 +313,7 @@ mod tests {
             }
             let want = evaluate(&plain, &inputs).unwrap();
             let plan = Plan::new(plain).unwrap();
-            let code = Code::compile_for(isa(), &plan, width).unwrap();
+            let code = Code::compile_for(isa(), &plan, width, 1).unwrap();
             for (got, want) in run(&code, &plan, &inputs).iter().zip(&want) {
                 prop_assert_eq!(same_bits(got, want), Ok(()));
             }

@@ -104,7 +104,7 @@ const ISAS: [Isa; 2] = [Isa::Avx2, Isa::Avx512];
 fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> {
     let mut tensors = Tensors::new(plan, inputs);
     for (i, kernel) in plan.kernels.iter().enumerate() {
-        let lowered = lower(plan, kernel, isa.lanes());
+        let lowered = lower(plan, kernel, isa.lanes(), 2);
         let code = wide::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
         let stores = stores(plan, kernel);
         let words = |argument: &Argument| match argument {

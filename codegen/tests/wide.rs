@@ -34,7 +34,7 @@ fn features(isa: Isa) -> &'static [CpuidFeature] {
 fn check(graph: &Graph, isa: Isa) -> Result<(), String> {
     let plan = Plan::new(simplify(graph).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     for (i, kernel) in plan.kernels.iter().enumerate() {
-        let tile_code = lower(&plan, kernel, isa.lanes()).code;
+        let tile_code = lower(&plan, kernel, isa.lanes(), 2).code;
         let code =
             wide::emit(&tile_code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
         if code != wide::emit(&tile_code, isa).expect("it was emitted before") {

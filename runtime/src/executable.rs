@@ -111,14 +111,15 @@ impl Executable {
         let _guard = Guard::enter();
         let graph = if options.simplify { simplify(&graph)? } else { graph };
         let plan = Plan::new(graph)?;
-        let code = Code::compile(&plan, options.width.lanes())?;
+        let threads = options.threads.clamp(1, MAX_THREADS);
+        let code = Code::compile(&plan, options.width.lanes(), threads)?;
         let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);
         let words = words.filter_map(|argument| match argument {
             codegen::Argument::Words(words) => Some(words.clone().into_boxed_slice()),
             codegen::Argument::Place(_) => None,
         });
         let words = words.collect();
-        let threads = call::useful_threads(&code, options.threads.clamp(1, MAX_THREADS));
+        let threads = call::useful_threads(&code, threads);
         let mut donated = vec![false; plan.graph.inputs().len()];
         for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
             donated[input] = true;

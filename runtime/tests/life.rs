@@ -32,7 +32,7 @@ fn network() -> Graph {
 fn code_text(graph: &Graph) -> String {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
     let kernels = plan.kernels.iter().map(|kernel| {
-        let lowered = lower(&plan, kernel, 4);
+        let lowered = lower(&plan, kernel, 4, 1);
         format!("{}\n{:?} {} {}\n", lowered.code, lowered.arguments, lowered.tiles, lowered.cost)
     });
     format!("{plan}{}", kernels.collect::<String>())

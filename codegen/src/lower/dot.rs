@@ -4,7 +4,7 @@
 use super::element::Leaf;
 use super::panel::{Panel, ROW_PITCH, Span, strip_pitch};
 use super::shape::{LINE, RegisterTile, cache_tile, spread};
-use super::{Argument, Lowering};
+use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let register = RegisterTile::new(rows, cols, depth, self.width);
         let lefts: Vec<Value> = self.kernel.dots.iter().map(|&dot| self.plan.graph.node(dot).args[0]).collect();
         let is_left_packed = lefts.into_iter().any(|left| self.source(left).is_packed_left(cols));
-        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed, self.cost);
+        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed, self.least_tiles());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =
@@ -84,6 +84,12 @@ impl Lowering<'_> {
             }
             s.epilogue(sizes, tile);
         })
+    }
+
+    /// How many tiles a kernel should have at least, so that threads share it evenly.
+    fn least_tiles(&self) -> usize {
+        const TILES_OF_A_THREAD: usize = 2;
+        if self.threads == 1 { 1 } else { (self.cost / TILE_COST).clamp(1, TILES_OF_A_THREAD * self.threads) }
     }
 
     /// The extent of the contracted axis.

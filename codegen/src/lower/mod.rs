@@ -39,12 +39,14 @@ pub struct Lowered {
 /// About what a tile costs at least: what makes handing it to a thread worth while.
 const TILE_COST: usize = 1 << 17;
 
-/// Lowers a kernel for vectors of `width` elements; 1 makes scalar code.
-pub fn lower(plan: &Plan, kernel: &Kernel, width: usize) -> Lowered {
+/// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. A kernel that is worth several threads has tiles
+/// for `threads` of them.
+pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Lowered {
     let mut lowering = Lowering {
         plan,
         kernel,
         width,
+        threads,
         cost: cost(plan, kernel),
         b: TileBuilder::new(),
         arguments: Vec::new(),
@@ -72,6 +74,7 @@ struct Lowering<'p> {
     plan: &'p Plan,
     kernel: &'p Kernel,
     width: usize,
+    threads: usize,
     cost: usize,
     b: TileBuilder,
     arguments: Vec<Argument>,

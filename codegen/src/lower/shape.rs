@@ -1,6 +1,5 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
-use super::TILE_COST;
 use super::noise::NOISE_BLOCK;
 use bayeslift_ir::DOT_CHUNK;
 
@@ -16,16 +15,23 @@ pub(super) struct RegisterTile {
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
 const CACHE_COLUMNS_OF_PACKED: usize = 192;
-/// Products have at least so many tiles, where these are not too small.
-const FEW_TILES: usize = 4;
+/// Cache tiles have at least so many rows, because each packs its right operand.
+const FEW_ROWS: usize = 32;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
 const LOADS: f64 = 2.0;
-/// How much of a right panel stays in the first-level cache while rows of tiles pass over it.
-const FIRST_LEVEL_BYTES: usize = 24 << 10;
-/// Bytes in a cycle from the second-level cache.
-const SECOND_LEVEL: f64 = 16.0;
+/// Bytes in a cycle from the second-level cache, and how much of a right panel stays in the first-level cache while rows of
+/// tiles pass over it.
+const SECOND_LEVEL: f64 = 12.0;
+const FIRST_LEVEL_BYTES: usize = 20 << 10;
+/// Cycles around the loop along the contracted axis.
+const AROUND: f64 = 60.0;
+/// Rows of a left operand that lie this many elements apart compete for a few sets of the first-level cache, which have
+/// eight ways.
+const COMPETING: usize = 512;
+const MOST_COMPETING_ROWS: usize = 8;
+const MOST_ROWS: usize = 14;
 
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
@@ -36,18 +42,20 @@ impl RegisterTile {
         let (registers, units) = match width {
             16 => (32, 1.0),
             8 => (16, 2.0),
-            // Cranelift copies a factor of each multiply-add
-            _ => (15, 2.0),
+            _ => return RegisterTile::portable(rows, cols, width),
         };
+        let most_rows = if depth.is_multiple_of(COMPETING) { MOST_COMPETING_ROWS } else { MOST_ROWS };
+        let depth = depth.min(DOT_CHUNK);
         let cycles = |tile: &RegisterTile| {
             let (r, v) = (tile.rows as f64, tile.vectors as f64);
             let row_bytes = tile.vectors * width * 4;
-            let is_near = rows <= tile.rows || depth.min(DOT_CHUNK) * row_bytes <= FIRST_LEVEL_BYTES;
+            let is_near = rows <= tile.rows || depth * row_bytes <= FIRST_LEVEL_BYTES;
             let transfer = if is_near { 0.0 } else { row_bytes as f64 / SECOND_LEVEL };
             let step = (r * v / units).max((r + v) / LOADS).max(LATENCY).max(transfer);
-            step * (rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width)) as f64
+            let tiles = rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width);
+            (step * depth as f64 + AROUND) * tiles as f64
         };
-        let tiles = (1..=rows.min(registers)).flat_map(|rows| (1..registers).map(move |vectors| (rows, vectors)));
+        let tiles = (1..=rows.min(most_rows)).flat_map(|rows| (1..registers).map(move |vectors| (rows, vectors)));
         let tiles = tiles.map(|(rows, vectors)| RegisterTile { rows, vectors });
         let fits = |tile: &RegisterTile| {
             // one row reads its factors from memory
@@ -60,23 +68,29 @@ impl RegisterTile {
         });
         best.unwrap_or(RegisterTile { rows: 1, vectors: 1 })
     }
+
+    /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
+    /// multiply-add; of more vectors where there is one row.
+    fn portable(rows: usize, cols: usize, width: usize) -> RegisterTile {
+        let vectors = if rows == 1 { 8 } else { 2 };
+        RegisterTile { rows: rows.min(6), vectors: vectors.min(cols.div_ceil(width)) }
+    }
 }
 
-/// Rows and columns of a cache tile: multiples of the register tile's.
+/// Rows and columns of a cache tile: multiples of the register tile's. There are at least `least_tiles` of them, if that leaves
+/// them enough rows.
 pub(super) fn cache_tile(
     (rows, cols): (usize, usize),
     tile: RegisterTile,
     width: usize,
     is_left_packed: bool,
-    cost: usize,
+    least_tiles: usize,
 ) -> (usize, usize) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let preferred = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
     let cache_cols = cache_extent(cols, tile_cols, step, preferred);
-    // a small product still has tiles for some threads
-    let few = (cost / TILE_COST).clamp(1, FEW_TILES);
-    let row_tiles = few.div_ceil(cols.div_ceil(cache_cols));
+    let row_tiles = least_tiles.div_ceil(cols.div_ceil(cache_cols)).min(rows / FEW_ROWS).max(1);
     let preferred = CACHE_ROWS.min(rows.div_ceil(row_tiles)).next_multiple_of(tile.rows);
     (cache_extent(rows, tile.rows, tile.rows, preferred), cache_cols)
 }
@@ -107,4 +121,31 @@ fn least_common_multiple(a: usize, b: usize) -> usize {
         (x, y) = (y, x % y);
     }
     a / x * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the lowering of products relies on.
+    #[test]
+    fn tiles_fit_registers_and_each_other() {
+        let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
+        for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
+            for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
+                for (depth, least_tiles, is_left_packed) in [(3, 1, false), (128, 4, true), (512, 16, false)] {
+                    let tile = RegisterTile::new(rows, cols, depth, width);
+                    let factors = if tile.rows == 1 { 0 } else { tile.vectors };
+                    assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
+                    assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
+                    let (tile_rows, tile_cols) = cache_tile((rows, cols), tile, width, is_left_packed, least_tiles);
+                    let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile % part == 0;
+                    assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
+                    for part in [tile.vectors * width, NOISE_BLOCK] {
+                        assert!(divides(part, tile_cols, cols), "{tile_cols} of {cols} columns for {tile:?}");
+                    }
+                }
+            }
+        }
+    }
 }
