@@ -3,11 +3,11 @@
 //! One [`TileKernel`] becomes one function `fn(arguments: *const *mut u8, scratch: *mut u8, begin: i64, end: i64)` that
 //! processes tiles `begin..end`. Emitters choose the vector width; the bits do not depend on it.
 
+mod abreast;
 mod builder;
-mod twice;
 
+pub use abreast::Abreast;
 pub use builder::TileBuilder;
-pub use twice::Twice;
 
 use std::fmt;
 

@@ -250,7 +250,7 @@ impl Lowering<'_> {
             Leaf::Word(word) => self.b.integer(*word),
             Leaf::Noise(noise) => {
                 // the half of the block that the column lies in is the same for all lanes
-                let pair = self.noise_pair(value, noise, row, point.col);
+                let [pair] = self.noise_pairs(value, noise, row, [point.col]);
                 let half = self.b.index_low(point.col);
                 let half = self.b.splat(half);
                 let sixteen = self.b.integer(NOISE_BLOCK as u32 / 2);

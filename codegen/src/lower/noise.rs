@@ -2,13 +2,15 @@
 
 use super::element::{Point, Row};
 use super::{Argument, Leaf, Lowering};
-use crate::tile::{Address, Base, Class, Reg, Twice};
+use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Noise, Value, noise};
 
 /// Noise units come in blocks of this many; a word pair serves a unit and the one half a block on.
 pub(super) const NOISE_BLOCK: usize = 32;
 /// The distance of units that share their random words.
 const HALF: usize = NOISE_BLOCK / 2;
+/// How many vectors are drawn at once: more would not fit into registers.
+const MOST_ABREAST: usize = 4;
 
 impl Lowering<'_> {
     /// Loads what noise is addressed by, once a call.
@@ -56,25 +58,20 @@ impl Lowering<'_> {
         (key, low)
     }
 
-    /// The noise of the units at `col` and half a block on, where `col` lies in the first half of its block; where it
-    /// lies in the second half, the noise half a block before and at `col`.
-    pub(super) fn noise_pair(&mut self, site: Value, noise: &Noise, row: &Row, col: Reg) -> [Reg; 2] {
-        let ([key, row_low], slot) = (self.row_address(site, row), self.slot(col));
-        noise::pair(&mut self.b, noise.distribution, key, row_low[0], slot)
-    }
-
-    /// As [`Lowering::noise_pair`], for two columns.
-    pub(super) fn noise_pairs(&mut self, site: Value, noise: &Noise, row: &Row, cols: [Reg; 2]) -> [[Reg; 2]; 2] {
-        let ([key, row_low], slots) = (self.row_address(site, row), cols.map(|col| self.slot(col)));
-        let key = key.map(|word| [word; 2]);
-        let [first, second] = noise::pair(&mut Twice(&mut self.b), noise.distribution, key, row_low, slots);
-        [0, 1].map(|i| [first[i], second[i]])
-    }
-
-    /// The row's key and, twice, the low word of its number, in all lanes.
-    fn row_address(&mut self, site: Value, row: &Row) -> [[Reg; 2]; 2] {
+    /// For each column the noise of the units at the column and half a block on, where it lies in the first half of its
+    /// block; where it lies in the second half, the noise half a block before and at the column.
+    pub(super) fn noise_pairs<const N: usize>(
+        &mut self,
+        site: Value,
+        noise: &Noise,
+        row: &Row,
+        cols: [Reg; N],
+    ) -> [[Reg; 2]; N] {
         let (key, row_low) = row.keys[&site];
-        [key, [row_low; 2]].map(|words| words.map(|word| self.b.splat(word)))
+        let key = key.map(|word| [self.b.splat(word); N]);
+        let (row_low, slots) = ([self.b.splat(row_low); N], cols.map(|col| self.slot(col)));
+        let [first, second] = noise::pair(&mut Abreast(&mut self.b), noise.distribution, key, row_low, slots);
+        std::array::from_fn(|i| [first[i], second[i]])
     }
 
     /// (unit / 32) * 16 + unit % 16
@@ -109,72 +106,76 @@ impl Lowering<'_> {
         cols: usize,
         accumulators: &[(Value, usize)],
     ) {
-        let (width, mut done) = (self.width, start);
-        if width == HALF && cols >= 2 * NOISE_BLOCK {
-            done = self.repeat_whole(done, end, 2 * NOISE_BLOCK, |s, block| {
-                let next = s.b.index_offset(block, NOISE_BLOCK as i64);
-                s.two_noise_points(row, [block, next], [[width; 2]; 2], accumulators);
-            });
+        let mut done = start;
+        // two blocks at once where one has few vectors and elements take little besides their noise
+        if cols >= 2 * NOISE_BLOCK && (self.width == HALF || self.width == HALF / 2 && self.is_short()) {
+            done = self.noise_blocks(row, [done, end], 2, accumulators);
         }
         if cols >= NOISE_BLOCK {
-            done = self.repeat_whole(done, end, NOISE_BLOCK, |s, block| {
-                if width == HALF {
-                    return s.noise_points(row, block, [width; 2], accumulators);
-                }
-                let half = s.b.index_offset(block, HALF as i64);
-                s.repeat(block, half, 2 * width as i64, |s, col| {
-                    let next = s.b.index_offset(col, width as i64);
-                    s.two_noise_points(row, [col, next], [[width; 2]; 2], accumulators);
-                });
-            });
+            done = self.noise_blocks(row, [done, end], 1, accumulators);
         }
         let rest = cols % NOISE_BLOCK;
         if rest > 0 {
-            self.repeat(done, end, NOISE_BLOCK as i64, |s, block| {
-                let lanes = |unit: usize| [unit, unit + HALF].map(|unit| rest.saturating_sub(unit).min(width));
-                let units: Vec<usize> = (0..rest.min(HALF)).step_by(width).collect();
-                for units in units.chunks(2) {
-                    let col = |s: &mut Self, unit: usize| s.b.index_offset(block, unit as i64);
-                    if let &[unit, next] = units {
-                        let cols = [col(s, unit), col(s, next)];
-                        s.two_noise_points(row, cols, [lanes(unit), lanes(next)], accumulators);
-                    } else {
-                        let col = col(s, units[0]);
-                        s.noise_points(row, col, lanes(units[0]), accumulators);
-                    }
-                }
-            });
+            self.repeat(done, end, NOISE_BLOCK as i64, |s, block| s.noise_vectors(row, block, rest, accumulators));
         }
     }
 
-    /// Two vectors half a noise block apart, which share their random words; so many lanes of each.
-    fn noise_points(&mut self, row: &Row, col: Reg, lanes: [usize; 2], accumulators: &[(Value, usize)]) {
-        let mut points = self.half_a_block_apart(col);
-        for (site, noise) in self.noise_sites() {
-            let pair = self.lanes(self.width, |s| s.noise_pair(site, &noise, row, col));
-            points.iter_mut().zip(pair).for_each(|(point, value)| point.know(site, value));
-        }
-        self.all_points(row, points.into_iter().zip(lanes), accumulators);
+    /// Whether an element takes less than its noise.
+    fn is_short(&self) -> bool {
+        const SHORT: usize = 12;
+        self.kernel.members.len() <= SHORT
     }
 
-    /// As [`Lowering::noise_points`], at two columns.
-    fn two_noise_points(&mut self, row: &Row, cols: [Reg; 2], lanes: [[usize; 2]; 2], accumulators: &[(Value, usize)]) {
-        let mut points = cols.map(|col| self.half_a_block_apart(col));
+    /// All whole groups of so many blocks; returns where the rest begins.
+    fn noise_blocks(
+        &mut self,
+        row: &Row,
+        [start, end]: [Reg; 2],
+        blocks: usize,
+        accumulators: &[(Value, usize)],
+    ) -> Reg {
+        let units = blocks * NOISE_BLOCK;
+        self.repeat_whole(start, end, units, |s, first| s.noise_vectors(row, first, units, accumulators))
+    }
+
+    /// The vectors of `units` units from the beginning of a block on, several at a time.
+    fn noise_vectors(&mut self, row: &Row, first: Reg, units: usize, accumulators: &[(Value, usize)]) {
+        let width = self.width;
+        // where vectors in first halves begin
+        let begin = |unit: &usize| *unit % NOISE_BLOCK < HALF;
+        let starts: Vec<usize> = (0..units).step_by(width).filter(begin).collect();
+        for starts in starts.chunks(MOST_ABREAST) {
+            match *starts {
+                [a, b, c, d] => self.noise_points(row, first, units, [a, b, c, d], accumulators),
+                [a, b, c] => self.noise_points(row, first, units, [a, b, c], accumulators),
+                [a, b] => self.noise_points(row, first, units, [a, b], accumulators),
+                _ => starts.iter().for_each(|&a| self.noise_points(row, first, units, [a], accumulators)),
+            }
+        }
+    }
+
+    /// Vectors at these units, and half a noise block on, with which they share their random words.
+    fn noise_points<const N: usize>(
+        &mut self,
+        row: &Row,
+        first: Reg,
+        units: usize,
+        starts: [usize; N],
+        accumulators: &[(Value, usize)],
+    ) {
+        let pairs = starts.map(|start| [start, start + HALF]);
+        let cols = pairs.map(|pair| pair.map(|unit| self.b.index_offset(first, unit as i64)));
+        let mut points = cols.map(|pair| pair.map(Point::new));
         for (site, noise) in self.noise_sites() {
-            let pairs = self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols));
+            let drawn = self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols.map(|[col, _]| col)));
             let points = points.iter_mut().flatten();
-            points.zip(pairs.into_iter().flatten()).for_each(|(point, value)| point.know(site, value));
+            points.zip(drawn.into_iter().flatten()).for_each(|(point, value)| point.know(site, value));
         }
-        self.all_points(row, points.into_iter().flatten().zip(lanes.into_iter().flatten()), accumulators);
-    }
-
-    fn half_a_block_apart(&mut self, col: Reg) -> [Point; 2] {
-        [Point::new(col), Point::new(self.b.index_offset(col, HALF as i64))]
-    }
-
-    fn all_points(&mut self, row: &Row, points: impl Iterator<Item = (Point, usize)>, accumulators: &[(Value, usize)]) {
-        for (mut point, lanes) in points.filter(|&(_, lanes)| lanes > 0) {
-            self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
+        for (mut point, unit) in points.into_iter().flatten().zip(pairs.into_iter().flatten()) {
+            let lanes = units.saturating_sub(unit).min(self.width);
+            if lanes > 0 {
+                self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
+            }
         }
     }
 }

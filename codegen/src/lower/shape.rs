@@ -38,10 +38,11 @@ impl RegisterTile {
     /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
     /// columns overlap their neighbours. Larger tiles win where the model sees no difference.
     pub fn new(rows: usize, cols: usize, depth: usize, width: usize) -> RegisterTile {
-        // vector registers, and multiply-adds a cycle: one where only the widest machines have two
-        let (registers, units) = match width {
-            16 => (32, 1.0),
-            8 => (16, 2.0),
+        // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
+        // the wide copy of an element is used more than once
+        let (registers, units, least_vectors) = match width {
+            16 => (32, 1.0, 2.min(cols.div_ceil(width))),
+            8 => (16, 2.0, 1),
             _ => return RegisterTile::portable(rows, cols, width),
         };
         let most_rows = if depth.is_multiple_of(COMPETING) { MOST_COMPETING_ROWS } else { MOST_ROWS };
@@ -55,7 +56,8 @@ impl RegisterTile {
             let tiles = rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width);
             (step * depth as f64 + AROUND) * tiles as f64
         };
-        let tiles = (1..=rows.min(most_rows)).flat_map(|rows| (1..registers).map(move |vectors| (rows, vectors)));
+        let tiles =
+            (1..=rows.min(most_rows)).flat_map(|rows| (least_vectors..registers).map(move |vectors| (rows, vectors)));
         let tiles = tiles.map(|(rows, vectors)| RegisterTile { rows, vectors });
         let fits = |tile: &RegisterTile| {
             // one row reads its factors from memory

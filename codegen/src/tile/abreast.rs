@@ -1,0 +1,67 @@
+//! Several of everything, side by side.
+
+use super::{Reg, TileBuilder};
+use bayeslift_ir::Lanes;
+
+/// [`Lanes`] that record each operation `N` times, for independent vectors. A long chain of operations that wait for each
+/// other leaves the machine idle; several chains in turn keep it busy.
+#[derive(Debug)]
+pub struct Abreast<'b, const N: usize>(pub &'b mut TileBuilder);
+
+macro_rules! each {
+    ($($name:ident($($arg:ident),*);)*) => {
+        $(fn $name(&mut self, $($arg: [Reg; N]),*) -> [Reg; N] {
+            std::array::from_fn(|i| self.0.$name($($arg[i]),*))
+        })*
+    };
+}
+
+macro_rules! each_by {
+    ($($name:ident)*) => {
+        $(fn $name(&mut self, a: [Reg; N], by: u32) -> [Reg; N] {
+            a.map(|a| self.0.$name(a, by))
+        })*
+    };
+}
+
+impl<const N: usize> Lanes for Abreast<'_, N> {
+    type F = [Reg; N];
+    type I = [Reg; N];
+    type M = [Reg; N];
+
+    fn constant(&mut self, x: f32) -> [Reg; N] {
+        [self.0.constant(x); N]
+    }
+    fn integer(&mut self, x: u32) -> [Reg; N] {
+        [self.0.integer(x); N]
+    }
+
+    each! {
+        add(a, b);
+        sub(a, b);
+        mul(a, b);
+        div(a, b);
+        fma(a, b, c);
+        sqrt(a);
+        neg(a);
+        abs(a);
+        floor(a);
+        less(a, b);
+        less_equal(a, b);
+        equal(a, b);
+        select(m, a, b);
+        bits(a);
+        float_of_bits(a);
+        to_float(a);
+        iadd(a, b);
+        isub(a, b);
+        and(a, b);
+        or(a, b);
+        xor(a, b);
+        iequal(a, b);
+        iless(a, b);
+        iselect(m, a, b);
+    }
+
+    each_by! { shl shr sar rotl }
+}
