@@ -3,14 +3,15 @@
 
 use super::element::Leaf;
 use super::panel::{Panel, ROW_PITCH, Span, strip_pitch};
-use super::shape::{LINE, RegisterTile, cache_tile, spread};
+use super::shape::{LINE, RegisterTile, cache_tile, column_block, spread};
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
 use std::collections::BTreeSet;
 
-/// Steps along the contracted axis that a loop's body takes.
+/// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
+const SHORT: usize = 16;
 
 /// A cache tile of the result in the index space of one product.
 #[derive(Clone, Copy)]
@@ -24,6 +25,9 @@ struct Tile {
 #[derive(Clone, Copy)]
 struct Sizes {
     register: RegisterTile,
+    tile_cols: usize,
+    /// Columns of the right operand that are packed at once.
+    block: usize,
     /// The distance of rows of a cache tile.
     pitch: usize,
 }
@@ -55,7 +59,8 @@ impl Lowering<'_> {
         let (padded_rows, padded_cols) =
             (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
         let pitch = spread(padded_cols);
-        let sizes = Sizes { register, pitch };
+        let block = column_block(register, self.width);
+        let sizes = Sizes { register, tile_cols, block, pitch };
 
         for &dot in &self.kernel.dots.clone() {
             let tile = self.take_scratch(padded_rows * pitch);
@@ -64,7 +69,7 @@ impl Lowering<'_> {
         let scratch = Scratch {
             before: self.take_scratch(padded_rows * pitch),
             left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
-            right: self.take_scratch(padded_cols * strip_pitch(strip_cols, self.width)),
+            right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
         };
 
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
@@ -124,24 +129,39 @@ impl Lowering<'_> {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let RegisterTile { rows, vectors } = sizes.register;
-            let packed = (scratch.right, vectors * s.width);
-            let right = s.prepare_right(&b, (tile.batch, tile.rows.extent), chunk, tile.cols, packed);
             let packed = (scratch.left, rows);
             let left = s.prepare_left(&a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
-            s.register_tiles(sizes, tile, chunk, left, right, places);
+            let block = if b.is_packed_right(tile.rows.extent) { sizes.block } else { sizes.tile_cols };
+            s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
+                let last = s.b.index_offset(first, block as i64);
+                let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
+                let packed = (scratch.right, vectors * s.width);
+                let right = s.prepare_right(&b, (tile.batch, tile.rows.extent), chunk, cols, packed);
+                s.register_tiles(sizes, tile, cols, chunk, left, right, places);
+            });
         });
     }
 
-    /// All register tiles of a cache tile for one chunk. Where an operand is read in place, the last row or column of tiles
+    /// All register tiles of a block of columns of a cache tile, for one chunk. Where an operand is read in place, the last row or column of tiles
     /// ends where the cache tile ends and may compute again what its neighbour has: the same bits. Where it is packed, that
     /// one reaches into the padding.
-    fn register_tiles(&mut self, sizes: Sizes, tile: Tile, chunk: Span, left: Panel, right: Panel, places: [usize; 2]) {
+    #[allow(clippy::too_many_arguments, reason = "one call, named at the call site")]
+    fn register_tiles(
+        &mut self,
+        sizes: Sizes,
+        tile: Tile,
+        cols: Span,
+        chunk: Span,
+        left: Panel,
+        right: Panel,
+        places: [usize; 2],
+    ) {
         let RegisterTile { rows, vectors } = sizes.register;
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { s.b.index(0) } else { s.b.index_offset(span.last, -(size as i64)) }
         };
-        let last_col = last_start(self, tile.cols, vectors * self.width);
+        let last_col = last_start(self, cols, vectors * self.width);
         let last_row = last_start(self, tile.rows, rows);
         // where this chunk's sums go, and how far from there those of the chunks before are
         let odd = self.b.index_div(chunk.first, DOT_CHUNK);
@@ -151,7 +171,7 @@ impl Lowering<'_> {
         let place = self.b.index_add(even, distance);
         let distance = self.b.index_scale_signed(distance, -2);
         let distance = self.b.index_offset(distance, step);
-        self.repeat(tile.cols.first, tile.cols.last, (vectors * self.width) as i64, |s, col| {
+        self.repeat(cols.first, cols.last, (vectors * self.width) as i64, |s, col| {
             let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
                 let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
@@ -276,16 +296,15 @@ impl Lowering<'_> {
             let right_next = s.b.index_offset(state[1], (unroll * right.depth) as i64);
             [vec![left_next, right_next], sums].concat()
         };
-        let mut done = chunk.first;
-        if chunk.extent >= UNROLL {
-            // chunks begin at multiples of the unrolling
-            let unrolled = self.b.index_round_down(chunk.last, UNROLL);
-            carried = self
-                .repeat_carrying(chunk.first, unrolled, UNROLL as i64, &carried, |s, _, state| steps(s, state, UNROLL));
-            done = unrolled;
-        }
-        if !chunk.extent.is_multiple_of(UNROLL) {
-            carried = self.repeat_carrying(done, chunk.last, 1, &carried, |s, _, state| steps(s, state, 1));
+        // a short axis in one go; else chunks begin at multiples of the unrolling, and the last one may have a rest
+        let unroll = if chunk.extent <= SHORT { chunk.extent } else { UNROLL };
+        let whole = self.b.index_round_down(chunk.last, unroll);
+        carried =
+            self.repeat_carrying(chunk.first, whole, unroll as i64, &carried, |s, _, state| steps(s, state, unroll));
+        let rest = chunk.extent % unroll;
+        if rest > 0 {
+            carried =
+                self.repeat_carrying(whole, chunk.last, unroll as i64, &carried, |s, _, state| steps(s, state, rest));
         }
         carried.split_off(2)
     }

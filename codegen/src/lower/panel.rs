@@ -121,7 +121,7 @@ impl Lowering<'_> {
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix: matrix @ Matrix { col: 1, .. } } if rows < PACK_ROWS => {
+            Source::Memory { base, matrix } if !source.is_packed_right(rows) => {
                 let origin = self.row_offset(&matrix.batch, batch);
                 let (tiles, free, depth) = (1, 1, matrix.row);
                 Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
@@ -248,6 +248,14 @@ impl Lowering<'_> {
 }
 
 impl Source {
+    /// Whether a product of `rows` rows packs this right operand.
+    pub(super) fn is_packed_right(&self, rows: usize) -> bool {
+        match self {
+            Source::Memory { matrix, .. } => rows >= PACK_ROWS || matrix.col != 1,
+            Source::Computed { .. } => true,
+        }
+    }
+
     /// Whether a product of `cols` columns packs this left operand.
     pub(super) fn is_packed_left(&self, cols: usize) -> bool {
         match self {
