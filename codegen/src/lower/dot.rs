@@ -53,7 +53,8 @@ impl Lowering<'_> {
         let register = RegisterTile::new(rows, cols, depth, self.width);
         let lefts: Vec<Value> = self.kernel.dots.iter().map(|&dot| self.plan.graph.node(dot).args[0]).collect();
         let is_left_packed = lefts.into_iter().any(|left| self.source(left).is_packed_left(cols));
-        let (tile_rows, tile_cols) = cache_tile((rows, cols), register, self.width, is_left_packed, self.least_tiles());
+        let (tile_rows, tile_cols) =
+            cache_tile((rows, cols), register, self.width, is_left_packed, self.useful_threads());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =
@@ -91,10 +92,9 @@ impl Lowering<'_> {
         })
     }
 
-    /// How many tiles a kernel should have at least, so that threads share it evenly.
-    fn least_tiles(&self) -> usize {
-        const TILES_OF_A_THREAD: usize = 2;
-        if self.threads == 1 { 1 } else { (self.cost / TILE_COST).clamp(1, TILES_OF_A_THREAD * self.threads) }
+    /// How many threads the kernel is worth.
+    fn useful_threads(&self) -> usize {
+        (self.cost / TILE_COST).clamp(1, self.threads)
     }
 
     /// The extent of the contracted axis.

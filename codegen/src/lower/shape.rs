@@ -14,9 +14,12 @@ pub(super) struct RegisterTile {
 /// the left operand is packed, more columns share that work.
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
-const CACHE_COLUMNS_OF_PACKED: usize = 192;
-/// Cache tiles have at least so many rows, because each packs its right operand.
-const FEW_ROWS: usize = 32;
+const CACHE_COLUMNS_OF_PACKED: usize = 400;
+/// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
+const MANY_TILES: usize = 8;
+const MORE_PARTS: usize = 6;
+/// What packing an element takes, in multiply-adds.
+const PACKING: usize = 4;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
@@ -79,22 +82,51 @@ impl RegisterTile {
     }
 }
 
-/// Rows and columns of a cache tile: multiples of the register tile's. There are at least `least_tiles` of them, if that leaves
-/// them enough rows.
+/// Rows and columns of a cache tile, multiples of the register tile's: as large as caches allow for one thread; for several,
+/// of the sizes that also share the work among them the ones that are done first.
 pub(super) fn cache_tile(
     (rows, cols): (usize, usize),
     tile: RegisterTile,
     width: usize,
     is_left_packed: bool,
-    least_tiles: usize,
+    threads: usize,
 ) -> (usize, usize) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
-    let preferred = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
-    let cache_cols = cache_extent(cols, tile_cols, step, preferred);
-    let row_tiles = least_tiles.div_ceil(cols.div_ceil(cache_cols)).min(rows / FEW_ROWS).max(1);
-    let preferred = CACHE_ROWS.min(rows.div_ceil(row_tiles)).next_multiple_of(tile.rows);
-    (cache_extent(rows, tile.rows, tile.rows, preferred), cache_cols)
+    let most_cols = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
+    let (row_parts, col_parts) = (rows.div_ceil(CACHE_ROWS), cols.div_ceil(most_cols));
+    let cut = |more: (usize, usize)| {
+        let near = |extent: usize, parts: usize, step: usize| extent.div_ceil(parts).next_multiple_of(step);
+        let tile_rows = cache_extent(rows, tile.rows, tile.rows, near(rows, row_parts + more.0, tile.rows));
+        (tile_rows, cache_extent(cols, tile_cols, step, near(cols, col_parts + more.1, step)))
+    };
+    if threads == 1 || row_parts * col_parts >= MANY_TILES * threads {
+        return cut((0, 0));
+    }
+    let cuts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| cut((i, j))));
+    let done = |&size: &(usize, usize)| makespan((rows, cols), size, is_left_packed, threads);
+    cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0)))
+}
+
+/// When the last of the threads is done, if each takes the next tile when it is free, and a quarter of a tile, since some
+/// thread comes late: in multiply-adds.
+fn makespan(
+    (rows, cols): (usize, usize),
+    (tile_rows, tile_cols): (usize, usize),
+    is_left_packed: bool,
+    threads: usize,
+) -> usize {
+    let mut busy = vec![0; threads];
+    for row in (0..rows).step_by(tile_rows) {
+        for col in (0..cols).step_by(tile_cols) {
+            let (height, width) = (tile_rows.min(rows - row), tile_cols.min(cols - col));
+            let packed = width + if is_left_packed { height } else { 0 };
+            if let Some(next) = busy.iter_mut().min() {
+                *next += height * width + PACKING * packed;
+            }
+        }
+    }
+    busy.into_iter().max().unwrap_or(0) + tile_rows * tile_cols / 4
 }
 
 /// Columns of the right operand that are packed at once.
@@ -141,12 +173,12 @@ mod tests {
         let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
         for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
-                for (depth, least_tiles, is_left_packed) in [(3, 1, false), (128, 4, true), (512, 16, false)] {
+                for (depth, threads, is_left_packed) in [(3, 1, false), (128, 2, true), (512, 8, false)] {
                     let tile = RegisterTile::new(rows, cols, depth, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let (tile_rows, tile_cols) = cache_tile((rows, cols), tile, width, is_left_packed, least_tiles);
+                    let (tile_rows, tile_cols) = cache_tile((rows, cols), tile, width, is_left_packed, threads);
                     let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile % part == 0;
                     assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
