@@ -61,7 +61,10 @@ impl Settings {
                 None if argument == "--json" => settings.json = true,
                 None if argument == "quick" => settings.quick = true,
                 None if SECTIONS.iter().any(|&(name, _)| name == argument) => settings.sections.push(argument),
-                None if let Some(size) = products::parse(&argument) => settings.sizes.push(size),
+                None if let Some(size) = products::parse(&argument) => {
+                    settings.sizes.push(size);
+                    settings.sections.push("products".into());
+                }
                 _ => return Err(format!("no section or option `{argument}`").into()),
             }
         }

@@ -124,7 +124,8 @@ impl Code {
         let kernels = lowered.iter().zip(ids).map(|(kernel, id)| {
             let address = module.get_finalized_function(id);
             CompiledKernel {
-                // SAFETY: the function was defined with exactly this signature by `Linker::add`.
+                // SAFETY: `Linker::add` defined it with exactly this signature, or `Linker::add_wide` by code for
+                // this convention, on the systems where it is the one of C.
                 function: unsafe { std::mem::transmute::<*const u8, Function>(address) },
                 arguments: kernel.arguments.clone(),
                 tiles: kernel.tiles,
@@ -194,8 +195,8 @@ extern "C" fn floor(x: f32) -> f32 {
 
 struct Linker {
     module: Module,
-    /// Equal kernels are compiled once.
-    known: HashMap<TileKernel, FuncId>,
+    /// Kernels by the width of their vectors: equal ones are compiled once.
+    known: HashMap<(usize, TileKernel), FuncId>,
     functions: FunctionBuilderContext,
 }
 
@@ -222,19 +223,21 @@ impl Linker {
 
     /// `None` for a kernel that the wide emitter leaves to the portable one.
     fn add_wide(&mut self, kernel: &TileKernel, isa: Isa) -> Result<Option<FuncId>, String> {
-        if let Some(&id) = self.known.get(kernel) {
+        let key = (isa.lanes(), kernel.clone());
+        if let Some(&id) = self.known.get(&key) {
             return Ok(Some(id));
         }
         let Ok(bytes) = wide::emit(kernel, isa) else { return Ok(None) };
         let (id, _) = self.declare()?;
         let module = self.module.get();
         module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;
-        self.known.insert(kernel.clone(), id);
+        self.known.insert(key, id);
         Ok(Some(id))
     }
 
     fn add(&mut self, kernel: &TileKernel) -> Result<FuncId, String> {
-        if let Some(&id) = self.known.get(kernel) {
+        let key = (emit::WIDTH, kernel.clone());
+        if let Some(&id) = self.known.get(&key) {
             return Ok(id);
         }
         let (id, signature) = self.declare()?;
@@ -246,7 +249,7 @@ impl Linker {
         module
             .define_function_with_control_plane(id, &mut context, &mut ControlPlane::default())
             .map_err(|e| format!("{e:?}"))?;
-        self.known.insert(kernel.clone(), id);
+        self.known.insert(key, id);
         Ok(id)
     }
 }

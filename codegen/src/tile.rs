@@ -5,6 +5,7 @@
 
 mod abreast;
 mod builder;
+mod index;
 
 pub use abreast::Abreast;
 pub use builder::TileBuilder;

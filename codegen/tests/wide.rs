@@ -26,7 +26,7 @@ const BASELINE: &[CpuidFeature] = &[
 fn features(isa: Isa) -> &'static [CpuidFeature] {
     match isa {
         Isa::Avx2 => &[CpuidFeature::AVX2, CpuidFeature::FMA],
-        Isa::Avx512 => &[CpuidFeature::AVX512F, CpuidFeature::AVX512VL, CpuidFeature::AVX512DQ],
+        Isa::Avx512 => &[CpuidFeature::AVX512F, CpuidFeature::AVX512VL],
     }
 }
 

@@ -1,7 +1,8 @@
 //! Threads that help with calls: one set a process, started when first wanted, asleep while nobody calls.
 //!
 //! No caller waits for a worker that has claimed nothing: one that never started, that the system does not run, or that
-//! is missing after a fork merely does not help. So callers only try the locks here; what is locked is not idle.
+//! is missing after a fork merely does not help. So callers only try the locks of workers that were started; what is
+//! locked is not idle.
 
 use crate::{
     call::{Crew, Seat},

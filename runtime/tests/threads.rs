@@ -23,7 +23,7 @@ fn chain(rows: usize, kernels: usize) -> Graph {
     b.finish().unwrap()
 }
 
-/// The numbers of tiles of the kernels that are worth at least two threads, if they have as many tiles.
+/// The numbers of tiles of the kernels that are well worth two threads, if they have as many tiles.
 fn tiles_of_large_kernels(graph: &Graph) -> Vec<usize> {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
     let lowered = plan.kernels.iter().map(|kernel| lower(&plan, kernel, 4, 2));

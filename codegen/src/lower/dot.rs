@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::element::Leaf;
-use super::panel::{Panel, ROW_PITCH, Span, strip_pitch};
+use super::panel::{Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{LINE, RegisterTile, cache_tile, column_block, spread};
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 /// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
 const SHORT: usize = 16;
+
+/// A product's left and right operands.
+type Operands = [Source; 2];
 
 /// A cache tile of the result in the index space of one product.
 #[derive(Clone, Copy)]
@@ -25,6 +28,7 @@ struct Tile {
 #[derive(Clone, Copy)]
 struct Sizes {
     register: RegisterTile,
+    /// Columns of a cache tile.
     tile_cols: usize,
     /// Columns of the right operand that are packed at once.
     block: usize,
@@ -41,6 +45,16 @@ struct Scratch {
     before: usize,
 }
 
+/// A chunk of a product of one cache tile, for a block of its columns.
+#[derive(Clone, Copy)]
+struct Block {
+    tile: Tile,
+    cols: Span,
+    chunk: Span,
+    left: Panel,
+    right: Panel,
+}
+
 impl Lowering<'_> {
     /// A kernel with contractions. Returns the number of tiles.
     pub(super) fn dots(&mut self) -> usize {
@@ -48,13 +62,14 @@ impl Lowering<'_> {
         let rows = shape[shape.len() - 2];
         let cols = self.kernel.cols;
         let batches = self.kernel.rows / rows;
-        let depth = |&dot: &Value| self.depth(dot);
-        let depth = self.kernel.dots.iter().map(depth).max().unwrap_or(0);
-        let register = RegisterTile::new(rows, cols, depth, self.width);
-        let lefts: Vec<Value> = self.kernel.dots.iter().map(|&dot| self.plan.graph.node(dot).args[0]).collect();
-        let is_left_packed = lefts.into_iter().any(|left| self.source(left).is_packed_left(cols));
-        let (tile_rows, tile_cols) =
-            cache_tile((rows, cols), register, self.width, is_left_packed, self.useful_threads());
+        let dots = self.kernel.dots.clone();
+        let depth = dots.iter().map(|&dot| self.depth(dot)).max().unwrap_or(0);
+        let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
+        let rows_compete = operands.iter().any(|[left, _]| left.rows_compete(cols));
+        let register = RegisterTile::new(rows, cols, depth, rows_compete, self.width);
+        let is_left_packed = operands.iter().any(|[left, _]| left.is_packed_left(cols));
+        let space = (batches, rows, cols);
+        let (tile_rows, tile_cols) = cache_tile(space, register, self.width, is_left_packed, self.useful_threads());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =
@@ -63,7 +78,7 @@ impl Lowering<'_> {
         let block = column_block(register, self.width);
         let sizes = Sizes { register, tile_cols, block, pitch };
 
-        for &dot in &self.kernel.dots.clone() {
+        for &dot in &dots {
             let tile = self.take_scratch(padded_rows * pitch);
             self.dot_tiles.insert(dot, tile);
         }
@@ -85,8 +100,8 @@ impl Lowering<'_> {
                 Span { first, last: b.index_min(last, limit), extent }
             };
             let tile = Tile { batch, rows: span(row_tile, tile_rows, rows), cols: span(col_tile, tile_cols, cols) };
-            for &dot in &s.kernel.dots.clone() {
-                s.product(dot, sizes, tile, scratch);
+            for (&dot, operands) in dots.iter().zip(&operands) {
+                s.product(dot, operands, sizes, tile, scratch);
             }
             s.epilogue(sizes, tile);
         })
@@ -94,7 +109,12 @@ impl Lowering<'_> {
 
     /// How many threads the kernel is worth.
     fn useful_threads(&self) -> usize {
-        (self.cost / TILE_COST).clamp(1, self.threads)
+        (self.cost / TILE_COST).min(self.threads).max(1)
+    }
+
+    fn operands(&mut self, dot: Value) -> Operands {
+        let args = self.plan.graph.node(dot).args.clone();
+        [args[0], args[1]].map(|operand| self.source(operand))
     }
 
     /// The extent of the contracted axis.
@@ -116,10 +136,8 @@ impl Lowering<'_> {
     }
 
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
-    fn product(&mut self, dot: Value, sizes: Sizes, tile: Tile, scratch: Scratch) {
-        let args = self.plan.graph.node(dot).args.clone();
+    fn product(&mut self, dot: Value, [a, b]: &Operands, sizes: Sizes, tile: Tile, scratch: Scratch) {
         let depth = self.depth(dot);
-        let (a, b) = (self.source(args[0]), self.source(args[1]));
         // Chunks alternate between two places, so that a tile that overlaps its neighbour finds the sums of before;
         // the last one's is the product's.
         let total = self.dot_tiles[&dot];
@@ -130,33 +148,23 @@ impl Lowering<'_> {
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let RegisterTile { rows, vectors } = sizes.register;
             let packed = (scratch.left, rows);
-            let left = s.prepare_left(&a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
+            let left = s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
             let block = if b.is_packed_right(tile.rows.extent) { sizes.block } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
                 let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
                 let packed = (scratch.right, vectors * s.width);
-                let right = s.prepare_right(&b, (tile.batch, tile.rows.extent), chunk, cols, packed);
-                s.register_tiles(sizes, tile, cols, chunk, left, right, places);
+                let right = s.prepare_right(b, (tile.batch, tile.rows.extent), chunk, cols, packed);
+                s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, places);
             });
         });
     }
 
-    /// All register tiles of a block of columns of a cache tile, for one chunk. Where an operand is read in place, the last row or column of tiles
-    /// ends where the cache tile ends and may compute again what its neighbour has: the same bits. Where it is packed, that
-    /// one reaches into the padding.
-    #[allow(clippy::too_many_arguments, reason = "one call, named at the call site")]
-    fn register_tiles(
-        &mut self,
-        sizes: Sizes,
-        tile: Tile,
-        cols: Span,
-        chunk: Span,
-        left: Panel,
-        right: Panel,
-        places: [usize; 2],
-    ) {
-        let RegisterTile { rows, vectors } = sizes.register;
+    /// All register tiles of a block. Where an operand is read in place, the last row or column of tiles ends where the block
+    /// ends and may compute again what its neighbour has: the same bits. Where it is packed, that one reaches into the
+    /// padding.
+    fn register_tiles(&mut self, sizes: Sizes, block: Block, places: [usize; 2]) {
+        let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors }) = (block, sizes.register);
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { s.b.index(0) } else { s.b.index_offset(span.last, -(size as i64)) }
@@ -176,7 +184,7 @@ impl Lowering<'_> {
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
                 let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
                 s.prefetch_epilogue(sizes, tile, row, col);
-                let sums = s.register_tile(sizes, chunk, row, col, tile.cols.extent, left, right);
+                let sums = s.register_tile(sizes, block, row, col);
                 let at_row = s.b.index_sub(row, tile.rows.first);
                 let at_row = s.b.index_scale(at_row, sizes.pitch);
                 let at_col = s.b.index_sub(col, tile.cols.first);
@@ -240,18 +248,9 @@ impl Lowering<'_> {
         }
     }
 
-    /// The sums of one register tile over one chunk, row by row.
-    #[allow(clippy::too_many_arguments, reason = "one call, named at the call site")]
-    fn register_tile(
-        &mut self,
-        sizes: Sizes,
-        chunk: Span,
-        row: Reg,
-        col: Reg,
-        cols: usize,
-        left: Panel,
-        right: Panel,
-    ) -> Vec<Reg> {
+    /// The sums of the register tile at this row and column over a block's chunk, row by row.
+    fn register_tile(&mut self, sizes: Sizes, block: Block, row: Reg, col: Reg) -> Vec<Reg> {
+        let Block { cols, chunk, left, right, .. } = block;
         let (RegisterTile { rows, vectors }, width) = (sizes.register, self.width);
         let zero = self.lanes(width, |s| s.b.constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
@@ -261,7 +260,7 @@ impl Lowering<'_> {
         };
         let mut carried = vec![start(left, row), start(right, col)];
         carried.resize(2 + rows * vectors, zero);
-        let lanes = |v: usize| if right.is_padded { width } else { cols.saturating_sub(v * width).min(width) };
+        let lanes = |v: usize| if right.is_padded { width } else { cols.extent.saturating_sub(v * width).min(width) };
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
             for u in 0..unroll {

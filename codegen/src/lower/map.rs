@@ -155,7 +155,8 @@ impl Lowering<'_> {
             Op::Unary(op) => matches!(op, Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor),
             _ => true,
         };
-        self.kernel.members.len() <= LIGHT && self.kernel.members.iter().all(takes_one)
+        let members = &self.kernel.members;
+        members.len() <= LIGHT && members.iter().all(takes_one) && self.noise_sites().is_empty()
     }
 
     /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.

@@ -1,6 +1,7 @@
 //! Operands of matrix products: read in place, or packed into panels in the order in which register tiles read them.
 
 use super::element::Leaf;
+use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Lanes, Value};
@@ -254,6 +255,11 @@ impl Source {
             Source::Memory { matrix, .. } => rows >= PACK_ROWS || matrix.col != 1,
             Source::Computed { .. } => true,
         }
+    }
+
+    /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
+    pub(super) fn rows_compete(&self, cols: usize) -> bool {
+        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && compete(matrix.row))
     }
 
     /// Whether a product of `cols` columns packs this left operand.

@@ -30,17 +30,16 @@ const SECOND_LEVEL: f64 = 12.0;
 const FIRST_LEVEL_BYTES: usize = 20 << 10;
 /// Cycles around the loop along the contracted axis.
 const AROUND: f64 = 60.0;
-/// Rows of a left operand that lie this many elements apart compete for a few sets of the first-level cache, which have
-/// eight ways.
-const COMPETING: usize = 512;
-const MOST_COMPETING_ROWS: usize = 8;
+/// Rows of a register tile; of rows that compete for one set of the first-level cache, as many as it has ways.
 const MOST_ROWS: usize = 14;
+const MOST_COMPETING_ROWS: usize = 8;
 
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
     /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
-    /// columns overlap their neighbours. Larger tiles win where the model sees no difference.
-    pub fn new(rows: usize, cols: usize, depth: usize, width: usize) -> RegisterTile {
+    /// columns reach beyond the product, or overlap their neighbours. Larger tiles win where the model sees no difference.
+    /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache.
+    pub fn new(rows: usize, cols: usize, depth: usize, rows_compete: bool, width: usize) -> RegisterTile {
         // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
         // the wide copy of an element is used more than once
         let (registers, units, least_vectors) = match width {
@@ -48,7 +47,7 @@ impl RegisterTile {
             8 => (16, 2.0, 1),
             _ => return RegisterTile::portable(rows, cols, width),
         };
-        let most_rows = if depth.is_multiple_of(COMPETING) { MOST_COMPETING_ROWS } else { MOST_ROWS };
+        let most_rows = if rows_compete { MOST_COMPETING_ROWS } else { MOST_ROWS };
         let depth = depth.min(DOT_CHUNK);
         let cycles = |tile: &RegisterTile| {
             let (r, v) = (tile.rows as f64, tile.vectors as f64);
@@ -85,7 +84,7 @@ impl RegisterTile {
 /// Rows and columns of a cache tile, multiples of the register tile's: as large as caches allow for one thread; for several,
 /// of the sizes that also share the work among them the ones that are done first.
 pub(super) fn cache_tile(
-    (rows, cols): (usize, usize),
+    (batches, rows, cols): (usize, usize, usize),
     tile: RegisterTile,
     width: usize,
     is_left_packed: bool,
@@ -100,33 +99,24 @@ pub(super) fn cache_tile(
         let tile_rows = cache_extent(rows, tile.rows, tile.rows, near(rows, row_parts + more.0, tile.rows));
         (tile_rows, cache_extent(cols, tile_cols, step, near(cols, col_parts + more.1, step)))
     };
-    if threads == 1 || row_parts * col_parts >= MANY_TILES * threads {
+    if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
         return cut((0, 0));
     }
+    // When the last thread is done, at worst, if each takes the next tile when it is free: all tiles shared, and one more
+    // for all threads but one. In multiply-adds, times the number of threads.
+    let done = |&(tile_rows, tile_cols): &(usize, usize)| {
+        let packed = |rows: usize, cols: usize| PACKING * (cols + if is_left_packed { rows } else { 0 });
+        let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
+        let all = rows * cols + packed(rows * col_tiles, cols * row_tiles);
+        batches * all + (threads - 1) * (tile_rows * tile_cols + packed(tile_rows, tile_cols))
+    };
     let cuts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| cut((i, j))));
-    let done = |&size: &(usize, usize)| makespan((rows, cols), size, is_left_packed, threads);
     cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0)))
 }
 
-/// When the last of the threads is done, if each takes the next tile when it is free, and a quarter of a tile, since some
-/// thread comes late: in multiply-adds.
-fn makespan(
-    (rows, cols): (usize, usize),
-    (tile_rows, tile_cols): (usize, usize),
-    is_left_packed: bool,
-    threads: usize,
-) -> usize {
-    let mut busy = vec![0; threads];
-    for row in (0..rows).step_by(tile_rows) {
-        for col in (0..cols).step_by(tile_cols) {
-            let (height, width) = (tile_rows.min(rows - row), tile_cols.min(cols - col));
-            let packed = width + if is_left_packed { height } else { 0 };
-            if let Some(next) = busy.iter_mut().min() {
-                *next += height * width + PACKING * packed;
-            }
-        }
-    }
-    busy.into_iter().max().unwrap_or(0) + tile_rows * tile_cols / 4
+/// Whether rows this many elements apart fall into few sets of the first-level cache.
+pub(super) fn compete(distance: usize) -> bool {
+    distance.is_multiple_of(32 * LINE)
 }
 
 /// Columns of the right operand that are packed at once.
@@ -174,11 +164,11 @@ mod tests {
         for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
                 for (depth, threads, is_left_packed) in [(3, 1, false), (128, 2, true), (512, 8, false)] {
-                    let tile = RegisterTile::new(rows, cols, depth, width);
+                    let tile = RegisterTile::new(rows, cols, depth, depth == 512, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let (tile_rows, tile_cols) = cache_tile((rows, cols), tile, width, is_left_packed, threads);
+                    let (tile_rows, tile_cols) = cache_tile((2, rows, cols), tile, width, is_left_packed, threads);
                     let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile % part == 0;
                     assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {

@@ -4,6 +4,7 @@
 //! register of an operand that dies there. A loop's entry writes at 2p, so that what enters never meets what is carried.
 
 use crate::tile::{Carried, Class, Inst, Reg, Stmt, TileKernel};
+use std::collections::HashMap;
 
 /// The three register files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,9 +214,7 @@ impl<'k> Ranges<'k> {
             if carrier != 0 && self.contains(carrier, inside) {
                 // a use in a deeper loop lasts until that loop ends
                 let in_body = if inside == carrier { at } else { u32::MAX };
-                if at < self.loops[carrier].2 {
-                    self.last_in_body[r] = self.last_in_body[r].max(in_body);
-                }
+                self.last_in_body[r] = self.last_in_body[r].max(in_body);
             }
         }
         for r in 0..self.start.len() {
@@ -226,16 +225,10 @@ impl<'k> Ranges<'k> {
     }
 
     /// Values that share one place: a sum with the addend that dies in it, a carried value with its next.
-    fn join(&mut self) -> Vec<u32> {
+    fn join(&self) -> Vec<u32> {
         let mut web: Vec<u32> = (0..self.start.len() as u32).collect();
-        fn find(web: &mut [u32], mut r: u32) -> u32 {
-            while web[r as usize] != r {
-                web[r as usize] = web[web[r as usize] as usize];
-                r = web[r as usize];
-            }
-            r
-        }
-        for (at, inside, result, addend) in self.sums.clone() {
+        // in the order of the text, so an addend's web ends with it
+        for &(at, inside, result, addend) in &self.sums {
             let (r, c) = (result.0 as usize, addend.0 as usize);
             if self.constant[c].is_some() || self.kernel.regs[r] != self.kernel.regs[c] {
                 continue;
@@ -246,20 +239,37 @@ impl<'k> Ranges<'k> {
                 self.carrier[c] == 0 && self.defined[c].1 == inside && self.end[c] == at
             };
             if dies {
-                let (a, b) = (find(&mut web, result.0), find(&mut web, addend.0));
-                web[a.max(b) as usize] = a.min(b);
+                web[r] = web[c];
             }
         }
-        for (reg, next) in self.carried.clone() {
+        let mut members: HashMap<u32, Vec<usize>> = HashMap::new();
+        for r in 0..web.len() {
+            members.entry(web[r]).or_default().push(r);
+        }
+        for &(reg, next) in &self.carried {
             let (r, n) = (reg.0 as usize, next.0 as usize);
+            let (into, from) = (web[r], web[n]);
             let plain = self.constant[n].is_none() && self.carrier[n] == 0 && self.defined[n].1 == self.carrier[r];
-            // the old value must not be needed once the new one exists
-            if plain && self.last_in_body[r] < self.start[n] && self.kernel.regs[r] == self.kernel.regs[n] {
-                let (a, b) = (find(&mut web, reg.0), find(&mut web, next.0));
-                web[a.max(b) as usize] = a.min(b);
+            if into == from || !plain || self.kernel.regs[r] != self.kernel.regs[n] {
+                continue;
+            }
+            // no two of them may be needed at once
+            let apart = |&a: &usize, &b: &usize| {
+                let (a, b) = (self.in_loop(a, self.carrier[r]), self.in_loop(b, self.carrier[r]));
+                a.1 < b.0 || b.1 < a.0
+            };
+            if members[&into].iter().all(|a| members[&from].iter().all(|b| apart(a, b))) {
+                let moved = members.remove(&from).unwrap_or_default();
+                moved.iter().for_each(|&m| web[m] = into);
+                members.entry(into).or_default().extend(moved);
             }
         }
-        (0..web.len() as u32).map(|r| find(&mut web, r)).collect()
+        web
+    }
+
+    /// When a value is alive: one that this loop carries from its beginning to its last use in the body.
+    fn in_loop(&self, r: usize, carrier: usize) -> (u32, u32) {
+        (self.start[r], if self.carrier[r] == carrier { self.last_in_body[r] } else { self.end[r] })
     }
 
     /// Gives places to all values, and at each position as many vector registers of its own as it needs.

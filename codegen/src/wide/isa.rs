@@ -7,7 +7,7 @@ use iced_x86::{Code, Register};
 pub enum Isa {
     /// Vectors of eight lanes in sixteen registers: AVX2 and FMA.
     Avx2,
-    /// Vectors of sixteen lanes in thirty-two registers: AVX-512 F, VL and DQ.
+    /// Vectors of sixteen lanes in thirty-two registers: AVX-512 F and VL.
     Avx512,
 }
 
@@ -30,11 +30,7 @@ impl Isa {
         #[cfg(all(target_arch = "x86_64", unix))]
         match self {
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Isa::Avx512 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512dq")
-            }
+            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
         }
         #[cfg(not(all(target_arch = "x86_64", unix)))]
         false
