@@ -7,9 +7,10 @@ mod simulate;
 
 use bayeslift_codegen::{
     Argument, Lowered, lower,
+    tile::{Address, Base, Class, TileBuilder},
     wide::{self, Isa},
 };
-use bayeslift_ir::{Builder, Graph, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
+use bayeslift_ir::{Builder, Graph, Lanes, Tensor, Type, arbitrary::graph_and_inputs, evaluate, fma, same_bits};
 use bayeslift_passes::{Kernel, Place, Plan, simplify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -170,6 +171,52 @@ fn more_values_than_registers() {
     let chosen = values.iter().zip(&masks).rev().fold(sum, |chosen, (&value, mask)| mask.select(chosen * value, value));
     b.output("chosen", chosen);
     check(&b.finish().unwrap(), &[matrix(3, 37)]).unwrap();
+}
+
+/// Values that a loop hands on in ways that no lowering asks for yet: each must find its register as it was left.
+#[test]
+fn carried_values_keep_apart() {
+    let numbers: Vec<f32> = (0..64).map(|i| 0.75 + i as f32 / 64.0).collect();
+    for isa in ISAS {
+        let mut b = TileBuilder::new();
+        let (begin, end) = b.tile_range();
+        let zero = b.index(0);
+        let at = |base, index, offset: usize| Address { base, index, offset: (offset * 16) as i64 };
+        b.vector = true;
+        let [x, y, initial] = [0, 1, 2].map(|i| b.load(Class::Float, at(Base::Argument(0), zero, i)));
+        // the first moves up by one product a turn, the second is the first of the turn before; the third needs its
+        // old value after the addend of its new one is known, the fourth takes what was made of that old value
+        let initials = [initial; 4];
+        let (counter, carried) = b.open_loop(&initials);
+        let next = b.fma(x, y, carried[0]);
+        let addend = b.mul(x, y);
+        let sum = b.add(carried[2], x);
+        let third = b.fma(y, y, addend);
+        b.close_loop(counter, begin, end, 1, &initials, &carried, &[next, carried[0], third, sum]);
+        carried.iter().enumerate().for_each(|(i, &last)| b.store(at(Base::Argument(1), zero, i), last));
+        let kernel = b.finish(2, 0);
+        let code = wide::emit(&kernel, isa).expect("it is emitted");
+        let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; 64]];
+
+        let mut machine = Machine::new(&code);
+        let pointers = arguments.map(|words: Vec<u32>| machine.memory.map("tensor", bytes_of(&words), true, 0));
+        let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
+        let table = machine.memory.map("the arguments", table, false, 8);
+        let scratch = machine.memory.map("scratch memory", Vec::new(), true, 0);
+        machine.call(table, scratch, 0, 3).unwrap();
+        let got = words_of(machine.memory.region(pointers[1]));
+
+        for lane in 0..isa.lanes() {
+            let [x, y, initial] = [0, 1, 2].map(|i| numbers[i * 16 + lane]);
+            let mut want = [initial; 4];
+            for _ in 0..3 {
+                want = [fma(x, y, want[0]), want[0], fma(y, y, x * y), want[2] + x];
+            }
+            for (i, want) in want.into_iter().enumerate() {
+                assert_eq!(f32::from_bits(got[i * 16 + lane]), want, "{isa:?}: value {i}, lane {lane}\n{kernel}");
+            }
+        }
+    }
 }
 
 /// A matrix whose elements are all different and round differently.

@@ -5,9 +5,6 @@ use super::*;
 impl Emitter<'_> {
     /// Copies a value to the place of another of its type.
     fn copy(&mut self, to: Reg, from: Reg) -> Emitted {
-        if self.location(to) == self.location(from) {
-            return Ok(());
-        }
         match self.limits.file(self.class(to)) {
             allocate::File::General => {
                 let from = self.index(from, RAX)?;
@@ -23,6 +20,22 @@ impl Emitter<'_> {
         }
     }
 
+    /// Copies values, each to a place that no other still reads.
+    fn copies(&mut self, mut pending: Vec<(Reg, Reg)>) -> Emitted {
+        let file = |s: &Self, reg: Reg| s.limits.file(s.class(reg));
+        let share = |s: &Self, a: Reg, b: Reg| s.location(a) == s.location(b) && file(s, a) == file(s, b);
+        pending.retain(|&(to, from)| !share(self, to, from));
+        while !pending.is_empty() {
+            let is_read = |to: Reg| pending.iter().any(|&(_, from)| share(self, to, from));
+            // none, where places are exchanged
+            let next = pending.iter().position(|&(to, _)| !is_read(to)).ok_or(Unsupported)?;
+            let (to, from) = pending.remove(next);
+            self.taken = 0;
+            self.copy(to, from)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn repeat(
         &mut self,
         counter: Reg,
@@ -31,22 +44,7 @@ impl Emitter<'_> {
         body: &[Stmt],
     ) -> Emitted {
         let (looped, after) = (self.new_label(), self.new_label());
-        for carry in carried {
-            // copies are made one after the other: none may overwrite what another still reads
-            let overwritten = |to: &Carried| {
-                self.location(to.reg) != self.location(to.next)
-                    && to.reg != carry.reg
-                    && self.location(to.reg) == self.location(carry.next)
-                    && self.limits.file(self.class(to.reg)) == self.limits.file(self.class(carry.next))
-            };
-            if carried.iter().any(overwritten) {
-                return Err(Unsupported);
-            }
-        }
-        for carry in carried {
-            self.taken = 0;
-            self.copy(carry.reg, carry.initial)?;
-        }
+        self.copies(carried.iter().map(|carry| (carry.reg, carry.initial)).collect())?;
         let first = self.index(start, RAX)?;
         self.write_index(counter, first)?;
         self.test(counter, end)?;
@@ -54,10 +52,7 @@ impl Emitter<'_> {
         self.place(looped);
         self.block(body)?;
         self.enter();
-        for carry in carried {
-            self.taken = 0;
-            self.copy(carry.reg, carry.next)?;
-        }
+        self.copies(carried.iter().map(|carry| (carry.reg, carry.next)).collect())?;
         let now = self.index(counter, RAX)?;
         let step = i32::try_from(step).map_err(|_| Unsupported)?;
         self.add(Instruction::with2(Code::Add_rm64_imm32, now, step))?;
