@@ -102,13 +102,13 @@ pub(super) fn cache_tile(
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
         return cut((0, 0));
     }
-    // When the last thread is done, at worst, if each takes the next tile when it is free: all tiles shared, and one more
-    // for all threads but one. In multiply-adds, times the number of threads.
+    // When the last thread is done, if each takes the next tile when it is free: all tiles shared, and half a tile more for
+    // all threads but one. In multiply-adds, times the number of threads.
     let done = |&(tile_rows, tile_cols): &(usize, usize)| {
         let packed = |rows: usize, cols: usize| PACKING * (cols + if is_left_packed { rows } else { 0 });
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
         let all = rows * cols + packed(rows * col_tiles, cols * row_tiles);
-        batches * all + (threads - 1) * (tile_rows * tile_cols + packed(tile_rows, tile_cols))
+        batches * all + (threads - 1) * (tile_rows * tile_cols + packed(tile_rows, tile_cols)) / 2
     };
     let cuts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| cut((i, j))));
     cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0)))
