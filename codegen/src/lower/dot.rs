@@ -138,10 +138,15 @@ impl Lowering<'_> {
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
     fn product(&mut self, dot: Value, [a, b]: &Operands, sizes: Sizes, tile: Tile, scratch: Scratch) {
         let depth = self.depth(dot);
-        // Chunks alternate between two places, so that a tile that overlaps its neighbour finds the sums of before;
-        // the last one's is the product's.
+        // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
+        // one's is the product's.
         let total = self.dot_tiles[&dot];
-        let places = if depth.div_ceil(DOT_CHUNK) % 2 == 1 { [total, scratch.before] } else { [scratch.before, total] };
+        let overlaps = !a.is_packed_left(tile.cols.extent) || !b.is_packed_right(tile.rows.extent);
+        let places = match depth.div_ceil(DOT_CHUNK) % 2 {
+            _ if !overlaps => [total, total],
+            1 => [total, scratch.before],
+            _ => [scratch.before, total],
+        };
         let (start, end) = (self.b.index(0), self.b.index(depth));
         self.repeat(start, end, DOT_CHUNK as i64, |s, first| {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);

@@ -169,7 +169,7 @@ mod tests {
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
                     let (tile_rows, tile_cols) = cache_tile((2, rows, cols), tile, width, is_left_packed, threads);
-                    let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile % part == 0;
+                    let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile.is_multiple_of(part);
                     assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
                         assert!(divides(part, tile_cols, cols), "{tile_cols} of {cols} columns for {tile:?}");

@@ -243,8 +243,8 @@ impl<'k> Ranges<'k> {
             }
         }
         let mut members: HashMap<u32, Vec<usize>> = HashMap::new();
-        for r in 0..web.len() {
-            members.entry(web[r]).or_default().push(r);
+        for (r, &of) in web.iter().enumerate() {
+            members.entry(of).or_default().push(r);
         }
         for &(reg, next) in &self.carried {
             let (r, n) = (reg.0 as usize, next.0 as usize);
