@@ -82,8 +82,9 @@ impl Lowering<'_> {
             let tile = self.take_scratch(padded_rows * pitch);
             self.dot_tiles.insert(dot, tile);
         }
+        let needs_before = depth > DOT_CHUNK && operands.iter().any(|operands| overlaps(operands, rows, cols));
         let scratch = Scratch {
-            before: self.take_scratch(padded_rows * pitch),
+            before: if needs_before { self.take_scratch(padded_rows * pitch) } else { 0 },
             left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
             right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
         };
@@ -136,14 +137,14 @@ impl Lowering<'_> {
     }
 
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
-    fn product(&mut self, dot: Value, [a, b]: &Operands, sizes: Sizes, tile: Tile, scratch: Scratch) {
-        let depth = self.depth(dot);
+    fn product(&mut self, dot: Value, operands: &Operands, sizes: Sizes, tile: Tile, scratch: Scratch) {
+        let ([a, b], depth) = (operands, self.depth(dot));
         // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
         // one's is the product's.
         let total = self.dot_tiles[&dot];
-        let overlaps = !a.is_packed_left(tile.cols.extent) || !b.is_packed_right(tile.rows.extent);
+        let alternates = depth > DOT_CHUNK && overlaps(operands, tile.rows.extent, tile.cols.extent);
         let places = match depth.div_ceil(DOT_CHUNK) % 2 {
-            _ if !overlaps => [total, total],
+            _ if !alternates => [total, total],
             1 => [total, scratch.before],
             _ => [scratch.before, total],
         };
@@ -312,4 +313,9 @@ impl Lowering<'_> {
         }
         carried.split_off(2)
     }
+}
+
+/// Whether register tiles of a product of so many rows and columns overlap: where an operand is read in place.
+fn overlaps([left, right]: &Operands, rows: usize, cols: usize) -> bool {
+    !left.is_packed_left(cols) || !right.is_packed_right(rows)
 }

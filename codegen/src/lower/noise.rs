@@ -77,8 +77,8 @@ impl Lowering<'_> {
     /// (unit / 32) * 16 + unit % 16
     fn slot(&mut self, col: Reg) -> Reg {
         let block = self.b.index_div(col, NOISE_BLOCK);
-        let block = self.b.index_scale(block, NOISE_BLOCK / 2);
-        let within = self.b.index_rem(col, NOISE_BLOCK / 2);
+        let block = self.b.index_scale(block, HALF);
+        let within = self.b.index_rem(col, HALF);
         let slot = self.b.index_add(block, within);
         let slot = self.b.index_low(slot);
         let slot = self.b.splat(slot);

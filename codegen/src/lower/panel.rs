@@ -123,9 +123,7 @@ impl Lowering<'_> {
     ) -> Panel {
         match source {
             Source::Memory { base, matrix } if !source.is_packed_right(rows) => {
-                let origin = self.row_offset(&matrix.batch, batch);
-                let (tiles, free, depth) = (1, 1, matrix.row);
-                Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
+                self.in_place((*base, matrix), batch, (1, matrix.row))
             }
             _ => {
                 self.pack_strips(source, batch, chunk, cols, (scratch, strip));
@@ -146,9 +144,7 @@ impl Lowering<'_> {
     ) -> Panel {
         match source {
             Source::Memory { base, matrix } if !source.is_packed_left(cols) => {
-                let origin = self.row_offset(&matrix.batch, batch);
-                let (tiles, free, depth) = (matrix.row, matrix.row, matrix.col);
-                Panel { base: *base, origin, offset: 0, tiles, free, depth, is_padded: false }
+                self.in_place((*base, matrix), batch, (matrix.row, matrix.col))
             }
             _ if source.is_transposed() => {
                 self.pack_strips(&source.transposed(), batch, chunk, rows, (scratch, strip));
@@ -159,6 +155,11 @@ impl Lowering<'_> {
                 self.packed(chunk, rows, (ROW_PITCH, ROW_PITCH, 1), scratch)
             }
         }
+    }
+
+    fn in_place(&mut self, (base, matrix): (Base, &Matrix), batch: Reg, (free, depth): (usize, usize)) -> Panel {
+        let origin = self.row_offset(&matrix.batch, batch);
+        Panel { base, origin, offset: 0, tiles: free, free, depth, is_padded: false }
     }
 
     fn packed(
