@@ -69,7 +69,9 @@ impl Lowering<'_> {
         let register = RegisterTile::new(rows, cols, depth, rows_compete, self.width);
         let is_left_packed = operands.iter().any(|[left, _]| left.is_packed_left(cols));
         let space = (batches, rows, cols);
-        let (tile_rows, tile_cols) = cache_tile(space, register, self.width, is_left_packed, self.useful_threads());
+        let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
+        let (tile_rows, tile_cols) =
+            cache_tile(space, steps, register, self.width, is_left_packed, self.useful_threads());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =

@@ -20,6 +20,8 @@ const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
 /// What packing an element takes, in multiply-adds.
 const PACKING: usize = 4;
+/// How much later than the others a thread comes, in multiply-adds: about ten microseconds.
+const LATE: usize = 1 << 19;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
 const LATENCY: f64 = 4.5;
 /// Loads in a cycle.
@@ -82,9 +84,11 @@ impl RegisterTile {
 }
 
 /// Rows and columns of a cache tile, multiples of the register tile's: as large as caches allow for one thread; for several,
-/// of the sizes that also share the work among them the ones that are done first.
+/// of the sizes that also share the work among them the ones that are done first. `depth` is how many multiply-adds an element
+/// of the result takes.
 pub(super) fn cache_tile(
     (batches, rows, cols): (usize, usize, usize),
+    depth: usize,
     tile: RegisterTile,
     width: usize,
     is_left_packed: bool,
@@ -102,13 +106,16 @@ pub(super) fn cache_tile(
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
         return cut((0, 0));
     }
-    // When the last thread is done, if each takes the next tile when it is free: all tiles shared, and half a tile more for
-    // all threads but one. In multiply-adds, times the number of threads.
+    // When the last thread is done, if each takes the next tile when it is free: all tiles shared, some threads idle while
+    // others do the last ones, and all but one waiting for one that came late, or half a tile. In multiply-adds for each step
+    // along the contracted axis, times the number of threads.
     let done = |&(tile_rows, tile_cols): &(usize, usize)| {
         let packed = |rows: usize, cols: usize| PACKING * (cols + if is_left_packed { rows } else { 0 });
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
         let all = rows * cols + packed(rows * col_tiles, cols * row_tiles);
-        batches * all + (threads - 1) * (tile_rows * tile_cols + packed(tile_rows, tile_cols)) / 2
+        let tile = tile_rows * tile_cols + packed(tile_rows, tile_cols);
+        let idle = (batches * row_tiles * col_tiles).next_multiple_of(threads) - batches * row_tiles * col_tiles;
+        batches * all + idle * tile + (threads - 1) * (tile / 2).min(LATE / depth)
     };
     let cuts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| cut((i, j))));
     cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0)))
@@ -168,7 +175,8 @@ mod tests {
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let (tile_rows, tile_cols) = cache_tile((2, rows, cols), tile, width, is_left_packed, threads);
+                    let (tile_rows, tile_cols) =
+                        cache_tile((2, rows, cols), depth, tile, width, is_left_packed, threads);
                     let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile.is_multiple_of(part);
                     assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
