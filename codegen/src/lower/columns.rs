@@ -1,6 +1,6 @@
 //! Reductions over an axis that is not the last: columns side by side, rows in order.
 
-use super::element::Point;
+use super::element::Points;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::{Lanes, Op, SUM_CHUNK, Value};
@@ -42,7 +42,7 @@ impl Lowering<'_> {
             let end = s.b.index_offset(start, TILE_COLUMNS as i64);
             let limit = s.b.index(cols);
             let end = s.b.index_min(end, limit);
-            s.each_column(start, end, cols, false, |s, col| reduce(s, result_row, col));
+            s.each_column(start, end, cols, 1, |s, cols| cols.iter().for_each(|&col| reduce(s, result_row, col)));
         })
     }
 
@@ -61,7 +61,7 @@ impl Lowering<'_> {
             let row = s.b.index_scale(i, stride);
             let row = s.b.index_add(first, row);
             let row = s.enter_row(row, None);
-            let x = s.eval(operand, &row, &mut Point::new(col));
+            let [x] = s.eval(operand, &row, &mut Points::new([col]));
             if is_sum { s.b.add(sum, x) } else { s.b.max(sum, x) }
         };
         if !is_sum {

@@ -2,7 +2,7 @@
 
 use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering};
-use crate::tile::{Address, Base, Class, Reg};
+use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary};
 use bayeslift_passes::{Place, View, merge_axes};
 use std::collections::HashMap;
@@ -34,20 +34,20 @@ pub(super) struct Row {
     pub tile: Option<Reg>,
 }
 
-/// One element, or a vector of neighbours, and what is known of it.
-pub(super) struct Point {
-    pub col: Reg,
-    known: HashMap<Value, Reg>,
+/// `N` elements of a row, or vectors of neighbours, computed side by side, and what is known of them.
+pub(super) struct Points<const N: usize> {
+    pub cols: [Reg; N],
+    known: HashMap<Value, [Reg; N]>,
 }
 
-impl Point {
-    pub fn new(col: Reg) -> Point {
-        Point { col, known: HashMap::new() }
+impl<const N: usize> Points<N> {
+    pub fn new(cols: [Reg; N]) -> Points<N> {
+        Points { cols, known: HashMap::new() }
     }
 
     /// Takes `value` as computed.
-    pub fn know(&mut self, value: Value, reg: Reg) {
-        self.known.insert(value, reg);
+    pub fn know(&mut self, value: Value, regs: [Reg; N]) {
+        self.known.insert(value, regs);
     }
 }
 
@@ -164,35 +164,33 @@ impl Lowering<'_> {
         offset
     }
 
-    /// The value of `value` at a point.
-    pub(super) fn eval(&mut self, value: Value, row: &Row, point: &mut Point) -> Reg {
+    /// The value of `value` at some points.
+    pub(super) fn eval<const N: usize>(&mut self, value: Value, row: &Row, points: &mut Points<N>) -> [Reg; N] {
         let value = self.plan.aligned(value);
-        if let Some(&reg) = point.known.get(&value) {
-            return reg;
+        if let Some(&regs) = points.known.get(&value) {
+            return regs;
         }
-        let reg = if let Some(leaf) = self.leaves.get(&value) {
+        let regs = if let Some(leaf) = self.leaves.get(&value) {
             let leaf = leaf.clone();
-            self.eval_leaf(value, &leaf, row, point)
+            self.eval_leaf(value, &leaf, row, points)
         } else if let Some(&tile) = self.dot_tiles.get(&value) {
             let row_offset = row.tile.expect("contractions have tiles");
-            let index = self.b.index_add(row_offset, point.col);
-            self.b.load(Class::Float, Address { base: Base::Scratch, index, offset: tile as i64 })
+            points.cols.map(|col| {
+                let index = self.b.index_add(row_offset, col);
+                self.b.load(Class::Float, Address { base: Base::Scratch, index, offset: tile as i64 })
+            })
         } else {
-            self.eval_elementwise(value, row, point)
+            let node = self.plan.graph.node(value).clone();
+            let args: Vec<[Reg; N]> = node.args.iter().map(|&arg| self.eval(arg, row, points)).collect();
+            self.apply(&node.op, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
         };
-        point.known.insert(value, reg);
-        reg
-    }
-
-    fn eval_elementwise(&mut self, value: Value, row: &Row, point: &mut Point) -> Reg {
-        let node = self.plan.graph.node(value).clone();
-        let args: Vec<Reg> = node.args.iter().map(|&arg| self.eval(arg, row, point)).collect();
-        self.apply(&node.op, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
+        points.know(value, regs);
+        regs
     }
 
     /// An elementwise operation; `dtype` is that of its last operand.
-    pub(super) fn apply(&mut self, op: &Op, dtype: DType, args: &[Reg]) -> Reg {
-        let b = &mut self.b;
+    pub(super) fn apply<const N: usize>(&mut self, op: &Op, dtype: DType, args: &[[Reg; N]]) -> [Reg; N] {
+        let b = &mut Abreast(&mut self.b);
         match (op, args) {
             (Op::Unary(op), &[x]) => elementary::unary(b, *op, x),
             (Op::Binary(op), &[x, y]) => match op {
@@ -244,42 +242,54 @@ impl Lowering<'_> {
         }
     }
 
-    fn eval_leaf(&mut self, value: Value, leaf: &Leaf, row: &Row, point: &mut Point) -> Reg {
+    fn eval_leaf<const N: usize>(&mut self, value: Value, leaf: &Leaf, row: &Row, points: &Points<N>) -> [Reg; N] {
         match leaf {
-            Leaf::Float(bits) => self.b.constant(f32::from_bits(*bits)),
-            Leaf::Word(word) => self.b.integer(*word),
+            Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
+            Leaf::Word(word) => [self.b.integer(*word); N],
             Leaf::Noise(noise) => {
-                // the half of the block that the column lies in is the same for all lanes
-                let [pair] = self.noise_pairs(value, noise, row, [point.col]);
-                let half = self.b.index_low(point.col);
-                let half = self.b.splat(half);
-                let sixteen = self.b.integer(NOISE_BLOCK as u32 / 2);
-                let half = self.b.and(half, sixteen);
-                let zero = self.b.integer(0);
-                let is_first = self.b.iequal(half, zero);
-                self.b.select(is_first, pair[0], pair[1])
+                let pairs = self.noise_pairs(value, noise, row, points.cols);
+                std::array::from_fn(|i| self.noise_at(points.cols[i], pairs[i]))
             }
             Leaf::Position(view) => {
                 let stride = view.strides.last().copied().unwrap_or(0);
-                let from_col = self.b.index_scale(point.col, stride);
-                let index = self.b.index_add(row.offsets[&value], from_col);
-                let first = self.b.index_low(index);
-                let first = self.b.splat(first);
-                let mut lane = self.b.lane_numbers();
-                if stride != 1 {
-                    // a product by repeated doubling: lanes have no multiplication
-                    lane = self.scale_integer(lane, stride as u32);
-                }
-                self.b.iadd(first, lane)
+                points.cols.map(|col| self.position(row.offsets[&value], col, stride))
             }
             Leaf::Memory { argument, class, view } => {
                 let stride = view.strides.last().copied().unwrap_or(0);
-                let from_col = self.b.index_scale(point.col, stride);
-                let index = self.b.index_add(row.offsets[&value], from_col);
-                let address = Address { base: Base::Argument(*argument), index, offset: 0 };
-                self.b.load_strided(*class, address, stride as i64)
+                points.cols.map(|col| {
+                    let from_col = self.b.index_scale(col, stride);
+                    let index = self.b.index_add(row.offsets[&value], from_col);
+                    let address = Address { base: Base::Argument(*argument), index, offset: 0 };
+                    self.b.load_strided(*class, address, stride as i64)
+                })
             }
         }
+    }
+
+    /// The one of a noise pair that belongs to a column.
+    fn noise_at(&mut self, col: Reg, pair: [Reg; 2]) -> Reg {
+        // the half of the block that the column lies in is the same for all lanes
+        let half = self.b.index_low(col);
+        let half = self.b.splat(half);
+        let sixteen = self.b.integer(NOISE_BLOCK as u32 / 2);
+        let half = self.b.and(half, sixteen);
+        let zero = self.b.integer(0);
+        let is_first = self.b.iequal(half, zero);
+        self.b.select(is_first, pair[0], pair[1])
+    }
+
+    /// Positions `stride` apart, from that of a column of a row on.
+    fn position(&mut self, row: Reg, col: Reg, stride: usize) -> Reg {
+        let from_col = self.b.index_scale(col, stride);
+        let index = self.b.index_add(row, from_col);
+        let first = self.b.index_low(index);
+        let first = self.b.splat(first);
+        let mut lane = self.b.lane_numbers();
+        if stride != 1 {
+            // a product by repeated doubling: lanes have no multiplication
+            lane = self.scale_integer(lane, stride as u32);
+        }
+        self.b.iadd(first, lane)
     }
 
     fn scale_integer(&mut self, x: Reg, by: u32) -> Reg {
@@ -293,14 +303,16 @@ impl Lowering<'_> {
 
     /// Writes every value that the kernel stores in full. All are computed before any is written, because
     /// one may overwrite what another reads.
-    pub(super) fn store(&mut self, row: &Row, point: &mut Point) {
-        let stores: Vec<(Reg, Place)> =
-            self.kernel.stores.iter().map(|&(value, place)| (self.eval(value, row, point), place)).collect();
-        for (reg, place) in stores {
+    pub(super) fn store<const N: usize>(&mut self, row: &Row, points: &mut Points<N>) {
+        let stores: Vec<([Reg; N], Place)> =
+            self.kernel.stores.iter().map(|&(value, place)| (self.eval(value, row, points), place)).collect();
+        for (regs, place) in stores {
             let offset = self.b.index_scale(row.row, self.kernel.cols);
-            let index = self.b.index_add(offset, point.col);
             let base = Base::Argument(self.argument(Argument::Place(place)));
-            self.b.store(Address { base, index, offset: 0 }, reg);
+            for (col, reg) in points.cols.into_iter().zip(regs) {
+                let index = self.b.index_add(offset, col);
+                self.b.store(Address { base, index, offset: 0 }, reg);
+            }
         }
     }
 }

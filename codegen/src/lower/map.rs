@@ -1,6 +1,6 @@
 //! Rows and columns: elementwise values, stores and reductions over the last axis.
 
-use super::element::{Leaf, Point, Row};
+use super::element::{Leaf, Points, Row};
 use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
@@ -9,8 +9,10 @@ use bayeslift_ir::{Lanes, Op, SUM_LANES, Unary, Value};
 /// About how many elements a tile has: at most, and where they take long at least.
 const TILE_ELEMENTS: usize = 4096;
 const FEW_ELEMENTS: usize = 256;
-/// Vectors that a loop's body computes, if that takes at most this many operations each.
-const UNROLL: usize = 4;
+/// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
+/// not look far ahead. More would not fit into registers, unless they take at most so many operations each.
+const ABREAST: usize = 2;
+const LIGHT_ABREAST: usize = 4;
 const LIGHT: usize = 6;
 
 impl Lowering<'_> {
@@ -114,38 +116,46 @@ impl Lowering<'_> {
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
         if self.width == 1 || self.noise_sites().is_empty() {
-            let point = |s: &mut Self, col: Reg| s.point(row, &mut Point::new(col), accumulators);
-            return self.each_column(start, end, cols, self.is_light(), point);
+            let abreast = if self.is_light() { LIGHT_ABREAST } else { ABREAST };
+            return self.each_column(start, end, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }
         self.noisy_columns(row, start, end, cols, accumulators);
     }
 
-    /// `body` for each vector of the columns `start..end`, the last of which may be a part of a vector. `start` is a
-    /// multiple of the width, and so is `end`, unless it is `cols`. A light body is unrolled.
+    /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which may
+    /// be a part of a vector. `start` is a multiple of the noise block, and so is `end`, unless it is `cols`.
     pub(super) fn each_column(
         &mut self,
         start: Reg,
         end: Reg,
         cols: usize,
-        is_light: bool,
-        body: impl Fn(&mut Self, Reg),
+        abreast: usize,
+        body: impl Fn(&mut Self, &[Reg]),
     ) {
-        let (width, rest) = (self.width, cols % self.width);
-        let mut done = start;
-        for vectors in if is_light { &[UNROLL, 1][..] } else { &[1] } {
-            let step = vectors * width;
-            if cols < step {
+        let (width, part) = (self.width, cols % self.width);
+        let (mut done, mut left) = (start, cols);
+        for step in [abreast * width, width] {
+            if left < step {
                 continue;
             }
             done = self.repeat_whole(done, end, step, |s, first| {
-                for col in (0..step).step_by(width) {
-                    let col = s.b.index_offset(first, col as i64);
-                    s.lanes(width, |s| body(s, col));
-                }
+                let cols: Vec<Reg> = (0..step).step_by(width).map(|col| s.b.index_offset(first, col as i64)).collect();
+                s.lanes(width, |s| body(s, &cols));
             });
+            // known where every range of columns has the same rest
+            left = if NOISE_BLOCK.is_multiple_of(step) { cols % step } else { left };
         }
-        if rest > 0 {
-            self.repeat(done, end, width as i64, |s, col| s.lanes(rest, |s| body(s, col)));
+        if part > 0 {
+            self.repeat(done, end, width as i64, |s, col| s.lanes(part, |s| body(s, &[col])));
+        }
+    }
+
+    /// The elements or vectors at some columns, side by side where that is worth while.
+    pub(super) fn abreast(&mut self, row: &Row, cols: &[Reg], accumulators: &[(Value, usize)]) {
+        match *cols {
+            [a, b, c, d] => self.points(row, &mut Points::new([a, b, c, d]), accumulators),
+            [a, b] => self.points(row, &mut Points::new([a, b]), accumulators),
+            _ => cols.iter().for_each(|&col| self.points(row, &mut Points::new([col]), accumulators)),
         }
     }
 
@@ -168,19 +178,25 @@ impl Lowering<'_> {
         result
     }
 
-    /// One element or vector: adds to the reductions, stores.
-    pub(super) fn point(&mut self, row: &Row, point: &mut Point, accumulators: &[(Value, usize)]) {
+    /// Some elements or vectors: adds to the reductions, stores.
+    pub(super) fn points<const N: usize>(
+        &mut self,
+        row: &Row,
+        points: &mut Points<N>,
+        accumulators: &[(Value, usize)],
+    ) {
         for &(reduction, accumulator) in accumulators {
             let node = self.plan.graph.node(reduction);
             let is_sum = matches!(node.op, Op::Sum(_));
-            let x = self.eval(node.args[0], row, point);
-            let index = self.b.index_rem(point.col, SUM_LANES);
-            let address = Address { base: Base::Scratch, index, offset: accumulator as i64 };
-            let sum = self.b.load(Class::Float, address);
-            let sum = if is_sum { self.b.add(sum, x) } else { self.b.max(sum, x) };
-            self.b.store(address, sum);
+            for (col, x) in points.cols.into_iter().zip(self.eval(node.args[0], row, points)) {
+                let index = self.b.index_rem(col, SUM_LANES);
+                let address = Address { base: Base::Scratch, index, offset: accumulator as i64 };
+                let sum = self.b.load(Class::Float, address);
+                let sum = if is_sum { self.b.add(sum, x) } else { self.b.max(sum, x) };
+                self.b.store(address, sum);
+            }
         }
-        self.store(row, point);
+        self.store(row, points);
     }
 
     /// Sets the lanes of reductions to their identities.

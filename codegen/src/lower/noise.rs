@@ -1,6 +1,6 @@
 //! Noise: the keys of sites and rows, draws, and rows of columns in the order in which noise comes.
 
-use super::element::{Point, Row};
+use super::element::{Points, Row};
 use super::{Argument, Leaf, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Noise, Value, noise};
@@ -165,16 +165,26 @@ impl Lowering<'_> {
     ) {
         let pairs = starts.map(|start| [start, start + HALF]);
         let cols = pairs.map(|pair| pair.map(|unit| self.b.index_offset(first, unit as i64)));
-        let mut points = cols.map(|pair| pair.map(Point::new));
-        for (site, noise) in self.noise_sites() {
-            let drawn = self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols.map(|[col, _]| col)));
-            let points = points.iter_mut().flatten();
-            points.zip(drawn.into_iter().flatten()).for_each(|(point, value)| point.know(site, value));
-        }
-        for (mut point, unit) in points.into_iter().flatten().zip(pairs.into_iter().flatten()) {
-            let lanes = units.saturating_sub(unit).min(self.width);
-            if lanes > 0 {
-                self.lanes(lanes, |s| s.point(row, &mut point, accumulators));
+        let sites: Vec<(Value, [[Reg; 2]; N])> = self
+            .noise_sites()
+            .into_iter()
+            .map(|(site, noise)| {
+                let cols = cols.map(|[col, _]| col);
+                (site, self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols)))
+            })
+            .collect();
+        for (i, pair) in cols.into_iter().enumerate() {
+            let lanes = pairs[i].map(|unit| units.saturating_sub(unit).min(self.width));
+            if lanes == [self.width; 2] {
+                let mut points = Points::new(pair);
+                sites.iter().for_each(|(site, drawn)| points.know(*site, drawn[i]));
+                self.lanes(self.width, |s| s.points(row, &mut points, accumulators));
+                continue;
+            }
+            for (j, lanes) in lanes.into_iter().enumerate().filter(|&(_, lanes)| lanes > 0) {
+                let mut points = Points::new([pair[j]]);
+                sites.iter().for_each(|(site, drawn)| points.know(*site, [drawn[i][j]]));
+                self.lanes(lanes, |s| s.points(row, &mut points, accumulators));
             }
         }
     }

@@ -103,10 +103,7 @@ impl Lowering<'_> {
                 });
                 let operands: Vec<[Reg; N]> = operands.collect();
                 let op = self.plan.graph.node(*value).op.clone();
-                std::array::from_fn(|i| {
-                    let args: Vec<Reg> = operands.iter().map(|operand| operand[i]).collect();
-                    self.apply(&op, DType::F32, &args)
-                })
+                self.apply(&op, DType::F32, &operands)
             }
         }
     }
@@ -227,11 +224,13 @@ impl Lowering<'_> {
         self.repeat(rows.first, rows.last, 1, |s, row| {
             let start = s.b.index_sub(row, rows.first);
             let start = s.b.index_scale(start, ROW_PITCH);
-            s.each_column(cols.first, cols.last, cols.extent, true, |s, col| {
-                let [x] = s.elements(source, batch, row, col);
-                let at = s.b.index_sub(col, cols.first);
-                let index = s.b.index_add(start, at);
-                s.b.store_whole(Address { base: Base::Scratch, index, offset: scratch as i64 }, x);
+            s.each_column(cols.first, cols.last, cols.extent, FOUR, |s, columns| {
+                for &col in columns {
+                    let [x] = s.elements(source, batch, row, col);
+                    let at = s.b.index_sub(col, cols.first);
+                    let index = s.b.index_add(start, at);
+                    s.b.store_whole(Address { base: Base::Scratch, index, offset: scratch as i64 }, x);
+                }
             });
         });
     }

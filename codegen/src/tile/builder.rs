@@ -13,6 +13,8 @@ pub struct TileBuilder {
     homes: Vec<usize>,
     /// Indices that are constant.
     pub(super) indices: HashMap<Reg, i64>,
+    /// What each negation negates.
+    negated: HashMap<Reg, Reg>,
     /// Whether lane operations make vectors or scalars.
     pub vector: bool,
     /// How many lanes loads and stores of vectors touch, if not all.
@@ -37,6 +39,7 @@ impl TileBuilder {
             regs: vec![index, index],
             homes: vec![0, 0],
             indices: HashMap::new(),
+            negated: HashMap::new(),
             vector: false,
             part: None,
             blocks: vec![Block::default()],
@@ -251,6 +254,12 @@ impl Lanes for TileBuilder {
         self.lanes(Inst::Float(x.to_bits()), Class::Float)
     }
     fn add(&mut self, a: Reg, b: Reg) -> Reg {
+        // a + -b is a - b, to the sign of a zero
+        match (self.negated.get(&a).copied(), self.negated.get(&b).copied()) {
+            (_, Some(b)) => return self.sub(a, b),
+            (Some(a), None) => return self.sub(b, a),
+            (None, None) => {}
+        }
         self.lanes(Inst::Binary(FloatBinary::Add, a, b), Class::Float)
     }
     fn sub(&mut self, a: Reg, b: Reg) -> Reg {
@@ -269,7 +278,9 @@ impl Lanes for TileBuilder {
         self.lanes(Inst::Unary(FloatUnary::Sqrt, a), Class::Float)
     }
     fn neg(&mut self, a: Reg) -> Reg {
-        self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Float)
+        let negation = self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Float);
+        self.negated.insert(negation, a);
+        negation
     }
     fn abs(&mut self, a: Reg) -> Reg {
         self.lanes(Inst::Unary(FloatUnary::Abs, a), Class::Float)
