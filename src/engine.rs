@@ -2,7 +2,7 @@
 
 use crate::Error;
 use bayeslift_ir::{Graph, Tensor, evaluate};
-use bayeslift_runtime::{Argument, Executable, Options, Workspace};
+use bayeslift_runtime::{Argument, Executable, Explanation, Options, Workspace};
 
 /// How graphs are run. Results do not depend on it, to the bit.
 #[derive(Clone, Debug)]
@@ -76,6 +76,36 @@ impl Engine {
                 Ok(executable.call_into(workspace, inputs, &mut session.outputs)?)
             }
             (Engine::Reference(graph), _) => interpret(graph, inputs, &mut session.outputs),
+        }
+    }
+
+    /// What each kernel does.
+    pub fn explain(&self) -> Result<Explanation, Error> {
+        Ok(self.compiled()?.explain())
+    }
+
+    /// What each kernel does and how long it takes, over `runs` calls like that of [`Engine::call`].
+    pub fn profile(
+        &self,
+        session: &mut Session,
+        inputs: &mut [Argument<'_>],
+        runs: usize,
+    ) -> Result<Explanation, Error> {
+        let executable = self.compiled()?;
+        let Session { workspace, outputs } = session;
+        let workspace = match workspace {
+            Some(workspace) => workspace,
+            none => none.insert(executable.workspace()?),
+        };
+        Ok(executable.profile(workspace, inputs, outputs, runs)?)
+    }
+
+    fn compiled(&self) -> Result<&Executable, Error> {
+        match self {
+            Engine::Compiled(executable) => Ok(executable),
+            Engine::Reference(_) => {
+                Err(Error::argument("the backend", "compiled, to explain kernels", "the reference evaluator"))
+            }
         }
     }
 

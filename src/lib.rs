@@ -34,6 +34,7 @@
 //! - [`Dataset`], [`Standardizer`]: examples in memory, checked once.
 //! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping. Below it [`Trainer`]: one step.
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
+//! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.
 //! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], [`passes`] and
 //!   [`runtime`]: the graph, its gradients and its compilation, for those who go below.
 //!
@@ -60,6 +61,7 @@ pub use bayeslift_ir as ir;
 pub use bayeslift_layers as layers;
 pub use bayeslift_passes as passes;
 pub use bayeslift_runtime as runtime;
+pub use bayeslift_runtime::Explanation;
 pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;

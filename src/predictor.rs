@@ -15,7 +15,7 @@ use crate::{
 };
 use bayeslift_ir::Tensor;
 use bayeslift_layers::Likelihood;
-use bayeslift_runtime::Argument;
+use bayeslift_runtime::{Argument, Explanation};
 use block::{Blocks, RowBlock};
 
 /// The step that predictions draw their noise at: no training step reaches it.
@@ -179,6 +179,46 @@ impl Predictor {
         Ok(-rows.iter().sum::<f64>() / rows.len() as f64)
     }
 
+    /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
+    /// computes.
+    ///
+    /// # Errors
+    /// A backend that compiles nothing.
+    pub fn explain(&self) -> Result<Explanation, Error> {
+        self.outputs.pool(&self.network, &self.options, self.options.row_block)?.engine.explain()
+    }
+
+    /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
+    /// inputs.
+    ///
+    /// # Errors
+    /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
+    pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {
+        let size = self.options.row_block;
+        let block = RowBlock { first: 0, count: size.min(self.rows(inputs)?), size };
+        let x = block.of(inputs, self.network.input().elements());
+        let key = self.key();
+        let pool = self.outputs.pool(&self.network, &self.options, size)?;
+        let mut session = pool.take()?;
+        let result = pool.engine.profile(&mut session, &mut self.arguments([&key, &[0], &[0, 0]], &x), runs);
+        pool.put_back(session);
+        result
+    }
+
+    /// The key that predictions' noise is addressed by.
+    fn key(&self) -> [u32; 4] {
+        noise_key(self.options.seed.unwrap_or(self.network.seed()), PREDICTION_STEP)
+    }
+
+    /// The arguments of a block, but for targets: parameters, the address of its noise, inputs.
+    fn arguments<'a>(&'a self, address: [&'a [u32]; 3], x: &'a [f32]) -> Vec<Argument<'a>> {
+        let parameters = self.network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
+        let mut arguments: Vec<Argument<'_>> = parameters.map(Argument::from).collect();
+        arguments.extend(address.map(Argument::U32));
+        arguments.push(Argument::F32(x));
+        arguments
+    }
+
     fn rows(&self, inputs: &[f32]) -> Result<usize, Error> {
         let rows = dataset::rows(self.network.input(), inputs)?;
         if self.options.check_inputs {
@@ -226,7 +266,7 @@ impl Predictor {
         targets: Option<&Targets>,
         add: &mut impl FnMut(Row, &[&[f32]]),
     ) -> Result<(), Error> {
-        let key = noise_key(self.options.seed.unwrap_or(self.network.seed()), PREDICTION_STEP);
+        let key = self.key();
         let x = block.of(inputs, self.network.input().elements());
         let (labels, values);
         let targets = match targets {
@@ -246,10 +286,7 @@ impl Predictor {
         let samples = if drawn { self.options.samples } else { 1 };
         for first_sample in (0..samples).step_by(self.options.sample_block) {
             let first_sample_word = [first_sample as u32];
-            let parameters = self.network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
-            let mut arguments: Vec<Argument<'_>> = parameters.map(Argument::from).collect();
-            arguments.extend([&key[..], &first_sample_word, &first_row].map(Argument::U32));
-            arguments.push(Argument::F32(&x));
+            let mut arguments = self.arguments([&key, &first_sample_word, &first_row], &x);
             arguments.extend(targets.iter().map(reborrow));
             engine.call(session, &mut arguments)?;
             let outputs: Vec<&[f32]> = session.outputs.iter().filter_map(Tensor::as_f32).collect();

@@ -8,7 +8,7 @@ use crate::{
 use bayeslift_ir::{Builder, Graph, Tensor, Type};
 use bayeslift_layers::{Adam, Context, Divergence, Optimizer, Scope, Variable, noise_inputs};
 use bayeslift_passes::gradients;
-use bayeslift_runtime::Argument;
+use bayeslift_runtime::{Argument, Explanation};
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -207,32 +207,13 @@ impl Trainer {
     /// negative or not finite: nothing has changed then. [`Error::NonFiniteLoss`]: parameters and state are bit for bit
     /// what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
-        let rows = dataset::rows(network.input(), input.inputs)?;
-        check_targets(network, rows, input.targets)?;
-        self.check_network(network)?;
-        for (argument, number) in [("divergence weight", input.divergence_weight), ("factor of the rate", input.rate)] {
-            if !(number >= 0.0 && number.is_finite()) {
-                return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
-            }
-        }
+        let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
         let step = self.step + 1;
-        let key = noise_key(self.seed, step);
-        let scalars = self.options.optimizer.scalar_values(step, input.rate);
-        let scale = [(input.divergence_weight / self.training_examples as f64) as f32];
-
+        let scalars = self.scalars(&input);
         let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
         let state = self.state.iter_mut().map(|(_, tensor)| tensor);
-        let mut arguments: Vec<Argument<'_>> = parameters.chain(state).map(Argument::from).collect();
-        arguments.extend([Argument::U32(&key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
-        arguments.push(Argument::F32(input.inputs));
-        arguments.push(match input.targets {
-            Targets::Labels(labels) => Argument::U32(labels),
-            Targets::Values { values, .. } => Argument::F32(values),
-        });
-        arguments.extend(scalars.chunks(1).map(Argument::F32));
-        arguments.push(Argument::F32(&scale));
-
+        let mut arguments = scalars.arguments(parameters.chain(state), &input);
         let Some((engine, session)) = self.compiled.get_mut(&rows) else {
             return Err(Error::argument("the number of rows", "one that was prepared", rows));
         };
@@ -262,6 +243,74 @@ impl Trainer {
         Ok(())
     }
 
+    /// What each kernel of the step for this number of rows does: what was fused into it, what it reads and writes, how
+    /// much it computes. Compiles the step if it is not compiled yet.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(64, 10);
+    /// let network = Network::new(layer, [64], Likelihood::Categorical, 0)?;
+    /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
+    /// let explanation = trainer.explain(&network, 32)?;
+    /// let first = explanation.kernels.iter().find(|kernel| kernel.inputs().any(|name| name == "x")).unwrap();
+    /// assert!(first.name.starts_with("2 products 32x64x10"));
+    /// println!("{explanation}");
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Trainer::prepare`]; a backend that compiles nothing.
+    pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
+        self.prepare(network, rows)?;
+        let (engine, _) = self.prepared(rows)?;
+        engine.explain()
+    }
+
+    /// As [`Trainer::explain`], with the median time of each kernel over `runs` steps on this batch. Parameters, the
+    /// optimizer's state and the number of steps stay what they are: steps are made on copies.
+    ///
+    /// # Errors
+    /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
+    pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
+        let rows = self.check_input(network, &input)?;
+        self.prepare(network, rows)?;
+        let scalars = self.scalars(&input);
+        let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
+        let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
+        let mut arguments = scalars.arguments(copies.iter_mut(), &input);
+        let (engine, session) = self.prepared(rows)?;
+        engine.profile(session, &mut arguments, runs)
+    }
+
+    fn prepared(&mut self, rows: usize) -> Result<&mut (Engine, Session), Error> {
+        let missing = || Error::argument("the number of rows", "one that was prepared", rows);
+        self.compiled.get_mut(&rows).ok_or_else(missing)
+    }
+
+    /// Checks what a step is called with. Returns the number of rows.
+    fn check_input(&self, network: &Network, input: &StepInput<'_>) -> Result<usize, Error> {
+        let rows = dataset::rows(network.input(), input.inputs)?;
+        check_targets(network, rows, input.targets)?;
+        self.check_network(network)?;
+        for (argument, number) in [("divergence weight", input.divergence_weight), ("factor of the rate", input.rate)] {
+            if !(number >= 0.0 && number.is_finite()) {
+                return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The numbers that the next step is called with.
+    fn scalars(&self, input: &StepInput<'_>) -> Scalars {
+        let step = self.step + 1;
+        Scalars {
+            key: noise_key(self.seed, step),
+            optimizer: self.options.optimizer.scalar_values(step, input.rate),
+            scale: [(input.divergence_weight / self.training_examples as f64) as f32],
+        }
+    }
+
     fn check_network(&self, network: &Network) -> Result<(), Error> {
         let found = network.parameters();
         let same = found.len() == self.variables.len()
@@ -275,6 +324,34 @@ impl Trainer {
         }
         let expected = "those the trainer was made for, with the same ones trainable; make another trainer";
         Err(Error::argument("the list of the network's parameters", expected, "another"))
+    }
+}
+
+/// The numbers that a step is called with.
+struct Scalars {
+    key: [u32; 4],
+    optimizer: Vec<f32>,
+    /// The weight of the divergence.
+    scale: [f32; 1],
+}
+
+impl Scalars {
+    /// The arguments of a step, in the order of [`Trainer::graph`]: parameters and state first.
+    fn arguments<'a>(
+        &'a self,
+        tensors: impl Iterator<Item = &'a mut Tensor>,
+        input: &StepInput<'a>,
+    ) -> Vec<Argument<'a>> {
+        let mut arguments: Vec<Argument<'_>> = tensors.map(Argument::from).collect();
+        arguments.extend([Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
+        arguments.push(Argument::F32(input.inputs));
+        arguments.push(match input.targets {
+            Targets::Labels(labels) => Argument::U32(labels),
+            Targets::Values { values, .. } => Argument::F32(values),
+        });
+        arguments.extend(self.optimizer.chunks(1).map(Argument::F32));
+        arguments.push(Argument::F32(&self.scale));
+        arguments
     }
 }
 

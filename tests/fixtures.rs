@@ -11,6 +11,7 @@
 
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
 use bayeslift::passes::{Plan, gradients, simplify};
+use bayeslift::runtime::{Executable, Explanation, Options};
 use bayeslift_codegen::{WIDTH, lower};
 use std::{env, fs, path::Path};
 
@@ -27,7 +28,10 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
         "simplify" => simplify(&graph)?,
         "plan" => return Ok(Plan::new(graph)?.to_string()),
         "lower" => return lowered(Plan::new(graph)?),
-        _ => panic!("there is no command `{command}`: expected print, verify, grad, simplify, plan or lower"),
+        "explain" => return Ok(explained(graph)?.to_string()),
+        "dot" => return Ok(explained(graph)?.to_dot()),
+        "svg" => return Ok(explained(graph)?.to_svg()),
+        _ => panic!("there is no command `{command}`: see `run`"),
     };
     verify(&result)?;
     Ok(result.to_string())
@@ -37,6 +41,12 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
 fn lowered(plan: Plan) -> Result<String, Error> {
     let kernels = plan.kernels.iter().map(|kernel| lower(&plan, kernel, WIDTH, 1));
     Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
+}
+
+/// What the kernels do, without times.
+fn explained(graph: Graph) -> Result<Explanation, Error> {
+    let executable = Executable::compile(graph, &Options::default().threads(1));
+    executable.map(|executable| executable.explain()).map_err(|error| Error::Malformed(error.to_string()))
 }
 
 /// The graph that also reports the gradients of the output `loss` with respect to all `f32` inputs.

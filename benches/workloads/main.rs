@@ -7,6 +7,7 @@
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16
+//! train_mlp, mc_predict: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!
 //! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result. The rest is
@@ -17,6 +18,7 @@ mod common;
 mod limit;
 mod numpy;
 
+use bayeslift::Explanation;
 use bayeslift::ir::Distribution;
 use bayeslift::layers::Group;
 use bayeslift::prelude::*;
@@ -52,7 +54,8 @@ struct Settings {
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Settings> {
-        const KEYS: &[&str] = &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa"];
+        const KEYS: &[&str] =
+            &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa", "explain"];
         let pair = |argument: &String| -> Result<(String, String)> {
             let (key, value) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is no key=value"))?;
             if !KEYS.contains(&key) {
@@ -85,6 +88,23 @@ impl Settings {
 
     fn options(&self) -> Result<Options> {
         Ok(Options::default().width(common::width(self.isa())?).threads(self.threads()?))
+    }
+
+    /// Prints an explanation in the form that `explain=` says.
+    fn explain(&self, explanation: &Explanation) -> Result<()> {
+        match self.text("explain", "") {
+            "text" => print!("{explanation}"),
+            "dot" => print!("{}", explanation.to_dot()),
+            "svg" => print!("{}", explanation.to_svg()),
+            "json" => println!("{}", explanation.to_json()),
+            other => return Err(format!("explain={other}: there are text, dot, svg and json").into()),
+        }
+        Ok(())
+    }
+
+    /// Whether to explain instead of timing.
+    fn explains(&self) -> bool {
+        self.given.iter().any(|(key, _)| key == "explain")
     }
 
     /// Prints the workload's options, timing and results, and what to judge them by.
@@ -196,6 +216,9 @@ fn train_mlp(settings: &Settings) -> Result<()> {
 
     let start = Instant::now();
     let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
+    if settings.explains() {
+        return settings.explain(&trainer.profile(&network, StepInput::new(&x, &targets), steps)?);
+    }
     let mut loss = 0.0;
     let timing = timed(start, steps, || {
         loss = trainer.step(&mut network, StepInput::new(&x, &targets))?.loss;
@@ -216,6 +239,9 @@ fn mc_predict(settings: &Settings) -> Result<()> {
 
     let start = Instant::now();
     let predictor = Predictor::with_options(&network, &options)?;
+    if settings.explains() {
+        return settings.explain(&predictor.profile(&x, steps)?);
+    }
     let mut prediction = None;
     let timing = timed(start, steps, || {
         prediction = Some(predictor.classify(&x)?);

@@ -9,6 +9,6 @@ mod simplify;
 mod view;
 
 pub use gradient::gradients;
-pub use plan::{Kernel, Operand, Place, Plan};
+pub use plan::{Access, Counts, Extents, Kernel, Operand, Part, Place, Plan, Role, Work};
 pub use simplify::simplify;
 pub use view::{View, merge_axes};

@@ -28,7 +28,7 @@ const SPIN: Duration = Duration::from_micros(10);
 const PATIENCE: Duration = Duration::from_micros(50);
 
 /// How many of at most `threads` threads a kernel is worth.
-fn share(kernel: &CompiledKernel, threads: usize) -> usize {
+pub(crate) fn share(kernel: &CompiledKernel, threads: usize) -> usize {
     (kernel.cost / COST_OF_A_THREAD).min(kernel.tiles).clamp(1, threads)
 }
 
@@ -38,15 +38,18 @@ pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
 }
 
 /// Runs all kernels in order, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
-/// `workspace.pointers` holds the arguments of all kernels, one after the other.
+/// `workspace.pointers` holds the arguments of all kernels, one after the other. Notes the time of each kernel in `times`, if
+/// that is given and as far as it reaches.
 ///
 /// # Safety
 /// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, writable where
 /// a kernel writes, and distinct writable memories must not overlap.
-pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace) {
+pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
     let mut pointers = workspace.pointers.as_slice();
+    let mut times = times.unwrap_or_default().iter_mut();
     for kernel in code.kernels() {
+        let timed = times.next().map(|time| (time, Instant::now()));
         let (own, rest) = pointers.split_at(kernel.arguments.len());
         pointers = rest;
         let threads = share(kernel, workspace.scratch.len());
@@ -58,6 +61,9 @@ pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace) {
         } else {
             // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
             unsafe { workspace.crew.run(&job, threads) };
+        }
+        if let Some((time, start)) = timed {
+            *time = start.elapsed();
         }
     }
 }

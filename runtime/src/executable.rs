@@ -15,6 +15,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 /// How many elements a vector register holds. Results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +134,15 @@ impl Executable {
         &self.plan
     }
 
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
+    }
+
+    /// The most threads a call uses.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// The inputs' names and types, in the order calls take them.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = (&str, &Type)> {
         let graph = &self.plan.graph;
@@ -193,6 +203,17 @@ impl Executable {
         inputs: &mut [Argument<'_>],
         outputs: &mut [Tensor],
     ) -> Result<(), Error> {
+        self.call_timed(workspace, inputs, outputs, None)
+    }
+
+    /// As [`Executable::call_into`]; notes the time of each kernel in `times`, if that is given.
+    pub(crate) fn call_timed(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &mut [Argument<'_>],
+        outputs: &mut [Tensor],
+        times: Option<&mut [Duration]>,
+    ) -> Result<(), Error> {
         self.check(workspace, inputs, outputs)?;
         let Workspace { arena, tensors, pointers, .. } = &mut *workspace;
         tensors.clear();
@@ -215,7 +236,7 @@ impl Executable {
         }));
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
-        unsafe { call::run(&self.code, workspace) };
+        unsafe { call::run(&self.code, workspace, times) };
         Ok(())
     }
 

@@ -22,12 +22,14 @@ mod argument;
 mod call;
 mod environment;
 mod executable;
+mod explain;
 mod pool;
 mod workspace;
 
 pub use argument::Argument;
 pub use bayeslift_codegen::Error as CodeError;
 pub use executable::{Executable, Options, Width};
+pub use explain::{ExplainedKernel, Explanation, Kind};
 pub use workspace::Workspace;
 
 /// What can go wrong when compiling or calling.

@@ -6,6 +6,9 @@
 mod groups;
 mod memory;
 mod order;
+mod work;
+
+pub use work::{Access, Counts, Extents, Part, Role, Work};
 
 use crate::View;
 use bayeslift_ir::{Error, Graph, Op, Value};

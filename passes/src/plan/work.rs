@@ -1,0 +1,297 @@
+//! What each kernel of a plan does, counted from the graph: what is fused into it, which memory it touches, how much it
+//! computes.
+
+use super::{Place, Plan, groups::values_of};
+use crate::View;
+use bayeslift_ir::{Op, Unary, Value};
+use std::collections::{BTreeSet, HashMap};
+use std::{iter, ops};
+
+/// What a kernel does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The values that are computed in the kernel, operands first.
+    pub parts: Vec<Part>,
+    /// The values that are read from memory, each once.
+    pub reads: Vec<Access>,
+    /// The values that are written to memory.
+    pub writes: Vec<Access>,
+    /// How much that is.
+    pub counts: Counts,
+}
+
+/// A value that a kernel computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The value.
+    pub value: Value,
+    /// The operation's name in the text form.
+    pub operation: &'static str,
+    /// How it is computed.
+    pub role: Role,
+}
+
+/// How a kernel computes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Role {
+    /// A matrix product, tile by tile.
+    Product(Extents),
+    /// By the element while an operand of a product is packed; never stored.
+    Packing,
+    /// A reduction over the last axis.
+    RowReduction,
+    /// A reduction over another axis.
+    ColumnReduction,
+    /// Random numbers, drawn where they are needed.
+    Noise,
+    /// An elementary function of each element.
+    Function,
+    /// Any other operation on each element.
+    Element,
+    /// Moved or made without arithmetic.
+    Movement,
+}
+
+/// The extents of matrix products: `batch` times `m` x `k` by `k` x `n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Extents {
+    /// How many products there are.
+    pub batch: usize,
+    /// Rows of the left operand.
+    pub m: usize,
+    /// The contracted extent.
+    pub k: usize,
+    /// Columns of the right operand.
+    pub n: usize,
+    /// For the left and the right operand whether it lies transposed in memory.
+    pub transposed: [bool; 2],
+}
+
+/// A value in memory that a kernel reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The value.
+    pub value: Value,
+    /// Where it is.
+    pub place: Place,
+    /// The input's or output's name; `None` in the arena.
+    pub name: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// The kernel that makes it; `None` for what the caller passes.
+    pub maker: Option<usize>,
+}
+
+/// How much kernels compute and move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Floating-point operations of matrix products: two for each multiply-add.
+    pub flops: u64,
+    /// Operations on elements, and steps of reductions.
+    pub operations: u64,
+    /// Evaluations of elementary functions, such as exp.
+    pub functions: u64,
+    /// Random numbers drawn.
+    pub draws: u64,
+    /// Bytes of the values that are read, each value once a kernel.
+    pub read_bytes: u64,
+    /// Bytes of the values that are written.
+    pub written_bytes: u64,
+}
+
+impl Counts {
+    /// Bytes read and written.
+    pub fn bytes(&self) -> u64 {
+        self.read_bytes + self.written_bytes
+    }
+}
+
+impl ops::Add for Counts {
+    type Output = Counts;
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            flops: self.flops + other.flops,
+            operations: self.operations + other.operations,
+            functions: self.functions + other.functions,
+            draws: self.draws + other.draws,
+            read_bytes: self.read_bytes + other.read_bytes,
+            written_bytes: self.written_bytes + other.written_bytes,
+        }
+    }
+}
+
+impl iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Counts>>(counts: I) -> Counts {
+        counts.fold(Counts::default(), ops::Add::add)
+    }
+}
+
+impl Plan {
+    /// What each kernel does, in the order they run.
+    pub fn work(&self) -> Vec<Work> {
+        let mut maker = HashMap::new();
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            maker.extend(values_of(kernel).map(|value| (value, k)));
+        }
+        (0..self.kernels.len()).map(|k| self.work_of(k, &maker)).collect()
+    }
+
+    fn work_of(&self, k: usize, maker: &HashMap<Value, usize>) -> Work {
+        let kernel = &self.kernels[k];
+        let computed: BTreeSet<Value> = values_of(kernel).collect();
+        let (mut inside, mut read) = (BTreeSet::new(), BTreeSet::new());
+        let mut pending: Vec<Value> = computed.iter().copied().collect();
+        pending.extend(kernel.stores.iter().map(|&(value, _)| value));
+        while let Some(value) = pending.pop() {
+            if self.places[value.index()].is_some() && !computed.contains(&value) {
+                read.insert(value);
+            } else if inside.insert(value) {
+                pending.extend(&self.graph.node(value).args);
+            }
+        }
+
+        let parts = inside.iter().filter_map(|&value| {
+            let role = self.role(k, value, computed.contains(&value))?;
+            Some(Part { value, operation: self.graph.node(value).op.name(), role })
+        });
+        let parts: Vec<Part> = parts.collect();
+        let placed = |value: Value| Some((value, self.places[value.index()]?));
+        let reads = read.into_iter().filter_map(placed);
+        let reads = reads.map(|(value, place)| self.access(value, place, maker.get(&value).copied())).collect();
+        // reductions have a place, and are not among the stores
+        let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
+        let writes = reductions.filter_map(|&value| placed(value)).chain(kernel.stores.iter().copied());
+        let writes = writes.map(|(value, place)| self.access(value, place, Some(k))).collect();
+        let mut work = Work { parts, reads, writes, counts: Counts::default() };
+        work.counts = self.counts(&work);
+        work
+    }
+
+    /// How a kernel computes a value that it does not read; `None` for what costs nothing there.
+    fn role(&self, k: usize, value: Value, is_computed: bool) -> Option<Role> {
+        let node = self.graph.node(value);
+        let role = match &node.op {
+            Op::Noise(_) => Role::Noise,
+            op if !is_computed && op.is_elementwise() => Role::Packing,
+            _ if !is_computed => return None,
+            Op::Dot => Role::Product(self.extents(value)),
+            Op::Sum(_) | Op::Max(_) if self.kernels[k].column_reduction == Some(value) => Role::ColumnReduction,
+            Op::Sum(_) | Op::Max(_) => Role::RowReduction,
+            Op::Unary(Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor) => Role::Element,
+            Op::Unary(_) => Role::Function,
+            Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => Role::Element,
+            _ => Role::Movement,
+        };
+        Some(role)
+    }
+
+    fn extents(&self, dot: Value) -> Extents {
+        let node = self.graph.node(dot);
+        let (left, result) = (&self.graph.ty(node.args[0]).shape, &node.ty.shape);
+        let (axes, k) = (result.len(), left.last_extent());
+        let (m, n) = (result[axes - 2], result[axes - 1]);
+        let transposed = [node.args[0], node.args[1]].map(|operand| self.lies_transposed(operand));
+        Extents { batch: result.elements() / (m * n), m, k, n, transposed }
+    }
+
+    fn lies_transposed(&self, operand: Value) -> bool {
+        let transposed = |view: &View| match (&view.strides[..], &view.shape[..]) {
+            ([.., row, col], [.., rows, cols]) => *rows > 1 && *cols > 1 && 0 < *row && *row < *col,
+            _ => false,
+        };
+        match self.operand(operand) {
+            super::Operand::Memory(view) => transposed(&view),
+            super::Operand::Computed { views, .. } => views.iter().any(transposed),
+        }
+    }
+
+    fn access(&self, value: Value, place: Place, maker: Option<usize>) -> Access {
+        let name = match place {
+            Place::Input(i) => Some(self.graph.inputs()[i].name.clone()),
+            Place::Output(i) => Some(self.graph.outputs()[i].name.clone()),
+            Place::Arena(_) => None,
+        };
+        Access { value, place, name, bytes: 4 * self.elements(value), maker }
+    }
+
+    fn elements(&self, value: Value) -> u64 {
+        self.graph.ty(value).shape.elements() as u64
+    }
+
+    fn counts(&self, work: &Work) -> Counts {
+        let mut counts = Counts {
+            read_bytes: work.reads.iter().map(|access| access.bytes).sum(),
+            written_bytes: work.writes.iter().map(|access| access.bytes).sum(),
+            ..Counts::default()
+        };
+        for part in &work.parts {
+            let elements = self.elements(part.value);
+            match part.role {
+                Role::Product(extents) => counts.flops += 2 * elements * extents.k as u64,
+                Role::Packing | Role::Element => counts.operations += elements,
+                Role::RowReduction | Role::ColumnReduction => {
+                    counts.operations += self.elements(self.graph.node(part.value).args[0]);
+                }
+                Role::Noise => counts.draws += elements,
+                Role::Function => counts.functions += elements,
+                Role::Movement => {}
+            }
+        }
+        counts
+    }
+}
+
+impl Work {
+    /// What the kernel computes, for people: `2 products 128x784x400, 2 packed, noise, 9 ops`, where packed values are
+    /// computed while an operand of a product is packed. The kernel's rows and columns are told where no product tells
+    /// them.
+    pub fn name(&self, (rows, cols): (usize, usize)) -> String {
+        let mut parts: Vec<(usize, String)> = Vec::new();
+        let mut roles: Vec<(Role, &str)> = self.parts.iter().map(|part| (part.role, part.operation)).collect();
+        roles.sort_by_key(|&(role, _)| role);
+        for (role, operation) in roles {
+            let name = match role {
+                Role::Product(extents) => format!("product {extents}"),
+                Role::Packing => "packed".to_owned(),
+                Role::RowReduction => format!("row {}", operation.trim_start_matches("reduce_")),
+                Role::ColumnReduction => format!("column {}", operation.trim_start_matches("reduce_")),
+                Role::Noise | Role::Function => operation.to_owned(),
+                Role::Element => "op".to_owned(),
+                Role::Movement => operation.replace("stop_gradient", "copy"),
+            };
+            match parts.iter_mut().find(|(_, known)| *known == name) {
+                Some((count, _)) => *count += 1,
+                None => parts.push((1, name)),
+            }
+        }
+        let counted = |(count, name): &(usize, String)| match (count, name.as_str()) {
+            (1, "op" | "packed") => format!("1 {name}"),
+            (1, _) => name.clone(),
+            (_, "op") => format!("{count} ops"),
+            _ => format!("{count} {}", name.replacen("product", "products", 1).replacen("sum", "sums", 1)),
+        };
+        let name = parts.iter().map(counted).collect::<Vec<_>>().join(", ");
+        match parts.first() {
+            Some((_, first)) if first.starts_with("product") => name,
+            Some(_) => format!("{rows}x{cols}: {name}"),
+            None => format!("{rows}x{cols}: copy"),
+        }
+    }
+}
+
+/// `128x784x400`, with the number of products before it and the layouts behind it where they are not the usual ones.
+impl std::fmt::Display for Extents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Extents { batch, m, k, n, transposed } = self;
+        if *batch > 1 {
+            write!(f, "{batch}*")?;
+        }
+        write!(f, "{m}x{k}x{n}")?;
+        let letter = |is_transposed| if is_transposed { 'T' } else { 'N' };
+        match transposed {
+            [false, false] => Ok(()),
+            [left, right] => write!(f, " {}{}", letter(*left), letter(*right)),
+        }
+    }
+}
