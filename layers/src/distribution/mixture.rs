@@ -1,4 +1,4 @@
-use super::normal::Normal;
+use super::normal::{LOG_SQRT_TWO_PI, Normal};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
@@ -40,30 +40,32 @@ impl<'b> Mixture<'b> {
     /// log(e^a + e^b) = b + softplus(a - b) for b >= a, which neither overflows nor loses a component far out in the
     /// tails.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        if let Some(widening) = self.widening() {
+            return widening.log_prob(value);
+        }
         let joint = |(probability, component): &(f32, Normal<'b>)| {
             component.log_prob(value) + host::natural_log(f64::from(*probability)) as f32
         };
-        let mut joints = self.components.iter().map(joint);
-        let first = joints.next().expect("a mixture has a component");
-        if self.widens() {
-            // The wider of two is never far below the narrower: at most by the difference of their peaks.
-            return joints.fold(first, |a, b| b + (a - b).softplus());
-        }
-        joints.fold(first, |a, b| {
+        let joints = self.components.iter().map(joint);
+        let sum = joints.reduce(|a, b| {
             let swap = b.less(a);
             let (low, high) = (swap.select(b, a), swap.select(a, b));
             high + (low - high).softplus()
-        })
+        });
+        sum.expect("a mixture has a component")
     }
 
-    /// Whether all components have one constant centre and constant scales from narrow to wide, as a spike and a slab.
-    fn widens(&self) -> bool {
-        let constant = |x: Expr<'b>| x.builder().graph().constant(x.value());
-        self.components.windows(2).all(|pair| {
-            let [(_, a), (_, b)] = pair else { return false };
-            let centred = constant(a.loc).is_some_and(|loc| constant(b.loc) == Some(loc));
-            centred && constant(a.scale).zip(constant(b.scale)).is_some_and(|(a, b)| a <= b)
-        })
+    /// The mixture as a [`Widening`], if it is one.
+    fn widening(&self) -> Option<Widening<'b>> {
+        let constant = |x: Expr<'b>| x.builder().graph().constant(x.value()).map(f64::from);
+        let (_, first) = self.components.first()?;
+        let centre = constant(first.loc)?;
+        let component = |(probability, component): &(f32, Normal<'b>)| {
+            let is_centred = constant(component.loc) == Some(centre);
+            constant(component.scale).filter(|_| is_centred).map(|scale| (f64::from(*probability), scale))
+        };
+        let components: Vec<(f64, f64)> = self.components.iter().map(component).collect::<Option<_>>()?;
+        components.is_sorted_by_key(|&(_, scale)| scale).then_some(Widening { centre: first.loc, components })
     }
 
     /// sum_i probability_i loc_i.
@@ -98,5 +100,26 @@ impl<'b> Mixture<'b> {
             below -= probability;
         }
         Ok(site.value(value))
+    }
+}
+
+/// A mixture around one constant centre of components with constant scales, from narrow to wide, as a spike and a slab.
+struct Widening<'b> {
+    centre: Expr<'b>,
+    /// Probabilities and scales.
+    components: Vec<(f64, f64)>,
+}
+
+impl<'b> Widening<'b> {
+    /// The log density of each element. All components are functions of one square, that of the distance from the centre in
+    /// widest scales; and the wider of two is never far below the narrower: at most by the difference of their peaks.
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        let widest = self.components.last().expect("a mixture has a component").1;
+        let square = ((value - self.centre) * (1.0 / widest) as f32).square();
+        let joints = self.components.iter().map(|&(probability, scale)| {
+            let peak = host::natural_log(probability) - host::natural_log(scale) - f64::from(LOG_SQRT_TWO_PI);
+            square * (-0.5 * (widest / scale) * (widest / scale)) as f32 + peak as f32
+        });
+        joints.reduce(|a, b| b + (a - b).softplus()).expect("a mixture has a component")
     }
 }

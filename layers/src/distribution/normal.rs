@@ -34,7 +34,10 @@ impl<'b> Normal<'b> {
 
     /// The log density of each element.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
-        self.log_prob_at(((value - self.loc) / self.scale).square())
+        let distance = value - self.loc;
+        let constant = self.scale.builder().graph().constant(self.scale.value());
+        let scales = constant.map_or_else(|| distance / self.scale, |scale| distance * (1.0 / scale));
+        self.log_prob_at(scales.square())
     }
 
     /// The log density of each element of a draw. From the draw's noise it is -noise^2 / 2 - log scale - log sqrt(2
