@@ -171,6 +171,15 @@ impl Inst {
 }
 
 impl Stmt {
+    /// Calls `f` with each register that the statement defines, if it is no loop.
+    pub fn results(&self, mut f: impl FnMut(Reg)) {
+        match self {
+            Stmt::Let(reg, _) => f(*reg),
+            Stmt::LoadTransposed { into, .. } => into.iter().for_each(|&reg| f(reg)),
+            Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => {}
+        }
+    }
+
     /// Calls `f` with each register that the statement reads; of a loop, what it reads before its body.
     pub fn operands(&self, mut f: impl FnMut(Reg)) {
         match self {

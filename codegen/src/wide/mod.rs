@@ -13,6 +13,7 @@ mod index;
 mod isa;
 mod loops;
 mod memory;
+mod schedule;
 mod vector;
 
 use crate::tile::*;
@@ -67,6 +68,7 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
         Isa::Avx512 => (32, MASKS),
     };
     let limits = Limits { vector, mask, general: GENERAL.len() as u8 };
+    let kernel = &schedule::schedule(kernel, limits);
     let ranges = Ranges::new(kernel);
     let mut uses = vec![0; kernel.regs.len()];
     count_uses(&kernel.body, &mut uses);
@@ -106,6 +108,20 @@ fn count_uses(stmts: &[Stmt], uses: &mut [u32]) {
             count_uses(body, uses);
         }
     }
+}
+
+/// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied to all
+/// lanes, a vector that is a factor or added.
+fn reads_from_memory(kernel: &TileKernel, uses: &[u32], loaded: Reg, next: Option<&Stmt>) -> bool {
+    let Some(Stmt::Let(_, next)) = next else { return false };
+    let wide = kernel.regs[loaded.0 as usize].vector;
+    let reads = match next {
+        Inst::Splat(a) => !wide && *a == loaded,
+        Inst::Fma(a, b, c) => wide && (*a == loaded || *b == loaded) && *c != loaded,
+        Inst::Binary(_, a, b) => wide && *b == loaded && *a != loaded,
+        _ => false,
+    };
+    reads && uses[loaded.0 as usize] == 1
 }
 
 struct Emitter<'k> {
@@ -257,7 +273,9 @@ impl Emitter<'_> {
         for (i, stmt) in stmts.iter().enumerate() {
             self.enter();
             match stmt {
-                Stmt::Let(loaded, Inst::Load(_, address, None)) if self.is_operand(*loaded, stmts.get(i + 1)) => {
+                Stmt::Let(loaded, Inst::Load(_, address, None))
+                    if reads_from_memory(self.kernel, self.uses, *loaded, stmts.get(i + 1)) =>
+                {
                     self.unloaded = Some((*loaded, *address));
                     continue;
                 }
@@ -279,20 +297,6 @@ impl Emitter<'_> {
             self.unloaded = None;
         }
         Ok(())
-    }
-
-    /// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied
-    /// to all lanes, a vector that is a factor or added.
-    fn is_operand(&self, loaded: Reg, next: Option<&Stmt>) -> bool {
-        let Some(Stmt::Let(_, next)) = next else { return false };
-        let wide = self.is_wide(loaded);
-        let reads = match next {
-            Inst::Splat(a) => !wide && *a == loaded,
-            Inst::Fma(a, b, c) => wide && (*a == loaded || *b == loaded) && *c != loaded,
-            Inst::Binary(_, a, b) => wide && *b == loaded && *a != loaded,
-            _ => false,
-        };
-        reads && self.uses[loaded.0 as usize] == 1
     }
 
     fn inst(&mut self, reg: Reg, inst: Inst) -> Emitted {

@@ -1,0 +1,294 @@
+//! The order of statements between loops: operations that wait for each other are moved apart.
+//!
+//! The machine looks some dozens of operations ahead. A long chain - a polynomial, a draw - fills what it looks at with
+//! operations that wait, so chains that do not need each other come in turns: list scheduling by the time that is left
+//! from an operation to the end, for as long as there are registers, and by what frees registers after that.
+
+use super::{Limits, allocate::File, count_uses, reads_from_memory};
+use crate::tile::*;
+use smallvec::SmallVec;
+use std::{cmp::Reverse, collections::HashMap, mem};
+
+/// Operations that begin in a cycle.
+const ISSUE: u32 = 2;
+/// How many operations wait for their operands at a time.
+const QUEUE: usize = 48;
+/// How long a written element takes to be read again.
+const FORWARD: u32 = 8 * ISSUE;
+
+/// The kernel with its straight-line code in another order, where that waits for a good part of the time.
+pub(super) fn schedule(kernel: &TileKernel, limits: Limits) -> TileKernel {
+    let count = kernel.regs.len();
+    let mut uses = vec![0; count];
+    count_uses(&kernel.body, &mut uses);
+    let mut scheduler = Scheduler {
+        kernel,
+        uses,
+        limits,
+        places: (0..count as u32).map(Reg).collect(),
+        reads: vec![0; count],
+        definer: vec![None; count],
+        left: vec![0; count],
+    };
+    scheduler.count_reads(&kernel.body);
+    let body = scheduler.block(&kernel.body, false);
+    TileKernel { body, regs: kernel.regs.clone(), ..*kernel }
+}
+
+/// Statements that stay together: one, or a load and its only reader, which reads from memory.
+#[derive(Default)]
+struct Unit {
+    stmts: SmallVec<[Stmt; 1]>,
+    /// How many units must still come before this one.
+    waits_for: usize,
+    /// The units that wait for this one, and how long.
+    next: SmallVec<[(usize, u32); 4]>,
+    /// The time from its beginning to the end of all that waits for it.
+    height: u32,
+    /// When all that it waits for is there.
+    ready: u32,
+    /// How many vector registers its results take.
+    results: i32,
+    /// The vector registers it reads, each with how often.
+    reads: SmallVec<[(Reg, u32); 3]>,
+}
+
+struct Scheduler<'k> {
+    kernel: &'k TileKernel,
+    /// How often each register is read, in all the kernel.
+    uses: Vec<u32>,
+    limits: Limits,
+    /// The register whose place each register shares: that of which it is the bits, or itself.
+    places: Vec<Reg>,
+    /// How often each place is read, in all the kernel.
+    reads: Vec<u32>,
+    /// For each register the unit of the current run that defines it.
+    definer: Vec<Option<usize>>,
+    /// For each register that the current run defines, how many reads are to come; what outlives the run has one more.
+    left: Vec<u32>,
+}
+
+impl Scheduler<'_> {
+    /// `carries` says whether sums are carried around the block. Their order is chosen with care already.
+    fn block(&mut self, stmts: &[Stmt], carries: bool) -> Vec<Stmt> {
+        let mut out = Vec::with_capacity(stmts.len());
+        for run in stmts.chunk_by(|a, b| !is_loop(a) && !is_loop(b)) {
+            match run {
+                [Stmt::Loop { counter, start, end, step, carried, body }] => {
+                    let (counter, start, end, step) = (*counter, *start, *end, *step);
+                    let sums = carried.iter().any(|carry| self.kernel.regs[carry.reg.0 as usize].vector);
+                    let (carried, body) = (carried.clone(), self.block(body, sums));
+                    out.push(Stmt::Loop { counter, start, end, step, carried, body });
+                }
+                _ if carries => out.extend_from_slice(run),
+                _ => self.run(run, &mut out),
+            }
+        }
+        out
+    }
+
+    fn run(&mut self, stmts: &[Stmt], out: &mut Vec<Stmt>) {
+        let mut units = self.units(stmts);
+        self.connect(&mut units);
+        if is_quick(&units) {
+            out.extend_from_slice(stmts);
+        } else {
+            self.count_registers(&mut units);
+            self.place(&mut units, out);
+        }
+        for stmt in stmts {
+            stmt.results(|reg| (self.definer[reg.0 as usize], self.left[reg.0 as usize]) = (None, 0));
+        }
+    }
+
+    fn units(&mut self, stmts: &[Stmt]) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::with_capacity(stmts.len());
+        let mut at = 0;
+        while let Some(stmt) = stmts.get(at) {
+            let together = match stmt {
+                Stmt::Let(loaded, Inst::Load(_, _, None)) => {
+                    reads_from_memory(self.kernel, &self.uses, *loaded, stmts.get(at + 1))
+                }
+                _ => false,
+            };
+            let end = at + 1 + usize::from(together);
+            stmts[at..end].iter().for_each(|stmt| stmt.results(|reg| self.definer[reg.0 as usize] = Some(units.len())));
+            units.push(Unit { stmts: stmts[at..end].iter().cloned().collect(), ..Unit::default() });
+            at = end;
+        }
+        units
+    }
+
+    /// Finds what each unit waits for: the definitions of what it reads, and accesses to the same memory before it, of which
+    /// one writes.
+    fn connect(&self, units: &mut [Unit]) {
+        let mut written: HashMap<Base, usize> = HashMap::new();
+        let mut read: HashMap<Base, Vec<usize>> = HashMap::new();
+        for i in 0..units.len() {
+            let mut before: SmallVec<[(usize, u32); 4]> = SmallVec::new();
+            for stmt in &units[i].stmts {
+                let definer = |reg: Reg| self.definer[reg.0 as usize].filter(|&by| by != i);
+                stmt.operands(|reg| before.extend(definer(reg).map(|by| (by, latency(&units[by])))));
+                match access(stmt) {
+                    Some((base, true)) => {
+                        before.extend(written.insert(base, i).map(|by| (by, 0)));
+                        before.extend(read.remove(&base).into_iter().flatten().filter(|&by| by != i).map(|by| (by, 0)));
+                    }
+                    Some((base, false)) => {
+                        before.extend(written.get(&base).map(|&by| (by, FORWARD)));
+                        read.entry(base).or_default().push(i);
+                    }
+                    None => {}
+                }
+            }
+            before.sort_unstable_by_key(|&(by, wait)| (by, Reverse(wait)));
+            before.dedup_by_key(|&mut (by, _)| by);
+            units[i].waits_for = before.len();
+            before.into_iter().for_each(|(by, wait)| units[by].next.push((i, wait)));
+        }
+        for i in (0..units.len()).rev() {
+            let after = units[i].next.iter().map(|&(next, wait)| wait + units[next].height).max();
+            units[i].height = after.unwrap_or(0);
+        }
+    }
+
+    fn count_reads(&mut self, stmts: &[Stmt]) {
+        for stmt in stmts {
+            if let Some((alias, of)) = alias(stmt) {
+                self.places[alias.0 as usize] = self.places[of.0 as usize];
+                continue;
+            }
+            stmt.operands(|reg| self.reads[self.places[reg.0 as usize].0 as usize] += 1);
+            if let Stmt::Loop { carried, body, .. } = stmt {
+                self.count_reads(body);
+                carried.iter().for_each(|carry| self.reads[self.places[carry.next.0 as usize].0 as usize] += 1);
+            }
+        }
+    }
+
+    /// Finds which vector registers units read, and how many their results take.
+    fn count_registers(&mut self, units: &mut [Unit]) {
+        for unit in units.iter_mut() {
+            for stmt in unit.stmts.iter().filter(|stmt| alias(stmt).is_none()) {
+                stmt.operands(|reg| {
+                    let reg = self.places[reg.0 as usize];
+                    if !self.wants_register(reg) {
+                        return;
+                    }
+                    self.left[reg.0 as usize] += 1;
+                    match unit.reads.iter_mut().find(|(read, _)| *read == reg) {
+                        Some((_, count)) => *count += 1,
+                        None => unit.reads.push((reg, 1)),
+                    }
+                });
+            }
+        }
+        for unit in units {
+            for stmt in unit.stmts.iter().filter(|stmt| alias(stmt).is_none()) {
+                stmt.results(|reg| {
+                    let outlives = self.reads[reg.0 as usize] > self.left[reg.0 as usize];
+                    self.left[reg.0 as usize] += u32::from(outlives);
+                    unit.results += i32::from(self.wants_register(reg) && self.left[reg.0 as usize] > 0);
+                });
+            }
+        }
+    }
+
+    /// Whether a value that the current run defines is kept in a vector register.
+    fn wants_register(&self, reg: Reg) -> bool {
+        let class = self.kernel.regs[reg.0 as usize].class;
+        self.definer[reg.0 as usize].is_some() && self.limits.file(class) == File::Vector
+    }
+
+    /// The units in their new order.
+    fn place(&mut self, units: &mut [Unit], out: &mut Vec<Stmt>) {
+        let limit = i32::from(self.limits.vector);
+        let mut open: Vec<usize> = (0..units.len()).filter(|&i| units[i].waits_for == 0).collect();
+        let (mut now, mut alive) = (0, 0);
+        while !open.is_empty() {
+            let key = |&i: &usize| {
+                let unit = &units[i];
+                let change = if alive < limit { 0 } else { self.change(unit) };
+                (change, unit.ready.max(now), Reverse(unit.height), i)
+            };
+            let (at, _) = open.iter().enumerate().min_by_key(|(_, i)| key(i)).expect("some unit is open");
+            let chosen = open.swap_remove(at);
+            alive += self.change(&units[chosen]);
+            units[chosen].reads.iter().for_each(|&(reg, count)| self.left[reg.0 as usize] -= count);
+            let begin = now.max(units[chosen].ready);
+            for (next, wait) in mem::take(&mut units[chosen].next) {
+                let unit = &mut units[next];
+                unit.ready = unit.ready.max(begin + wait);
+                unit.waits_for -= 1;
+                if unit.waits_for == 0 {
+                    open.push(next);
+                }
+            }
+            now = begin + 1;
+            out.extend(units[chosen].stmts.drain(..));
+        }
+    }
+
+    /// How many more vector registers are taken after a unit.
+    fn change(&self, unit: &Unit) -> i32 {
+        let dies = |&&(reg, count): &&(Reg, u32)| self.left[reg.0 as usize] == count;
+        unit.results - unit.reads.iter().filter(dies).count() as i32
+    }
+}
+
+/// Whether units in the order of the text take little longer than it takes to begin them all, on a machine that looks some way
+/// ahead.
+fn is_quick(units: &[Unit]) -> bool {
+    let mut ready = vec![0; units.len()];
+    let mut begins = Vec::with_capacity(units.len());
+    for (i, unit) in units.iter().enumerate() {
+        // the place of an operation in the queue is free when it begins
+        let queued = if i < QUEUE { 0 } else { begins[i - QUEUE] };
+        let begin = ready[i].max(queued).max(i as u32);
+        unit.next.iter().for_each(|&(next, wait)| ready[next] = ready[next].max(begin + wait));
+        begins.push(begins.last().copied().unwrap_or(0).max(begin));
+    }
+    let end = begins.last().copied().unwrap_or(0);
+    end as usize <= units.len() + units.len() / 4
+}
+
+/// A register that only names the bits of another, and that other.
+fn alias(stmt: &Stmt) -> Option<(Reg, Reg)> {
+    match *stmt {
+        Stmt::Let(reg, Inst::Bits(of) | Inst::FromBits(of)) => Some((reg, of)),
+        _ => None,
+    }
+}
+
+fn is_loop(stmt: &Stmt) -> bool {
+    matches!(stmt, Stmt::Loop { .. })
+}
+
+/// About how long a unit's result takes, in the time in which one operation begins.
+fn latency(unit: &Unit) -> u32 {
+    let cycles = |stmt: &Stmt| match stmt {
+        Stmt::Let(_, inst) => match inst {
+            Inst::Float(_) | Inst::Int(_) | Inst::Index(_) | Inst::Bits(_) | Inst::FromBits(_) => 0,
+            Inst::Unary(FloatUnary::Neg | FloatUnary::Abs, _) => 1,
+            Inst::Unary(FloatUnary::Sqrt, _) | Inst::LoadStrided(..) => 16,
+            Inst::Binary(FloatBinary::Div, ..) => 12,
+            Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => 4,
+            Inst::Load(..) => 7,
+            Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::IndexLow(_) => 3,
+            _ => 1,
+        },
+        Stmt::LoadTransposed { .. } => 12,
+        Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => 0,
+    };
+    unit.stmts.iter().map(cycles).sum::<u32>() * ISSUE
+}
+
+/// The memory that a statement accesses, and whether it writes.
+fn access(stmt: &Stmt) -> Option<(Base, bool)> {
+    match stmt {
+        Stmt::Let(_, Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..)) => Some((address.base, false)),
+        Stmt::LoadTransposed { address, .. } => Some((address.base, false)),
+        Stmt::Store(address, ..) => Some((address.base, true)),
+        _ => None,
+    }
+}
