@@ -1,6 +1,6 @@
 //! Gradients, source to source: reverse mode on the builder's own graph.
 //!
-//! [`pullback`] is the table of vector-Jacobian rules, one a primitive. Everything a rule emits is ordinary graph, so
+//! [`pullback`], [`derivative`] and [`linear`] are the table of vector-Jacobian rules, one a primitive. Everything a rule emits is ordinary graph, so
 //! it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule of `Broadcast` alone:
 //! the builder makes every other operation see operands of equal shapes.
 
@@ -65,53 +65,110 @@ fn depends_on(graph: &Graph, roots: &[Expr<'_>]) -> Vec<bool> {
     depends
 }
 
+/// An adjoint: `base`, times `factor` if there is one.
+///
+/// Where one elementwise operation follows the other, their derivatives are multiplied first, and by what comes from the loss
+/// last (preaccumulation; Griewank and Walther 2008, section 10.2). Derivatives are known in the forward pass, so
+/// one product is kept for the backward pass, and nothing that they are made of, such as noise.
+#[derive(Clone, Copy)]
+struct Adjoint<'b> {
+    base: Expr<'b>,
+    factor: Option<Expr<'b>>,
+}
+
+impl<'b> Adjoint<'b> {
+    fn new(base: Expr<'b>) -> Self {
+        Adjoint { base, factor: None }
+    }
+
+    fn value(self) -> Expr<'b> {
+        self.factor.map_or(self.base, |factor| self.base * factor)
+    }
+
+    fn times(self, derivative: Expr<'b>) -> Self {
+        let factor = self.factor.map_or(derivative, |factor| factor * derivative);
+        Adjoint { factor: Some(factor), ..self }
+    }
+
+    /// `change` done to one of the two.
+    fn change(self, change: impl Fn(Expr<'b>) -> Expr<'b>) -> Self {
+        match self.factor {
+            Some(factor) => Adjoint { factor: Some(change(factor)), ..self },
+            None => Adjoint::new(change(self.base)),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        match (self.factor, other.factor) {
+            (Some(a), Some(b)) if self.base.value() == other.base.value() => Adjoint { factor: Some(a + b), ..self },
+            _ => Adjoint::new(self.value() + other.value()),
+        }
+    }
+}
+
 /// For each node up to the loss its adjoint, if it is wanted and one arrives.
 fn adjoints<'b>(loss: Expr<'b>, wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
     let b = loss.builder();
     let values = b.graph().values().take(loss.value().index() + 1);
-    let mut adjoints = vec![None; values.len()];
-    adjoints[loss.value().index()] = Some(b.constant(1.0));
+    let mut adjoints: Vec<Option<Adjoint<'b>>> = vec![None; values.len()];
+    adjoints[loss.value().index()] = Some(Adjoint::new(b.constant(1.0)));
     for value in values.rev().filter(|value| wanted[value.index()]) {
         let Some(adjoint) = adjoints[value.index()] else { continue };
         let node = b.graph().node(value).clone();
         let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
         for (i, arg) in node.args.iter().enumerate().filter(|(_, arg)| wanted[arg.index()]) {
             if let Some(more) = pullback(&node.op, i, &args, b.expr(value), adjoint) {
-                let sum = adjoints[arg.index()].map_or(more, |sum: Expr<'b>| sum + more);
-                adjoints[arg.index()] = Some(sum);
+                adjoints[arg.index()] = Some(adjoints[arg.index()].map_or(more, |sum| sum.plus(more)));
             }
         }
     }
-    adjoints
+    adjoints.into_iter().map(|adjoint| adjoint.map(Adjoint::value)).collect()
 }
 
-/// What the adjoint `g` of `y = op(x)` contributes to the adjoint of `x[i]`; `None` for nothing.
-fn pullback<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Option<Expr<'b>> {
+/// What the adjoint of `y = op(x)` contributes to the adjoint of `x[i]`; `None` for nothing.
+fn pullback<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, adjoint: Adjoint<'b>) -> Option<Adjoint<'b>> {
+    match op {
+        Op::Unary(op) => match op {
+            Unary::Neg => Some(adjoint.change(|g| -g)),
+            Unary::Abs => {
+                let g = adjoint.value();
+                Some(Adjoint::new(positive(x[0]).select(g, positive(-x[0]).select(-g, 0.0))))
+            }
+            Unary::Log => Some(adjoint.change(|g| g / x[0])),
+            Unary::Floor => None,
+            _ => Some(adjoint.times(derivative(*op, x[0], y))),
+        },
+        Op::Binary(Binary::Add) => Some(adjoint),
+        Op::Binary(Binary::Mul) => Some(adjoint.times(x[1 - i])),
+        Op::Binary(Binary::Div) if i == 0 => Some(adjoint.change(|g| g / x[1])),
+        Op::Binary(Binary::Div) => Some(adjoint.change(|g| -(g * y) / x[1])),
+        _ => linear(op, i, x, y, adjoint.value()).map(Adjoint::new),
+    }
+}
+
+/// The derivative of `y = op(x)` for an elementwise function.
+fn derivative<'b>(op: Unary, x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
+    match op {
+        Unary::Exp => y,
+        Unary::Sqrt => positive(x).select(0.5 / y, 0.0),
+        Unary::Sin => x.cos(),
+        Unary::Cos => -x.sin(),
+        // 1 - y^2 and y (1 - y) would lose what is left of a saturated y
+        Unary::Tanh => 4.0 * ((2.0 * x).sigmoid() * (-2.0 * x).sigmoid()),
+        Unary::Erf => FRAC_2_SQRT_PI * (-x.square()).exp(),
+        Unary::Softplus => x.sigmoid(),
+        Unary::Sigmoid => y * (-x).sigmoid(),
+        Unary::Neg | Unary::Abs | Unary::Log | Unary::Floor => unreachable!("has a rule of its own"),
+    }
+}
+
+/// As [`pullback`], for operations that select, move or add up elements; `g` is the adjoint.
+fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Option<Expr<'b>> {
     let left = i == 0;
     Some(match op {
-        Op::Unary(op) => match op {
-            Unary::Neg => -g,
-            Unary::Abs => positive(x[0]).select(g, positive(-x[0]).select(-g, 0.0)),
-            Unary::Exp => g * y,
-            Unary::Log => g / x[0],
-            Unary::Sqrt => positive(x[0]).select(g / (2.0 * y), 0.0),
-            Unary::Sin => g * x[0].cos(),
-            Unary::Cos => -(g * x[0].sin()),
-            // 1 - y^2 and y (1 - y) would lose what is left of a saturated y
-            Unary::Tanh => g * (4.0 * ((2.0 * x[0]).sigmoid() * (-2.0 * x[0]).sigmoid())),
-            Unary::Erf => g * (FRAC_2_SQRT_PI * (-x[0].square()).exp()),
-            Unary::Softplus => g * x[0].sigmoid(),
-            Unary::Sigmoid => g * (y * (-x[0]).sigmoid()),
-            Unary::Floor => return None,
-        },
-        Op::Binary(op) => match op {
-            Binary::Add => g,
-            Binary::Mul => g * x[1 - i],
-            Binary::Div if left => g / x[1],
-            Binary::Div => -(g * y) / x[1],
-            Binary::Max if left => x[1].less(x[0]).select(g, 0.0),
-            Binary::Max => x[1].less(x[0]).select(0.0, g),
-        },
+        // of y = max(x0, x1): x1 < y where x1 < x0, and y is kept for other uses more often than x0
+        Op::Binary(Binary::Max) if left => x[1].less(y).select(g, 0.0),
+        Op::Binary(Binary::Max) => x[1].less(y).select(0.0, g),
         Op::Select => match i {
             1 => x[0].select(g, 0.0),
             2 => x[0].select(0.0, g),
@@ -132,6 +189,7 @@ fn pullback<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> 
             (0..).zip(permutation).for_each(|(to, &from)| inverse[usize::from(from)] = to);
             g.transpose(&inverse)
         }
+        Op::Unary(_) | Op::Binary(_) => unreachable!("has a rule of its own"),
         Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => return None,
         Op::Compare(_) | Op::Convert | Op::StopGradient => return None,
     })
