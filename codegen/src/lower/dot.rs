@@ -28,7 +28,8 @@ struct Tile {
 #[derive(Clone, Copy)]
 struct Sizes {
     register: RegisterTile,
-    /// Columns of a cache tile.
+    /// Rows and columns of a cache tile.
+    tile_rows: usize,
     tile_cols: usize,
     /// Columns of the right operand that are packed at once.
     block: usize,
@@ -78,7 +79,7 @@ impl Lowering<'_> {
             (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
         let pitch = spread(padded_cols);
         let block = column_block(register, self.width);
-        let sizes = Sizes { register, tile_cols, block, pitch };
+        let sizes = Sizes { register, tile_rows, tile_cols, block, pitch };
 
         for &dot in &dots {
             let tile = self.take_scratch(padded_rows * pitch);
@@ -127,12 +128,14 @@ impl Lowering<'_> {
 
     /// Everything that reads the products, on one tile.
     fn epilogue(&mut self, sizes: Sizes, tile: Tile) {
+        let first = self.b.index_scale(tile.batch, tile.rows.extent);
+        let [begin, end] = [tile.rows.first, tile.rows.last].map(|row| self.b.index_add(first, row));
+        self.prepare_rows(begin, end, sizes.tile_rows);
         self.repeat(tile.rows.first, tile.rows.last, 1, |s, row| {
             let in_tile = s.b.index_sub(row, tile.rows.first);
             let in_tile = s.b.index_scale(in_tile, sizes.pitch);
             let in_tile = s.b.index_sub(in_tile, tile.cols.first);
-            let space_row = s.b.index_scale(tile.batch, tile.rows.extent);
-            let space_row = s.b.index_add(space_row, row);
+            let space_row = s.b.index_add(first, row);
             let row = s.enter_row(space_row, Some(in_tile));
             s.columns(&row, tile.cols.first, tile.cols.last, tile.cols.extent, &[]);
         });

@@ -41,6 +41,7 @@ impl Lowering<'_> {
         let accumulators: Vec<(Value, usize)> =
             self.kernel.row_reductions.clone().into_iter().map(|r| (r, self.take_scratch(SUM_LANES))).collect();
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
+            s.prepare_rows(first, last, rows_of_a_tile);
             s.repeat(first, last, 1, |s, row| {
                 let row = s.enter_row(row, None);
                 let (start, end) = (s.b.index(0), s.b.index(cols));

@@ -53,6 +53,7 @@ pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Lowe
         argument_of: HashMap::new(),
         leaves: HashMap::new(),
         site_keys: HashMap::new(),
+        row_keys: HashMap::new(),
         dot_tiles: HashMap::new(),
         scratch: 0,
     };
@@ -82,6 +83,8 @@ struct Lowering<'p> {
     leaves: HashMap<Value, Leaf>,
     /// The noise key of each site, the same for the whole call.
     site_keys: HashMap<Value, [crate::tile::Reg; 2]>,
+    /// Where in scratch memory the two words of the keys of rows lie, from which row on.
+    row_keys: HashMap<Value, (crate::tile::Reg, [usize; 2])>,
     /// Where in scratch memory the current tile of each contraction lies.
     dot_tiles: HashMap<Value, usize>,
     /// Scratch elements taken so far.

@@ -32,7 +32,46 @@ impl Lowering<'_> {
         }
     }
 
+    /// Computes the keys of all rows `first..last`, at most so many, into scratch memory: several at a time.
+    pub(super) fn prepare_rows(&mut self, first: Reg, last: Reg, most: usize) {
+        for (site, noise) in self.noise_sites().into_iter().filter(|(_, noise)| varies(noise)) {
+            let words = [(); 2].map(|()| self.take_scratch(most));
+            self.repeat(first, last, 1, |s, row| {
+                let (sample, number) = s.row_number(site, &noise, row);
+                let index = s.b.index_sub(row, first);
+                for (offset, word) in words.into_iter().zip([sample, s.b.index_high(number)]) {
+                    s.b.store(Address { base: Base::Scratch, index, offset: offset as i64 }, word);
+                }
+            });
+            let (begin, end) = (self.b.index(0), self.b.index_sub(last, first));
+            self.repeat(begin, end, self.width as i64, |s, index| {
+                s.lanes(s.width, |s| {
+                    let addresses = words.map(|word| Address { base: Base::Scratch, index, offset: word as i64 });
+                    let [sample, high] = addresses.map(|address| s.b.load(Class::Int, address));
+                    let site_key = s.site_keys[&site].map(|word| s.b.splat(word));
+                    let key = noise::row_key(&mut s.b, site_key, sample, high);
+                    addresses.into_iter().zip(key).for_each(|(address, word)| s.b.store(address, word));
+                });
+            });
+            self.row_keys.insert(site, (first, words));
+        }
+    }
+
+    /// The key of a row and the low word of its number.
     pub(super) fn row_key(&mut self, site: Value, noise: &Noise, row: Reg) -> ([Reg; 2], Reg) {
+        let (sample, number) = self.row_number(site, noise, row);
+        let low = self.b.index_low(number);
+        let Some(&(first, words)) = self.row_keys.get(&site) else {
+            let high = if varies(noise) { self.b.index_high(number) } else { self.b.integer(0) };
+            return (noise::row_key(&mut self.b, self.site_keys[&site], sample, high), low);
+        };
+        let index = self.b.index_sub(row, first);
+        let word = |offset| Address { base: Base::Scratch, index, offset: offset as i64 };
+        (words.map(|offset| self.b.load(Class::Int, word(offset))), low)
+    }
+
+    /// The sample and the number of a row.
+    fn row_number(&mut self, site: Value, noise: &Noise, row: Reg) -> (Reg, Reg) {
         let args = self.plan.graph.node(site).args.clone();
         let rows = noise.shape.rows();
         let samples = noise.sample_axis.map_or(1, |axis| noise.shape[usize::from(axis)]);
@@ -53,9 +92,7 @@ impl Lowering<'_> {
             let first = self.b.index_scale(first, rows_of_an_example);
             number = self.b.index_add(first, number);
         }
-        let (low, high) = (self.b.index_low(number), self.b.index_high(number));
-        let key = noise::row_key(&mut self.b, self.site_keys[&site], sample, high);
-        (key, low)
+        (sample, number)
     }
 
     /// For each column the noise of the units at the column and half a block on, where it lies in the first half of its
@@ -188,4 +225,9 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// Whether rows may have different keys: without samples and examples there are fewer rows than a word counts.
+fn varies(noise: &Noise) -> bool {
+    noise.sample_axis.is_some() || noise.example_axis.is_some()
 }
