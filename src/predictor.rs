@@ -8,7 +8,7 @@ pub use options::PredictorOptions;
 use crate::{
     Classification, Dataset, Error, Network, Regression, Targets,
     dataset::{self, check_finite},
-    engine::{Engine, Session, noise_key, words},
+    engine::{Session, noise_key, words},
     fit::check_shape,
     prediction::{ClassificationSums, LogMeanExp, RegressionSums, Row},
     trainer::check_targets,
@@ -16,7 +16,7 @@ use crate::{
 use bayeslift_ir::Tensor;
 use bayeslift_layers::Likelihood;
 use bayeslift_runtime::{Argument, Explanation};
-use block::{Blocks, RowBlock};
+use block::{Blocks, Pool, RowBlock};
 
 /// The step that predictions draw their noise at: no training step reaches it.
 const PREDICTION_STEP: u64 = u64::MAX;
@@ -25,7 +25,8 @@ const PREDICTION_STEP: u64 = u64::MAX;
 ///
 /// Many threads may predict at once. Compiled is one block of samples and rows, and when it is first needed a block of a
 /// single row; so neither the number of samples nor the number of rows compiles anything again, and memory does not grow
-/// with the number of samples. Each row's prediction is a pure function of parameters, seed, input and the row's number:
+/// with the number of samples. What depends on parameters alone, such as variances, is computed once, when a predictor gets
+/// its parameters. Each row's prediction is a pure function of parameters, seed, input and the row's number:
 /// rows may be split over calls and machines.
 ///
 /// ```
@@ -98,7 +99,8 @@ impl Predictor {
         for (path, parameter) in self.network.parameters_mut().iter_mut() {
             parameter.tensor.clone_from(&network.parameters().get(path)?.tensor);
         }
-        Ok(())
+        self.outputs.set_parameters(&self.network)?;
+        self.likelihoods.set_parameters(&self.network)
     }
 
     /// Predicts classes for any number of rows.
@@ -180,7 +182,7 @@ impl Predictor {
     }
 
     /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
-    /// computes.
+    /// computes. An input named `early` is what was computed of the parameters before.
     ///
     /// # Errors
     /// A backend that compiles nothing.
@@ -200,7 +202,7 @@ impl Predictor {
         let key = self.key();
         let pool = self.outputs.pool(&self.network, &self.options, size)?;
         let mut session = pool.take()?;
-        let result = pool.engine.profile(&mut session, &mut self.arguments([&key, &[0], &[0, 0]], &x), runs);
+        let result = pool.engine.profile(&mut session, &mut self.arguments(pool, [&key, &[0], &[0, 0]], &x), runs);
         pool.put_back(session);
         result
     }
@@ -210,10 +212,9 @@ impl Predictor {
         noise_key(self.options.seed.unwrap_or(self.network.seed()), PREDICTION_STEP)
     }
 
-    /// The arguments of a block, but for targets: parameters, the address of its noise, inputs.
-    fn arguments<'a>(&'a self, address: [&'a [u32]; 3], x: &'a [f32]) -> Vec<Argument<'a>> {
-        let parameters = self.network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
-        let mut arguments: Vec<Argument<'_>> = parameters.map(Argument::from).collect();
+    /// The arguments of a block, but for targets: what depends on parameters, the address of its noise, inputs.
+    fn arguments<'a>(&'a self, pool: &'a Pool, address: [&'a [u32]; 3], x: &'a [f32]) -> Vec<Argument<'a>> {
+        let mut arguments: Vec<Argument<'_>> = pool.parameters(&self.network).collect();
         arguments.extend(address.map(Argument::U32));
         arguments.push(Argument::F32(x));
         arguments
@@ -246,7 +247,7 @@ impl Predictor {
             let mut session = pool.take()?;
             let block = RowBlock { first, count: size.min(left), size };
             let number = first_row.wrapping_add(first as u64);
-            let result = self.run_block(&pool.engine, &mut session, number, block, inputs, targets, &mut add);
+            let result = self.run_block(pool, &mut session, number, block, inputs, targets, &mut add);
             pool.put_back(session);
             result?;
             first += block.count;
@@ -258,7 +259,7 @@ impl Predictor {
     #[allow(clippy::too_many_arguments)] // Each is its own thing, and there is one caller.
     fn run_block(
         &self,
-        engine: &Engine,
+        pool: &Pool,
         session: &mut Session,
         number: u64,
         block: RowBlock,
@@ -286,9 +287,9 @@ impl Predictor {
         let samples = if drawn { self.options.samples } else { 1 };
         for first_sample in (0..samples).step_by(self.options.sample_block) {
             let first_sample_word = [first_sample as u32];
-            let mut arguments = self.arguments([&key, &first_sample_word, &first_row], &x);
+            let mut arguments = self.arguments(pool, [&key, &first_sample_word, &first_row], &x);
             arguments.extend(targets.iter().map(reborrow));
-            engine.call(session, &mut arguments)?;
+            pool.engine.call(session, &mut arguments)?;
             let outputs: Vec<&[f32]> = session.outputs.iter().filter_map(Tensor::as_f32).collect();
             for sample in 0..self.options.sample_block.min(samples - first_sample) {
                 for row in 0..block.count {

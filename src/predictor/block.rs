@@ -2,11 +2,13 @@
 
 use super::PredictorOptions;
 use crate::{
-    Error, Network,
+    Backend, Error, Network,
     engine::{Engine, Session},
 };
-use bayeslift_ir::{Builder, Graph};
+use bayeslift_ir::{Builder, Graph, Input, Tensor};
 use bayeslift_layers::{Context, Scope, noise_inputs};
+use bayeslift_passes::{simplify, stage};
+use bayeslift_runtime::Argument;
 use std::{
     borrow::Cow,
     sync::{Mutex, OnceLock, PoisonError},
@@ -33,10 +35,18 @@ impl Blocks {
             Some(pool) => Ok(pool),
             None => {
                 let graph = block(network, options, rows, self.likelihood)?;
-                let made = Pool { engine: Engine::new(graph, &options.backend)?, free: Mutex::default() };
+                let made = Pool::new(&graph, network, &options.backend)?;
                 Ok(pool.get_or_init(|| made))
             }
         }
+    }
+
+    /// Takes over a network's parameters.
+    pub fn set_parameters(&mut self, network: &Network) -> Result<(), Error> {
+        [&mut self.many, &mut self.one]
+            .into_iter()
+            .filter_map(OnceLock::get_mut)
+            .try_for_each(|pool| pool.prepare(network))
     }
 }
 
@@ -45,9 +55,38 @@ impl Blocks {
 pub struct Pool {
     pub engine: Engine,
     free: Mutex<Vec<Session>>,
+    /// Computes what depends on parameters alone, such as variances, and its results: the same for all calls.
+    preparation: (Engine, Session),
+    /// The parameters that the block itself reads, by number.
+    kept: Vec<usize>,
 }
 
 impl Pool {
+    fn new(graph: &Graph, network: &Network, backend: &Backend) -> Result<Pool, Error> {
+        let is_parameter = |input: &Input| network.parameters().get(&input.name).is_ok();
+        let stages = stage(&simplify(graph)?, is_parameter)?;
+        let first = Engine::new(stages.first, backend)?;
+        let session = first.session()?;
+        let engine = Engine::new(stages.second, backend)?;
+        let mut pool = Pool { engine, free: Mutex::default(), preparation: (first, session), kept: stages.kept };
+        pool.prepare(network)?;
+        Ok(pool)
+    }
+
+    /// Takes over a network's parameters.
+    fn prepare(&mut self, network: &Network) -> Result<(), Error> {
+        let (engine, session) = &mut self.preparation;
+        let mut parameters: Vec<_> = tensors(network).map(Argument::from).collect();
+        engine.call(session, &mut parameters)
+    }
+
+    /// The block's first arguments: what depends on nothing but the parameters of this network, which it was prepared for.
+    pub fn parameters<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = Argument<'a>> {
+        let own: Vec<&Tensor> = tensors(network).collect();
+        let kept = self.kept.iter().map(move |&i| own[i]);
+        self.preparation.1.outputs.iter().chain(kept).map(Argument::from)
+    }
+
     pub fn take(&self) -> Result<Session, Error> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         free.map_or_else(|| self.engine.session(), Ok)
@@ -56,6 +95,10 @@ impl Pool {
     pub fn put_back(&self, session: Session) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
+}
+
+fn tensors(network: &Network) -> impl Iterator<Item = &Tensor> {
+    network.parameters().iter().map(|(_, parameter)| &parameter.tensor)
 }
 
 /// Rows of a call that are computed at once: `count` rows from `first` on, in a block of `size`.
