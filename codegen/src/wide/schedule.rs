@@ -7,16 +7,18 @@
 use super::{Limits, allocate::File, count_uses, reads_from_memory};
 use crate::tile::*;
 use smallvec::SmallVec;
-use std::{cmp::Reverse, collections::HashMap, mem};
+use std::{cmp::Reverse, collections::HashMap};
 
 /// Operations that begin in a cycle.
 const ISSUE: u32 = 2;
+/// How long it takes to move a value to memory and back.
+const MOVE: u32 = 3;
 /// How many operations wait for their operands at a time.
 const QUEUE: usize = 48;
 /// How long a written element takes to be read again.
 const FORWARD: u32 = 8 * ISSUE;
 
-/// The kernel with its straight-line code in another order, where that waits for a good part of the time.
+/// The kernel with its straight-line code in another order, where that is better.
 pub(super) fn schedule(kernel: &TileKernel, limits: Limits) -> TileKernel {
     let count = kernel.regs.len();
     let mut uses = vec![0; count];
@@ -90,11 +92,12 @@ impl Scheduler<'_> {
     fn run(&mut self, stmts: &[Stmt], out: &mut Vec<Stmt>) {
         let mut units = self.units(stmts);
         self.connect(&mut units);
-        if is_quick(&units) {
-            out.extend_from_slice(stmts);
-        } else {
-            self.count_registers(&mut units);
-            self.place(&mut units, out);
+        self.count_registers(&mut units);
+        let written: Vec<usize> = (0..units.len()).collect();
+        let listed = self.list(&mut units);
+        let best = if self.estimate(&units, &listed) < self.estimate(&units, &written) { listed } else { written };
+        for i in best {
+            out.extend(units[i].stmts.drain(..));
         }
         for stmt in stmts {
             stmt.results(|reg| (self.definer[reg.0 as usize], self.left[reg.0 as usize]) = (None, 0));
@@ -200,9 +203,10 @@ impl Scheduler<'_> {
         self.definer[reg.0 as usize].is_some() && self.limits.file(class) == File::Vector
     }
 
-    /// The units in their new order.
-    fn place(&mut self, units: &mut [Unit], out: &mut Vec<Stmt>) {
+    /// The units in an order in which they wait for little.
+    fn list(&mut self, units: &mut [Unit]) -> Vec<usize> {
         let limit = i32::from(self.limits.vector);
+        let mut order = Vec::with_capacity(units.len());
         let mut open: Vec<usize> = (0..units.len()).filter(|&i| units[i].waits_for == 0).collect();
         let (mut now, mut alive) = (0, 0);
         while !open.is_empty() {
@@ -213,10 +217,10 @@ impl Scheduler<'_> {
             };
             let (at, _) = open.iter().enumerate().min_by_key(|(_, i)| key(i)).expect("some unit is open");
             let chosen = open.swap_remove(at);
-            alive += self.change(&units[chosen]);
-            units[chosen].reads.iter().for_each(|&(reg, count)| self.left[reg.0 as usize] -= count);
+            alive += self.enter(&units[chosen]);
             let begin = now.max(units[chosen].ready);
-            for (next, wait) in mem::take(&mut units[chosen].next) {
+            for n in 0..units[chosen].next.len() {
+                let (next, wait) = units[chosen].next[n];
                 let unit = &mut units[next];
                 unit.ready = unit.ready.max(begin + wait);
                 unit.waits_for -= 1;
@@ -225,7 +229,45 @@ impl Scheduler<'_> {
                 }
             }
             now = begin + 1;
-            out.extend(units[chosen].stmts.drain(..));
+            order.push(chosen);
+        }
+        self.leave(units);
+        order
+    }
+
+    /// About how long units take in an order, on a machine that looks some way ahead, with what moving values to memory and back
+    /// takes.
+    fn estimate(&mut self, units: &[Unit], order: &[usize]) -> u32 {
+        let limit = i32::from(self.limits.vector);
+        let mut ready = vec![0; units.len()];
+        let mut begins: Vec<u32> = Vec::with_capacity(units.len());
+        let (mut end, mut alive, mut moved) = (0, 0, 0);
+        for (n, &i) in order.iter().enumerate() {
+            // the place of an operation in the queue is free when those before it have begun
+            let queued = if n < QUEUE { 0 } else { begins[n - QUEUE] };
+            let begin = ready[i].max(queued).max(n as u32);
+            units[i].next.iter().for_each(|&(next, wait)| ready[next] = ready[next].max(begin + wait));
+            end = end.max(begin);
+            begins.push(end);
+            let change = self.enter(&units[i]);
+            alive += change;
+            moved += change.max(0).min((alive - limit).max(0)) as u32;
+        }
+        self.leave(units);
+        end + MOVE * moved
+    }
+
+    /// Counts a unit's reads as done. Gives how many more vector registers are taken after it.
+    fn enter(&mut self, unit: &Unit) -> i32 {
+        let change = self.change(unit);
+        unit.reads.iter().for_each(|&(reg, count)| self.left[reg.0 as usize] -= count);
+        change
+    }
+
+    /// Takes back all that [`Scheduler::enter`] counted.
+    fn leave(&mut self, units: &[Unit]) {
+        for (reg, count) in units.iter().flat_map(|unit| &unit.reads) {
+            self.left[reg.0 as usize] += count;
         }
     }
 
@@ -234,22 +276,6 @@ impl Scheduler<'_> {
         let dies = |&&(reg, count): &&(Reg, u32)| self.left[reg.0 as usize] == count;
         unit.results - unit.reads.iter().filter(dies).count() as i32
     }
-}
-
-/// Whether units in the order of the text take little longer than it takes to begin them all, on a machine that looks some way
-/// ahead.
-fn is_quick(units: &[Unit]) -> bool {
-    let mut ready = vec![0; units.len()];
-    let mut begins = Vec::with_capacity(units.len());
-    for (i, unit) in units.iter().enumerate() {
-        // the place of an operation in the queue is free when it begins
-        let queued = if i < QUEUE { 0 } else { begins[i - QUEUE] };
-        let begin = ready[i].max(queued).max(i as u32);
-        unit.next.iter().for_each(|&(next, wait)| ready[next] = ready[next].max(begin + wait));
-        begins.push(begins.last().copied().unwrap_or(0).max(begin));
-    }
-    let end = begins.last().copied().unwrap_or(0);
-    end as usize <= units.len() + units.len() / 4
 }
 
 /// A register that only names the bits of another, and that other.
