@@ -2,11 +2,24 @@
 
 use super::element::Points;
 use super::{Argument, Lowering};
-use crate::tile::{Address, Base, Reg};
+use crate::tile::{Abreast, Address, Base, Reg};
 use bayeslift_ir::{Lanes, Op, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
 const TILE_COLUMNS: usize = 64;
+
+/// How many vectors of columns are reduced side by side: each is a chain of sums.
+const ABREAST: usize = 4;
+
+/// A column to reduce: `extent` elements of `operand`, `stride` rows apart from row `first` on.
+#[derive(Clone, Copy)]
+struct Column {
+    operand: Value,
+    is_sum: bool,
+    first: Reg,
+    stride: usize,
+    extent: usize,
+}
 
 impl Lowering<'_> {
     /// A kernel that reduces an outer axis. Returns the number of tiles.
@@ -23,18 +36,6 @@ impl Lowering<'_> {
         let base = Base::Argument(self.argument(Argument::Place(place)));
 
         let blocks = cols.div_ceil(TILE_COLUMNS);
-        let reduce = |s: &mut Self, result_row: Reg, col: Reg| {
-            let first = {
-                let outer = s.b.index_div(result_row, between);
-                let outer = s.b.index_scale(outer, extent * between);
-                let inner = s.b.index_rem(result_row, between);
-                s.b.index_add(outer, inner)
-            };
-            let total = s.reduce_column(node.args[0], is_sum, first, between, extent, col);
-            let offset = s.b.index_scale(result_row, cols);
-            let index = s.b.index_add(offset, col);
-            s.b.store(Address { base, index, offset: 0 }, total);
-        };
         self.tiles(outer * between * blocks, 1, |s, tile, _| {
             let result_row = s.b.index_div(tile, blocks);
             let block = s.b.index_rem(tile, blocks);
@@ -42,39 +43,50 @@ impl Lowering<'_> {
             let end = s.b.index_offset(start, TILE_COLUMNS as i64);
             let limit = s.b.index(cols);
             let end = s.b.index_min(end, limit);
-            s.each_column(start, end, cols, 1, |s, cols| cols.iter().for_each(|&col| reduce(s, result_row, col)));
+            let first = {
+                let outer = s.b.index_div(result_row, between);
+                let outer = s.b.index_scale(outer, extent * between);
+                let inner = s.b.index_rem(result_row, between);
+                s.b.index_add(outer, inner)
+            };
+            let column = Column { operand: node.args[0], is_sum, first, stride: between, extent };
+            let offset = s.b.index_scale(result_row, cols);
+            s.each_column(start, end, cols, ABREAST, |s, cols| match *cols {
+                [a, b, c, d] => s.reduce(column, [a, b, c, d], base, offset),
+                _ => cols.iter().for_each(|&col| s.reduce(column, [col], base, offset)),
+            });
         })
     }
 
-    /// The reduction of `extent` elements of a column, `stride` rows apart.
-    fn reduce_column(
-        &mut self,
-        operand: Value,
-        is_sum: bool,
-        first: Reg,
-        stride: usize,
-        extent: usize,
-        col: Reg,
-    ) -> Reg {
-        let (zero, end) = (self.b.index(0), self.b.index(extent));
-        let add = |s: &mut Self, i: Reg, sum: Reg| {
-            let row = s.b.index_scale(i, stride);
-            let row = s.b.index_add(first, row);
-            let row = s.enter_row(row, None);
-            let [x] = s.eval(operand, &row, &mut Points::new([col]));
-            if is_sum { s.b.add(sum, x) } else { s.b.max(sum, x) }
-        };
-        if !is_sum {
-            let lowest = self.b.constant(f32::NEG_INFINITY);
-            return self.repeat_carrying(zero, end, 1, &[lowest], |s, i, max| vec![add(s, i, max[0])])[0];
+    /// Reduces some columns, or vectors of them, and stores the results in the row that begins at `offset`.
+    fn reduce<const N: usize>(&mut self, column: Column, cols: [Reg; N], base: Base, offset: Reg) {
+        for (col, total) in cols.into_iter().zip(self.reduce_columns(column, cols)) {
+            let index = self.b.index_add(offset, col);
+            self.b.store(Address { base, index, offset: 0 }, total);
         }
-        let none = self.b.constant(0.0);
-        let totals = self.repeat_carrying(zero, end, SUM_CHUNK as i64, &[none], |s, chunk, total| {
+    }
+
+    fn reduce_columns<const N: usize>(&mut self, column: Column, cols: [Reg; N]) -> [Reg; N] {
+        let (zero, end) = (self.b.index(0), self.b.index(column.extent));
+        let of = |state: &[Reg]| <[Reg; N]>::try_from(state).expect("as many as columns");
+        let add = |s: &mut Self, i: Reg, sum: &[Reg]| {
+            let row = s.b.index_scale(i, column.stride);
+            let row = s.b.index_add(column.first, row);
+            let row = s.enter_row(row, None);
+            let x = s.eval(column.operand, &row, &mut Points::new(cols));
+            let b = &mut Abreast(&mut s.b);
+            if column.is_sum { b.add(of(sum), x).to_vec() } else { b.max(of(sum), x).to_vec() }
+        };
+        if !column.is_sum {
+            let lowest = [self.b.constant(f32::NEG_INFINITY); N];
+            return of(&self.repeat_carrying(zero, end, 1, &lowest, add));
+        }
+        let none = [self.b.constant(0.0); N];
+        of(&self.repeat_carrying(zero, end, SUM_CHUNK as i64, &none, |s, chunk, total| {
             let chunk_end = s.b.index_offset(chunk, SUM_CHUNK as i64);
             let chunk_end = s.b.index_min(chunk_end, end);
-            let sum = s.repeat_carrying(chunk, chunk_end, 1, &[none], |s, i, sum| vec![add(s, i, sum[0])])[0];
-            vec![s.b.add(total[0], sum)]
-        });
-        totals[0]
+            let sum = s.repeat_carrying(chunk, chunk_end, 1, &none, add);
+            Abreast(&mut s.b).add(of(total), of(&sum)).to_vec()
+        }))
     }
 }
