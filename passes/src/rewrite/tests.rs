@@ -1,0 +1,1 @@
+//! Tests of rules, facts, regions and determinism.
