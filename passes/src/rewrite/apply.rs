@@ -79,7 +79,8 @@ pub(super) fn dot_before_broadcast(egraph: &mut EGraph, class: Id, bound: &Subst
     let (a, b) = (bound[variable("?a")], bound[variable("?b")]);
     let (a_shape, b_shape) = (egraph[a].data.ty.shape.clone(), egraph[b].data.ty.shape.clone());
     let leading = full.len() - 2;
-    let batch: Shape = (0..leading).map(|axis| extent(&a_shape, full.len(), axis).max(extent(&b_shape, full.len(), axis))).collect();
+    let batch: Shape =
+        (0..leading).map(|axis| extent(&a_shape, full.len(), axis).max(extent(&b_shape, full.len(), axis))).collect();
     if batch[..] == full[..leading] {
         return Vec::new();
     }
@@ -110,7 +111,9 @@ pub(super) fn multiply_by_reciprocal(egraph: &mut EGraph, _: Id, bound: &Subst) 
     let (x, c) = (bound[variable("?x")], bound[variable("?c")]);
     let Some(bits) = egraph[c].data.constant else { return Vec::new() };
     let shape = egraph[x].data.ty.shape.clone();
-    let Some(scalar) = add(egraph, Op::Constant(f32::from_bits(bits).recip().to_bits()), &[]) else { return Vec::new() };
+    let Some(scalar) = add(egraph, Op::Constant(f32::from_bits(bits).recip().to_bits()), &[]) else {
+        return Vec::new();
+    };
     let reciprocal = if shape.is_empty() { Some(scalar) } else { add(egraph, Op::Broadcast(shape), &[scalar]) };
     let product = reciprocal.and_then(|reciprocal| add(egraph, Op::Binary(Binary::Mul), &[x, reciprocal]));
     product.into_iter().collect()

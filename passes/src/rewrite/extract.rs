@@ -239,7 +239,8 @@ impl Set {
     }
 
     fn iter(&self) -> impl Iterator<Item = usize> {
-        let bits = |(i, &word): (usize, &u64)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| i * 64 + bit);
+        let bits =
+            |(i, &word): (usize, &u64)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| i * 64 + bit);
         self.0.iter().enumerate().flat_map(bits)
     }
 }

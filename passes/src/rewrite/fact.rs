@@ -54,8 +54,7 @@ impl Analysis<Term> for Facts {
 
     fn merge(&mut self, a: &mut Fact, b: Fact) -> DidMerge {
         assert_eq!(a.ty, b.ty, "a rule equates values of different types");
-        let merged =
-            Fact { ty: b.ty.clone(), constant: a.constant.or(b.constant), sign: a.sign.max(b.sign) };
+        let merged = Fact { ty: b.ty.clone(), constant: a.constant.or(b.constant), sign: a.sign.max(b.sign) };
         let changed = DidMerge(*a != merged, b != merged);
         *a = merged;
         changed

@@ -70,14 +70,7 @@ fn join(a: &Subst, b: &Subst, vars: &[Var]) -> Option<Subst> {
 }
 
 impl Applier<Term, Facts> for Fusing {
-    fn apply_one(
-        &self,
-        egraph: &mut EGraph,
-        _: Id,
-        bound: &Subst,
-        _: Option<&PatternAst<Term>>,
-        _: Symbol,
-    ) -> Vec<Id> {
+    fn apply_one(&self, egraph: &mut EGraph, _: Id, bound: &Subst, _: Option<&PatternAst<Term>>, _: Symbol) -> Vec<Id> {
         let parts: Option<Vec<Id>> = (0..self.0.parts().len()).map(|i| self.part(egraph, i, bound)).collect();
         let Some(parts) = parts else { return Vec::new() };
         let distinct = parts.iter().skip(1).all(|&part| egraph.find(part) != egraph.find(parts[0]));

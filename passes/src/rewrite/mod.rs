@@ -156,9 +156,11 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
 
 /// Whether each root is made of what comes before it in the graph, so that regions that read each other can be emitted.
 fn is_ordered(region: &Region, solution: &Solution) -> bool {
-    region.roots.iter().zip(&solution.roots).all(|(value, &root)| {
-        solution.leaves_of(root).iter().all(|&leaf| region.leaves[leaf as usize] < *value)
-    })
+    region
+        .roots
+        .iter()
+        .zip(&solution.roots)
+        .all(|(value, &root)| solution.leaves_of(root).iter().all(|&leaf| region.leaves[leaf as usize] < *value))
 }
 
 impl Report {

@@ -4,7 +4,11 @@
 //! commutativity and associativity would only make the e-graph large. Rules that change bits look at one operation, or
 //! commute with all movement that simplification may put between two, so that whether they apply never depends on
 //! extents: predictions have the same bits for any split of a batch.
+//!
+//! A left side that has one movement of one variable twice would never match: egg looks the second up by its attributes,
+//! which patterns leave open.
 
+use super::fact::Facts;
 use super::{
     Rewriting,
     apply::{self, Apply},
@@ -13,7 +17,6 @@ use super::{
     template::Template,
     term::{EGraph, Term},
 };
-use super::fact::Facts;
 use egg::{Applier, Id, PatternAst, Rewrite, Subst, Symbol, Var};
 use std::sync::LazyLock;
 
@@ -78,13 +81,7 @@ pub(super) struct Rule {
     pub when: &'static [When],
 }
 
-const fn rule(
-    name: &'static str,
-    class: Class,
-    left: &'static str,
-    right: Right,
-    when: &'static [When],
-) -> Rule {
+const fn rule(name: &'static str, class: Class, left: &'static str, right: Right, when: &'static [When]) -> Rule {
     Rule { name, class, left, right, when }
 }
 
@@ -99,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("reshape-reshape",       Exact,    "(reshape (reshape ?x))",               Code(apply::compose_reshapes),                  &[]),
     rule("transpose-dot",         Exact,    "(transpose (dot ?a ?b))",              Text("(dot (transpose ?b) (transpose ?a))"),    &[]),
     rule("dot-transposes",        Exact,    "(dot (transpose ?a) (transpose ?b))",  Text("(transpose (dot ?b ?a))"),                &[]),
-    rule("square-transpose",      Exact,    "(mul (transpose ?x) (transpose ?x))",  Text("(transpose (mul ?x ?x))"),                &[]),
+    rule("mul-transposes",        Exact,    "(mul (transpose ?a) (transpose ?b))",  Text("(transpose (mul ?a ?b))"),                &[]),
     rule("reshape-square",        Exact,    "(reshape (mul ?x ?x))",                Code(apply::square_of_reshape),                 &[]),
     // what all samples share is computed once
     rule("dot-broadcasts",        Exact,    "(dot (broadcast ?a) (broadcast ?b))",  Code(apply::dot_before_broadcast),              &[]),

@@ -1,1 +1,0 @@
-//! Tests of rules, facts, regions and determinism.
