@@ -92,9 +92,9 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { regions, distinct_regions, iterations, nodes, classes, fired } = self;
-        writeln!(f, "{regions} regions, {distinct_regions} distinct")?;
-        writeln!(f, "{iterations} iterations, {nodes} terms in {classes} classes")?;
-        fired.iter().try_for_each(|(rule, count)| writeln!(f, "{rule} {count}"))
+        writeln!(f, "regions: {regions}, of which {distinct_regions} differ")?;
+        writeln!(f, "iterations: {iterations}; terms: {nodes} in {classes} classes")?;
+        fired.iter().try_for_each(|(rule, count)| writeln!(f, "{rule}: {count}"))
     }
 }
 
