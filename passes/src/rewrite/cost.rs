@@ -3,7 +3,7 @@
 //! Costs choose between terms that are equal; they foretell no run times. Rules that change bits must win or lose whatever
 //! the extents are, which holds because they exchange one elementwise operation for a cheaper one.
 
-use super::{Fused, fact::Fact};
+use super::{Fused, fact::Fact, template::Template};
 use bayeslift_ir::{Binary, Op, Type, Unary, result_type};
 
 /// One multiplication and addition of a contraction: 100 GFLOP/s, a core with 512-bit vectors.
@@ -43,12 +43,11 @@ fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
 
 /// The cost of a fused operation: of all that its parts are made of, in one kernel.
 pub(super) fn fused(fused: Fused, args: &[&Type]) -> u64 {
-    let operand = |var| fused.operands().iter().position(|&operand| operand == var).expect("an operand");
-    let cost = |part: &super::template::Template| {
+    let cost = |part: &Template| {
         let mut total = 0;
         part.build(
             &mut total,
-            |var| args[operand(var)].clone(),
+            |var| args[fused.operand(var)].clone(),
             |_, ty| ty.clone(),
             |total, term, args| {
                 let (op, args) = (term.primitive()?, args.iter().collect::<Vec<_>>());

@@ -62,8 +62,8 @@ fn needed(graph: &Graph, regions: &[(Region, Rc<Solution>)], root_of: &[Option<(
         match root_of[value.index()] {
             Some((r, i)) => {
                 let (region, solution) = &regions[r];
-                let leaves = solution.leaves_of(solution.roots[i]);
-                leaves.iter().for_each(|&leaf| needed[region.leaves[leaf as usize].index()] = true);
+                let leaves = solution.leaves(solution.roots[i]);
+                leaves.for_each(|leaf| needed[region.leaves[leaf].index()] = true);
             }
             None => graph.node(value).args.iter().for_each(|arg| needed[arg.index()] = true),
         }
@@ -85,57 +85,48 @@ impl Emitter<'_> {
         Emitter { region, solution, made: vec![None; solution.terms.len()], parts: BTreeMap::new() }
     }
 
-    /// The value of a term. Depth is bounded by the size of a region.
-    fn emit(&mut self, out: &mut Graph, map: &[Option<Value>], id: Id) -> Result<Value, Error> {
-        if let Some(value) = self.made[usize::from(id)] {
-            return Ok(value);
+    /// The value of a root.
+    fn emit(&mut self, out: &mut Graph, map: &[Option<Value>], root: Id) -> Result<Value, Error> {
+        for id in self.solution.behind(root) {
+            if self.made[usize::from(id)].is_none() {
+                self.made[usize::from(id)] = Some(self.emit_term(out, map, &self.solution.terms[usize::from(id)])?);
+            }
         }
-        let solution = self.solution;
-        let term = &solution.terms[usize::from(id)];
-        let value = match &term.head {
-            Head::Slot(slot) => map[self.region.leaves[*slot as usize].index()].expect("leaves come first"),
-            Head::Part(part) => self.emit_part(out, map, term.args[0], *part)?,
+        Ok(self.value(root))
+    }
+
+    fn value(&self, id: Id) -> Value {
+        self.made[usize::from(id)].expect("operands come first")
+    }
+
+    fn emit_term(&mut self, out: &mut Graph, map: &[Option<Value>], term: &Term) -> Result<Value, Error> {
+        match &term.head {
+            Head::Slot(slot) => Ok(map[self.region.leaves[*slot as usize].index()].expect("leaves come first")),
+            Head::Part(part) => self.emit_part(out, term.args[0], *part),
             Head::Op(op) => {
-                let args: Result<Args, Error> = term.args.iter().map(|&arg| self.emit(out, map, arg)).collect();
-                out.push(op.clone(), &args?)?
+                let args: Args = term.args.iter().map(|&arg| self.value(arg)).collect();
+                out.push(op.clone(), &args)
             }
             Head::Fused(fused) => unreachable!("{fused} is emitted by its parts"),
-        };
-        self.made[usize::from(id)] = Some(value);
-        Ok(value)
+        }
     }
 
     /// A part of a fused operation, by its definition.
-    fn emit_part(&mut self, out: &mut Graph, map: &[Option<Value>], whole: Id, part: u8) -> Result<Value, Error> {
-        let solution = self.solution;
-        let Term { head: Head::Fused(fused), args } = &solution.terms[usize::from(whole)] else {
-            unreachable!("a part of {:?}", solution.terms[usize::from(whole)])
+    fn emit_part(&mut self, out: &mut Graph, whole: Id, part: u8) -> Result<Value, Error> {
+        let Term { head: Head::Fused(fused), args } = &self.solution.terms[usize::from(whole)] else {
+            unreachable!("a part of {:?}", self.solution.terms[usize::from(whole)])
         };
-        let definition = &fused.parts()[usize::from(part)];
-        let mut bound = BTreeMap::new();
-        for (var, &arg) in fused.operands().iter().zip(args) {
-            if definition.0.vars().contains(var) {
-                bound.insert(*var, self.emit(out, map, arg)?);
-            }
-        }
-        let mut made = BTreeSet::new();
-        let mut context = (&mut *out, &mut made, None);
-        let value = definition.build(
-            &mut context,
-            |var| bound[&var],
-            |(out, ..), &value| out.ty(value).clone(),
-            |(out, made, error), term, args| match out.push(term.primitive()?.clone(), args) {
-                Ok(value) => {
-                    made.insert(value);
-                    Some(value)
-                }
-                Err(found) => {
-                    *error = Some(found);
-                    None
-                }
+        let (mut made, mut error) = (BTreeSet::new(), None);
+        let value = fused.parts()[usize::from(part)].build(
+            out,
+            |var| self.value(args[fused.operand(var)]),
+            |out, &value| out.ty(value).clone(),
+            |out, term, args| {
+                let value = out.push(term.primitive()?.clone(), args).map_err(|found| error = Some(found)).ok()?;
+                made.insert(value);
+                Some(value)
             },
         );
-        let error = context.2;
         let (parts, values) = self.parts.entry(whole).or_default();
         parts.insert(part);
         values.append(&mut made);

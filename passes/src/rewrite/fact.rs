@@ -41,8 +41,7 @@ impl Analysis<Term> for Facts {
             Head::Slot(slot) => unknown(egraph.analysis.slots[*slot as usize].clone()),
             Head::Part(_) => unknown(fact(0).ty.clone()),
             Head::Fused(fused) => {
-                let operand = |var| fused.operands().iter().position(|&operand| operand == var).expect("an operand");
-                let ty = fused.parts()[0].ty(|var| fact(operand(var)).ty.clone());
+                let ty = fused.parts()[0].ty(|var| fact(fused.operand(var)).ty.clone());
                 unknown(ty.unwrap_or_else(|| panic!("operands do not fit {term:?}")))
             }
             Head::Op(op) => {

@@ -65,6 +65,11 @@ impl Fused {
         &self.parsed().operands
     }
 
+    /// The number of the operand that a variable of the parts stands for.
+    pub(super) fn operand(self, var: egg::Var) -> usize {
+        self.operands().iter().position(|&operand| operand == var).expect("parts are made of operands")
+    }
+
     /// The results, in order.
     pub(super) fn parts(self) -> &'static [Template] {
         &self.parsed().parts

@@ -30,6 +30,9 @@ use std::{
     rc::Rc,
 };
 
+/// The most regions that differ from each other; more stay as they are.
+const MAX_DISTINCT: usize = 256;
+
 /// Which rules rewrite a graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -138,6 +141,7 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
     for region in region::find(graph) {
         let solution = match solved.get(&region.problem) {
             Some(solution) => solution.clone(),
+            None if solved.len() == MAX_DISTINCT => Rc::new(saturate::unchanged(&region.problem)),
             None => {
                 let solution = Rc::new(saturate::solve(&region.problem, level));
                 report.add(&solution);
@@ -160,7 +164,7 @@ fn is_ordered(region: &Region, solution: &Solution) -> bool {
         .roots
         .iter()
         .zip(&solution.roots)
-        .all(|(value, &root)| solution.leaves_of(root).iter().all(|&leaf| region.leaves[leaf as usize] < *value))
+        .all(|(value, &root)| solution.leaves(root).all(|leaf| region.leaves[leaf] < *value))
 }
 
 impl Report {

@@ -14,6 +14,10 @@ use std::collections::HashMap;
 const REACH: usize = 7;
 /// The most contractions in one region.
 const MAX_DOTS: usize = 32;
+/// The most operations that lead from contractions; larger regions stay as they are.
+const MAX_MEMBERS: usize = 1000;
+/// How far movement and squares are followed back from an operand.
+const MAX_COPIES: usize = 8;
 
 /// What is rewritten at once, without the values that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,9 +44,7 @@ pub(super) struct Region {
 pub(super) fn find(graph: &Graph) -> Vec<Region> {
     let live = graph.live();
     let groups = group_contractions(graph, &live);
-    let mut owner = vec![None; graph.nodes().len()];
-    own(graph, &live, &groups, &mut owner);
-    let finder = Finder { graph, owner };
+    let finder = Finder { graph, owner: owners(graph, &live, &groups), constant: constants(graph) };
     let (needed, is_root) = finder.mark();
 
     let mut members: Vec<Vec<Value>> = vec![Vec::new(); graph.nodes().len()];
@@ -51,7 +53,7 @@ pub(super) fn find(graph: &Graph) -> Vec<Region> {
             members[near.group].push(value);
         }
     }
-    let groups = members.into_iter().filter(|members| !members.is_empty());
+    let groups = members.into_iter().filter(|members| (1..=MAX_MEMBERS).contains(&members.len()));
     groups.map(|members| finder.region(&members, &is_root)).collect()
 }
 
@@ -60,10 +62,10 @@ fn group_contractions(graph: &Graph, live: &[bool]) -> Vec<usize> {
     let mut group: Vec<usize> = (0..graph.nodes().len()).collect();
     let mut size = vec![1; graph.nodes().len()];
     let mut reader: Vec<Option<Value>> = vec![None; graph.nodes().len()];
+    let sources = sources(graph);
     for dot in graph.values().filter(|v| live[v.index()] && graph.node(*v).op == Op::Dot) {
         for &arg in &graph.node(dot).args {
-            let source = source(graph, arg);
-            let Some(other) = reader[source.index()].replace(dot) else { continue };
+            let Some(other) = reader[sources[arg.index()].index()].replace(dot) else { continue };
             let (a, b) = (leader(&mut group, other.index()), leader(&mut group, dot.index()));
             if a != b && size[a] + size[b] <= MAX_DOTS {
                 let (first, second) = (a.min(b), a.max(b));
@@ -83,12 +85,26 @@ fn leader(group: &mut [usize], mut i: usize) -> usize {
     i
 }
 
-/// What an operand is made of, by movement and squares.
-fn source(graph: &Graph, mut value: Value) -> Value {
-    while leads_to_operand(graph, value) {
-        value = graph.node(value).args[0];
+/// For each value what it is made of by movement and squares.
+fn sources(graph: &Graph) -> Vec<Value> {
+    let mut sources: Vec<Value> = graph.values().collect();
+    for value in graph.values().filter(|v| leads_to_operand(graph, *v)) {
+        sources[value.index()] = sources[graph.node(value).args[0].index()];
     }
-    value
+    sources
+}
+
+/// For each value whether it is a constant, repeated or not.
+fn constants(graph: &Graph) -> Vec<bool> {
+    let mut constants = vec![false; graph.nodes().len()];
+    for value in graph.values() {
+        let node = graph.node(value);
+        constants[value.index()] = match node.op {
+            Op::Constant(_) => true,
+            ref op => is_movement(op) && constants[node.args[0].index()],
+        };
+    }
+    constants
 }
 
 fn leads_to_operand(graph: &Graph, value: Value) -> bool {
@@ -108,8 +124,9 @@ struct Near {
     distance: usize,
 }
 
-/// Finds the group of every value that belongs to one: that of the latest contraction it is made from.
-fn own(graph: &Graph, live: &[bool], groups: &[usize], owner: &mut [Option<Near>]) {
+/// The group of every value that belongs to one: that of the latest contraction it is made from.
+fn owners(graph: &Graph, live: &[bool], groups: &[usize]) -> Vec<Option<Near>> {
+    let mut owner: Vec<Option<Near>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|v| live[v.index()]) {
         let node = graph.node(value);
         if node.op == Op::Dot {
@@ -124,11 +141,13 @@ fn own(graph: &Graph, live: &[bool], groups: &[usize], owner: &mut [Option<Near>
             }
         }
     }
+    owner
 }
 
 struct Finder<'g> {
     graph: &'g Graph,
     owner: Vec<Option<Near>>,
+    constant: Vec<bool>,
 }
 
 impl Finder<'_> {
@@ -149,10 +168,10 @@ impl Finder<'_> {
                 continue;
             }
             let group = self.group(value);
-            let mut pending = self.graph.node(value).args.to_vec();
-            while let Some(arg) = pending.pop() {
-                if group.is_some() && self.group(arg) != group && self.is_copied(value, arg) {
-                    pending.extend(&self.graph.node(arg).args);
+            let mut pending: Vec<(Value, usize)> = self.graph.node(value).args.iter().map(|&arg| (arg, 0)).collect();
+            while let Some((arg, depth)) = pending.pop() {
+                if group.is_some() && self.group(arg) != group && self.is_copied(value, arg, depth) {
+                    pending.extend(self.graph.node(arg).args.iter().map(|&arg| (arg, depth + 1)));
                     continue;
                 }
                 needed[arg.index()] = true;
@@ -162,13 +181,10 @@ impl Finder<'_> {
         (needed, is_root)
     }
 
-    /// Whether a region has a copy of what `user` reads, instead of a leaf.
-    fn is_copied(&self, user: Value, arg: Value) -> bool {
-        match self.graph.node(arg).op {
-            Op::Constant(_) => true,
-            _ if self.graph.node(user).op == Op::Dot => leads_to_operand(self.graph, arg),
-            _ => self.graph.constant(arg).is_some(),
-        }
+    /// Whether a region has a copy of what `user` reads after this many copies, instead of a leaf.
+    fn is_copied(&self, user: Value, arg: Value, depth: usize) -> bool {
+        let leads = self.graph.node(user).op == Op::Dot && leads_to_operand(self.graph, arg);
+        depth < MAX_COPIES && (leads || self.constant[arg.index()])
     }
 
     fn region(&self, members: &[Value], is_root: &[bool]) -> Region {
@@ -176,7 +192,8 @@ impl Finder<'_> {
         let mut region = Region { problem, leaves: Vec::new(), roots: Vec::new() };
         let mut ids = HashMap::new();
         for &value in members {
-            let args = self.graph.node(value).args.iter().map(|&arg| self.operand(value, arg, &mut region, &mut ids));
+            let args =
+                self.graph.node(value).args.iter().map(|&arg| self.operand(value, arg, 0, &mut region, &mut ids));
             let args = args.collect::<Vec<Id>>();
             let id = region.add(Head::Op(self.graph.node(value).op.clone()), &args);
             ids.insert(value, id);
@@ -189,13 +206,14 @@ impl Finder<'_> {
     }
 
     /// The term of what a member reads: another member, a copy, or a leaf.
-    fn operand(&self, user: Value, arg: Value, region: &mut Region, ids: &mut HashMap<Value, Id>) -> Id {
+    fn operand(&self, user: Value, arg: Value, depth: usize, region: &mut Region, ids: &mut HashMap<Value, Id>) -> Id {
         if let Some(&id) = ids.get(&arg) {
             return id;
         }
         let node = self.graph.node(arg);
-        let id = if self.is_copied(user, arg) {
-            let args: Vec<Id> = node.args.iter().map(|&arg| self.operand(user, arg, region, ids)).collect();
+        let id = if self.is_copied(user, arg, depth) {
+            let args = node.args.iter().map(|&arg| self.operand(user, arg, depth + 1, region, ids));
+            let args: Vec<Id> = args.collect();
             region.add(Head::Op(node.op.clone()), &args)
         } else {
             region.leaves.push(arg);

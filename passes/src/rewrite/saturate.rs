@@ -15,8 +15,6 @@ use std::{collections::BTreeMap, time::Duration};
 const MAX_ITERATIONS: usize = 8;
 /// The most terms in the e-graph of one region.
 const MAX_NODES: usize = 20_000;
-/// The most terms of a region that is rewritten at all.
-const MAX_TERMS: usize = 1000;
 
 /// What became of a [`Problem`]: terms, operands first, and which of them the roots are, in order.
 #[derive(Debug)]
@@ -31,9 +29,6 @@ pub(super) struct Solution {
 }
 
 pub(super) fn solve(problem: &Problem, level: Rewriting) -> Solution {
-    if problem.terms.len() > MAX_TERMS {
-        return unchanged(problem);
-    }
     let mut egraph = EGraph::new(Facts { slots: problem.slots.clone() });
     let mut ids: Vec<Id> = Vec::with_capacity(problem.terms.len());
     for term in &problem.terms {
@@ -69,22 +64,32 @@ pub(super) fn unchanged(problem: &Problem) -> Solution {
 }
 
 impl Solution {
-    /// The leaves that a root is made of.
-    pub fn leaves_of(&self, root: Id) -> Vec<u32> {
+    /// The terms that a root is made of, operands first. Fused operations are not among them, but their parts are, made
+    /// of the operands that they read.
+    pub fn behind(&self, root: Id) -> Vec<Id> {
         let mut seen = vec![false; self.terms.len()];
-        let (mut pending, mut leaves) = (vec![root], Vec::new());
+        let (mut pending, mut behind) = (vec![root], Vec::new());
         while let Some(id) = pending.pop() {
             if std::mem::replace(&mut seen[usize::from(id)], true) {
                 continue;
             }
+            behind.push(id);
             let term = &self.terms[usize::from(id)];
             match term.head {
-                Head::Slot(slot) => leaves.push(slot),
                 Head::Part(part) => pending.extend(self.operands_of_part(term, part)),
-                Head::Op(_) | Head::Fused(_) => pending.extend(&term.args),
+                _ => pending.extend(&term.args),
             }
         }
-        leaves
+        behind.sort_unstable();
+        behind
+    }
+
+    /// The leaves that a root is made of.
+    pub fn leaves(&self, root: Id) -> impl Iterator<Item = usize> {
+        self.behind(root).into_iter().filter_map(|id| match self.terms[usize::from(id)].head {
+            Head::Slot(slot) => Some(slot as usize),
+            _ => None,
+        })
     }
 
     /// The operands that a part of a fused operation reads.

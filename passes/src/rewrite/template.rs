@@ -21,7 +21,7 @@ impl Template {
         context: &mut C,
         bound: impl Fn(Var) -> T,
         ty: impl Fn(&C, &T) -> Type,
-        make: impl Fn(&mut C, &Term, &[T]) -> Option<T>,
+        mut make: impl FnMut(&mut C, &Term, &[T]) -> Option<T>,
     ) -> Option<T> {
         let mut made: Vec<T> = Vec::new();
         for node in self.0.ast.as_ref() {

@@ -2,7 +2,9 @@
 
 use super::super::{Fused, Rewriting, optimize, rewrite};
 use crate::{gradients, simplify};
-use bayeslift_ir::{Builder, Expr, Graph, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits, verify};
+use bayeslift_ir::{
+    Binary, Builder, Expr, Graph, Op, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits, verify,
+};
 use proptest::prelude::*;
 use std::thread;
 
@@ -112,4 +114,30 @@ fn nothing_happens_when_it_is_off() {
     let rewritten = rewrite(&graph, Rewriting::Off).unwrap();
     assert_eq!(rewritten.graph, graph);
     assert_eq!((rewritten.fusions.len(), rewritten.report.regions), (0, 0));
+}
+
+#[test]
+fn long_chains_and_many_contractions_are_no_trouble() {
+    let mut graph = Graph::new();
+    let x = graph.input("x", Type::f32([2, 3])).unwrap();
+    let permutation: smallvec::SmallVec<[u8; 4]> = [1, 0].into_iter().collect();
+    let mut y = x;
+    for _ in 0..20_000 {
+        y = graph.push(Op::Binary(Binary::Mul), &[y, y]).unwrap();
+        y = graph.push(Op::Transpose(permutation.clone()), &[y]).unwrap();
+    }
+    let transposed = graph.push(Op::Transpose(permutation.clone()), &[x]).unwrap();
+    let mut sum = graph.push(Op::Dot, &[y, transposed]).unwrap();
+    for _ in 0..20_000 {
+        sum = graph.push(Op::Reshape([4].into()), &[sum]).unwrap();
+        sum = graph.push(Op::Reshape([2, 2].into()), &[sum]).unwrap();
+        sum = graph.push(Op::Transpose(permutation.clone()), &[sum]).unwrap();
+    }
+    for i in 0..2000 {
+        let weights = graph.input(&format!("w{i}"), Type::f32([3, 2])).unwrap();
+        let product = graph.push(Op::Dot, &[x, weights]).unwrap();
+        sum = graph.push(Op::Binary(Binary::Add), &[sum, product]).unwrap();
+    }
+    graph.output("y", sum).unwrap();
+    check_interface(&graph, &rewrite(&graph, Rewriting::All).unwrap().graph);
 }
