@@ -41,7 +41,8 @@ fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
     }
 }
 
-/// The cost of a fused operation: of all that its parts are made of, in one kernel.
+/// The cost of a fused operation: of its contractions, in one kernel. What else its parts are made of is computed while
+/// operands are read.
 pub(super) fn fused(fused: Fused, args: &[&Type]) -> u64 {
     let cost = |part: &Template| {
         let mut total = 0;
@@ -52,7 +53,9 @@ pub(super) fn fused(fused: Fused, args: &[&Type]) -> u64 {
             |total, term, args| {
                 let (op, args) = (term.primitive()?, args.iter().collect::<Vec<_>>());
                 let ty = result_type(op, &args).ok()?;
-                *total += primitive(op, &ty, &args);
+                if *op == Op::Dot {
+                    *total += primitive(op, &ty, &args);
+                }
                 Some(ty)
             },
         );

@@ -96,7 +96,7 @@ fn rewriting_is_deterministic() {
 
 #[test]
 fn equal_layers_are_rewritten_once() {
-    let graph = descent(8, 8, 5);
+    let graph = descent(8, 400, 128);
     let rewritten = rewrite(&graph, Rewriting::All).unwrap();
     // the first has no gradient with respect to its input, the last is followed by the loss
     assert_eq!((rewritten.report.regions, rewritten.report.distinct_regions), (8, 3));
