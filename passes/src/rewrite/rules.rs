@@ -110,8 +110,6 @@ pub(super) const RULES: &[Rule] = &[
     rule("abs-neg",               Exact,    "(abs (neg ?x))",                       Text("(abs ?x)"),                               &[]),
     rule("abs-non-negative",      Exact,    "(abs ?x)",                             Text("?x"),                                     &[NonNegative("?x")]),
     rule("relu-non-negative",     Exact,    "(max ?x ?z)",                          Text("?x"),                                     &[NonNegative("?x"), Zero("?z")]),
-    rule("positive-relu",         Exact,    "(less ?z (max ?x ?z))",                Text("(less ?z ?x)"),                           &[Zero("?z")]),
-    rule("positive-sqrt",         Exact,    "(less ?z (sqrt ?x))",                  Text("(less ?z ?x)"),                           &[Zero("?z")]),
     // constants
     rule("twice",                 Exact,    "(mul ?c ?x)",                          Text("(add ?x ?x)"),                            &[Two("?c")]),
     rule("twice-commuted",        Exact,    "(mul ?x ?c)",                          Text("(add ?x ?x)"),                            &[Two("?c")]),
