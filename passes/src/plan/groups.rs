@@ -47,10 +47,10 @@ pub(super) fn form(graph: &Graph, fusions: &[Fusion]) -> Result<Groups, Error> {
     Ok(former.finish())
 }
 
-/// For each contraction the one before it in the same fused operation.
+/// For each contraction the one before it in the same fused operation, if they are better computed in one kernel.
 fn partners(graph: &Graph, fusions: &[Fusion]) -> Vec<Option<Value>> {
     let mut partner = vec![None; graph.nodes().len()];
-    for fusion in fusions {
+    for fusion in fusions.iter().filter(|fusion| fusion.kind.shares_kernel()) {
         let values = fusion.values.iter().copied();
         let dots: Vec<Value> = values.filter(|v| v.index() < partner.len() && graph.node(*v).op == Op::Dot).collect();
         dots.windows(2).for_each(|pair| partner[pair[1].index()] = Some(pair[0]));

@@ -37,6 +37,15 @@ impl Fused {
         self.definition().name
     }
 
+    /// Whether its contractions are better computed in one kernel. Gradients of weights are not: each is followed by an
+    /// update of its own (docs/rejected.md).
+    pub(crate) fn shares_kernel(self) -> bool {
+        match self {
+            Fused::LocalReparameterization | Fused::DualInputGradient => true,
+            Fused::DualWeightGradient => false,
+        }
+    }
+
     fn definition(self) -> Definition {
         match self {
             Fused::LocalReparameterization => Definition {
