@@ -4,13 +4,14 @@ use crate::Error;
 use bayeslift_ir::{Graph, Tensor, evaluate};
 use bayeslift_runtime::{Argument, Executable, Explanation, Options, Workspace};
 
-/// How graphs are run. Results do not depend on it, to the bit.
+/// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Backend {
     /// Compiled to machine code, with these options.
     Compiled(Options),
-    /// By the reference evaluator: a thousand times slower, for tests and for machines that refuse executable memory.
+    /// By the reference evaluator, after the same rewriting as by default: a thousand times slower, for tests and for
+    /// machines that refuse executable memory.
     Reference,
 }
 
@@ -44,10 +45,7 @@ impl Engine {
     pub fn new(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
         Ok(match backend {
             Backend::Compiled(options) => Engine::Compiled(Box::new(Executable::compile(graph, options)?)),
-            Backend::Reference => {
-                bayeslift_ir::verify(&graph)?;
-                Engine::Reference(Box::new(graph))
-            }
+            Backend::Reference => Engine::Reference(Box::new(Options::default().optimize(&graph)?.graph)),
         })
     }
 

@@ -10,7 +10,7 @@
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
-use bayeslift::passes::{Plan, gradients, simplify};
+use bayeslift::passes::{Plan, Rewriting, Rewritten, gradients, optimize, simplify};
 use bayeslift::runtime::{Executable, Explanation, Options};
 use bayeslift_codegen::{WIDTH, lower};
 use std::{env, fs, path::Path};
@@ -26,6 +26,7 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
     let result = match command {
         "grad" => gradients_of_loss(graph)?,
         "simplify" => simplify(&graph)?,
+        "rewrite" => return rewritten(&graph),
         "plan" => return Ok(Plan::new(graph)?.to_string()),
         "lower" => return lowered(Plan::new(graph)?),
         "explain" => return Ok(explained(graph)?.to_string()),
@@ -35,6 +36,14 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
     };
     verify(&result)?;
     Ok(result.to_string())
+}
+
+/// The rewritten graph, which of its values are one operation, and the rules that found something.
+fn rewritten(graph: &Graph) -> Result<String, Error> {
+    let Rewritten { graph, fusions, report } = optimize(graph, Rewriting::All)?;
+    verify(&graph)?;
+    let fusions: String = fusions.iter().map(|fusion| format!("{fusion}\n")).collect();
+    Ok(format!("{graph}{fusions}{report}"))
 }
 
 /// The tile code of all kernels.

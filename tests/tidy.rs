@@ -66,6 +66,12 @@ fn cranelift_is_named_by_the_emitter_and_the_linker_alone() {
 }
 
 #[test]
+fn egg_is_named_by_rewriting_alone() {
+    let files = naming(CRATES, "egg::");
+    assert!(files.iter().all(|name| name.starts_with("passes/src/rewrite/")), "{files:?}");
+}
+
+#[test]
 fn iced_is_named_by_the_wide_emitter_alone() {
     let files = naming(CRATES, "iced_x86");
     assert!(files.iter().all(|name| name.starts_with("codegen/src/wide/")), "{files:?}");

@@ -1,16 +1,18 @@
 //! Passes over the tensor graph of Bayeslift.
 //!
-//! Graph to graph: [`gradients`], [`simplify`], and [`stage`], which makes two graphs of one. Graph to plan: [`Plan`]
-//! forms kernels, orders them and lays out their memory. This crate knows no machine code.
+//! Graph to graph: [`gradients`], [`simplify`], [`rewrite`], and [`stage`], which makes two graphs of one. Graph to plan:
+//! [`Plan`] forms kernels, orders them and lays out their memory. This crate knows no machine code.
 
 mod gradient;
 mod plan;
+mod rewrite;
 mod simplify;
 mod stage;
 mod view;
 
 pub use gradient::gradients;
 pub use plan::{Access, Counts, Extents, Kernel, Operand, Part, Place, Plan, Role, Work};
+pub use rewrite::{Fused, Fusion, Report, Rewriting, Rewritten, optimize, rewrite};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};
 pub use view::{View, merge_axes};

@@ -43,7 +43,11 @@ fn push(graph: &mut Graph, op: Op, args: &[Value]) -> Result<Value, Error> {
     if let Some(value) = existing(graph, &op, args) {
         return Ok(value);
     }
-    if let Some(bits) = fold(graph, &op, args) {
+    let scalar = |i: usize| match graph.node(args[i]).op {
+        Op::Constant(bits) => Some(f32::from_bits(bits)),
+        _ => None,
+    };
+    if let Some(bits) = fold(&op, scalar) {
         return graph.push(Op::Constant(bits), &[]);
     }
     // op(broadcast a, broadcast b) = broadcast op(a, b)
@@ -103,16 +107,12 @@ fn existing(graph: &Graph, op: &Op, args: &[Value]) -> Option<Value> {
     }
 }
 
-/// The result of an operation on scalar constants, by the arithmetic that compiled code uses.
-fn fold(graph: &Graph, op: &Op, args: &[Value]) -> Option<u32> {
-    let scalar = |i: usize| match graph.node(args[i]).op {
-        Op::Constant(bits) => Some(f32::from_bits(bits)),
-        _ => None,
-    };
+/// The bits of an operation's result, by the arithmetic that compiled code uses, where `operand` tells the operands.
+pub(crate) fn fold(op: &Op, operand: impl Fn(usize) -> Option<f32>) -> Option<u32> {
     let x = match op {
-        Op::Unary(op) => elementary::unary(&mut Scalar, *op, scalar(0)?),
+        Op::Unary(op) => elementary::unary(&mut Scalar, *op, operand(0)?),
         Op::Binary(op) => {
-            let (a, b) = (scalar(0)?, scalar(1)?);
+            let (a, b) = (operand(0)?, operand(1)?);
             match op {
                 Binary::Add => a + b,
                 Binary::Mul => a * b,

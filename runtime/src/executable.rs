@@ -9,7 +9,7 @@ use crate::{
 };
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
 use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
-use bayeslift_passes::{Place, Plan, simplify};
+use bayeslift_passes::{self as passes, Fusion, Place, Plan, Report, Rewriting, Rewritten};
 use std::sync::{
     LazyLock,
     atomic::{AtomicU64, Ordering},
@@ -55,14 +55,17 @@ pub struct Options {
     /// The most threads a call uses: as many as there are cores, unless told otherwise. Small kernels stay on one thread
     /// anyway. Results do not depend on it.
     pub threads: usize,
-    /// Whether to simplify the graph first. Results do not depend on it.
+    /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
+    /// round differently.
     pub simplify: bool,
+    /// Which rules rewrite the graph. [`Rewriting::All`] rounds differently than the others.
+    pub rewriting: Rewriting,
 }
 
 impl Default for Options {
     fn default() -> Self {
         static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
-        Options { width: Width::default(), threads: *CORES, simplify: true }
+        Options { width: Width::default(), threads: *CORES, simplify: true, rewriting: Rewriting::default() }
     }
 }
 
@@ -84,6 +87,27 @@ impl Options {
         self.simplify = simplify;
         self
     }
+
+    /// Rewritten by these rules.
+    pub fn rewriting(mut self, rewriting: Rewriting) -> Self {
+        self.rewriting = rewriting;
+        self
+    }
+
+    /// The graph that is compiled with these options: the evaluator gives the bits of compiled code for this one.
+    ///
+    /// # Errors
+    /// A graph that does not verify.
+    pub fn optimize(&self, graph: &Graph) -> Result<Rewritten, Error> {
+        verify(graph)?;
+        // constants are folded in the environment that compiled code runs in
+        let _guard = Guard::enter();
+        let rewritten = match self.simplify {
+            true => passes::optimize(graph, self.rewriting),
+            false => passes::rewrite(graph, self.rewriting),
+        };
+        Ok(rewritten?)
+    }
 }
 
 /// A compiled graph: call it with its inputs, get its outputs. Shared freely between threads.
@@ -98,6 +122,8 @@ pub struct Executable {
     threads: usize,
     /// For each input whether an output updates it.
     donated: Vec<bool>,
+    fusions: Vec<Fusion>,
+    report: Report,
 }
 
 impl Executable {
@@ -107,11 +133,10 @@ impl Executable {
     /// A graph that does not verify, or is too large; a machine that refuses executable memory.
     pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        verify(&graph)?;
-        // constants are folded in the environment that compiled code runs in
+        let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
+        // code generation folds constants too
         let _guard = Guard::enter();
-        let graph = if options.simplify { simplify(&graph)? } else { graph };
-        let plan = Plan::new(graph)?;
+        let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let code = Code::compile(&plan, options.width.lanes(), threads)?;
         let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);
@@ -126,7 +151,7 @@ impl Executable {
             donated[input] = true;
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, words, threads, donated })
+        Ok(Executable { id, plan, code, words, threads, donated, fusions, report })
     }
 
     /// The plan that was compiled: prints as the list of kernels.
@@ -141,6 +166,16 @@ impl Executable {
     /// The most threads a call uses.
     pub(crate) fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// What of the plan's graph is one operation.
+    pub fn fusions(&self) -> &[Fusion] {
+        &self.fusions
+    }
+
+    /// How the plan's graph was rewritten.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// The inputs' names and types, in the order calls take them.

@@ -8,7 +8,7 @@ mod text;
 
 use crate::{Argument, Error, Executable, Workspace, call};
 use bayeslift_ir::Tensor;
-use bayeslift_passes::{Access, Counts, Role, Work};
+use bayeslift_passes::{Access, Counts, Fusion, Kernel, Role, Work};
 use std::time::Duration;
 
 /// What each kernel of an [`Executable`] does. Prints as a table; drawn by [`Explanation::to_svg`] and
@@ -146,13 +146,23 @@ impl ExplainedKernel {
     }
 }
 
+/// The names of the fused operations whose contractions a kernel computes, each once.
+fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
+    let dots = &kernel.dots;
+    let together = |fusion: &&Fusion| fusion.values.iter().filter(|value| dots.contains(value)).count() > 1;
+    let mut labels: Vec<String> =
+        executable.fusions().iter().filter(together).map(|fusion| fusion.kind.to_string()).collect();
+    labels.dedup();
+    labels
+}
+
 impl Explanation {
     fn new(executable: &Executable) -> Explanation {
         let plan = executable.plan();
         let kernels = plan.work().into_iter().zip(&plan.kernels).zip(executable.code().kernels());
         let kernels = kernels.map(|((work, planned), compiled)| ExplainedKernel {
             name: work.name((planned.rows, planned.cols)),
-            labels: Vec::new(),
+            labels: labels(executable, planned),
             work,
             tiles: compiled.tiles,
             threads: call::share(compiled, executable.threads()),

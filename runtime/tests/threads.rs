@@ -4,7 +4,7 @@ mod common;
 
 use bayeslift_codegen::lower;
 use bayeslift_ir::{Builder, Graph, Tensor, Type, evaluate, same_bits};
-use bayeslift_passes::{Plan, simplify};
+use bayeslift_passes::{Plan, Rewriting, simplify};
 use bayeslift_runtime::{Argument, Executable, Options};
 use common::some_inputs;
 use std::thread;
@@ -39,7 +39,8 @@ struct Case {
 
 impl Case {
     fn new(graph: &Graph, threads: usize) -> Case {
-        let executable = Executable::compile(graph.clone(), &Options::default().threads(threads)).unwrap();
+        let options = Options::default().threads(threads).rewriting(Rewriting::Exact);
+        let executable = Executable::compile(graph.clone(), &options).unwrap();
         let inputs = some_inputs(graph);
         let want = evaluate(graph, &inputs).unwrap();
         Case { executable, inputs, want }

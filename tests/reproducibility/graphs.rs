@@ -5,7 +5,7 @@
 
 use crate::common::{self, check_everywhere};
 use bayeslift_ir::{Builder, DType, Expr, Graph, Tensor, Value, arbitrary::graph_and_inputs};
-use bayeslift_passes::gradients;
+use bayeslift_passes::{Rewriting, gradients};
 use bayeslift_runtime::{Options, Width};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -25,8 +25,10 @@ fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), Test
 fn configurations() -> impl Strategy<Value = Options> {
     let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Eight, Width::Sixteen][..]);
     let threads = proptest::sample::select(&[1, 2, 3, 8][..]);
-    (widths, threads, any::<bool>())
-        .prop_map(|(width, threads, simplify)| Options::default().width(width).threads(threads).simplify(simplify))
+    let levels = proptest::sample::select(&[Rewriting::Off, Rewriting::Exact, Rewriting::All][..]);
+    (widths, threads, any::<bool>(), levels).prop_map(|(width, threads, simplify, rewriting)| {
+        Options::default().width(width).threads(threads).simplify(simplify).rewriting(rewriting)
+    })
 }
 
 fn on_random_graphs(default: u32, check: impl Fn(Graph, &[Tensor], &Options) -> Result<(), TestCaseError>) {

@@ -3,7 +3,7 @@
 mod set;
 mod stored;
 
-use super::{Kernel, behind_views, is_view, keeps_columns, prologue_views};
+use super::{Fusion, Kernel, behind_views, is_view, keeps_columns, prologue_views};
 use bayeslift_ir::{Binary, Error, Graph, Op, Shape, Unary, Value};
 use set::Set;
 
@@ -23,7 +23,7 @@ pub(super) struct Groups {
     pub stored: Vec<bool>,
 }
 
-pub(super) fn form(graph: &Graph) -> Result<Groups, Error> {
+pub(super) fn form(graph: &Graph, fusions: &[Fusion]) -> Result<Groups, Error> {
     let live = graph.live();
     let uses = uses(graph, &live);
     let mut former = Former {
@@ -34,6 +34,7 @@ pub(super) fn form(graph: &Graph) -> Result<Groups, Error> {
         group_of: vec![None; graph.nodes().len()],
         stored: vec![false; graph.nodes().len()],
         prologue: vec![false; graph.nodes().len()],
+        partner: partners(graph, fusions),
     };
     for value in graph.values().filter(|v| live[v.index()]) {
         former.prologue[value.index()] = former.is_prologue(value, &uses);
@@ -44,6 +45,17 @@ pub(super) fn form(graph: &Graph) -> Result<Groups, Error> {
     former.check_size()?;
     former.fuse_into_column_reductions(&uses);
     Ok(former.finish())
+}
+
+/// For each contraction the one before it in the same fused operation, if they are better computed in one kernel.
+fn partners(graph: &Graph, fusions: &[Fusion]) -> Vec<Option<Value>> {
+    let mut partner = vec![None; graph.nodes().len()];
+    for fusion in fusions.iter().filter(|fusion| fusion.kind.shares_kernel()) {
+        let values = fusion.values.iter().copied();
+        let dots: Vec<Value> = values.filter(|v| v.index() < partner.len() && graph.node(*v).op == Op::Dot).collect();
+        dots.windows(2).for_each(|pair| partner[pair[1].index()] = Some(pair[0]));
+    }
+    partner
 }
 
 /// The live users of each value; an output counts as a user without a value.
@@ -70,6 +82,8 @@ struct Former<'g> {
     stored: Vec<bool>,
     /// Cheap elementwise values used by contractions alone: computed while an operand is packed, never stored.
     prologue: Vec<bool>,
+    /// For each contraction one that it should share a kernel with.
+    partner: Vec<Option<Value>>,
 }
 
 impl Former<'_> {
@@ -129,7 +143,11 @@ impl Former<'_> {
         let node = self.graph.node(value);
         match &node.op {
             Op::Dot => {
-                self.start(value);
+                let group = self.start(value);
+                let partner = self.partner[value.index()].and_then(|partner| self.group_of[partner.index()]);
+                if let Some(partner) = partner.filter(|&partner| self.may_merge(partner, group)) {
+                    self.merge(partner, group);
+                }
             }
             Op::Sum(axis) | Op::Max(axis) => {
                 let operand = node.args[0];

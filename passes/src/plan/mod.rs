@@ -10,7 +10,7 @@ mod work;
 
 pub use work::{Access, Counts, Extents, Part, Role, Work};
 
-use crate::View;
+use crate::{Fusion, View};
 use bayeslift_ir::{Error, Graph, Op, Value};
 use smallvec::SmallVec;
 use std::{collections::BTreeSet, fmt};
@@ -78,8 +78,16 @@ impl Plan {
     /// # Errors
     /// An arena beyond the limit.
     pub fn new(graph: Graph) -> Result<Plan, Error> {
+        Plan::with_fusions(graph, &[])
+    }
+
+    /// Plans a graph whose contractions start in one kernel where they are one operation, if they can.
+    ///
+    /// # Errors
+    /// As for [`Plan::new`].
+    pub fn with_fusions(graph: Graph, fusions: &[Fusion]) -> Result<Plan, Error> {
         let graph = isolate_copies(graph)?;
-        let groups = groups::form(&graph)?;
+        let groups = groups::form(&graph, fusions)?;
         let order::Ordered { kernels, places } = order::order(&graph, groups);
         memory::assign(graph, kernels, places)
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
+use bayeslift_passes::Rewriting;
 use bayeslift_runtime::{Argument, Executable, Options, Width};
 
 /// All outputs of a call in the graph's order, also those that update an input.
@@ -25,9 +26,13 @@ pub fn call(executable: &Executable, graph: &Graph, inputs: &[Tensor]) -> Result
     Ok(outputs.collect())
 }
 
-/// Whether compiled code gives the evaluator's bits.
+/// Whether compiled code gives the evaluator's bits, of the rewritten graph if that rounds differently.
 pub fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), String> {
-    let want = evaluate(graph, inputs).map_err(|error| error.to_string())?;
+    let rewritten = match options.rewriting {
+        Rewriting::Off | Rewriting::Exact => None,
+        _ => Some(options.optimize(graph).map_err(|error| error.to_string())?.graph),
+    };
+    let want = evaluate(rewritten.as_ref().unwrap_or(graph), inputs).map_err(|error| error.to_string())?;
     let got = run(graph, inputs, options)?;
     for ((got, want), output) in got.iter().zip(&want).zip(graph.outputs()) {
         same_bits(got, want).map_err(|message| format!("{options:?}\n{}: {message}\n{graph}", output.name))?;

@@ -1,0 +1,144 @@
+//! The rewritten graph: regions from their solutions, everything else as it was. Fused operations become their definitions.
+
+use super::{
+    Fused, Fusion,
+    region::Region,
+    saturate::Solution,
+    term::{Head, Term},
+};
+use bayeslift_ir::{Args, Error, Graph, Op, Value};
+use egg::Id;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+/// Builds the graph in which each region is replaced by its solution.
+pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<(Graph, Vec<Fusion>), Error> {
+    let mut root_of = vec![None; graph.nodes().len()];
+    for (r, (region, _)) in regions.iter().enumerate() {
+        region.roots.iter().enumerate().for_each(|(i, root)| root_of[root.index()] = Some((r, i)));
+    }
+    let needed = needed(graph, regions, &root_of);
+    let mut out = Graph::new();
+    let mut map: Vec<Option<Value>> = vec![None; graph.nodes().len()];
+    for input in graph.inputs() {
+        map[input.value.index()] = Some(out.input(&input.name, graph.ty(input.value).clone())?);
+    }
+    let mut emitters: Vec<_> = regions.iter().map(|(region, solution)| Emitter::new(region, solution)).collect();
+    for value in graph.values().filter(|v| needed[v.index()]) {
+        let node = graph.node(value);
+        map[value.index()] = Some(match (root_of[value.index()], &node.op) {
+            (_, Op::Input(_)) => continue,
+            (Some((r, i)), _) => {
+                let root = emitters[r].solution.roots[i];
+                emitters[r].emit(&mut out, &map, root)?
+            }
+            (None, op) => {
+                let args = node.args.iter().map(|arg| map[arg.index()].expect("operands come first"));
+                out.push(op.clone(), &args.collect::<Args>())?
+            }
+        });
+    }
+    for output in graph.outputs() {
+        let value = map[output.value.index()].expect("outputs are needed");
+        match output.updates {
+            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
+            None => out.output(&output.name, value)?,
+        }
+    }
+    let fusions = emitters.iter().flat_map(Emitter::fusions).collect();
+    Ok((out, fusions))
+}
+
+/// Which of a graph's values the outputs depend on, if regions are replaced.
+fn needed(graph: &Graph, regions: &[(Region, Rc<Solution>)], root_of: &[Option<(usize, usize)>]) -> Vec<bool> {
+    let mut needed = vec![false; graph.nodes().len()];
+    graph.outputs().iter().for_each(|output| needed[output.value.index()] = true);
+    for value in graph.values().rev().filter(|v| !graph.node(*v).args.is_empty()) {
+        if !needed[value.index()] {
+            continue;
+        }
+        match root_of[value.index()] {
+            Some((r, i)) => {
+                let (region, solution) = &regions[r];
+                let leaves = solution.leaves(solution.roots[i]);
+                leaves.for_each(|leaf| needed[region.leaves[leaf].index()] = true);
+            }
+            None => graph.node(value).args.iter().for_each(|arg| needed[arg.index()] = true),
+        }
+    }
+    needed
+}
+
+/// Emits the terms of one region.
+struct Emitter<'a> {
+    region: &'a Region,
+    solution: &'a Solution,
+    made: Vec<Option<Value>>,
+    /// For each fused operation its emitted parts, and what they are made of.
+    parts: BTreeMap<Id, (BTreeSet<u8>, BTreeSet<Value>)>,
+}
+
+impl Emitter<'_> {
+    fn new<'a>(region: &'a Region, solution: &'a Solution) -> Emitter<'a> {
+        Emitter { region, solution, made: vec![None; solution.terms.len()], parts: BTreeMap::new() }
+    }
+
+    /// The value of a root.
+    fn emit(&mut self, out: &mut Graph, map: &[Option<Value>], root: Id) -> Result<Value, Error> {
+        for id in self.solution.behind(root) {
+            if self.made[usize::from(id)].is_none() {
+                self.made[usize::from(id)] = Some(self.emit_term(out, map, &self.solution.terms[usize::from(id)])?);
+            }
+        }
+        Ok(self.value(root))
+    }
+
+    fn value(&self, id: Id) -> Value {
+        self.made[usize::from(id)].expect("operands come first")
+    }
+
+    fn emit_term(&mut self, out: &mut Graph, map: &[Option<Value>], term: &Term) -> Result<Value, Error> {
+        match &term.head {
+            Head::Slot(slot) => Ok(map[self.region.leaves[*slot as usize].index()].expect("leaves come first")),
+            Head::Part(part) => self.emit_part(out, term.args[0], *part),
+            Head::Op(op) => {
+                let args: Args = term.args.iter().map(|&arg| self.value(arg)).collect();
+                out.push(op.clone(), &args)
+            }
+            Head::Fused(fused) => unreachable!("{fused} is emitted by its parts"),
+        }
+    }
+
+    /// A part of a fused operation, by its definition.
+    fn emit_part(&mut self, out: &mut Graph, whole: Id, part: u8) -> Result<Value, Error> {
+        let Term { head: Head::Fused(fused), args } = &self.solution.terms[usize::from(whole)] else {
+            unreachable!("a part of {:?}", self.solution.terms[usize::from(whole)])
+        };
+        let (mut made, mut error) = (BTreeSet::new(), None);
+        let value = fused.parts()[usize::from(part)].build(
+            out,
+            |var| self.value(args[fused.operand(var)]),
+            |out, &value| out.ty(value).clone(),
+            |out, term, args| {
+                let value = out.push(term.primitive()?.clone(), args).map_err(|found| error = Some(found)).ok()?;
+                made.insert(value);
+                Some(value)
+            },
+        );
+        let (parts, values) = self.parts.entry(whole).or_default();
+        parts.insert(part);
+        values.append(&mut made);
+        value.ok_or_else(|| error.unwrap_or_else(|| Error::Malformed(format!("the definition of {fused}"))))
+    }
+
+    /// The fused operations of which every part was emitted.
+    fn fusions(&self) -> impl Iterator<Item = Fusion> {
+        self.parts.iter().filter_map(|(&whole, (parts, values))| {
+            let Head::Fused(kind) = self.solution.terms[usize::from(whole)].head else { return None };
+            let all = parts.len() == Fused::parts(kind).len();
+            all.then(|| Fusion { kind, values: values.iter().copied().collect() })
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! Rewriting by equality saturation, on the regions around contractions. egg is named only here.
+//!
+//! [`region`] cuts regions out of a graph, [`saturate`] applies the [`rules`] to each, with the [facts](fact) they need,
+//! until nothing new follows, [`extract`] chooses the cheapest of all equal terms, and [`emit`] builds the graph. Equal
+//! regions, such as the layers of a deep network, are rewritten once.
+
+mod apply;
+mod cost;
+mod emit;
+mod extract;
+mod fact;
+mod fused;
+mod fusion;
+mod region;
+mod rules;
+mod saturate;
+mod template;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use crate::simplify;
+use bayeslift_ir::{Error, Graph, Value};
+pub use fused::Fused;
+use region::{Problem, Region};
+use saturate::Solution;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    rc::Rc,
+};
+
+/// The most regions that differ from each other; more stay as they are.
+const MAX_DISTINCT: usize = 256;
+
+/// Which rules rewrite a graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rewriting {
+    /// None.
+    Off,
+    /// Those that keep every bit.
+    Exact,
+    /// Also those that round differently: a division by a constant becomes a multiplication.
+    #[default]
+    All,
+}
+
+/// Values of a graph that are one operation of a kind that graphs do not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fusion {
+    /// The operation.
+    pub kind: Fused,
+    /// The contractions, and what is computed for them alone, in order.
+    pub values: Vec<Value>,
+}
+
+/// Prints as `local_reparameterization %42 %43 %45`.
+impl fmt::Display for Fusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        self.values.iter().try_for_each(|value| write!(f, " {value}"))
+    }
+}
+
+/// A rewritten graph.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The graph: the same inputs and outputs, of primitive operations.
+    pub graph: Graph,
+    /// What of it is one operation.
+    pub fusions: Vec<Fusion>,
+    /// How it came about.
+    pub report: Report,
+}
+
+/// How a graph was rewritten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The number of regions.
+    pub regions: usize,
+    /// The number of regions that differ from each other. What follows is summed over these.
+    pub distinct_regions: usize,
+    /// How often all rules were applied.
+    pub iterations: usize,
+    /// The terms of the e-graphs.
+    pub nodes: usize,
+    /// The classes of equal terms.
+    pub classes: usize,
+    /// How often each rule found something new, by name; rules that did not are left out.
+    pub fired: BTreeMap<&'static str, usize>,
+}
+
+/// Prints as lines of text.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { regions, distinct_regions, iterations, nodes, classes, fired } = self;
+        writeln!(f, "regions: {regions}, of which {distinct_regions} differ")?;
+        writeln!(f, "iterations: {iterations}; terms: {nodes} in {classes} classes")?;
+        fired.iter().try_for_each(|(rule, count)| writeln!(f, "{rule}: {count}"))
+    }
+}
+
+/// What every way to run a graph begins with: [`simplify`], then [`rewrite`]. With [`Rewriting::Off`] the graph is only
+/// simplified.
+///
+/// # Errors
+/// Those of building a graph; none for a graph that verifies.
+pub fn optimize(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
+    rewrite(&simplify(graph)?, level)
+}
+
+/// The same outputs by fewer or cheaper operations around contractions, and which contractions belong together. Inputs,
+/// outputs and donations stay; dead nodes go.
+///
+/// With [`Rewriting::Exact`] the outputs keep their bits; with [`Rewriting::All`] they may round differently, but never in
+/// a way that depends on extents. The result is a function of the graph: nothing depends on time or on the order of hashes.
+///
+/// # Errors
+/// Those of building a graph; none for a graph that verifies.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_passes::{Rewriting, rewrite};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([32, 64]));
+/// let (m, s) = (b.input("m", Type::f32([64, 10])), b.input("s", Type::f32([64, 10])));
+/// b.output("mean", x.dot(m));
+/// b.output("variance", x.square().dot(s.square()));
+/// let rewritten = rewrite(&b.finish()?, Rewriting::All)?;
+/// assert_eq!(rewritten.fusions[0].kind.name(), "local_reparameterization");
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
+    if level == Rewriting::Off {
+        return Ok(Rewritten { graph: graph.clone(), fusions: Vec::new(), report: Report::default() });
+    }
+    let mut solved: HashMap<Problem, Rc<Solution>> = HashMap::new();
+    let mut report = Report::default();
+    let mut regions = Vec::new();
+    for region in region::find(graph) {
+        let solution = match solved.get(&region.problem) {
+            Some(solution) => solution.clone(),
+            None if solved.len() == MAX_DISTINCT => Rc::new(saturate::unchanged(&region.problem)),
+            None => {
+                let solution = Rc::new(saturate::solve(&region.problem, level));
+                report.add(&solution);
+                solved.insert(region.problem.clone(), solution.clone());
+                solution
+            }
+        };
+        let ordered = is_ordered(&region, &solution);
+        let solution = if ordered { solution } else { Rc::new(saturate::unchanged(&region.problem)) };
+        regions.push((region, solution));
+    }
+    (report.regions, report.distinct_regions) = (regions.len(), solved.len());
+    let (graph, fusions) = emit::emit(graph, &regions)?;
+    Ok(Rewritten { graph, fusions, report })
+}
+
+/// Whether each root is made of what comes before it in the graph, so that regions that read each other can be emitted.
+fn is_ordered(region: &Region, solution: &Solution) -> bool {
+    region
+        .roots
+        .iter()
+        .zip(&solution.roots)
+        .all(|(value, &root)| solution.leaves(root).all(|leaf| region.leaves[leaf] < *value))
+}
+
+impl Report {
+    fn add(&mut self, solution: &Solution) {
+        self.iterations += solution.iterations;
+        self.nodes += solution.nodes;
+        self.classes += solution.classes;
+        for (rule, count) in &solution.fired {
+            *self.fired.entry(rule).or_default() += count;
+        }
+    }
+}

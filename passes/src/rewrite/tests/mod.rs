@@ -1,0 +1,6 @@
+//! Tests of rules and facts on random values, and of whole graphs.
+
+mod facts;
+mod graphs;
+mod rules;
+mod terms;
