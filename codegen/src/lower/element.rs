@@ -70,7 +70,7 @@ impl Lowering<'_> {
         read.extend(self.kernel.stores.iter().map(|&(value, _)| value));
         for value in read {
             let value = self.plan.aligned(value);
-            if !self.computes(value) && !self.leaves.contains_key(&value) {
+            if !self.kernel.computes(value) && !self.leaves.contains_key(&value) {
                 let leaf = match &graph.node(value).op {
                     Op::Noise(noise) if self.plan.places[value.index()].is_none() => Leaf::Noise(noise.clone()),
                     _ => self.leaf(self.plan.view(value)),
@@ -78,10 +78,6 @@ impl Lowering<'_> {
                 self.leaves.insert(value, leaf);
             }
         }
-    }
-
-    fn computes(&self, value: Value) -> bool {
-        self.kernel.members.contains(&value) || self.kernel.dots.contains(&value)
     }
 
     /// What a member that only moves or makes data is.

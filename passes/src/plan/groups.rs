@@ -1,6 +1,7 @@
 //! Forming kernels: anchors are contractions and reductions, elementwise values join the kernels of their operands.
 
 mod set;
+mod sink;
 mod stored;
 
 use super::{Fusion, Kernel, behind_views, is_view, keeps_columns, prologue_views};
@@ -43,6 +44,7 @@ pub(super) fn form(graph: &Graph, fusions: &[Fusion]) -> Result<Groups, Error> {
     }
     former.require_memory(&live);
     former.check_size()?;
+    former.sink(&uses);
     former.fuse_into_column_reductions(&uses);
     Ok(former.finish())
 }

@@ -45,6 +45,13 @@ pub struct Kernel {
     pub stores: Vec<(Value, Place)>,
 }
 
+impl Kernel {
+    /// Whether a value is an elementwise value or a contraction of this kernel.
+    pub fn computes(&self, value: Value) -> bool {
+        self.members.contains(&value) || self.dots.contains(&value)
+    }
+}
+
 /// How a contraction reads an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {

@@ -107,6 +107,9 @@ fn reads_of(graph: &Graph, kernels: &[Kernel], group_of: &[Option<usize>], store
         let node = graph.node(value);
         let by_element = node.op.is_elementwise() || kernel.row_reductions.contains(&value);
         for &arg in &node.args {
+            if kernel.computes(arg) {
+                continue;
+            }
             if by_element && kernel.column_reduction.is_none() && in_place_input(graph, arg, kernel) {
                 let Op::Input(i) = graph.node(arg).op else { unreachable!("checked by in_place_input") };
                 reads.inputs.insert(i as usize);

@@ -109,7 +109,7 @@ impl Former<'_> {
         }
     }
 
-    fn in_memory(&self, value: Value) -> bool {
+    pub(super) fn in_memory(&self, value: Value) -> bool {
         self.stored[value.index()] || matches!(self.graph.node(value).op, Op::Input(_))
     }
 
