@@ -10,9 +10,11 @@ use bayeslift_ir::{Lanes, Op, SUM_LANES, Unary, Value};
 const TILE_ELEMENTS: usize = 4096;
 const FEW_ELEMENTS: usize = 256;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
-/// not look far ahead. More would not fit into registers, unless they take at most so many operations each.
-const ABREAST: usize = 2;
-const LIGHT_ABREAST: usize = 4;
+/// not look far ahead. Fewer where much is read and written besides, after a product, unless that takes few operations; and
+/// fewer where operations are so many that their values would fill the stack.
+const ABREAST: usize = 4;
+const FEW_ABREAST: usize = 2;
+const MANY: usize = 64;
 const LIGHT: usize = 6;
 
 impl Lowering<'_> {
@@ -117,7 +119,8 @@ impl Lowering<'_> {
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
         if self.width == 1 || self.noise_sites().is_empty() {
-            let abreast = if self.is_light() { LIGHT_ABREAST } else { ABREAST };
+            let is_heavy = !self.kernel.dots.is_empty() && !self.is_light();
+            let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
             return self.each_column(start, end, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }
         self.noisy_columns(row, start, end, cols, accumulators);
