@@ -1,0 +1,104 @@
+//! A parameter's update runs on the tile of its gradient where it is the only reader, else in a kernel of its own: the
+//! same bits either way.
+
+use bayeslift::ir::{Builder, Expr, Graph, Op, Tensor, Type, evaluate, same_bits};
+use bayeslift::layers::{Adam, Optimizer};
+use bayeslift::passes::gradients;
+use bayeslift::runtime::{Argument, Executable, Options, Width};
+
+const SHAPE: [usize; 2] = [40, 50];
+const ROWS: usize = 33;
+
+/// What happens to a gradient before the update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    Plain,
+    /// It is an output as well.
+    Summary,
+    /// It is scaled down to a norm, here one that it does not reach.
+    Clipped,
+    /// It is added to that of batches before, of which there are none.
+    Accumulated,
+    /// The layer is used twice, the second time on inputs of zeros.
+    Shared,
+}
+
+fn layer<'b>(x: Expr<'b>, w: Expr<'b>) -> Expr<'b> {
+    x.dot(w).tanh().square().sum_all()
+}
+
+/// One step of Adam for a layer's weights.
+fn step(variant: Variant) -> Graph {
+    let b = Builder::new();
+    let [w, m, v] = ["w", "m", "v"].map(|name| b.input(name, Type::f32(SHAPE)));
+    let x = b.input("x", Type::f32([ROWS, SHAPE[0]]));
+    let more = b.input("more", Type::f32([ROWS, SHAPE[0]]));
+    let before = b.input("before", Type::f32(SHAPE));
+    let rate = b.input("rate", Type::f32([]));
+    let loss = if variant == Variant::Shared { layer(x, w) + layer(more, w) } else { layer(x, w) };
+    let gradient = gradients(loss, &[w])[0];
+    let gradient = match variant {
+        Variant::Clipped => {
+            let norm = gradient.square().sum_all().sqrt();
+            gradient * norm.less(1e6).select(1.0, 1e6 / norm)
+        }
+        Variant::Accumulated => gradient + before,
+        _ => gradient,
+    };
+    let update = Adam::default().update(w, gradient, &[m, v], &[rate]);
+    b.output_updating("new w", update.parameter, w);
+    b.output_updating("new m", update.state[0], m);
+    b.output_updating("new v", update.state[1], v);
+    if variant == Variant::Summary {
+        b.output("gradient", gradient);
+    }
+    b.finish().unwrap()
+}
+
+fn inputs(graph: &Graph) -> Vec<Tensor> {
+    let element = |name: &str, i: usize| match name {
+        "more" => 0.0,
+        // the sum with it keeps even the sign of zero
+        "before" => -0.0,
+        "rate" => 0.01,
+        "v" => (i % 7) as f32 / 512.0,
+        _ => ((i * 37 + name.len() * 11) % 101) as f32 / 64.0 - 0.75,
+    };
+    let tensor = |input: &bayeslift::ir::Input| {
+        let shape = graph.ty(input.value).shape.clone();
+        let elements = (0..shape.elements()).map(|i| element(&input.name, i));
+        Tensor::f32(shape.clone(), elements.collect::<Vec<_>>()).unwrap()
+    };
+    graph.inputs().iter().map(tensor).collect()
+}
+
+/// The new values of `w`, `m` and `v`, and whether the kernel that writes `w` computes a product.
+fn run(graph: &Graph, options: &Options) -> (Vec<Tensor>, bool) {
+    let executable = Executable::compile(graph.clone(), options).unwrap();
+    let mut tensors = inputs(graph);
+    let mut arguments: Vec<Argument> = tensors.iter_mut().map(Argument::from).collect();
+    executable.call(&mut executable.workspace().unwrap(), &mut arguments).unwrap();
+    let plan = executable.plan();
+    let stores_w = |place| place == bayeslift::passes::Place::Input(0);
+    let writer = plan.kernels.iter().find(|kernel| kernel.stores.iter().any(|&(_, place)| stores_w(place))).unwrap();
+    let on_tile = writer.dots.iter().any(|&dot| plan.graph.node(dot).op == Op::Dot);
+    (tensors[..3].to_vec(), on_tile)
+}
+
+#[test]
+fn an_update_has_the_same_bits_wherever_it_runs() {
+    let plain = step(Variant::Plain);
+    let expected: Vec<Tensor> = evaluate(&plain, &inputs(&plain)).unwrap()[..3].to_vec();
+    let variants = [Variant::Plain, Variant::Summary, Variant::Clipped, Variant::Accumulated, Variant::Shared];
+    for variant in variants {
+        let graph = step(variant);
+        for (width, threads) in [(Width::One, 1), (Width::Four, 1), (Width::Eight, 2), (Width::Sixteen, 1)] {
+            let (got, on_tile) = run(&graph, &Options::default().width(width).threads(threads));
+            for (got, want) in got.iter().zip(&expected) {
+                assert_eq!(same_bits(got, want), Ok(()), "{variant:?}, {width:?}, {threads} threads");
+            }
+            // a norm must be known before the first element moves
+            assert_eq!(on_tile, variant != Variant::Clipped, "{variant:?}");
+        }
+    }
+}
