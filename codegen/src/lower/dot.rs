@@ -3,7 +3,7 @@
 
 use super::element::Leaf;
 use super::panel::{Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::shape::{LINE, RegisterTile, cache_tile, column_block, spread};
+use super::shape::{LINE, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -68,11 +68,14 @@ impl Lowering<'_> {
         let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
         let rows_compete = operands.iter().any(|[left, _]| left.rows_compete(cols));
         let register = RegisterTile::new(rows, cols, depth, rows_compete, self.width);
-        let is_left_packed = operands.iter().any(|[left, _]| left.is_packed_left(cols));
+        let packed = Packed {
+            products: dots.len(),
+            lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
+            rights: operands.iter().filter(|[_, right]| right.is_packed_right(rows)).count(),
+        };
         let space = (batches, rows, cols);
         let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
-        let (tile_rows, tile_cols) =
-            cache_tile(space, steps, register, self.width, is_left_packed, self.useful_threads());
+        let (tile_rows, tile_cols) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =

@@ -18,8 +18,8 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
-/// What packing an element takes, in multiply-adds.
-const PACKING: usize = 4;
+/// What packing an element takes, in multiply-adds: a third of a nanosecond, most of it waiting for memory.
+const PACKING: usize = 16;
 /// How much later than the others a thread comes, in multiply-adds: about ten microseconds.
 const LATE: usize = 1 << 19;
 /// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
@@ -91,34 +91,54 @@ pub(super) fn cache_tile(
     depth: usize,
     tile: RegisterTile,
     width: usize,
-    is_left_packed: bool,
+    packed: Packed,
     threads: usize,
 ) -> (usize, usize) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
-    let most_cols = if is_left_packed { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
+    let most_cols = if packed.lefts > 0 { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
     let (row_parts, col_parts) = (rows.div_ceil(CACHE_ROWS), cols.div_ceil(most_cols));
-    let cut = |more: (usize, usize)| {
-        let near = |extent: usize, parts: usize, step: usize| extent.div_ceil(parts).next_multiple_of(step);
-        let tile_rows = cache_extent(rows, tile.rows, tile.rows, near(rows, row_parts + more.0, tile.rows));
-        (tile_rows, cache_extent(cols, tile_cols, step, near(cols, col_parts + more.1, step)))
+    let cut = |more: (usize, usize), round: fn(usize, usize) -> usize| {
+        let near_rows = rows.div_ceil(row_parts + more.0).next_multiple_of(tile.rows);
+        let near_cols = round(cols.div_ceil(col_parts + more.1), step);
+        (cache_extent(rows, tile.rows, tile.rows, near_rows), cache_extent(cols, tile_cols, step, near_cols))
     };
+    let up = |x: usize, step: usize| x.next_multiple_of(step);
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
-        return cut((0, 0));
+        return cut((0, 0), up);
     }
-    // When the last thread is done, if each takes the next tile when it is free: all tiles shared, some threads idle while
-    // others do the last ones, and all but one waiting for one that came late, or half a tile. In multiply-adds for each step
-    // along the contracted axis, times the number of threads.
+    // When the last thread is done, if each takes the next tile when it is free, and all but one wait for one that came late, or
+    // half a tile. In multiply-adds for each step along the contracted axis.
     let done = |&(tile_rows, tile_cols): &(usize, usize)| {
-        let packed = |rows: usize, cols: usize| PACKING * (cols + if is_left_packed { rows } else { 0 });
-        let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
-        let all = rows * cols + packed(rows * col_tiles, cols * row_tiles);
-        let tile = tile_rows * tile_cols + packed(tile_rows, tile_cols);
-        let idle = (batches * row_tiles * col_tiles).next_multiple_of(threads) - batches * row_tiles * col_tiles;
-        batches * all + idle * tile + (threads - 1) * (tile / 2).min(LATE / depth)
+        let sides = |extent: usize, tile: usize| (0..extent).step_by(tile).map(move |at| tile.min(extent - at));
+        let mut busy = vec![0; threads];
+        for _ in 0..batches {
+            for (rows, cols) in sides(rows, tile_rows).flat_map(|r| sides(cols, tile_cols).map(move |c| (r, c))) {
+                *busy.iter_mut().min().expect("there is a thread") += packed.work(rows, cols);
+            }
+        }
+        let late = (packed.work(tile_rows, tile_cols) / 2).min(LATE / depth) * (threads - 1) / threads;
+        busy.into_iter().max().unwrap_or(0) + late
     };
-    let cuts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| cut((i, j))));
-    cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0)))
+    let parts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| (i, j)));
+    let down = |x: usize, step: usize| (x / step * step).max(step);
+    let cuts = parts.flat_map(|more| [cut(more, up), cut(more, down)]);
+    cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0), up))
+}
+
+/// How many products a kernel has, and how many of them pack their left and right operands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packed {
+    pub products: usize,
+    pub lefts: usize,
+    pub rights: usize,
+}
+
+impl Packed {
+    /// What a tile of a product takes, in multiply-adds for each step along the contracted axis.
+    fn work(self, rows: usize, cols: usize) -> usize {
+        rows * cols + PACKING * (rows * self.lefts + cols * self.rights) / self.products
+    }
 }
 
 /// Whether rows this many elements apart fall into few sets of the first-level cache.
@@ -170,13 +190,13 @@ mod tests {
         let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
         for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
-                for (depth, threads, is_left_packed) in [(3, 1, false), (128, 2, true), (512, 8, false)] {
+                for (depth, threads, lefts) in [(3, 1, 0), (128, 2, 1), (512, 8, 0)] {
+                    let packed = Packed { products: 2, lefts, rights: 2 };
                     let tile = RegisterTile::new(rows, cols, depth, depth == 512, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let (tile_rows, tile_cols) =
-                        cache_tile((2, rows, cols), depth, tile, width, is_left_packed, threads);
+                    let (tile_rows, tile_cols) = cache_tile((2, rows, cols), depth, tile, width, packed, threads);
                     let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile.is_multiple_of(part);
                     assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
