@@ -47,7 +47,7 @@ pub struct Explanation {
 pub struct ExplainedKernel {
     /// What it computes, such as `2 products 128x784x400, 2 packed, noise, 9 ops`.
     pub name: String,
-    /// Which fusions made it, by name; empty for what kernels are formed of in any case.
+    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of in any case.
     pub labels: Vec<String>,
     /// What is fused into it, what it reads and writes, and how much that is.
     pub work: Work,
@@ -150,8 +150,7 @@ impl ExplainedKernel {
 fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
     let dots = &kernel.dots;
     let together = |fusion: &&Fusion| fusion.values.iter().filter(|value| dots.contains(value)).count() > 1;
-    let mut labels: Vec<String> =
-        executable.fusions().iter().filter(together).map(|fusion| fusion.kind.to_string()).collect();
+    let mut labels: Vec<String> = executable.fusions().iter().filter(together).map(Fusion::label).collect();
     labels.dedup();
     labels
 }

@@ -138,7 +138,7 @@ impl Emitter<'_> {
         self.parts.iter().filter_map(|(&whole, (parts, values))| {
             let Head::Fused(kind) = self.solution.terms[usize::from(whole)].head else { return None };
             let all = parts.len() == Fused::parts(kind).len();
-            all.then(|| Fusion { kind, values: values.iter().copied().collect() })
+            all.then(|| Fusion { kind, output: None, values: values.iter().copied().collect() })
         })
     }
 }
