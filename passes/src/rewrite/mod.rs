@@ -3,7 +3,7 @@
 //! [`region`] cuts regions out of a graph, [`saturate`] applies the [`rules`] to each, with the [facts](fact) they need,
 //! until nothing new follows, [`extract`] chooses the cheapest of all equal terms, and [`emit`] builds the graph. Equal
 //! regions, such as the layers of a deep network, are rewritten once. [`grow`] finds what makes whole layers of fused
-//! operations.
+//! operations; [`softmax`] finds what is around no contraction.
 
 mod apply;
 mod cost;
@@ -16,6 +16,7 @@ mod grow;
 mod region;
 mod rules;
 mod saturate;
+mod softmax;
 mod template;
 mod term;
 #[cfg(test)]
@@ -174,6 +175,11 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
     }
     let mut solved: HashMap<Problem, Rc<Solution>> = HashMap::new();
     let mut report = Report::default();
+    let shortened = softmax::shorten(graph, level)?;
+    let graph = shortened.as_ref().map_or(graph, |(graph, count)| {
+        report.fired.insert("sum-one-hot", *count);
+        graph
+    });
     let mut regions = Vec::new();
     for region in region::find(graph) {
         let solution = match solved.get(&region.problem) {
@@ -193,6 +199,7 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
     (report.regions, report.distinct_regions) = (regions.len(), solved.len());
     let (graph, mut fusions) = emit::emit(graph, &regions)?;
     grow::grow(&graph, &mut fusions);
+    fusions.extend(softmax::find(&graph));
     Ok(Rewritten { graph, fusions, report })
 }
 
