@@ -6,7 +6,6 @@
 //! rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign or an infinity.
 
 use super::{Fused, Fusion, Rewriting};
-use crate::simplify;
 use bayeslift_ir::{Args, Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::BTreeSet;
 
@@ -50,7 +49,7 @@ pub(super) fn shorten(graph: &Graph, level: Rewriting) -> Result<Option<(Graph, 
             None => out.output(&output.name, value)?,
         }
     }
-    Ok(Some((simplify(&out)?, count)))
+    Ok(Some((out, count)))
 }
 
 impl OneHotSum {
@@ -58,7 +57,7 @@ impl OneHotSum {
     fn emit(&self, out: &mut Graph, scale: Value, labels: Value, shape: &Shape) -> Result<Value, Error> {
         let to_shape = |out: &mut Graph, x: Value| {
             let with_class: Shape = shape.iter().copied().chain([1]).collect();
-            let x = out.push(Op::Broadcast(with_class), &[x])?;
+            let x = if out.ty(x).shape == with_class { x } else { out.push(Op::Broadcast(with_class), &[x])? };
             out.push(Op::Reshape(shape.clone()), &[x])
         };
         let constant = |out: &mut Graph, op: Op| {

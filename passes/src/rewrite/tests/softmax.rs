@@ -19,8 +19,7 @@ fn graph(shape: &[usize], weighted: bool, scale: f32) -> Graph {
     b.output("loss", loss);
     b.output("gradient", gradients(loss, &[logits])[0]);
     b.check().unwrap();
-    let graph = b.graph().clone();
-    graph
+    b.graph().clone()
 }
 
 fn case() -> impl Strategy<Value = (Vec<usize>, bool, f32, u64)> {
