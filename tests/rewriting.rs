@@ -3,8 +3,14 @@
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod facade;
 
-use bayeslift::{layers::Lambda, passes::Rewriting, prelude::*, runtime::Options};
+use bayeslift::{
+    layers::Lambda,
+    passes::{Plan, Rewriting, rewrite, simplify},
+    prelude::*,
+    runtime::{Executable, Options, Width},
+};
 use facade::{bits, small_data};
+use std::{thread, time::Instant};
 
 const LEVELS: [Rewriting; 3] = [Rewriting::Off, Rewriting::Exact, Rewriting::All];
 
@@ -81,4 +87,56 @@ fn training_has_the_bits_of_its_level() {
             }
         }
     }
+}
+
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    let network = network();
+    let graph = Trainer::new(&network, 100, TrainerOptions::default()).unwrap().graph(&network, 16).unwrap();
+    for width in [Width::default(), Width::Four] {
+        let compile = |rewriting| {
+            let options = Options::default().width(width).threads(2).rewriting(rewriting);
+            let executable = Executable::compile(graph.clone(), &options).unwrap();
+            (executable.plan().to_string(), executable.code_digest())
+        };
+        let all = compile(Rewriting::All);
+        thread::scope(|scope| {
+            let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| compile(Rewriting::All))).collect();
+            runs.into_iter().for_each(|run| assert!(run.join().unwrap() == all));
+        });
+        assert_ne!(compile(Rewriting::Off).1, all.1, "other code has another digest");
+    }
+}
+
+/// Prints what rewriting takes of compiling a training step of many layers; `cargo test -- --nocapture` shows it.
+#[test]
+fn many_layers_are_compiled() {
+    let mut layers = Sequential::new();
+    for _ in 0..20 {
+        layers = layers.layer(AffineVariationalReparameterizationLocal::new(256, 256).activation(Activation::Relu));
+    }
+    let network = Network::new(layers, [256], Likelihood::Categorical, 0).unwrap();
+    let graph = Trainer::new(&network, 100, TrainerOptions::default()).unwrap().graph(&network, 128).unwrap();
+    let milliseconds = |start: Instant| start.elapsed().as_secs_f64() * 1e3;
+    let start = Instant::now();
+    let simplified = simplify(&graph).unwrap();
+    let simplifying = milliseconds(start);
+    let start = Instant::now();
+    let rewritten = rewrite(&simplified, Rewriting::All).unwrap();
+    let rewriting = milliseconds(start);
+    let start = Instant::now();
+    let plan = Plan::with_fusions(rewritten.graph, &rewritten.fusions).unwrap();
+    let planning = milliseconds(start);
+    let start = Instant::now();
+    let executable = Executable::compile(graph, &Options::default()).unwrap();
+    let all = milliseconds(start);
+    assert_eq!(executable.plan().to_string(), plan.to_string());
+    let whole = |fusion: &&bayeslift::passes::Fusion| fusion.label() == "local_reparameterization(bias, noise, relu)";
+    assert_eq!(rewritten.fusions.iter().filter(whole).count(), 20);
+    println!(
+        "{} operations, {} kernels; milliseconds: {simplifying:.1} simplifying, {rewriting:.1} rewriting, {planning:.1} planning, \
+         {all:.1} in all",
+        simplified.nodes().len(),
+        plan.kernels.len(),
+    );
 }

@@ -6,7 +6,7 @@
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   noise       n=4194304 steps=20                                           standard normals
-//! all: threads=N isa=1|4|8|16
+//! all: threads=N isa=1|4|8|16 rewriting=off|exact|all
 //! train_mlp, mc_predict: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!
@@ -22,7 +22,7 @@ use bayeslift::Explanation;
 use bayeslift::ir::Distribution;
 use bayeslift::layers::Group;
 use bayeslift::prelude::*;
-use bayeslift::runtime::Options;
+use bayeslift::runtime::{Options, Rewriting};
 use common::{NoiseKernel, Result};
 use limit::{Machine, Work};
 use numpy::RandomState;
@@ -55,7 +55,7 @@ struct Settings {
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Settings> {
         const KEYS: &[&str] =
-            &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa", "explain"];
+            &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa", "rewriting", "explain"];
         let pair = |argument: &String| -> Result<(String, String)> {
             let (key, value) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is no key=value"))?;
             if !KEYS.contains(&key) {
@@ -87,7 +87,13 @@ impl Settings {
     }
 
     fn options(&self) -> Result<Options> {
-        Ok(Options::default().width(common::width(self.isa())?).threads(self.threads()?))
+        let rewriting = match self.text("rewriting", "all") {
+            "off" => Rewriting::Off,
+            "exact" => Rewriting::Exact,
+            "all" => Rewriting::All,
+            other => return Err(format!("rewriting={other}: there are off, exact and all").into()),
+        };
+        Ok(Options::default().width(common::width(self.isa())?).threads(self.threads()?).rewriting(rewriting))
     }
 
     /// Prints an explanation in the form that `explain=` says.

@@ -59,6 +59,7 @@ pub struct Code {
     _module: Module,
     kernels: Vec<CompiledKernel>,
     scratch_bytes: usize,
+    digest: u64,
 }
 
 // SAFETY: after linking, the module is only kept to be freed; nothing is called through it, and the code it holds
@@ -118,6 +119,7 @@ impl Code {
             lowered.push(code);
             ids.push(id);
         }
+        let digest = linker.digest;
         let mut linked = linker.module;
         let module = linked.get();
         module.finalize_definitions().map_err(|error| Error::NoExecutableMemory(chain(&error)))?;
@@ -134,12 +136,17 @@ impl Code {
         });
         let kernels = kernels.collect();
         let scratch_bytes = lowered.iter().map(|kernel| kernel.code.scratch_bytes).max().unwrap_or(0);
-        Ok(Code { _module: linked, kernels, scratch_bytes })
+        Ok(Code { _module: linked, kernels, scratch_bytes, digest })
     }
 
     /// The kernels, in the order they run.
     pub fn kernels(&self) -> &[CompiledKernel] {
         &self.kernels
+    }
+
+    /// A digest of all machine code, before it is linked: equal for equal code, wherever it lies.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// How much scratch memory each thread needs.
@@ -198,6 +205,13 @@ struct Linker {
     /// Kernels by the width of their vectors: equal ones are compiled once.
     known: HashMap<(usize, TileKernel), FuncId>,
     functions: FunctionBuilderContext,
+    /// See [`Code::digest`].
+    digest: u64,
+}
+
+/// FNV-1a of more bytes.
+fn digest(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 impl Linker {
@@ -207,7 +221,12 @@ impl Linker {
         // takes memory as code comes; kernels call nothing that has to be near
         builder.memory_provider(Box::new(SystemMemoryProvider::new()));
         let module = Module(Some(JITModule::new(builder)));
-        Linker { module, known: HashMap::new(), functions: FunctionBuilderContext::new() }
+        Linker {
+            module,
+            known: HashMap::new(),
+            functions: FunctionBuilderContext::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+        }
     }
 
     /// A function with the signature of [`Function`].
@@ -231,6 +250,7 @@ impl Linker {
         let (id, _) = self.declare()?;
         let module = self.module.get();
         module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;
+        self.digest = digest(self.digest, &bytes);
         self.known.insert(key, id);
         Ok(Some(id))
     }
@@ -249,6 +269,8 @@ impl Linker {
         module
             .define_function_with_control_plane(id, &mut context, &mut ControlPlane::default())
             .map_err(|e| format!("{e:?}"))?;
+        let compiled = context.compiled_code().ok_or("a function without code")?;
+        self.digest = digest(self.digest, compiled.code_buffer());
         self.known.insert(key, id);
         Ok(id)
     }

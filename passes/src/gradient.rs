@@ -65,44 +65,72 @@ fn depends_on(graph: &Graph, roots: &[Expr<'_>]) -> Vec<bool> {
     depends
 }
 
-/// An adjoint: `base`, times `factor` if there is one.
+/// An adjoint: `base`, times `factor` if there is one, plus `rest` if there is one.
 ///
 /// Where one elementwise operation follows the other, their derivatives are multiplied first, and by what comes from the loss
 /// last (preaccumulation; Griewank and Walther 2008, section 10.2). Derivatives are known in the forward pass, so
 /// one product is kept for the backward pass, and nothing that they are made of, such as noise.
+///
+/// What comes from elsewhere than a contraction, such as the gradient of a divergence, may be known in the forward pass too,
+/// where derivatives are: it is the rest.
 #[derive(Clone, Copy)]
 struct Adjoint<'b> {
     base: Expr<'b>,
     factor: Option<Expr<'b>>,
+    rest: Option<Expr<'b>>,
 }
 
 impl<'b> Adjoint<'b> {
     fn new(base: Expr<'b>) -> Self {
-        Adjoint { base, factor: None }
+        Adjoint { base, factor: None, rest: None }
     }
 
     fn value(self) -> Expr<'b> {
-        self.factor.map_or(self.base, |factor| self.base * factor)
+        let first = self.factor.map_or(self.base, |factor| self.base * factor);
+        self.rest.map_or(first, |rest| first + rest)
     }
 
     fn times(self, derivative: Expr<'b>) -> Self {
         let factor = self.factor.map_or(derivative, |factor| factor * derivative);
-        Adjoint { factor: Some(factor), ..self }
+        Adjoint { factor: Some(factor), rest: self.rest.map(|rest| rest * derivative), ..self }
     }
 
-    /// `change` done to one of the two.
+    /// `change`, which is linear, done to each term.
     fn change(self, change: impl Fn(Expr<'b>) -> Expr<'b>) -> Self {
+        let rest = self.rest.map(&change);
         match self.factor {
-            Some(factor) => Adjoint { factor: Some(change(factor)), ..self },
-            None => Adjoint::new(change(self.base)),
+            Some(factor) => Adjoint { factor: Some(change(factor)), rest, ..self },
+            None => Adjoint { base: change(self.base), rest, ..self },
         }
     }
 
     fn plus(self, other: Self) -> Self {
+        let rest = match (self.rest, other.rest) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
         match (self.factor, other.factor) {
-            (Some(a), Some(b)) if self.base.value() == other.base.value() => Adjoint { factor: Some(a + b), ..self },
+            (Some(a), Some(b)) if self.base.value() == other.base.value() => {
+                Adjoint { factor: Some(a + b), rest, ..self }
+            }
+            _ if self.is_from_contraction() && !other.is_from_contraction() => self.plus_rest(other.value()),
+            _ if other.is_from_contraction() && !self.is_from_contraction() => other.plus_rest(self.value()),
             _ => Adjoint::new(self.value() + other.value()),
         }
+    }
+
+    fn plus_rest(self, more: Expr<'b>) -> Self {
+        Adjoint { rest: Some(self.rest.map_or(more, |rest| rest + more)), ..self }
+    }
+
+    /// Whether it is a contraction's result times something, so that it is known in the backward pass alone.
+    fn is_from_contraction(self) -> bool {
+        let graph = self.base.builder().graph();
+        let mut node = graph.node(self.base.value());
+        while matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Sum(_)) {
+            node = graph.node(node.args[0]);
+        }
+        self.factor.is_some() && node.op == Op::Dot
     }
 }
 

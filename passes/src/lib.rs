@@ -12,7 +12,7 @@ mod view;
 
 pub use gradient::gradients;
 pub use plan::{Access, Counts, Extents, Kernel, Operand, Part, Place, Plan, Role, Work};
-pub use rewrite::{Fused, Fusion, Report, Rewriting, Rewritten, optimize, rewrite};
+pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting, Rewritten, optimize, rewrite};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};
 pub use view::{View, merge_axes};

@@ -154,6 +154,11 @@ impl Executable {
         Ok(Executable { id, plan, code, words, threads, donated, fusions, report })
     }
 
+    /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
+    pub fn code_digest(&self) -> u64 {
+        self.code.digest()
+    }
+
     /// The plan that was compiled: prints as the list of kernels.
     pub fn plan(&self) -> &Plan {
         &self.plan

@@ -8,7 +8,7 @@ mod text;
 
 use crate::{Argument, Error, Executable, Workspace, call};
 use bayeslift_ir::Tensor;
-use bayeslift_passes::{Access, Counts, Fusion, Kernel, Role, Work};
+use bayeslift_passes::{Access, Counts, Fused, Fusion, Kernel, Role, Work};
 use std::time::Duration;
 
 /// What each kernel of an [`Executable`] does. Prints as a table; drawn by [`Explanation::to_svg`] and
@@ -47,7 +47,7 @@ pub struct Explanation {
 pub struct ExplainedKernel {
     /// What it computes, such as `2 products 128x784x400, 2 packed, noise, 9 ops`.
     pub name: String,
-    /// Which fusions made it, by name; empty for what kernels are formed of in any case.
+    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of in any case.
     pub labels: Vec<String>,
     /// What is fused into it, what it reads and writes, and how much that is.
     pub work: Work,
@@ -146,12 +146,16 @@ impl ExplainedKernel {
     }
 }
 
-/// The names of the fused operations whose contractions a kernel computes, each once.
+/// The fused operations that a kernel computes, each once: two contractions of one, or the sums of one that has none.
 fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
-    let dots = &kernel.dots;
-    let together = |fusion: &&Fusion| fusion.values.iter().filter(|value| dots.contains(value)).count() > 1;
-    let mut labels: Vec<String> =
-        executable.fusions().iter().filter(together).map(|fusion| fusion.kind.to_string()).collect();
+    let computes = |fusion: &&Fusion| match fusion.kind {
+        Fused::SoftmaxCrossEntropy => {
+            let mut computed = kernel.members.iter().chain(&kernel.row_reductions);
+            computed.any(|value| fusion.values.contains(value))
+        }
+        _ => fusion.values.iter().filter(|value| kernel.dots.contains(value)).count() > 1,
+    };
+    let mut labels: Vec<String> = executable.fusions().iter().filter(computes).map(Fusion::label).collect();
     labels.dedup();
     labels
 }

@@ -28,7 +28,7 @@ mod workspace;
 
 pub use argument::Argument;
 pub use bayeslift_codegen::Error as CodeError;
-pub use bayeslift_passes::{Fusion, Report, Rewriting, Rewritten};
+pub use bayeslift_passes::{Fusion, LocalOutput, Report, Rewriting, Rewritten};
 pub use executable::{Executable, Options, Width};
 pub use explain::{ExplainedKernel, Explanation, Kind};
 pub use workspace::Workspace;

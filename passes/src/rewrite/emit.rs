@@ -1,4 +1,7 @@
 //! The rewritten graph: regions from their solutions, everything else as it was. Fused operations become their definitions.
+//!
+//! Roots are made where they were. Contractions are made where one of their region was as soon as their operands are there, not where
+//! their first root is: that may be an update at the end of a step, and kernels run in the order of the graph.
 
 use super::{
     Fused, Fusion,
@@ -16,7 +19,9 @@ use std::{
 /// Builds the graph in which each region is replaced by its solution.
 pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<(Graph, Vec<Fusion>), Error> {
     let mut root_of = vec![None; graph.nodes().len()];
+    let mut region_of_dot = vec![None; graph.nodes().len()];
     for (r, (region, _)) in regions.iter().enumerate() {
+        region.dots.iter().for_each(|dot| region_of_dot[dot.index()] = Some(r));
         region.roots.iter().enumerate().for_each(|(i, root)| root_of[root.index()] = Some((r, i)));
     }
     let needed = needed(graph, regions, &root_of);
@@ -25,8 +30,15 @@ pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<
     for input in graph.inputs() {
         map[input.value.index()] = Some(out.input(&input.name, graph.ty(input.value).clone())?);
     }
-    let mut emitters: Vec<_> = regions.iter().map(|(region, solution)| Emitter::new(region, solution)).collect();
-    for value in graph.values().filter(|v| needed[v.index()]) {
+    let emitter = |(region, solution)| Emitter::new(region, solution, &needed);
+    let mut emitters: Vec<_> = regions.iter().map(|(region, solution)| (region, &**solution)).map(emitter).collect();
+    for value in graph.values() {
+        if let Some(r) = region_of_dot[value.index()] {
+            emitters[r].emit_contractions(&mut out, &map, value)?;
+        }
+        if !needed[value.index()] {
+            continue;
+        }
         let node = graph.node(value);
         map[value.index()] = Some(match (root_of[value.index()], &node.op) {
             (_, Op::Input(_)) => continue,
@@ -76,16 +88,34 @@ struct Emitter<'a> {
     region: &'a Region,
     solution: &'a Solution,
     made: Vec<Option<Value>>,
+    /// The contractions that are not made yet, each with the last leaf that it is made of.
+    pending: Vec<(Option<Value>, Id)>,
     /// For each fused operation its emitted parts, and what they are made of.
     parts: BTreeMap<Id, (BTreeSet<u8>, BTreeSet<Value>)>,
 }
 
 impl Emitter<'_> {
-    fn new<'a>(region: &'a Region, solution: &'a Solution) -> Emitter<'a> {
-        Emitter { region, solution, made: vec![None; solution.terms.len()], parts: BTreeMap::new() }
+    fn new<'a>(region: &'a Region, solution: &'a Solution, needed: &[bool]) -> Emitter<'a> {
+        let roots = region.roots.iter().zip(&solution.roots).filter(|(value, _)| needed[value.index()]);
+        let behind: BTreeSet<Id> = roots.flat_map(|(_, &root)| solution.behind(root)).collect();
+        let is_contraction = |id: &Id| {
+            let head = &solution.terms[usize::from(*id)].head;
+            matches!(head, Head::Op(Op::Dot) | Head::Part(_))
+        };
+        let last_leaf = |id: Id| solution.leaves(id).map(|leaf| region.leaves[leaf]).max();
+        let pending = behind.into_iter().filter(is_contraction).map(|id| (last_leaf(id), id)).collect();
+        Emitter { region, solution, made: vec![None; solution.terms.len()], pending, parts: BTreeMap::new() }
     }
 
-    /// The value of a root.
+    /// Makes the contractions whose leaves come before this value.
+    fn emit_contractions(&mut self, out: &mut Graph, map: &[Option<Value>], before: Value) -> Result<(), Error> {
+        let (ready, pending) = self.pending.iter().partition(|(last, _)| last.is_none_or(|last| last < before));
+        self.pending = pending;
+        let ready: Vec<(Option<Value>, Id)> = ready;
+        ready.into_iter().try_for_each(|(_, id)| self.emit(out, map, id).map(drop))
+    }
+
+    /// The value of a term that is a root or a contraction.
     fn emit(&mut self, out: &mut Graph, map: &[Option<Value>], root: Id) -> Result<Value, Error> {
         for id in self.solution.behind(root) {
             if self.made[usize::from(id)].is_none() {
@@ -138,7 +168,7 @@ impl Emitter<'_> {
         self.parts.iter().filter_map(|(&whole, (parts, values))| {
             let Head::Fused(kind) = self.solution.terms[usize::from(whole)].head else { return None };
             let all = parts.len() == Fused::parts(kind).len();
-            all.then(|| Fusion { kind, values: values.iter().copied().collect() })
+            all.then(|| Fusion { kind, output: None, values: values.iter().copied().collect() })
         })
     }
 }

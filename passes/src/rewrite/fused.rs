@@ -3,7 +3,7 @@
 use super::template::Template;
 use std::{fmt, sync::LazyLock};
 
-/// Contractions that belong together. Each is *defined* by its parts, terms of primitive operations: a rewritten graph has
+/// Operations that belong together. Each of contractions is *defined* by its parts, terms of primitive operations: a rewritten graph has
 /// those, and a [`Fusion`](super::Fusion) names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -14,6 +14,9 @@ pub enum Fused {
     DualWeightGradient,
     /// What the gradient with respect to x of such a layer is made of: through M, and through S.
     DualInputGradient,
+    /// The log-likelihoods of labels under a softmax over the last axis, and their gradient (one_hot - softmax) s for a scale
+    /// s of each row. It has no contraction, and the graph is searched for it.
+    SoftmaxCrossEntropy,
 }
 
 /// The text of a fused operation.
@@ -21,7 +24,7 @@ struct Definition {
     name: &'static str,
     /// Its operands, in order.
     operands: &'static [&'static str],
-    /// Its results, all of one type.
+    /// Its results, all of one type; none if it is not in the e-graph.
     parts: &'static [&'static str],
     /// A fused operation that must have been found first, where the parts alone do not show that they belong together.
     beside: Option<&'static str>,
@@ -29,8 +32,12 @@ struct Definition {
 
 impl Fused {
     /// All of them, in order.
-    pub const ALL: &'static [Fused] =
-        &[Fused::LocalReparameterization, Fused::DualWeightGradient, Fused::DualInputGradient];
+    pub const ALL: &'static [Fused] = &[
+        Fused::LocalReparameterization,
+        Fused::DualWeightGradient,
+        Fused::DualInputGradient,
+        Fused::SoftmaxCrossEntropy,
+    ];
 
     /// The name, as in `local_reparameterization`.
     pub fn name(self) -> &'static str {
@@ -42,7 +49,7 @@ impl Fused {
     pub(crate) fn shares_kernel(self) -> bool {
         match self {
             Fused::LocalReparameterization | Fused::DualInputGradient => true,
-            Fused::DualWeightGradient => false,
+            Fused::DualWeightGradient | Fused::SoftmaxCrossEntropy => false,
         }
     }
 
@@ -66,6 +73,9 @@ impl Fused {
                 parts: &["(dot ?g (transpose ?m))", "(dot ?h (transpose ?s))"],
                 beside: Some("(local_reparameterization ?x ?m ?s)"),
             },
+            Fused::SoftmaxCrossEntropy => {
+                Definition { name: "softmax_cross_entropy", operands: &[], parts: &[], beside: None }
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
 use egg::{Applier, Id, PatternAst, Rewrite, SearchMatches, Searcher, Subst, Symbol, Var};
 
 pub(super) fn rewrites() -> impl Iterator<Item = Rewrite<Term, Facts>> {
-    Fused::ALL.iter().map(|&fused| {
+    Fused::ALL.iter().filter(|fused| !fused.parts().is_empty()).map(|&fused| {
         let rewrite = Rewrite::new(fused.name(), Fusing(fused), Fusing(fused));
         rewrite.unwrap_or_else(|error| panic!("the definition of {fused}: {error}"))
     })

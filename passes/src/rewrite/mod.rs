@@ -2,7 +2,8 @@
 //!
 //! [`region`] cuts regions out of a graph, [`saturate`] applies the [`rules`] to each, with the [facts](fact) they need,
 //! until nothing new follows, [`extract`] chooses the cheapest of all equal terms, and [`emit`] builds the graph. Equal
-//! regions, such as the layers of a deep network, are rewritten once.
+//! regions, such as the layers of a deep network, are rewritten once. [`grow`] finds what makes whole layers of fused
+//! operations; [`softmax`] finds what is around no contraction.
 
 mod apply;
 mod cost;
@@ -11,9 +12,11 @@ mod extract;
 mod fact;
 mod fused;
 mod fusion;
+mod grow;
 mod region;
 mod rules;
 mod saturate;
+mod softmax;
 mod template;
 mod term;
 #[cfg(test)]
@@ -51,14 +54,49 @@ pub enum Rewriting {
 pub struct Fusion {
     /// The operation.
     pub kind: Fused,
-    /// The contractions, and what is computed for them alone, in order.
+    /// What makes a layer's output of [`Fused::LocalReparameterization`]; `None` if it is the products alone.
+    pub output: Option<LocalOutput>,
+    /// The contractions, what is computed for them alone, and what makes the layer's output of them, in order.
     pub values: Vec<Value>,
 }
 
-/// Prints as `local_reparameterization %42 %43 %45`.
+/// What a layer with local reparameterization does with its two products: a bias may be added to each, the square root of the
+/// second times noise is added to the first, and an activation may follow.
+///
+/// Prints as `bias, noise, relu`, with `mean bias` or `variance bias` if there is one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalOutput {
+    /// Whether a bias is added to the means.
+    pub bias_mean: bool,
+    /// Whether the variances of a bias are added to the variances.
+    pub bias_variance: bool,
+    /// The name of the activation: `relu`, `tanh`, `sigmoid` or `softplus`.
+    pub activation: Option<&'static str>,
+}
+
+impl fmt::Display for LocalOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.bias_mean, self.bias_variance) {
+            (true, true) => "bias, noise",
+            (true, false) => "mean bias, noise",
+            (false, true) => "variance bias, noise",
+            (false, false) => "noise",
+        })?;
+        self.activation.map_or(Ok(()), |activation| write!(f, ", {activation}"))
+    }
+}
+
+impl Fusion {
+    /// The operation with what was found of it, as in `local_reparameterization(bias, noise, relu)`.
+    pub fn label(&self) -> String {
+        self.output.map_or(self.kind.to_string(), |output| format!("{}({output})", self.kind))
+    }
+}
+
+/// Prints as `local_reparameterization(noise) %42 %43 %45 %46 %48`.
 impl fmt::Display for Fusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.name())?;
+        f.write_str(&self.label())?;
         self.values.iter().try_for_each(|value| write!(f, " {value}"))
     }
 }
@@ -137,6 +175,11 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
     }
     let mut solved: HashMap<Problem, Rc<Solution>> = HashMap::new();
     let mut report = Report::default();
+    let shortened = softmax::shorten(graph, level)?;
+    let graph = shortened.as_ref().map_or(graph, |(graph, count)| {
+        report.fired.insert("sum-one-hot", *count);
+        graph
+    });
     let mut regions = Vec::new();
     for region in region::find(graph) {
         let solution = match solved.get(&region.problem) {
@@ -154,7 +197,9 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
         regions.push((region, solution));
     }
     (report.regions, report.distinct_regions) = (regions.len(), solved.len());
-    let (graph, fusions) = emit::emit(graph, &regions)?;
+    let (graph, mut fusions) = emit::emit(graph, &regions)?;
+    grow::grow(&graph, &mut fusions);
+    fusions.extend(softmax::find(&graph));
     Ok(Rewritten { graph, fusions, report })
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Region {
     pub leaves: Vec<Value>,
     /// The value of each root.
     pub roots: Vec<Value>,
+    /// Its contractions.
+    pub dots: Vec<Value>,
 }
 
 /// All regions of a graph, disjoint but for what leads to their operands.
@@ -189,7 +191,9 @@ impl Finder<'_> {
 
     fn region(&self, members: &[Value], is_root: &[bool]) -> Region {
         let problem = Problem { slots: Vec::new(), terms: Vec::new(), roots: Vec::new() };
-        let mut region = Region { problem, leaves: Vec::new(), roots: Vec::new() };
+        let is_dot = |value: &Value| self.graph.node(*value).op == Op::Dot;
+        let dots = members.iter().copied().filter(is_dot).collect();
+        let mut region = Region { problem, leaves: Vec::new(), roots: Vec::new(), dots };
         let mut ids = HashMap::new();
         for &value in members {
             let args =

@@ -3,9 +3,10 @@
 use super::super::{Fused, Rewriting, optimize, rewrite};
 use crate::{gradients, simplify};
 use bayeslift_ir::{
-    Binary, Builder, Expr, Graph, Op, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits, verify,
+    Binary, Builder, DType, Distribution, Elements, Expr, Graph, Noise, NoiseAddress, Op, Tensor, Type,
+    arbitrary::graph_and_inputs, evaluate, evaluate_f64, same_bits, verify,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::thread;
 
 /// A step of gradient descent on layers of this width with local reparameterization, without noise.
@@ -80,6 +81,71 @@ proptest! {
     }
 }
 
+/// The graph in which every number it computes is an output, whatever the program has made of it.
+fn with_all_outputs(graph: &Graph) -> Graph {
+    let mut all = graph.clone();
+    for value in graph.values().filter(|&value| *graph.ty(value) == Type::f32(graph.ty(value).shape.clone())) {
+        all.output(&format!("value {value}"), value).unwrap();
+    }
+    all
+}
+
+/// Behind a contraction of each output with itself, what rounding rules change.
+fn with_something_to_round(graph: Graph, choices: [u8; 2]) -> Graph {
+    let floats = graph.outputs().iter().map(|output| output.value).filter(|&v| graph.ty(v).dtype == DType::F32);
+    let floats: Vec<_> = floats.collect();
+    let b = Builder::from(graph);
+    for (i, value) in floats.into_iter().enumerate() {
+        let x = b.expr(value);
+        let elements = x.shape().elements();
+        let mut y = x.reshape([1, elements]).dot(x.reshape([elements, 1]));
+        for choice in choices {
+            y = match choice % 3 {
+                0 => y / (3.0 + f32::from(choice / 3)),
+                1 => y.abs().square().sqrt(),
+                _ => (y * 1e-3).exp().log(),
+            };
+        }
+        b.output(&format!("rounded {i}"), y);
+    }
+    b.finish().unwrap()
+}
+
+/// Rewriting of random graphs that overflow nowhere is as near the truth as the graph, but for a few roundings of the largest
+/// number on the way. The same graphs in every run: roundings may fall on either side of a comparison.
+#[test]
+fn rounding_rewriting_is_near_the_truth() {
+    let mut runner = TestRunner::deterministic();
+    let (mut checked, mut changed) = (0, 0);
+    let strategy = (graph_and_inputs(), any::<[u8; 2]>());
+    for _ in 0..2000 {
+        let ((graph, inputs), choices) = strategy.new_tree(&mut runner).unwrap().current();
+        let graph = with_something_to_round(graph, choices);
+        let doubles: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
+        let all_values = evaluate_f64(&with_all_outputs(&graph), &doubles).unwrap();
+        let floats = || all_values.iter().filter_map(Elements::floats).flatten();
+        let largest = floats().fold(0.0f64, |largest, x| largest.max(x.abs()));
+        if !floats().all(|x| x.is_finite() && x.abs() < 1e30) {
+            continue;
+        }
+        let results = [Rewriting::Off, Rewriting::All].map(|level| {
+            let rewritten = optimize(&graph, level).unwrap().graph;
+            evaluate(&rewritten, &inputs).unwrap()
+        });
+        checked += 1;
+        changed += usize::from(results[0] != results[1]);
+        for ((truth, off), all) in all_values.iter().zip(&results[0]).zip(&results[1]) {
+            let (Some(truth), Some(off), Some(all)) = (truth.floats(), off.as_f32(), all.as_f32()) else { continue };
+            let error = |found: &[f32]| {
+                truth.iter().zip(found).map(|(truth, &x)| (f64::from(x) - truth).abs()).fold(0.0, f64::max)
+            };
+            let allowed = 2.0 * error(off) + 1e-6 * largest;
+            assert!(error(all) <= allowed, "off by {}, {allowed} allowed\n{graph}{inputs:?}", error(all));
+        }
+    }
+    assert!(checked > 500 && changed > 100, "{checked} graphs without overflow, {changed} of them changed");
+}
+
 #[test]
 fn rewriting_is_deterministic() {
     let graph = descent(3, 8, 5);
@@ -140,4 +206,42 @@ fn long_chains_and_many_contractions_are_no_trouble() {
     }
     graph.output("y", sum).unwrap();
     check_interface(&graph, &rewrite(&graph, Rewriting::All).unwrap().graph);
+}
+
+/// The label of the only layer of a graph: x M, x² S, and what `f` makes of the two and of noise.
+fn label(f: impl for<'b> Fn(Expr<'b>, Expr<'b>, Expr<'b>, Expr<'b>) -> Expr<'b>) -> String {
+    let b = &Builder::new();
+    let input = |name, shape: &[usize]| b.input(name, Type::f32(shape));
+    let (x, m, s) = (input("x", &[4, 3]), input("m", &[3, 5]), input("s", &[3, 5]));
+    let words = |name, shape: &[usize]| b.input(name, Type::u32(shape));
+    let address =
+        NoiseAddress { key: words("key", &[4]), first_sample: words("sample", &[]), first_row: words("row", &[2]) };
+    let kind = Noise {
+        distribution: Distribution::Normal,
+        stream: 1,
+        sample_axis: None,
+        example_axis: Some(0),
+        shape: [4, 5].into(),
+    };
+    b.output("y", f(x.dot(m), x.square().dot(s), b.noise(kind, address), input("bias", &[5])));
+    b.check().unwrap();
+    let rewritten = optimize(&b.graph().clone(), Rewriting::Exact).unwrap();
+    assert_eq!(rewritten.fusions.len(), 1);
+    rewritten.fusions[0].label().replace("local_reparameterization", "")
+}
+
+#[test]
+fn whole_layers_are_found() {
+    assert_eq!(label(|m, v, noise, _| m + v.sqrt() * noise), "(noise)");
+    assert_eq!(label(|m, v, noise, _| noise * v.sqrt() + m), "(noise)");
+    assert_eq!(label(|m, v, noise, bias| (m + bias) + (v + bias.square()).sqrt() * noise), "(bias, noise)");
+    assert_eq!(label(|m, v, noise, bias| ((m + bias) + v.sqrt() * noise).sigmoid()), "(mean bias, noise, sigmoid)");
+    assert_eq!(label(|m, v, noise, bias| (m + (v + bias).sqrt() * noise).tanh()), "(variance bias, noise, tanh)");
+    assert_eq!(label(|m, v, noise, _| (m + v.sqrt() * noise).relu().softplus()), "(noise, relu)");
+    // an output that is also summed is no intermediate value of its activation
+    assert_eq!(label(|m, v, noise, _| (m + v.sqrt() * noise).relu() + (m + v.sqrt() * noise).sum(0)), "(noise)");
+    // no layer: the deviation is read elsewhere, noise is not added, what is added differs between rows
+    assert_eq!(label(|m, v, noise, _| m + v.sqrt() * noise + v.sqrt().sum(0)), "");
+    assert_eq!(label(|m, v, noise, _| m * (v.sqrt() * noise)), "");
+    assert_eq!(label(|m, v, noise, _| (m + noise) + v.sqrt() * noise), "");
 }

@@ -3,4 +3,5 @@
 mod facts;
 mod graphs;
 mod rules;
+mod softmax;
 mod terms;

@@ -83,7 +83,7 @@ fn near(want: &[f64], found: &Tensor) -> Result<(), String> {
 
 #[test]
 fn fused_operations_are_found_and_are_their_definitions() {
-    for (seed, &fused) in (0..).zip(Fused::ALL) {
+    for (seed, &fused) in (0..).zip(Fused::ALL).filter(|(_, fused)| !fused.parts().is_empty()) {
         let mut random = Random(seed);
         let mut found = 0;
         for _ in 0..ATTEMPTS {

@@ -1,0 +1,177 @@
+//! Growing a pair of products into the whole output of its layer, in the rewritten graph.
+//!
+//! The e-graph has the pair alone: cost sees nothing else, and what follows would be a left side for each combination of
+//! biases, activation and movement. What follows is found here instead, by one pass over the graph in which every value gets
+//! its role in the layer from the roles of its operands. Movement keeps roles, so samples change nothing.
+
+use super::{Fused, Fusion, LocalOutput};
+use bayeslift_ir::{Binary, Graph, Op, Unary, Value};
+
+/// What a value is to a layer.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Mean,
+    Variance,
+    Deviation,
+    /// The deviation times noise.
+    Spread,
+    Sum,
+    Activated,
+}
+
+/// The role of a value in the layer of a fusion, and what was found on the way.
+#[derive(Clone, Copy)]
+struct Member {
+    fusion: usize,
+    role: Role,
+    found: LocalOutput,
+}
+
+/// Adds to each [`Fused::LocalReparameterization`] what makes the layer's output of it, if all of that is there.
+pub(super) fn grow(graph: &Graph, fusions: &mut [Fusion]) {
+    let grower = Grower { graph, ends: ends(graph) };
+    let mut members: Vec<Option<Member>> = vec![None; graph.nodes().len()];
+    for (i, fusion) in fusions.iter().enumerate().filter(|(_, f)| f.kind == Fused::LocalReparameterization) {
+        let is_dot = |value: &&Value| graph.node(**value).op == Op::Dot;
+        for &dot in fusion.values.iter().filter(is_dot) {
+            let role = if grower.is_product_of_square(dot, &fusion.values) { Role::Variance } else { Role::Mean };
+            members[dot.index()] = Some(Member { fusion: i, role, found: LocalOutput::default() });
+        }
+    }
+    let mut last: Vec<Option<Value>> = vec![None; fusions.len()];
+    for value in graph.values() {
+        if members[value.index()].is_some() {
+            continue;
+        }
+        let Some(member) = grower.member(value, &members) else { continue };
+        let last = &mut last[member.fusion];
+        // of several sums or activations the first is the layer's
+        let is_taken = |last: Value| members[last.index()].is_some_and(|taken| taken.role == member.role);
+        match member.role {
+            Role::Sum | Role::Activated if is_view(graph, value) => {}
+            Role::Sum | Role::Activated if last.is_some_and(is_taken) => continue,
+            Role::Sum | Role::Activated => *last = Some(value),
+            _ => {}
+        }
+        members[value.index()] = Some(member);
+    }
+    for (i, fusion) in fusions.iter_mut().enumerate() {
+        let Some(output) = last[i] else { continue };
+        fusion.output = members[output.index()].map(|member| member.found);
+        let mut pending = vec![output];
+        while let Some(value) = pending.pop() {
+            let belongs = members[value.index()].is_some_and(|member| member.fusion == i);
+            if belongs && !fusion.values.contains(&value) {
+                fusion.values.push(value);
+                pending.extend(&graph.node(value).args);
+            }
+        }
+        fusion.values.sort_unstable();
+    }
+}
+
+/// For each value whether it is read by other than elementwise operations, through movement or not, or is an output.
+fn ends(graph: &Graph) -> Vec<bool> {
+    let mut ends = vec![false; graph.nodes().len()];
+    graph.outputs().iter().for_each(|output| ends[output.value.index()] = true);
+    for value in graph.values().rev() {
+        let op = &graph.node(value).op;
+        if !op.is_elementwise() && (!is_view(graph, value) || ends[value.index()]) {
+            graph.node(value).args.iter().for_each(|arg| ends[arg.index()] = true);
+        }
+    }
+    ends
+}
+
+fn is_view(graph: &Graph, value: Value) -> bool {
+    matches!(graph.node(value).op, Op::Broadcast(_) | Op::Reshape(_))
+}
+
+struct Grower<'g> {
+    graph: &'g Graph,
+    ends: Vec<bool>,
+}
+
+impl Grower<'_> {
+    /// Whether this contraction is the one of the squares, which are among the fusion's values.
+    fn is_product_of_square(&self, dot: Value, values: &[Value]) -> bool {
+        let left = self.graph.node(dot).args[0];
+        let node = self.graph.node(left);
+        values.contains(&left) && node.op == Op::Binary(Binary::Mul) && node.args[0] == node.args[1]
+    }
+
+    /// What a value is, if it belongs to a layer.
+    fn member(&self, value: Value, members: &[Option<Member>]) -> Option<Member> {
+        let node = self.graph.node(value);
+        let role = |arg: Value| members[arg.index()];
+        if is_view(self.graph, value) {
+            return role(node.args[0]);
+        }
+        // who reads more of a layer than its output gets that from the kernel's memory, not from the operation
+        let open = |arg: Value| role(arg).filter(|_| !self.ends[arg.index()]);
+        let with_role = |member: Member, role| Some(Member { role, ..member });
+        match (&node.op, &node.args[..]) {
+            (Op::Unary(Unary::Sqrt), &[x]) => {
+                open(x).filter(|x| x.role == Role::Variance).and_then(|x| with_role(x, Role::Deviation))
+            }
+            (Op::Unary(op), &[x]) => {
+                let activation = matches!(op, Unary::Tanh | Unary::Sigmoid | Unary::Softplus).then(|| op.name())?;
+                self.activated(open(x)?, activation)
+            }
+            (Op::Binary(Binary::Max), &[x, zero]) if self.is_zero(zero) => self.activated(open(x)?, "relu"),
+            (Op::Binary(Binary::Mul), &[x, y]) => {
+                let (member, other) = open(x).map(|x| (x, y)).or_else(|| Some((open(y)?, x)))?;
+                let scales = member.role == Role::Deviation && self.is_noise(other);
+                scales.then_some(member).and_then(|x| with_role(x, Role::Spread))
+            }
+            (Op::Binary(Binary::Add), &[x, y]) => match (open(x), open(y)) {
+                (Some(a), Some(b)) => self.sum(a, b),
+                (Some(member), None) => self.with_bias(member, y, value),
+                (None, Some(member)) => self.with_bias(member, x, value),
+                (None, None) => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn activated(&self, member: Member, activation: &'static str) -> Option<Member> {
+        let found = LocalOutput { activation: Some(activation), ..member.found };
+        (member.role == Role::Sum).then_some(Member { role: Role::Activated, found, ..member })
+    }
+
+    fn sum(&self, a: Member, b: Member) -> Option<Member> {
+        let (mean, spread) = if a.role == Role::Mean { (a, b) } else { (b, a) };
+        let fits = mean.fusion == spread.fusion && (mean.role, spread.role) == (Role::Mean, Role::Spread);
+        let found = LocalOutput { bias_variance: spread.found.bias_variance, ..mean.found };
+        fits.then_some(Member { role: Role::Sum, found, ..mean })
+    }
+
+    /// A mean or variance to which the same is added in every row.
+    fn with_bias(&self, mut member: Member, bias: Value, sum: Value) -> Option<Member> {
+        let shape = |value| &self.graph.ty(value).shape;
+        if shape(self.behind_views(bias)).elements() > shape(sum).last_extent() {
+            return None;
+        }
+        let found = match member.role {
+            Role::Mean => &mut member.found.bias_mean,
+            Role::Variance => &mut member.found.bias_variance,
+            _ => return None,
+        };
+        (!std::mem::replace(found, true)).then_some(member)
+    }
+
+    fn behind_views(&self, mut value: Value) -> Value {
+        while is_view(self.graph, value) {
+            value = self.graph.node(value).args[0];
+        }
+        value
+    }
+
+    fn is_noise(&self, value: Value) -> bool {
+        matches!(self.graph.node(self.behind_views(value)).op, Op::Noise(_))
+    }
+
+    fn is_zero(&self, value: Value) -> bool {
+        self.graph.node(self.behind_views(value)).op == Op::Constant(0)
+    }
+}

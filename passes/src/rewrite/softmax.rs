@@ -1,0 +1,241 @@
+//! Softmax with cross-entropy: the likelihood of labels under a softmax, and its gradient.
+//!
+//! It is no contraction, and two of its operations may be far apart by movement, so it is not in the e-graph: the graph is
+//! searched. One rule shortens the gradient. A row of a one-hot has one 1, or none if its label is out of range, so the sum of
+//! a row times a number s is s or 0, and the gradient (one_hot - softmax) s needs no reduction over the classes. That
+//! rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign or an infinity.
+
+use super::{Fused, Fusion, Rewriting};
+use bayeslift_ir::{Args, Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
+use std::collections::BTreeSet;
+
+/// A sum over the classes of a row's scale times its one-hot.
+struct OneHotSum {
+    /// The scale, of one class.
+    scale: Value,
+    negative: bool,
+    /// The labels, of one class.
+    labels: Value,
+    classes: usize,
+}
+
+/// The graph without sums over one-hots, and how many there were; `None` if there were none. Where the scale is not known to
+/// be a finite number the rule changes bits.
+pub(super) fn shorten(graph: &Graph, level: Rewriting) -> Result<Option<(Graph, usize)>, Error> {
+    let search = Search(graph);
+    let sums: Vec<Option<OneHotSum>> = graph.values().map(|value| search.one_hot_sum(value, level)).collect();
+    let count = sums.iter().flatten().count();
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut out = Graph::new();
+    let mut map: Vec<Value> = Vec::with_capacity(graph.nodes().len());
+    let mut inputs = graph.inputs().iter();
+    for (value, sum) in graph.values().zip(&sums) {
+        let node = graph.node(value);
+        map.push(match (&node.op, sum) {
+            (Op::Input(_), _) => {
+                let input = inputs.next().expect("inputs are in order");
+                out.input(&input.name, node.ty.clone())?
+            }
+            (_, Some(sum)) => sum.emit(&mut out, map[sum.scale.index()], map[sum.labels.index()], &node.ty.shape)?,
+            (op, None) => out.push(op.clone(), &node.args.iter().map(|arg| map[arg.index()]).collect::<Args>())?,
+        });
+    }
+    for output in graph.outputs() {
+        let value = map[output.value.index()];
+        match output.updates {
+            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
+            None => out.output(&output.name, value)?,
+        }
+    }
+    Ok(Some((out, count)))
+}
+
+impl OneHotSum {
+    /// The scale where the label is one of the classes, else 0.
+    fn emit(&self, out: &mut Graph, scale: Value, labels: Value, shape: &Shape) -> Result<Value, Error> {
+        let to_shape = |out: &mut Graph, x: Value| {
+            let with_class: Shape = shape.iter().copied().chain([1]).collect();
+            let x = if out.ty(x).shape == with_class { x } else { out.push(Op::Broadcast(with_class), &[x])? };
+            out.push(Op::Reshape(shape.clone()), &[x])
+        };
+        let constant = |out: &mut Graph, op: Op| {
+            let scalar = out.push(op, &[])?;
+            out.push(Op::Broadcast(shape.clone()), &[scalar])
+        };
+        let (scale, labels) = (to_shape(out, scale)?, to_shape(out, labels)?);
+        let scale = if self.negative { out.push(Op::Unary(Unary::Neg), &[scale])? } else { scale };
+        let classes = constant(out, Op::ConstantU32(self.classes as u32))?;
+        let zero = constant(out, Op::Constant(0))?;
+        let is_class = out.push(Op::Compare(Compare::Less), &[labels, classes])?;
+        out.push(Op::Select, &[is_class, scale, zero])
+    }
+}
+
+/// All softmax cross-entropies of a graph.
+pub(super) fn find(graph: &Graph) -> Vec<Fusion> {
+    let live = graph.live();
+    let search = Search(graph);
+    let mut found: Vec<Forward> =
+        graph.values().filter(|v| live[v.index()]).filter_map(|value| search.forward(value)).collect();
+    for value in graph.values().filter(|v| live[v.index()]) {
+        for forward in &mut found {
+            if let Some(scale) = search.scale_of_gradient(value, forward) {
+                search.collect(value, &[forward.logits, scale], &mut forward.values);
+            }
+        }
+    }
+    let fusion = |forward: Forward| Fusion {
+        kind: Fused::SoftmaxCrossEntropy,
+        output: None,
+        values: forward.values.into_iter().collect(),
+    };
+    found.into_iter().map(fusion).collect()
+}
+
+/// The log-likelihoods of labels.
+struct Forward {
+    logits: Value,
+    exponential: Value,
+    one_hot: Value,
+    values: BTreeSet<Value>,
+}
+
+struct Search<'g>(&'g Graph);
+
+impl Search<'_> {
+    fn op(&self, value: Value) -> &Op {
+        &self.0.node(value).op
+    }
+
+    fn args(&self, value: Value) -> &[Value] {
+        &self.0.node(value).args
+    }
+
+    fn behind_views(&self, mut value: Value) -> Value {
+        while matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_)) {
+            value = self.args(value)[0];
+        }
+        value
+    }
+
+    /// The operand of this function, behind movement on both sides.
+    fn unary(&self, value: Value, op: Unary) -> Option<Value> {
+        let value = self.behind_views(value);
+        (*self.op(value) == Op::Unary(op)).then(|| self.behind_views(self.args(value)[0]))
+    }
+
+    /// The operands of this function, in both orders.
+    fn binary(&self, value: Value, op: Binary) -> impl Iterator<Item = (Value, Value)> {
+        let args = (*self.op(value) == Op::Binary(op)).then(|| (self.args(value)[0], self.args(value)[1]));
+        args.into_iter().flat_map(|(a, b)| [(a, b), (b, a)])
+    }
+
+    /// What is reduced, if this is a reduction over the last axis.
+    fn reduced(&self, value: Value, reduction: fn(usize) -> Op) -> Option<Value> {
+        let &[x] = self.args(value) else { return None };
+        let last = self.0.ty(x).shape.len().checked_sub(1)?;
+        (*self.op(value) == reduction(last)).then_some(x)
+    }
+
+    /// What this is repeated from for each class: it has one.
+    fn of_one_class(&self, value: Value) -> Option<Value> {
+        let source = matches!(self.op(value), Op::Broadcast(_)).then(|| self.args(value)[0])?;
+        (self.0.ty(source).shape.last_extent() == 1).then_some(source)
+    }
+
+    fn is(&self, value: Value, constant: f32) -> bool {
+        *self.op(self.behind_views(value)) == Op::Constant(constant.to_bits())
+    }
+
+    /// The value behind movement that keeps the classes.
+    fn behind_rows(&self, mut value: Value) -> Value {
+        let classes = |value| self.0.ty(value).shape.last_extent();
+        while matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_))
+            && classes(self.args(value)[0]) == classes(value)
+        {
+            value = self.args(value)[0];
+        }
+        value
+    }
+
+    /// The labels of a one-hot, of one class.
+    fn labels(&self, one_hot: Value) -> Option<Value> {
+        let one_hot = self.behind_rows(one_hot);
+        let &[mask, one, zero] = self.args(one_hot) else { return None };
+        let fits = *self.op(one_hot) == Op::Select && self.is(one, 1.0) && self.is(zero, 0.0);
+        let &[a, b] = self.args(mask) else { return None };
+        if !fits || *self.op(mask) != Op::Compare(Compare::Equal) {
+            return None;
+        }
+        let classes = self.0.ty(one_hot).shape.last_extent();
+        let counts = |x: Value| *self.op(self.behind_views(x)) == Op::Iota(classes);
+        let labels = if counts(b) { a } else { Some(b).filter(|_| counts(a))? };
+        self.of_one_class(labels)
+    }
+
+    fn one_hot_sum(&self, value: Value, level: Rewriting) -> Option<OneHotSum> {
+        let product = self.reduced(value, Op::Sum)?;
+        self.binary(product, Binary::Mul).find_map(|(scale, one_hot)| {
+            let negated = (*self.op(one_hot) == Op::Unary(Unary::Neg)).then(|| self.args(one_hot)[0]);
+            let labels = self.labels(negated.unwrap_or(one_hot))?;
+            let scale = self.of_one_class(scale)?;
+            let is_number = match *self.op(self.behind_views(scale)) {
+                Op::Constant(bits) => f32::from_bits(bits).is_finite() && f32::from_bits(bits) != 0.0,
+                _ => false,
+            };
+            let classes = self.0.ty(one_hot).shape.last_extent();
+            let found = OneHotSum { scale, negative: negated.is_some(), labels, classes };
+            let shape = |value| &self.0.ty(value).shape;
+            let fits = |source| shape(one_hot).broadcast_with(shape(source)).as_ref() == Some(shape(one_hot));
+            (fits(labels) && fits(scale) && (is_number || level == Rewriting::All)).then_some(found)
+        })
+    }
+
+    /// The sum over the classes of log-softmax times one-hot.
+    fn forward(&self, value: Value) -> Option<Forward> {
+        let product = self.reduced(value, Op::Sum)?;
+        self.binary(product, Binary::Mul).find_map(|(log_softmax, one_hot)| {
+            self.labels(one_hot)?;
+            let (exponential, logits) = self.binary(log_softmax, Binary::Add).find_map(|(shifted, log)| {
+                let total = self.unary(self.unary(log, Unary::Neg)?, Unary::Log)?;
+                let exponential = self.reduced(total, Op::Sum)?;
+                let is_of_shifted =
+                    *self.op(exponential) == Op::Unary(Unary::Exp) && self.args(exponential)[0] == shifted;
+                let logits = self.binary(shifted, Binary::Add).find_map(|(logits, maximum)| {
+                    let maximum = self.unary(maximum, Unary::Neg)?;
+                    (self.reduced(maximum, Op::Max)? == logits).then_some(logits)
+                })?;
+                is_of_shifted.then_some((exponential, logits))
+            })?;
+            let mut forward = Forward { logits, exponential, one_hot, values: BTreeSet::new() };
+            self.collect(value, &[logits], &mut forward.values);
+            Some(forward)
+        })
+    }
+
+    /// The scale of each row, if this is the gradient with respect to the logits: that times the one-hot and something times
+    /// the exponential.
+    fn scale_of_gradient(&self, value: Value, forward: &Forward) -> Option<Value> {
+        let other = |product: Value, factor: Value| {
+            let others = self.binary(product, Binary::Mul).filter(|&(a, _)| a == factor).map(|(_, b)| b);
+            others.filter(|&b| self.of_one_class(b).is_some()).map(|b| self.behind_views(b)).next()
+        };
+        self.binary(value, Binary::Add)
+            .find_map(|(a, b)| other(b, forward.exponential).and_then(|_| other(a, forward.one_hot)))
+    }
+
+    /// Adds what is computed for a value from `leaves`, and from what neither sums over classes nor works by the element.
+    fn collect(&self, value: Value, leaves: &[Value], values: &mut BTreeSet<Value>) {
+        let mut pending = vec![value];
+        while let Some(value) = pending.pop() {
+            let reduces = self.reduced(value, Op::Sum).or(self.reduced(value, Op::Max)).is_some();
+            let computes = reduces || self.op(value).is_elementwise();
+            let is_view = matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_));
+            if !leaves.contains(&value) && (computes && values.insert(value) || is_view) {
+                pending.extend(self.args(value));
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Softmax with cross-entropy: it is found, its gradient is right, and sums over one-hots are gone.
+
+use super::super::{Fused, Rewriting, optimize};
+use crate::gradients;
+use bayeslift_ir::{Builder, Elements, Graph, Op, Shape, Tensor, Type, evaluate, evaluate_f64, same_bits};
+use proptest::prelude::*;
+
+/// The loss of labels that all samples share, each row weighted if `weighted`, and its gradient.
+fn graph(shape: &[usize], weighted: bool, scale: f32) -> Graph {
+    let b = &Builder::new();
+    let logits = b.input("logits", Type::f32(shape));
+    let rows = &shape[shape.len() - 2..shape.len() - 1];
+    let labels = b.input("labels", Type::u32(rows));
+    let weights = b.input("weights", Type::f32(rows));
+    let classes = shape[shape.len() - 1];
+    let log_likelihood = (logits.log_softmax() * labels.one_hot(classes)).sum(shape.len() - 1);
+    let weighted = if weighted { log_likelihood * weights } else { log_likelihood };
+    let loss = -weighted.mean_all() * scale;
+    b.output("loss", loss);
+    b.output("gradient", gradients(loss, &[logits])[0]);
+    b.check().unwrap();
+    b.graph().clone()
+}
+
+fn case() -> impl Strategy<Value = (Vec<usize>, bool, f32, u64)> {
+    let shape = (1..4usize, 1..7usize, 2..40usize, any::<bool>());
+    let shape = shape.prop_map(|(s, r, c, samples)| if samples { vec![s, r, c] } else { vec![r, c] });
+    (shape, any::<bool>(), prop_oneof![Just(1.0f32), -10.0..10.0f32], any::<u64>())
+}
+
+fn sums_over_classes(graph: &Graph, shape: &[usize]) -> usize {
+    let is_sum = |op: &Op, operand: &Shape| *op == Op::Sum(shape.len() - 1) && operand[..] == *shape;
+    let nodes = graph.nodes().iter().filter(|node| node.args.len() == 1);
+    nodes.filter(|node| is_sum(&node.op, &graph.ty(node.args[0]).shape)).count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn gradients_of_softmax_cross_entropy((shape, weighted, scale, seed) in case()) {
+        let graph = graph(&shape, weighted, scale);
+        let rewritten = optimize(&graph, Rewriting::All).unwrap();
+        let found = |fusion: &&super::super::Fusion| fusion.kind == Fused::SoftmaxCrossEntropy;
+        prop_assert_eq!(rewritten.fusions.iter().filter(found).count(), 1);
+        // the sum of exponentials and that of the log-likelihood
+        prop_assert_eq!(sums_over_classes(&rewritten.graph, &shape), 2, "{}", rewritten.graph);
+
+        let mut random = super::terms::Random(seed);
+        let (rows, classes) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+        let logits = random.tensor(&Type::f32(&shape[..]), false);
+        // a label in eight is out of range
+        let labels: Vec<u32> = (0..rows).map(|_| random.below(classes + classes.div_ceil(8)) as u32).collect();
+        let weights = random.tensor(&Type::f32([rows]), false);
+        let inputs = [logits, Tensor::u32([rows], labels.clone()).unwrap(), weights];
+        let run = |level| evaluate(&optimize(&graph, level).unwrap().graph, &inputs).unwrap();
+        let (off, exact, all) = (run(Rewriting::Off), run(Rewriting::Exact), run(Rewriting::All));
+        for ((off, exact), all) in off.iter().zip(&exact).zip(&all) {
+            same_bits(off, exact).map_err(TestCaseError::fail)?;
+            // but for the sign of zeros
+            prop_assert_eq!(off.as_f32().unwrap(), all.as_f32().unwrap());
+        }
+
+        // the gradient by its formula
+        let doubles: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
+        let by_rules = evaluate_f64(&graph, &doubles).unwrap();
+        let (logits, weights) = (doubles[0].floats().unwrap(), doubles[2].floats().unwrap());
+        let examples = logits.len() / classes;
+        for (i, row) in logits.chunks(classes).enumerate() {
+            let total: f64 = row.iter().map(|x| x.exp()).sum();
+            let weight = if weighted { weights[i % rows] } else { 1.0 } * f64::from(scale) / examples as f64;
+            let label = labels[i % rows] as usize;
+            for (class, x) in row.iter().enumerate() {
+                let hit = f64::from(u8::from(class == label));
+                let want = if label < classes { (x.exp() / total - hit) * weight } else { 0.0 };
+                let at = i * classes + class;
+                let found = f64::from(all[1].as_f32().unwrap()[at]);
+                prop_assert!((found - want).abs() <= 1e-6 * weight.abs(), "{found} {want}");
+                prop_assert!((by_rules[1].floats().unwrap()[at] - want).abs() <= 1e-12 * weight.abs().max(1e-3));
+            }
+        }
+    }
+}
