@@ -1,6 +1,6 @@
 //! The graph: append-only, hash-consed, statically shaped SSA.
 
-use crate::{Error, Op, Type, infer};
+use crate::{Binary, Error, Op, Type, Unary, infer};
 use smallvec::SmallVec;
 use std::{
     collections::{HashMap, HashSet},
@@ -238,6 +238,30 @@ impl Graph {
             }
         }
         live
+    }
+
+    /// A number that no element of an `f32` value is below: by the value's operation and a few of those it is made of. Elements
+    /// that are not numbers may be among them.
+    pub fn lower_bound(&self, value: Value) -> f32 {
+        /// How many operations are looked at, one behind the other.
+        const DEPTH: usize = 6;
+        self.bound_within(value, DEPTH)
+    }
+
+    fn bound_within(&self, value: Value, depth: usize) -> f32 {
+        let node = self.node(value);
+        let Some(depth) = depth.checked_sub(1) else { return f32::NEG_INFINITY };
+        match (&node.op, node.args.as_slice()) {
+            (Op::Unary(Unary::Softplus | Unary::Exp | Unary::Sigmoid | Unary::Abs | Unary::Sqrt), _) => 0.0,
+            (Op::Binary(Binary::Mul), [a, b]) if a == b => 0.0,
+            // rounding keeps the order of sums
+            (Op::Binary(Binary::Add), &[a, b]) => self.bound_within(a, depth) + self.bound_within(b, depth),
+            // if `b` is no number, the larger is `a`
+            (Op::Binary(Binary::Max), &[a, _]) => self.bound_within(a, depth),
+            (Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_), &[x]) => self.bound_within(x, depth),
+            (&Op::Constant(bits), _) => f32::from_bits(bits),
+            _ => f32::NEG_INFINITY,
+        }
     }
 
     /// The constant a value holds, seen through broadcasts and reshapes.

@@ -3,7 +3,7 @@
 use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
-use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Value, elementary};
+use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Unary, Value, elementary};
 use bayeslift_passes::{Place, View, merge_axes};
 use std::collections::HashMap;
 
@@ -178,6 +178,11 @@ impl Lowering<'_> {
         } else {
             let node = self.plan.graph.node(value).clone();
             let args: Vec<[Reg; N]> = node.args.iter().map(|&arg| self.eval(arg, row, points)).collect();
+            if node.op == Op::Unary(Unary::Log) && self.plan.graph.lower_bound(node.args[0]) >= f32::MIN_POSITIVE {
+                let logarithm = elementary::log_of_at_least_normal(&mut Abreast(&mut self.b), args[0]);
+                points.know(value, logarithm);
+                return logarithm;
+            }
             self.apply(&node.op, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
         };
         points.know(value, regs);

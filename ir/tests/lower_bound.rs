@@ -1,0 +1,32 @@
+//! What is said of a value without computing it holds when it is computed.
+
+use bayeslift_ir::{DType, Scalar, arbitrary::graph_and_inputs, elementary, evaluate};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn no_element_is_below_the_bound((mut graph, inputs) in graph_and_inputs()) {
+        let outputs = graph.outputs().len();
+        let floats: Vec<_> = graph.values().filter(|v| graph.ty(*v).dtype == DType::F32).collect();
+        for &value in &floats {
+            graph.output(&format!("value {value}"), value).unwrap();
+        }
+        for (&value, tensor) in floats.iter().zip(&evaluate(&graph, &inputs).unwrap()[outputs..]) {
+            let bound = graph.lower_bound(value);
+            let below = tensor.as_f32().unwrap().iter().find(|&&x| x < bound);
+            prop_assert_eq!(below, None, "{} is said to be at least {}", value, bound);
+        }
+    }
+}
+
+#[test]
+fn the_short_logarithm_is_the_logarithm_from_the_smallest_normal_number_on() {
+    let words = (f32::MIN_POSITIVE.to_bits()..=f32::INFINITY.to_bits()).step_by(4099);
+    let all = words.chain([f32::MAX.to_bits(), f32::INFINITY.to_bits(), 1.0_f32.to_bits()]);
+    for x in all.map(f32::from_bits) {
+        let (short, long) = (elementary::log_of_at_least_normal(&mut Scalar, x), elementary::log(&mut Scalar, x));
+        assert_eq!(short.to_bits(), long.to_bits(), "log {x:e}");
+    }
+    assert!(elementary::log_of_at_least_normal(&mut Scalar, f32::NAN).is_nan());
+}
