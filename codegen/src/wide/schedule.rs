@@ -13,6 +13,8 @@ use std::{cmp::Reverse, collections::HashMap};
 const ISSUE: u32 = 2;
 /// How long it takes to move a value to memory and back.
 const MOVE: u32 = 3;
+/// Longer runs stay as they are: listing takes the square of what is ready at a time.
+const LONG: usize = 4096;
 /// How many operations wait for their operands at a time.
 const QUEUE: usize = 48;
 /// How long a written element takes to be read again.
@@ -90,6 +92,9 @@ impl Scheduler<'_> {
     }
 
     fn run(&mut self, stmts: &[Stmt], out: &mut Vec<Stmt>) {
+        if stmts.len() > LONG {
+            return out.extend_from_slice(stmts);
+        }
         let mut units = self.units(stmts);
         self.connect(&mut units);
         self.count_registers(&mut units);
