@@ -41,6 +41,17 @@ pub(crate) struct Session {
     pub outputs: Vec<Tensor>,
 }
 
+impl Session {
+    /// What a call of compiled code works on. Its workspace is made if there is none.
+    fn parts(&mut self, executable: &Executable) -> Result<(&mut Workspace, &mut [Tensor]), Error> {
+        let workspace = match &mut self.workspace {
+            Some(workspace) => workspace,
+            none => none.insert(executable.workspace()?),
+        };
+        Ok((workspace, &mut self.outputs))
+    }
+}
+
 impl Engine {
     pub fn new(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
         Ok(match backend {
@@ -65,15 +76,12 @@ impl Engine {
     /// Runs the graph on inputs in its order. Outputs that update an input are written over it, the others to the
     /// session.
     pub fn call(&self, session: &mut Session, inputs: &mut [Argument<'_>]) -> Result<(), Error> {
-        match (self, &mut session.workspace) {
-            (Engine::Compiled(executable), Some(workspace)) => {
-                Ok(executable.call_into(workspace, inputs, &mut session.outputs)?)
+        match self {
+            Engine::Compiled(executable) => {
+                let (workspace, outputs) = session.parts(executable)?;
+                Ok(executable.call_into(workspace, inputs, outputs)?)
             }
-            (Engine::Compiled(executable), none) => {
-                let workspace = none.insert(executable.workspace()?);
-                Ok(executable.call_into(workspace, inputs, &mut session.outputs)?)
-            }
-            (Engine::Reference(graph), _) => interpret(graph, inputs, &mut session.outputs),
+            Engine::Reference(graph) => interpret(graph, inputs, &mut session.outputs),
         }
     }
 
@@ -90,11 +98,7 @@ impl Engine {
         runs: usize,
     ) -> Result<Explanation, Error> {
         let executable = self.compiled()?;
-        let Session { workspace, outputs } = session;
-        let workspace = match workspace {
-            Some(workspace) => workspace,
-            none => none.insert(executable.workspace()?),
-        };
+        let (workspace, outputs) = session.parts(executable)?;
         Ok(executable.profile(workspace, inputs, outputs, runs)?)
     }
 

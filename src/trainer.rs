@@ -99,7 +99,7 @@ pub struct Trainer {
     variables: Vec<Variable>,
     /// The optimizer's state by path, in the order of the graph's inputs.
     state: Vec<(String, Tensor)>,
-    compiled: BTreeMap<usize, (Engine, Session)>,
+    compiled: Compiled,
     compile_time: Duration,
 }
 
@@ -214,9 +214,7 @@ impl Trainer {
         let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
         let state = self.state.iter_mut().map(|(_, tensor)| tensor);
         let mut arguments = scalars.arguments(parameters.chain(state), &input);
-        let Some((engine, session)) = self.compiled.get_mut(&rows) else {
-            return Err(Error::argument("the number of rows", "one that was prepared", rows));
-        };
+        let (engine, session) = prepared(&mut self.compiled, rows)?;
         engine.call(session, &mut arguments)?;
         let scalar = |i: usize| session.outputs[i].as_f32().map_or(f32::NAN, |x| x[0]);
         let (loss, negative_log_likelihood, divergence) = (scalar(0), scalar(1), scalar(2));
@@ -263,7 +261,7 @@ impl Trainer {
     /// As for [`Trainer::prepare`]; a backend that compiles nothing.
     pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
         self.prepare(network, rows)?;
-        let (engine, _) = self.prepared(rows)?;
+        let (engine, _) = prepared(&mut self.compiled, rows)?;
         engine.explain()
     }
 
@@ -279,13 +277,8 @@ impl Trainer {
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
         let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
         let mut arguments = scalars.arguments(copies.iter_mut(), &input);
-        let (engine, session) = self.prepared(rows)?;
+        let (engine, session) = prepared(&mut self.compiled, rows)?;
         engine.profile(session, &mut arguments, runs)
-    }
-
-    fn prepared(&mut self, rows: usize) -> Result<&mut (Engine, Session), Error> {
-        let missing = || Error::argument("the number of rows", "one that was prepared", rows);
-        self.compiled.get_mut(&rows).ok_or_else(missing)
     }
 
     /// Checks what a step is called with. Returns the number of rows.
@@ -325,6 +318,13 @@ impl Trainer {
         let expected = "those the trainer was made for, with the same ones trainable; make another trainer";
         Err(Error::argument("the list of the network's parameters", expected, "another"))
     }
+}
+
+type Compiled = BTreeMap<usize, (Engine, Session)>;
+
+fn prepared(compiled: &mut Compiled, rows: usize) -> Result<&mut (Engine, Session), Error> {
+    let missing = || Error::argument("the number of rows", "one that was prepared", rows);
+    compiled.get_mut(&rows).ok_or_else(missing)
 }
 
 /// The numbers that a step is called with.
