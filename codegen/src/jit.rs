@@ -12,6 +12,7 @@ use cranelift::prelude::{AbiParam, Configurable, FunctionBuilderContext, Signatu
 use cranelift_jit::{JITBuilder, JITModule, SystemMemoryProvider};
 use cranelift_module::{FuncId, Linkage, Module as _, default_libcall_names};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 
 /// Why compiling failed.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +120,7 @@ impl Code {
             lowered.push(code);
             ids.push(id);
         }
-        let digest = linker.digest;
+        let digest = linker.digest.finish();
         let mut linked = linker.module;
         let module = linked.get();
         module.finalize_definitions().map_err(|error| Error::NoExecutableMemory(chain(&error)))?;
@@ -144,7 +145,7 @@ impl Code {
         &self.kernels
     }
 
-    /// A digest of all machine code, before it is linked: equal for equal code, wherever it lies.
+    /// A digest of all machine code, before it is linked: equal for equal code, wherever it lies, in programs of one compiler.
     pub fn digest(&self) -> u64 {
         self.digest
     }
@@ -206,12 +207,7 @@ struct Linker {
     known: HashMap<(usize, TileKernel), FuncId>,
     functions: FunctionBuilderContext,
     /// See [`Code::digest`].
-    digest: u64,
-}
-
-/// FNV-1a of more bytes.
-fn digest(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    digest: DefaultHasher,
 }
 
 impl Linker {
@@ -221,12 +217,7 @@ impl Linker {
         // takes memory as code comes; kernels call nothing that has to be near
         builder.memory_provider(Box::new(SystemMemoryProvider::new()));
         let module = Module(Some(JITModule::new(builder)));
-        Linker {
-            module,
-            known: HashMap::new(),
-            functions: FunctionBuilderContext::new(),
-            digest: 0xcbf2_9ce4_8422_2325,
-        }
+        Linker { module, known: HashMap::new(), functions: FunctionBuilderContext::new(), digest: DefaultHasher::new() }
     }
 
     /// A function with the signature of [`Function`].
@@ -250,7 +241,7 @@ impl Linker {
         let (id, _) = self.declare()?;
         let module = self.module.get();
         module.define_function_bytes(id, 64, &bytes, &[]).map_err(|e| e.to_string())?;
-        self.digest = digest(self.digest, &bytes);
+        self.digest.write(&bytes);
         self.known.insert(key, id);
         Ok(Some(id))
     }
@@ -270,7 +261,7 @@ impl Linker {
             .define_function_with_control_plane(id, &mut context, &mut ControlPlane::default())
             .map_err(|e| format!("{e:?}"))?;
         let compiled = context.compiled_code().ok_or("a function without code")?;
-        self.digest = digest(self.digest, compiled.code_buffer());
+        self.digest.write(compiled.code_buffer());
         self.known.insert(key, id);
         Ok(id)
     }

@@ -68,10 +68,10 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
         Isa::Avx512 => (32, MASKS),
     };
     let limits = Limits { vector, mask, general: GENERAL.len() as u8 };
-    let kernel = &schedule::schedule(kernel, limits);
-    let ranges = Ranges::new(kernel);
     let mut uses = vec![0; kernel.regs.len()];
     count_uses(&kernel.body, &mut uses);
+    let kernel = &schedule::schedule(kernel, &uses, limits);
+    let ranges = Ranges::new(kernel);
     let mut needs = vec![0; ranges.positions()];
     for _ in 0..MAX_ROUNDS {
         let mut emitter = Emitter {

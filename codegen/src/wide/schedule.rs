@@ -4,7 +4,7 @@
 //! operations that wait, so chains that do not need each other come in turns: list scheduling by the time that is left
 //! from an operation to the end, for as long as there are registers, and by what frees registers after that.
 
-use super::{Limits, allocate::File, count_uses, reads_from_memory};
+use super::{Limits, allocate::File, reads_from_memory};
 use crate::tile::*;
 use smallvec::SmallVec;
 use std::{cmp::Reverse, collections::HashMap};
@@ -20,11 +20,9 @@ const QUEUE: usize = 48;
 /// How long a written element takes to be read again.
 const FORWARD: u32 = 8 * ISSUE;
 
-/// The kernel with its straight-line code in another order, where that is better.
-pub(super) fn schedule(kernel: &TileKernel, limits: Limits) -> TileKernel {
+/// The kernel with its straight-line code in another order, where that is better. `uses` says how often each register is read.
+pub(super) fn schedule(kernel: &TileKernel, uses: &[u32], limits: Limits) -> TileKernel {
     let count = kernel.regs.len();
-    let mut uses = vec![0; count];
-    count_uses(&kernel.body, &mut uses);
     let mut scheduler = Scheduler {
         kernel,
         uses,
@@ -60,7 +58,7 @@ struct Unit {
 struct Scheduler<'k> {
     kernel: &'k TileKernel,
     /// How often each register is read, in all the kernel.
-    uses: Vec<u32>,
+    uses: &'k [u32],
     limits: Limits,
     /// The register whose place each register shares: that of which it is the bits, or itself.
     places: Vec<Reg>,
@@ -115,7 +113,7 @@ impl Scheduler<'_> {
         while let Some(stmt) = stmts.get(at) {
             let together = match stmt {
                 Stmt::Let(loaded, Inst::Load(_, _, None)) => {
-                    reads_from_memory(self.kernel, &self.uses, *loaded, stmts.get(at + 1))
+                    reads_from_memory(self.kernel, self.uses, *loaded, stmts.get(at + 1))
                 }
                 _ => false,
             };
@@ -160,6 +158,7 @@ impl Scheduler<'_> {
         }
     }
 
+    /// Counts how often places are read, and finds which registers share one.
     fn count_reads(&mut self, stmts: &[Stmt]) {
         for stmt in stmts {
             if let Some((alias, of)) = alias(stmt) {
