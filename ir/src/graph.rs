@@ -177,6 +177,25 @@ impl Graph {
         self.add_output(Output { name: name.to_owned(), value, updates: Some(index) })
     }
 
+    /// Names a result as `output` does in a graph with the same inputs.
+    ///
+    /// # Errors
+    /// As for [`Graph::output_updating`].
+    pub fn output_like(&mut self, output: &Output, value: Value) -> Result<(), Error> {
+        let Some(updated) = output.updates else { return self.output(&output.name, value) };
+        match self.inputs.get(updated).map(|input| input.value) {
+            Some(input) => self.output_updating(&output.name, value, input),
+            None => {
+                Err(Error::Malformed(format!("output `{}` updates input {updated}, which does not exist", output.name)))
+            }
+        }
+    }
+
+    /// Whether an output updates the input of this index.
+    pub fn is_donated(&self, input: usize) -> bool {
+        self.donated.contains(&input)
+    }
+
     fn check_exists(&self, name: &str, value: Value) -> Result<(), Error> {
         if value.index() < self.nodes.len() {
             return Ok(());
@@ -258,7 +277,7 @@ impl Graph {
             (Op::Binary(Binary::Add), &[a, b]) => self.bound_within(a, depth) + self.bound_within(b, depth),
             // if `b` is no number, the larger is `a`
             (Op::Binary(Binary::Max), &[a, _]) => self.bound_within(a, depth),
-            (Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_), &[x]) => self.bound_within(x, depth),
+            (op, &[x]) if op.is_movement() => self.bound_within(x, depth),
             (&Op::Constant(bits), _) => f32::from_bits(bits),
             _ => f32::NEG_INFINITY,
         }

@@ -145,6 +145,13 @@ named! {
     }
 }
 
+impl Unary {
+    /// Whether it is a sequence of operations, as [`elementary`](crate::elementary) has them, rather than one.
+    pub fn is_elementary(self) -> bool {
+        !matches!(self, Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor)
+    }
+}
+
 impl Op {
     /// The operation's name in the text form.
     pub fn name(&self) -> &'static str {
@@ -177,6 +184,11 @@ impl Op {
             Op::Binary(_) | Op::Compare(_) | Op::Dot => 2,
             Op::Select | Op::Noise(_) => 3,
         }
+    }
+
+    /// Whether the operation only moves or repeats elements.
+    pub fn is_movement(&self) -> bool {
+        matches!(self, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_))
     }
 
     /// Whether the operation computes each element from the operands' elements at the same index.

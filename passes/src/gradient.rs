@@ -1,8 +1,8 @@
 //! Gradients, source to source: reverse mode on the builder's own graph.
 //!
-//! [`pullback`], [`derivative`] and [`linear`] are the table of vector-Jacobian rules, one a primitive. Everything a rule emits is ordinary graph, so
-//! it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule of `Broadcast` alone:
-//! the builder makes every other operation see operands of equal shapes.
+//! [`pullback`], [`derivative`] and [`linear`] are the table of vector-Jacobian rules, one a primitive. Everything a rule
+//! emits is ordinary graph, so it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule
+//! of `Broadcast` alone: the builder makes every other operation see operands of equal shapes.
 
 use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Shape, Unary};
 use std::f32::consts::FRAC_2_SQRT_PI;

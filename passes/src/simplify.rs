@@ -30,10 +30,7 @@ fn rebuild(graph: &Graph, push: impl Fn(&mut Graph, Op, &[Value]) -> Result<Valu
     }
     for output in graph.outputs() {
         let value = map[output.value.index()].expect("outputs are live");
-        match output.updates {
-            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
-            None => out.output(&output.name, value)?,
-        }
+        out.output_like(output, value)?;
     }
     Ok(out)
 }

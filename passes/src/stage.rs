@@ -5,14 +5,12 @@ use bayeslift_ir::{Args, DType, Error, Graph, Input, Op, Value};
 /// A graph cut in two. Running `first`, then `second` with what that gave, gives what the graph gives, to the bit.
 #[derive(Clone, Debug)]
 pub struct Stages {
-    /// Computes the outputs of which `second` needs the values: [`Stages::carried`] of them. Takes all early inputs.
+    /// Computes what `second` needs and early inputs determine: its outputs. Takes all early inputs.
     pub first: Graph,
     /// Takes the outputs of `first`, in order, then early inputs that it reads itself, then all late inputs.
     pub second: Graph,
     /// The indices, among the inputs of the whole graph, of the early inputs that `second` takes.
     pub kept: Vec<usize>,
-    /// How many values `first` computes for `second`.
-    pub carried: usize,
 }
 
 /// Cuts a graph between what depends on nothing but inputs that are `early`, and the rest. An input that an output
@@ -21,9 +19,8 @@ pub struct Stages {
 /// # Errors
 /// Those of building a graph; none for a graph that verifies.
 pub fn stage(graph: &Graph, early: impl Fn(&Input) -> bool) -> Result<Stages, Error> {
-    let is_donated = |i: usize| graph.outputs().iter().any(|output| output.updates == Some(i));
     let is_early_input: Vec<bool> =
-        graph.inputs().iter().enumerate().map(|(i, input)| early(input) && !is_donated(i)).collect();
+        graph.inputs().iter().enumerate().map(|(i, input)| early(input) && !graph.is_donated(i)).collect();
     let when = moments(graph, &is_early_input);
     let needed = needed(graph, &when);
 
@@ -33,8 +30,7 @@ pub fn stage(graph: &Graph, early: impl Fn(&Input) -> bool) -> Result<Stages, Er
     }
     let mut second = Copy::new(graph);
     let computed = |v: &Value| needed[v.index()] && !matches!(graph.node(*v).op, Op::Input(_));
-    let carried: Vec<Value> = graph.values().filter(computed).collect();
-    for &value in &carried {
+    for value in graph.values().filter(computed) {
         let name = format!("early {value}");
         let result = first.value(value)?;
         first.graph.output(&name, result)?;
@@ -56,7 +52,7 @@ pub fn stage(graph: &Graph, early: impl Fn(&Input) -> bool) -> Result<Stages, Er
             None => second.graph.output(&output.name, value)?,
         }
     }
-    Ok(Stages { first: first.graph, second: second.graph, kept, carried: carried.len() })
+    Ok(Stages { first: first.graph, second: second.graph, kept })
 }
 
 /// When a value is known.
@@ -91,7 +87,7 @@ fn needed(graph: &Graph, when: &[Moment]) -> Vec<bool> {
     while let Some(value) = stack.pop() {
         let node = graph.node(value);
         if when[value.index()] == Moment::Early && !needed[value.index()] {
-            if is_movement(&node.op) || node.ty.dtype == DType::Mask && !node.args.is_empty() {
+            if node.op.is_movement() || node.ty.dtype == DType::Mask && !node.args.is_empty() {
                 stack.extend(&node.args);
             } else {
                 needed[value.index()] = true;
@@ -99,10 +95,6 @@ fn needed(graph: &Graph, when: &[Moment]) -> Vec<bool> {
         }
     }
     needed
-}
-
-fn is_movement(op: &Op) -> bool {
-    matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_))
 }
 
 /// A part of a graph under construction.
@@ -153,7 +145,7 @@ mod tests {
         let text = "graph {\n  %0 = input \"scale\" : f32[3]\n  %1 = input \"x\" : f32[2,3]\n  %2 = softplus %0 : f32[3]\n  \
                     %3 = broadcast %2 : f32[2,3]\n  %4 = mul %1 %3 : f32[2,3]\n  output \"y\" = %4\n}\n";
         let stages = stage(&text.parse().unwrap(), |input| input.name == "scale").unwrap();
-        assert_eq!((stages.carried, stages.kept), (1, vec![]));
+        assert_eq!((stages.first.outputs().len(), stages.kept), (1, vec![]));
         assert!(stages.first.to_string().contains("softplus"));
         assert!(!stages.second.to_string().contains("softplus"));
     }

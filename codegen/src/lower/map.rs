@@ -4,7 +4,7 @@ use super::element::{Leaf, Points, Row};
 use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{Lanes, Op, SUM_LANES, Unary, Value};
+use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
 
 /// About how many elements a tile has: at most, and where they take long at least.
 const TILE_ELEMENTS: usize = 4096;
@@ -166,7 +166,7 @@ impl Lowering<'_> {
     /// Whether the loop around an element takes longer than the element.
     fn is_light(&self) -> bool {
         let takes_one = |&member: &Value| match self.plan.graph.node(member).op {
-            Op::Unary(op) => matches!(op, Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor),
+            Op::Unary(op) => !op.is_elementary(),
             _ => true,
         };
         let members = &self.kernel.members;

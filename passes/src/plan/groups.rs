@@ -4,7 +4,7 @@ mod set;
 mod sink;
 mod stored;
 
-use super::{Fusion, Kernel, behind_views, is_view, keeps_columns, prologue_views};
+use super::{Fusion, Kernel, behind_views, keeps_columns, prologue_views};
 use bayeslift_ir::{Binary, Error, Graph, Op, Shape, Unary, Value};
 use set::Set;
 
@@ -132,7 +132,7 @@ impl Former<'_> {
             for user in &uses[value.index()] {
                 match user.map(|user| (user, &self.graph.node(user).op)) {
                     Some((_, Op::Dot)) => {}
-                    Some((view, op)) if is_view(op) => stack.push(view),
+                    Some((view, op)) if op.is_movement() => stack.push(view),
                     _ => return false,
                 }
             }
@@ -362,8 +362,7 @@ impl Former<'_> {
     fn cost_of(&self, value: Value) -> usize {
         let node = self.graph.node(value);
         let own = match &node.op {
-            Op::Unary(Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor) => 1,
-            Op::Unary(_) => 30,
+            Op::Unary(op) if op.is_elementary() => 30,
             _ => 1,
         };
         own + 150 * self.noise_operands(value)

@@ -149,7 +149,7 @@ fn try_view(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) ->
 /// The value that view operations lead to from `value`, and their results, the last first. Ends at memory.
 fn behind_views(graph: &Graph, mut value: Value, has_memory: impl Fn(Value) -> bool) -> (Value, SmallVec<[Value; 4]>) {
     let mut movement = SmallVec::new();
-    while !has_memory(value) && is_view(&graph.node(value).op) {
+    while !has_memory(value) && graph.node(value).op.is_movement() {
         movement.push(value);
         value = graph.node(value).args[0];
     }
@@ -198,16 +198,9 @@ fn isolate_copies(graph: Graph) -> Result<Graph, Error> {
             true => out.push(Op::StopGradient, &[output.value])?,
             false => output.value,
         };
-        match output.updates {
-            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
-            None => out.output(&output.name, value)?,
-        }
+        out.output_like(output, value)?;
     }
     Ok(out)
-}
-
-fn is_view(op: &Op) -> bool {
-    matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_))
 }
 
 /// Lists kernels in order with what each computes and stores.

@@ -3,7 +3,7 @@
 //! A donated input is overwritten in place where every other reader can run before the writer and the writer reads
 //! it by the element alone; otherwise the new value is made elsewhere and copied at the end.
 
-use super::{Kernel, Place, groups::Groups, groups::values_of, is_view};
+use super::{Kernel, Place, groups::Groups, groups::values_of};
 use bayeslift_ir::{Graph, Op, Value};
 use std::collections::{BTreeSet, HashSet};
 
@@ -141,7 +141,7 @@ fn read(graph: &Graph, group_of: &[Option<usize>], stored: &[bool], g: usize, va
                 reads.kernels.insert(h);
             }
         } else {
-            debug_assert!(node.args.is_empty() || is_view(&node.op) || !stored[value.index()]);
+            debug_assert!(node.args.is_empty() || node.op.is_movement() || !stored[value.index()]);
             stack.extend(&node.args);
         }
     }

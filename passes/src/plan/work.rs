@@ -3,7 +3,7 @@
 
 use super::{Place, Plan, groups::values_of};
 use crate::View;
-use bayeslift_ir::{Op, Unary, Value};
+use bayeslift_ir::{Op, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::{iter, ops};
 
@@ -178,9 +178,8 @@ impl Plan {
             Op::Dot => Role::Product(self.extents(value)),
             Op::Sum(_) | Op::Max(_) if self.kernels[k].column_reduction == Some(value) => Role::ColumnReduction,
             Op::Sum(_) | Op::Max(_) => Role::RowReduction,
-            Op::Unary(Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor) => Role::Element,
-            Op::Unary(_) => Role::Function,
-            Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => Role::Element,
+            Op::Unary(op) if op.is_elementary() => Role::Function,
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => Role::Element,
             _ => Role::Movement,
         };
         Some(role)

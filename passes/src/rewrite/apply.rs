@@ -13,7 +13,7 @@ pub(super) type Apply = fn(&mut EGraph, Id, &Subst) -> Vec<Id>;
 /// Movement, with its operand.
 fn movements(egraph: &EGraph, class: Id) -> Vec<(Op, Id)> {
     let movement = |term: &Term| match &term.head {
-        Head::Op(op @ (Op::Transpose(_) | Op::Reshape(_) | Op::Broadcast(_))) => Some((op.clone(), term.args[0])),
+        Head::Op(op) if op.is_movement() => Some((op.clone(), term.args[0])),
         _ => None,
     };
     egraph[class].nodes.iter().filter_map(movement).collect()

@@ -54,10 +54,7 @@ pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<
     }
     for output in graph.outputs() {
         let value = map[output.value.index()].expect("outputs are needed");
-        match output.updates {
-            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
-            None => out.output(&output.name, value)?,
-        }
+        out.output_like(output, value)?;
     }
     let fusions = emitters.iter().flat_map(Emitter::fusions).collect();
     Ok((out, fusions))

@@ -75,7 +75,7 @@ fn of(op: &Op, args: &[&Fact], same: bool) -> Fact {
 fn constant(op: &Op, args: &[&Fact]) -> Option<u32> {
     match op {
         Op::Constant(bits) => Some(*bits),
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient => args[0].constant,
+        op if op.is_movement() || *op == Op::StopGradient => args[0].constant,
         _ => fold(op, |i| args[i].constant.map(f32::from_bits)),
     }
 }
@@ -105,7 +105,7 @@ fn sign(op: &Op, args: &[&Fact], same: bool) -> Sign {
         }
         Op::Select => args[1].sign.min(args[2].sign),
         Op::Sum(_) if weakest() > Sign::Any => Sign::NonNegative,
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient => args[0].sign,
+        op if op.is_movement() || *op == Op::StopGradient => args[0].sign,
         _ => Sign::Any,
     }
 }

@@ -83,8 +83,16 @@ fn ends(graph: &Graph) -> Vec<bool> {
     ends
 }
 
-fn is_view(graph: &Graph, value: Value) -> bool {
+/// Whether a value only repeats elements, or gives them another shape.
+pub(super) fn is_view(graph: &Graph, value: Value) -> bool {
     matches!(graph.node(value).op, Op::Broadcast(_) | Op::Reshape(_))
+}
+
+pub(super) fn behind_views(graph: &Graph, mut value: Value) -> Value {
+    while is_view(graph, value) {
+        value = graph.node(value).args[0];
+    }
+    value
 }
 
 struct Grower<'g> {
@@ -149,7 +157,7 @@ impl Grower<'_> {
     /// A mean or variance to which the same is added in every row.
     fn with_bias(&self, mut member: Member, bias: Value, sum: Value) -> Option<Member> {
         let shape = |value| &self.graph.ty(value).shape;
-        if shape(self.behind_views(bias)).elements() > shape(sum).last_extent() {
+        if shape(behind_views(self.graph, bias)).elements() > shape(sum).last_extent() {
             return None;
         }
         let found = match member.role {
@@ -160,18 +168,11 @@ impl Grower<'_> {
         (!std::mem::replace(found, true)).then_some(member)
     }
 
-    fn behind_views(&self, mut value: Value) -> Value {
-        while is_view(self.graph, value) {
-            value = self.graph.node(value).args[0];
-        }
-        value
-    }
-
     fn is_noise(&self, value: Value) -> bool {
-        matches!(self.graph.node(self.behind_views(value)).op, Op::Noise(_))
+        matches!(self.graph.node(behind_views(self.graph, value)).op, Op::Noise(_))
     }
 
     fn is_zero(&self, value: Value) -> bool {
-        self.graph.node(self.behind_views(value)).op == Op::Constant(0)
+        self.graph.node(behind_views(self.graph, value)).op == Op::Constant(0)
     }
 }

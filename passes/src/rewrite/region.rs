@@ -103,7 +103,7 @@ fn constants(graph: &Graph) -> Vec<bool> {
         let node = graph.node(value);
         constants[value.index()] = match node.op {
             Op::Constant(_) => true,
-            ref op => is_movement(op) && constants[node.args[0].index()],
+            ref op => op.is_movement() && constants[node.args[0].index()],
         };
     }
     constants
@@ -111,11 +111,7 @@ fn constants(graph: &Graph) -> Vec<bool> {
 
 fn leads_to_operand(graph: &Graph, value: Value) -> bool {
     let node = graph.node(value);
-    is_movement(&node.op) || node.op == Op::Binary(Binary::Mul) && node.args[0] == node.args[1]
-}
-
-fn is_movement(op: &Op) -> bool {
-    matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_))
+    node.op.is_movement() || node.op == Op::Binary(Binary::Mul) && node.args[0] == node.args[1]
 }
 
 /// The contraction that a value is made from.
@@ -133,7 +129,7 @@ fn owners(graph: &Graph, live: &[bool], groups: &[usize]) -> Vec<Option<Near>> {
         let node = graph.node(value);
         if node.op == Op::Dot {
             owner[value.index()] = Some(Near { group: groups[value.index()], latest: value, distance: 0 });
-        } else if node.op.is_elementwise() || is_movement(&node.op) {
+        } else if node.op.is_elementwise() || node.op.is_movement() {
             let near = || node.args.iter().filter_map(|arg| owner[arg.index()]);
             let Some(latest) = near().max_by_key(|near| near.latest) else { continue };
             let distance = near().filter(|near| near.group == latest.group).map(|near| near.distance).max();

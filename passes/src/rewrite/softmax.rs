@@ -5,7 +5,10 @@
 //! a row times a number s is s or 0, and the gradient (one_hot - softmax) s needs no reduction over the classes. That
 //! rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign or an infinity.
 
-use super::{Fused, Fusion, Rewriting};
+use super::{
+    Fused, Fusion, Rewriting,
+    grow::{behind_views, is_view},
+};
 use bayeslift_ir::{Args, Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::BTreeSet;
 
@@ -44,10 +47,7 @@ pub(super) fn shorten(graph: &Graph, level: Rewriting) -> Result<Option<(Graph, 
     }
     for output in graph.outputs() {
         let value = map[output.value.index()];
-        match output.updates {
-            Some(input) => out.output_updating(&output.name, value, out.inputs()[input].value)?,
-            None => out.output(&output.name, value)?,
-        }
+        out.output_like(output, value)?;
     }
     Ok(Some((out, count)))
 }
@@ -113,17 +113,10 @@ impl Search<'_> {
         &self.0.node(value).args
     }
 
-    fn behind_views(&self, mut value: Value) -> Value {
-        while matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_)) {
-            value = self.args(value)[0];
-        }
-        value
-    }
-
     /// The operand of this function, behind movement on both sides.
     fn unary(&self, value: Value, op: Unary) -> Option<Value> {
-        let value = self.behind_views(value);
-        (*self.op(value) == Op::Unary(op)).then(|| self.behind_views(self.args(value)[0]))
+        let value = behind_views(self.0, value);
+        (*self.op(value) == Op::Unary(op)).then(|| behind_views(self.0, self.args(value)[0]))
     }
 
     /// The operands of this function, in both orders.
@@ -146,15 +139,13 @@ impl Search<'_> {
     }
 
     fn is(&self, value: Value, constant: f32) -> bool {
-        *self.op(self.behind_views(value)) == Op::Constant(constant.to_bits())
+        *self.op(behind_views(self.0, value)) == Op::Constant(constant.to_bits())
     }
 
     /// The value behind movement that keeps the classes.
     fn behind_rows(&self, mut value: Value) -> Value {
         let classes = |value| self.0.ty(value).shape.last_extent();
-        while matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_))
-            && classes(self.args(value)[0]) == classes(value)
-        {
+        while is_view(self.0, value) && classes(self.args(value)[0]) == classes(value) {
             value = self.args(value)[0];
         }
         value
@@ -170,7 +161,7 @@ impl Search<'_> {
             return None;
         }
         let classes = self.0.ty(one_hot).shape.last_extent();
-        let counts = |x: Value| *self.op(self.behind_views(x)) == Op::Iota(classes);
+        let counts = |x: Value| *self.op(behind_views(self.0, x)) == Op::Iota(classes);
         let labels = if counts(b) { a } else { Some(b).filter(|_| counts(a))? };
         self.of_one_class(labels)
     }
@@ -181,7 +172,7 @@ impl Search<'_> {
             let negated = (*self.op(one_hot) == Op::Unary(Unary::Neg)).then(|| self.args(one_hot)[0]);
             let labels = self.labels(negated.unwrap_or(one_hot))?;
             let scale = self.of_one_class(scale)?;
-            let is_number = match *self.op(self.behind_views(scale)) {
+            let is_number = match *self.op(behind_views(self.0, scale)) {
                 Op::Constant(bits) => f32::from_bits(bits).is_finite() && f32::from_bits(bits) != 0.0,
                 _ => false,
             };
@@ -220,7 +211,7 @@ impl Search<'_> {
     fn scale_of_gradient(&self, value: Value, forward: &Forward) -> Option<Value> {
         let other = |product: Value, factor: Value| {
             let others = self.binary(product, Binary::Mul).filter(|&(a, _)| a == factor).map(|(_, b)| b);
-            others.filter(|&b| self.of_one_class(b).is_some()).map(|b| self.behind_views(b)).next()
+            others.filter(|&b| self.of_one_class(b).is_some()).map(|b| behind_views(self.0, b)).next()
         };
         self.binary(value, Binary::Add)
             .find_map(|(a, b)| other(b, forward.exponential).and_then(|_| other(a, forward.one_hot)))
@@ -232,7 +223,7 @@ impl Search<'_> {
         while let Some(value) = pending.pop() {
             let reduces = self.reduced(value, Op::Sum).or(self.reduced(value, Op::Max)).is_some();
             let computes = reduces || self.op(value).is_elementwise();
-            let is_view = matches!(self.op(value), Op::Broadcast(_) | Op::Reshape(_));
+            let is_view = is_view(self.0, value);
             if !leaves.contains(&value) && (computes && values.insert(value) || is_view) {
                 pending.extend(self.args(value));
             }

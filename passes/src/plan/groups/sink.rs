@@ -25,7 +25,7 @@ impl Former<'_> {
             let before = self.sources_of(&self.kernels[to].members);
             let new: Vec<Value> = self.sources_of(&cone).difference(&before).copied().collect();
             let is_donated = |v: &Value| match self.graph.node(*v).op {
-                Op::Input(i) => self.graph.outputs().iter().any(|output| output.updates == Some(i as usize)),
+                Op::Input(i) => self.graph.is_donated(i as usize),
                 _ => false,
             };
             if new.len() >= STORED || new.iter().any(is_donated) {

@@ -1,6 +1,6 @@
 //! Which values must be in memory: read across kernels, or not by the element.
 
-use super::{Former, Kernel, behind_views, is_view, prologue_views};
+use super::{Former, Kernel, behind_views, prologue_views};
 use crate::View;
 use bayeslift_ir::{Op, Value};
 use std::collections::BTreeSet;
@@ -24,8 +24,8 @@ impl Former<'_> {
             let node = self.graph.node(value);
             for &arg in &node.args {
                 match &node.op {
-                    op if is_view(op) && self.stored[value.index()] => self.reach(value),
-                    op if is_view(op) => {}
+                    op if op.is_movement() && self.stored[value.index()] => self.reach(value),
+                    op if op.is_movement() => {}
                     _ if self.prologue[value.index()] => self.read(arg),
                     Op::Dot => self.read_operand(arg),
                     Op::Noise(_) => self.read(arg),
@@ -67,7 +67,7 @@ impl Former<'_> {
     /// A contraction's operand; behind views there may be a value computed while packing.
     fn read_operand(&mut self, arg: Value) {
         let mut source = arg;
-        while is_view(&self.graph.node(source).op) {
+        while self.graph.node(source).op.is_movement() {
             source = self.graph.node(source).args[0];
         }
         if self.prologue[source.index()] && prologue_views(self.graph, arg, &|v| self.in_memory(v)).is_none() {
