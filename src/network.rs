@@ -183,8 +183,10 @@ impl Network {
 
     /// Calls the network on a batch, and checks that its output is one row of units for each example.
     pub(crate) fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let rows = x.shape()[0];
         let name = self.layer.name();
+        // a batch of no rows, or of too many, is no input
+        context.builder().check().map_err(|error| bayeslift_layers::Error::from(error).within(name))?;
+        let rows = x.shape()[0];
         let call = self.layer.call(context, context.input(x)).map_err(|error| error.within(name))?;
         context.builder().check().map_err(|error| bayeslift_layers::Error::from(error).within(name))?;
         let (ty, axes) = (call.output.ty(), usize::from(context.sample_count().is_some()));

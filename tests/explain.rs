@@ -101,3 +101,14 @@ fn the_evaluator_has_no_kernels() {
         assert!(error.to_string().contains("the backend is the reference evaluator, expected compiled"), "{error}");
     }
 }
+
+#[test]
+fn batches_that_cannot_be_are_errors() {
+    let network = small();
+    let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+    for rows in [0, 1 << 40] {
+        for result in [trainer.explain(&network, rows).map(drop), trainer.prepare(&network, rows)] {
+            assert!(result.is_err(), "{rows} rows");
+        }
+    }
+}
