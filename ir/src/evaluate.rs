@@ -190,6 +190,10 @@ fn compute<R: Real>(
     let shape = |i: usize| &graph.ty(node.args[i]).shape;
 
     use Elements::{Floats, Words};
+    let gather = |start: usize, strides: Vec<i64>| match &**operand(0) {
+        Floats(x) => Floats(loops::gather(x, start, &node.ty.shape, &strides)),
+        Words(x) => Words(loops::gather(x, start, &node.ty.shape, &strides)),
+    };
     let elements = match &node.op {
         Op::Input(index) => input(*index as usize),
         Op::Constant(bits) => Floats(vec![f32::from_bits(*bits).into()]),
@@ -222,21 +226,21 @@ fn compute<R: Real>(
         Op::Dot => Floats(loops::dot(floats(0), floats(1), shape(0), shape(1))),
         Op::Sum(axis) => Floats(loops::sum(floats(0), shape(0), *axis)),
         Op::Max(axis) => Floats(loops::reduce_max(floats(0), shape(0), *axis)),
-        Op::Broadcast(to) => {
-            let strides = loops::broadcast_strides(shape(0), to);
-            match &**operand(0) {
-                Floats(a) => Floats(loops::gather(a, to, &strides)),
-                Words(a) => Words(loops::gather(a, to, &strides)),
-            }
-        }
+        Op::Broadcast(to) => gather(0, loops::broadcast_strides(shape(0), to)),
         Op::Transpose(permutation) => {
             let from = shape(0).strides();
-            let strides: Vec<usize> = permutation.iter().map(|&axis| from[usize::from(axis)]).collect();
-            match &**operand(0) {
-                Floats(a) => Floats(loops::gather(a, &node.ty.shape, &strides)),
-                Words(a) => Words(loops::gather(a, &node.ty.shape, &strides)),
-            }
+            gather(0, permutation.iter().map(|&axis| from[usize::from(axis)] as i64).collect())
         }
+        Op::Window(window) => {
+            let from = shape(0).strides();
+            let stride = |&stride: &usize| stride as i64;
+            let on_axis = stride(&from[window.axis]);
+            let mut strides: Vec<i64> = from[..window.axis].iter().map(stride).collect();
+            strides.extend([on_axis * window.dilation, on_axis * window.step]);
+            strides.extend(from[window.axis + 1..].iter().map(stride));
+            gather(window.start * from[window.axis], strides)
+        }
+        Op::Fold(window, extent) => Floats(loops::fold(floats(0), shape(0), window, *extent)),
     };
     debug_assert_eq!(elements.len(), node.ty.shape.elements(), "{value} = {}", node.op.name());
     Rc::new(elements)

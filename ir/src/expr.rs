@@ -1,5 +1,7 @@
 //! Values under construction: ordinary operators and methods add operations to the graph, and broadcast implicitly.
 
+mod movement;
+
 use crate::{Binary, Builder, Compare, DType, Error, Op, Shape, Type, Unary, Value};
 use std::ops;
 

@@ -1,6 +1,6 @@
 //! The type rule of every operation.
 
-use crate::{DType, Error, Noise, Op, Shape, Type};
+use crate::{DType, Error, Noise, Op, Shape, Type, Window};
 
 /// The type of `op` applied to operands of these types.
 ///
@@ -73,6 +73,27 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             let shape = permutation.iter().map(|&axis| args[0].shape[usize::from(axis)]).collect::<Shape>();
             Type::new(args[0].dtype, shape)
         }
+        Op::Window(window) => {
+            let shape = &args[0].shape;
+            let Some(&extent) = shape.get(window.axis) else {
+                return Err(attribute(op, format!("axis {} of an operand of shape {shape}", window.axis)));
+            };
+            check_window(op, window, extent)?;
+            let (before, after) = (&shape[..window.axis], &shape[window.axis + 1..]);
+            let shape = before.iter().chain([&window.size, &window.count]).chain(after).copied();
+            Type::new(args[0].dtype, shape.collect::<Shape>())
+        }
+        Op::Fold(window, extent) => {
+            dtype(op, args, 0, DType::F32)?;
+            let (shape, axis) = (&args[0].shape, window.axis);
+            if shape.get(axis..).and_then(|shape| shape.get(..2)) != Some(&[window.size, window.count]) {
+                let expected = format!("axes {axis} and {} of {} and {}", axis + 1, window.size, window.count);
+                return Err(shape_mismatch(op, 0, expected, shape));
+            }
+            check_window(op, window, *extent)?;
+            let (before, after) = (&shape[..axis], &shape[axis + 2..]);
+            Type::f32(before.iter().chain([extent]).chain(after).copied().collect::<Shape>())
+        }
     };
     ty.shape.check()?;
     Ok(ty)
@@ -94,6 +115,25 @@ fn dot_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
     let mut shape: Vec<usize> = a[..rank - 1].to_vec();
     shape.push(b[rank - 1]);
     Ok(Type::f32(shape.as_slice()))
+}
+
+/// Windows that are not empty, and lie on an axis of this extent.
+fn check_window(op: &Op, window: &Window, extent: usize) -> Result<(), Error> {
+    let Window { start, size, dilation, count, step, .. } = *window;
+    if i32::try_from(step).is_err() || i32::try_from(dilation).is_err() {
+        return Err(attribute(op, format!("windows {step} apart, elements {dilation} apart")));
+    }
+    if size == 0 || count == 0 || (step == 0 && count > 1) {
+        return Err(attribute(op, format!("{count} windows of {size} elements, {step} apart")));
+    }
+    let reach = |steps: usize, by: i64| (steps as i128 - 1) * i128::from(by);
+    let (along, within) = (reach(count, step), reach(size, dilation));
+    let first = start as i128 + along.min(0) + within.min(0);
+    let last = start as i128 + along.max(0) + within.max(0);
+    if first < 0 || last >= extent as i128 {
+        return Err(attribute(op, format!("elements {first} to {last} of an axis of {extent}")));
+    }
+    Ok(())
 }
 
 fn noise_type(op: &Op, noise: &Noise, args: &[&Type]) -> Result<Type, Error> {

@@ -7,6 +7,7 @@
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
 mod builder;
+mod convolution;
 pub mod elementary;
 mod error;
 mod evaluate;
@@ -23,13 +24,14 @@ mod types;
 mod verify;
 
 pub use builder::{Builder, NoiseAddress};
+pub use convolution::{Convolution, Patches, Sliding, spread, windows_as_rows};
 pub use error::Error;
 pub use evaluate::{DOT_CHUNK, Elements, SUM_CHUNK, SUM_LANES, evaluate, evaluate_f64};
 pub use expr::{Expr, Operand};
 pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
 pub use infer::result_type;
 pub use lanes::{Lanes, Scalar, fma};
-pub use op::{Binary, Compare, Distribution, Noise, Op, Unary};
+pub use op::{Binary, Compare, Distribution, Noise, Op, Unary, Window};
 pub use same_bits::same_bits;
 pub use tensor::Tensor;
 pub use types::{DType, MAX_ELEMENTS, MAX_RANK, Shape, Type};

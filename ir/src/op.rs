@@ -43,6 +43,38 @@ pub enum Op {
     Reshape(Shape),
     /// Axis `i` of the result is axis `permutation[i]` of the operand.
     Transpose(SmallVec<[u8; 4]>),
+    /// Windows on one axis, which becomes two: `[.., n, ..]` gives `[.., size, count, ..]`.
+    Window(Window),
+    /// The adjoint of [`Op::Window`]: `[.., size, count, ..]` gives `[.., extent, ..]`, of which each element is the sum of
+    /// those that a window takes from there, and 0 if there is none. From +0, in increasing order of the place in the window,
+    /// then of the window.
+    Fold(Window, usize),
+}
+
+/// Windows on an axis: element `j` of window `p` is element `start + p * step + j * dilation` of the axis.
+///
+/// One element a window makes a slice, with a step of -1 an axis reversed; the adjoints of these pad an axis with zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Window {
+    /// The axis; in the result, the axis that counts the elements of a window, before the one that counts windows.
+    pub axis: usize,
+    /// The first element of the first window.
+    pub start: usize,
+    /// The number of elements of a window.
+    pub size: usize,
+    /// How far apart neighbours in a window are.
+    pub dilation: i64,
+    /// The number of windows.
+    pub count: usize,
+    /// How far apart neighbouring windows are; not 0 if there is more than one.
+    pub step: i64,
+}
+
+impl Window {
+    /// Element `j` of window `p`.
+    pub fn element(&self, j: usize, p: usize) -> i64 {
+        self.start as i64 + p as i64 * self.step + j as i64 * self.dilation
+    }
 }
 
 /// Attributes of a noise operation. The last axis counts units; `sample_axis`, if present, is axis 0;
@@ -172,6 +204,8 @@ impl Op {
             Op::Broadcast(_) => "broadcast",
             Op::Reshape(_) => "reshape",
             Op::Transpose(_) => "transpose",
+            Op::Window(_) => "window",
+            Op::Fold(..) => "fold",
         }
     }
 
@@ -181,6 +215,7 @@ impl Op {
             Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) => 0,
             Op::Unary(_) | Op::Convert | Op::StopGradient => 1,
             Op::Sum(_) | Op::Max(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => 1,
+            Op::Window(_) | Op::Fold(..) => 1,
             Op::Binary(_) | Op::Compare(_) | Op::Dot => 2,
             Op::Select | Op::Noise(_) => 3,
         }
@@ -188,7 +223,7 @@ impl Op {
 
     /// Whether the operation only moves or repeats elements.
     pub fn is_movement(&self) -> bool {
-        matches!(self, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_))
+        matches!(self, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_))
     }
 
     /// Whether the operation computes each element from the operands' elements at the same index.

@@ -37,7 +37,7 @@ impl fmt::Display for DType {
 pub struct Shape(SmallVec<[usize; 4]>);
 
 /// The largest rank a graph value may have.
-pub const MAX_RANK: usize = 8;
+pub const MAX_RANK: usize = 12;
 /// The largest number of elements a graph value may have (8 GiB of `f32`).
 pub const MAX_ELEMENTS: usize = 1 << 31;
 

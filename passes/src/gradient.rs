@@ -217,6 +217,8 @@ fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Op
             (0..).zip(permutation).for_each(|(to, &from)| inverse[usize::from(from)] = to);
             g.transpose(&inverse)
         }
+        Op::Window(window) => g.fold(*window, x[0].shape()[window.axis]),
+        Op::Fold(window, _) => g.window(*window),
         Op::Unary(_) | Op::Binary(_) => unreachable!("has a rule of its own"),
         Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => return None,
         Op::Compare(_) | Op::Convert | Op::StopGradient => return None,

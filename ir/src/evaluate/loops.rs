@@ -1,7 +1,7 @@
 //! The loops of the evaluator over row-major elements. Their orders of addition are frozen.
 
 use super::{DOT_CHUNK, SUM_CHUNK, SUM_LANES, real::Real};
-use crate::Shape;
+use crate::{Shape, Window};
 
 /// `b > a ? b : a`.
 #[inline]
@@ -90,30 +90,43 @@ fn lanes<R: Copy>(row: &[R], start: R, combine: impl Fn(R, R) -> R) -> R {
     lanes[0]
 }
 
+/// Sums over the windows of an axis that each element is in, in the order that [`Op::Fold`](crate::Op::Fold) defines.
+pub(super) fn fold<R: Real>(x: &[R], shape: &Shape, window: &Window, extent: usize) -> Vec<R> {
+    let inner = shape[window.axis + 2..].iter().product::<usize>();
+    let mut out = vec![R::from(0.0); x.len() / (window.size * window.count) * extent];
+    for (block, out) in x.chunks_exact(window.size * window.count * inner).zip(out.chunks_exact_mut(extent * inner)) {
+        for (index, row) in block.chunks_exact(inner).enumerate() {
+            let element = window.element(index / window.count, index % window.count) as usize;
+            out[element * inner..].iter_mut().zip(row).for_each(|(sum, &x)| *sum = *sum + x);
+        }
+    }
+    out
+}
+
 /// For each axis of `to` how far apart its neighbours are in an operand of shape `from`: 0 where it is repeated.
-pub(super) fn broadcast_strides(from: &Shape, to: &Shape) -> Vec<usize> {
+pub(super) fn broadcast_strides(from: &Shape, to: &Shape) -> Vec<i64> {
     let mut strides = vec![0; to.len()];
     let added = to.len() - from.len();
     for (axis, (&extent, &stride)) in from.iter().zip(&from.strides()).enumerate() {
         if extent > 1 {
-            strides[added + axis] = stride;
+            strides[added + axis] = stride as i64;
         }
     }
     strides
 }
 
-/// The elements of a result of shape `shape` that reads its operand with these strides.
-pub(super) fn gather<T: Copy>(x: &[T], shape: &Shape, strides: &[usize]) -> Vec<T> {
-    fn walk<T: Copy>(x: &[T], offset: usize, shape: &[usize], strides: &[usize], out: &mut Vec<T>) {
+/// The elements of a result of shape `shape` that reads its operand from `start` on with these strides.
+pub(super) fn gather<T: Copy>(x: &[T], start: usize, shape: &Shape, strides: &[i64]) -> Vec<T> {
+    fn walk<T: Copy>(x: &[T], offset: i64, shape: &[usize], strides: &[i64], out: &mut Vec<T>) {
         match (shape, strides) {
-            ([extent], [stride]) => out.extend((0..*extent).map(|i| x[offset + i * stride])),
+            ([extent], [stride]) => out.extend((0..*extent as i64).map(|i| x[(offset + i * stride) as usize])),
             ([extent, shape @ ..], [stride, strides @ ..]) => {
-                (0..*extent).for_each(|i| walk(x, offset + i * stride, shape, strides, out));
+                (0..*extent as i64).for_each(|i| walk(x, offset + i * stride, shape, strides, out));
             }
-            _ => out.push(x[offset]),
+            _ => out.push(x[offset as usize]),
         }
     }
     let mut out = Vec::with_capacity(shape.elements());
-    walk(x, 0, shape, strides, &mut out);
+    walk(x, start as i64, shape, strides, &mut out);
     out
 }

@@ -1,7 +1,7 @@
 //! Reading graphs. The reader builds through [`Graph::push`], so what it gives is a graph like any other.
 
 use super::lexer::{Lexer, Token};
-use crate::{Args, Binary, Compare, DType, Distribution, Error, Graph, Noise, Op, Type, Unary, Value};
+use crate::{Args, Binary, Compare, DType, Distribution, Error, Graph, Noise, Op, Type, Unary, Value, Window};
 use std::{collections::HashMap, str::FromStr};
 
 impl FromStr for Graph {
@@ -39,6 +39,11 @@ struct Attributes<'a> {
     sample_axis: Option<u8>,
     example_axis: Option<u8>,
     permutation: Option<Vec<u8>>,
+    start: Option<usize>,
+    size: Option<usize>,
+    dilation: Option<i64>,
+    count: Option<usize>,
+    step: Option<i64>,
 }
 
 impl<'a> Parser<'a> {
@@ -134,6 +139,11 @@ impl<'a> Parser<'a> {
                         "sample_axis" => set(self, &mut attributes.sample_axis, Self::number)?,
                         "example_axis" => set(self, &mut attributes.example_axis, Self::number)?,
                         "permutation" => set(self, &mut attributes.permutation, Self::list)?,
+                        "start" => set(self, &mut attributes.start, Self::number)?,
+                        "size" => set(self, &mut attributes.size, Self::number)?,
+                        "dilation" => set(self, &mut attributes.dilation, Self::signed)?,
+                        "count" => set(self, &mut attributes.count, Self::number)?,
+                        "step" => set(self, &mut attributes.step, Self::signed)?,
                         _ if attributes.word.is_none() => attributes.word = Some(word),
                         _ => return Err(self.lexer.error(format!("expected an operand, found {token}"))),
                     }
@@ -169,6 +179,16 @@ impl<'a> Parser<'a> {
     fn number<T: FromStr>(&mut self) -> Result<T, Error> {
         let number = match self.next {
             Token::Word(word) if is_digits(word) => word.parse().ok(),
+            _ => None,
+        };
+        let Some(number) = number else { return Err(self.expected("a whole number within its range")) };
+        self.advance()?;
+        Ok(number)
+    }
+
+    fn signed(&mut self) -> Result<i64, Error> {
+        let number = match self.next {
+            Token::Word(word) if is_digits(word.strip_prefix('-').unwrap_or(word)) => word.parse().ok(),
             _ => None,
         };
         let Some(number) = number else { return Err(self.expected("a whole number within its range")) };
@@ -270,6 +290,11 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             let permutation = attributes.permutation.take().ok_or_else(|| missing("`permutation=`"))?;
             Op::Transpose(permutation.into_iter().collect())
         }
+        "window" => Op::Window(window(&mut attributes).ok_or_else(|| missing(WINDOW))?),
+        "fold" => {
+            let window = window(&mut attributes).ok_or_else(|| missing(WINDOW))?;
+            Op::Fold(window, ty.shape.get(window.axis).copied().unwrap_or(0))
+        }
         _ => elementwise(name).ok_or_else(|| format!("expected an operation, found {}", Token::Word(name)))?,
     };
     match attributes {
@@ -281,9 +306,27 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             sample_axis: None,
             example_axis: None,
             permutation: None,
+            start: None,
+            size: None,
+            dilation: None,
+            count: None,
+            step: None,
         } => Ok(op),
         _ => Err(format!("expected operands of `{name}`, found an attribute it does not have")),
     }
+}
+
+const WINDOW: &str = "`axis=`, `start=`, `size=`, `dilation=`, `count=` and `step=`";
+
+fn window(attributes: &mut Attributes<'_>) -> Option<Window> {
+    Some(Window {
+        axis: attributes.axis.take()?,
+        start: attributes.start.take()?,
+        size: attributes.size.take()?,
+        dilation: attributes.dilation.take()?,
+        count: attributes.count.take()?,
+        step: attributes.step.take()?,
+    })
 }
 
 fn elementwise(name: &str) -> Option<Op> {

@@ -1,6 +1,6 @@
 //! Printing graphs.
 
-use crate::{Graph, Input, Noise, Op, Output, Value};
+use crate::{Graph, Input, Noise, Op, Output, Value, Window};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Graph {
@@ -58,6 +58,10 @@ fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
                 write!(f, "{}{axis}", if i == 0 { "" } else { "," })?;
             }
             write!(f, "]")
+        }
+        Op::Window(window) | Op::Fold(window, _) => {
+            let Window { axis, start, size, dilation, count, step } = window;
+            write!(f, " axis={axis} start={start} size={size} dilation={dilation} count={count} step={step}")
         }
         // The shape of the result is their only attribute.
         Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) => Ok(()),

@@ -38,7 +38,8 @@ fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
         Op::Unary(_) => elements * ELEMENTARY,
         Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => elements * SIMPLE,
         Op::Sum(_) | Op::Max(_) => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
-        Op::Transpose(_) => VIEW + elements * SIMPLE,
+        Op::Transpose(_) | Op::Window(_) => VIEW + elements * SIMPLE,
+        Op::Fold(..) => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
         Op::Broadcast(_) | Op::Reshape(_) | Op::StopGradient => VIEW,
         Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => 0,
     }

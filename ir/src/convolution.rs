@@ -1,0 +1,304 @@
+//! Convolution as a product of matrices: windows on an image are the rows of the left one, a kernel is the right one.
+//!
+//! Windows are a way to read the image: nothing here is stored, and what reads a product can be done on its tiles.
+
+use crate::{Error, Expr, Shape, Window};
+use smallvec::SmallVec;
+
+/// How a convolution moves over an image `[leading.., examples, positions.., channels]`. Cross-correlation, as is usual.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Convolution, Sliding, Type};
+/// let b = Builder::new();
+/// let image = b.input("image", Type::f32([32, 28, 28, 1]));
+/// let kernel = b.input("kernel", Type::f32([7, 7, 1, 8]));
+/// let axis = Sliding { size: 7, step: 2, dilation: 1, before: 2, after: 3 };
+/// let convolution = Convolution { axes: [axis, axis].into_iter().collect(), groups: 1 };
+/// assert_eq!(*convolution.apply(image, kernel).shape(), [32, 14, 14, 8]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// The axes of positions.
+    pub axes: SmallVec<[Sliding; 3]>,
+    /// Channels are cut into so many runs of neighbours that do not mix.
+    pub groups: usize,
+}
+
+/// How windows move over one axis of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sliding {
+    /// The number of elements of a window.
+    pub size: usize,
+    /// How far apart windows are.
+    pub step: usize,
+    /// How far apart neighbours in a window are.
+    pub dilation: usize,
+    /// Zeros before the first element.
+    pub before: usize,
+    /// Zeros after the last element.
+    pub after: usize,
+}
+
+impl Sliding {
+    /// How many windows there are on an axis of this extent; `None` if not one.
+    pub fn windows(&self, extent: usize) -> Option<usize> {
+        let reach = self.size.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        let padded = extent.checked_add(self.before)?.checked_add(self.after)?;
+        Some(padded.checked_sub(reach)?.checked_div(self.step)? + 1)
+    }
+
+    fn window(&self, axis: usize, count: usize) -> Window {
+        let (step, dilation) = (self.step as i64, self.dilation as i64);
+        Window { axis, start: 0, size: self.size, dilation, count, step }
+    }
+}
+
+/// A convolution's image and kernel as matrices, and what their product is.
+#[derive(Clone, Debug)]
+pub struct Patches<'b> {
+    /// Windows as rows, `[examples * positions, window * channels]`, behind axes for batches of kernels and for groups unless both
+    /// are 1.
+    pub rows: Expr<'b>,
+    batches: usize,
+    groups: usize,
+    /// All axes before positions, and then positions.
+    leading: SmallVec<[usize; 4]>,
+    positions: SmallVec<[usize; 4]>,
+}
+
+impl Convolution {
+    /// `[leading.., examples, positions.., channels]` and a kernel `[batch.., window.., channels / groups, outputs]` give `[leading..,
+    /// examples, positions.., outputs]`. Axes of batches of kernels are broadcast with as many leading axes of the image.
+    pub fn apply<'b>(&self, image: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        let (rank, shape) = (self.axes.len(), kernel.shape());
+        let Some(batch) = shape.len().checked_sub(rank + 2) else {
+            return self.fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
+        };
+        let batch = Shape::new(&shape[..batch]);
+        let patches = self.patches(image, &batch);
+        let Some(kernel) = self.matrix(kernel, &patches) else { return image };
+        patches.unpack(patches.rows.dot(kernel))
+    }
+
+    /// The windows of an image for kernels of this batch.
+    pub fn patches<'b>(&self, image: Expr<'b>, batch: &Shape) -> Patches<'b> {
+        let (rank, shape) = (self.axes.len(), image.shape());
+        let nothing =
+            |rows| Patches { rows, batches: 1, groups: 1, leading: SmallVec::new(), positions: SmallVec::new() };
+        let Some(before) = shape.len().checked_sub(rank + 1).filter(|&before| before > 0) else {
+            return nothing(self.fail(image, "the image", format!("{} axes or more", rank + 2), &shape));
+        };
+        let windows = |(axis, &extent): (&Sliding, &usize)| axis.windows(extent).filter(|_| axis.step > 0);
+        let positions = self.axes.iter().zip(&shape[before..]).map(windows).collect::<Option<SmallVec<_>>>();
+        let (Some(positions), true) = (positions, self.groups > 0 && shape.last_extent().is_multiple_of(self.groups))
+        else {
+            let expected = format!("positions and channels that fit {self:?}");
+            return nothing(self.fail(image, "the image", expected, &shape));
+        };
+        // kernels and images side by side
+        let own = before.saturating_sub(1).min(batch.len());
+        let common = Shape::new(&shape[..own]).broadcast_with(batch);
+        let Some(common) = common else {
+            return nothing(self.fail(image, "the image", format!("leading axes that fit {batch}"), &shape));
+        };
+        let leading = common.iter().chain(&shape[own..before]).copied();
+        let leading: SmallVec<[usize; 4]> = leading.collect();
+        let full: Shape = leading.iter().chain(&shape[before..]).copied().collect();
+        let batches: usize = common.elements();
+        let examples = leading.iter().product::<usize>() / batches;
+        let channels = shape.last_extent() / self.groups;
+        let extents = &shape[before..shape.len() - 1];
+        let padded = extents.iter().zip(&self.axes).map(|(extent, axis)| extent + axis.before + axis.after);
+        let grouped: Shape =
+            [batches, examples].into_iter().chain(padded).chain([self.groups, channels]).collect::<Shape>();
+        let mut x = image;
+        for (i, axis) in self.axes.iter().enumerate() {
+            x = x.pad(before + i, axis.before, axis.after, 0);
+        }
+        let broadcast: Shape =
+            leading.iter().chain(&grouped[2..2 + rank]).chain([&full.last_extent()]).copied().collect();
+        let rows = windows_as_rows(x.broadcast(&broadcast).reshape(grouped), &self.axes);
+        Patches { rows, batches, groups: self.groups, leading, positions }
+    }
+
+    /// A kernel as the right operand of a product with these windows.
+    pub fn matrix<'b>(&self, kernel: Expr<'b>, patches: &Patches<'b>) -> Option<Expr<'b>> {
+        let (rank, shape, groups) = (self.axes.len(), kernel.shape(), self.groups);
+        let batch = shape.len().checked_sub(rank + 2);
+        let sizes = || self.axes.iter().map(|axis| axis.size);
+        let depth = patches.rows.shape().last_extent();
+        let fits = |&batch: &usize| {
+            let window: &[usize] = &shape[batch..batch + rank];
+            let inputs: usize = shape[batch..shape.len() - 1].iter().product();
+            window.iter().copied().eq(sizes()) && inputs == depth && shape.last_extent().is_multiple_of(groups)
+        };
+        let Some(batch) = batch.filter(fits) else {
+            let window: Vec<String> = sizes().map(|size| size.to_string()).collect();
+            let expected =
+                format!("[batch.., {}, channels, outputs], {depth} by a multiple of {groups}", window.join(", "));
+            self.fail(kernel, "the kernel", expected, &shape);
+            return None;
+        };
+        let (batches, outputs) = (shape[..batch].iter().product::<usize>(), shape.last_extent() / groups);
+        if patches.batches == 1 && groups == 1 {
+            return Some(kernel.reshape([depth, outputs]));
+        }
+        let kernel = kernel.reshape([batches, depth, groups, outputs]).transpose(&[0, 2, 1, 3]);
+        Some(kernel.broadcast(&[patches.batches, groups, depth, outputs].into()))
+    }
+
+    /// The adjoint of [`Convolution::apply`] with respect to the image: each element of `[leading.., examples, positions.., channels]` is
+    /// spread over a window of the result, `[leading.., examples, extents.., outputs]`; padding is cut off. The kernel is
+    /// `[batch.., window.., channels / groups, outputs]`.
+    pub fn apply_transpose<'b>(&self, image: Expr<'b>, kernel: Expr<'b>, extents: &[usize]) -> Expr<'b> {
+        let (rank, shape) = (self.axes.len(), kernel.shape());
+        let Some(batch) = shape.len().checked_sub(rank + 2) else {
+            return self.fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
+        };
+        let one = Sliding { size: 1, step: 1, dilation: 1, before: 0, after: 0 };
+        let points = Convolution { axes: self.axes.iter().map(|_| one).collect(), groups: self.groups };
+        let patches = points.patches(image, &Shape::new(&shape[..batch]));
+        let groups = self.groups;
+        let fits = self.axes.iter().map(|axis| &axis.size).eq(&shape[batch..batch + rank])
+            && patches.rows.shape().last_extent() == shape[shape.len() - 2]
+            && shape.last_extent().is_multiple_of(groups)
+            && extents.len() == rank;
+        let padded = self.axes.iter().zip(extents).map(|(axis, extent)| extent + axis.before + axis.after);
+        let padded: SmallVec<[usize; 3]> = padded.collect();
+        let is_reached = |((axis, &extent), &positions): ((&Sliding, &usize), &usize)| {
+            axis.step > 0 && axis.size > 0 && (positions - 1) * axis.step + (axis.size - 1) * axis.dilation < extent
+        };
+        if !fits || !self.axes.iter().zip(&padded).zip(&patches.positions).all(is_reached) {
+            let expected = format!("a kernel and extents that fit {self:?} of {}", image.shape());
+            return self.fail(image, "the kernel", expected, &shape);
+        }
+        let examples = patches.leading.iter().product::<usize>() / patches.batches;
+        let channels = patches.rows.shape().last_extent();
+        let grouped = [patches.batches, examples].into_iter().chain(patches.positions.iter().copied());
+        let full: Shape =
+            patches.leading.iter().chain(&patches.positions).chain([&(channels * groups)]).copied().collect();
+        let image = image.broadcast(&full).reshape(grouped.chain([groups, channels]).collect::<Shape>());
+        let (batches, outputs) = (shape[..batch].iter().product::<usize>(), shape.last_extent() / groups);
+        // kernels with their groups before their windows
+        let window = &shape[batch..batch + rank];
+        let split = [batches].into_iter().chain(window.iter().copied()).chain([channels, groups, outputs]);
+        let order = [0, rank + 2].into_iter().chain(1..=rank + 1).chain([rank + 3]);
+        let kernel = kernel.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>());
+        let kernel_shape =
+            [patches.batches, groups].into_iter().chain(window.iter().copied()).chain([channels, outputs]);
+        let kernel = kernel.broadcast(&kernel_shape.collect());
+        let spread = spread(image, kernel, &self.axes, &padded);
+        let joined: Shape = patches.leading.iter().chain(&padded).chain([&shape.last_extent()]).copied().collect();
+        let mut y = spread.reshape(joined);
+        for (i, (axis, extent)) in self.axes.iter().zip(extents).enumerate() {
+            y = y.slice(patches.leading.len() + i, axis.before..axis.before + extent);
+        }
+        y
+    }
+
+    fn fail<'b>(&self, x: Expr<'b>, argument: &str, expected: String, found: &Shape) -> Expr<'b> {
+        if x.builder().check().is_ok() {
+            let (op, argument) = ("convolution".into(), argument.into());
+            x.builder().fail(Error::ShapeMismatch { op, argument, expected, found: found.clone() });
+        }
+        x
+    }
+}
+
+impl<'b> Patches<'b> {
+    /// A product's result `[.., examples * positions, outputs]` as an image.
+    pub fn unpack(&self, product: Expr<'b>) -> Expr<'b> {
+        let outputs = product.shape().last_extent() * self.groups;
+        let shape: Shape = self.leading.iter().chain(&self.positions).chain([&outputs]).copied().collect();
+        match self.groups {
+            1 => product.reshape(shape),
+            _ => product.transpose(&[0, 2, 1, 3]).reshape(shape),
+        }
+    }
+}
+
+/// The windows of `[batches, examples, positions.., groups, channels]` as rows of a matrix; padding is there already.
+pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
+    let (rank, shape) = (axes.len(), image.shape());
+    if shape.len() != rank + 4 {
+        return image;
+    }
+    let counts = axes.iter().zip(&shape[2..]).map(|(axis, &extent)| {
+        let padded = Sliding { before: 0, after: 0, ..*axis };
+        padded.windows(extent).unwrap_or(0)
+    });
+    let counts: SmallVec<[usize; 3]> = counts.collect();
+    let mut x = image;
+    for (i, (axis, &count)) in axes.iter().zip(&counts).enumerate() {
+        x = x.window(axis.window(2 + 2 * i, count));
+    }
+    let (size_axes, count_axes) = ((0..rank).map(|i| 2 + 2 * i), (0..rank).map(|i| 3 + 2 * i));
+    let groups_axis = 2 + 2 * rank;
+    let order = [0, groups_axis, 1].into_iter().chain(count_axes).chain(size_axes).chain([groups_axis + 1]);
+    let rows = shape[1] * counts.iter().product::<usize>();
+    let depth = axes.iter().map(|axis| axis.size).product::<usize>() * shape.last_extent();
+    let x = x.transpose(&order.collect::<Vec<_>>());
+    match (shape[0], shape[rank + 2]) {
+        (1, 1) => x.reshape([rows, depth]),
+        (batches, groups) => x.reshape([batches, groups, rows, depth]),
+    }
+}
+
+/// The adjoint of windows, after a product: `[batches, examples, positions.., groups, channels]` and a kernel `[batches, groups,
+/// window.., channels, outputs]` give `[batches, examples, extents.., groups, outputs]`, where position `p` reaches `p * step + j *
+/// dilation` with element `j` of the window.
+///
+/// Results whose positions are equal modulo the step are computed side by side, as columns of one product, each with
+/// its part of the kernel (sub-pixel convolution; Shi et al. 2016).
+pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
+    let rank = axes.len();
+    let (mut windows, mut steps): (SmallVec<[Sliding; 3]>, SmallVec<[usize; 3]>) = Default::default();
+    for (i, (axis, &extent)) in axes.iter().zip(extents).enumerate() {
+        let Some(&positions) = image.shape().get(2 + i) else { return image };
+        // a step and a dilation at once: zeros between positions, and a step of 1
+        let (step, between) = if axis.dilation == 1 { (axis.step, 0) } else { (1, axis.step - 1) };
+        let positions = (positions - 1) * (between + 1) + 1;
+        let (size, count) = (axis.size.div_ceil(step), extent.div_ceil(step));
+        let before = (size - 1) * axis.dilation;
+        image = image.pad(2 + i, before, count.saturating_sub(positions), between);
+        kernel = kernel.pad(2 + i, 0, size * step - axis.size, 0);
+        windows.push(Sliding { size, step: 1, dilation: axis.dilation, before: 0, after: 0 });
+        steps.push(step);
+    }
+    let (shape, kernel_shape) = (image.shape(), kernel.shape());
+    let [channels, outputs] = [kernel_shape[rank + 2], kernel_shape[rank + 3]];
+    let [batches, groups] = [kernel_shape[0], kernel_shape[1]];
+    // [batches, groups, (window, step).., channels, outputs], windows backwards, to [.., window.., channels, step.., outputs]
+    let parts = windows.iter().zip(&steps).flat_map(|(window, &step)| [window.size, step]);
+    let split: Shape = [batches, groups].into_iter().chain(parts).chain([channels, outputs]).collect();
+    kernel = kernel.reshape(split);
+    for i in 0..rank {
+        kernel = kernel.reverse(2 + 2 * i);
+    }
+    let (window_axes, step_axes) = ((0..rank).map(|i| 2 + 2 * i), (0..rank).map(|i| 3 + 2 * i));
+    let order = [0, 1].into_iter().chain(window_axes).chain([2 + 2 * rank]).chain(step_axes).chain([3 + 2 * rank]);
+    kernel = kernel.transpose(&order.collect::<Vec<_>>());
+    let depth = windows.iter().map(|window| window.size).product::<usize>() * channels;
+    let columns = steps.iter().product::<usize>() * outputs;
+    let rows = windows_as_rows(image, &windows);
+    let product = match (batches, groups) {
+        (1, 1) => rows.dot(kernel.reshape([depth, columns])),
+        _ => rows.dot(kernel.reshape([batches, groups, depth, columns])),
+    };
+    // [batches, groups, examples, count.., step.., outputs] to [batches, examples, (count, step).., groups, outputs]
+    let counts = extents.iter().zip(&steps).map(|(extent, step)| extent.div_ceil(*step));
+    let examples = shape[1];
+    let split = [batches, groups, examples].into_iter().chain(counts.clone()).chain(steps.iter().copied());
+    let interleaved = (0..rank).flat_map(|i| [3 + i, 3 + rank + i]);
+    let order = [0, 2].into_iter().chain(interleaved).chain([1, 3 + 2 * rank]);
+    let product = product.reshape(split.chain([outputs]).collect::<Shape>());
+    let product = product.transpose(&order.collect::<Vec<_>>());
+    let whole = counts.zip(&steps).map(|(count, step)| count * step);
+    let whole: Shape = [batches, examples].into_iter().chain(whole).chain([groups, outputs]).collect();
+    let mut y = product.reshape(whole);
+    for (i, &extent) in extents.iter().enumerate() {
+        y = y.slice(2 + i, 0..extent);
+    }
+    y
+}
