@@ -45,11 +45,9 @@ enum Family {
 pub fn convolutions(settings: &Settings, table: &mut Table) -> Result<()> {
     let peak = machine::peak_gflops(settings.threads, machine::widest());
     for size in if settings.quick { &SIZES[..2] } else { SIZES } {
-        for (name, family) in [
-            ("forward", Family::Forward),
-            ("d kernel", Family::KernelGradient),
-            ("d image", Family::ImageGradient),
-        ] {
+        for (name, family) in
+            [("forward", Family::Forward), ("d kernel", Family::KernelGradient), ("d image", Family::ImageGradient)]
+        {
             let gflops = size.gflops(settings, family)?;
             let Size { examples, extent, channels, outputs, window, step } = size;
             table.row(&[
