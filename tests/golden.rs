@@ -18,7 +18,7 @@ use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate
 use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, FlipoutBias, Initializer, Layer,
     LocalBias, MatrixProduct, Optimizer, Scope, Signs, affine,
-    distribution::{Categorical, Distribution, Mixture, Normal},
+    distribution::{Categorical, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, local_affine, monte_carlo,
 };
 use bayeslift_passes::{Rewriting, gradients};
@@ -189,6 +189,11 @@ impl Case {
             "log_prob_categorical" => {
                 let (logits, labels) = (self.input(b, "logits")?, self.input(b, "labels")?);
                 Computed { name: "log_prob", value: Categorical::new(logits).log_prob(labels) }
+            }
+            "softmax_centered_normal" => {
+                let scale = b.constant(self.number("scale")? as f32);
+                let normal = SoftmaxCenteredNormal::new(self.input(b, "loc")?, scale);
+                Computed { name: "log_prob", value: normal.log_prob(self.input(b, "targets")?) }
             }
             "log_prob" if self.option("distribution") == "normal" => {
                 let (loc, scale) = (self.number("loc")?, self.number("scale")?);

@@ -57,6 +57,9 @@ fn check_at(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence,
     let graph = training_graph(network, &likelihood, &parameters, &divergence, [rows, input], samples);
     let targets = match likelihood {
         Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
+        Likelihood::SoftmaxCenteredNormal { .. } => {
+            Tensor::f32([rows, 3], [[0.2, 0.1, 0.7], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]].concat()).unwrap()
+        }
         _ => random(&[rows, 2], 8),
     };
     let mut inputs: Vec<Elements<f64>> = graph
@@ -121,7 +124,9 @@ fn gradients_of_networks() {
     };
     let one = Divergence::default();
     check(&flipped(Activation::Tanh), Likelihood::Categorical, one.clone(), None);
-    check(&flipped(Activation::Softplus), Likelihood::normal_learned(0.7), one, Some(2));
+    check(&flipped(Activation::Softplus), Likelihood::normal_learned(0.7), one.clone(), Some(2));
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal_learned(0.7), one.clone(), None);
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal(0.7), one, Some(2));
     let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
     check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
 }
