@@ -52,6 +52,7 @@ mod posterior;
 mod reparameterization;
 mod scope;
 mod sequential;
+mod trace;
 mod unpack;
 mod variational;
 
@@ -76,4 +77,5 @@ pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, Posteri
 pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
+pub use trace::{Trace, TraceRow};
 pub use variational::{AffineVariational, Estimator, Forward, Output};
