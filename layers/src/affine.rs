@@ -1,11 +1,15 @@
-use crate::{Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, Layer, Scope};
+use crate::{
+    Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, Layer, Scope, linear::add_bias,
+};
 use bayeslift_ir::{DType, Expr, Shape};
 
 /// A deterministic affine layer, y = activation(x kernel + bias), with one parameter `kernel: [batch.., input,
 /// output]` and one `bias: [batch.., output]`.
 ///
-/// With [`Affine::batch_shape`] it is several layers at once, and the leading axes of the input are broadcast against
-/// it.
+/// Its input is `[.., input]`, with any number of axes in front, and its output `[.., output]`. With
+/// [`Affine::batch_shape`] it is several layers at once: the leading axes of the input are broadcast against the batch
+/// shape, aligned at the last, and the output is `[broadcast.., output]`. An ensemble of five on `[rows, 64]` inputs takes
+/// them as `[rows, 1, 64]` and gives `[rows, 5, 10]`.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, Affine, Initializer, Layer};
@@ -182,7 +186,8 @@ impl Layer for Affine {
             let output = if self.batch_shape.is_empty() {
                 affine(x, weights.kernel, weights.bias)
             } else {
-                let product = batched_product(x, weights.kernel, &self.batch_shape)?;
+                let samples = usize::from(context.sample_count().is_some());
+                let product = batched_product(x, weights.kernel, &self.batch_shape, samples)?;
                 weights.bias.map_or(product, |bias| product + bias)
             };
             Ok(Call::new(self.config.activation.apply(output)))
@@ -200,7 +205,7 @@ pub fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr
 }
 
 /// x kernel; see [`affine`].
-fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+pub(crate) fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let units = kernel_shape.last_extent();
     if kernel_shape.len() <= 2 || shape.len() < 2 {
@@ -216,35 +221,29 @@ fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
     output.reshape(extents.as_slice())
 }
 
-/// y + bias, where a bias `[samples, output]` is put on the first and the last axis of y.
-pub(crate) fn add_bias<'b>(y: Expr<'b>, bias: Expr<'b>) -> Expr<'b> {
-    let (shape, rank) = (bias.shape(), y.shape().len());
-    if shape.len() < 2 || rank <= 2 {
-        return y + bias;
-    }
-    let mut extents = vec![1; rank];
-    (extents[0], extents[rank - 1]) = (shape[0], shape[1]);
-    y + bias.reshape(extents.as_slice())
-}
-
 /// y[.., b, o] = sum_i x[.., b, i] kernel[b, i, o] for `x: [.., batch.., input]`, whose axes are broadcast against
-/// the batch shape.
-fn batched_product<'b>(x: Expr<'b>, kernel: Expr<'b>, batch: &Shape) -> Result<Expr<'b>, Error> {
+/// the batch shape; the first `samples` axes of `x`, none or one, count samples and stay what they are.
+fn batched_product<'b>(x: Expr<'b>, kernel: Expr<'b>, batch: &Shape, samples: usize) -> Result<Expr<'b>, Error> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let (input, output) = (shape.last_extent(), kernel_shape.last_extent());
-    let leading = Shape::new(&shape[..shape.len() - 1]);
-    let Some(full) = leading.broadcast_with(batch) else {
+    let leading = Shape::new(&shape[samples..shape.len() - 1]);
+    let Some(rows) = leading.broadcast_with(batch) else {
         return Err(Error::shape(
             "the input",
             format!("leading axes that broadcast with the batch shape {batch}"),
             &shape,
         ));
     };
-    let with = |leading: &[usize], units: &[usize]| leading.iter().chain(units).copied().collect::<Shape>();
+    let join = |parts: &[&[usize]]| Shape::new(&parts.concat());
+    let samples = &shape[..samples];
+    // Axes that the input has not come after that of samples, which is not broadcast against the batch.
+    let missing = vec![1; rows.len() - leading.len()];
+    let x = x.reshape(join(&[samples, &missing, &leading, &[input]]));
+    let full = join(&[samples, &rows]);
     // The batch goes in front, so that each of its kernels meets all its rows in one product.
     let (outer, inner) = full.split_at(full.len() - batch.len());
     let (rows, count) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
-    let x = x.broadcast(&with(&full, &[input])).reshape([rows, count, input]).transpose(&[1, 0, 2]);
-    let kernel = kernel.broadcast(&with(inner, &[input, output])).reshape([count, input, output]);
-    Ok(x.dot(kernel).transpose(&[1, 0, 2]).reshape(with(&full, &[output])))
+    let x = x.broadcast(&join(&[&full, &[input]])).reshape([rows, count, input]).transpose(&[1, 0, 2]);
+    let kernel = kernel.broadcast(&join(&[inner, &[input, output]])).reshape([count, input, output]);
+    Ok(x.dot(kernel).transpose(&[1, 0, 2]).reshape(join(&[&full, &[output]])))
 }

@@ -1,6 +1,6 @@
 use crate::{
     AffineVariational, Error, Estimator, KernelBias,
-    affine::affine,
+    linear::add_bias,
     variational::{Forward, Output},
 };
 use bayeslift_ir::Expr;
@@ -65,6 +65,8 @@ impl Estimator for Reparameterization {
         let (kernel, bias) = (call.kernel()?, call.bias()?);
         let drawn = KernelBias { kernel: kernel.value, bias: bias.map(|bias| bias.value) };
         let weights = self.unpack.as_ref().map_or(Ok(drawn), |unpack| unpack(drawn))?;
-        Ok(Output { output: affine(x, weights.kernel, weights.bias), kernel: Some(kernel), bias })
+        let product = call.linear.apply(x, weights.kernel);
+        let output = weights.bias.map_or(product, |bias| add_bias(product, bias));
+        Ok(Output { output, kernel: Some(kernel), bias })
     }
 }

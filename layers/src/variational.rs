@@ -1,14 +1,16 @@
 //! What all affine variational layers share; an [`Estimator`] is where they differ.
 
 use crate::{
-    Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasShape, Layer, Parameters, Posterior,
-    PosteriorValue, Prior, Scope, Term,
+    Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasShape, Layer, Linear, MatrixProduct,
+    Parameters, Posterior, PosteriorValue, Prior, Scope, Term,
     affine::{AffineConfig, affine_options},
+    distribution::Normal,
+    linear::add_bias,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
 
-/// How the output of an affine layer with random weights is drawn.
+/// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
 pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     /// The output before the activation, and the weights that it used, if it used a value of them.
     ///
@@ -28,6 +30,8 @@ pub struct Forward<'a, 'b> {
     pub shape: &'a KernelBiasShape,
     /// The value of the posterior that was asked for.
     pub value: &'a PosteriorValue,
+    /// How the kernel acts on the input.
+    pub linear: &'a dyn Linear,
 }
 
 /// What an [`Estimator`] returns.
@@ -60,15 +64,38 @@ impl<'b> Forward<'_, 'b> {
         };
         self.value.of(posterior, &self.context.site("bias"), shape).map(Some)
     }
+
+    /// The output of these weights, which it uses.
+    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Output<'b> {
+        let product = self.linear.apply(x, kernel.value);
+        let output = bias.map_or(product, |bias| add_bias(product, bias.value));
+        Output { output, kernel: Some(kernel), bias }
+    }
+
+    /// The kernel's posterior, which must be normal in a layer of this kind.
+    ///
+    /// # Errors
+    /// A posterior of another family.
+    pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
+        match &self.posterior.kernel {
+            Distribution::Normal(kernel) => Ok(*kernel),
+            other => {
+                Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
+            }
+        }
+    }
 }
 
 /// An affine layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept
 /// close to.
 ///
-/// Use it by the names [`AffineVariationalReparameterization`](crate::AffineVariationalReparameterization) and
-/// [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal), which differ only
-/// in how the output is drawn: parameters, paths and divergence are the same, so one can be trained and the other
-/// used to predict.
+/// Use it by the names [`AffineVariationalReparameterization`](crate::AffineVariationalReparameterization),
+/// [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal) and
+/// [`AffineVariationalFlipout`](crate::AffineVariationalFlipout), which differ only in how the output is drawn:
+/// parameters, paths and divergence are the same, so one can be trained and another used to predict.
+///
+/// Its input is `[.., input]` and its output `[.., output]`, with any number of axes in front, the first of which counts
+/// examples.
 #[derive(Clone, Debug)]
 pub struct AffineVariational<E: Estimator> {
     config: AffineConfig,
@@ -216,7 +243,10 @@ impl<E: Estimator> AffineVariational<E> {
         let prior = self.prior_in(context.scope())?;
         context.check_input(x, self.config.input_size)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
-        let output = self.estimator.forward(&Forward { context, posterior: &posterior, shape: &shape, value }, x)?;
+        let output = {
+            let call = Forward { context, posterior: &posterior, shape: &shape, value, linear: &MatrixProduct };
+            self.estimator.forward(&call, x)?
+        };
         let term =
             |name, shape, posterior, prior, value| Term { site: context.site(name), shape, posterior, prior, value };
         let mut terms = vec![term("kernel", shape.kernel, posterior.kernel, prior.kernel, output.kernel)];

@@ -5,7 +5,7 @@ mod common;
 
 use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
 use bayeslift_layers::{
-    Activation, Affine, AffineVariationalReparameterization as Reparameterization,
+    Activation, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
     AffineVariationalReparameterizationLocal as Local, Context, Divergence, Layer, Likelihood, Parameters, Posterior,
     Prior, Scope, Sequential, noise_inputs,
 };
@@ -48,11 +48,18 @@ fn with_likelihood(network: &dyn Layer, likelihood: &Likelihood) -> Parameters {
 }
 
 fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>) {
+    check_at(network, likelihood, divergence, samples, random(&[3, 4], 4));
+}
+
+fn check_at(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>, x: Tensor) {
     let parameters = with_likelihood(network, &likelihood);
-    let (rows, input) = (3, 4);
+    let (rows, input) = (x.shape()[0], x.shape()[1]);
     let graph = training_graph(network, &likelihood, &parameters, &divergence, [rows, input], samples);
     let targets = match likelihood {
         Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
+        Likelihood::SoftmaxCenteredNormal { .. } => {
+            Tensor::f32([rows, 3], [[0.2, 0.1, 0.7], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]].concat()).unwrap()
+        }
         _ => random(&[rows, 2], 8),
     };
     let mut inputs: Vec<Elements<f64>> = graph
@@ -62,7 +69,7 @@ fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, sa
             "noise/key" => Elements::Words(vec![5, 0, 6, 0]),
             "noise/first_sample" => Elements::Words(vec![0]),
             "noise/first_row" => Elements::Words(vec![0, 0]),
-            "x" => Elements::from(&random(&[rows, 4], 4)),
+            "x" => Elements::from(&x),
             "targets" => Elements::from(&targets),
             path => Elements::from(&parameters.get(path).unwrap().tensor),
         })
@@ -111,17 +118,51 @@ fn gradients_of_networks() {
         .layer(local(3, 2));
     check(&mixed, Likelihood::normal_learned(0.7), one.clone(), None);
     check(&mixed, Likelihood::normal_learned(0.7), one, Some(2));
+    let flipped = |activation| {
+        let flipout = |i, o| Flipout::new(i, o).posterior_maker(posterior());
+        Sequential::new().layer(flipout(4, 3).activation(activation)).layer(flipout(3, 2).use_bias(false))
+    };
+    let one = Divergence::default();
+    check(&flipped(Activation::Tanh), Likelihood::Categorical, one.clone(), None);
+    check(&flipped(Activation::Softplus), Likelihood::normal_learned(0.7), one.clone(), Some(2));
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal_learned(0.7), one.clone(), None);
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal(0.7), one, Some(2));
     let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
     check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
 }
 
-/// An input row of zeros, and scales that are as good as zero: TFP's gradient is not a number there.
+/// An input row of zeros among others: TFP's gradient of a local layer is not a number there.
+#[test]
+fn gradients_at_a_row_of_zeros() {
+    let mut x = random(&[3, 4], 4);
+    x.as_f32_mut().unwrap()[4..8].fill(0.0);
+    let posterior = || Posterior::mean_field_with_scale(0.3);
+    for use_bias in [true, false] {
+        let layers: [Box<dyn Layer>; 4] = [
+            Box::new(Local::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Flipout::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Reparameterization::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Affine::new(4, 2).use_bias(use_bias)),
+        ];
+        for layer in layers {
+            for samples in [None, Some(2)] {
+                check_at(&*layer, Likelihood::Categorical, Divergence::default(), samples, x.clone());
+            }
+        }
+    }
+}
+
+/// Input rows of zeros, and scales that are as good as zero.
 #[test]
 fn gradients_are_finite_at_zero_variance() {
-    for use_bias in [true, false] {
-        let network = Sequential::new()
-            .layer(Local::new(4, 3).use_bias(use_bias).activation(Activation::Relu))
-            .layer(Local::new(3, 2).use_bias(use_bias));
+    for (use_bias, flipout) in [(true, false), (false, false), (true, true), (false, true)] {
+        let first: Box<dyn Layer> = if flipout {
+            Box::new(Flipout::new(4, 3).use_bias(use_bias))
+        } else {
+            Box::new(Local::new(4, 3).use_bias(use_bias))
+        };
+        let last = Local::new(3, 2).use_bias(use_bias);
+        let network = Sequential::new().push(first.into()).layer(Activation::Relu).layer(last);
         let mut parameters = network.initialize(0).unwrap();
         for (path, parameter) in parameters.iter_mut() {
             if path.ends_with("raw_scale") {
