@@ -164,6 +164,26 @@ impl<'b> Context<'b> {
             _ => Ok(()),
         }
     }
+
+    /// Checks an input `[examples.., positions.., channels]` of a layer, with `rank` axes of positions and the sample axis
+    /// where there is one.
+    ///
+    /// # Errors
+    /// Too few axes; otherwise as for [`Context::check_input`].
+    pub fn check_image(&self, x: Expr<'b>, rank: usize, channels: usize) -> Result<(), Error> {
+        self.builder().check()?;
+        let (shape, axes) = (x.shape(), usize::from(self.samples.is_some()));
+        if x.is_f32() && (shape.len() < axes + 1 + rank + 1 || shape.last_extent() != channels) {
+            let samples = if axes == 1 { "samples," } else { "" };
+            let positions = match rank {
+                1 => "length",
+                2 => "height,width",
+                _ => "depth,height,width",
+            };
+            return Err(Error::shape("the input", format!("[{samples}examples,..,{positions},{channels}]"), &shape));
+        }
+        self.check_input(x, channels)
+    }
 }
 
 /// A place in the network that draws noise: the path of a layer, the name of a random variable or call in it, and a

@@ -1,5 +1,5 @@
 use crate::{
-    AffineVariational, Context, Distribution, Error, Estimator, KernelBias, Linear,
+    AffineVariational, Context, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, Variational,
     distribution::Normal,
     linear::add_bias,
     unpack::Unpack,
@@ -29,7 +29,7 @@ use std::fmt;
 /// In an input with axes between example and units, `[examples, positions.., input]`, all positions of an example share
 /// its signs, as they would share drawn weights. With [`PosteriorValue::Mean`](crate::PosteriorValue::Mean),
 /// [`Mode`](crate::PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws nothing
-/// of its own. See [`AffineVariational`] for the options.
+/// of its own. See [`Variational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalFlipout, Layer};
@@ -46,7 +46,7 @@ pub struct Flipout {
     unpack: Unpack,
 }
 
-impl AffineVariational<Flipout> {
+impl<L: KernelBiasLayer> Variational<L, Flipout> {
     /// A function from the posterior to the distributions that weights are drawn from, such as a tempered one. The
     /// identity unless told. The divergence is that of the posterior itself, at the same noise.
     ///

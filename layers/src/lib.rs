@@ -33,6 +33,7 @@
 mod activation;
 mod affine;
 mod context;
+mod convolution;
 pub mod distribution;
 mod divergence;
 mod eager;
@@ -40,6 +41,7 @@ mod error;
 mod flipout;
 mod host;
 mod initializer;
+mod kernel_bias;
 mod lambda;
 mod layer;
 mod likelihood;
@@ -59,6 +61,12 @@ mod variational;
 pub use activation::Activation;
 pub use affine::{Affine, affine};
 pub use context::{Context, Site, noise_inputs};
+pub use convolution::{
+    Convolution, ConvolutionTranspose, ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
+    ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
+    ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
+    ConvolutionVariationalReparameterizationLocal, Padding, PerAxis, unflatten_kernel,
+};
 pub use distribution::{Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
 pub use eager::Eager;
@@ -66,6 +74,7 @@ pub use error::Error;
 pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use host::{integer_power, inverse_softplus, natural_log};
 pub use initializer::{CustomInitializer, Initializer, fans};
+pub use kernel_bias::{KernelBiasConfig, KernelBiasLayer};
 pub use lambda::{Lambda, flatten_rightmost};
 pub use layer::{Call, Layer, Term};
 pub use likelihood::{Likelihood, Scale};
@@ -78,4 +87,4 @@ pub use reparameterization::{AffineVariationalReparameterization, Reparameteriza
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
 pub use trace::{Trace, TraceRow};
-pub use variational::{AffineVariational, Estimator, Forward, Output};
+pub use variational::{AffineVariational, Estimator, Forward, Output, Variational};

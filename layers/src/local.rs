@@ -1,5 +1,6 @@
 use crate::{
-    AffineVariational, Distribution, Error, Estimator, KernelBias, Linear, MatrixProduct, PosteriorValue,
+    AffineVariational, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, MatrixProduct,
+    PosteriorValue, Variational,
     distribution::Normal,
     linear::add_bias,
     unpack::Unpack,
@@ -21,7 +22,7 @@ use std::fmt;
 /// gradient's variance falls with the number of examples, and the Monte Carlo divergence has draws of its own.
 ///
 /// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of
-/// the weights, and draws nothing of its own. See [`AffineVariational`] for the options.
+/// the weights, and draws nothing of its own. See [`Variational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalReparameterizationLocal, Layer};
@@ -37,7 +38,7 @@ pub struct Local {
     unpack: Unpack,
 }
 
-impl AffineVariational<Local> {
+impl<L: KernelBiasLayer> Variational<L, Local> {
     /// A function from the posterior to the distributions that the output is drawn from, such as a tempered one. The
     /// identity unless told. The divergence is that of the posterior itself, with draws of its own.
     ///
