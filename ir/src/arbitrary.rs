@@ -6,7 +6,7 @@
 
 mod program;
 
-use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value};
+use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value, Window};
 use program::{MAX_SHAPE_RANK, MAX_VALUE, Program, SPECIAL};
 use proptest::prelude::*;
 
@@ -71,7 +71,7 @@ impl Step {
 type Maker = fn(&mut Program, &Step) -> Option<Value>;
 
 /// What a step may do, simple things first; what networks are made of appears more than once.
-const MAKERS: [Maker; 28] = [
+const MAKERS: [Maker; 32] = [
     input,
     unary,
     binary,
@@ -103,6 +103,10 @@ const MAKERS: [Maker; 28] = [
     views,
     views,
     computed_operands,
+    window,
+    fold,
+    convolution,
+    convolution,
 ];
 
 fn input(program: &mut Program, step: &Step) -> Option<Value> {
@@ -205,6 +209,91 @@ fn reshape_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
     program.push(Op::Reshape(Shape::new(&shape)), &[x])
 }
 
+fn window(program: &mut Program, step: &Step) -> Option<Value> {
+    let x = program.pick(step, 0, |ty| !ty.shape.is_empty())?;
+    window_of(program, step, x)
+}
+
+/// Windows that lie on an axis, in any direction.
+fn window_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
+    let shape = program.shape(x);
+    let axis = usize::from(step.choices[1]) % shape.len().max(1);
+    let extent = *shape.get(axis)?;
+    let window = some_window(step, axis, extent)?;
+    if shape.elements() / extent * window.size * window.count > MAX_VALUE || shape.len() == MAX_SHAPE_RANK {
+        return None;
+    }
+    program.push(Op::Window(window), &[x])
+}
+
+fn some_window(step: &Step, axis: usize, extent: usize) -> Option<Window> {
+    let size = step.choose(2, &[1, 2, 3, 1, 7]).min(extent);
+    let dilation = step.choose(3, &[1, 1, 2, -1]);
+    let reach = 1 + (size - 1) * usize::try_from(i64::abs(dilation)).ok()?;
+    let by = step.choose(4, &[1, 2, 1, -1, 3]);
+    let count = extent.checked_sub(reach)? / usize::try_from(i64::abs(by)).ok()? + 1;
+    let count = if step.choices[5].is_multiple_of(4) { count.div_ceil(2) } else { count };
+    let behind = |negative: bool, distance: usize| if negative { distance } else { 0 };
+    let start = behind(dilation < 0, reach - 1) + behind(by < 0, (count - 1) * usize::try_from(i64::abs(by)).ok()?);
+    Some(Window { axis, start, size, dilation, count, step: by })
+}
+
+/// What an operand's first axes are folded to, as windows of as many elements as the first; or an axis padded.
+fn fold(program: &mut Program, step: &Step) -> Option<Value> {
+    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && !ty.shape.is_empty())?;
+    let shape = program.shape(x);
+    let axis = usize::from(step.choices[1]) % shape.len();
+    let x = match step.choices[0] % 3 {
+        0 if axis + 1 < shape.len() => x,
+        _ => program.push(Op::Reshape([&shape[..axis], &[1], &shape[axis..]].concat().as_slice().into()), &[x])?,
+    };
+    let shape = program.shape(x);
+    let (size, count) = (shape[axis], shape[axis + 1]);
+    let (dilation, by) = (step.choose(3, &[1, 2, -1, 0]), step.choose(4, &[1, 2, 3, -1]));
+    let [within, along] = [(size, dilation), (count, by)].map(|(n, by): (usize, i64)| (n as i64 - 1) * by);
+    let before = i64::from(step.choices[2] % 3) - within.min(0) - along.min(0);
+    let extent = before + within.max(0) + along.max(0) + 1 + i64::from(step.choices[5] % 3);
+    let extent = usize::try_from(extent).ok()?;
+    if shape.elements() / (size * count) * extent > MAX_VALUE {
+        return None;
+    }
+    let window = Window { axis, start: usize::try_from(before).ok()?, size, dilation, count, step: by };
+    program.push(Op::Fold(window, extent), &[x])
+}
+
+/// A contraction whose left operand is made of windows, or is their transpose, and may be a square.
+fn convolution(program: &mut Program, step: &Step) -> Option<Value> {
+    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && (2..=4).contains(&ty.shape.len()))?;
+    let x = match step.choices[5] % 4 {
+        0 => program.push(Op::Binary(Binary::Mul), &[x, x])?,
+        _ => x,
+    };
+    let axis = usize::from(step.choices[0]) % (program.shape(x).len() - 1);
+    let window = some_window(step, axis, program.shape(x)[axis])?;
+    let shape = program.shape(x);
+    if shape.elements() / shape[axis] * window.size * window.count > MAX_VALUE {
+        return None;
+    }
+    let windows = program.push(Op::Window(window), &[x])?;
+    // [before.., size, count, after..] to [before.. * count, size * after..]
+    let rank = shape.len() + 1;
+    let order = (0..axis).chain([axis + 1, axis]).chain(axis + 2..rank).map(|axis| axis as u8);
+    let turned = program.push(Op::Transpose(order.collect()), &[windows])?;
+    let rows = shape[..axis].iter().product::<usize>() * window.count;
+    let depth = shape[axis + 1..].iter().product::<usize>() * window.size;
+    let left = program.push(Op::Reshape([rows, depth].into()), &[turned])?;
+    let left = if step.choices[1].is_multiple_of(2) { left } else { program.matrix_transpose(left)? };
+    let (depth, n) = (program.shape(left)[1], step.choose(2, &EXTENTS));
+    if program.shape(left).elements() * n > MAX_PRODUCTS || depth * n > MAX_VALUE {
+        return None;
+    }
+    let right = match program.pick(step, 1, |ty| *ty == Type::f32([depth, n])) {
+        Some(right) => right,
+        None => program.input(Type::f32([depth, n]), step.seed)?,
+    };
+    program.push(Op::Dot, &[left, right])
+}
+
 /// Views of views, which strides may or may not express, and something that reads the last.
 fn views(program: &mut Program, step: &Step) -> Option<Value> {
     let mut x = program.pick(step, 0, |_| true)?;
@@ -212,9 +301,10 @@ fn views(program: &mut Program, step: &Step) -> Option<Value> {
         let operands = [step.operands[1].rotate_left(5 * turn as u32); 3];
         let choices = step.choices.map(|other| other.wrapping_mul(2 * turn as u8 + 1) ^ choice >> 3);
         let next = Step { kind: choice, operands, choices, seed: step.seed };
-        let moved = match choice % 4 {
+        let moved = match choice % 6 {
             0 => broadcast_of(program, &next, x),
             1 => reshape_of(program, &next, x),
+            2 => window_of(program, &next, x),
             _ => transpose_of(program, &next, x),
         };
         x = moved.unwrap_or(x);

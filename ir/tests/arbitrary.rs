@@ -68,7 +68,8 @@ fn graphs_cover_everything() {
         seen.extend(features(&graph, &inputs));
     }
     let mut wanted: Vec<String> = Vec::new();
-    let names = "input constant iota noise select convert stop_gradient dot sum reduce_max broadcast reshape transpose";
+    let names = "input constant iota noise select convert stop_gradient dot sum reduce_max broadcast reshape transpose \
+                 window fold";
     wanted.extend(names.split(' ').map(str::to_owned));
     wanted.extend(Unary::ALL.iter().map(|op| op.name().to_owned()));
     wanted.extend(Binary::ALL.iter().map(|op| op.name().to_owned()));

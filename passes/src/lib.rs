@@ -15,4 +15,4 @@ pub use plan::{Access, Counts, Extents, Kernel, Operand, Part, Place, Plan, Role
 pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting, Rewritten, optimize, rewrite};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};
-pub use view::{View, merge_axes};
+pub use view::{Axis, View, merge_axes};

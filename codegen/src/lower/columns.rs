@@ -25,7 +25,11 @@ impl Lowering<'_> {
     /// A kernel that reduces an outer axis. Returns the number of tiles.
     pub(super) fn column_reduction(&mut self, reduction: Value) -> usize {
         let node = self.plan.graph.node(reduction);
-        let (Op::Sum(axis) | Op::Max(axis)) = node.op else { unreachable!("not a reduction") };
+        let axis = match node.op {
+            Op::Sum(axis) | Op::Max(axis) => axis,
+            Op::Fold(window, extent) => return self.fold(reduction, window, extent),
+            _ => unreachable!("not a reduction"),
+        };
         let is_sum = matches!(node.op, Op::Sum(_));
         let shape = self.plan.graph.ty(node.args[0]).shape.clone();
         let extent = shape[axis];

@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::element::Leaf;
-use super::panel::{Panel, ROW_PITCH, Source, Span, strip_pitch};
+use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{LINE, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
@@ -89,9 +89,11 @@ impl Lowering<'_> {
             self.dot_tiles.insert(dot, tile);
         }
         let needs_before = depth > DOT_CHUNK && operands.iter().any(|operands| overlaps(operands, rows, cols));
+        // rows that are packed together may begin before the tile and end after it
+        let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
         let scratch = Scratch {
             before: if needs_before { self.take_scratch(padded_rows * pitch) } else { 0 },
-            left: self.take_scratch(padded_rows * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
+            left: self.take_scratch((padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
             right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
         };
 
@@ -268,7 +270,8 @@ impl Lowering<'_> {
         let (RegisterTile { rows, vectors }, width) = (sizes.register, self.width);
         let zero = self.lanes(width, |s| s.b.constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
-            let (tile, k) = (self.b.index_scale(free, panel.tiles), self.b.index_scale(chunk.first, panel.depth));
+            let tile = self.b.index_scale_signed(free, panel.tiles);
+            let k = self.b.index_scale_signed(chunk.first, panel.depth);
             let at = self.b.index_add(panel.origin, tile);
             self.b.index_add(at, k)
         };
@@ -279,12 +282,12 @@ impl Lowering<'_> {
             let mut sums = state[2..].to_vec();
             for u in 0..unroll {
                 let piece = |s: &mut Self, v: usize| {
-                    let offset = (right.offset + u * right.depth + v * width) as i64;
+                    let offset = (right.offset + v * width) as i64 + u as i64 * right.depth;
                     let address = Address { base: right.base, index: state[1], offset };
                     s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
                 };
                 let element = |s: &mut Self, i: usize| {
-                    let offset = (left.offset + i * left.free + u * left.depth) as i64;
+                    let offset = left.offset as i64 + i as i64 * left.free + u as i64 * left.depth;
                     let address = Address { base: left.base, index: state[0], offset };
                     s.lanes(width, |s| s.b.load_strided(Class::Float, address, 0))
                 };
@@ -305,8 +308,8 @@ impl Lowering<'_> {
                     }
                 }
             }
-            let left_next = s.b.index_offset(state[0], (unroll * left.depth) as i64);
-            let right_next = s.b.index_offset(state[1], (unroll * right.depth) as i64);
+            let left_next = s.b.index_offset(state[0], unroll as i64 * left.depth);
+            let right_next = s.b.index_offset(state[1], unroll as i64 * right.depth);
             [vec![left_next, right_next], sums].concat()
         };
         // a short axis in one go; else chunks begin at multiples of the unrolling, and the last one may have a rest

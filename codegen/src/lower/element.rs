@@ -108,13 +108,13 @@ impl Lowering<'_> {
     /// Element `i` of a `u32` value of rank 0 or 1.
     pub(super) fn word(&mut self, value: Value, i: usize) -> Reg {
         let view = self.plan.view(value);
-        let at = view.strides.first().map_or(0, |stride| stride * i);
+        let at = view.start + view.last_stride().expect("of rank 0 or 1, and strided") * i as i64;
         match self.leaf(view) {
             Leaf::Word(word) => self.b.integer(word),
             Leaf::Position(_) => self.b.integer(at as u32),
             Leaf::Memory { argument, .. } => {
                 let index = self.b.index(0);
-                self.b.load(Class::Int, Address { base: Base::Argument(argument), index, offset: at as i64 })
+                self.b.load(Class::Int, Address { base: Base::Argument(argument), index, offset: at })
             }
             leaf => unreachable!("{leaf:?} is no u32"),
         }
@@ -145,17 +145,25 @@ impl Lowering<'_> {
 
     /// The index of a row's first element under a view.
     pub(super) fn row_offset(&mut self, view: &View, row: Reg) -> Reg {
-        let leading = view.shape.len().saturating_sub(1);
-        let axes = merge_axes(view.shape.iter().copied().zip(view.strides.iter().copied()).take(leading));
+        let leading = view.axes.len().saturating_sub(1);
+        let first = self.b.index(view.start as usize);
+        let offset = self.nested_offset(&merge_axes(&view.axes[..leading]), row);
+        self.b.index_add(first, offset)
+    }
+
+    /// How far from the first one the element of this number is, in row-major order over nested axes.
+    pub(super) fn nested_offset(&mut self, axes: &[(usize, i64)], number: Reg) -> Reg {
         let mut offset = self.b.index(0);
-        let mut rest = row;
+        let mut rest = number;
         for (i, &(extent, stride)) in axes.iter().enumerate().rev() {
             let digit = if i == 0 { rest } else { self.b.index_rem(rest, extent) };
-            if stride > 0 {
-                let part = self.b.index_scale(digit, stride);
+            if stride != 0 {
+                let part = self.b.index_scale_signed(digit, stride);
                 offset = self.b.index_add(offset, part);
             }
-            rest = self.b.index_div(rest, extent);
+            if i > 0 {
+                rest = self.b.index_div(rest, extent);
+            }
         }
         offset
     }
@@ -252,16 +260,16 @@ impl Lowering<'_> {
                 std::array::from_fn(|i| self.noise_at(points.cols[i], pairs[i]))
             }
             Leaf::Position(view) => {
-                let stride = view.strides.last().copied().unwrap_or(0);
+                let stride = last_stride(view);
                 points.cols.map(|col| self.position(row.offsets[&value], col, stride))
             }
             Leaf::Memory { argument, class, view } => {
-                let stride = view.strides.last().copied().unwrap_or(0);
+                let stride = last_stride(view);
                 points.cols.map(|col| {
-                    let from_col = self.b.index_scale(col, stride);
+                    let from_col = self.b.index_scale_signed(col, stride);
                     let index = self.b.index_add(row.offsets[&value], from_col);
                     let address = Address { base: Base::Argument(*argument), index, offset: 0 };
-                    self.b.load_strided(*class, address, stride as i64)
+                    self.b.load_strided(*class, address, stride)
                 })
             }
         }
@@ -280,8 +288,8 @@ impl Lowering<'_> {
     }
 
     /// Positions `stride` apart, from that of a column of a row on.
-    fn position(&mut self, row: Reg, col: Reg, stride: usize) -> Reg {
-        let from_col = self.b.index_scale(col, stride);
+    fn position(&mut self, row: Reg, col: Reg, stride: i64) -> Reg {
+        let from_col = self.b.index_scale_signed(col, stride);
         let index = self.b.index_add(row, from_col);
         let first = self.b.index_low(index);
         let first = self.b.splat(first);
@@ -316,4 +324,8 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+fn last_stride(view: &View) -> i64 {
+    view.last_stride().expect("what is read by the element has neighbours at one distance")
 }

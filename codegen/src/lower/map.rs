@@ -5,6 +5,7 @@ use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
+use bayeslift_passes::Axis;
 
 /// About how many elements a tile has: at most, and where they take long at least.
 const TILE_ELEMENTS: usize = 4096;
@@ -25,7 +26,7 @@ impl Lowering<'_> {
             (rows, cols) = (1, rows * cols);
             for leaf in self.leaves.values_mut() {
                 if let Leaf::Memory { view, .. } = leaf {
-                    view.strides = [usize::from(!view.is_uniform())].into_iter().collect();
+                    view.axes = [Axis::new(cols, i64::from(!view.is_uniform()))].into_iter().collect();
                     view.shape = [cols].into();
                 }
             }

@@ -3,10 +3,12 @@
 mod columns;
 mod dot;
 mod element;
+mod fold;
 mod map;
 mod noise;
 mod panel;
 mod shape;
+mod windows;
 
 use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{DType, Value};

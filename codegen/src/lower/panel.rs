@@ -5,23 +5,35 @@ use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Lanes, Value};
-use bayeslift_passes::{Operand, View};
+use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
 /// Rows that are packed at once.
-const FOUR: usize = 4;
+pub(super) const FOUR: usize = 4;
 /// The distance of packed rows: room for a chunk, and an odd number of cache lines.
 pub(super) const ROW_PITCH: usize = DOT_CHUNK + 16;
 
-/// A matrix operand: element `(i, j)` of product `batch` lies at `batch_offset + i * row + j * col`.
+/// A matrix operand: how its rows and columns lie in memory from the first element of product `batch` on.
 #[derive(Clone)]
 pub(super) struct Matrix {
-    row: usize,
-    col: usize,
+    pub rows: Axis,
+    pub cols: Axis,
     batch: View,
+}
+
+impl Matrix {
+    /// How far apart neighbours in a column are, and in a row; where one distance does not describe that, the nearest ones.
+    pub fn steps(&self) -> (i64, i64) {
+        let step = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride);
+        (step(&self.rows), step(&self.cols))
+    }
+
+    fn is_strided(&self) -> bool {
+        self.rows.stride().is_some() && self.cols.stride().is_some()
+    }
 }
 
 /// Where the elements of an operand come from.
@@ -44,9 +56,9 @@ pub(super) struct Panel {
     pub base: Base,
     pub origin: Reg,
     pub offset: usize,
-    pub tiles: usize,
-    pub free: usize,
-    pub depth: usize,
+    pub tiles: i64,
+    pub free: i64,
+    pub depth: i64,
     /// Whether there is memory for whole register tiles.
     pub is_padded: bool,
 }
@@ -74,31 +86,42 @@ impl Lowering<'_> {
         }
     }
 
-    /// The index of element `(row, col)` of the tile's product.
-    fn element_index(&mut self, matrix: &Matrix, batch: Reg, row: Reg, col: Reg) -> Reg {
-        let origin = self.row_offset(&matrix.batch, batch);
-        let (i, j) = (self.b.index_scale(row, matrix.row), self.b.index_scale(col, matrix.col));
-        let index = self.b.index_add(origin, i);
-        self.b.index_add(index, j)
+    /// For each of an operand's matrices the index of the first element of its product.
+    pub(super) fn origins(&mut self, source: &Source, batch: Reg) -> Vec<Reg> {
+        source.matrices().map(|matrix| self.row_offset(&matrix.batch, batch)).collect()
     }
 
     /// `N` elements along a column from `(row, col)` on, each with its neighbours along the row.
     fn elements<const N: usize>(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> [Reg; N] {
-        let load = |s: &mut Self, base: Base, class: Class, matrix: &Matrix| -> [Reg; N] {
-            let index = s.element_index(matrix, batch, row, col);
-            let address = |i: usize| Address { base, index, offset: (i * matrix.row) as i64 };
-            if N == FOUR && matrix.row == 1 && matrix.col > 1 && s.b.vector {
-                let four = s.b.load_transposed(class, address(0), matrix.col as i64);
+        let origins = self.origins(source, batch);
+        let indices = source.matrices().zip(origins).map(|(matrix, origin)| {
+            let (i, j) = (self.nested_offset(matrix.rows.nested(), row), self.nested_offset(matrix.cols.nested(), col));
+            let index = self.b.index_add(origin, i);
+            self.b.index_add(index, j)
+        });
+        let indices: Vec<Reg> = indices.collect();
+        self.elements_at(source, &indices)
+    }
+
+    /// As [`Lowering::elements`], given the index of the first one in each matrix.
+    pub(super) fn elements_at<const N: usize>(&mut self, source: &Source, indices: &[Reg]) -> [Reg; N] {
+        let load = |s: &mut Self, base: Base, class: Class, matrix: &Matrix, index: Reg| -> [Reg; N] {
+            let (row, col) = matrix.steps();
+            let address = |i: usize| Address { base, index, offset: i as i64 * row };
+            if N == FOUR && row == 1 && col > 1 && s.b.vector {
+                let four = s.b.load_transposed(class, address(0), col);
                 return std::array::from_fn(|i| four[i]);
             }
-            std::array::from_fn(|i| s.b.load_strided(class, address(i), matrix.col as i64))
+            std::array::from_fn(|i| s.b.load_strided(class, address(i), col))
         };
         match source {
-            Source::Memory { base, matrix } => load(self, *base, Class::Float, matrix),
+            Source::Memory { base, matrix } => load(self, *base, Class::Float, matrix, indices[0]),
             Source::Computed { value, operands } => {
-                let operands = operands.iter().map(|(leaf, matrix)| match leaf {
+                let operands = operands.iter().zip(indices).map(|((leaf, matrix), &index)| match leaf {
                     Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
-                    Leaf::Memory { argument, class, .. } => load(self, Base::Argument(*argument), *class, matrix),
+                    Leaf::Memory { argument, class, .. } => {
+                        load(self, Base::Argument(*argument), *class, matrix, index)
+                    }
                     leaf => unreachable!("{leaf:?} is no operand of a prologue"),
                 });
                 let operands: Vec<[Reg; N]> = operands.collect();
@@ -120,11 +143,11 @@ impl Lowering<'_> {
     ) -> Panel {
         match source {
             Source::Memory { base, matrix } if !source.is_packed_right(rows) => {
-                self.in_place((*base, matrix), batch, (1, matrix.row))
+                self.in_place((*base, matrix), batch, (1, matrix.steps().0))
             }
             _ => {
                 self.pack_strips(source, batch, chunk, cols, (scratch, strip));
-                self.packed(chunk, cols, (strip_pitch(strip, self.width), 1, strip), scratch)
+                self.packed(chunk, cols, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch)
             }
         }
     }
@@ -141,32 +164,31 @@ impl Lowering<'_> {
     ) -> Panel {
         match source {
             Source::Memory { base, matrix } if !source.is_packed_left(cols) => {
-                self.in_place((*base, matrix), batch, (matrix.row, matrix.col))
+                self.in_place((*base, matrix), batch, matrix.steps())
+            }
+            _ if source.has_windows() => {
+                let rows = self.pack_windows(source, batch, rows, chunk, scratch);
+                self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
             _ if source.is_transposed() => {
                 self.pack_strips(&source.transposed(), batch, chunk, rows, (scratch, strip));
-                self.packed(chunk, rows, (strip_pitch(strip, self.width), 1, strip), scratch)
+                self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch)
             }
             _ => {
                 self.pack_rows(source, batch, rows, chunk, scratch);
-                self.packed(chunk, rows, (ROW_PITCH, ROW_PITCH, 1), scratch)
+                self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
         }
     }
 
-    fn in_place(&mut self, (base, matrix): (Base, &Matrix), batch: Reg, (free, depth): (usize, usize)) -> Panel {
+    fn in_place(&mut self, (base, matrix): (Base, &Matrix), batch: Reg, (free, depth): (i64, i64)) -> Panel {
         let origin = self.row_offset(&matrix.batch, batch);
         Panel { base, origin, offset: 0, tiles: free, free, depth, is_padded: false }
     }
 
-    fn packed(
-        &mut self,
-        chunk: Span,
-        free_axis: Span,
-        (tiles, free, depth): (usize, usize, usize),
-        offset: usize,
-    ) -> Panel {
-        let (before, above) = (self.b.index_scale(free_axis.first, tiles), self.b.index_scale(chunk.first, depth));
+    fn packed(&mut self, chunk: Span, free_axis: Span, (tiles, free, depth): (i64, i64, i64), offset: usize) -> Panel {
+        let (before, above) =
+            (self.b.index_scale_signed(free_axis.first, tiles), self.b.index_scale_signed(chunk.first, depth));
         let before = self.b.index_add(before, above);
         let origin = self.b.index(0);
         let origin = self.b.index_sub(origin, before);
@@ -249,39 +271,55 @@ impl Lowering<'_> {
 }
 
 impl Source {
+    /// The matrices that elements are made of.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let (memory, computed) = match self {
+            Source::Memory { matrix, .. } => (Some(matrix), &[][..]),
+            Source::Computed { operands, .. } => (None, &operands[..]),
+        };
+        memory.into_iter().chain(computed.iter().map(|(_, matrix)| matrix))
+    }
+
+    /// Whether rows or columns lie in memory in a way that no one stride describes.
+    pub(super) fn has_windows(&self) -> bool {
+        !self.matrices().all(Matrix::is_strided)
+    }
+
     /// Whether a product of `rows` rows packs this right operand.
     pub(super) fn is_packed_right(&self, rows: usize) -> bool {
         match self {
-            Source::Memory { matrix, .. } => rows >= PACK_ROWS || matrix.col != 1,
+            Source::Memory { matrix, .. } => rows >= PACK_ROWS || matrix.steps().1 != 1,
             Source::Computed { .. } => true,
         }
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
     pub(super) fn rows_compete(&self, cols: usize) -> bool {
-        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && compete(matrix.row))
+        let far = |matrix: &Matrix| compete(matrix.steps().0.unsigned_abs() as usize);
+        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && far(matrix))
     }
 
     /// Whether a product of `cols` columns packs this left operand.
     pub(super) fn is_packed_left(&self, cols: usize) -> bool {
         match self {
-            Source::Memory { matrix, .. } => cols >= PACK_COLUMNS && matrix.col != 1,
+            _ if self.has_windows() => true,
+            Source::Memory { matrix, .. } => cols >= PACK_COLUMNS && matrix.steps().1 != 1,
             Source::Computed { .. } => true,
         }
     }
 
     /// Whether neighbours in a column are closer than neighbours in a row.
     fn is_transposed(&self) -> bool {
-        let transposed = |matrix: &Matrix| matrix.row == 1 && matrix.col > 1;
-        match self {
-            Source::Memory { matrix, .. } => transposed(matrix),
-            Source::Computed { operands, .. } => operands.iter().any(|(_, matrix)| transposed(matrix)),
-        }
+        self.matrices().any(|matrix| matches!(matrix.steps(), (1, 2..)))
     }
 
     /// The operand with rows and columns exchanged.
     fn transposed(&self) -> Source {
-        let swap = |matrix: &Matrix| Matrix { row: matrix.col, col: matrix.row, batch: matrix.batch.clone() };
+        let swap = |matrix: &Matrix| Matrix {
+            rows: matrix.cols.clone(),
+            cols: matrix.rows.clone(),
+            batch: matrix.batch.clone(),
+        };
         match self {
             Source::Memory { base, matrix } => Source::Memory { base: *base, matrix: swap(matrix) },
             Source::Computed { value, operands } => {
@@ -303,6 +341,6 @@ fn matrix(view: &View) -> Matrix {
     let mut batch = view.clone();
     // the batch axes, with a last axis of one element, so that the batch number is a row
     batch.shape = view.shape[..rank - 2].iter().copied().chain([1]).collect();
-    batch.strides = view.strides[..rank - 2].iter().copied().chain([0]).collect();
-    Matrix { row: view.strides[rank - 2], col: view.strides[rank - 1], batch }
+    batch.axes = view.axes[..rank - 2].iter().cloned().chain([Axis::default()]).collect();
+    Matrix { rows: view.axes[rank - 2].clone(), cols: view.axes[rank - 1].clone(), batch }
 }

@@ -167,6 +167,11 @@ impl Former<'_> {
                 self.kernels[group].row_reductions.push(value);
                 self.cost[group] += 2;
             }
+            Op::Fold(..) => {
+                let (rows, cols) = self.space(node.args[0]);
+                let kernel = Kernel { rows, cols, column_reduction: Some(value), ..Kernel::default() };
+                self.add(kernel, value, 1);
+            }
             op if op.is_elementwise() && !self.prologue[value.index()] => self.place_elementwise(value),
             _ => {}
         }

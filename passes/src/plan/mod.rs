@@ -39,7 +39,7 @@ pub struct Kernel {
     pub members: BTreeSet<Value>,
     /// Reductions of an element's value over the last axis.
     pub row_reductions: Vec<Value>,
-    /// The reduction over another axis that this kernel is, if it is one. The index space is its operand's.
+    /// The reduction over another axis, or the fold, that this kernel is, if it is one. The index space is its operand's.
     pub column_reduction: Option<Value>,
     /// Values stored in full, and where. A kernel without members that stores a view copies it.
     pub stores: Vec<(Value, Place)>,

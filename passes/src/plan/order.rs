@@ -97,7 +97,7 @@ fn row_major_source(graph: &Graph, mut value: Value) -> Value {
 }
 
 fn is_reduction(graph: &Graph, value: Value) -> bool {
-    matches!(graph.node(value).op, Op::Sum(_) | Op::Max(_))
+    matches!(graph.node(value).op, Op::Sum(_) | Op::Max(_) | Op::Fold(..))
 }
 
 fn reads_of(graph: &Graph, kernels: &[Kernel], group_of: &[Option<usize>], stored: &[bool], g: usize) -> Reads {

@@ -2,7 +2,7 @@
 //! computes.
 
 use super::{Place, Plan, groups::values_of};
-use crate::View;
+use crate::{Axis, View};
 use bayeslift_ir::{Op, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::{iter, ops};
@@ -176,7 +176,9 @@ impl Plan {
             op if !is_computed && op.is_elementwise() => Role::Packing,
             _ if !is_computed => return None,
             Op::Dot => Role::Product(self.extents(value)),
-            Op::Sum(_) | Op::Max(_) if self.kernels[k].column_reduction == Some(value) => Role::ColumnReduction,
+            Op::Sum(_) | Op::Max(_) | Op::Fold(..) if self.kernels[k].column_reduction == Some(value) => {
+                Role::ColumnReduction
+            }
             Op::Sum(_) | Op::Max(_) => Role::RowReduction,
             Op::Unary(op) if op.is_elementary() => Role::Function,
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => Role::Element,
@@ -195,8 +197,10 @@ impl Plan {
     }
 
     fn lies_transposed(&self, operand: Value) -> bool {
-        let transposed = |view: &View| match (&view.strides[..], &view.shape[..]) {
-            ([.., row, col], [.., rows, cols]) => *rows > 1 && *cols > 1 && 0 < *row && *row < *col,
+        // by the neighbours that are nearest in memory
+        let distance = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride.abs());
+        let transposed = |view: &View| match &view.axes[..] {
+            [.., row, col] => 0 < distance(row) && distance(row) < distance(col),
             _ => false,
         };
         match self.operand(operand) {

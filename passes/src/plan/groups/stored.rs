@@ -5,6 +5,27 @@ use crate::View;
 use bayeslift_ir::{Op, Value};
 use std::collections::BTreeSet;
 
+/// What a reader can do with a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// A kernel that reads by the element: neighbours on the last axis have one distance.
+    Element,
+    /// A contraction's operand that is read by strides.
+    Strided,
+    /// A contraction's left operand, packed whatever it is: windows on an image.
+    Packed,
+}
+
+impl Reader {
+    fn can_read(self, view: &View) -> bool {
+        match self {
+            Reader::Element => view.last_stride().is_some(),
+            Reader::Strided => view.is_strided(),
+            Reader::Packed => true,
+        }
+    }
+}
+
 impl Former<'_> {
     /// Marks what must be in memory, and makes kernels for what only a copy can bring there. Repeats until nothing is
     /// added: once a value has memory, views of it begin there, and strides may no longer express them.
@@ -24,11 +45,11 @@ impl Former<'_> {
             let node = self.graph.node(value);
             for &arg in &node.args {
                 match &node.op {
-                    op if op.is_movement() && self.stored[value.index()] => self.reach(value),
+                    op if op.is_movement() && self.stored[value.index()] => self.reach(value, Reader::Element),
                     op if op.is_movement() => {}
-                    _ if self.prologue[value.index()] => self.read(arg),
-                    Op::Dot => self.read_operand(arg),
-                    Op::Noise(_) => self.read(arg),
+                    _ if self.prologue[value.index()] => self.read(arg, Reader::Strided),
+                    Op::Dot => self.read_operand(arg, arg == node.args[0]),
+                    Op::Noise(_) => self.read(arg, Reader::Element),
                     _ => self.read_element(value, arg),
                 }
             }
@@ -46,9 +67,9 @@ impl Former<'_> {
         }
         match self.graph.node(computed).op {
             Op::Input(_) => {}
-            Op::Broadcast(_) | Op::Transpose(_) => {
-                self.read(self.graph.node(computed).args[0]);
+            Op::Broadcast(_) | Op::Transpose(_) | Op::Window(_) => {
                 self.force(computed);
+                self.reach(computed, Reader::Element);
             }
             _ => self.force(computed),
         }
@@ -60,17 +81,20 @@ impl Former<'_> {
         match self.graph.node(source).op {
             Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {}
             _ if self.joinable(arg).is_some() && self.joinable(arg) == self.group_of[user.index()] => {}
-            _ => self.read(arg),
+            _ => self.read(arg, Reader::Element),
         }
     }
 
     /// A contraction's operand; behind views there may be a value computed while packing.
-    fn read_operand(&mut self, arg: Value) {
-        let mut source = arg;
-        while self.graph.node(source).op.is_movement() {
-            source = self.graph.node(source).args[0];
-        }
-        if self.prologue[source.index()] && prologue_views(self.graph, arg, &|v| self.in_memory(v)).is_none() {
+    fn read_operand(&mut self, arg: Value, is_left: bool) {
+        let (source, movement) = behind_views(self.graph, arg, |_| false);
+        let has_windows = movement.iter().any(|&moved| matches!(self.graph.node(moved).op, Op::Window(_)));
+        let reader = if is_left && has_windows { Reader::Packed } else { Reader::Strided };
+        let can_compute = || {
+            let views = prologue_views(self.graph, arg, &|v| self.in_memory(v));
+            views.is_some_and(|(_, views)| views.iter().all(|view| reader.can_read(view)))
+        };
+        if self.prologue[source.index()] && !can_compute() {
             self.prologue[source.index()] = false;
             self.start(source);
             for operand in self.graph.node(source).args.clone() {
@@ -78,22 +102,22 @@ impl Former<'_> {
             }
         }
         if !self.prologue[source.index()] {
-            self.read(arg);
+            self.read(arg, reader);
             if matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
                 self.force(source);
             }
         }
     }
 
-    /// Something reads `value` from memory, through views where they can be expressed by strides.
-    fn read(&mut self, value: Value) {
+    /// Something reads `value` from memory, through views where it can.
+    fn read(&mut self, value: Value, reader: Reader) {
         if !self.in_memory(value) {
-            self.reach(value);
+            self.reach(value, reader);
         }
     }
 
     /// Gives what lies behind `value` the memory that it can be read or copied from.
-    fn reach(&mut self, value: Value) {
+    fn reach(&mut self, value: Value, reader: Reader) {
         let (source, movement) = behind_views(self.graph, value, |v| v != value && self.in_memory(v));
         if !matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
             self.force(source);
@@ -101,7 +125,7 @@ impl Former<'_> {
         let mut view = View::identity(self.graph, source);
         for &moved in movement.iter().rev() {
             let node = self.graph.node(moved);
-            view = view.through(&node.op).unwrap_or_else(|| {
+            view = view.through(&node.op).filter(|view| reader.can_read(view)).unwrap_or_else(|| {
                 self.force(node.args[0]);
                 let stored = View::identity(self.graph, node.args[0]);
                 stored.through(&node.op).expect("memory in order can have any shape")
