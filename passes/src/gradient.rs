@@ -4,6 +4,8 @@
 //! emits is ordinary graph, so it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule
 //! of `Broadcast` alone: the builder makes every other operation see operands of equal shapes.
 
+mod convolution;
+
 use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Shape, Unary};
 use std::f32::consts::FRAC_2_SQRT_PI;
 
@@ -127,7 +129,7 @@ impl<'b> Adjoint<'b> {
     fn is_from_contraction(self) -> bool {
         let graph = self.base.builder().graph();
         let mut node = graph.node(self.base.value());
-        while matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Sum(_)) {
+        while matches!(node.op, Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) | Op::Sum(_)) {
             node = graph.node(node.args[0]);
         }
         self.factor.is_some() && node.op == Op::Dot
@@ -145,8 +147,16 @@ fn adjoints<'b>(loss: Expr<'b>, wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
         let node = b.graph().node(value).clone();
         let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
         for (i, arg) in node.args.iter().enumerate().filter(|(_, arg)| wanted[arg.index()]) {
-            if let Some(more) = pullback(&node.op, i, &args, b.expr(value), adjoint) {
-                adjoints[arg.index()] = Some(adjoints[arg.index()].map_or(more, |sum| sum.plus(more)));
+            let image = match node.op {
+                Op::Dot if i == 0 => convolution::image_adjoint(args[0], args[1], || adjoint.value()),
+                _ => None,
+            };
+            let (target, more) = match image {
+                Some((image, more)) => (image.value(), Some(Adjoint::new(more))),
+                None => (*arg, pullback(&node.op, i, &args, b.expr(value), adjoint)),
+            };
+            if let Some(more) = more {
+                adjoints[target.index()] = Some(adjoints[target.index()].map_or(more, |sum| sum.plus(more)));
             }
         }
     }

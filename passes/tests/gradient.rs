@@ -1,8 +1,8 @@
 //! Every rule of the gradient against central differences in f64, and the cases that are defined by decree.
 
 use bayeslift_ir::{
-    Binary, Builder, Compare, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op, Shape, Tensor, Type,
-    Unary, evaluate, evaluate_f64, noise, verify,
+    Binary, Builder, Compare, Convolution, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op, Shape,
+    Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify,
 };
 use bayeslift_passes::gradients;
 
@@ -143,6 +143,57 @@ fn movement() {
     check(&[(&[2, 3, 4, 1], SIGNED)], |_, x| x[0].transpose(&[1, 3, 0, 2]).square());
     check(&[(&[6, 4], SIGNED)], |_, x| x[0].reshape([2, 3, 4]).sum(1).square());
     check(&[(&[4], SIGNED)], |_, x| x[0].expand(0) * x[0].expand(1));
+}
+
+#[test]
+fn windows() {
+    let window = Window { axis: 1, start: 1, size: 3, dilation: 2, count: 2, step: 1 };
+    check(&[(&[2, 7], SIGNED)], |_, x| x[0].window(window).square());
+    check(&[(&[2, 3, 2, 2], SIGNED)], |_, x| x[0].fold(window, 7).square());
+    let turned = Window { start: 6, dilation: -1, step: -2, ..window };
+    check(&[(&[2, 7, 2], SIGNED)], |_, x| x[0].window(turned).square());
+    check(&[(&[4, 3], SIGNED)], |_, x| (x[0].slice(0, 1..3) * x[0].reverse(1).slice(0, 0..2)).pad(1, 1, 2, 1));
+}
+
+/// Convolutions of every kind; the adjoint of an image is a product with windows, so that nothing but padding is folded.
+#[test]
+fn convolutions() {
+    let axis = |size, step, dilation, before, after| Sliding { size, step, dilation, before, after };
+    let cases: [(&[Sliding], usize, &[usize], usize); 7] = [
+        (&[axis(3, 1, 1, 0, 0)], 1, &[2, 6, 2], 3),
+        (&[axis(3, 2, 1, 1, 1)], 1, &[2, 6, 2], 3),
+        (&[axis(2, 3, 1, 0, 0)], 2, &[2, 9, 4], 2),
+        (&[axis(3, 1, 2, 2, 2)], 1, &[1, 6, 2], 2),
+        (&[axis(2, 2, 2, 1, 0)], 1, &[2, 7, 1], 2),
+        (&[axis(3, 2, 1, 1, 0), axis(2, 1, 2, 0, 1)], 2, &[2, 5, 4, 2], 2),
+        (&[axis(2, 1, 1, 0, 0), axis(1, 1, 1, 0, 0), axis(2, 2, 1, 1, 1)], 1, &[1, 3, 2, 4, 1], 2),
+    ];
+    for (axes, groups, image, outputs) in cases {
+        let sizes: Vec<usize> = axes.iter().map(|axis| axis.size).collect();
+        let kernel = [&sizes[..], &[image[image.len() - 1] / groups, outputs]].concat();
+        let convolution = Convolution { axes: axes.iter().copied().collect(), groups };
+        check(&[(image, SIGNED), (&kernel, SIGNED)], |b, x| {
+            let y = convolution.apply(x[0], x[1]);
+            gradients(y.square().sum_all(), &[x[0], x[1]]);
+            let folded =
+                b.graph().nodes().iter().filter(|node| matches!(node.op, Op::Fold(w, _) if w.size > 1)).count();
+            assert_eq!(folded, 0, "{convolution:?}");
+            // the square of windows on a square, as in the variance of a local layer
+            y.square() + convolution.apply(x[0].square(), x[1].square())
+        });
+        let extents = &image[1..image.len() - 1];
+        let channels = image[image.len() - 1];
+        let turned = [&sizes[..], &[outputs / groups, channels]].concat();
+        let positions = axes.iter().zip(extents).map(|(axis, &extent)| axis.windows(extent).unwrap());
+        let small: Vec<usize> = [image[0]].into_iter().chain(positions).chain([outputs]).collect();
+        check(&[(&small, SIGNED), (&turned, SIGNED)], |_, x| convolution.apply_transpose(x[0], x[1], extents));
+    }
+    // a kernel for each of two images
+    let convolution = Convolution { axes: [axis(2, 1, 1, 0, 0)].into_iter().collect(), groups: 1 };
+    check(&[(&[2, 1, 4, 2], SIGNED), (&[2, 2, 2, 3], SIGNED)], |_, x| convolution.apply(x[0], x[1]));
+    check(&[(&[1, 4, 2], SIGNED), (&[2, 2, 2, 3], SIGNED)], |_, x| {
+        convolution.apply(x[0].broadcast(&[2, 1, 4, 2].into()), x[1])
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;
+mod convolutions;
 #[allow(dead_code, reason = "each test uses a part of it")]
 #[path = "../facade/mod.rs"]
 mod facade;
