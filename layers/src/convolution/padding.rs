@@ -16,8 +16,8 @@ pub enum Padding {
     /// before the first element, as TensorFlow has it. A transposed convolution gives n s positions.
     Same,
     /// On the first axis of positions - time - d (f - 1) zeros before the first element and none after the last, so that no output
-    /// sees what comes later; on other axes as [`Padding::Same`]. A transposed convolution likewise gives n s positions, and cuts
-    /// those that are too many at the end of the first axis.
+    /// sees what comes later; on other axes as [`Padding::Same`]. A transposed convolution gives n s positions that see nothing
+    /// later either: it cuts the end of the first axis. (So it is not the adjoint of a causal convolution, which sees nothing earlier.)
     Causal,
     /// So many zeros before the first and after the last element, for each axis. A transposed convolution cuts off so many
     /// positions of (n - 1) s + r.
