@@ -6,8 +6,10 @@ mod common;
 use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
 use bayeslift_layers::{
     Activation, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Context, Divergence, Layer, Likelihood, Parameters, Posterior,
-    Prior, Scope, Sequential, noise_inputs,
+    AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence,
+    Estimator, Flipout as FlipoutEstimator, KernelBiasLayer, Layer, Likelihood, Local as LocalEstimator, Padding,
+    Parameters, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Scope, Sequential, Variational,
+    flatten_rightmost, noise_inputs,
 };
 use bayeslift_passes::gradients;
 use common::{At, random, run};
@@ -18,7 +20,7 @@ fn training_graph(
     likelihood: &Likelihood,
     parameters: &Parameters,
     divergence: &Divergence,
-    x: [usize; 2],
+    x: &[usize],
     samples: Option<usize>,
 ) -> Graph {
     let builder = Builder::new();
@@ -53,8 +55,8 @@ fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, sa
 
 fn check_at(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>, x: Tensor) {
     let parameters = with_likelihood(network, &likelihood);
-    let (rows, input) = (x.shape()[0], x.shape()[1]);
-    let graph = training_graph(network, &likelihood, &parameters, &divergence, [rows, input], samples);
+    let rows = x.shape()[0];
+    let graph = training_graph(network, &likelihood, &parameters, &divergence, x.shape(), samples);
     let targets = match likelihood {
         Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
         Likelihood::SoftmaxCenteredNormal { .. } => {
@@ -152,6 +154,79 @@ fn gradients_at_a_row_of_zeros() {
     }
 }
 
+/// Convolutions of one to three axes of positions by every estimator, on images of which one is all zeros.
+#[test]
+fn gradients_of_convolutions() {
+    fn with<L: KernelBiasLayer, E: Estimator>(layer: L) -> Variational<L, E> {
+        Variational::of(layer).posterior_maker(Posterior::mean_field_with_scale(0.3))
+    }
+    let with_zeros = |shape: &[usize]| {
+        let mut x = random(shape, 4);
+        let an_example = x.shape().elements() / shape[0];
+        x.as_f32_mut().unwrap()[an_example..2 * an_example].fill(0.0);
+        x
+    };
+    let images = |first: Variational<Convolution, LocalEstimator>| {
+        let second = ConvolutionTranspose::new(2, 2, [2, 1]).strides([2, 1]).dilations(2);
+        let third = Convolution::new(2, 1, 2).strides(2).padding([(0, 1), (1, 0)]);
+        Sequential::new()
+            .layer(first.strides(2).padding(Padding::Same).activation(Activation::Tanh))
+            .layer(with::<_, LocalEstimator>(second.activation(Activation::Tanh)))
+            .layer(with::<_, FlipoutEstimator>(third))
+            .layer(flatten_rightmost(3))
+            .layer(Affine::new(3, 2))
+    };
+    let x = with_zeros(&[3, 3, 4, 2]);
+    for (use_bias, samples) in [(true, None), (false, Some(2))] {
+        let first = with(Convolution::new(2, 2, [3, 2]).use_bias(use_bias));
+        check_at(&images(first), Likelihood::Categorical, Divergence::default(), samples, x.clone());
+    }
+    let series = Sequential::new()
+        .layer(with::<_, FlipoutEstimator>(Convolution::new(2, 4, [2]).groups(2).dilations(2).padding(Padding::Causal)))
+        .layer(Activation::Tanh)
+        .layer(with::<_, ReparameterizationEstimator>(ConvolutionTranspose::new(4, 2, [2]).groups(2).strides(2)))
+        .layer(with::<_, LocalEstimator>(Convolution::new(2, 2, [3]).groups(2).strides(3)))
+        .layer(flatten_rightmost(2))
+        .layer(Affine::new(4, 2));
+    let x = with_zeros(&[3, 3, 2]);
+    check_at(&series, Likelihood::normal_learned(0.7), Divergence::default(), None, x.clone());
+    check_at(&series, Likelihood::Categorical, Divergence::default(), Some(2), x);
+    let volumes = Sequential::new()
+        .layer(with::<_, LocalEstimator>(Convolution::new(1, 2, 2).rank(3)))
+        .layer(with::<_, LocalEstimator>(ConvolutionTranspose::new(2, 1, [2, 1, 2]).strides([1, 1, 2])))
+        .layer(flatten_rightmost(4))
+        .layer(Affine::new(8, 2));
+    check_at(&volumes, Likelihood::Categorical, Divergence::default(), Some(2), with_zeros(&[3, 2, 3, 2, 1]));
+    let batches = Convolution::new(2, 1, [2]).batch_shape([2]).activation(Activation::Tanh);
+    let batches = Sequential::new().layer(batches).layer(flatten_rightmost(3)).layer(Affine::new(4, 2));
+    check_at(&batches, Likelihood::Categorical, Divergence::default(), None, with_zeros(&[3, 1, 3, 2]));
+}
+
+/// Images of zeros, and scales that are as good as zero: the variance of a local layer is 0 everywhere.
+#[test]
+fn gradients_of_convolutions_are_finite_at_zero_variance() {
+    for use_bias in [true, false] {
+        let network = Sequential::new()
+            .layer(Variational::<_, LocalEstimator>::of(Convolution::new(1, 2, 2).use_bias(use_bias)))
+            .layer(Activation::Relu)
+            .layer(Variational::<_, LocalEstimator>::of(ConvolutionTranspose::new(2, 1, 2).use_bias(use_bias)))
+            .layer(flatten_rightmost(3))
+            .layer(Local::new(9, 2).use_bias(use_bias));
+        let mut parameters = network.initialize(0).unwrap();
+        for (path, parameter) in parameters.iter_mut() {
+            if path.ends_with("raw_scale") {
+                parameter.tensor.as_f32_mut().unwrap().fill(-200.0);
+            }
+        }
+        let divergence = Divergence::default();
+        let graph = training_graph(&network, &Likelihood::Categorical, &parameters, &divergence, &[2, 3, 3, 1], None);
+        let x = Tensor::f32([2, 3, 3, 1], vec![0.0; 18]).unwrap();
+        let targets = Tensor::u32([2], [0, 1]).unwrap();
+        let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());
+        assert!(results.iter().flatten().all(|x| x.is_finite()), "{results:?}");
+    }
+}
+
 /// Input rows of zeros, and scales that are as good as zero.
 #[test]
 fn gradients_are_finite_at_zero_variance() {
@@ -170,7 +245,7 @@ fn gradients_are_finite_at_zero_variance() {
             }
         }
         let likelihood = Likelihood::Categorical;
-        let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), [2, 4], None);
+        let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), &[2, 4], None);
         let x = Tensor::f32([2, 4], vec![0.0; 8]).unwrap();
         let targets = Tensor::u32([2], [0, 1]).unwrap();
         let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());

@@ -96,7 +96,7 @@ impl Geometry {
             padded.map(|(axis, &n)| n.saturating_add(axis.before).saturating_add(axis.after)).collect();
         let sizes: Vec<usize> = axes.iter().map(|axis| axis.size).collect();
         within_limits("the padded input", &[before, &padded, &[channels]])?;
-        within_limits("the windows on the input", &[before, &counts, &sizes, &[channels]])?;
+        within_limits("the array of windows", &[before, &counts, &sizes, &[channels]])?;
         Ok(Convolution { axes: axes.into_iter().collect(), groups: self.groups })
     }
 }

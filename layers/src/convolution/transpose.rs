@@ -91,7 +91,7 @@ impl ConvolutionTranspose {
         let step = |axis: &bayeslift_ir::Sliding| if axis.dilation == 1 { axis.step } else { 1 };
         let windows: Vec<usize> = axes.iter().zip(&whole).map(|(axis, n)| n.div_ceil(step(axis))).collect();
         let sizes: Vec<usize> = axes.iter().map(|axis| axis.size.div_ceil(step(axis))).collect();
-        within_limits("the windows on the input", &[before, &windows, &sizes, &[channels]])?;
+        within_limits("the array of windows", &[before, &windows, &sizes, &[channels]])?;
         let convolution = Windows { axes: axes.into_iter().collect(), groups: self.geometry.groups };
         Ok(Spread { convolution, extents })
     }
