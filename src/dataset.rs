@@ -153,6 +153,36 @@ impl Dataset {
         Ok((self.select(&chosen)?, self.select(&others)?))
     }
 
+    /// The labels of `classes` classes as points inside the simplex, for
+    /// [`Likelihood::SoftmaxCenteredNormal`](bayeslift_layers::Likelihood::SoftmaxCenteredNormal): 1 - smoothing more for the
+    /// label's class than for the others, which get smoothing / classes (label smoothing; Szegedy and others 2016, section
+    /// 7). A corner of the simplex itself has no density.
+    ///
+    /// ```
+    /// # use bayeslift::Dataset;
+    /// # let data = Dataset::classification([1], vec![0.0; 2], vec![2, 0])?;
+    /// assert_eq!(data.smoothed(4, 0.2)?.values(), [0.05, 0.05, 0.85, 0.05, 0.85, 0.05, 0.05, 0.05]);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets that are no labels, or not below `classes`; a smoothing outside (0, 1).
+    pub fn smoothed(&self, classes: usize, smoothing: f32) -> Result<Dataset, Error> {
+        let Targets::Labels(labels) = &self.targets else {
+            return Err(Error::argument("the set of targets to smooth", "labels", "rows of numbers"));
+        };
+        check_labels(classes, labels)?;
+        if !(smoothing > 0.0 && smoothing < 1.0) {
+            return Err(Error::argument("the smoothing of labels", "a number between 0 and 1", smoothing));
+        }
+        let other = smoothing / classes as f32;
+        let mut values = vec![other; labels.len() * classes];
+        for (row, &label) in values.chunks_exact_mut(classes).zip(labels) {
+            row[label as usize] = 1.0 - smoothing + other;
+        }
+        Dataset::new(self.shape.clone(), self.inputs.clone(), Targets::Values { units: classes, values })
+    }
+
     /// Splits off a random part of the rows, as `(part, rest)`: the same rows for the same seed on every machine. The
     /// order of rows is kept.
     ///
@@ -223,6 +253,23 @@ pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -
         None => Ok(()),
         Some(i) => Err(Error::NonFinite { what, row: i / columns, column: i % columns, value: values[i] }),
     }
+}
+
+/// Checks that each row is inside the simplex: positive numbers that sum to 1, to a thousandth.
+pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error> {
+    for (row, point) in values.chunks_exact(classes.max(1)).enumerate() {
+        let target = format!("the target of row {row}");
+        if let Some(column) = point.iter().position(|x| x.is_nan() || *x <= 0.0) {
+            let found = format!("{} in column {column}", point[column]);
+            return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
+        }
+        let sum: f64 = point.iter().map(|&x| f64::from(x)).sum();
+        if (sum - 1.0).abs() > 1e-3 {
+            let found = format!("a row that sums to {sum}");
+            return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that all labels are those of classes.

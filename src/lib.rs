@@ -81,9 +81,9 @@ pub mod prelude {
         Regression, Schedule, Standardizer, StepInput, Targets, Trainer, TrainerOptions, WarmUp,
     };
     pub use bayeslift_layers::{
-        Activation, Adam, Affine, AffineVariationalReparameterization, AffineVariationalReparameterizationLocal,
-        Divergence, Initializer, Layer, Likelihood, Posterior, PosteriorValue, Prior, Sequential, flatten_rightmost,
-        metrics,
+        Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
+        AffineVariationalReparameterizationLocal, Divergence, Initializer, Layer, Likelihood, Posterior,
+        PosteriorValue, Prior, Sequential, flatten_rightmost, metrics,
     };
 }
 

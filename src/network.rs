@@ -89,9 +89,15 @@ impl Network {
         &self.input
     }
 
-    /// The number of outputs: classes, or numbers that are predicted.
+    /// The number of outputs of the layer: classes, or numbers that are predicted.
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// The number of classes that are predicted; `None` if it is numbers. One more than outputs if the likelihood is
+    /// [`Likelihood::SoftmaxCenteredNormal`].
+    pub fn classes(&self) -> Option<usize> {
+        self.likelihood.classes(self.outputs)
     }
 
     /// The seed that the parameters were drawn with.

@@ -103,10 +103,11 @@ impl Predictor {
         self.likelihoods.set_parameters(&self.network)
     }
 
-    /// Predicts classes for any number of rows.
+    /// Predicts classes for any number of rows. With a likelihood on the simplex a sample's probabilities are those of
+    /// its centre.
     ///
     /// # Errors
-    /// A network whose likelihood is not categorical; inputs that are no whole rows or not finite.
+    /// A network that predicts numbers; inputs that are no whole rows or not finite.
     pub fn classify(&self, inputs: &[f32]) -> Result<Classification, Error> {
         self.classify_from(0, inputs)
     }
@@ -117,14 +118,13 @@ impl Predictor {
     /// # Errors
     /// As for [`Predictor::classify`].
     pub fn classify_from(&self, first_row: u64, inputs: &[f32]) -> Result<Classification, Error> {
-        let Likelihood::Categorical = self.network.likelihood() else {
+        let Some(classes) = self.network.classes() else {
             return Err(Error::argument(
                 "the network's likelihood",
                 "categorical, to classify",
                 "another: use `regress`",
             ));
         };
-        let classes = self.network.outputs();
         let mut sums = ClassificationSums::new(self.rows(inputs)?, classes);
         self.run(&self.outputs, first_row, inputs, None, |row, outputs| {
             sums.add(row, &outputs[0][row.values(classes)], outputs[1][row.values(1)][0]);

@@ -2,11 +2,11 @@
 
 use crate::{
     Backend, Error, Network, Targets,
-    dataset::{self, check_finite, check_labels},
+    dataset::{self, check_finite, check_labels, check_simplex},
     engine::{Engine, Session, noise_key},
 };
 use bayeslift_ir::{Builder, Graph, Tensor, Type};
-use bayeslift_layers::{Adam, Context, Divergence, Optimizer, Scope, Variable, noise_inputs};
+use bayeslift_layers::{Adam, Context, Divergence, Likelihood, Optimizer, Scope, Variable, noise_inputs};
 use bayeslift_passes::gradients;
 use bayeslift_runtime::{Argument, Explanation};
 use std::{
@@ -357,20 +357,31 @@ impl Scalars {
 
 /// Checks that targets are those of this number of rows of the network.
 pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -> Result<(), Error> {
-    let categorical = *network.likelihood() == bayeslift_layers::Likelihood::Categorical;
+    let on_simplex = matches!(network.likelihood(), Likelihood::SoftmaxCenteredNormal { .. });
+    let wanted = network.classes().filter(|_| on_simplex).unwrap_or(network.outputs());
+    let wants_labels = network.classes().is_some() && !on_simplex;
     let (expected, found) = match targets {
-        Targets::Labels(labels) if categorical => {
-            check_labels(network.outputs(), labels)?;
+        Targets::Labels(labels) if wants_labels => {
+            check_labels(wanted, labels)?;
             (format!("{rows} labels"), format!("{} labels", labels.len()))
         }
-        Targets::Values { units, values } if !categorical => {
+        Targets::Values { units, values } if !wants_labels => {
             let found = format!("{} rows of {units} numbers", values.len() / (*units).max(1));
-            (format!("{rows} rows of {} numbers", network.outputs()), found)
+            (format!("{rows} rows of {wanted} numbers"), found)
         }
-        Targets::Labels(_) => (format!("{rows} rows of {} numbers", network.outputs()), "labels".to_owned()),
+        Targets::Labels(_) if on_simplex => {
+            (format!("{rows} rows of {wanted} numbers that sum to 1"), "labels: use `Dataset::smoothed`".to_owned())
+        }
+        Targets::Labels(_) => (format!("{rows} rows of {wanted} numbers"), "labels".to_owned()),
         Targets::Values { .. } => (format!("{rows} labels"), "rows of numbers".to_owned()),
     };
-    if expected == found { Ok(()) } else { Err(Error::argument("the set of targets", expected, found)) }
+    if expected != found {
+        return Err(Error::argument("the set of targets", expected, found));
+    }
+    match targets {
+        Targets::Values { units, values } if on_simplex => check_simplex(*units, values),
+        _ => Ok(()),
+    }
 }
 
 /// Where to look for the reason of a loss that is not finite.

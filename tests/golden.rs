@@ -16,10 +16,10 @@ mod npz;
 
 use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
 use bayeslift_layers::{
-    Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Initializer, Layer, LocalBias,
-    Optimizer, Scope, affine,
-    distribution::{Categorical, Distribution, Mixture, Normal},
-    exact, fans, local_affine, monte_carlo,
+    Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
+    FlipoutBias, Initializer, Layer, LocalBias, MatrixProduct, Optimizer, Padding, PerAxis, Scope, Signs, affine,
+    distribution::{Categorical, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
+    exact, fans, flipout_output, local_affine, monte_carlo,
 };
 use bayeslift_passes::{Rewriting, gradients};
 use bayeslift_runtime::{Executable, Options};
@@ -179,7 +179,10 @@ impl Case {
         let computed = match self.kind.as_str() {
             "affine_local" => self.affine_local(b)?,
             "affine_reparameterization" => self.affine_reparameterization(b)?,
+            "affine_flipout" => self.affine_flipout(b)?,
             "affine" => return self.affine(b),
+            "convolution" => self.convolution(b)?,
+            "convolution_transpose" => self.convolution_transpose(b)?,
             "kl_monte_carlo_spike_slab" => self.monte_carlo(b)?,
             "kl_exact_normal" => self.exact(b)?,
             "log_prob_spike_slab" => {
@@ -188,6 +191,11 @@ impl Case {
             "log_prob_categorical" => {
                 let (logits, labels) = (self.input(b, "logits")?, self.input(b, "labels")?);
                 Computed { name: "log_prob", value: Categorical::new(logits).log_prob(labels) }
+            }
+            "softmax_centered_normal" => {
+                let scale = b.constant(self.number("scale")? as f32);
+                let normal = SoftmaxCenteredNormal::new(self.input(b, "loc")?, scale);
+                Computed { name: "log_prob", value: normal.log_prob(self.input(b, "targets")?) }
             }
             "log_prob" if self.option("distribution") == "normal" => {
                 let (loc, scale) = (self.number("loc")?, self.number("scale")?);
@@ -264,6 +272,57 @@ impl Case {
             None => None,
         };
         Ok(Computed { name: "y", value: self.activation()?.apply(affine(x, kernel, bias)) })
+    }
+
+    /// TFP draws the bias once for all examples.
+    fn affine_flipout<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
+        let (x, kernel) = (self.input(b, "x")?, self.normal(b, "kernel")?);
+        let bias = match self.bias(b)? {
+            Some(bias) => Some(FlipoutBias::Value(bias.transform(self.input(b, "eps_bias")?).value)),
+            None => None,
+        };
+        let signs = Signs { input: self.input(b, "sign_input")?, output: self.input(b, "sign_output")? };
+        let y = flipout_output(&MatrixProduct, x, &kernel, self.input(b, "eps_kernel")?, bias, &signs);
+        Ok(Computed { name: "y", value: self.activation()?.apply(y) })
+    }
+
+    /// The output of a layer without randomness on `x`, with the parameters `kernel` and `bias`.
+    fn of_layer<'b>(&self, b: &'b Builder, layer: &impl Layer) -> Fallible<Computed<'b>> {
+        let mut parameters = vec![("kernel".to_owned(), self.input(b, "kernel")?)];
+        parameters.extend(self.optional(b, "bias")?.map(|bias| ("bias".to_owned(), bias)));
+        let context = Context::new(Scope::bind_exprs(b, parameters));
+        Ok(Computed { name: "y", value: layer.call(&context, self.input(b, "x")?)?.output })
+    }
+
+    fn sizes(&self, option: &str) -> Fallible<PerAxis> {
+        Ok(serde_json::from_value::<Vec<usize>>(self.option(option).clone())?.into())
+    }
+
+    /// The number of input and of output channels, and the padding.
+    fn channels_and_padding(&self) -> Fallible<(usize, usize, Padding)> {
+        let kernel = &self.array("kernel")?.shape;
+        let padding = self.option("padding").as_str().and_then(Padding::from_name).ok_or("no padding")?;
+        Ok((kernel[kernel.len() - 2], kernel[kernel.len() - 1], padding))
+    }
+
+    fn convolution<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
+        let (inputs, outputs, padding) = self.channels_and_padding()?;
+        let layer = Convolution::new(inputs, outputs, self.sizes("filter_shape")?)
+            .strides(self.sizes("strides")?)
+            .dilations(self.sizes("dilations")?)
+            .padding(padding)
+            .use_bias(self.arrays.contains_key("bias"));
+        self.of_layer(b, &layer)
+    }
+
+    fn convolution_transpose<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
+        let (inputs, outputs, padding) = self.channels_and_padding()?;
+        let layer = ConvolutionTranspose::new(inputs, outputs, self.sizes("filter_shape")?)
+            .strides(self.sizes("strides")?)
+            .dilations(self.sizes("dilations")?)
+            .padding(padding)
+            .use_bias(self.arrays.contains_key("bias"));
+        self.of_layer(b, &layer)
     }
 
     /// The layer itself, with its batch shape.

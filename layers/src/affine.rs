@@ -1,11 +1,17 @@
-use crate::{Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, Layer, Scope};
-use bayeslift_ir::{DType, Expr, Shape};
+use crate::{
+    Call, Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Layer, Linear, MatrixProduct, Scope,
+    kernel_bias::{kernel_bias_options, weights},
+    linear::add_bias,
+};
+use bayeslift_ir::{Expr, Shape};
 
 /// A deterministic affine layer, y = activation(x kernel + bias), with one parameter `kernel: [batch.., input,
 /// output]` and one `bias: [batch.., output]`.
 ///
-/// With [`Affine::batch_shape`] it is several layers at once, and the leading axes of the input are broadcast against
-/// it.
+/// Its input is `[.., input]`, with any number of axes in front, and its output `[.., output]`. With
+/// [`Affine::batch_shape`] it is several layers at once: the leading axes of the input are broadcast against the batch
+/// shape, aligned at the last, and the output is `[broadcast.., output]`. An ensemble of five on `[rows, 64]` inputs takes
+/// them as `[rows, 1, 64]` and gives `[rows, 5, 10]`.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, Affine, Initializer, Layer};
@@ -15,150 +21,45 @@ use bayeslift_ir::{DType, Expr, Shape};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Affine {
-    pub(crate) config: AffineConfig,
+    config: KernelBiasConfig,
     batch_shape: Shape,
 }
-
-/// What every affine layer is told.
-#[derive(Clone, Debug)]
-pub(crate) struct AffineConfig {
-    pub input_size: usize,
-    pub output_size: usize,
-    pub kernel_initializer: Initializer,
-    pub bias_initializer: Initializer,
-    pub use_bias: bool,
-    pub dtype: DType,
-    pub activation: Activation,
-    pub validate_args: bool,
-    pub name: Option<String>,
-}
-
-impl AffineConfig {
-    pub fn new(input_size: usize, output_size: usize) -> Self {
-        AffineConfig {
-            input_size,
-            output_size,
-            kernel_initializer: Initializer::GlorotUniform,
-            bias_initializer: Initializer::Zeros,
-            use_bias: true,
-            dtype: DType::F32,
-            activation: Activation::None,
-            validate_args: false,
-            name: None,
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or("affine")
-    }
-
-    /// Checks what does not depend on parameters.
-    pub fn check(&self) -> Result<(), Error> {
-        for (argument, size) in [("input_size", self.input_size), ("output_size", self.output_size)] {
-            if size == 0 {
-                return Err(Error::argument(argument, "at least 1", size));
-            }
-        }
-        if self.dtype != DType::F32 {
-            return Err(Error::argument("dtype", "f32, the only float type so far", self.dtype));
-        }
-        Ok(())
-    }
-
-    /// The path that errors of the layer name: its own at the root, where there is no path.
-    pub fn label<'a>(&'a self, path: &'a str) -> &'a str {
-        if path.is_empty() { self.name() } else { path }
-    }
-}
-
-/// The builder methods that all affine layers share.
-macro_rules! affine_options {
-    () => {
-        /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Glorot
-        /// uniform unless told.
-        pub fn kernel_initializer(mut self, initializer: crate::Initializer) -> Self {
-            self.config.kernel_initializer = initializer;
-            self
-        }
-
-        /// The law of the bias's initial values; for a variational layer, of its posterior's location. Zeros unless
-        /// told.
-        pub fn bias_initializer(mut self, initializer: crate::Initializer) -> Self {
-            self.config.bias_initializer = initializer;
-            self
-        }
-
-        /// Whether there is a bias. There is unless told.
-        pub fn use_bias(mut self, use_bias: bool) -> Self {
-            self.config.use_bias = use_bias;
-            self
-        }
-
-        /// The element type. Only `f32` so far; another is an error when the layer is declared.
-        pub fn dtype(mut self, dtype: bayeslift_ir::DType) -> Self {
-            self.config.dtype = dtype;
-            self
-        }
-
-        /// The function of the output. The identity unless told.
-        pub fn activation(mut self, activation: crate::Activation) -> Self {
-            self.config.activation = activation;
-            self
-        }
-
-        /// Whether the elements of all parameters are checked to be finite where they are bound.
-        pub fn validate_args(mut self, validate_args: bool) -> Self {
-            self.config.validate_args = validate_args;
-            self
-        }
-
-        /// Its own name, unique in its container and without `/`. `affine` unless told, and numbered by containers.
-        pub fn name(mut self, name: impl Into<String>) -> Self {
-            self.config.name = Some(name.into());
-            self
-        }
-
-        /// The number of inputs.
-        pub fn input_size(&self) -> usize {
-            self.config.input_size
-        }
-
-        /// The number of outputs.
-        pub fn output_size(&self) -> usize {
-            self.config.output_size
-        }
-    };
-}
-pub(crate) use affine_options;
 
 impl Affine {
     /// A layer from `input_size` to `output_size` units.
     pub fn new(input_size: usize, output_size: usize) -> Self {
-        Affine { config: AffineConfig::new(input_size, output_size), batch_shape: Shape::default() }
+        Affine { config: KernelBiasConfig::new("affine", input_size, output_size), batch_shape: Shape::default() }
     }
 
-    affine_options!();
+    kernel_bias_options!();
 
     /// The shape of a batch of independent layers. One layer, the empty shape, unless told.
     pub fn batch_shape(mut self, batch_shape: impl Into<Shape>) -> Self {
         self.batch_shape = batch_shape.into();
         self
     }
+}
 
-    fn weights<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Expr<'b>>, Error> {
-        self.config.check()?;
-        let scope = scope.validating(self.config.validate_args);
-        let batch_ndims = self.batch_shape.len();
-        let weight = |name: &str, units: &[usize], initializer: &Initializer| {
-            let shape = self.batch_shape.iter().chain(units).copied().collect::<Shape>();
-            let declaration =
-                Declaration { shape: &shape, initializer, batch_ndims, trainable: true, group: Group::Weight };
-            scope.declare_parameter(name, &declaration)
-        };
-        let (input, output) = (self.config.input_size, self.config.output_size);
-        let kernel = weight("kernel", &[input, output], &self.config.kernel_initializer)?;
-        let bias = self.config.use_bias.then(|| weight("bias", &[output], &self.config.bias_initializer));
-        Ok(KernelBias { kernel, bias: bias.transpose()? })
+impl KernelBiasLayer for Affine {
+    fn config(&self) -> &KernelBiasConfig {
+        &self.config
+    }
+
+    fn config_mut(&mut self) -> &mut KernelBiasConfig {
+        &mut self.config
+    }
+
+    fn kernel_bias_shape(&self) -> KernelBiasShape {
+        self.config.shape(&self.batch_shape, &[], self.config.input_size)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.config.check()
+    }
+
+    fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error> {
+        context.check_input(x, self.config.input_size)?;
+        Ok(Box::new(MatrixProduct))
     }
 }
 
@@ -172,17 +73,18 @@ impl Layer for Affine {
     }
 
     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        self.weights(scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
+        weights(self, scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
     }
 
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         let call = || {
-            let weights = self.weights(context.scope())?;
+            let weights = weights(self, context.scope())?;
             context.check_input(x, self.config.input_size)?;
             let output = if self.batch_shape.is_empty() {
                 affine(x, weights.kernel, weights.bias)
             } else {
-                let product = batched_product(x, weights.kernel, &self.batch_shape)?;
+                let samples = usize::from(context.sample_count().is_some());
+                let product = batched_product(x, weights.kernel, &self.batch_shape, samples)?;
                 weights.bias.map_or(product, |bias| product + bias)
             };
             Ok(Call::new(self.config.activation.apply(output)))
@@ -200,7 +102,7 @@ pub fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr
 }
 
 /// x kernel; see [`affine`].
-fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+pub(crate) fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let units = kernel_shape.last_extent();
     if kernel_shape.len() <= 2 || shape.len() < 2 {
@@ -216,35 +118,29 @@ fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
     output.reshape(extents.as_slice())
 }
 
-/// y + bias, where a bias `[samples, output]` is put on the first and the last axis of y.
-pub(crate) fn add_bias<'b>(y: Expr<'b>, bias: Expr<'b>) -> Expr<'b> {
-    let (shape, rank) = (bias.shape(), y.shape().len());
-    if shape.len() < 2 || rank <= 2 {
-        return y + bias;
-    }
-    let mut extents = vec![1; rank];
-    (extents[0], extents[rank - 1]) = (shape[0], shape[1]);
-    y + bias.reshape(extents.as_slice())
-}
-
 /// y[.., b, o] = sum_i x[.., b, i] kernel[b, i, o] for `x: [.., batch.., input]`, whose axes are broadcast against
-/// the batch shape.
-fn batched_product<'b>(x: Expr<'b>, kernel: Expr<'b>, batch: &Shape) -> Result<Expr<'b>, Error> {
+/// the batch shape; the first `samples` axes of `x`, none or one, count samples and stay what they are.
+fn batched_product<'b>(x: Expr<'b>, kernel: Expr<'b>, batch: &Shape, samples: usize) -> Result<Expr<'b>, Error> {
     let (shape, kernel_shape) = (x.shape(), kernel.shape());
     let (input, output) = (shape.last_extent(), kernel_shape.last_extent());
-    let leading = Shape::new(&shape[..shape.len() - 1]);
-    let Some(full) = leading.broadcast_with(batch) else {
+    let leading = Shape::new(&shape[samples..shape.len() - 1]);
+    let Some(rows) = leading.broadcast_with(batch) else {
         return Err(Error::shape(
             "the input",
             format!("leading axes that broadcast with the batch shape {batch}"),
             &shape,
         ));
     };
-    let with = |leading: &[usize], units: &[usize]| leading.iter().chain(units).copied().collect::<Shape>();
+    let join = |parts: &[&[usize]]| Shape::new(&parts.concat());
+    let samples = &shape[..samples];
+    // Axes that the input has not come after that of samples, which is not broadcast against the batch.
+    let missing = vec![1; rows.len() - leading.len()];
+    let x = x.reshape(join(&[samples, &missing, &leading, &[input]]));
+    let full = join(&[samples, &rows]);
     // The batch goes in front, so that each of its kernels meets all its rows in one product.
     let (outer, inner) = full.split_at(full.len() - batch.len());
     let (rows, count) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
-    let x = x.broadcast(&with(&full, &[input])).reshape([rows, count, input]).transpose(&[1, 0, 2]);
-    let kernel = kernel.broadcast(&with(inner, &[input, output])).reshape([count, input, output]);
-    Ok(x.dot(kernel).transpose(&[1, 0, 2]).reshape(with(&full, &[output])))
+    let x = x.broadcast(&join(&[&full, &[input]])).reshape([rows, count, input]).transpose(&[1, 0, 2]);
+    let kernel = kernel.broadcast(&join(&[inner, &[input, output]])).reshape([count, input, output]);
+    Ok(x.dot(kernel).transpose(&[1, 0, 2]).reshape(join(&[&full, &[output]])))
 }

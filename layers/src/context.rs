@@ -1,4 +1,4 @@
-use crate::{Draw, Error, PosteriorValue, Scope};
+use crate::{Call, Draw, Error, Layer, PosteriorValue, Scope, TraceRow};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -28,12 +28,13 @@ pub struct Context<'b> {
     value: Option<PosteriorValue>,
     seed: Option<u64>,
     calls: Rc<RefCell<HashMap<String, u32>>>,
+    trace: Option<Rc<RefCell<Vec<TraceRow>>>>,
 }
 
 impl<'b> Context<'b> {
     /// A context without noise, for one posterior value.
     pub fn new(scope: Scope<'b>) -> Self {
-        Context { scope, noise: None, samples: None, value: None, seed: None, calls: Rc::default() }
+        Context { scope, noise: None, samples: None, value: None, seed: None, calls: Rc::default(), trace: None }
     }
 
     /// Draws noise at this address; see [`noise_inputs`].
@@ -63,6 +64,32 @@ impl<'b> Context<'b> {
     /// The context of the layer `name` in this one.
     pub fn child(&self, name: &str) -> Context<'b> {
         Context { scope: self.scope.child(name), ..self.clone() }
+    }
+
+    /// Calls a layer of this one under a name: what a container does for each of its layers.
+    ///
+    /// # Errors
+    /// Those of the layer and of the operations it adds, marked with its path.
+    pub fn call_layer(&self, name: &str, layer: &dyn Layer, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        let context = self.child(name);
+        let call = layer.call(&context, x).map_err(|error| error.within(context.path()))?;
+        // Errors of the graph are kept for later; here the layer is known.
+        self.builder().check().map_err(|error| Error::from(error).within(context.path()))?;
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().push(TraceRow { path: context.path().to_owned(), ty: call.output.ty() });
+        }
+        Ok(call)
+    }
+
+    /// This context, which notes what the layers called in it give.
+    pub(crate) fn tracing(mut self) -> Self {
+        self.trace = Some(Rc::default());
+        self
+    }
+
+    /// What was noted.
+    pub(crate) fn traced(&self) -> Vec<TraceRow> {
+        self.trace.as_ref().map(|trace| trace.borrow().clone()).unwrap_or_default()
     }
 
     /// This context with a layer's own seed mixed into its noise addresses.
@@ -136,6 +163,26 @@ impl<'b> Context<'b> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Checks an input `[examples.., positions.., channels]` of a layer, with `rank` axes of positions and the sample axis
+    /// where there is one.
+    ///
+    /// # Errors
+    /// Too few axes; otherwise as for [`Context::check_input`].
+    pub fn check_image(&self, x: Expr<'b>, rank: usize, channels: usize) -> Result<(), Error> {
+        self.builder().check()?;
+        let (shape, axes) = (x.shape(), usize::from(self.samples.is_some()));
+        if x.is_f32() && (shape.len() < axes + 1 + rank + 1 || shape.last_extent() != channels) {
+            let samples = if axes == 1 { "samples," } else { "" };
+            let positions = match rank {
+                1 => "length",
+                2 => "height,width",
+                _ => "depth,height,width",
+            };
+            return Err(Error::shape("the input", format!("[{samples}examples,..,{positions},{channels}]"), &shape));
+        }
+        self.check_input(x, channels)
     }
 }
 

@@ -1,4 +1,6 @@
-use crate::{Context, Distribution, Divergence, Draw, Error, Parameters, Scope, Site, Variable, parameters};
+use crate::{
+    Context, Distribution, Divergence, Draw, Error, Parameters, Scope, Site, Trace, Variable, parameters, trace,
+};
 use bayeslift_ir::{Builder, Expr, Shape};
 
 /// A part of a network: declares parameters, and is called on an expression.
@@ -63,6 +65,25 @@ pub trait Layer: Send + Sync {
     /// As for [`Layer::declare`].
     fn summary(&self) -> Result<String, Error> {
         Ok(parameters::summary(self.name(), &self.variables()?))
+    }
+
+    /// What each layer gives for an input of this shape: its path, and the element type and shape of its output. Nothing
+    /// is computed.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Sequential};
+    /// let network = Sequential::new().layer(Affine::new(8, 4)).apply(|x| x.relu()).layer(Affine::new(4, 1));
+    /// let trace = network.trace([32, 8].into())?;
+    /// let rows: Vec<String> = trace.rows.iter().map(|row| format!("{} {}", row.path, row.ty)).collect();
+    /// assert_eq!(rows, ["affine f32[32,4]", "lambda f32[32,4]", "affine_1 f32[32,1]", "sequential f32[32,1]"]);
+    /// println!("{trace}");
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Layer::declare`] and [`Layer::call`].
+    fn trace(&self, input: Shape) -> Result<Trace, Error> {
+        trace::of(self, input)
     }
 
     /// Checks that `parameters` are those of the layer: all paths and types, and finite elements where a layer has

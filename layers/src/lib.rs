@@ -33,15 +33,19 @@
 mod activation;
 mod affine;
 mod context;
+mod convolution;
 pub mod distribution;
 mod divergence;
 mod eager;
 mod error;
+mod flipout;
 mod host;
 mod initializer;
+mod kernel_bias;
 mod lambda;
 mod layer;
 mod likelihood;
+mod linear;
 mod local;
 pub mod metrics;
 mod optimizer;
@@ -50,25 +54,37 @@ mod posterior;
 mod reparameterization;
 mod scope;
 mod sequential;
+mod trace;
+mod unpack;
 mod variational;
 
 pub use activation::Activation;
 pub use affine::{Affine, affine};
 pub use context::{Context, Site, noise_inputs};
+pub use convolution::{
+    Convolution, ConvolutionTranspose, ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
+    ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
+    ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
+    ConvolutionVariationalReparameterizationLocal, Padding, PerAxis, unflatten_kernel,
+};
 pub use distribution::{Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
 pub use eager::Eager;
 pub use error::Error;
+pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use host::{integer_power, inverse_softplus, natural_log};
 pub use initializer::{CustomInitializer, Initializer, fans};
+pub use kernel_bias::{KernelBiasConfig, KernelBiasLayer};
 pub use lambda::{Lambda, flatten_rightmost};
 pub use layer::{Call, Layer, Term};
 pub use likelihood::{Likelihood, Scale};
-pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine};
+pub use linear::{Linear, MatrixProduct, add_bias, on_units};
+pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
 pub use optimizer::{Adam, Optimizer, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
 pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
-pub use variational::{AffineVariational, Estimator, Forward, Output};
+pub use trace::{Trace, TraceRow};
+pub use variational::{AffineVariational, Estimator, Forward, Output, Variational};

@@ -1,6 +1,6 @@
 use crate::{
     Declaration, Error, Group, Initializer, Scope,
-    distribution::{Categorical, Normal},
+    distribution::{Categorical, Normal, SoftmaxCenteredNormal},
     posterior::initial_raw_scale,
 };
 use bayeslift_ir::{Expr, Shape, Type};
@@ -29,9 +29,16 @@ pub enum Likelihood {
         /// The standard deviation.
         scale: Scale,
     },
+    /// A point on the simplex of K classes, softmax((z, 0)) for z = N(output, scale^2): see [`SoftmaxCenteredNormal`],
+    /// the likelihood of TFP's example. Output `[.., rows, K - 1]`, targets `[.., rows, K]`: positive numbers of which
+    /// each row sums to 1. Labels have to be smoothed to be such points.
+    SoftmaxCenteredNormal {
+        /// The standard deviation of every log ratio of a class to the last one.
+        scale: Scale,
+    },
 }
 
-/// The standard deviation of a normal likelihood, the same for all examples.
+/// The standard deviation of a likelihood, the same for all examples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
     /// This number.
@@ -54,6 +61,16 @@ impl Likelihood {
         Likelihood::Normal { scale: Scale::Learned { initial } }
     }
 
+    /// softmax((N(output, scale^2), 0)) with a fixed scale.
+    pub fn softmax_centered_normal(scale: f32) -> Self {
+        Likelihood::SoftmaxCenteredNormal { scale: Scale::Fixed(scale) }
+    }
+
+    /// softmax((N(output, scale^2), 0)) with a scale that is learned and starts at `initial`.
+    pub fn softmax_centered_normal_learned(initial: f32) -> Self {
+        Likelihood::SoftmaxCenteredNormal { scale: Scale::Learned { initial } }
+    }
+
     /// Declares the likelihood's parameters, under `likelihood` in the root scope of the network.
     ///
     /// # Errors
@@ -61,7 +78,7 @@ impl Likelihood {
     pub fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
         match self {
             Likelihood::Categorical => Ok(()),
-            Likelihood::Normal { scale } => scale.expr(scope).map(drop),
+            Likelihood::Normal { scale } | Likelihood::SoftmaxCenteredNormal { scale } => scale.expr(scope).map(drop),
         }
     }
 
@@ -71,17 +88,43 @@ impl Likelihood {
         match self {
             Likelihood::Categorical => Type::u32(&shape[..shape.len().saturating_sub(1)]),
             Likelihood::Normal { .. } => Type::f32(shape),
+            Likelihood::SoftmaxCenteredNormal { .. } => {
+                let mut shape = shape.to_vec();
+                shape.iter_mut().rev().take(1).for_each(|units| *units += 1);
+                Type::f32(shape.as_slice())
+            }
         }
     }
 
-    /// The standard deviation of a normal likelihood, a scalar; `None` for the others.
+    /// The number of classes that a network with this number of outputs predicts; `None` if it predicts numbers.
+    pub fn classes(&self, outputs: usize) -> Option<usize> {
+        match self {
+            Likelihood::Categorical => Some(outputs),
+            Likelihood::SoftmaxCenteredNormal { .. } => Some(outputs + 1),
+            Likelihood::Normal { .. } => None,
+        }
+    }
+
+    /// The logits `[.., classes]` of the classes that an output `[.., units]` predicts; `None` if it predicts numbers. For
+    /// a law on the simplex those of its [centre](SoftmaxCenteredNormal::center).
+    pub fn logits<'b>(&self, output: Expr<'b>) -> Option<Expr<'b>> {
+        match self {
+            Likelihood::Categorical => Some(output),
+            Likelihood::SoftmaxCenteredNormal { .. } => {
+                Some(SoftmaxCenteredNormal::new(output, output.builder().constant(1.0)).logits())
+            }
+            Likelihood::Normal { .. } => None,
+        }
+    }
+
+    /// The standard deviation, a scalar; `None` for a likelihood without one.
     ///
     /// # Errors
     /// As for [`Likelihood::declare`]; a parameter that does not fit.
     pub fn scale<'b>(&self, scope: &Scope<'b>) -> Result<Option<Expr<'b>>, Error> {
         match self {
             Likelihood::Categorical => Ok(None),
-            Likelihood::Normal { scale } => scale.expr(scope).map(Some),
+            Likelihood::Normal { scale } | Likelihood::SoftmaxCenteredNormal { scale } => scale.expr(scope).map(Some),
         }
     }
 
@@ -104,6 +147,9 @@ impl Likelihood {
         match self {
             Likelihood::Categorical => Ok(Categorical::new(output).log_prob(targets)),
             Likelihood::Normal { scale } => Ok(Normal::new(output, scale.expr(scope)?).log_prob(targets).sum(units)),
+            Likelihood::SoftmaxCenteredNormal { scale } => {
+                Ok(SoftmaxCenteredNormal::new(output, scale.expr(scope)?).log_prob(targets))
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 use crate::{
-    AffineVariational, Distribution, Error, Estimator, KernelBias, PosteriorValue,
-    affine::{add_bias, affine},
+    AffineVariational, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, MatrixProduct,
+    PosteriorValue, Variational,
     distribution::Normal,
+    linear::add_bias,
+    unpack::Unpack,
     variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr};
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015,
 /// equation 6).
@@ -20,7 +22,7 @@ use std::{fmt, sync::Arc};
 /// gradient's variance falls with the number of examples, and the Monte Carlo divergence has draws of its own.
 ///
 /// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of
-/// the weights, and draws nothing of its own. See [`AffineVariational`] for the options.
+/// the weights, and draws nothing of its own. See [`Variational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalReparameterizationLocal, Layer};
@@ -33,12 +35,10 @@ pub type AffineVariationalReparameterizationLocal = AffineVariational<Local>;
 /// Draws the output of each example: the estimator of [`AffineVariationalReparameterizationLocal`].
 #[derive(Clone, Default)]
 pub struct Local {
-    unpack: Option<Arc<Unpack>>,
+    unpack: Unpack,
 }
 
-type Unpack = dyn for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error> + Send + Sync;
-
-impl AffineVariational<Local> {
+impl<L: KernelBiasLayer> Variational<L, Local> {
     /// A function from the posterior to the distributions that the output is drawn from, such as a tempered one. The
     /// identity unless told. The divergence is that of the posterior itself, with draws of its own.
     ///
@@ -55,7 +55,7 @@ impl AffineVariational<Local> {
         + Sync
         + 'static,
     ) -> Self {
-        self.estimator.unpack = Some(Arc::new(unpack));
+        self.estimator.unpack = Unpack::new(unpack);
         self
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for Local {
     }
 }
 
-/// The bias of [`local_affine`].
+/// The bias of [`local_affine`] and [`local_output`].
 #[derive(Clone, Copy, Debug)]
 pub enum LocalBias<'b> {
     /// Random, with noise of its own for each example.
@@ -75,13 +75,20 @@ pub enum LocalBias<'b> {
     Value(Expr<'b>),
 }
 
-/// x M + m + sqrt(x^2 S^2 + s^2) * noise; see [`AffineVariationalReparameterizationLocal`].
+/// x M + m + sqrt(x^2 S^2 + s^2) * noise, where M and S^2 act on x and x^2 as `linear` says; see
+/// [`AffineVariationalReparameterizationLocal`].
 ///
-/// `x: [.., input]`, kernel `[input, output]`, `noise: [.., output]`. The variance is formed once, before its only
-/// square root, whose gradient is 0 at 0: an input row of zeros gives finite gradients.
-pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias<'b>>, noise: Expr<'b>) -> Expr<'b> {
-    let mut loc = affine(x, kernel.loc, None);
-    let mut variance = affine(x.square(), kernel.scale.square(), None);
+/// `x: [.., input]`, `noise: [.., output]`. The variance is formed once, before its only square root, whose gradient is
+/// 0 at 0: an input row of zeros gives finite gradients.
+pub fn local_output<'b>(
+    linear: &dyn Linear,
+    x: Expr<'b>,
+    kernel: &Normal<'b>,
+    bias: Option<LocalBias<'b>>,
+    noise: Expr<'b>,
+) -> Expr<'b> {
+    let mut loc = linear.apply(x, kernel.loc);
+    let mut variance = linear.apply(x.square(), kernel.scale.square());
     match bias {
         Some(LocalBias::Normal(bias)) => {
             loc = loc + bias.loc;
@@ -93,24 +100,21 @@ pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias
     loc + variance.sqrt() * noise
 }
 
+/// x M + m + sqrt(x^2 S^2 + s^2) * noise for matrices M and S: [`local_output`] of an affine layer.
+pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias<'b>>, noise: Expr<'b>) -> Expr<'b> {
+    local_output(&MatrixProduct, x, kernel, bias, noise)
+}
+
 impl Estimator for Local {
     fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
-        let Some(unpack) = &self.unpack else { return draw(call, x) };
-        let posterior = unpack(call.posterior.clone())?;
-        let Output { output, .. } = draw(&Forward { posterior: &posterior, ..*call }, x)?;
-        Ok(Output { output, kernel: None, bias: None })
+        self.unpack.forward(call, |call| draw(call, x))
     }
 }
 
 fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
-    let Distribution::Normal(kernel) = &call.posterior.kernel else {
-        let found = call.posterior.kernel.family();
-        return Err(Error::argument("the kernel's posterior of a local layer", "Normal", found));
-    };
+    let kernel = call.normal_kernel("local")?;
     if !matches!(call.value, PosteriorValue::Sample) {
-        let (kernel, bias) = (call.kernel()?, call.bias()?);
-        let output = affine(x, kernel.value, bias.map(|bias| bias.value));
-        return Ok(Output { output, kernel: Some(kernel), bias });
+        return Ok(call.of_values(x, call.kernel()?, call.bias()?));
     }
     let (bias, used) = match &call.posterior.bias {
         Some(Distribution::Normal(bias)) => (Some(LocalBias::Normal(*bias)), None),
@@ -119,8 +123,7 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
             (used.map(|draw| LocalBias::Value(draw.value)), used)
         }
     };
-    let mut shape = x.shape().to_vec();
-    *shape.last_mut().expect("an input has units") = call.shape.kernel.last_extent();
-    let noise = call.context.call_site("output").example_noise(Law::Normal, &shape.as_slice().into())?;
-    Ok(Output { output: local_affine(x, kernel, bias, noise), kernel: None, bias: used })
+    let shape = call.linear.apply(x, kernel.loc).shape();
+    let noise = call.context.call_site("output").example_noise(Law::Normal, &shape)?;
+    Ok(Output { output: local_output(call.linear, x, &kernel, bias, noise), kernel: None, bias: used })
 }

@@ -1,6 +1,6 @@
 use crate::{
-    AffineVariational, Error, Estimator, KernelBias,
-    affine::affine,
+    AffineVariational, Error, Estimator, KernelBias, KernelBiasLayer, Variational,
+    linear::add_bias,
     variational::{Forward, Output},
 };
 use bayeslift_ir::Expr;
@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 /// An affine layer whose weights are drawn: y = activation(x W + b) with one draw of W and b for all examples of a
 /// call (weight uncertainty; Blundell and others 2015, algorithm of section 3.2).
 ///
-/// The Monte Carlo divergence uses the very draw that the output used. See [`AffineVariational`] for the options.
+/// The Monte Carlo divergence uses the very draw that the output used. See [`Variational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalReparameterization, Layer, Prior};
@@ -32,7 +32,7 @@ pub struct Reparameterization {
 
 type Unpack = dyn for<'b> Fn(KernelBias<Expr<'b>>) -> Result<KernelBias<Expr<'b>>, Error> + Send + Sync;
 
-impl AffineVariational<Reparameterization> {
+impl<L: KernelBiasLayer> Variational<L, Reparameterization> {
     /// A function from the drawn weights to those that are used, such as a mask or tied weights. The identity unless told.
     ///
     /// The divergence is that of the drawn weights. (A bias that is not there needs no unpacking: see `use_bias`.)
@@ -65,6 +65,8 @@ impl Estimator for Reparameterization {
         let (kernel, bias) = (call.kernel()?, call.bias()?);
         let drawn = KernelBias { kernel: kernel.value, bias: bias.map(|bias| bias.value) };
         let weights = self.unpack.as_ref().map_or(Ok(drawn), |unpack| unpack(drawn))?;
-        Ok(Output { output: affine(x, weights.kernel, weights.bias), kernel: Some(kernel), bias })
+        let product = call.linear.apply(x, weights.kernel);
+        let output = weights.bias.map_or(product, |bias| add_bias(product, bias));
+        Ok(Output { output, kernel: Some(kernel), bias })
     }
 }

@@ -1,6 +1,10 @@
 use crate::{Call, Context, Error, Lambda, Layer, Scope};
 use bayeslift_ir::Expr;
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::{Bound, RangeBounds},
+    sync::Arc,
+};
 
 /// Layers one after another.
 ///
@@ -40,19 +44,37 @@ impl Sequential {
 
     /// Appends a layer that is shared already. It is the description that is shared: at its new place it has
     /// parameters of its own.
-    pub fn push(mut self, layer: Arc<dyn Layer>) -> Self {
-        let base = layer.name().to_owned();
-        let taken = |name: &str| self.children.iter().any(|(other, _)| other == name);
-        let mut name = base.clone();
+    pub fn push(self, layer: Arc<dyn Layer>) -> Self {
+        let name = layer.name().to_owned();
+        self.push_named(name, layer)
+    }
+
+    /// Appends a layer under this name, or, if it is taken and the layer has no name of its own, under a number.
+    fn push_named(mut self, mut name: String, layer: Arc<dyn Layer>) -> Self {
         if layer.has_default_name() {
+            let base = layer.name();
             let mut number = 1;
-            while taken(&name) {
+            while self.children.iter().any(|(other, _)| *other == name) {
                 name = format!("{base}_{number}");
                 number += 1;
             }
         }
         self.children.push((name, layer));
         self
+    }
+
+    /// Appends the layers of another one, each under the name it has there, or under another number if that is taken. (As
+    /// a [layer](Sequential::layer) of this one it would be a container of its own, with one more name in every path.)
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Sequential};
+    /// let encoder = Sequential::new().layer(Affine::new(8, 2));
+    /// let decoder = Sequential::new().layer(Affine::new(2, 8)).layer(Affine::new(8, 8).name("image"));
+    /// let both = encoder.then(decoder);
+    /// assert_eq!(both.names().collect::<Vec<_>>(), ["affine", "affine_1", "image"]);
+    /// ```
+    pub fn then(self, next: Sequential) -> Self {
+        next.children.into_iter().fold(self, |all, (name, layer)| all.push_named(name, layer))
     }
 
     /// Appends a function of an expression, under the name `lambda`.
@@ -93,9 +115,29 @@ impl Sequential {
     }
 
     /// Some of the layers, under the same names and so with the same parameters. A range beyond the end is cut off.
-    pub fn slice(&self, range: Range<usize>) -> Sequential {
-        let end = range.end.min(self.len());
-        Sequential { name: self.name.clone(), children: self.children[range.start.min(end)..end].to_vec() }
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Sequential};
+    /// let network = Sequential::new().layer(Affine::new(8, 4)).apply(|x| x.relu()).layer(Affine::new(4, 1));
+    /// let parameters = network.initialize(0)?;
+    /// let features = network.slice(..2);
+    /// features.validate(&parameters)?;
+    /// assert_eq!(network.slice(2..).names().next(), Some("affine_1"));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Sequential {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => last.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.len(),
+        };
+        let end = end.min(self.len());
+        Sequential { name: self.name.clone(), children: self.children[start.min(end)..end].to_vec() }
     }
 
     fn check_names(&self) -> Result<(), Error> {
@@ -129,6 +171,18 @@ impl std::ops::Index<usize> for Sequential {
     }
 }
 
+impl FromIterator<Arc<dyn Layer>> for Sequential {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn Layer>>>(layers: I) -> Self {
+        layers.into_iter().fold(Sequential::new(), Sequential::push)
+    }
+}
+
+impl From<Vec<Arc<dyn Layer>>> for Sequential {
+    fn from(layers: Vec<Arc<dyn Layer>>) -> Self {
+        layers.into_iter().collect()
+    }
+}
+
 impl Layer for Sequential {
     fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("sequential")
@@ -150,10 +204,7 @@ impl Layer for Sequential {
         self.check_names()?;
         let mut all = Call::new(x);
         for (name, layer) in &self.children {
-            let context = context.child(name);
-            let call = layer.call(&context, all.output).map_err(|error| error.within(context.path()))?;
-            // Errors of the graph are kept for later; here the layer is known.
-            context.builder().check().map_err(|error| Error::from(error).within(context.path()))?;
+            let call = context.call_layer(name, layer, all.output)?;
             all.output = call.output;
             all.absorb(call.terms);
         }

@@ -1,14 +1,14 @@
-//! What all affine variational layers share; an [`Estimator`] is where they differ.
+//! What all variational layers share; an [`Estimator`] is where they differ.
 
 use crate::{
-    Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasShape, Layer, Parameters, Posterior,
-    PosteriorValue, Prior, Scope, Term,
-    affine::{AffineConfig, affine_options},
+    Affine, Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasConfig, KernelBiasLayer,
+    KernelBiasShape, Layer, Linear, Parameters, Posterior, PosteriorValue, Prior, Scope, Term, distribution::Normal,
+    kernel_bias::kernel_bias_options, linear::add_bias,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
 
-/// How the output of an affine layer with random weights is drawn.
+/// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
 pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     /// The output before the activation, and the weights that it used, if it used a value of them.
     ///
@@ -28,6 +28,8 @@ pub struct Forward<'a, 'b> {
     pub shape: &'a KernelBiasShape,
     /// The value of the posterior that was asked for.
     pub value: &'a PosteriorValue,
+    /// How the kernel acts on the input.
+    pub linear: &'a dyn Linear,
 }
 
 /// What an [`Estimator`] returns.
@@ -60,18 +62,41 @@ impl<'b> Forward<'_, 'b> {
         };
         self.value.of(posterior, &self.context.site("bias"), shape).map(Some)
     }
+
+    /// The output of these weights, which it uses.
+    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Output<'b> {
+        let product = self.linear.apply(x, kernel.value);
+        let output = bias.map_or(product, |bias| add_bias(product, bias.value));
+        Output { output, kernel: Some(kernel), bias }
+    }
+
+    /// The kernel's posterior, which must be normal in a layer of this kind.
+    ///
+    /// # Errors
+    /// A posterior of another family.
+    pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
+        match &self.posterior.kernel {
+            Distribution::Normal(kernel) => Ok(*kernel),
+            other => {
+                Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
+            }
+        }
+    }
 }
 
-/// An affine layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept
-/// close to.
+/// A layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.
 ///
-/// Use it by the names [`AffineVariationalReparameterization`](crate::AffineVariationalReparameterization) and
-/// [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal), which differ only
-/// in how the output is drawn: parameters, paths and divergence are the same, so one can be trained and the other
-/// used to predict.
+/// `L` says what the kernel does - [`Affine`], [`Convolution`](crate::Convolution),
+/// [`ConvolutionTranspose`](crate::ConvolutionTranspose) - and `E` how the output is drawn:
+/// [`Reparameterization`](crate::Reparameterization), [`Local`](crate::Local), [`Flipout`](crate::Flipout). Each pair has a
+/// name, such as [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal). Pairs of
+/// one `L` differ only in how the output is drawn: parameters, paths and divergence are the same, so one can be trained and
+/// another used to predict.
+///
+/// Inputs and outputs are those of `L`; the first axis counts examples.
 #[derive(Clone, Debug)]
-pub struct AffineVariational<E: Estimator> {
-    config: AffineConfig,
+pub struct Variational<L: KernelBiasLayer, E: Estimator> {
+    pub(crate) layer: L,
     pub(crate) estimator: E,
     posterior: Posterior,
     prior: Prior,
@@ -79,12 +104,17 @@ pub struct AffineVariational<E: Estimator> {
     seed: Option<u64>,
 }
 
-impl<E: Estimator> AffineVariational<E> {
-    /// A layer from `input_size` to `output_size` units, with TFP's defaults: mean-field normal posterior,
-    /// spike-and-slab prior.
-    pub fn new(input_size: usize, output_size: usize) -> Self {
-        AffineVariational {
-            config: AffineConfig::new(input_size, output_size),
+impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
+    /// `layer` with random weights, with TFP's defaults: mean-field normal posterior, spike-and-slab prior.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Local, Variational};
+    /// let layer: Variational<Affine, Local> = Variational::of(Affine::new(64, 10));
+    /// assert_eq!(layer.name(), "affine");
+    /// ```
+    pub fn of(layer: L) -> Self {
+        Variational {
+            layer,
             estimator: E::default(),
             posterior: Posterior::default(),
             prior: Prior::default(),
@@ -93,7 +123,15 @@ impl<E: Estimator> AffineVariational<E> {
         }
     }
 
-    affine_options!();
+    fn config(&self) -> &KernelBiasConfig {
+        self.layer.config()
+    }
+
+    fn config_mut(&mut self) -> &mut KernelBiasConfig {
+        self.layer.config_mut()
+    }
+
+    kernel_bias_options!();
 
     /// The maker of the posterior. [`Posterior::mean_field`] unless told.
     pub fn posterior_maker(mut self, posterior: Posterior) -> Self {
@@ -123,14 +161,22 @@ impl<E: Estimator> AffineVariational<E> {
 
     /// The shapes of kernel and bias, as makers receive them.
     pub fn kernel_bias_shape(&self) -> KernelBiasShape {
-        let (input, output) = (self.config.input_size, self.config.output_size);
-        KernelBiasShape {
-            kernel: Shape::new(&[input, output]),
-            bias: self.config.use_bias.then(|| Shape::new(&[output])),
-            kernel_initializer: self.config.kernel_initializer.clone(),
-            bias_initializer: self.config.bias_initializer.clone(),
-            batch_ndims: 0,
+        self.layer.kernel_bias_shape()
+    }
+
+    /// Checks what does not depend on parameters or inputs.
+    fn check(&self) -> Result<(), Error> {
+        self.layer.check()?;
+        let shape = self.kernel_bias_shape();
+        if shape.batch_ndims > 0 {
+            let batch = Shape::new(&shape.kernel[..shape.batch_ndims]);
+            return Err(Error::argument(
+                "batch_shape",
+                "[], as samples count the kernels of a variational layer",
+                batch,
+            ));
         }
+        Ok(())
     }
 
     /// The posterior over graph values, in a scope at the layer's path.
@@ -138,20 +184,20 @@ impl<E: Estimator> AffineVariational<E> {
     /// # Errors
     /// Arguments of the layer that make no sense, parameters that do not fit, errors of the maker.
     pub fn posterior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
-        self.config.check()?;
-        self.posterior.make(&scope.validating(self.config.validate_args), &self.kernel_bias_shape())
+        self.check()?;
+        self.posterior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
 
     /// The prior over graph values, in a scope at the layer's path.
     ///
     /// # Errors
-    /// As for [`AffineVariational::posterior_in`].
+    /// As for [`Variational::posterior_in`].
     pub fn prior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
-        self.config.check()?;
-        self.prior.make(&scope.validating(self.config.validate_args), &self.kernel_bias_shape())
+        self.check()?;
+        self.prior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
 
-    fn eager(&self, parameters: &Parameters, make: EagerMaker<E>) -> KernelBias<Eager> {
+    fn eager(&self, parameters: &Parameters, make: EagerMaker<L, E>) -> KernelBias<Eager> {
         let (layer, parameters) = (Arc::new(self.clone()), Arc::new(parameters.clone()));
         let one = |shape: Shape, choose: Choose| {
             let layer = layer.clone();
@@ -178,7 +224,7 @@ impl<E: Estimator> AffineVariational<E> {
         self.eager(parameters, |layer, scope| layer.posterior_in(scope))
     }
 
-    /// The prior with these parameters, to look at; see [`AffineVariational::posterior`].
+    /// The prior with these parameters, to look at; see [`Variational::posterior`].
     pub fn prior(&self, parameters: &Parameters) -> KernelBias<Eager> {
         self.eager(parameters, |layer, scope| layer.prior_in(scope))
     }
@@ -198,7 +244,7 @@ impl<E: Estimator> AffineVariational<E> {
     /// # Errors
     /// A layer without bias.
     pub fn bias_posterior(&self, parameters: &Parameters) -> Result<Eager, Error> {
-        self.posterior(parameters).bias.ok_or_else(|| no_bias("posterior").within(self.config.name()))
+        self.posterior(parameters).bias.ok_or_else(|| no_bias("posterior").within(self.config().name()))
     }
 
     /// The bias's prior.
@@ -206,7 +252,7 @@ impl<E: Estimator> AffineVariational<E> {
     /// # Errors
     /// A layer without bias.
     pub fn bias_prior(&self, parameters: &Parameters) -> Result<Eager, Error> {
-        self.prior(parameters).bias.ok_or_else(|| no_bias("prior").within(self.config.name()))
+        self.prior(parameters).bias.ok_or_else(|| no_bias("prior").within(self.config().name()))
     }
 
     fn try_call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
@@ -214,33 +260,44 @@ impl<E: Estimator> AffineVariational<E> {
         let shape = self.kernel_bias_shape();
         let posterior = self.posterior_in(context.scope())?;
         let prior = self.prior_in(context.scope())?;
-        context.check_input(x, self.config.input_size)?;
+        let linear = self.layer.linear(context, x)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
-        let output = self.estimator.forward(&Forward { context, posterior: &posterior, shape: &shape, value }, x)?;
+        let forward = Forward { context, posterior: &posterior, shape: &shape, value, linear: &*linear };
+        let output = self.estimator.forward(&forward, x)?;
         let term =
             |name, shape, posterior, prior, value| Term { site: context.site(name), shape, posterior, prior, value };
         let mut terms = vec![term("kernel", shape.kernel, posterior.kernel, prior.kernel, output.kernel)];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
             terms.push(term("bias", shape, posterior, prior, output.bias));
         }
-        Ok(Call { output: self.config.activation.apply(output.output), terms })
+        Ok(Call { output: self.config().activation.apply(output.output), terms })
     }
 }
 
-type EagerMaker<E> = for<'b> fn(&AffineVariational<E>, &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error>;
+/// An affine layer with random weights.
+pub type AffineVariational<E> = Variational<Affine, E>;
+
+impl<E: Estimator> AffineVariational<E> {
+    /// A layer from `input_size` to `output_size` units; see [`Variational::of`].
+    pub fn new(input_size: usize, output_size: usize) -> Self {
+        Variational::of(Affine::new(input_size, output_size))
+    }
+}
+
+type EagerMaker<L, E> = for<'b> fn(&Variational<L, E>, &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error>;
 type Choose = for<'b> fn(KernelBias<Distribution<'b>>) -> Result<Distribution<'b>, Error>;
 
 fn no_bias(what: &str) -> Error {
     Error::argument(&format!("the bias's {what}"), "a layer with use_bias", "that of a layer without a bias")
 }
 
-impl<E: Estimator> Layer for AffineVariational<E> {
+impl<L: KernelBiasLayer, E: Estimator> Layer for Variational<L, E> {
     fn name(&self) -> &str {
-        self.config.name()
+        self.config().name()
     }
 
     fn has_default_name(&self) -> bool {
-        self.config.name.is_none()
+        self.config().name.is_none()
     }
 
     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
@@ -249,10 +306,10 @@ impl<E: Estimator> Layer for AffineVariational<E> {
             self.prior_in(scope)?;
             Ok(())
         };
-        declare().map_err(|error: Error| error.within(self.config.label(scope.path())))
+        declare().map_err(|error: Error| error.within(self.config().label(scope.path())))
     }
 
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        self.try_call(context, x).map_err(|error| error.within(self.config.label(context.path())))
+        self.try_call(context, x).map_err(|error| error.within(self.config().label(context.path())))
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use bayeslift_ir::{Builder, Shape, Tensor, Type, evaluate};
 use bayeslift_layers::{
     Activation, Adam, Affine, Divergence, Draw, Initializer, Layer, Likelihood, Optimizer, Scope, Sequential,
-    distribution::{Categorical, Deterministic, Distribution, Mixture, Normal},
+    distribution::{Categorical, Deterministic, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
     exact, flatten_rightmost, monte_carlo,
 };
 use common::{At, forward, map, normals, random, run};
@@ -61,6 +61,36 @@ fn densities() {
 
     let got = map(&[1.0, 2.0], |x| Deterministic::new(x.builder().constant(2.0)).log_prob(x));
     assert_eq!(got, [f32::NEG_INFINITY, 0.0]);
+}
+
+/// The density of a law on the simplex, per area of the simplex: its integral over two and over three classes is 1.
+#[test]
+fn density_on_the_simplex_integrates_to_one() {
+    let steps = 400;
+    let at = |i: usize| (i as f32 + 0.5) / steps as f32;
+    let segment: Vec<f32> = (0..steps).flat_map(|i| [at(i), 1.0 - at(i)]).collect();
+    // The centre of each of the small squares, or halves of squares, that the plane of the first two coordinates is cut in.
+    let triangle = (0..steps * steps).map(|k| [at(k / steps), at(k % steps)]).filter(|[a, b]| a + b < 0.9999);
+    let triangle: Vec<f32> = triangle.flat_map(|[a, b]| [a, b, 1.0 - a - b]).collect();
+    for (points, loc, area) in [(segment, vec![0.3], 2_f64.sqrt()), (triangle, vec![0.3, -0.4], 3_f64.sqrt())] {
+        let classes = loc.len() + 1;
+        let b = Builder::new();
+        let x = b.input("x", Type::f32([points.len() / classes, classes]));
+        let law = SoftmaxCenteredNormal::new(b.input("loc", Type::f32([classes - 1])), b.constant(0.8));
+        assert_eq!(law.classes(), classes);
+        b.output("log_prob", law.log_prob(x));
+        b.output("center", law.center());
+        let inputs = [
+            Tensor::f32([points.len() / classes, classes], points).unwrap(),
+            Tensor::f32([classes - 1], loc.clone()).unwrap(),
+        ];
+        let out = evaluate(&b.finish().unwrap(), &inputs).unwrap();
+        let density: f64 = out[0].as_f32().unwrap().iter().map(|&p| f64::from(p).exp()).sum();
+        let integral = density * area / (steps as f64).powi(classes as i32 - 1);
+        assert!((integral - 1.0).abs() < 1e-4, "{integral}");
+        let exp: Vec<f64> = loc.iter().chain(&[0.0]).map(|&x| f64::from(x).exp()).collect();
+        close(out[1].as_f32().unwrap(), exp.iter().map(|e| e / exp.iter().sum::<f64>()), 1e-6);
+    }
 }
 
 #[test]

@@ -5,9 +5,11 @@ mod common;
 
 use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
 use bayeslift_layers::{
-    Activation, Affine, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Context, Divergence, Layer, Likelihood, Parameters, Posterior,
-    Prior, Scope, Sequential, noise_inputs,
+    Activation, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
+    AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence,
+    Estimator, Flipout as FlipoutEstimator, KernelBiasLayer, Layer, Likelihood, Local as LocalEstimator, Padding,
+    Parameters, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Scope, Sequential, Variational,
+    flatten_rightmost, noise_inputs,
 };
 use bayeslift_passes::gradients;
 use common::{At, random, run};
@@ -18,7 +20,7 @@ fn training_graph(
     likelihood: &Likelihood,
     parameters: &Parameters,
     divergence: &Divergence,
-    x: [usize; 2],
+    x: &[usize],
     samples: Option<usize>,
 ) -> Graph {
     let builder = Builder::new();
@@ -48,11 +50,18 @@ fn with_likelihood(network: &dyn Layer, likelihood: &Likelihood) -> Parameters {
 }
 
 fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>) {
+    check_at(network, likelihood, divergence, samples, random(&[3, 4], 4));
+}
+
+fn check_at(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>, x: Tensor) {
     let parameters = with_likelihood(network, &likelihood);
-    let (rows, input) = (3, 4);
-    let graph = training_graph(network, &likelihood, &parameters, &divergence, [rows, input], samples);
+    let rows = x.shape()[0];
+    let graph = training_graph(network, &likelihood, &parameters, &divergence, x.shape(), samples);
     let targets = match likelihood {
         Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
+        Likelihood::SoftmaxCenteredNormal { .. } => {
+            Tensor::f32([rows, 3], [[0.2, 0.1, 0.7], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]].concat()).unwrap()
+        }
         _ => random(&[rows, 2], 8),
     };
     let mut inputs: Vec<Elements<f64>> = graph
@@ -62,7 +71,7 @@ fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, sa
             "noise/key" => Elements::Words(vec![5, 0, 6, 0]),
             "noise/first_sample" => Elements::Words(vec![0]),
             "noise/first_row" => Elements::Words(vec![0, 0]),
-            "x" => Elements::from(&random(&[rows, 4], 4)),
+            "x" => Elements::from(&x),
             "targets" => Elements::from(&targets),
             path => Elements::from(&parameters.get(path).unwrap().tensor),
         })
@@ -111,17 +120,124 @@ fn gradients_of_networks() {
         .layer(local(3, 2));
     check(&mixed, Likelihood::normal_learned(0.7), one.clone(), None);
     check(&mixed, Likelihood::normal_learned(0.7), one, Some(2));
+    let flipped = |activation| {
+        let flipout = |i, o| Flipout::new(i, o).posterior_maker(posterior());
+        Sequential::new().layer(flipout(4, 3).activation(activation)).layer(flipout(3, 2).use_bias(false))
+    };
+    let one = Divergence::default();
+    check(&flipped(Activation::Tanh), Likelihood::Categorical, one.clone(), None);
+    check(&flipped(Activation::Softplus), Likelihood::normal_learned(0.7), one.clone(), Some(2));
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal_learned(0.7), one.clone(), None);
+    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal(0.7), one, Some(2));
     let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
     check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
 }
 
-/// An input row of zeros, and scales that are as good as zero: TFP's gradient is not a number there.
+/// An input row of zeros among others: TFP's gradient of a local layer is not a number there.
 #[test]
-fn gradients_are_finite_at_zero_variance() {
+fn gradients_at_a_row_of_zeros() {
+    let mut x = random(&[3, 4], 4);
+    x.as_f32_mut().unwrap()[4..8].fill(0.0);
+    let posterior = || Posterior::mean_field_with_scale(0.3);
+    for use_bias in [true, false] {
+        let layers: [Box<dyn Layer>; 4] = [
+            Box::new(Local::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Flipout::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Reparameterization::new(4, 2).use_bias(use_bias).posterior_maker(posterior())),
+            Box::new(Affine::new(4, 2).use_bias(use_bias)),
+        ];
+        for layer in layers {
+            for samples in [None, Some(2)] {
+                check_at(&*layer, Likelihood::Categorical, Divergence::default(), samples, x.clone());
+            }
+        }
+    }
+}
+
+/// Convolutions of one to three axes of positions by every estimator, on images of which one is all zeros.
+#[test]
+fn gradients_of_convolutions() {
+    fn with<L: KernelBiasLayer, E: Estimator>(layer: L) -> Variational<L, E> {
+        Variational::of(layer).posterior_maker(Posterior::mean_field_with_scale(0.3))
+    }
+    let with_zeros = |shape: &[usize]| {
+        let mut x = random(shape, 4);
+        let an_example = x.shape().elements() / shape[0];
+        x.as_f32_mut().unwrap()[an_example..2 * an_example].fill(0.0);
+        x
+    };
+    let images = |first: Variational<Convolution, LocalEstimator>| {
+        let second = ConvolutionTranspose::new(2, 2, [2, 1]).strides([2, 1]).dilations(2);
+        let third = Convolution::new(2, 1, 2).strides(2).padding([(0, 1), (1, 0)]);
+        Sequential::new()
+            .layer(first.strides(2).padding(Padding::Same).activation(Activation::Tanh))
+            .layer(with::<_, LocalEstimator>(second.activation(Activation::Tanh)))
+            .layer(with::<_, FlipoutEstimator>(third))
+            .layer(flatten_rightmost(3))
+            .layer(Affine::new(3, 2))
+    };
+    let x = with_zeros(&[3, 3, 4, 2]);
+    for (use_bias, samples) in [(true, None), (false, Some(2))] {
+        let first = with(Convolution::new(2, 2, [3, 2]).use_bias(use_bias));
+        check_at(&images(first), Likelihood::Categorical, Divergence::default(), samples, x.clone());
+    }
+    let series = Sequential::new()
+        .layer(with::<_, FlipoutEstimator>(Convolution::new(2, 4, [2]).groups(2).dilations(2).padding(Padding::Causal)))
+        .layer(Activation::Tanh)
+        .layer(with::<_, ReparameterizationEstimator>(ConvolutionTranspose::new(4, 2, [2]).groups(2).strides(2)))
+        .layer(with::<_, LocalEstimator>(Convolution::new(2, 2, [3]).groups(2).strides(3)))
+        .layer(flatten_rightmost(2))
+        .layer(Affine::new(4, 2));
+    let x = with_zeros(&[3, 3, 2]);
+    check_at(&series, Likelihood::normal_learned(0.7), Divergence::default(), None, x.clone());
+    check_at(&series, Likelihood::Categorical, Divergence::default(), Some(2), x);
+    let volumes = Sequential::new()
+        .layer(with::<_, LocalEstimator>(Convolution::new(1, 2, 2).rank(3)))
+        .layer(with::<_, LocalEstimator>(ConvolutionTranspose::new(2, 1, [2, 1, 2]).strides([1, 1, 2])))
+        .layer(flatten_rightmost(4))
+        .layer(Affine::new(8, 2));
+    check_at(&volumes, Likelihood::Categorical, Divergence::default(), Some(2), with_zeros(&[3, 2, 3, 2, 1]));
+    let batches = Convolution::new(2, 1, [2]).batch_shape([2]).activation(Activation::Tanh);
+    let batches = Sequential::new().layer(batches).layer(flatten_rightmost(3)).layer(Affine::new(4, 2));
+    check_at(&batches, Likelihood::Categorical, Divergence::default(), None, with_zeros(&[3, 1, 3, 2]));
+}
+
+/// Images of zeros, and scales that are as good as zero: the variance of a local layer is 0 everywhere.
+#[test]
+fn gradients_of_convolutions_are_finite_at_zero_variance() {
     for use_bias in [true, false] {
         let network = Sequential::new()
-            .layer(Local::new(4, 3).use_bias(use_bias).activation(Activation::Relu))
-            .layer(Local::new(3, 2).use_bias(use_bias));
+            .layer(Variational::<_, LocalEstimator>::of(Convolution::new(1, 2, 2).use_bias(use_bias)))
+            .layer(Activation::Relu)
+            .layer(Variational::<_, LocalEstimator>::of(ConvolutionTranspose::new(2, 1, 2).use_bias(use_bias)))
+            .layer(flatten_rightmost(3))
+            .layer(Local::new(9, 2).use_bias(use_bias));
+        let mut parameters = network.initialize(0).unwrap();
+        for (path, parameter) in parameters.iter_mut() {
+            if path.ends_with("raw_scale") {
+                parameter.tensor.as_f32_mut().unwrap().fill(-200.0);
+            }
+        }
+        let divergence = Divergence::default();
+        let graph = training_graph(&network, &Likelihood::Categorical, &parameters, &divergence, &[2, 3, 3, 1], None);
+        let x = Tensor::f32([2, 3, 3, 1], vec![0.0; 18]).unwrap();
+        let targets = Tensor::u32([2], [0, 1]).unwrap();
+        let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());
+        assert!(results.iter().flatten().all(|x| x.is_finite()), "{results:?}");
+    }
+}
+
+/// Input rows of zeros, and scales that are as good as zero.
+#[test]
+fn gradients_are_finite_at_zero_variance() {
+    for (use_bias, flipout) in [(true, false), (false, false), (true, true), (false, true)] {
+        let first: Box<dyn Layer> = if flipout {
+            Box::new(Flipout::new(4, 3).use_bias(use_bias))
+        } else {
+            Box::new(Local::new(4, 3).use_bias(use_bias))
+        };
+        let last = Local::new(3, 2).use_bias(use_bias);
+        let network = Sequential::new().push(first.into()).layer(Activation::Relu).layer(last);
         let mut parameters = network.initialize(0).unwrap();
         for (path, parameter) in parameters.iter_mut() {
             if path.ends_with("raw_scale") {
@@ -129,7 +245,7 @@ fn gradients_are_finite_at_zero_variance() {
             }
         }
         let likelihood = Likelihood::Categorical;
-        let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), [2, 4], None);
+        let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), &[2, 4], None);
         let x = Tensor::f32([2, 4], vec![0.0; 8]).unwrap();
         let targets = Tensor::u32([2], [0, 1]).unwrap();
         let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());

@@ -4,8 +4,9 @@ mod common;
 
 use bayeslift_ir::{Builder, Expr, Tensor, Type, evaluate};
 use bayeslift_layers::{
-    AffineVariationalReparameterization as Reparameterization, AffineVariationalReparameterizationLocal as Local, Call,
-    Context, Divergence, Error, KernelBias, Layer, Posterior, PosteriorValue, Prior, Scope, Sequential,
+    AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
+    AffineVariationalReparameterizationLocal as Local, Call, Context, Divergence, Error, KernelBias, Layer, Posterior,
+    PosteriorValue, Prior, Scope, Sequential,
     distribution::{Deterministic, Normal},
     noise_inputs,
 };
@@ -84,10 +85,45 @@ fn moments_of_a_local_layer() {
     }
 }
 
+/// Inputs with any number of axes, `[examples, positions.., input]`: the same law and, with the same bits, the same
+/// outputs where a batch is split or a sample is drawn alone.
+#[test]
+fn axes_between_examples_and_units() {
+    fn check(layer: impl Layer) {
+        let mut parameters = layer.initialize(2).unwrap();
+        for path in ["kernel/raw_scale", "bias/raw_scale"] {
+            parameters.get_mut(path).unwrap().tensor.as_f32_mut().unwrap().fill(0.3);
+        }
+        let at = At { seed: 77, step: 5, ..At::default() };
+        for positions in [&[][..], &[3], &[2, 3]] {
+            let shape = |rows: usize| [&[rows], positions, &[4]].concat();
+            let (x, outputs) = (random(&shape(4), 3), positions.iter().product::<usize>() * 3);
+            let inputs = x.shape().elements() / 4;
+            let all = forward(&layer, &parameters, &shape(4), Some(3));
+            assert_eq!(all.nodes()[all.outputs()[0].value.index()].ty.shape[..], [&[3, 4], positions, &[3]].concat());
+            let all = run(&all, &parameters, &[("x", x.clone())], at).remove(0);
+            let rows = Tensor::f32(shape(2).as_slice(), &x.as_f32().unwrap()[2 * inputs..]).unwrap();
+            let part = forward(&layer, &parameters, &shape(2), Some(1));
+            let part = run(&part, &parameters, &[("x", rows)], At { first_sample: 1, first_row: 2, ..at }).remove(0);
+            assert_eq!(all[6 * outputs..8 * outputs], part);
+        }
+        // A single example without an axis of examples.
+        let one = forward(&layer, &parameters, &[4], None);
+        assert_eq!(run(&one, &parameters, &[("x", random(&[4], 3))], at)[0].len(), 3);
+    }
+    check(Local::new(4, 3));
+    check(Reparameterization::new(4, 3));
+    check(Flipout::new(4, 3));
+}
+
 /// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their own.
 #[test]
 fn samples_and_rows_can_be_split() {
-    let network = Sequential::new().layer(Local::new(4, 8)).apply(|x| x.relu()).layer(Reparameterization::new(8, 3));
+    let network = Sequential::new()
+        .layer(Local::new(4, 8))
+        .apply(|x| x.relu())
+        .layer(Flipout::new(8, 8))
+        .layer(Reparameterization::new(8, 3));
     let mut parameters = network.initialize(2).unwrap();
     for (path, parameter) in parameters.iter_mut() {
         if path.ends_with("raw_scale") {
@@ -206,6 +242,9 @@ fn a_layer_used_twice() {
     let (noises, divergence) = with(&Twice(Reparameterization::new(4, 4)));
     assert_eq!(noises, 2, "one kernel and one bias");
     assert!((divergence - 20.0 * 7.1).abs() < 18.0, "{divergence}");
+    let (noises, divergence) = with(&Twice(Flipout::new(4, 4)));
+    assert_eq!(noises, 6, "one kernel and one bias, and two kinds of signs for each call");
+    assert!((divergence - 20.0 * 7.1).abs() < 18.0, "{divergence}");
 }
 
 #[test]
@@ -222,11 +261,18 @@ fn nothing_is_drawn_in_vain() {
     };
     assert_eq!(exact(&Local::new(4, 3).prior_maker(Prior::normal(0.0, 1.0))), 1);
     assert_eq!(exact(&Reparameterization::new(4, 3).prior_maker(Prior::normal(0.0, 1.0))), 2);
+    assert_eq!(exact(&Flipout::new(4, 3).prior_maker(Prior::normal(0.0, 1.0))), 4);
+    assert_eq!(exact(&Flipout::new(4, 3).use_bias(false).prior_maker(Prior::normal(0.0, 1.0))), 3);
 }
 
 #[test]
 fn mean_and_mode_draw_nothing() {
-    let network = Sequential::new().layer(Local::new(4, 3)).layer(Reparameterization::new(3, 2));
+    let layers: [Box<dyn Layer>; 2] = [Box::new(Reparameterization::new(3, 2)), Box::new(Flipout::new(3, 2))];
+    layers.into_iter().for_each(draws_nothing_at_mean_and_mode);
+}
+
+fn draws_nothing_at_mean_and_mode(last: Box<dyn Layer>) {
+    let network = Sequential::new().layer(Local::new(4, 3)).push(last.into());
     let parameters = network.initialize(8).unwrap();
     for value in [PosteriorValue::Mean, PosteriorValue::Mode] {
         let builder = Builder::new();
@@ -257,11 +303,14 @@ fn a_bias_that_is_not_normal() {
         let kernel = Normal::new(zeros, zeros).into();
         Ok(KernelBias { kernel, bias: Some(Deterministic::new(point).into()) })
     });
-    let layer = Local::new(3, 2).posterior_maker(posterior);
-    let parameters = layer.initialize(0).unwrap();
-    assert!(parameters.is_empty());
-    for samples in [None, Some(3)] {
-        let graph = forward(&layer, &parameters, &[2, 3], samples);
+    let layers: [Box<dyn Layer>; 2] = [
+        Box::new(Local::new(3, 2).posterior_maker(posterior.clone())),
+        Box::new(Flipout::new(3, 2).posterior_maker(posterior)),
+    ];
+    for (layer, samples) in layers.iter().flat_map(|layer| [(layer, None), (layer, Some(3))]) {
+        let parameters = layer.initialize(0).unwrap();
+        assert!(parameters.is_empty());
+        let graph = forward(&**layer, &parameters, &[2, 3], samples);
         let y = run(&graph, &parameters, &[("x", random(&[2, 3], 1))], At::default()).remove(0);
         assert_eq!(y, vec![2.0; 4 * samples.unwrap_or(1)]);
     }

@@ -3,7 +3,7 @@
 use super::{Described, DescribedParameter, Description, VERSION};
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, Expr, Op, Unary};
-use bayeslift_layers::{Distribution, Group, Likelihood, Term};
+use bayeslift_layers::{Distribution, Group, Likelihood, Scale, Term};
 
 pub fn description(network: &Network) -> Result<Description, Error> {
     let parameters = network.parameters().iter();
@@ -34,14 +34,14 @@ pub fn description(network: &Network) -> Result<Description, Error> {
 
 /// The likelihood, without its learned numbers.
 pub fn likelihood(network: &Network) -> String {
+    let normal = |scale: &Scale| match scale {
+        Scale::Fixed(scale) => format!("Normal(loc = output, scale = {scale})"),
+        Scale::Learned { .. } => "Normal(loc = output, scale = softplus(likelihood/raw_scale) + 1e-5)".to_owned(),
+    };
     match network.likelihood() {
         Likelihood::Categorical => "Categorical(logits = output)".to_owned(),
-        Likelihood::Normal { scale: bayeslift_layers::Scale::Fixed(scale) } => {
-            format!("Normal(loc = output, scale = {scale})")
-        }
-        Likelihood::Normal { scale: bayeslift_layers::Scale::Learned { .. } } => {
-            "Normal(loc = output, scale = softplus(likelihood/raw_scale) + 1e-5)".to_owned()
-        }
+        Likelihood::Normal { scale } => normal(scale),
+        Likelihood::SoftmaxCenteredNormal { scale } => format!("SoftmaxCentered({})", normal(scale)),
         other => format!("{other:?}"),
     }
 }

@@ -137,16 +137,17 @@ fn block(network: &Network, options: &PredictorOptions, rows: usize, likelihood:
     if likelihood {
         let targets = b.input("targets", network.likelihood().target_type(&output.shape(), 1));
         b.output("log_likelihood", network.likelihood().log_prob(&scope, output, targets)?);
-    } else if let Some(scale) = network.likelihood().scale(&scope)? {
-        b.output("mean", output);
-        b.output("scale", scale);
-    } else {
-        let log_probabilities = output.log_softmax();
+    } else if let Some(logits) = network.likelihood().logits(output) {
+        let log_probabilities = logits.log_softmax();
         let probabilities = log_probabilities.exp();
         b.output("probabilities", probabilities);
         // Where a probability is 0, its logarithm is finite, or -infinity if the logit is.
         let terms = probabilities.equal(0.0).select(0.0, probabilities * log_probabilities);
         b.output("entropy", -terms.sum(2));
+    } else {
+        b.output("mean", output);
+        // A likelihood of numbers has a scale.
+        b.output("scale", network.likelihood().scale(&scope)?.unwrap_or_else(|| b.constant(0.0)));
     }
     b.check()?;
     let graph = b.graph().clone();

@@ -9,11 +9,13 @@ mod categorical;
 mod deterministic;
 mod mixture;
 mod normal;
+mod softmax_centered;
 
 pub use categorical::Categorical;
 pub use deterministic::Deterministic;
 pub use mixture::Mixture;
 pub use normal::Normal;
+pub use softmax_centered::SoftmaxCenteredNormal;
 
 use crate::{Error, Site};
 use bayeslift_ir::{Expr, Shape};

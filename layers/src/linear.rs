@@ -1,0 +1,50 @@
+use crate::affine::product;
+use bayeslift_ir::Expr;
+use std::fmt::Debug;
+
+/// How a layer applies its kernel: a map that is linear in its input and in its kernel, such as a matrix product or a
+/// convolution.
+///
+/// An [`Estimator`](crate::Estimator) needs no more than that: it draws the output of any layer whose weights act
+/// linearly.
+pub trait Linear: Debug + Send + Sync {
+    /// The map of `x: [.., input]` by a kernel, `[.., output]`. With samples, the first axis of `x` counts them and is 1
+    /// or as many; the kernel has a sample axis in front if it depends on the sample.
+    fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b>;
+}
+
+/// x kernel for `kernel: [input, output]` or `[samples, input, output]`: what affine layers do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MatrixProduct;
+
+impl Linear for MatrixProduct {
+    fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        product(x, kernel)
+    }
+}
+
+/// y + bias for `y: [.., units]` and a bias `[units]`, or `[samples, units]`, which is put on the first and the last
+/// axis of y.
+pub fn add_bias<'b>(y: Expr<'b>, bias: Expr<'b>) -> Expr<'b> {
+    y + on_units(bias, y)
+}
+
+/// A vector with a number for each unit, `[units]` or `[samples, units]`, with axes that broadcast against `x: [..,
+/// units]` or `[samples, .., units]`.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::on_units;
+/// let b = Builder::new();
+/// let (x, vector) = (b.input("x", Type::f32([5, 32, 8])), b.input("vector", Type::f32([5, 8])));
+/// assert_eq!((x * on_units(vector, x)).shape()[..], [5, 32, 8]);
+/// ```
+pub fn on_units<'b>(vector: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
+    let (shape, rank) = (vector.shape(), x.shape().len());
+    if shape.len() < 2 || rank <= 2 {
+        return vector;
+    }
+    let mut extents = vec![1; rank];
+    (extents[0], extents[rank - 1]) = (shape[0], shape[1]);
+    vector.reshape(extents.as_slice())
+}

@@ -1,0 +1,46 @@
+use crate::{Context, Error, Layer, Scope, noise_inputs};
+use bayeslift_ir::{Builder, Shape, Type};
+use std::fmt;
+
+/// What each layer of a network gives: see [`Layer::trace`](crate::Layer::trace).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// A row for each layer, in the order in which they return; a container comes after its layers.
+    pub rows: Vec<TraceRow>,
+}
+
+/// What one layer gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceRow {
+    /// The path of the layer.
+    pub path: String,
+    /// The element type and the shape of its output.
+    pub ty: Type,
+}
+
+/// A table of paths, element types and shapes.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.path.chars().count()).max().unwrap_or(0);
+        for (number, TraceRow { path, ty }) in self.rows.iter().enumerate() {
+            writeln!(f, "{number:>3}  {path:width$}  {:4}  {}", ty.dtype.name(), ty.shape)?;
+        }
+        Ok(())
+    }
+}
+
+/// The trace of a layer called on a fresh input of this shape.
+pub(crate) fn of<L: Layer + ?Sized>(layer: &L, input: Shape) -> Result<Trace, Error> {
+    let builder = Builder::new();
+    let variables = layer.variables()?;
+    let parameters = variables.into_iter().map(|variable| (builder.input(&variable.path, variable.ty), variable.path));
+    let parameters: Vec<_> = parameters.map(|(expr, path)| (path, expr)).collect();
+    let context = Context::new(Scope::bind_exprs(&builder, parameters)).noise(noise_inputs(&builder)).tracing();
+    let x = builder.input("x", Type::f32(input));
+    let name = layer.name();
+    let call = layer.call(&context, x).map_err(|error| error.within(name))?;
+    builder.check().map_err(|error| Error::from(error).within(name))?;
+    let mut rows = context.traced();
+    rows.push(TraceRow { path: name.to_owned(), ty: call.output.ty() });
+    Ok(Trace { rows })
+}
