@@ -82,8 +82,12 @@ pub mod prelude {
     };
     pub use bayeslift_layers::{
         Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
-        AffineVariationalReparameterizationLocal, Divergence, Initializer, Layer, Likelihood, Posterior,
-        PosteriorValue, Prior, Sequential, flatten_rightmost, metrics,
+        AffineVariationalReparameterizationLocal, Convolution, ConvolutionTranspose,
+        ConvolutionTransposeVariationalFlipout, ConvolutionTransposeVariationalReparameterization,
+        ConvolutionTransposeVariationalReparameterizationLocal, ConvolutionVariationalFlipout,
+        ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence,
+        Initializer, Layer, Likelihood, Padding, Posterior, PosteriorValue, Prior, Sequential, flatten_rightmost,
+        metrics,
     };
 }
 
