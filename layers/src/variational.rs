@@ -263,14 +263,14 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         let linear = self.layer.linear(context, x)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
         let forward = Forward { context, posterior: &posterior, shape: &shape, value, linear: &*linear };
-        let output = self.estimator.forward(&forward, x)?;
+        let output = self.estimator.forward(&forward, self.layer.prepare(x))?;
         let term =
             |name, shape, posterior, prior, value| Term { site: context.site(name), shape, posterior, prior, value };
         let mut terms = vec![term("kernel", shape.kernel, posterior.kernel, prior.kernel, output.kernel)];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
             terms.push(term("bias", shape, posterior, prior, output.bias));
         }
-        Ok(Call { output: self.config().activation.apply(output.output), terms })
+        Ok(Call { terms, ..Call::new(self.config().activation.apply(output.output)) })
     }
 }
 
