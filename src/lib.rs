@@ -82,8 +82,14 @@ pub mod prelude {
     };
     pub use bayeslift_layers::{
         Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
-        AffineVariationalReparameterizationLocal, Divergence, Initializer, Layer, Likelihood, Posterior,
-        PosteriorValue, Prior, Sequential, flatten_rightmost, metrics,
+        AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Convolution, ConvolutionTranspose,
+        ConvolutionTransposeVariationalFlipout, ConvolutionTransposeVariationalReparameterization,
+        ConvolutionTransposeVariationalReparameterizationLocal, ConvolutionVariationalFlipout,
+        ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence, Dropout,
+        Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+        EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling, Initializer, Layer, LayerNormalization,
+        Likelihood, Padding, Pooling, Posterior, PosteriorValue, Prior, Residual, Sequential, flatten_rightmost,
+        metrics,
     };
 }
 
