@@ -1,7 +1,7 @@
 //! Each kind of kernel beside what the machine can do.
 //!
 //! ```text
-//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [functions] [noise] [copy] [quick] [threads=N] [isa=1|4|8|16] [--json]
+//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [quick] [threads=N] [isa=1|4|8|16] [--json]
 //! ```
 //!
 //! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick` measures less, and less well. Kernels use one
@@ -14,6 +14,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod convolutions;
 mod elementwise;
 mod products;
 mod table;
@@ -37,6 +38,7 @@ type Section = fn(&Settings, &mut Table) -> Result<()>;
 
 const SECTIONS: &[(&str, Section)] = &[
     ("products", products::products),
+    ("convolutions", convolutions::convolutions),
     ("functions", elementwise::functions),
     ("noise", elementwise::noise),
     ("copy", elementwise::copy),

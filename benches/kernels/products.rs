@@ -116,7 +116,7 @@ fn gflops(settings: &Settings, family: Family, (m, k, n): Size) -> Result<[f64; 
 }
 
 /// Numbers from -1/2 to 1/2 in which no pattern of a matrix shows.
-fn values(n: usize) -> Vec<f32> {
+pub fn values(n: usize) -> Vec<f32> {
     let value = |i: u32| i.wrapping_mul(0x9e37_79b9).rotate_left(15).wrapping_mul(0x85eb_ca6b) >> 8;
     (1..=n as u32).map(|i| value(i) as f32 / (1 << 24) as f32 - 0.5).collect()
 }

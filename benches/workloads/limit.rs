@@ -35,6 +35,15 @@ impl Work {
         Work { matmul_flops, moved_bytes, normals: batch * outputs(units) + draws }
     }
 
+    /// A training step of a 7x7 convolution with step 2 on 28x28 images, and a local reparameterization layer.
+    pub fn convolution_step(batch: usize, filters: usize, out: usize, parameters: usize, draws: usize) -> Work {
+        let positions = batch * 14 * 14;
+        // forward and towards the kernel; forward, towards the weights and towards the image, of means and variances
+        let matmul_flops = 2 * 2 * positions * 49 * filters + 3 * 2 * 2 * positions * filters * out;
+        let moved_bytes = 3 * 2 * parameters * size_of::<f32>();
+        Work { matmul_flops, moved_bytes, normals: batch * out + draws }
+    }
+
     pub fn prediction(batch: usize, samples: usize, units: &[usize], parameters: usize) -> Work {
         let (first, all) = weights(units);
         let matmul_flops = 2 * 2 * batch * (first + samples * (all - first));

@@ -5,9 +5,10 @@
 //! cargo bench -q --bench workloads -- WORKLOAD [key=value ...]
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
+//!   doc_bnn     batch=32 filters=32 steps=100                                one step of a convolution and a local layer
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 rewriting=off|exact|all
-//! train_mlp, mc_predict: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
+//! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!
 //! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result. The rest is
@@ -38,8 +39,11 @@ fn main() -> Result<()> {
     let run = match arguments.first().map(String::as_str) {
         Some("train_mlp") => train_mlp,
         Some("mc_predict") => mc_predict,
+        Some("doc_bnn") => doc_bnn,
         Some("noise") => noise_buffer,
-        Some(other) => return Err(format!("no workload `{other}`: there are train_mlp, mc_predict and noise").into()),
+        Some(other) => {
+            return Err(format!("no workload `{other}`: there are train_mlp, mc_predict, doc_bnn and noise").into());
+        }
         // `cargo bench` alone runs every bench; this one needs to be told what to run
         None => return Ok(()),
     };
@@ -54,8 +58,21 @@ struct Settings {
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Settings> {
-        const KEYS: &[&str] =
-            &["batch", "width", "inp", "out", "samples", "steps", "n", "kl", "threads", "isa", "rewriting", "explain"];
+        const KEYS: &[&str] = &[
+            "batch",
+            "width",
+            "inp",
+            "out",
+            "filters",
+            "samples",
+            "steps",
+            "n",
+            "kl",
+            "threads",
+            "isa",
+            "rewriting",
+            "explain",
+        ];
         let pair = |argument: &String| -> Result<(String, String)> {
             let (key, value) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is no key=value"))?;
             if !KEYS.contains(&key) {
@@ -231,6 +248,46 @@ fn train_mlp(settings: &Settings) -> Result<()> {
         Ok(())
     })?;
     let options = [("batch", batch), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
+    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
+}
+
+/// The document's example: a convolution with sampled weights, then a local reparameterization layer.
+fn doc_bnn(settings: &Settings) -> Result<()> {
+    const CLASSES: usize = 10;
+    let (batch, filters) = (settings.number("batch", 32)?, settings.number("filters", 32)?);
+    let steps = settings.number("steps", 100)?;
+    let convolution = ConvolutionVariationalReparameterization::new(1, filters, [7, 7])
+        .strides(2)
+        .padding(Padding::Same)
+        .kernel_initializer(Initializer::HeUniform)
+        .activation(Activation::LeakyRelu);
+    let features = 14 * 14 * filters;
+    let layers = Sequential::new()
+        .layer(convolution)
+        .layer(flatten_rightmost(3))
+        .layer(AffineVariationalReparameterizationLocal::new(features, CLASSES));
+    let mut network = Network::new(layers, [28, 28, 1], Likelihood::Categorical, 0)?;
+    let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
+    let work = Work::convolution_step(batch, filters, CLASSES, parameters, weights);
+    let mut random = RandomState::new(0);
+    let x = random.rand(batch * 28 * 28);
+    let targets = Targets::Labels(random.randint(CLASSES as u32, batch));
+    let mut options = TrainerOptions::default();
+    options.optimizer = Arc::new(Adam::default());
+    options.divergence = Divergence::MonteCarlo { draws: 1 };
+    options.backend = settings.options()?.into();
+
+    let start = Instant::now();
+    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
+    if settings.explains() {
+        return settings.explain(&trainer.profile(&network, StepInput::new(&x, &targets), steps)?);
+    }
+    let mut loss = 0.0;
+    let timing = timed(start, steps, || {
+        loss = trainer.step(&mut network, StepInput::new(&x, &targets))?.loss;
+        Ok(())
+    })?;
+    let options = [("batch", batch), ("filters", filters), ("steps", steps)];
     settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
 }
 

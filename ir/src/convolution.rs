@@ -108,17 +108,10 @@ impl Convolution {
         let batches: usize = common.elements();
         let examples = leading.iter().product::<usize>() / batches;
         let channels = shape.last_extent() / self.groups;
-        let extents = &shape[before..shape.len() - 1];
-        let padded = extents.iter().zip(&self.axes).map(|(extent, axis)| extent + axis.before + axis.after);
-        let grouped: Shape =
-            [batches, examples].into_iter().chain(padded).chain([self.groups, channels]).collect::<Shape>();
-        let mut x = image;
-        for (i, axis) in self.axes.iter().enumerate() {
-            x = x.pad(before + i, axis.before, axis.after, 0);
-        }
-        let broadcast: Shape =
-            leading.iter().chain(&grouped[2..2 + rank]).chain([&full.last_extent()]).copied().collect();
-        let rows = windows_as_rows(x.broadcast(&broadcast).reshape(grouped), &self.axes);
+        let extents = shape[before..shape.len() - 1].iter().copied();
+        let grouped = [batches, examples].into_iter().chain(extents).chain([self.groups, channels]);
+        let image = image.broadcast(&full).reshape(grouped.collect::<Shape>());
+        let rows = windows_as_rows(image, &self.axes);
         Patches { rows, batches, groups: self.groups, leading, positions }
     }
 
@@ -164,12 +157,10 @@ impl Convolution {
             && patches.rows.shape().last_extent() == shape[shape.len() - 2]
             && shape.last_extent().is_multiple_of(groups)
             && extents.len() == rank;
-        let padded = self.axes.iter().zip(extents).map(|(axis, extent)| extent + axis.before + axis.after);
-        let padded: SmallVec<[usize; 3]> = padded.collect();
         let is_reached = |((axis, &extent), &positions): ((&Sliding, &usize), &usize)| {
-            axis.step > 0 && axis.size > 0 && (positions - 1) * axis.step + (axis.size - 1) * axis.dilation < extent
+            axis.windows(extent).is_some_and(|windows| axis.size > 0 && windows >= positions)
         };
-        if !fits || !self.axes.iter().zip(&padded).zip(&patches.positions).all(is_reached) {
+        if !fits || !self.axes.iter().zip(extents).zip(&patches.positions).all(is_reached) {
             let expected = format!("a kernel and extents that fit {self:?} of {}", image.shape());
             return self.fail(image, "the kernel", expected, &shape);
         }
@@ -188,13 +179,8 @@ impl Convolution {
         let kernel_shape =
             [patches.batches, groups].into_iter().chain(window.iter().copied()).chain([channels, outputs]);
         let kernel = kernel.broadcast(&kernel_shape.collect());
-        let spread = spread(image, kernel, &self.axes, &padded);
-        let joined: Shape = patches.leading.iter().chain(&padded).chain([&shape.last_extent()]).copied().collect();
-        let mut y = spread.reshape(joined);
-        for (i, (axis, extent)) in self.axes.iter().zip(extents).enumerate() {
-            y = y.slice(patches.leading.len() + i, axis.before..axis.before + extent);
-        }
-        y
+        let joined: Shape = patches.leading.iter().chain(extents).chain([&shape.last_extent()]).copied().collect();
+        spread(image, kernel, &self.axes, extents).reshape(joined)
     }
 
     fn fail<'b>(&self, x: Expr<'b>, argument: &str, expected: String, found: &Shape) -> Expr<'b> {
@@ -218,18 +204,18 @@ impl<'b> Patches<'b> {
     }
 }
 
-/// The windows of `[batches, examples, positions.., groups, channels]` as rows of a matrix; padding is there already.
+/// The windows of `[batches, examples, positions.., groups, channels]` as rows of a matrix.
 pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
     let (rank, shape) = (axes.len(), image.shape());
     if shape.len() != rank + 4 {
         return image;
     }
-    let counts = axes.iter().zip(&shape[2..]).map(|(axis, &extent)| {
-        let padded = Sliding { before: 0, after: 0, ..*axis };
-        padded.windows(extent).unwrap_or(0)
-    });
+    let counts = axes.iter().zip(&shape[2..]).map(|(axis, &extent)| axis.windows(extent).unwrap_or(0));
     let counts: SmallVec<[usize; 3]> = counts.collect();
     let mut x = image;
+    for (i, axis) in axes.iter().enumerate() {
+        x = x.pad(2 + i, axis.before, axis.after, 0);
+    }
     for (i, (axis, &count)) in axes.iter().zip(&counts).enumerate() {
         x = x.window(axis.window(2 + 2 * i, count));
     }
@@ -247,24 +233,32 @@ pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
 
 /// The adjoint of windows, after a product: `[batches, examples, positions.., groups, channels]` and a kernel `[batches, groups,
 /// window.., channels, outputs]` give `[batches, examples, extents.., groups, outputs]`, where position `p` reaches `p * step + j *
-/// dilation` with element `j` of the window.
+/// dilation - before` with element `j` of the window.
 ///
 /// Results whose positions are equal modulo the step are computed side by side, as columns of one product, each with
 /// its part of the kernel (sub-pixel convolution; Shi et al. 2016).
 pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
     let rank = axes.len();
     let (mut windows, mut steps): (SmallVec<[Sliding; 3]>, SmallVec<[usize; 3]>) = Default::default();
+    let (mut counts, mut cuts): (SmallVec<[usize; 3]>, SmallVec<[usize; 3]>) = Default::default();
     for (i, (axis, &extent)) in axes.iter().zip(extents).enumerate() {
         let Some(&positions) = image.shape().get(2 + i) else { return image };
         // a step and a dilation at once: zeros between positions, and a step of 1
         let (step, between) = if axis.dilation == 1 { (axis.step, 0) } else { (1, axis.step - 1) };
         let positions = (positions - 1) * (between + 1) + 1;
-        let (size, count) = (axis.size.div_ceil(step), extent.div_ceil(step));
-        let before = (size - 1) * axis.dilation;
-        image = image.pad(2 + i, before, count.saturating_sub(positions), between);
+        let size = axis.size.div_ceil(step);
+        // whole steps that have the extent after the padding before it
+        let (first, last) = (axis.before / step, (axis.before + extent).div_ceil(step));
+        let (before, after) = ((size - 1) * axis.dilation, last.saturating_sub(positions));
+        image = image.pad(2 + i, before.saturating_sub(first), after, between);
+        let cut = first.saturating_sub(before);
+        let end = image.shape().get(2 + i).copied().unwrap_or(0) - positions.saturating_sub(last);
+        image = image.slice(2 + i, cut..end);
         kernel = kernel.pad(2 + i, 0, size * step - axis.size, 0);
         windows.push(Sliding { size, step: 1, dilation: axis.dilation, before: 0, after: 0 });
         steps.push(step);
+        counts.push(last - first);
+        cuts.push(axis.before - first * step);
     }
     let (shape, kernel_shape) = (image.shape(), kernel.shape());
     let [channels, outputs] = [kernel_shape[rank + 2], kernel_shape[rank + 3]];
@@ -287,18 +281,17 @@ pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], e
         _ => rows.dot(kernel.reshape([batches, groups, depth, columns])),
     };
     // [batches, groups, examples, count.., step.., outputs] to [batches, examples, (count, step).., groups, outputs]
-    let counts = extents.iter().zip(&steps).map(|(extent, step)| extent.div_ceil(*step));
     let examples = shape[1];
-    let split = [batches, groups, examples].into_iter().chain(counts.clone()).chain(steps.iter().copied());
+    let split = [batches, groups, examples].into_iter().chain(counts.iter().chain(&steps).copied());
     let interleaved = (0..rank).flat_map(|i| [3 + i, 3 + rank + i]);
     let order = [0, 2].into_iter().chain(interleaved).chain([1, 3 + 2 * rank]);
     let product = product.reshape(split.chain([outputs]).collect::<Shape>());
     let product = product.transpose(&order.collect::<Vec<_>>());
-    let whole = counts.zip(&steps).map(|(count, step)| count * step);
+    let whole = counts.iter().zip(&steps).map(|(count, step)| count * step);
     let whole: Shape = [batches, examples].into_iter().chain(whole).chain([groups, outputs]).collect();
     let mut y = product.reshape(whole);
-    for (i, &extent) in extents.iter().enumerate() {
-        y = y.slice(2 + i, 0..extent);
+    for (i, (&cut, &extent)) in cuts.iter().zip(extents).enumerate() {
+        y = y.slice(2 + i, cut..cut + extent);
     }
     y
 }

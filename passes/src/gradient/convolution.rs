@@ -3,7 +3,7 @@
 //! The rules of the primitives would store the adjoint of every window and fold that; here nothing is stored between the product
 //! and the image.
 
-use bayeslift_ir::{Expr, Op, Shape, Sliding, Window, spread, windows_as_rows};
+use bayeslift_ir::{Expr, Op, Shape, Sliding, Value, Window, spread, windows_as_rows};
 
 /// If `rows` is made of windows as [`windows_as_rows`] makes them, the image and, given the adjoint of `rows . columns`, its
 /// adjoint.
@@ -39,8 +39,32 @@ fn image_of(rows: Expr<'_>) -> Option<(Expr<'_>, Vec<Sliding>)> {
         image = b.expr(args[0]);
     }
     axes.reverse();
-    let is_image = image.shape().len() == axes.len() + 4;
-    (is_image && windows_as_rows(image, &axes).value() == rows.value()).then_some((image, axes))
+    let rank = axes.len();
+    if image.shape().len() != rank + 4 {
+        return None;
+    }
+    for axis in (0..rank).rev() {
+        if let Some((unpadded, before)) = padded(image, 2 + axis) {
+            let after = image.shape()[2 + axis] - unpadded.shape()[2 + axis] - before;
+            axes[axis] = Sliding { before, after, ..axes[axis] };
+            image = unpadded;
+        }
+    }
+    (windows_as_rows(image, &axes).value() == rows.value()).then_some((image, axes))
+}
+
+/// What was padded along an axis to make `x`, and how many zeros come before it.
+fn padded(x: Expr<'_>, axis: usize) -> Option<(Expr<'_>, usize)> {
+    let b = x.builder();
+    let graph = b.graph();
+    let argument = |value: Value| graph.node(value).args.first().copied();
+    let fold = argument(x.value())?;
+    let Op::Fold(Window { start, size: 1, step: 1, .. }, _) = graph.node(fold).op else { return None };
+    let source = argument(argument(fold)?)?;
+    let (from, to) = (&graph.ty(source).shape, &graph.ty(x.value()).shape);
+    let beyond: usize = to[axis + 1..].iter().product();
+    let is_axis = from.len() == to.len() && from.without(axis) == to.without(axis) && start.is_multiple_of(beyond);
+    is_axis.then(|| (b.expr(source), start / beyond))
 }
 
 fn sliding(window: Window) -> Option<Sliding> {
