@@ -49,12 +49,14 @@ pub mod metrics;
 mod optimizer;
 mod parameters;
 mod posterior;
+mod random_variable;
 mod reparameterization;
 mod scope;
 mod sequential;
 mod trace;
 mod unpack;
 mod variational;
+mod variational_layer;
 
 pub use activation::Activation;
 pub use affine::{Affine, affine};
@@ -74,8 +76,10 @@ pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, loca
 pub use optimizer::{Adam, Optimizer, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
+pub use random_variable::RandomVariable;
 pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
 pub use trace::{Trace, TraceRow};
 pub use variational::{AffineVariational, Estimator, Forward, Output};
+pub use variational_layer::{Draws, VariationalLayer};

@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasShape, Layer, Linear, MatrixProduct,
-    Parameters, Posterior, PosteriorValue, Prior, Scope, Term,
+    Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
     affine::{AffineConfig, affine_options},
     distribution::Normal,
     linear::add_bias,
@@ -247,11 +247,10 @@ impl<E: Estimator> AffineVariational<E> {
             let call = Forward { context, posterior: &posterior, shape: &shape, value, linear: &MatrixProduct };
             self.estimator.forward(&call, x)?
         };
-        let term =
-            |name, shape, posterior, prior, value| Term { site: context.site(name), shape, posterior, prior, value };
-        let mut terms = vec![term("kernel", shape.kernel, posterior.kernel, prior.kernel, output.kernel)];
+        let kernel = RandomVariable::new("kernel", shape.kernel, posterior.kernel, prior.kernel);
+        let mut terms = vec![kernel.term(context, output.kernel)];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
-            terms.push(term("bias", shape, posterior, prior, output.bias));
+            terms.push(RandomVariable::new("bias", shape, posterior, prior).term(context, output.bias));
         }
         Ok(Call { output: self.config.activation.apply(output.output), terms })
     }
