@@ -55,6 +55,8 @@ mod predictor;
 mod schedule;
 mod shuffle;
 mod standardizer;
+#[cfg(feature = "npz")]
+mod tfp_file;
 mod trainer;
 
 pub use bayeslift_ir as ir;
