@@ -55,6 +55,8 @@ mod predictor;
 mod schedule;
 mod shuffle;
 mod standardizer;
+#[cfg(feature = "npz")]
+mod tfp_file;
 mod trainer;
 
 pub use bayeslift_ir as ir;
@@ -82,11 +84,13 @@ pub mod prelude {
     };
     pub use bayeslift_layers::{
         Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
-        AffineVariationalReparameterizationLocal, Convolution, ConvolutionTranspose,
+        AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Convolution, ConvolutionTranspose,
         ConvolutionTransposeVariationalFlipout, ConvolutionTransposeVariationalReparameterization,
         ConvolutionTransposeVariationalReparameterizationLocal, ConvolutionVariationalFlipout,
-        ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence,
-        Initializer, Layer, Likelihood, Padding, Posterior, PosteriorValue, Prior, Sequential, flatten_rightmost,
+        ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence, Dropout,
+        Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+        EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling, Initializer, Layer, LayerNormalization,
+        Likelihood, Padding, Pooling, Posterior, PosteriorValue, Prior, Residual, Sequential, flatten_rightmost,
         metrics,
     };
 }

@@ -1,7 +1,7 @@
 //! Model files: safetensors, with all that is known about the network in the metadata.
 
-mod describe;
-mod write;
+pub(crate) mod describe;
+pub(crate) mod write;
 
 use crate::{Error, Network};
 use bayeslift_ir::{Graph, Shape, Tensor, Type};
@@ -175,7 +175,7 @@ impl ModelFile {
 }
 
 /// All bytes of a regular file that is not larger than `limit`.
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source: io::Error| Error::File { path: path.to_owned(), action: "read", source };
     let format = |message: String| Error::Format { path: path.to_owned(), message };
     let metadata = std::fs::metadata(path).map_err(failed)?;

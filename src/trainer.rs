@@ -150,8 +150,8 @@ impl Trainer {
     /// The graph of one step on this number of rows.
     ///
     /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars
-    /// by name, `divergence_scale`. Trainable parameters and state are donated. Outputs: those updates, then `loss`,
-    /// `negative_log_likelihood`, `divergence`.
+    /// by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
+    /// `loss`, `negative_log_likelihood`, `divergence`.
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
@@ -160,7 +160,7 @@ impl Trainer {
         let b = &Builder::new();
         let scope = Scope::bind(b, network.parameters())?;
         let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
-        let context = Context::new(scope.clone()).noise(noise_inputs(b));
+        let context = Context::new(scope.clone()).noise(noise_inputs(b)).training();
         let samples = self.options.samples;
         let context = if samples > 1 { context.samples(samples) } else { context };
         let x = b.input("x", network.batch_type(rows));
@@ -192,12 +192,25 @@ impl Trainer {
                 b.output_updating(path, finite.select(new, old), old);
             }
         }
+        for (path, new) in call.updates {
+            let old = scope.expr(&path).filter(|_| self.is_statistic(&path));
+            let Some(old) = old else {
+                let found = format!("`{path}`");
+                return Err(Error::argument("what a layer updates", "a parameter that is not trainable", found));
+            };
+            b.output_updating(&path, finite.select(new, old), old);
+        }
         b.output("loss", loss);
         b.output("negative_log_likelihood", negative_log_likelihood);
         b.output("divergence", divergence);
         b.check()?;
         let graph = b.graph().clone();
         Ok(graph)
+    }
+
+    /// Whether a layer, and not the optimizer, may change the parameter at a path.
+    fn is_statistic(&self, path: &str) -> bool {
+        self.variables.iter().any(|variable| variable.path == path && !variable.trainable)
     }
 
     /// Makes one step. Compiles first if it is the first batch of its size.

@@ -27,6 +27,7 @@ pub struct Context<'b> {
     samples: Option<usize>,
     value: Option<PosteriorValue>,
     seed: Option<u64>,
+    training: bool,
     calls: Rc<RefCell<HashMap<String, u32>>>,
     trace: Option<Rc<RefCell<Vec<TraceRow>>>>,
 }
@@ -34,7 +35,16 @@ pub struct Context<'b> {
 impl<'b> Context<'b> {
     /// A context without noise, for one posterior value.
     pub fn new(scope: Scope<'b>) -> Self {
-        Context { scope, noise: None, samples: None, value: None, seed: None, calls: Rc::default(), trace: None }
+        Context {
+            scope,
+            noise: None,
+            samples: None,
+            value: None,
+            seed: None,
+            training: false,
+            calls: Rc::default(),
+            trace: None,
+        }
     }
 
     /// Draws noise at this address; see [`noise_inputs`].
@@ -54,6 +64,17 @@ impl<'b> Context<'b> {
     pub fn posterior_value(mut self, value: PosteriorValue) -> Self {
         self.value = Some(value);
         self
+    }
+
+    /// Calls layers as a step of training does: dropout drops, batch normalization uses the batch. Predictions do not.
+    pub fn training(mut self) -> Self {
+        self.training = true;
+        self
+    }
+
+    /// Whether layers are called as a step of training does.
+    pub fn is_training(&self) -> bool {
+        self.training
     }
 
     /// The network's input with the sample axis that layers expect.

@@ -29,6 +29,11 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
     /// # Errors
     /// An input that does not fit.
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error>;
+
+    /// What the kernel acts on: the input itself, unless told.
+    fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
+        x
+    }
 }
 
 /// What every layer with a kernel and a bias is told; set it by the layer's own methods.

@@ -113,13 +113,16 @@ impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
     }
 }
 
-/// What a call of a layer returns: its output, and what its divergence is computed from.
+/// What a call of a layer returns: its output, what its divergence is computed from, and what training remembers of it.
 #[derive(Clone, Debug)]
 pub struct Call<'b> {
     /// The output.
     pub output: Expr<'b>,
     /// A term for each random variable of the layers called.
     pub terms: Vec<Term<'b>>,
+    /// Values that a step of training gives to parameters that are not trainable, such as the moving averages of a batch
+    /// normalization, by path.
+    pub updates: Vec<(String, Expr<'b>)>,
 }
 
 /// A random variable of a network in one call: its posterior, its prior, and the value that the call used.
@@ -140,7 +143,7 @@ pub struct Term<'b> {
 impl<'b> Call<'b> {
     /// A call without random variables.
     pub fn new(output: Expr<'b>) -> Self {
-        Call { output, terms: Vec::new() }
+        Call { output, terms: Vec::new(), updates: Vec::new() }
     }
 
     /// Appends the terms of another call. A random variable that is here already - a layer called twice under one
@@ -151,6 +154,13 @@ impl<'b> Call<'b> {
                 self.terms.push(term);
             }
         }
+    }
+
+    /// Appends terms and updates of another call. Of a parameter that both update the later value counts.
+    pub fn absorb_all(&mut self, call: Call<'b>) {
+        self.absorb(call.terms);
+        self.updates.retain(|(path, _)| !call.updates.iter().any(|(other, _)| other == path));
+        self.updates.extend(call.updates);
     }
 
     /// The divergence of posterior from prior, in nats, summed over all random variables; 0 without any.

@@ -32,12 +32,16 @@
 
 mod activation;
 mod affine;
+mod composition;
 mod context;
 mod convolution;
 pub mod distribution;
 mod divergence;
+mod dropout;
 mod eager;
+mod embedding;
 mod error;
+mod flatten;
 mod flipout;
 mod host;
 mod initializer;
@@ -48,18 +52,23 @@ mod likelihood;
 mod linear;
 mod local;
 pub mod metrics;
+mod normalization;
 mod optimizer;
 mod parameters;
+mod pooling;
 mod posterior;
+mod random_variable;
 mod reparameterization;
 mod scope;
 mod sequential;
 mod trace;
 mod unpack;
 mod variational;
+mod variational_layer;
 
 pub use activation::Activation;
 pub use affine::{Affine, affine};
+pub use composition::{Branches, Residual};
 pub use context::{Context, Site, noise_inputs};
 pub use convolution::{
     Convolution, ConvolutionTranspose, ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
@@ -69,8 +78,14 @@ pub use convolution::{
 };
 pub use distribution::{Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
+pub use dropout::Dropout;
 pub use eager::Eager;
+pub use embedding::{
+    Embedding, EmbeddingVariational, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+    EmbeddingVariationalReparameterizationLocal,
+};
 pub use error::Error;
+pub use flatten::Flatten;
 pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use host::{integer_power, inverse_softplus, natural_log};
 pub use initializer::{CustomInitializer, Initializer, fans};
@@ -80,11 +95,15 @@ pub use layer::{Call, Layer, Term};
 pub use likelihood::{Likelihood, Scale};
 pub use linear::{Linear, MatrixProduct, add_bias, on_units};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
+pub use normalization::{BatchNormalization, LayerNormalization};
 pub use optimizer::{Adam, Optimizer, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
+pub use pooling::{GlobalPooling, Pooling};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
+pub use random_variable::RandomVariable;
 pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
 pub use trace::{Trace, TraceRow};
 pub use variational::{AffineVariational, Estimator, Forward, Output, Variational};
+pub use variational_layer::{Draws, VariationalLayer};

@@ -18,11 +18,14 @@ pub enum Group {
     Prior,
     /// A parameter of a likelihood.
     Likelihood,
+    /// What a layer remembers of the data, such as a moving average.
+    Statistic,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: &'static [Group] = &[Group::Weight, Group::Loc, Group::Scale, Group::Prior, Group::Likelihood];
+    pub const ALL: &'static [Group] =
+        &[Group::Weight, Group::Loc, Group::Scale, Group::Prior, Group::Likelihood, Group::Statistic];
 
     /// The name, as in files.
     pub fn name(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Group {
             Group::Scale => "scale",
             Group::Prior => "prior",
             Group::Likelihood => "likelihood",
+            Group::Statistic => "statistic",
         }
     }
 

@@ -176,12 +176,8 @@ impl<'b> Scope<'b> {
     }
 
     fn bound(&self, path: &str, expected: &Type) -> Result<Expr<'b>, Error> {
+        let expr = self.at(path)?;
         let store = self.store.borrow();
-        let Some(&expr) = store.exprs.get(path) else {
-            let mut known: Vec<&str> = store.exprs.keys().map(String::as_str).collect();
-            known.sort_unstable();
-            return Err(Error::UnknownName { what: "parameter", name: path.to_owned(), known: known.join(", ") });
-        };
         let found = expr.ty();
         if found != *expected {
             return Err(Error::ParameterType { path: path.to_owned(), expected: expected.clone(), found });
@@ -190,6 +186,23 @@ impl<'b> Scope<'b> {
             Some(error) if self.validate => Err(error.clone()),
             _ => Ok(expr),
         }
+    }
+
+    fn at(&self, path: &str) -> Result<Expr<'b>, Error> {
+        let store = self.store.borrow();
+        store.exprs.get(path).copied().ok_or_else(|| {
+            let mut known: Vec<&str> = store.exprs.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            Error::UnknownName { what: "parameter", name: path.to_owned(), known: known.join(", ") }
+        })
+    }
+
+    /// A parameter of this scope that was declared or bound before.
+    ///
+    /// # Errors
+    /// No such parameter; the message lists those that exist.
+    pub fn existing(&self, name: &str) -> Result<Expr<'b>, Error> {
+        self.at(&self.path_of(name))
     }
 
     /// The expression of the parameter at a full path, wherever this scope stands.

@@ -140,7 +140,7 @@ impl Sequential {
         Sequential { name: self.name.clone(), children: self.children[start.min(end)..end].to_vec() }
     }
 
-    fn check_names(&self) -> Result<(), Error> {
+    pub(crate) fn check_names(&self) -> Result<(), Error> {
         for (i, (name, _)) in self.children.iter().enumerate() {
             if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
                 let expected = "not empty, without `/` and control characters";
@@ -206,7 +206,7 @@ impl Layer for Sequential {
         for (name, layer) in &self.children {
             let call = context.call_layer(name, layer, all.output)?;
             all.output = call.output;
-            all.absorb(call.terms);
+            all.absorb_all(call);
         }
         Ok(all)
     }

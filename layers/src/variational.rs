@@ -2,8 +2,8 @@
 
 use crate::{
     Affine, Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasConfig, KernelBiasLayer,
-    KernelBiasShape, Layer, Linear, Parameters, Posterior, PosteriorValue, Prior, Scope, Term, distribution::Normal,
-    kernel_bias::kernel_bias_options, linear::add_bias,
+    KernelBiasShape, Layer, Linear, Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
+    distribution::Normal, kernel_bias::kernel_bias_options, linear::add_bias,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
@@ -263,14 +263,13 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         let linear = self.layer.linear(context, x)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
         let forward = Forward { context, posterior: &posterior, shape: &shape, value, linear: &*linear };
-        let output = self.estimator.forward(&forward, x)?;
-        let term =
-            |name, shape, posterior, prior, value| Term { site: context.site(name), shape, posterior, prior, value };
-        let mut terms = vec![term("kernel", shape.kernel, posterior.kernel, prior.kernel, output.kernel)];
+        let output = self.estimator.forward(&forward, self.layer.prepare(x))?;
+        let kernel = RandomVariable::new("kernel", shape.kernel, posterior.kernel, prior.kernel);
+        let mut terms = vec![kernel.term(context, output.kernel)];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
-            terms.push(term("bias", shape, posterior, prior, output.bias));
+            terms.push(RandomVariable::new("bias", shape, posterior, prior).term(context, output.bias));
         }
-        Ok(Call { output: self.config().activation.apply(output.output), terms })
+        Ok(Call { terms, ..Call::new(self.config().activation.apply(output.output)) })
     }
 }
 

@@ -6,10 +6,11 @@ mod common;
 use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
 use bayeslift_layers::{
     Activation, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence,
-    Estimator, Flipout as FlipoutEstimator, KernelBiasLayer, Layer, Likelihood, Local as LocalEstimator, Padding,
-    Parameters, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Scope, Sequential, Variational,
-    flatten_rightmost, noise_inputs,
+    AffineVariationalReparameterizationLocal as Local, BatchNormalization, Branches, Context, Convolution,
+    ConvolutionTranspose, Divergence, Dropout, Embedding, Estimator, Flatten, Flipout as FlipoutEstimator,
+    GlobalPooling, KernelBiasLayer, Layer, LayerNormalization, Likelihood, Local as LocalEstimator, Padding,
+    Parameters, Pooling, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Residual, Scope,
+    Sequential, Variational, flatten_rightmost, noise_inputs,
 };
 use bayeslift_passes::gradients;
 use common::{At, random, run};
@@ -25,7 +26,7 @@ fn training_graph(
 ) -> Graph {
     let builder = Builder::new();
     let scope = Scope::bind(&builder, parameters).unwrap();
-    let mut context = Context::new(scope.clone()).noise(noise_inputs(&builder));
+    let mut context = Context::new(scope.clone()).noise(noise_inputs(&builder)).training();
     if let Some(samples) = samples {
         context = context.samples(samples);
     }
@@ -200,6 +201,43 @@ fn gradients_of_convolutions() {
     let batches = Convolution::new(2, 1, [2]).batch_shape([2]).activation(Activation::Tanh);
     let batches = Sequential::new().layer(batches).layer(flatten_rightmost(3)).layer(Affine::new(4, 2));
     check_at(&batches, Likelihood::Categorical, Divergence::default(), None, with_zeros(&[3, 1, 3, 2]));
+}
+
+/// Pooling, dropout, normalization and composition, in training, on images of which one is all zeros.
+#[test]
+fn gradients_of_building_blocks() {
+    let mut x = random(&[3, 4, 3, 2], 4);
+    x.as_f32_mut().unwrap()[24..48].fill(0.0);
+    let same = |i, o| Convolution::new(i, o, [2, 2]).padding(Padding::Same);
+    let blocks = Sequential::new()
+        .layer(Residual::new(same(2, 2).activation(Activation::Tanh)).shortcut(Convolution::new(2, 2, 1)))
+        .layer(BatchNormalization::new(2))
+        .layer(
+            Branches::concatenate()
+                .layer(Pooling::max(2).padding(Padding::Same))
+                .layer(Pooling::average(2).padding(Padding::Same)),
+        )
+        .layer(Dropout::new(0.2))
+        .layer(LayerNormalization::new(4))
+        .layer(Branches::add().layer(GlobalPooling::max(2)).layer(GlobalPooling::average(2)))
+        .layer(Variational::<_, LocalEstimator>::of(Affine::new(4, 2)));
+    for samples in [None, Some(2)] {
+        check_at(&blocks, Likelihood::Categorical, Divergence::default(), samples, x.clone());
+    }
+    let words = Tensor::f32([3, 2], [0.0, 3.0, 1.0, 1.0, 7.0, 2.0]).unwrap();
+    let sentences = Sequential::new()
+        .layer(Variational::<_, FlipoutEstimator>::of(Embedding::new(4, 3)))
+        .layer(Flatten)
+        .layer(Affine::new(6, 2));
+    check_at(&sentences, Likelihood::Categorical, Divergence::default(), Some(2), words.clone());
+    let local = Variational::<_, LocalEstimator>::of(Embedding::new(4, 1));
+    check_at(
+        &Sequential::new().layer(local).layer(Flatten),
+        Likelihood::Categorical,
+        Divergence::default(),
+        None,
+        words,
+    );
 }
 
 /// Images of zeros, and scales that are as good as zero: the variance of a local layer is 0 everywhere.

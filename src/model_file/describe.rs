@@ -5,7 +5,7 @@ use crate::{Error, Network};
 use bayeslift_ir::{Builder, Expr, Op, Unary};
 use bayeslift_layers::{Distribution, Group, Likelihood, Scale, Term};
 
-pub fn description(network: &Network) -> Result<Description, Error> {
+pub(super) fn description(network: &Network) -> Result<Description, Error> {
     let parameters = network.parameters().iter();
     let parameters = parameters.map(|(path, parameter)| DescribedParameter {
         path: path.to_owned(),
@@ -55,7 +55,7 @@ fn parameterization(network: &Network) -> Vec<Described> {
     raw.map(|(path, _)| Described { path: path.to_owned(), text: text(path) }).collect()
 }
 
-fn distribution(distribution: &Distribution<'_>) -> String {
+pub fn distribution(distribution: &Distribution<'_>) -> String {
     match distribution {
         Distribution::Normal(d) => format!("Normal(loc = {}, scale = {})", expression(d.loc), expression(d.scale)),
         Distribution::Deterministic(d) => format!("Deterministic({})", expression(d.loc)),

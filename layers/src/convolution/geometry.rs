@@ -33,11 +33,23 @@ impl Geometry {
     /// Checks what does not depend on the input.
     pub fn check(&self, config: &KernelBiasConfig) -> Result<(), Error> {
         config.check()?;
+        self.check_windows("filter_shape")?;
+        for (argument, size) in [("input_size", config.input_size), ("output_size", config.output_size)] {
+            if self.groups == 0 || !size.is_multiple_of(self.groups) {
+                let expected = format!("at least 1, and a divisor of {argument} {size}");
+                return Err(Error::argument("groups", expected, self.groups));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks how windows move; `argument` says what their size is called.
+    pub fn check_windows(&self, argument: &str) -> Result<(), Error> {
         let rank = self.rank();
         if !(1..=3).contains(&rank) {
             return Err(Error::argument("rank", "1, 2 or 3", rank));
         }
-        let sizes = [("filter_shape", &self.filter_shape), ("strides", &self.strides), ("dilations", &self.dilations)];
+        let sizes = [(argument, &self.filter_shape), ("strides", &self.strides), ("dilations", &self.dilations)];
         for (argument, sizes) in sizes {
             sizes.check(argument, rank, 1)?;
         }
@@ -45,13 +57,7 @@ impl Geometry {
         let reach = |axis: &Sliding| (axis.size as u64 - 1) * axis.dilation as u64 + 1;
         if self.axes().any(|axis| reach(&axis) > MAX_ELEMENTS as u64) {
             let found = format!("{} with dilations {}", self.filter_shape, self.dilations);
-            return Err(Error::argument("filter_shape", format!("a reach of at most {MAX_ELEMENTS}"), found));
-        }
-        for (argument, size) in [("input_size", config.input_size), ("output_size", config.output_size)] {
-            if self.groups == 0 || !size.is_multiple_of(self.groups) {
-                let expected = format!("at least 1, and a divisor of {argument} {size}");
-                return Err(Error::argument("groups", expected, self.groups));
-            }
+            return Err(Error::argument(argument, format!("a reach of at most {MAX_ELEMENTS}"), found));
         }
         Ok(())
     }

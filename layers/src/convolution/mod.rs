@@ -20,7 +20,8 @@ use crate::{
     linear::add_bias,
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor};
-use geometry::{Geometry, convolution_options, parts};
+pub(crate) use geometry::Geometry;
+use geometry::{convolution_options, parts};
 
 /// A deterministic convolution, y = activation(x * kernel + bias), on one, two or three axes of positions.
 ///

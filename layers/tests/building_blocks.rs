@@ -1,0 +1,389 @@
+//! Pooling, dropout, normalization, embedding and composition: what they compute, and what training remembers.
+
+mod common;
+
+use bayeslift_ir::{Builder, Tensor, Type};
+use bayeslift_layers::{
+    Affine, AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Context, Convolution, Dropout,
+    Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling,
+    Initializer, Layer, LayerNormalization, Padding, Parameters, Pooling, PosteriorValue, Residual, Scope, Sequential,
+    flatten_rightmost, noise_inputs,
+};
+use common::{At, forward, random, run};
+
+fn of(layer: &dyn Layer, parameters: &Parameters, x: &Tensor) -> Vec<f32> {
+    run(&forward(layer, parameters, x.shape(), None), parameters, &[("x", x.clone())], At::default()).remove(0)
+}
+
+/// The outputs of a call in training: the layer's own, and the updates in the order of their paths.
+fn trained(layer: &dyn Layer, parameters: &Parameters, x: &Tensor, samples: Option<usize>) -> Vec<Vec<f32>> {
+    let b = Builder::new();
+    let mut context = Context::new(Scope::bind(&b, parameters).unwrap()).noise(noise_inputs(&b)).training();
+    if let Some(samples) = samples {
+        context = context.samples(samples);
+    }
+    let input = context.input(b.input("x", x.ty()));
+    let call = layer.call(&context, input).unwrap();
+    b.output("y", call.output);
+    let mut updates = call.updates;
+    updates.sort_by(|a, b| a.0.cmp(&b.0));
+    for (path, value) in &updates {
+        b.output(path, *value);
+    }
+    run(&b.finish().unwrap(), parameters, &[("x", x.clone())], At::default())
+}
+
+fn close(got: &[f32], want: impl IntoIterator<Item = f64>, what: &str) {
+    let want: Vec<f64> = want.into_iter().collect();
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!(
+            (f64::from(*got) - want).abs() <= 2e-6 * want.abs().max(1.0),
+            "{what}, element {i}: {got}, expected {want}"
+        );
+    }
+}
+
+/// Every window of a pooling, by its definition.
+fn pooled(x: &Tensor, size: &[usize], strides: &[usize], same: bool, max: bool) -> Vec<f64> {
+    let (shape, rank) = (x.shape().to_vec(), size.len());
+    let (positions, channels) = (&shape[1..=rank], shape[rank + 1]);
+    let axis = |i: usize| {
+        let (n, f, s) = (positions[i], size[i], strides[i]);
+        let total = if same { f.saturating_sub((n - 1) % s + 1) } else { 0 };
+        let count = if same { n.div_ceil(s) } else { (n - f) / s + 1 };
+        (count, total / 2)
+    };
+    let indices = |extents: &[usize]| {
+        extents.iter().fold(vec![vec![]], |all: Vec<Vec<usize>>, &extent| {
+            all.iter().flat_map(|index| (0..extent).map(move |i| [&index[..], &[i]].concat())).collect()
+        })
+    };
+    let counts: Vec<usize> = (0..rank).map(|i| axis(i).0).collect();
+    let mut out = Vec::new();
+    for y in indices(&[&[shape[0]], &counts[..], &[channels]].concat()) {
+        let elements = indices(size).into_iter().filter_map(|j| {
+            let place =
+                |i: usize| (y[1 + i] * strides[i] + j[i]).checked_sub(axis(i).1).filter(|&at| at < positions[i]);
+            let places = (0..rank).map(place).collect::<Option<Vec<_>>>()?;
+            let index = [&[y[0]], &places[..], &[y[rank + 1]]].concat();
+            let at = shape.iter().zip(&index).fold(0, |sum, (extent, i)| sum * extent + i);
+            Some(f64::from(x.as_f32().unwrap()[at]))
+        });
+        let elements: Vec<f64> = elements.collect();
+        out.push(match max {
+            true => elements.into_iter().fold(f64::NEG_INFINITY, f64::max),
+            false => elements.iter().sum::<f64>() / elements.len() as f64,
+        });
+    }
+    out
+}
+
+/// All elements are negative, so that a padded zero would win.
+#[test]
+fn poolings_of_one_to_three_axes() {
+    let cases: &[(&[usize], &[usize], &[usize])] = &[
+        (&[2, 7, 3], &[3], &[2]),
+        (&[2, 7, 3], &[2], &[3]),
+        (&[2, 5, 6, 2], &[2, 3], &[2, 3]),
+        (&[1, 6, 5, 2], &[3, 2], &[1, 2]),
+        (&[1, 4, 5, 3, 2], &[2, 3, 2], &[2, 1, 1]),
+    ];
+    for (shape, size, strides) in cases {
+        let mut x = random(shape, 3);
+        x.as_f32_mut().unwrap().iter_mut().for_each(|x| *x = -x.abs() - 0.1);
+        for padding in [Padding::Valid, Padding::Same] {
+            for max in [true, false] {
+                let layer = if max { Pooling::max(*size) } else { Pooling::average(*size) };
+                let layer = layer.strides(*strides).padding(padding.clone());
+                let want = pooled(&x, size, strides, padding == Padding::Same, max);
+                close(&of(&layer, &Parameters::new(), &x), want, &format!("{layer:?} of {shape:?}"));
+            }
+        }
+    }
+    let x = random(&[2, 4, 4, 3], 5);
+    assert_eq!(
+        of(&Pooling::max(2), &Parameters::new(), &x),
+        of(&Pooling::max([2, 2]).strides(2), &Parameters::new(), &x)
+    );
+    let all = |max| pooled(&x, &[4, 4], &[1, 1], false, max);
+    close(&of(&GlobalPooling::max(2), &Parameters::new(), &x), all(true), "the largest of all");
+    close(&of(&GlobalPooling::average(2), &Parameters::new(), &x), all(false), "the mean of all");
+}
+
+#[test]
+fn flattening_keeps_examples_and_samples() {
+    let x = random(&[3, 2, 4], 1);
+    for samples in [None, Some(2)] {
+        let graph = forward(&Flatten, &Parameters::new(), &[3, 2, 4], samples);
+        let shape = graph.ty(graph.outputs()[0].value).shape.to_vec();
+        assert_eq!(shape, if samples.is_some() { vec![1, 3, 8] } else { vec![3, 8] });
+        assert_eq!(run(&graph, &Parameters::new(), &[("x", x.clone())], At::default())[0], x.as_f32().unwrap());
+    }
+}
+
+/// In training a share of `rate` is dropped, within five standard errors, and the rest is scaled up.
+#[test]
+fn dropout_drops_in_training() {
+    let (rate, n) = (0.3_f32, 10_000);
+    let x = Tensor::f32([100, 100], vec![1.0; n]).unwrap();
+    let layer = Dropout::new(rate);
+    let y = trained(&layer, &Parameters::new(), &x, None).remove(0);
+    let dropped = y.iter().filter(|y| **y == 0.0).count() as f64;
+    let error = (n as f64 * 0.3 * 0.7).sqrt();
+    assert!((dropped - 0.3 * n as f64).abs() < 5.0 * error, "{dropped}");
+    assert!(y.iter().all(|y| *y == 0.0 || *y == 1.0 / (1.0 - rate)));
+    // Each posterior sample has its own mask; the first is that of a call without samples.
+    let samples = trained(&layer, &Parameters::new(), &x, Some(2)).remove(0);
+    assert_eq!(samples[..n], y);
+    assert_ne!(samples[n..], y);
+    assert_eq!(of(&layer, &Parameters::new(), &x), x.as_f32().unwrap());
+    assert_eq!(trained(&Dropout::new(0.0), &Parameters::new(), &x, None)[0], x.as_f32().unwrap());
+}
+
+/// Monte Carlo dropout also drops in predictions, of means too, and a batch can be split.
+#[test]
+fn monte_carlo_dropout_drops_always() {
+    let network =
+        Sequential::new().layer(AffineVariationalReparameterizationLocal::new(3, 50)).layer(Dropout::monte_carlo(0.5));
+    let parameters = network.initialize(0).unwrap();
+    let x = random(&[4, 3], 2);
+    let b = Builder::new();
+    let context = Context::new(Scope::bind(&b, &parameters).unwrap()).noise(noise_inputs(&b));
+    let call = network.call(&context.posterior_value(PosteriorValue::Mean), b.input("x", x.ty())).unwrap();
+    b.output("y", call.output);
+    let graph = b.finish().unwrap();
+    let all = run(&graph, &parameters, &[("x", x.clone())], At::default()).remove(0);
+    let zeros = all.iter().filter(|y| **y == 0.0).count();
+    assert!((60..140).contains(&zeros), "{zeros}");
+    let graph = forward(&network, &parameters, &[4, 3], Some(2));
+    let all = run(&graph, &parameters, &[("x", x.clone())], At::default()).remove(0);
+    let rows = Tensor::f32([2, 3], &x.as_f32().unwrap()[6..]).unwrap();
+    let part = forward(&network, &parameters, &[2, 3], Some(1));
+    let part = run(&part, &parameters, &[("x", rows)], At { first_sample: 1, first_row: 2, ..At::default() }).remove(0);
+    assert_eq!(all[300..], part);
+}
+
+#[test]
+fn layer_normalization_of_rows() {
+    let layer = LayerNormalization::new(5);
+    let mut parameters = layer.initialize(0).unwrap();
+    let x = random(&[2, 3, 5], 1);
+    for (path, seed) in [("scale", 2), ("offset", 3)] {
+        parameters.assign(path, random(&[5], seed)).unwrap();
+    }
+    let get = |path: &str, i: usize| f64::from(parameters.get(path).unwrap().tensor.as_f32().unwrap()[i]);
+    let mut want = Vec::new();
+    for row in x.as_f32().unwrap().chunks(5) {
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / 5.0;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / 5.0;
+        let normal = |x: f32| (f64::from(x) - mean) / (variance + 1e-3).sqrt();
+        want.extend(row.iter().enumerate().map(|(i, &x)| normal(x) * get("scale", i) + get("offset", i)));
+    }
+    close(&of(&layer, &parameters, &x), want, "layer normalization");
+    assert!(LayerNormalization::new(5).center(false).scale(false).variables().unwrap().is_empty());
+}
+
+/// The batch's statistics in training, and moving averages towards them; elsewhere those alone.
+#[test]
+fn batch_normalization_remembers_the_batch() {
+    let layer = BatchNormalization::new(2).momentum(0.75).epsilon(0.01);
+    let mut parameters = layer.initialize(0).unwrap();
+    let x = random(&[3, 4, 2], 1);
+    let elements: Vec<f64> = x.as_f32().unwrap().iter().map(|&x| f64::from(x)).collect();
+    let statistics = [0, 1].map(|unit| {
+        let own: Vec<f64> = elements.iter().skip(unit).step_by(2).copied().collect();
+        let mean = own.iter().sum::<f64>() / 12.0;
+        (mean, own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 12.0)
+    });
+    let normalized = |by: [(f64, f64); 2]| {
+        elements
+            .iter()
+            .enumerate()
+            .map(move |(i, x)| (x - by[i % 2].0) / (by[i % 2].1 + 0.01).sqrt())
+            .collect::<Vec<_>>()
+    };
+    let out = trained(&layer, &parameters, &x, None);
+    close(&out[0], normalized(statistics), "in training");
+    let moved = [0, 1].map(|unit| (0.25 * statistics[unit].0, 0.75 + 0.25 * statistics[unit].1));
+    close(&out[1], moved.map(|(mean, _)| mean), "the moving mean");
+    close(&out[2], moved.map(|(_, variance)| variance), "the moving variance");
+    close(&of(&layer, &parameters, &x), normalized([(0.0, 1.0); 2]), "before training");
+    for (path, new) in [("moving_mean", &out[1]), ("moving_variance", &out[2])] {
+        parameters.assign(path, Tensor::f32([2], &new[..]).unwrap()).unwrap();
+    }
+    close(&of(&layer, &parameters, &x), normalized(moved), "after training");
+    // A network reports the updates of its layers, by path; samples are part of a batch.
+    let network = Sequential::new().layer(Residual::new(BatchNormalization::new(2))).layer(BatchNormalization::new(2));
+    let b = Builder::new();
+    let parameters = network.initialize(0).unwrap();
+    let context = Context::new(Scope::bind(&b, &parameters).unwrap()).training().samples(5);
+    let call = network.call(&context, b.input("x", Type::f32([5, 3, 2]))).unwrap();
+    let paths: Vec<&str> = call.updates.iter().map(|(path, _)| path.as_str()).collect();
+    let inner = "residual/batch_normalization";
+    let all =
+        [inner, "batch_normalization"].map(|path| ["mean", "variance"].map(|what| format!("{path}/moving_{what}")));
+    assert_eq!(paths, all.concat());
+}
+
+/// Rows of the kernel, for both types of input; a number that is no category gives zeros.
+#[test]
+fn embeddings_look_up_rows() {
+    let layer = Embedding::new(5, 3);
+    let parameters = layer.initialize(1).unwrap();
+    let rows = parameters.get("kernel").unwrap().tensor.as_f32().unwrap().to_vec();
+    assert!(rows.iter().all(|x| x.abs() < 0.05 && *x != 0.0));
+    let of_words = |words: &Tensor| {
+        let b = Builder::new();
+        let context = Context::new(Scope::bind(&b, &parameters).unwrap());
+        b.output("y", layer.call(&context, b.input("x", words.ty())).unwrap().output);
+        run(&b.finish().unwrap(), &parameters, &[("x", words.clone())], At::default()).remove(0)
+    };
+    let want = [&rows[12..15], &rows[0..3], &[0.0; 3], &rows[6..9]].concat();
+    assert_eq!(of_words(&Tensor::u32([2, 2], [4, 0, 5, 2]).unwrap()), want);
+    assert_eq!(of_words(&Tensor::f32([2, 2], [4.0, 0.0, 5.0, 2.0]).unwrap()), want);
+}
+
+/// A local embedding has the variance of a row for each place; a flipped one has one row for an example.
+#[test]
+fn embeddings_with_random_rows() {
+    let local = EmbeddingVariationalReparameterizationLocal::new(4, 2);
+    let mut parameters = local.initialize(1).unwrap();
+    parameters.assign("kernel/raw_scale", random(&[4, 2], 2)).unwrap();
+    let words = Tensor::f32([2, 3], [1.0, 3.0, 1.0, 1.0, 0.0, 2.0]).unwrap();
+    let samples = 4000;
+    let output = |layer: &dyn Layer| {
+        let graph = forward(layer, &parameters, &[2, 3], Some(samples));
+        run(&graph, &parameters, &[("x", words.clone())], At { seed: 4, ..At::default() }).remove(0)
+    };
+    let (drawn, flipped) = (output(&local), output(&EmbeddingVariationalFlipout::new(4, 2)));
+    let parameter = |path: &str, i: usize| f64::from(parameters.get(path).unwrap().tensor.as_f32().unwrap()[i]);
+    for place in 0..12 {
+        let (word, unit) = (words.as_f32().unwrap()[place / 2] as usize, place % 2);
+        let loc = parameter("kernel/loc", word * 2 + unit);
+        let variance = (parameter("kernel/raw_scale", word * 2 + unit).exp().ln_1p() + 1e-5).powi(2);
+        for y in [&drawn, &flipped] {
+            let found = y.chunks(12).map(|y| (f64::from(y[place]) - loc).powi(2)).sum::<f64>() / samples as f64;
+            assert!((found / variance - 1.0).abs() < 5.0 * (2.0 / samples as f64).sqrt(), "{found} {variance}");
+        }
+    }
+    // Places 0 and 2 of the first example are one word.
+    assert!(flipped.chunks(12).all(|y| y[0] == y[4] && y[1] == y[5]));
+    assert!(drawn.chunks(12).all(|y| y[0] != y[4]));
+}
+
+#[test]
+fn branches_and_residuals() {
+    let x = random(&[2, 4], 1);
+    let network = Branches::concatenate().layer(Affine::new(4, 1)).layer(Affine::new(4, 3)).layer(Affine::new(4, 2));
+    let parameters = network.initialize(3).unwrap();
+    assert_eq!(parameters.paths().nth(2), Some("affine_1/kernel"));
+    let own = |name: &str| {
+        of(
+            &Affine::new(
+                4,
+                if name == "affine" {
+                    1
+                } else if name == "affine_1" {
+                    3
+                } else {
+                    2
+                },
+            ),
+            &parameters.under(name),
+            &x,
+        )
+    };
+    let parts = [(own("affine"), 1), (own("affine_1"), 3), (own("affine_2"), 2)];
+    let want: Vec<f32> =
+        (0..2).flat_map(|row| parts.iter().flat_map(move |(y, n)| y[row * n..(row + 1) * n].to_vec())).collect();
+    assert_eq!(of(&network, &parameters, &x), want);
+
+    let sum = Branches::add().layer(Affine::new(4, 4)).layer(Residual::new(Affine::new(4, 4)));
+    let parameters = sum.initialize(3).unwrap();
+    let [a, b] = ["affine", "residual/affine"].map(|path| of(&Affine::new(4, 4), &parameters.under(path), &x));
+    let want: Vec<f32> = (0..8).map(|i| a[i] + (x.as_f32().unwrap()[i] + b[i])).collect();
+    assert_eq!(of(&sum, &parameters, &x), want);
+
+    let block = Residual::new(Convolution::new(2, 3, [3]).padding(Padding::Same)).shortcut(Convolution::new(2, 3, [1]));
+    let parameters = block.initialize(0).unwrap();
+    let x = random(&[2, 5, 2], 4);
+    let [a, b] = [("shortcut", 1), ("convolution", 3)]
+        .map(|(path, size)| of(&Convolution::new(2, 3, [size]).padding(Padding::Same), &parameters.under(path), &x));
+    assert_eq!(of(&block, &parameters, &x), a.iter().zip(&b).map(|(a, b)| a + b).collect::<Vec<f32>>());
+    // A branch that draws has samples, and one that does not has none.
+    let mixed =
+        Branches::concatenate().layer(AffineVariationalReparameterizationLocal::new(4, 2)).layer(Affine::new(4, 1));
+    let graph = forward(&mixed, &mixed.initialize(0).unwrap(), &[2, 4], Some(3));
+    assert_eq!(graph.ty(graph.outputs()[0].value).shape[..], [3, 2, 3]);
+}
+
+#[test]
+fn what_users_get_wrong() {
+    let declared = |layer: &dyn Layer| layer.initialize(0).unwrap_err().to_string();
+    let called = |layer: &dyn Layer, x: &[usize]| {
+        let b = Builder::new();
+        let context = Context::new(Scope::bind(&b, &layer.initialize(0).unwrap()).unwrap()).noise(noise_inputs(&b));
+        layer.call(&context, b.input("x", Type::f32(x))).unwrap_err().to_string()
+    };
+    let cases = [
+        (declared(&Pooling::max(0)), "in layer `max_pooling`: pool_size is 0, expected 1 to 2147483647 on each axis"),
+        (
+            declared(&Pooling::max([2, 2]).rank(1)),
+            "in layer `max_pooling`: pool_size is [2,2], expected one number, or one for each of 1 axes",
+        ),
+        (
+            declared(&Pooling::average(2).strides(0)),
+            "in layer `average_pooling`: strides is 0, expected 1 to 2147483647 on each axis",
+        ),
+        (
+            declared(&Pooling::max(2).padding(Padding::Causal)),
+            "in layer `max_pooling`: padding is Causal, expected Valid or Same",
+        ),
+        (called(&Pooling::max(3), &[2, 2, 4, 1]), "the input has shape [2,2,4,1], expected positions of [3,3] or more"),
+        (called(&Pooling::max(3), &[2, 4, 1]), "the input has shape [2,4,1], expected [examples,..,height,width,1]"),
+        (declared(&GlobalPooling::max(4)), "in layer `global_max_pooling`: rank is 4, expected 1, 2 or 3"),
+        (called(&GlobalPooling::average(1), &[2, 4]), "the input has shape [2,4], expected [examples,..,length,4]"),
+        (declared(&Dropout::new(1.0)), "in layer `dropout`: rate is 1, expected a number in [0, 1)"),
+        (
+            declared(&Dropout::monte_carlo(f32::NAN)),
+            "in layer `monte_carlo_dropout`: rate is NaN, expected a number in [0, 1)",
+        ),
+        (declared(&LayerNormalization::new(0)), "in layer `layer_normalization`: units is 0, expected at least 1"),
+        (
+            declared(&LayerNormalization::new(2).epsilon(0.0)),
+            "in layer `layer_normalization`: epsilon is 0, expected a positive, finite number",
+        ),
+        (
+            declared(&BatchNormalization::new(2).momentum(1.5)),
+            "in layer `batch_normalization`: momentum is 1.5, expected a number in [0, 1]",
+        ),
+        (called(&BatchNormalization::new(2), &[3, 4]), "the input has shape [3,4], expected [..,2]"),
+        (declared(&Embedding::new(0, 2)), "in layer `embedding`: input_size is 0, expected at least 1"),
+        (called(&Embedding::new(3, 2), &[]), "in layer `embedding`: the input has shape [], expected [examples,..]"),
+        (declared(&Branches::add()), "in layer `branches`: the number of branches is 0, expected at least 1"),
+        (
+            called(&Branches::concatenate().layer(Affine::new(2, 1)).layer(flatten_rightmost(2)), &[2, 3, 2]),
+            "the output of a branch has shape [2,6], expected that of the first, [2,3,1], but for the last axis",
+        ),
+        (
+            called(&Branches::add().layer(Affine::new(2, 1)).layer(Affine::new(2, 2)), &[2, 2]),
+            "the output of a branch has shape [2,2], expected that of the first, [2,1], but for the axis of samples",
+        ),
+        (
+            called(&Residual::new(Affine::new(2, 1)), &[3, 2]),
+            "the layer's output has shape [3,1], expected [3,2] as that of the shortcut, but for an axis of samples",
+        ),
+        (
+            declared(&Residual::new(Affine::new(2, 2).name("shortcut")).shortcut(Affine::new(2, 2))),
+            "in layer `residual`: two layers are named `shortcut`; give one of them another name",
+        ),
+        (
+            declared(&Residual::new(Affine::new(2, 2).kernel_initializer(Initializer::value(Tensor::scalar(0.0))))),
+            "in layer `affine`: the value of the initializer is f32[], expected f32[2,2]",
+        ),
+    ];
+    for (found, want) in cases {
+        assert_eq!(found, want);
+    }
+}

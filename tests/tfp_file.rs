@@ -1,0 +1,317 @@
+//! Weight files of `tfp.experimental.nn`: read and written in its order, and what does not fit changes nothing.
+#![cfg(feature = "npz")]
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+mod npz;
+
+use bayeslift::{layers::distribution::Normal, prelude::*};
+use facade::{bits, small_layers};
+use std::{
+    fs,
+    io::{Cursor, Write},
+    path::{Path, PathBuf},
+};
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+fn small(seed: u64) -> Network {
+    Network::new(small_layers(), [3], Likelihood::normal_learned(0.3), seed).unwrap()
+}
+
+/// A fresh folder for one test.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tfp_file-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A NumPy array with this header and these elements.
+fn array(header: &str, elements: &[f32]) -> Vec<u8> {
+    let mut bytes = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat();
+    bytes.extend(elements.iter().flat_map(|x| x.to_le_bytes()));
+    bytes
+}
+
+fn header(shape: &str) -> String {
+    format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n")
+}
+
+fn archive<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::DEFAULT.compression_method(CompressionMethod::Deflated);
+    for (name, bytes) in files {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_network_comes_back() {
+    let path = folder("whole").join("model.npz");
+    let network = small(5);
+    network.save_tfp(&path).unwrap();
+    let mut loaded = small(6);
+    let scale = loaded.parameters().get("likelihood/raw_scale").unwrap().clone();
+    loaded.parameters_mut().get_mut("affine/bias/loc").unwrap().trainable = false;
+    loaded.load_tfp(&path).unwrap();
+    assert_eq!(bits(&loaded), bits(&network));
+    // What is not in the file stays.
+    assert_eq!(loaded.parameters().get("likelihood/raw_scale").unwrap(), &scale);
+    assert!(!loaded.parameters().get("affine/bias/loc").unwrap().trainable);
+    assert_eq!(loaded.seed(), 6);
+    // The same network gives the same bytes; nothing is left beside the file.
+    let bytes = fs::read(&path).unwrap();
+    loaded.save_tfp(&path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+/// Read by a reader of its own: arrays by number, in the order of the variables of TFP's modules.
+#[test]
+fn the_order_is_that_of_a_tensorflow_module() {
+    let path = folder("order").join("model.npz");
+    let network = small(5);
+    network.save_tfp(&path).unwrap();
+    let arrays = npz::read(&path).unwrap();
+    let order = [
+        "affine/kernel/loc",
+        "affine/kernel/raw_scale",
+        "affine/bias/loc",
+        "affine/bias/raw_scale",
+        "affine_1/kernel/loc",
+        "affine_1/kernel/raw_scale",
+        "affine_1/bias/loc",
+        "affine_1/bias/raw_scale",
+        "affine_2/bias",
+        "affine_2/kernel",
+    ];
+    assert_eq!(arrays.len(), order.len());
+    for (i, parameter) in order.into_iter().enumerate() {
+        let (found, own) = (&arrays[&format!("arr_{i}")], &network.parameters().get(parameter).unwrap().tensor);
+        assert_eq!(found.shape, own.shape()[..], "{parameter}");
+        assert!(found.values.iter().zip(own.as_f32().unwrap()).all(|(a, b)| *a == f64::from(*b)), "{parameter}");
+    }
+}
+
+/// A file that TFP itself wrote, of a network of a convolution and an affine layer.
+#[test]
+fn a_file_that_tfp_wrote() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tfp_saved_model.npz");
+    let layers = Sequential::new()
+        .layer(
+            ConvolutionVariationalReparameterization::new(1, 4, [3, 3])
+                .strides(2)
+                .padding(Padding::Same)
+                .activation(Activation::LeakyRelu),
+        )
+        .layer(Flatten)
+        .layer(AffineVariationalReparameterizationLocal::new(16, 3));
+    let mut network = Network::new(layers, [4, 4, 1], Likelihood::normal(1.0), 0).unwrap();
+    network.load_tfp(&path).unwrap();
+    let arrays = npz::read(&path).unwrap();
+    for (i, (parameter, found)) in network.parameters().iter().enumerate() {
+        let want = &arrays[&format!("arr_{i}")];
+        let found = found.tensor.as_f32().unwrap();
+        assert!(want.values.iter().zip(found).all(|(a, b)| *a == f64::from(*b)), "{parameter}");
+        assert_eq!(want.values.len(), found.len());
+    }
+    // What TFP computes of the posterior's mean.
+    let golden = npz::read(&path.with_file_name("tfp_saved_model_mean_prediction.npz")).unwrap();
+    let inputs: Vec<f32> = golden["x"].values.iter().map(|&x| x as f32).collect();
+    let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean).samples(1);
+    let prediction = Predictor::with_options(&network, &options).unwrap().regress(&inputs).unwrap();
+    for (found, want) in prediction.mean().iter().zip(&golden["y"].values) {
+        assert!((f64::from(*found) - want).abs() < 2e-5 * want.abs().max(0.1), "{found}, expected {want}");
+    }
+    // The same numbers in the same order make the same arrays again.
+    let copy = folder("tfp").join("copy.npz");
+    network.save_tfp(&copy).unwrap();
+    let copied = npz::read(&copy).unwrap();
+    assert!(
+        arrays.iter().all(|(name, array)| { copied[name].shape == array.shape && copied[name].values == array.values })
+    );
+}
+
+/// TFP holds kernels of `ConvolutionV2` and of transposed convolutions as matrices, and biases of the former with axes of
+/// positions.
+#[test]
+fn kernels_that_are_matrices_are_read() {
+    let path = folder("matrices").join("model.npz");
+    let layers = || {
+        Sequential::new()
+            .layer(ConvolutionVariationalReparameterizationLocal::new(1, 2, [2, 2]))
+            .layer(ConvolutionTransposeVariationalFlipout::new(2, 1, [3, 2]).use_bias(false))
+            .layer(Flatten)
+    };
+    let mut network = Network::new(layers(), [3, 3, 1], Likelihood::normal(1.0), 0).unwrap();
+    let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32).collect::<Vec<f32>>();
+    let files = archive([
+        ("arr_0.npy", array(&header("(4, 2)"), &numbers(8, 0.0))),
+        ("arr_1.npy", array(&header("(4, 2)"), &numbers(8, 10.0))),
+        ("arr_2.npy", array(&header("(1, 1, 2)"), &numbers(2, 20.0))),
+        ("arr_3.npy", array(&header("(1, 1, 2)"), &numbers(2, 30.0))),
+        ("arr_4.npy", array(&header("(12, 1)"), &numbers(12, 40.0))),
+        ("arr_5.npy", array(&header("(12, 1)"), &numbers(12, 60.0))),
+    ]);
+    fs::write(&path, files).unwrap();
+    network.load_tfp(&path).unwrap();
+    for ((_, parameter), from) in network.parameters().iter().zip([0.0, 10.0, 20.0, 30.0, 40.0, 60.0]) {
+        let found = parameter.tensor.as_f32().unwrap();
+        assert_eq!(found, numbers(found.len(), from));
+    }
+    // A matrix the other way around is none of it.
+    let names = ["arr_0.npy", "arr_1.npy", "arr_2.npy", "arr_3.npy", "arr_4.npy", "arr_5.npy"];
+    let wrong = archive(names.map(|name| (name, array(&header("(2, 4)"), &numbers(8, 0.0)))));
+    fs::write(&path, wrong).unwrap();
+    let error = network.load_tfp(&path).unwrap_err().to_string();
+    assert!(error.contains("type f32[2,4], expected f32[2,2,1,2]"), "{error}");
+}
+
+/// One layer without bias: two arrays of six elements.
+fn tiny() -> Network {
+    let layer = AffineVariationalReparameterizationLocal::new(3, 2).use_bias(false);
+    Network::new(layer, [3], Likelihood::Categorical, 0).unwrap()
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_that_says_where() {
+    let path = folder("fit").join("model.npz");
+    let mut network = tiny();
+    let before = bits(&network);
+    let good = || array(&header("(3, 2)"), &[0.5; 6]);
+    let mut check = |bytes: &[u8], other: bool, expected: &str| {
+        fs::write(&path, bytes).unwrap();
+        let error = network.load_tfp(&path).unwrap_err();
+        assert!(
+            if other { matches!(error, Error::OtherNetwork { .. }) } else { matches!(error, Error::Format { .. }) },
+            "{error}"
+        );
+        assert!(error.to_string().contains(expected), "{error} instead of {expected}");
+        assert!(error.to_string().contains("model.npz"), "{error}");
+        assert_eq!(bits(&network), before);
+    };
+    check(&archive([("arr_0.npy", good())]), true, "it has 1 arrays, expected 2: kernel/loc, kernel/raw_scale");
+    check(
+        &archive([("arr_0.npy", good()), ("arr_1.npy", good()), ("arr_2.npy", good())]),
+        true,
+        "it has 3 arrays, expected 2",
+    );
+    check(
+        &archive([("arr_0.npy", good()), ("raw_scale.npy", good())]),
+        false,
+        "its array 1, for the parameter `kernel/raw_scale`",
+    );
+    let second = |array: Vec<u8>| archive([("arr_0.npy", good()), ("arr_1.npy", array)]);
+    let at = "its array 1, for the parameter `kernel/raw_scale`: ";
+    let says = |message: &str| format!("{at}{message}");
+    check(&second(array(&header("(2, 3)"), &[0.5; 6])), true, &says("it has type f32[2,3], expected f32[3,2]"));
+    check(&second(array(&header("(6,)"), &[0.5; 6])), true, &says("it has type f32[6], expected f32[3,2]"));
+    check(&second(array(&header("()"), &[0.5])), true, &says("it has type f32[], expected f32[3,2]"));
+    let inf = [0.5, 0.5, 0.5, f32::NEG_INFINITY, f32::NAN, 0.5];
+    check(&second(array(&header("(3, 2)"), &inf)), true, &says("its element 3 is -inf, expected a finite number"));
+    let double = header("(3, 2)").replace("<f4", "<f8");
+    check(&second(array(&double, &[0.5; 12])), false, &says("it has element type '<f8', expected '<f4'"));
+    let big_endian = header("(3, 2)").replace("<f4", ">f4");
+    check(&second(array(&big_endian, &[0.5; 6])), false, &says("it has element type '>f4'"));
+    let record = header("(3, 2)").replace("'<f4'", "[('a', '<f4')]");
+    check(&second(array(&record, &[0.5; 6])), false, &says("it has element type [('a'"));
+    let column_major = header("(3, 2)").replace("False", "True");
+    check(&second(array(&column_major, &[0.5; 6])), false, &says("it has fortran_order True"));
+    check(&second(array(&header("(3, 2)"), &[0.5; 5])), false, &says("it has 20 bytes of elements, expected 24"));
+    check(&second(array(&header("(3, 2)"), &[0.5; 7])), false, &says("it has 28 bytes of elements, expected 24"));
+    for shape in
+        ["3, 2", "(3, 2", "(3, -2)", "(3, 2.0)", "(three, two)", "(99999999999999999999, 2)", "((3, 2),)", "(3 2)"]
+    {
+        check(&second(array(&header(shape), &[0.5; 6])), false, at);
+    }
+    for shape in ["(0, 2)", "(9223372036854775808, 2, 4)", "(4294967296, 4294967296)", "(1,1,1,1,1,1,1,1,1,1,1,3,2)"] {
+        check(&second(array(&header(shape), &[0.5; 6])), false, at);
+    }
+    for broken in
+        ["", "{}", "{'descr': ", "{'descr': '<f4', 'fortran_order': False}", "{'shape': (3, 2), 'descr': '<f4'}"]
+    {
+        check(&second(array(broken, &[0.5; 6])), false, &says("its header has no"));
+    }
+    check(&second(b"\x93NUMPY\x01\x00\xff\xff{}".to_vec()), false, &says("it is cut off"));
+    check(&second(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}".to_vec()), false, &says("it is cut off"));
+    check(&second(b"\x93NUMPY\x01".to_vec()), false, &says("it is cut off"));
+    check(&second(b"\x93NUMPY\x09\x00\x00\x00".to_vec()), false, &says("it has format version 9.0"));
+    check(&second(b"some text".to_vec()), false, &says("it is no NumPy array"));
+    check(&second(Vec::new()), false, &says("it is no NumPy array"));
+    // A small file that unpacks to a hundred megabytes is not unpacked.
+    check(&second(vec![0; 100_000_000]), false, "at most");
+    check(&second(vec![0; 1_000_000]), true, &says("it has more than the 4120 bytes that f32[3,2] needs"));
+    check(b"this is a text", false, "no whole NumPy archive");
+    check(b"", false, "no whole NumPy archive");
+
+    // Versions 2 and 3 have a longer length.
+    for version in [2, 3] {
+        let text = header("(3, 2)");
+        let mut long = [b"\x93NUMPY", &[version, 0][..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+        long.extend([0.25_f32; 6].iter().flat_map(|x| x.to_le_bytes()));
+        fs::write(&path, second(long)).unwrap();
+        let mut network = tiny();
+        network.load_tfp(&path).unwrap();
+        assert_eq!(network.parameters().get("kernel/raw_scale").unwrap().tensor.as_f32().unwrap(), [0.25; 6]);
+    }
+}
+
+#[test]
+fn damaged_files_change_nothing() {
+    let path = folder("damaged").join("model.npz");
+    let mut network = tiny();
+    network.save_tfp(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let before = bits(&network);
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = network.load_tfp(&path).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{length} bytes: {error}");
+        assert_eq!(bits(&network), before);
+    }
+    // Each byte changed: an error, or - in a time stamp, a flag - harmless. Elements have a checksum.
+    let mut harmless = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&path, &bytes).unwrap();
+        harmless += usize::from(network.load_tfp(&path).is_ok());
+        assert_eq!(bits(&network), before, "byte {at}");
+    }
+    assert!(harmless < whole.len() / 2, "{harmless} of {}", whole.len());
+}
+
+#[test]
+fn what_is_no_file_is_an_error() {
+    let folder = folder("none");
+    let mut network = tiny();
+    assert!(matches!(network.load_tfp(folder.join("missing")), Err(Error::File { action: "read", .. })));
+    assert!(network.load_tfp(&folder).unwrap_err().to_string().contains("not a regular file"));
+    assert!(matches!(network.save_tfp(folder.join("no/such/folder")), Err(Error::File { action: "write", .. })));
+    let huge = folder.join("huge");
+    // Sparse: it takes no room.
+    fs::File::create(&huge).unwrap().set_len(1 << 40).unwrap();
+    assert!(network.load_tfp(&huge).unwrap_err().to_string().contains("1099511627776 bytes or more"));
+}
+
+/// A file says nothing of how scales are made of its numbers, so a network that makes them otherwise neither reads nor writes one.
+#[test]
+fn other_scales_are_refused() {
+    let path = folder("scales").join("model.npz");
+    let layer = AffineVariationalReparameterizationLocal::new(3, 2).use_bias(false);
+    let exponential = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, initializer| {
+            let loc = scope.parameter("loc", shape, initializer)?;
+            let raw_scale = scope.parameter("raw_scale", shape, &Initializer::Constant(-5.0))?;
+            Ok(Normal::new(loc, raw_scale.exp()).into())
+        })
+    });
+    let mut other = Network::new(layer.posterior_maker(exponential), [3], Likelihood::Categorical, 0).unwrap();
+    let want = "the posterior of `kernel` is Normal(loc = kernel/loc, scale = computed; see the graph), expected \
+                Normal(loc = kernel/loc, scale = softplus(kernel/raw_scale) + 0.00001), which files of TFP hold";
+    assert_eq!(other.save_tfp(&path).unwrap_err().to_string(), want);
+    tiny().save_tfp(&path).unwrap();
+    assert_eq!(other.load_tfp(&path).unwrap_err().to_string(), want);
+}
