@@ -6,6 +6,7 @@ mod element;
 mod map;
 mod noise;
 mod panel;
+mod prefetch;
 mod shape;
 
 use crate::tile::{Class, TileBuilder, TileKernel};

@@ -19,8 +19,8 @@ pub(super) const ROW_PITCH: usize = DOT_CHUNK + 16;
 /// A matrix operand: element `(i, j)` of product `batch` lies at `batch_offset + i * row + j * col`.
 #[derive(Clone)]
 pub(super) struct Matrix {
-    row: usize,
-    col: usize,
+    pub row: usize,
+    pub col: usize,
     batch: View,
 }
 
@@ -75,7 +75,7 @@ impl Lowering<'_> {
     }
 
     /// The index of element `(row, col)` of the tile's product.
-    fn element_index(&mut self, matrix: &Matrix, batch: Reg, row: Reg, col: Reg) -> Reg {
+    pub(super) fn element_index(&mut self, matrix: &Matrix, batch: Reg, row: Reg, col: Reg) -> Reg {
         let origin = self.row_offset(&matrix.batch, batch);
         let (i, j) = (self.b.index_scale(row, matrix.row), self.b.index_scale(col, matrix.col));
         let index = self.b.index_add(origin, i);
@@ -249,6 +249,20 @@ impl Lowering<'_> {
 }
 
 impl Source {
+    /// The matrices in memory that it is made of.
+    pub(super) fn matrices(&self) -> Vec<(Base, Matrix)> {
+        match self {
+            Source::Memory { base, matrix } => vec![(*base, matrix.clone())],
+            Source::Computed { operands, .. } => {
+                let in_memory = |(leaf, matrix): &(Leaf, Matrix)| match leaf {
+                    Leaf::Memory { argument, .. } => Some((Base::Argument(*argument), matrix.clone())),
+                    _ => None,
+                };
+                operands.iter().filter_map(in_memory).collect()
+            }
+        }
+    }
+
     /// Whether a product of `rows` rows packs this right operand.
     pub(super) fn is_packed_right(&self, rows: usize) -> bool {
         match self {
