@@ -276,6 +276,11 @@ impl Source {
         matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && compete(matrix.row))
     }
 
+    /// Whether neighbouring rows or columns lie so that they compete for a few sets of a cache.
+    pub(super) fn lines_compete(&self) -> bool {
+        self.matrices().iter().any(|(_, matrix)| compete(matrix.row.max(matrix.col)))
+    }
+
     /// Whether a product of `cols` columns packs this left operand.
     pub(super) fn is_packed_left(&self, cols: usize) -> bool {
         match self {
