@@ -8,4 +8,5 @@ mod convolutions;
 #[path = "../facade/mod.rs"]
 mod facade;
 mod graphs;
+mod short_rows;
 mod training;

@@ -2,9 +2,10 @@
 
 use super::element::{Leaf, Points, Row};
 use super::noise::NOISE_BLOCK;
-use super::{Argument, Lowering, TILE_COST};
-use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
+use super::sums::Accumulator;
+use super::{Lowering, TILE_COST};
+use crate::tile::Reg;
+use bayeslift_ir::{Op, Value};
 use bayeslift_passes::Axis;
 
 /// About how many elements a tile has: at most, and where they take long at least.
@@ -17,6 +18,8 @@ const ABREAST: usize = 4;
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
+/// How many short rows are computed side by side.
+const ROWS_ABREAST: usize = 2;
 
 impl Lowering<'_> {
     /// A kernel without contractions. Returns the number of tiles.
@@ -41,18 +44,35 @@ impl Lowering<'_> {
             });
         }
         let rows_of_a_tile = elements.div_ceil(cols).min(rows);
-        let accumulators: Vec<(Value, usize)> =
-            self.kernel.row_reductions.clone().into_iter().map(|r| (r, self.take_scratch(SUM_LANES))).collect();
+        let accumulators = self.accumulators();
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
             s.prepare_rows(first, last, rows_of_a_tile);
-            s.repeat(first, last, 1, |s, row| {
-                let row = s.enter_row(row, None);
-                let (start, end) = (s.b.index(0), s.b.index(cols));
-                s.clear(&accumulators);
-                s.columns(&row, start, end, cols, &accumulators);
-                s.finish_reductions(&row, &accumulators);
-            });
+            let mut rest = first;
+            if s.has_short_rows() {
+                rest = s.repeat_whole(first, last, ROWS_ABREAST, |s, row| {
+                    let rows = (0..ROWS_ABREAST).map(|i| s.b.index_offset(row, i as i64)).collect::<Vec<_>>();
+                    s.some_rows(&rows, cols, &accumulators);
+                });
+            }
+            s.repeat(rest, last, 1, |s, row| s.some_rows(&[row], cols, &accumulators));
         })
+    }
+
+    /// Rows one after the other, in one run of statements if they have no loops, so that they can be scheduled side by side: what
+    /// rows share in memory is read before anything is written.
+    fn some_rows(&mut self, rows: &[Reg], cols: usize, accumulators: &[Accumulator]) {
+        let rows: Vec<Row> = rows.iter().map(|&row| self.enter_row(row, None)).collect();
+        for row in rows {
+            let (start, end) = (self.b.index(0), self.b.index(cols));
+            self.clear(accumulators);
+            self.columns(&row, start, end, cols, accumulators);
+            self.finish_reductions(&row, accumulators);
+        }
+    }
+
+    /// Whether a row is too short to hide that its operations wait for each other.
+    pub(super) fn has_short_rows(&self) -> bool {
+        self.width > 1 && self.kernel.cols <= NOISE_BLOCK && self.kernel.members.len() > LIGHT
     }
 
     /// Whether rows may be joined to one: every element is read and written at its own number.
@@ -118,7 +138,7 @@ impl Lowering<'_> {
     }
 
     /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
-    pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[(Value, usize)]) {
+    pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         if self.width == 1 || self.noise_sites().is_empty() {
             let is_heavy = !self.kernel.dots.is_empty() && !self.is_light();
             let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
@@ -138,6 +158,19 @@ impl Lowering<'_> {
         body: impl Fn(&mut Self, &[Reg]),
     ) {
         let (width, part) = (self.width, cols % self.width);
+        if let (Some(mut col), Some(end)) = (self.b.constant_index(start), self.b.constant_index(end))
+            && end - col <= NOISE_BLOCK as i64
+        {
+            for step in [abreast * width, width, part] {
+                while step > 0 && col + step as i64 <= end {
+                    let cols = (0..step).step_by(width).map(|i| self.b.index((col as usize) + i));
+                    let cols: Vec<Reg> = cols.collect();
+                    self.lanes(step.min(width), |s| body(s, &cols));
+                    col += step as i64;
+                }
+            }
+            return;
+        }
         let (mut done, mut left) = (start, cols);
         for step in [abreast * width, width] {
             if left < step {
@@ -156,7 +189,7 @@ impl Lowering<'_> {
     }
 
     /// The elements or vectors at some columns, side by side where that is worth while.
-    pub(super) fn abreast(&mut self, row: &Row, cols: &[Reg], accumulators: &[(Value, usize)]) {
+    pub(super) fn abreast(&mut self, row: &Row, cols: &[Reg], accumulators: &[Accumulator]) {
         match *cols {
             [a, b, c, d] => self.points(row, &mut Points::new([a, b, c, d]), accumulators),
             [a, b] => self.points(row, &mut Points::new([a, b]), accumulators),
@@ -184,58 +217,8 @@ impl Lowering<'_> {
     }
 
     /// Some elements or vectors: adds to the reductions, stores.
-    pub(super) fn points<const N: usize>(
-        &mut self,
-        row: &Row,
-        points: &mut Points<N>,
-        accumulators: &[(Value, usize)],
-    ) {
-        for &(reduction, accumulator) in accumulators {
-            let node = self.plan.graph.node(reduction);
-            let is_sum = matches!(node.op, Op::Sum(_));
-            for (col, x) in points.cols.into_iter().zip(self.eval(node.args[0], row, points)) {
-                let index = self.b.index_rem(col, SUM_LANES);
-                let address = Address { base: Base::Scratch, index, offset: accumulator as i64 };
-                let sum = self.b.load(Class::Float, address);
-                let sum = if is_sum { self.b.add(sum, x) } else { self.b.max(sum, x) };
-                self.b.store(address, sum);
-            }
-        }
+    pub(super) fn points<const N: usize>(&mut self, row: &Row, points: &mut Points<N>, accumulators: &[Accumulator]) {
+        self.accumulate(row, points, accumulators);
         self.store(row, points);
-    }
-
-    /// Sets the lanes of reductions to their identities.
-    fn clear(&mut self, accumulators: &[(Value, usize)]) {
-        for &(reduction, accumulator) in accumulators {
-            let identity = if let Op::Sum(_) = self.plan.graph.node(reduction).op { 0.0 } else { f32::NEG_INFINITY };
-            let (start, end) = (self.b.index(0), self.b.index(SUM_LANES));
-            self.repeat(start, end, 1, |s, lane| {
-                let x = s.b.constant(identity);
-                s.b.store(Address { base: Base::Scratch, index: lane, offset: accumulator as i64 }, x);
-            });
-        }
-    }
-
-    /// Combines the lanes by the contract's tree and stores the row's results.
-    fn finish_reductions(&mut self, row: &Row, accumulators: &[(Value, usize)]) {
-        for &(reduction, accumulator) in accumulators {
-            let is_sum = matches!(self.plan.graph.node(reduction).op, Op::Sum(_));
-            let index = self.b.index(0);
-            let mut lanes: Vec<Reg> = (0..SUM_LANES)
-                .map(|lane| {
-                    let offset = (accumulator + lane) as i64;
-                    self.b.load(Class::Float, Address { base: Base::Scratch, index, offset })
-                })
-                .collect();
-            while lanes.len() > 1 {
-                let upper = lanes.split_off(lanes.len() / 2);
-                for (a, b) in lanes.iter_mut().zip(upper) {
-                    *a = if is_sum { self.b.add(*a, b) } else { self.b.max(*a, b) };
-                }
-            }
-            let place = self.plan.places[reduction.index()].expect("reductions are stored");
-            let base = Base::Argument(self.argument(Argument::Place(place)));
-            self.b.store(Address { base, index: row.row, offset: 0 }, lanes[0]);
-        }
     }
 }

@@ -9,6 +9,7 @@ mod noise;
 mod panel;
 mod prefetch;
 mod shape;
+mod sums;
 mod windows;
 
 use crate::tile::{Class, TileBuilder, TileKernel};
@@ -58,6 +59,7 @@ pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Lowe
         site_keys: HashMap::new(),
         row_keys: HashMap::new(),
         dot_tiles: HashMap::new(),
+        short_sums: HashMap::new(),
         scratch: 0,
     };
     lowering.collect_leaves();
@@ -90,6 +92,8 @@ struct Lowering<'p> {
     row_keys: HashMap<Value, (crate::tile::Reg, [usize; 2])>,
     /// Where in scratch memory the current tile of each contraction lies.
     dot_tiles: HashMap<Value, usize>,
+    /// The lanes of reductions of a short row, in registers.
+    short_sums: HashMap<Value, Vec<crate::tile::Reg>>,
     /// Scratch elements taken so far.
     scratch: usize,
 }

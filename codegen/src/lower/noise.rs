@@ -1,6 +1,7 @@
 //! Noise: the keys of sites and rows, draws, and rows of columns in the order in which noise comes.
 
 use super::element::{Points, Row};
+use super::sums::Accumulator;
 use super::{Argument, Leaf, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Noise, Value, noise};
@@ -135,14 +136,7 @@ impl Lowering<'_> {
     }
 
     /// The columns `start..end` of a row, as [`Lowering::columns`] has them, where the kernel draws noise.
-    pub(super) fn noisy_columns(
-        &mut self,
-        row: &Row,
-        start: Reg,
-        end: Reg,
-        cols: usize,
-        accumulators: &[(Value, usize)],
-    ) {
+    pub(super) fn noisy_columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         let mut done = start;
         // two blocks at once where one has few vectors and elements take little besides their noise
         if cols >= 2 * NOISE_BLOCK && (self.width == HALF || self.width == HALF / 2 && self.is_short()) {
@@ -164,19 +158,13 @@ impl Lowering<'_> {
     }
 
     /// All whole groups of so many blocks; returns where the rest begins.
-    fn noise_blocks(
-        &mut self,
-        row: &Row,
-        [start, end]: [Reg; 2],
-        blocks: usize,
-        accumulators: &[(Value, usize)],
-    ) -> Reg {
+    fn noise_blocks(&mut self, row: &Row, [start, end]: [Reg; 2], blocks: usize, accumulators: &[Accumulator]) -> Reg {
         let units = blocks * NOISE_BLOCK;
         self.repeat_whole(start, end, units, |s, first| s.noise_vectors(row, first, units, accumulators))
     }
 
     /// The vectors of `units` units from the beginning of a block on, several at a time.
-    fn noise_vectors(&mut self, row: &Row, first: Reg, units: usize, accumulators: &[(Value, usize)]) {
+    fn noise_vectors(&mut self, row: &Row, first: Reg, units: usize, accumulators: &[Accumulator]) {
         let width = self.width;
         // where vectors in first halves begin
         let begin = |unit: &usize| *unit % NOISE_BLOCK < HALF;
@@ -198,7 +186,7 @@ impl Lowering<'_> {
         first: Reg,
         units: usize,
         starts: [usize; N],
-        accumulators: &[(Value, usize)],
+        accumulators: &[Accumulator],
     ) {
         let pairs = starts.map(|start| [start, start + HALF]);
         let cols = pairs.map(|pair| pair.map(|unit| self.b.index_offset(first, unit as i64)));
