@@ -2,6 +2,10 @@
 //!
 //! Windows are a way to read the image: nothing here is stored, and what reads a product can be done on its tiles.
 
+mod spread;
+
+pub use spread::spread;
+
 use crate::{Error, Expr, Shape, Window};
 use smallvec::SmallVec;
 
@@ -229,69 +233,4 @@ pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
         (1, 1) => x.reshape([rows, depth]),
         (batches, groups) => x.reshape([batches, groups, rows, depth]),
     }
-}
-
-/// The adjoint of windows, after a product: `[batches, examples, positions.., groups, channels]` and a kernel `[batches, groups,
-/// window.., channels, outputs]` give `[batches, examples, extents.., groups, outputs]`, where position `p` reaches `p * step + j *
-/// dilation - before` with element `j` of the window.
-///
-/// Results whose positions are equal modulo the step are computed side by side, as columns of one product, each with
-/// its part of the kernel (sub-pixel convolution; Shi et al. 2016).
-pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
-    let rank = axes.len();
-    let (mut windows, mut steps): (SmallVec<[Sliding; 3]>, SmallVec<[usize; 3]>) = Default::default();
-    let (mut counts, mut cuts): (SmallVec<[usize; 3]>, SmallVec<[usize; 3]>) = Default::default();
-    for (i, (axis, &extent)) in axes.iter().zip(extents).enumerate() {
-        let Some(&positions) = image.shape().get(2 + i) else { return image };
-        // a step and a dilation at once: zeros between positions, and a step of 1
-        let (step, between) = if axis.dilation == 1 { (axis.step, 0) } else { (1, axis.step - 1) };
-        let positions = (positions - 1) * (between + 1) + 1;
-        let size = axis.size.div_ceil(step);
-        // whole steps that have the extent after the padding before it
-        let (first, last) = (axis.before / step, (axis.before + extent).div_ceil(step));
-        let (before, after) = ((size - 1) * axis.dilation, last.saturating_sub(positions));
-        image = image.pad(2 + i, before.saturating_sub(first), after, between);
-        let cut = first.saturating_sub(before);
-        let end = image.shape().get(2 + i).copied().unwrap_or(0) - positions.saturating_sub(last);
-        image = image.slice(2 + i, cut..end);
-        kernel = kernel.pad(2 + i, 0, size * step - axis.size, 0);
-        windows.push(Sliding { size, step: 1, dilation: axis.dilation, before: 0, after: 0 });
-        steps.push(step);
-        counts.push(last - first);
-        cuts.push(axis.before - first * step);
-    }
-    let (shape, kernel_shape) = (image.shape(), kernel.shape());
-    let [channels, outputs] = [kernel_shape[rank + 2], kernel_shape[rank + 3]];
-    let [batches, groups] = [kernel_shape[0], kernel_shape[1]];
-    // [batches, groups, (window, step).., channels, outputs], windows backwards, to [.., window.., channels, step.., outputs]
-    let parts = windows.iter().zip(&steps).flat_map(|(window, &step)| [window.size, step]);
-    let split: Shape = [batches, groups].into_iter().chain(parts).chain([channels, outputs]).collect();
-    kernel = kernel.reshape(split);
-    for i in 0..rank {
-        kernel = kernel.reverse(2 + 2 * i);
-    }
-    let (window_axes, step_axes) = ((0..rank).map(|i| 2 + 2 * i), (0..rank).map(|i| 3 + 2 * i));
-    let order = [0, 1].into_iter().chain(window_axes).chain([2 + 2 * rank]).chain(step_axes).chain([3 + 2 * rank]);
-    kernel = kernel.transpose(&order.collect::<Vec<_>>());
-    let depth = windows.iter().map(|window| window.size).product::<usize>() * channels;
-    let columns = steps.iter().product::<usize>() * outputs;
-    let rows = windows_as_rows(image, &windows);
-    let product = match (batches, groups) {
-        (1, 1) => rows.dot(kernel.reshape([depth, columns])),
-        _ => rows.dot(kernel.reshape([batches, groups, depth, columns])),
-    };
-    // [batches, groups, examples, count.., step.., outputs] to [batches, examples, (count, step).., groups, outputs]
-    let examples = shape[1];
-    let split = [batches, groups, examples].into_iter().chain(counts.iter().chain(&steps).copied());
-    let interleaved = (0..rank).flat_map(|i| [3 + i, 3 + rank + i]);
-    let order = [0, 2].into_iter().chain(interleaved).chain([1, 3 + 2 * rank]);
-    let product = product.reshape(split.chain([outputs]).collect::<Shape>());
-    let product = product.transpose(&order.collect::<Vec<_>>());
-    let whole = counts.iter().zip(&steps).map(|(count, step)| count * step);
-    let whole: Shape = [batches, examples].into_iter().chain(whole).chain([groups, outputs]).collect();
-    let mut y = product.reshape(whole);
-    for (i, (&cut, &extent)) in cuts.iter().zip(extents).enumerate() {
-        y = y.slice(2 + i, cut..cut + extent);
-    }
-    y
 }
