@@ -1,9 +1,9 @@
 use crate::{
     AffineVariational, Context, Distribution, Error, Estimator, KernelBias, Linear,
     distribution::Normal,
+    estimator::{Forward, Output},
     linear::add_bias,
     unpack::Unpack,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::fmt;
@@ -62,7 +62,7 @@ impl AffineVariational<Flipout> {
         + Sync
         + 'static,
     ) -> Self {
-        self.estimator.unpack = Unpack::new(unpack);
+        self.weights.estimator.unpack = Unpack::new(unpack);
         self
     }
 }

@@ -1,9 +1,9 @@
 use crate::{
     AffineVariational, Distribution, Error, Estimator, KernelBias, Linear, MatrixProduct, PosteriorValue,
     distribution::Normal,
+    estimator::{Forward, Output},
     linear::add_bias,
     unpack::Unpack,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr};
 use std::fmt;
@@ -54,7 +54,7 @@ impl AffineVariational<Local> {
         + Sync
         + 'static,
     ) -> Self {
-        self.estimator.unpack = Unpack::new(unpack);
+        self.weights.estimator.unpack = Unpack::new(unpack);
         self
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     AffineVariational, Error, Estimator, KernelBias,
+    estimator::{Forward, Output},
     linear::add_bias,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::Expr;
 use std::{fmt, sync::Arc};
@@ -49,7 +49,7 @@ impl AffineVariational<Reparameterization> {
         mut self,
         unpack: impl for<'b> Fn(KernelBias<Expr<'b>>) -> Result<KernelBias<Expr<'b>>, Error> + Send + Sync + 'static,
     ) -> Self {
-        self.estimator.unpack = Some(Arc::new(unpack));
+        self.weights.estimator.unpack = Some(Arc::new(unpack));
         self
     }
 }

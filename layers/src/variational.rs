@@ -1,90 +1,9 @@
-//! What all affine variational layers share; an [`Estimator`] is where they differ.
-
 use crate::{
-    Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasShape, Layer, Linear, MatrixProduct,
-    Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
+    Call, Context, Error, Estimator, KernelBiasShape, Layer, MatrixProduct, Scope,
     affine::{AffineConfig, affine_options},
-    distribution::Normal,
-    linear::add_bias,
+    random_weights::{RandomWeights, random_weights_options},
 };
 use bayeslift_ir::{Expr, Shape};
-use std::{fmt::Debug, sync::Arc};
-
-/// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
-pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
-    /// The output before the activation, and the weights that it used, if it used a value of them.
-    ///
-    /// # Errors
-    /// A posterior of a family that the estimator cannot use, noise where there is no address.
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error>;
-}
-
-/// What an [`Estimator`] works on.
-#[derive(Clone, Copy, Debug)]
-pub struct Forward<'a, 'b> {
-    /// The context of the call.
-    pub context: &'a Context<'b>,
-    /// The posterior.
-    pub posterior: &'a KernelBias<Distribution<'b>>,
-    /// The shapes of kernel and bias.
-    pub shape: &'a KernelBiasShape,
-    /// The value of the posterior that was asked for.
-    pub value: &'a PosteriorValue,
-    /// How the kernel acts on the input.
-    pub linear: &'a dyn Linear,
-}
-
-/// What an [`Estimator`] returns.
-#[derive(Clone, Debug)]
-pub struct Output<'b> {
-    /// The output before the activation.
-    pub output: Expr<'b>,
-    /// The kernel's value, if the output used one.
-    pub kernel: Option<Draw<'b>>,
-    /// The bias's value, if the output used one.
-    pub bias: Option<Draw<'b>>,
-}
-
-impl<'b> Forward<'_, 'b> {
-    /// The value of the kernel, at the site `kernel`.
-    ///
-    /// # Errors
-    /// As for [`PosteriorValue::of`].
-    pub fn kernel(&self) -> Result<Draw<'b>, Error> {
-        self.value.of(&self.posterior.kernel, &self.context.site("kernel"), &self.shape.kernel)
-    }
-
-    /// The value of the bias, if there is one, at the site `bias`.
-    ///
-    /// # Errors
-    /// As for [`PosteriorValue::of`].
-    pub fn bias(&self) -> Result<Option<Draw<'b>>, Error> {
-        let (Some(posterior), Some(shape)) = (&self.posterior.bias, &self.shape.bias) else {
-            return Ok(None);
-        };
-        self.value.of(posterior, &self.context.site("bias"), shape).map(Some)
-    }
-
-    /// The output of these weights, which it uses.
-    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Output<'b> {
-        let product = self.linear.apply(x, kernel.value);
-        let output = bias.map_or(product, |bias| add_bias(product, bias.value));
-        Output { output, kernel: Some(kernel), bias }
-    }
-
-    /// The kernel's posterior, which must be normal in a layer of this kind.
-    ///
-    /// # Errors
-    /// A posterior of another family.
-    pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
-        match &self.posterior.kernel {
-            Distribution::Normal(kernel) => Ok(*kernel),
-            other => {
-                Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
-            }
-        }
-    }
-}
 
 /// An affine layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept
 /// close to.
@@ -99,54 +18,19 @@ impl<'b> Forward<'_, 'b> {
 #[derive(Clone, Debug)]
 pub struct AffineVariational<E: Estimator> {
     config: AffineConfig,
-    pub(crate) estimator: E,
-    posterior: Posterior,
-    prior: Prior,
-    posterior_value: PosteriorValue,
-    seed: Option<u64>,
+    pub(crate) weights: RandomWeights<E>,
 }
 
 impl<E: Estimator> AffineVariational<E> {
     /// A layer from `input_size` to `output_size` units, with TFP's defaults: mean-field normal posterior,
     /// spike-and-slab prior.
     pub fn new(input_size: usize, output_size: usize) -> Self {
-        AffineVariational {
-            config: AffineConfig::new(input_size, output_size),
-            estimator: E::default(),
-            posterior: Posterior::default(),
-            prior: Prior::default(),
-            posterior_value: PosteriorValue::default(),
-            seed: None,
-        }
+        AffineVariational { config: AffineConfig::new(input_size, output_size), weights: RandomWeights::default() }
     }
 
     affine_options!();
 
-    /// The maker of the posterior. [`Posterior::mean_field`] unless told.
-    pub fn posterior_maker(mut self, posterior: Posterior) -> Self {
-        self.posterior = posterior;
-        self
-    }
-
-    /// The maker of the prior. [`Prior::spike_and_slab`] unless told.
-    pub fn prior_maker(mut self, prior: Prior) -> Self {
-        self.prior = prior;
-        self
-    }
-
-    /// The value of the posterior that a call uses. A sample unless told; a [context](Context::posterior_value) may
-    /// override it.
-    pub fn posterior_value(mut self, value: PosteriorValue) -> Self {
-        self.posterior_value = value;
-        self
-    }
-
-    /// A seed of the layer's own, mixed with its path into its noise addresses. Layers at different paths never share
-    /// noise, with or without seeds.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
+    random_weights_options!();
 
     /// The shapes of kernel and bias, as makers receive them.
     pub fn kernel_bias_shape(&self) -> KernelBiasShape {
@@ -159,108 +43,6 @@ impl<E: Estimator> AffineVariational<E> {
             batch_ndims: 0,
         }
     }
-
-    /// The posterior over graph values, in a scope at the layer's path.
-    ///
-    /// # Errors
-    /// Arguments of the layer that make no sense, parameters that do not fit, errors of the maker.
-    pub fn posterior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
-        self.config.check()?;
-        self.posterior.make(&scope.validating(self.config.validate_args), &self.kernel_bias_shape())
-    }
-
-    /// The prior over graph values, in a scope at the layer's path.
-    ///
-    /// # Errors
-    /// As for [`AffineVariational::posterior_in`].
-    pub fn prior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
-        self.config.check()?;
-        self.prior.make(&scope.validating(self.config.validate_args), &self.kernel_bias_shape())
-    }
-
-    fn eager(&self, parameters: &Parameters, make: EagerMaker<E>) -> KernelBias<Eager> {
-        let (layer, parameters) = (Arc::new(self.clone()), Arc::new(parameters.clone()));
-        let one = |shape: Shape, choose: Choose| {
-            let layer = layer.clone();
-            Eager::new(parameters.clone(), shape, move |scope| choose(make(&layer, scope)?))
-        };
-        let shape = self.kernel_bias_shape();
-        let kernel = one(shape.kernel, |made| Ok(made.kernel));
-        let bias = shape.bias.map(|shape| one(shape, |made| made.bias.ok_or_else(|| no_bias("distribution"))));
-        KernelBias { kernel, bias }
-    }
-
-    /// The posterior with these parameters, to look at. The parameters are the layer's own: use [`Parameters::under`]
-    /// for a layer of a network.
-    ///
-    /// ```
-    /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Layer};
-    /// let layer = AffineVariationalReparameterizationLocal::new(3, 2);
-    /// let parameters = layer.initialize(7)?;
-    /// let scale = layer.posterior(&parameters).kernel.stddev()?;
-    /// assert!(scale.as_f32().unwrap().iter().all(|s| (s - 1e-3).abs() < 1e-8));
-    /// # Ok::<(), bayeslift_layers::Error>(())
-    /// ```
-    pub fn posterior(&self, parameters: &Parameters) -> KernelBias<Eager> {
-        self.eager(parameters, |layer, scope| layer.posterior_in(scope))
-    }
-
-    /// The prior with these parameters, to look at; see [`AffineVariational::posterior`].
-    pub fn prior(&self, parameters: &Parameters) -> KernelBias<Eager> {
-        self.eager(parameters, |layer, scope| layer.prior_in(scope))
-    }
-
-    /// The kernel's posterior.
-    pub fn kernel_posterior(&self, parameters: &Parameters) -> Eager {
-        self.posterior(parameters).kernel
-    }
-
-    /// The kernel's prior.
-    pub fn kernel_prior(&self, parameters: &Parameters) -> Eager {
-        self.prior(parameters).kernel
-    }
-
-    /// The bias's posterior.
-    ///
-    /// # Errors
-    /// A layer without bias.
-    pub fn bias_posterior(&self, parameters: &Parameters) -> Result<Eager, Error> {
-        self.posterior(parameters).bias.ok_or_else(|| no_bias("posterior").within(self.config.name()))
-    }
-
-    /// The bias's prior.
-    ///
-    /// # Errors
-    /// A layer without bias.
-    pub fn bias_prior(&self, parameters: &Parameters) -> Result<Eager, Error> {
-        self.prior(parameters).bias.ok_or_else(|| no_bias("prior").within(self.config.name()))
-    }
-
-    fn try_call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let context = &context.seeded(self.seed);
-        let shape = self.kernel_bias_shape();
-        let posterior = self.posterior_in(context.scope())?;
-        let prior = self.prior_in(context.scope())?;
-        context.check_input(x, self.config.input_size)?;
-        let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
-        let output = {
-            let call = Forward { context, posterior: &posterior, shape: &shape, value, linear: &MatrixProduct };
-            self.estimator.forward(&call, x)?
-        };
-        let kernel = RandomVariable::new("kernel", shape.kernel, posterior.kernel, prior.kernel);
-        let mut terms = vec![kernel.term(context, output.kernel)];
-        if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
-            terms.push(RandomVariable::new("bias", shape, posterior, prior).term(context, output.bias));
-        }
-        Ok(Call { output: self.config.activation.apply(output.output), terms })
-    }
-}
-
-type EagerMaker<E> = for<'b> fn(&AffineVariational<E>, &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error>;
-type Choose = for<'b> fn(KernelBias<Distribution<'b>>) -> Result<Distribution<'b>, Error>;
-
-fn no_bias(what: &str) -> Error {
-    Error::argument(&format!("the bias's {what}"), "a layer with use_bias", "that of a layer without a bias")
 }
 
 impl<E: Estimator> Layer for AffineVariational<E> {
@@ -282,6 +64,13 @@ impl<E: Estimator> Layer for AffineVariational<E> {
     }
 
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        self.try_call(context, x).map_err(|error| error.within(self.config.label(context.path())))
+        let call = || {
+            let (posterior, prior) = (self.posterior_in(context.scope())?, self.prior_in(context.scope())?);
+            context.check_input(x, self.config.input_size)?;
+            let mut call = self.weights.call(context, posterior, prior, self.kernel_bias_shape(), &MatrixProduct, x)?;
+            call.output = self.config.activation.apply(call.output);
+            Ok(call)
+        };
+        call().map_err(|error: Error| error.within(self.config.label(context.path())))
     }
 }
