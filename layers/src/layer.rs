@@ -67,8 +67,8 @@ pub trait Layer: Send + Sync {
         Ok(parameters::summary(self.name(), &self.variables()?))
     }
 
-    /// What each layer gives for an input of this shape: its path, and the element type and shape of its output. Nothing
-    /// is computed.
+    /// What each layer gives for an input of this shape: its path, and the element type and shape of its output.
+    /// Nothing is computed.
     ///
     /// ```
     /// use bayeslift_layers::{Affine, Layer, Sequential};

@@ -53,8 +53,8 @@ impl<E: Estimator> RandomWeights<E> {
         KernelBias { kernel, bias }
     }
 
-    /// The output before the activation, where the kernel acts on the input as `linear` says, with the terms of kernel and
-    /// bias.
+    /// The output before the activation, where the kernel acts on the input as `linear` says, with the terms of kernel
+    /// and bias.
     pub fn call<'b>(
         &self,
         context: &Context<'b>,

@@ -13,8 +13,8 @@ use bayeslift_ir::{Expr, Shape};
 /// [`AffineVariationalFlipout`](crate::AffineVariationalFlipout), which differ only in how the output is drawn:
 /// parameters, paths and divergence are the same, so one can be trained and another used to predict.
 ///
-/// Its input is `[.., input]` and its output `[.., output]`, with any number of axes in front, the first of which counts
-/// examples.
+/// Its input is `[.., input]` and its output `[.., output]`, with any number of axes in front, the first of which
+/// counts examples.
 #[derive(Clone, Debug)]
 pub struct AffineVariational<E: Estimator> {
     config: AffineConfig,

@@ -128,8 +128,8 @@ impl Layer for Failing {
     }
 }
 
-/// TFP's `Sequential` calls a layer that raised a `TypeError` again, without arguments. Here a layer is called once, with
-/// everything, and its own error comes out.
+/// TFP's `Sequential` calls a layer that raised a `TypeError` again, without arguments. Here a layer is called once,
+/// with everything, and its own error comes out.
 #[test]
 fn a_layer_that_fails_is_not_tried_again() {
     let (calls, samples) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
