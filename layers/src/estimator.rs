@@ -67,13 +67,17 @@ impl<'b> Forward<'_, 'b> {
         Output { output, kernel: Some(kernel), bias }
     }
 
-    /// The kernel's posterior, which must be normal in a layer of this kind.
+    /// The kernel's posterior, which must be normal in a layer of this kind, with parameters of the kernel's shape.
     ///
     /// # Errors
     /// A posterior of another family.
     pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
         match &self.posterior.kernel {
-            Distribution::Normal(kernel) => Ok(*kernel),
+            // A location or scale may be one number for all.
+            Distribution::Normal(kernel) => {
+                let whole = |x: Expr<'b>| x.broadcast(&self.shape.kernel);
+                Ok(Normal::new(whole(kernel.loc), whole(kernel.scale)))
+            }
             other => {
                 Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
             }
