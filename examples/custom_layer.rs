@@ -21,8 +21,8 @@ const PIXELS: usize = 64;
 const CLASSES: usize = 10;
 const SAMPLES: usize = 64;
 
-/// y = s ((r x) kernel) + bias with random vectors r: [input] and s: [output] near 1; products with them are elementwise.
-/// That is a kernel with random elements r_i kernel_ij s_j.
+/// y = s ((r x) kernel) + bias with random vectors r: [input] and s: [output] near 1; products with them are
+/// elementwise. That is a kernel with random elements r_i kernel_ij s_j.
 struct RankOne {
     input: usize,
     output: usize,

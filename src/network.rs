@@ -156,17 +156,18 @@ impl Network {
         model_file::load(self, path.as_ref())
     }
 
-    /// Saves the layers' parameters as `save` of a network of `tfp.experimental.nn` does, for its `load` to read: a NumPy
-    /// archive of the arrays `arr_0`, `arr_1`, .. in the order of a TensorFlow module's variables - for a variational layer
-    /// kernel location, kernel raw scale, bias location, bias raw scale; for a deterministic one bias, kernel. The file has the
-    /// name it is given: TFP's own `save` appends `.npz` if it is missing, and its `load` does not.
+    /// Saves the layers' parameters as `save` of a network of `tfp.experimental.nn` does, for its `load` to read: a
+    /// NumPy archive of the arrays `arr_0`, `arr_1`, .. in the order of a TensorFlow module's variables - for a
+    /// variational layer kernel location, kernel raw scale, bias location, bias raw scale; for a deterministic one
+    /// bias, kernel. The file has the name it is given: TFP's own `save` appends `.npz` if it is missing, and its
+    /// `load` does not.
     ///
-    /// Such a file names nothing: use [`Network::save`] unless TFP is to read it. A likelihood's parameters are not part
-    /// of it.
+    /// Such a file names nothing: use [`Network::save`] unless TFP is to read it. A likelihood's parameters are not
+    /// part of it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a posterior other than TFP's default, normal with scale = softplus(raw scale) + 1e-5, since a
-    /// file says nothing of that; [`Error::File`].
+    /// [`Error::Argument`] for a posterior other than TFP's default, normal with scale = softplus(raw scale) + 1e-5,
+    /// since a file says nothing of that; [`Error::File`].
     #[cfg(feature = "npz")]
     pub fn save_tfp(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         crate::tfp_file::save(self, path.as_ref())
@@ -174,10 +175,11 @@ impl Network {
 
     /// Loads the layers' parameters from a file that a network of `tfp.experimental.nn` or [`Network::save_tfp`] saved.
     ///
-    /// What such a file lets be checked is checked: the number of arrays, of each its number, element type and shape, and
-    /// that its elements are finite. It has no names, so **two arrays of one shape cannot be told apart**: a file of a network whose
-    /// layers come in another order loads without an error if the shapes agree. Seed, likelihood and what is trainable stay
-    /// what they are.
+    /// What such a file lets be checked is checked: the number of arrays, of each its number, element type and shape,
+    /// and that its elements are finite. It has no names, so **two arrays of one shape cannot be told apart**: a file
+    /// of a network whose layers come in another order loads without an error if the shapes agree. A file that has more
+    /// than the layers' variables, such as what `also_track` names, is refused. Seed, likelihood and what is trainable
+    /// stay what they are.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -194,8 +196,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::File`]; [`Error::Format`] for a file that is no NumPy archive of row-major `f32` arrays, or damaged;
-    /// [`Error::OtherNetwork`] for other arrays than the network has; [`Error::Argument`] as for [`Network::save_tfp`]. The network
-    /// is unchanged then.
+    /// [`Error::OtherNetwork`] for other arrays than the network has; [`Error::Argument`] as for [`Network::save_tfp`].
+    /// The network is unchanged then.
     #[cfg(feature = "npz")]
     pub fn load_tfp(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         crate::tfp_file::load(self, path.as_ref())

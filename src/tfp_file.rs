@@ -1,7 +1,7 @@
 //! The weight files of `tfp.experimental.nn`: what its layers' `save` writes and `load` reads.
 //!
-//! Such a file is a NumPy archive of arrays named by their number alone: `arr_0`, `arr_1`, .. in the order of a TensorFlow
-//! module's variables. Nothing in it says what an array is.
+//! Such a file is a NumPy archive of arrays named by their number alone: `arr_0`, `arr_1`, .. in the order of a
+//! TensorFlow module's variables. Nothing in it says what an array is.
 
 mod npy;
 
@@ -92,9 +92,9 @@ fn file_name(number: usize) -> String {
     format!("arr_{number}.npy")
 }
 
-/// The paths of the layers' parameters in the order of a TensorFlow module's variables: layer after layer, in each by the
-/// names of TFP's attributes. That is the order of their declaration, but for the bias of a deterministic layer, which comes
-/// before its kernel. A likelihood's parameters are none of a layer's.
+/// The paths of the layers' parameters in the order of a TensorFlow module's variables: layer after layer, in each by
+/// the names of TFP's attributes. That is the order of their declaration, but for the bias of a deterministic layer,
+/// which comes before its kernel. A likelihood's parameters are none of a layer's.
 fn variables(parameters: &Parameters) -> Vec<&str> {
     let mut paths: Vec<&str> = Vec::new();
     for (path, parameter) in parameters.iter().filter(|(_, parameter)| parameter.group != Group::Likelihood) {

@@ -1,5 +1,5 @@
-//! Convolutional networks, trained and used: compiled code gives the evaluator's bits, splits change nothing, statistics of
-//! batches are kept.
+//! Convolutional networks, trained and used: compiled code gives the evaluator's bits, splits change nothing,
+//! statistics of batches are kept.
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;

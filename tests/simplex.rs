@@ -38,6 +38,23 @@ fn labels_are_learned_as_points() {
     assert!(accuracy > 0.9, "{accuracy}");
 }
 
+#[test]
+fn model_files_know_the_likelihood() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("simplex.safetensors");
+    let network = digits_network();
+    network.save(&path).unwrap();
+    let normal = "Normal(loc = output, scale = softplus(likelihood/raw_scale) + 1e-5)";
+    assert_eq!(ModelFile::read(&path).unwrap().likelihood, format!("SoftmaxCentered({normal})"));
+    let mut loaded = digits_network();
+    loaded.parameters_mut().get_mut("likelihood/raw_scale").unwrap().tensor.as_f32_mut().unwrap()[0] = 9.0;
+    loaded.load(&path).unwrap();
+    assert_eq!(bits(&loaded), bits(&network));
+    let layers = || Sequential::new().layer(AffineVariationalFlipout::new(64, 9));
+    let mut other = Network::new(layers(), [64], Likelihood::normal(1.0), 0).unwrap();
+    let error = other.load(&path).unwrap_err().to_string();
+    assert!(error.contains("its likelihood is SoftmaxCentered(Normal("), "{error}");
+}
+
 /// By hand, with the posterior mean as the only sample.
 #[test]
 fn log_likelihood_is_the_density_of_the_point() {

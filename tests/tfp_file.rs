@@ -296,7 +296,8 @@ fn what_is_no_file_is_an_error() {
     assert!(network.load_tfp(&huge).unwrap_err().to_string().contains("1099511627776 bytes or more"));
 }
 
-/// A file says nothing of how scales are made of its numbers, so a network that makes them otherwise neither reads nor writes one.
+/// A file says nothing of how scales are made of its numbers, so a network that makes them otherwise neither reads nor
+/// writes one.
 #[test]
 fn other_scales_are_refused() {
     let path = folder("scales").join("model.npz");

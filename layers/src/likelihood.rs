@@ -105,8 +105,8 @@ impl Likelihood {
         }
     }
 
-    /// The logits `[.., classes]` of the classes that an output `[.., units]` predicts; `None` if it predicts numbers. For
-    /// a law on the simplex those of its [centre](SoftmaxCenteredNormal::center).
+    /// The logits `[.., classes]` of the classes that an output `[.., units]` predicts; `None` if it predicts numbers.
+    /// For a law on the simplex those of its [centre](SoftmaxCenteredNormal::center).
     pub fn logits<'b>(&self, output: Expr<'b>) -> Option<Expr<'b>> {
         match self {
             Likelihood::Categorical => Some(output),

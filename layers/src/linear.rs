@@ -8,8 +8,8 @@ use std::fmt::Debug;
 /// An [`Estimator`](crate::Estimator) needs no more than that: it draws the output of any layer whose weights act
 /// linearly.
 pub trait Linear: Debug + Send + Sync {
-    /// The map of `x: [.., input]` by a kernel, `[.., output]`. With samples, the first axis of `x` counts them and is 1
-    /// or as many; the kernel has a sample axis in front if it depends on the sample.
+    /// The map of `x: [.., input]` by a kernel, `[.., output]`. With samples, the first axis of `x` counts them and is
+    /// 1 or as many; the kernel has a sample axis in front if it depends on the sample.
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b>;
 }
 

@@ -63,8 +63,9 @@ impl Sequential {
         self
     }
 
-    /// Appends the layers of another one, each under the name it has there, or under another number if that is taken. (As
-    /// a [layer](Sequential::layer) of this one it would be a container of its own, with one more name in every path.)
+    /// Appends the layers of another one, each under the name it has there, or under another number if that is taken.
+    /// (As a [layer](Sequential::layer) of this one it would be a container of its own, with one more name in every
+    /// path.)
     ///
     /// ```
     /// use bayeslift_layers::{Affine, Sequential};

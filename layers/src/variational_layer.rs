@@ -5,9 +5,9 @@ use std::cell::Cell;
 /// A layer of your own with random variables: what they are, and what is computed of their values. Whoever implements
 /// it has a [`Layer`].
 ///
-/// The rest is done for it: values are drawn at addresses of the layer's path or set by the context, the divergence gets
-/// the values that the output used, and errors name the layer. It works with and without samples if `forward` works on
-/// trailing axes.
+/// The rest is done for it: values are drawn at addresses of the layer's path or set by the context, the divergence
+/// gets the values that the output used, and errors name the layer. It works with and without samples if `forward`
+/// works on trailing axes.
 ///
 /// ```
 /// use bayeslift_ir::Expr;
@@ -82,8 +82,8 @@ impl<'b> Draws<'_, 'b> {
         self.context
     }
 
-    /// The value of a random variable, `shape`, or `[samples, shape..]` where it is drawn for samples. It is the one that
-    /// the divergence gets; a variable that is never asked for is not drawn here.
+    /// The value of a random variable, `shape`, or `[samples, shape..]` where it is drawn for samples. It is the one
+    /// that the divergence gets; a variable that is never asked for is not drawn here.
     ///
     /// # Errors
     /// No variable of this name; as for [`PosteriorValue::of`].

@@ -1,4 +1,5 @@
-//! Convolutions and transposed convolutions: shapes, paddings, adjoints, batches, what splitting keeps, flattened kernels.
+//! Convolutions and transposed convolutions: shapes, paddings, adjoints, batches, what splitting keeps, flattened
+//! kernels.
 
 mod common;
 
@@ -194,7 +195,8 @@ fn wide_scales(mut parameters: Parameters) -> Parameters {
     parameters
 }
 
-/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their own.
+/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their
+/// own.
 #[test]
 fn samples_and_rows_can_be_split() {
     let network = Sequential::new()

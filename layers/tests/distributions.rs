@@ -69,7 +69,7 @@ fn density_on_the_simplex_integrates_to_one() {
     let steps = 400;
     let at = |i: usize| (i as f32 + 0.5) / steps as f32;
     let segment: Vec<f32> = (0..steps).flat_map(|i| [at(i), 1.0 - at(i)]).collect();
-    // The centre of each of the small squares, or halves of squares, that the plane of the first two coordinates is cut in.
+    // The centres of the small squares that the plane of the first two coordinates is cut in.
     let triangle = (0..steps * steps).map(|k| [at(k / steps), at(k % steps)]).filter(|[a, b]| a + b < 0.9999);
     let triangle: Vec<f32> = triangle.flat_map(|[a, b]| [a, b, 1.0 - a - b]).collect();
     for (points, loc, area) in [(segment, vec![0.3], 2_f64.sqrt()), (triangle, vec![0.3, -0.4], 3_f64.sqrt())] {

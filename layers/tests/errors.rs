@@ -4,7 +4,7 @@ mod common;
 
 use bayeslift_ir::{Builder, DType, Expr, Tensor, Type};
 use bayeslift_layers::{
-    Adam, Affine, AffineVariationalReparameterization as Reparameterization,
+    Adam, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
     AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence, Error,
     Initializer, KernelBias, Layer, Likelihood, Optimizer, Parameters, Posterior, PosteriorValue, Prior, Scope,
     Sequential, Variational,
@@ -133,6 +133,10 @@ fn inputs_of_layers() {
         (
             called(Local::new(2, 2).use_bias(false).posterior_maker(without_bias()), Type::f32([1, 2])),
             "in layer `affine`: the kernel's posterior of a local layer is Deterministic, expected Normal",
+        ),
+        (
+            called(Flipout::new(2, 2).use_bias(false).posterior_maker(without_bias()), Type::f32([1, 2])),
+            "in layer `affine`: the kernel's posterior of a flipout layer is Deterministic, expected Normal",
         ),
         (
             called(

@@ -1,12 +1,12 @@
-//! Flipout: one example has the law of drawn weights, outputs of different examples are uncorrelated, and divergence and
-//! output share their draws.
+//! Flipout: one example has the law of drawn weights, outputs of different examples are uncorrelated, and divergence
+//! and output share their draws.
 
 mod common;
 
 use bayeslift_ir::Tensor;
 use bayeslift_layers::{
     AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization, Divergence, Layer,
-    Parameters, Prior,
+    Parameters, Posterior, Prior, distribution::Normal,
 };
 use common::{At, forward, graph, noise_count, random, run};
 
@@ -87,11 +87,11 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 }
 
 /// Of each output its mean, variance and fourth moment (3 for a normal law: that of a product of two normals is 9); of
-/// each two their correlation. All within five standard errors: 8 means, variances (2 / n) and fourth moments (96 / n), and
-/// 28 correlations ((1 + r^2) / n), false alarm 3e-5 in all.
+/// each two their correlation. All within five standard errors, for flipout and for drawn weights: 16 means, variances
+/// (2 / n) and fourth moments (96 / n), and 56 correlations ((1 + r^2) / n), false alarm 6e-5 in all.
 ///
-/// Within an example correlations are those of drawn weights; between examples they are 0, bias included. The same
-/// outputs of a layer that draws weights once correlate between examples by more than that test would let pass.
+/// Within an example correlations are those of drawn weights; between examples they are 0, bias included, where those
+/// of drawn weights reach 0.3 and more.
 #[test]
 fn one_example_has_the_law_of_drawn_weights_and_examples_are_uncorrelated() {
     let setting = Setting::new();
@@ -124,6 +124,51 @@ fn one_example_has_the_law_of_drawn_weights_and_examples_are_uncorrelated() {
         }
     }
     assert!(shared > 0.3, "examples that hardly correlate under drawn weights test nothing: {shared}");
+}
+
+/// What flipout is for: a mean over M equal examples varies by 1 / M of what one output does, while that of a layer
+/// that draws its weights once varies as one output does. Sixteen examples and two units; both within five standard
+/// errors of a variance, false alarm 2e-6.
+#[test]
+fn the_variance_of_a_mean_falls_with_the_number_of_examples() {
+    let (examples, setting) = (16, Setting::new());
+    let one = &setting.x.as_f32().unwrap()[..INPUT];
+    let x = Tensor::f32([examples, INPUT], one.repeat(examples)).unwrap();
+    let variances = |layer: &dyn Layer| {
+        let graph = forward(layer, &setting.parameters, &[examples, INPUT], Some(SAMPLES));
+        let y = run(&graph, &setting.parameters, &[("x", x.clone())], At { seed: 7, ..At::default() }).remove(0);
+        [0, 1].map(|unit| {
+            let at = At3 { row: 0, position: 0, unit };
+            let mean_of = |sample: &[f32]| mean(sample.iter().skip(unit).step_by(OUTPUT).map(|&y| f64::from(y)));
+            let square = |sample: &[f32]| (mean_of(sample) - setting.mean(at)).powi(2);
+            mean(y.chunks_exact(examples * OUTPUT).map(square)) / setting.covariance(at, at)
+        })
+    };
+    let n = SAMPLES as f64;
+    for variance in variances(&Reparameterization::new(INPUT, OUTPUT)) {
+        assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+    // Given the draws it is nearly normal, with a variance that is random itself: the fourth moment is at most 9, that
+    // of a product of two normals, and the variance of a square at most 8.
+    for variance in variances(&Flipout::new(INPUT, OUTPUT)) {
+        let share = variance * examples as f64;
+        assert!((share - 1.0).abs() < 5.0 * (8.0 / n).sqrt(), "{share}");
+    }
+}
+
+/// A posterior whose parameters are one number each.
+#[test]
+fn a_scale_for_all_weights() {
+    let layer = Flipout::new(INPUT, OUTPUT).posterior_maker(Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, _, _| Ok(Normal::scalar(scope.builder(), 0.5, 0.1).into()))
+    }));
+    let y = run(
+        &forward(&layer, &Parameters::new(), &[2, INPUT], Some(3)),
+        &Parameters::new(),
+        &[("x", random(&[2, INPUT], 1))],
+        At::default(),
+    );
+    assert_eq!(y[0].len(), 3 * 2 * OUTPUT);
 }
 
 /// The weights that the divergence is computed of are those that the output flips (TFP draws them apart).

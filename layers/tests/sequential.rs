@@ -5,8 +5,8 @@ mod common;
 use bayeslift_ir::{Builder, Expr, Tensor, Type};
 use bayeslift_layers::{
     Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Call, Context, Error, Layer, Posterior, PosteriorValue, Scope,
-    Sequential,
+    AffineVariationalReparameterizationLocal as Local, Call, Context, Divergence, Error, Layer, Posterior,
+    PosteriorValue, Prior, Scope, Sequential, noise_inputs,
 };
 use common::{At, forward, graph, noise_count, random, run};
 use std::sync::{
@@ -128,8 +128,8 @@ impl Layer for Failing {
     }
 }
 
-/// TFP's `Sequential` calls a layer that raised a `TypeError` again, without arguments. Here a layer is called once, with
-/// everything, and its own error comes out.
+/// TFP's `Sequential` calls a layer that raised a `TypeError` again, without arguments. Here a layer is called once,
+/// with everything, and its own error comes out.
 #[test]
 fn a_layer_that_fails_is_not_tried_again() {
     let (calls, samples) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -159,6 +159,30 @@ fn every_layer_gets_the_context() {
     assert_eq!(noise_count(&builder.finish().unwrap()), 0);
     let sampled = forward(&network, &parameters, &[3, 4], Some(5));
     assert_eq!(sampled.nodes()[sampled.outputs()[0].value.index()].ty.shape[..], [5, 3, 2]);
+}
+
+/// The kind of divergence reaches every layer: TFP's falls back to Monte Carlo inside a `Sequential`.
+#[test]
+fn every_layer_gets_the_divergence() {
+    let inner = |prior: Prior| Sequential::new().layer(Flipout::new(4, 4).prior_maker(prior));
+    let losses = |prior: Prior| {
+        let network = Sequential::new().layer(inner(Prior::normal(0.0, 1.0))).layer(inner(prior));
+        let parameters = network.initialize(1).unwrap();
+        let builder = Builder::new();
+        let context = Context::new(Scope::bind(&builder, &parameters).unwrap()).noise(noise_inputs(&builder));
+        let call = network.call(&context, builder.input("x", Type::f32([3, 4]))).unwrap();
+        let losses = call.losses(&Divergence::Exact)?;
+        Ok(losses.into_iter().map(|(path, _)| path).collect::<Vec<_>>())
+    };
+    let paths = [
+        "sequential/affine/kernel",
+        "sequential/affine/bias",
+        "sequential_1/affine/kernel",
+        "sequential_1/affine/bias",
+    ];
+    assert_eq!(losses(Prior::normal(0.0, 2.0)).unwrap(), paths);
+    let error: Error = losses(Prior::spike_and_slab()).unwrap_err();
+    assert!(error.to_string().contains("at `sequential_1/affine/kernel` has no closed form"), "{error}");
 }
 
 /// Layers of one kind, size and seed, under default names: TFP gives them one noise, because it salts seeds with names.

@@ -60,8 +60,8 @@ pub fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     Tensor::from_words(&ty, words).map_err(|error| error.to_string())
 }
 
-/// The text of a field of the header, a Python dictionary of `'name': value` of which no value has a comma or brace but a tuple
-/// in parentheses.
+/// The text of a field of the header, a Python dictionary of `'name': value` of which no value has a comma or brace but
+/// a tuple in parentheses.
 fn field<'a>(header: &'a str, name: &str) -> Result<&'a str, String> {
     let missing = || format!("its header has no `{name}`");
     let (_, rest) = header.split_once(&format!("'{name}':")).ok_or_else(missing)?;

@@ -30,8 +30,8 @@ impl<'b> SoftmaxCenteredNormal<'b> {
         self.loc.shape().last_extent() + 1
     }
 
-    /// (loc, 0), `[.., K]`: the logits of the [centre](SoftmaxCenteredNormal::center). Each is a sum over products with 0 and 1,
-    /// so exact.
+    /// (loc, 0), `[.., K]`: the logits of the [centre](SoftmaxCenteredNormal::center). Each is a sum over products with
+    /// 0 and 1, so exact.
     pub fn logits(&self) -> Expr<'b> {
         let classes = self.classes();
         let select = self.loc.builder().iota(classes - 1).one_hot(classes);
@@ -46,8 +46,8 @@ impl<'b> SoftmaxCenteredNormal<'b> {
         self.logits().log_softmax().exp()
     }
 
-    /// The log density of each point of `points: [.., K]`, broadcast against the leading axes of loc. Not a number for a
-    /// point that is not inside the simplex: check targets where they enter.
+    /// The log density of each point of `points: [.., K]`, broadcast against the leading axes of loc. Not a number for
+    /// a point that is not inside the simplex: check targets where they enter.
     pub fn log_prob(&self, points: Expr<'b>) -> Expr<'b> {
         let classes = self.classes();
         let axis = self.loc.shape().len().max(points.shape().len()).saturating_sub(1);
