@@ -14,10 +14,12 @@
 
 mod npz;
 
+use bayeslift::{Network, Predictor, PredictorOptions};
 use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
 use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
-    FlipoutBias, Initializer, Layer, LocalBias, MatrixProduct, Optimizer, Padding, PerAxis, Scope, Signs, affine,
+    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, Likelihood, LocalBias,
+    MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, Scope, Sequential, Signs, affine,
     distribution::{Categorical, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, local_affine, monte_carlo,
 };
@@ -87,6 +89,7 @@ struct Kind {
 
 /// One entry of the manifest.
 struct Case {
+    folder: PathBuf,
     kind: String,
     arrays: BTreeMap<String, Array>,
     entry: Json,
@@ -128,7 +131,7 @@ impl Case {
         if let Some(file) = entry["file"].as_str() {
             arrays = npz::read(&folder.join(file))?;
         }
-        Ok(Case { kind, arrays, entry: entry.clone() })
+        Ok(Case { folder: folder.to_owned(), kind, arrays, entry: entry.clone() })
     }
 
     fn option(&self, name: &str) -> &Json {
@@ -205,6 +208,8 @@ impl Case {
             "log_prob" => return Ok(self.unknown(self.option("distribution"))),
             "optimizer" if self.option("optimizer") == "adam" => return self.adam(b),
             "optimizer" => return Ok(self.unknown(self.option("optimizer"))),
+            "tfp_saved_model" => return self.saved_model(),
+            "tfp_saved_model_mean_prediction" => return self.mean_prediction(),
             "initializers" => return self.initializers(),
             "initial_scale" => return self.initial_scale(),
             _ => return Ok(self.unknown(&Json::Null)),
@@ -420,6 +425,32 @@ impl Case {
         Ok(Checked::Errors(vec![Measured::new("trajectory", trajectory.into_iter(), want)?]))
     }
 
+    /// The parameters that a file of TFP sets, in its order; saved again they are the same.
+    fn saved_model(&self) -> Fallible<Checked> {
+        let network = saved_network(&self.folder)?;
+        let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden_copy.npz");
+        network.save_tfp(&copy)?;
+        let copied = npz::read(&copy)?;
+        let mut errors = Vec::new();
+        for (i, (path, parameter)) in network.parameters().iter().enumerate() {
+            let name = format!("arr_{i}");
+            let (want, copy) = (&self.array(&name)?.values, copied.get(&name).ok_or("a file of fewer arrays")?);
+            errors.push(Measured::new(path, floats(&parameter.tensor)?.into_iter(), want)?);
+            errors.push(Measured::new(format!("{path} again"), copy.values.iter().copied(), want)?);
+        }
+        Ok(Checked::Errors(errors))
+    }
+
+    /// The outputs of the saved network's posterior mean.
+    fn mean_prediction(&self) -> Fallible<Checked> {
+        let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean).samples(1);
+        let predictor = Predictor::with_options(&saved_network(&self.folder)?, &options)?;
+        let x: Vec<f32> = self.array("x")?.values.iter().map(|&x| x as f32).collect();
+        let prediction = predictor.regress(&x)?;
+        let found = prediction.mean().iter().map(|&y| f64::from(y));
+        Ok(Checked::Errors(vec![Measured::new("y", found, &self.array("y")?.values)?]))
+    }
+
     /// Fans and limits of every row.
     fn initializers(&self) -> Fallible<Checked> {
         let mut errors = Vec::new();
@@ -465,6 +496,19 @@ impl Case {
         }
         Ok(Checked::Errors(errors))
     }
+}
+
+/// The network of `tfp_saved_model`, with the parameters of its file.
+fn saved_network(folder: &Path) -> Fallible<Network> {
+    let convolution = ConvolutionVariationalReparameterization::new(1, 4, [3, 3])
+        .strides(2)
+        .padding(Padding::Same)
+        .activation(Activation::LeakyRelu);
+    let layers =
+        Sequential::new().layer(convolution).layer(Flatten).layer(AffineVariationalReparameterizationLocal::new(16, 3));
+    let mut network = Network::new(layers, [4, 4, 1], Likelihood::normal(1.0), 0)?;
+    network.load_tfp(folder.join("tfp_saved_model.npz"))?;
+    Ok(network)
 }
 
 /// The expression of an input of this name.
