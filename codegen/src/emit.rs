@@ -183,6 +183,8 @@ impl Emitter<'_> {
                     FloatBinary::Sub => self.b.ins().fsub(a, b),
                     FloatBinary::Mul => self.b.ins().fmul(a, b),
                     FloatBinary::Div => self.b.ins().fdiv(a, b),
+                    FloatBinary::Max => self.chosen(FloatCC::GreaterThan, a, b, ty.vector),
+                    FloatBinary::Min => self.chosen(FloatCC::LessThan, a, b, ty.vector),
                 }
             }
             Inst::Fma(a, b, c) => {
@@ -321,6 +323,16 @@ impl Emitter<'_> {
             });
         }
         vector.expect("vectors have lanes")
+    }
+
+    /// `a` where the comparison holds, else `b`.
+    fn chosen(&mut self, condition: FloatCC, a: Value, b: Value, vector: bool) -> Value {
+        let mask = self.b.ins().fcmp(condition, a, b);
+        if !vector {
+            return self.b.ins().select(mask, a, b);
+        }
+        let mask = self.b.ins().bitcast(types::F32X4, bitcast_flags(), mask);
+        self.b.ins().bitselect(mask, a, b)
     }
 
     fn vector_constant(&mut self, word: u32, ty: Type) -> Value {

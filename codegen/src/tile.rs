@@ -60,6 +60,10 @@ pub enum FloatBinary {
     Sub,
     Mul,
     Div,
+    /// `a > b ? a : b`.
+    Max,
+    /// `a < b ? a : b`.
+    Min,
 }
 
 #[allow(missing_docs, reason = "named after the operations of `Lanes`")]

@@ -1,13 +1,11 @@
 //! Matrix products: register tiles inside cache tiles, chunk by chunk along the contracted axis, and whatever reads the
 //! product done on the tile while it is in cache.
 
-use super::element::Leaf;
 use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::shape::{LINE, Packed, RegisterTile, cache_tile, column_block, spread};
-use super::{Argument, Lowering, TILE_COST};
+use super::shape::{Packed, RegisterTile, cache_tile, spread};
+use super::{Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
-use std::collections::BTreeSet;
 
 /// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
@@ -18,23 +16,23 @@ type Operands = [Source; 2];
 
 /// A cache tile of the result in the index space of one product.
 #[derive(Clone, Copy)]
-struct Tile {
-    batch: Reg,
-    rows: Span,
-    cols: Span,
+pub(super) struct Tile {
+    pub batch: Reg,
+    pub rows: Span,
+    pub cols: Span,
 }
 
 /// The static sizes of a kernel's products.
 #[derive(Clone, Copy)]
-struct Sizes {
-    register: RegisterTile,
+pub(super) struct Sizes {
+    pub register: RegisterTile,
     /// Rows and columns of a cache tile.
-    tile_rows: usize,
-    tile_cols: usize,
-    /// Columns of the right operand that are packed at once.
-    block: usize,
+    pub tile_rows: usize,
+    pub tile_cols: usize,
+    /// Columns of a register tile: so many of the right operand are packed at once, and stay near while all rows pass over them.
+    pub strip: usize,
     /// The distance of rows of a cache tile.
-    pitch: usize,
+    pub pitch: usize,
 }
 
 /// Scratch memory that a kernel's products use one after the other.
@@ -81,8 +79,7 @@ impl Lowering<'_> {
         let (padded_rows, padded_cols) =
             (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
         let pitch = spread(padded_cols);
-        let block = column_block(register, self.width);
-        let sizes = Sizes { register, tile_rows, tile_cols, block, pitch };
+        let sizes = Sizes { register, tile_rows, tile_cols, strip: strip_cols, pitch };
 
         for &dot in &dots {
             let tile = self.take_scratch(padded_rows * pitch);
@@ -94,7 +91,7 @@ impl Lowering<'_> {
         let scratch = Scratch {
             before: if needs_before { self.take_scratch(padded_rows * pitch) } else { 0 },
             left: self.take_scratch((padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
-            right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
+            right: self.take_scratch(strip_cols * strip_pitch(strip_cols, self.width)),
         };
 
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
@@ -162,16 +159,15 @@ impl Lowering<'_> {
         self.repeat(start, end, DOT_CHUNK as i64, |s, first| {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
-            let RegisterTile { rows, vectors } = sizes.register;
-            let packed = (scratch.left, rows);
+            let packed = (scratch.left, sizes.register.rows);
             let left = s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
-            let block = if b.is_packed_right(tile.rows.extent) { sizes.block } else { sizes.tile_cols };
+            let block = if b.is_packed_right(tile.rows.extent) { sizes.strip } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
                 let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
-                let packed = (scratch.right, vectors * s.width);
+                let packed = (scratch.right, sizes.strip);
                 let right = s.prepare_right(b, (tile.batch, tile.rows.extent), chunk, cols, packed);
-                s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, places);
+                s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, b, places);
             });
         });
     }
@@ -179,7 +175,7 @@ impl Lowering<'_> {
     /// All register tiles of a block. Where an operand is read in place, the last row or column of tiles ends where the block
     /// ends and may compute again what its neighbour has: the same bits. Where it is packed, that one reaches into the
     /// padding.
-    fn register_tiles(&mut self, sizes: Sizes, block: Block, places: [usize; 2]) {
+    fn register_tiles(&mut self, sizes: Sizes, block: Block, source: &Source, places: [usize; 2]) {
         let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors }) = (block, sizes.register);
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
@@ -200,6 +196,9 @@ impl Lowering<'_> {
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
                 let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
                 s.prefetch_epilogue(sizes, tile, row, col);
+                if source.is_packed_right(tile.rows.extent) && sizes.tile_cols > sizes.strip {
+                    s.prefetch_right(source, sizes, tile, chunk, (row, col));
+                }
                 let sums = s.register_tile(sizes, block, row, col);
                 let at_row = s.b.index_sub(row, tile.rows.first);
                 let at_row = s.b.index_scale(at_row, sizes.pitch);
@@ -209,38 +208,6 @@ impl Lowering<'_> {
                 s.lanes(s.width, |s| s.add_chunk(sizes, chunk, &sums, index, distance));
             });
         });
-    }
-
-    /// Brings near what the epilogue reads and writes at the elements of a register tile, while sums keep the machine busy.
-    fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, row: Reg, col: Reg) {
-        let RegisterTile { rows, vectors } = sizes.register;
-        let cols = tile.cols.extent;
-        let first = self.b.index_scale(tile.batch, tile.rows.extent);
-        let first = self.b.index_add(first, row);
-        let first = self.b.index_scale(first, cols);
-        let index = self.b.index_add(first, col);
-        for argument in self.streams() {
-            for i in 0..rows {
-                for j in (0..vectors * self.width).step_by(LINE) {
-                    let offset = (i * cols + j) as i64;
-                    self.b.prefetch(Address { base: Base::Argument(argument), index, offset });
-                }
-            }
-        }
-    }
-
-    /// The arguments of which the kernel reads or writes the element at its own row and column.
-    fn streams(&mut self) -> BTreeSet<usize> {
-        let elements = self.kernel.rows * self.kernel.cols;
-        let streamed = |leaf: &Leaf| match leaf {
-            Leaf::Memory { argument, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {
-                Some(*argument)
-            }
-            _ => None,
-        };
-        let read: Vec<usize> = self.leaves.values().filter_map(streamed).collect();
-        let written: Vec<Argument> = self.kernel.stores.iter().map(|&(_, place)| Argument::Place(place)).collect();
-        read.into_iter().chain(written.into_iter().map(|argument| self.argument(argument))).collect()
     }
 
     /// Adds a register tile's sums over a chunk to those over the chunks before; the first chunk has none.

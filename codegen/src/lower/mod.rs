@@ -7,6 +7,7 @@ mod fold;
 mod map;
 mod noise;
 mod panel;
+mod prefetch;
 mod shape;
 mod windows;
 

@@ -93,14 +93,19 @@ impl Lowering<'_> {
 
     /// `N` elements along a column from `(row, col)` on, each with its neighbours along the row.
     fn elements<const N: usize>(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> [Reg; N] {
+        let indices = self.indices(source, batch, row, col);
+        self.elements_at(source, &indices)
+    }
+
+    /// The index of element `(row, col)` of a product in each of an operand's matrices.
+    pub(super) fn indices(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> Vec<Reg> {
         let origins = self.origins(source, batch);
         let indices = source.matrices().zip(origins).map(|(matrix, origin)| {
             let (i, j) = (self.nested_offset(matrix.rows.nested(), row), self.nested_offset(matrix.cols.nested(), col));
             let index = self.b.index_add(origin, i);
             self.b.index_add(index, j)
         });
-        let indices: Vec<Reg> = indices.collect();
-        self.elements_at(source, &indices)
+        indices.collect()
     }
 
     /// As [`Lowering::elements`], given the index of the first one in each matrix.
@@ -271,13 +276,22 @@ impl Lowering<'_> {
 }
 
 impl Source {
-    /// The matrices that elements are made of.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+    /// The matrices that elements are made of, with their memory if they are no constants.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Option<Base>, &Matrix)> {
         let (memory, computed) = match self {
-            Source::Memory { matrix, .. } => (Some(matrix), &[][..]),
+            Source::Memory { base, matrix } => (Some((Some(*base), matrix)), &[][..]),
             Source::Computed { operands, .. } => (None, &operands[..]),
         };
-        memory.into_iter().chain(computed.iter().map(|(_, matrix)| matrix))
+        let base = |leaf: &Leaf| match leaf {
+            Leaf::Memory { argument, .. } => Some(Base::Argument(*argument)),
+            _ => None,
+        };
+        memory.into_iter().chain(computed.iter().map(move |(leaf, matrix)| (base(leaf), matrix)))
+    }
+
+    /// The matrices that elements are made of.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        self.places().map(|(_, matrix)| matrix)
     }
 
     /// Whether rows or columns lie in memory in a way that no one stride describes.

@@ -15,6 +15,10 @@ pub struct TileBuilder {
     pub(super) indices: HashMap<Reg, i64>,
     /// What each negation negates.
     negated: HashMap<Reg, Reg>,
+    /// Of what each absolute value is the size.
+    sizes: HashMap<Reg, Reg>,
+    /// For each mask whether one number is less than another, the two.
+    ordered: HashMap<Reg, (Reg, Reg)>,
     /// Whether lane operations make vectors or scalars.
     pub vector: bool,
     /// How many lanes loads and stores of vectors touch, if not all.
@@ -40,6 +44,8 @@ impl TileBuilder {
             homes: vec![0, 0],
             indices: HashMap::new(),
             negated: HashMap::new(),
+            sizes: HashMap::new(),
+            ordered: HashMap::new(),
             vector: false,
             part: None,
             blocks: vec![Block::default()],
@@ -278,18 +284,30 @@ impl Lanes for TileBuilder {
         self.lanes(Inst::Unary(FloatUnary::Sqrt, a), Class::Float)
     }
     fn neg(&mut self, a: Reg) -> Reg {
-        let negation = self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Float);
+        let negation = match self.sizes.get(&a).copied() {
+            // -|x|: the sign bit is set, not cleared and flipped
+            Some(x) => {
+                let (bits, sign) = (self.bits(x), self.integer(1 << 31));
+                let bits = self.or(bits, sign);
+                self.float_of_bits(bits)
+            }
+            None => self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Float),
+        };
         self.negated.insert(negation, a);
         negation
     }
     fn abs(&mut self, a: Reg) -> Reg {
-        self.lanes(Inst::Unary(FloatUnary::Abs, a), Class::Float)
+        let size = self.lanes(Inst::Unary(FloatUnary::Abs, a), Class::Float);
+        self.sizes.insert(size, a);
+        size
     }
     fn floor(&mut self, a: Reg) -> Reg {
         self.lanes(Inst::Unary(FloatUnary::Floor, a), Class::Float)
     }
     fn less(&mut self, a: Reg, b: Reg) -> Reg {
-        self.lanes(Inst::Compare(FloatCompare::Less, a, b), Class::Mask)
+        let is_less = self.lanes(Inst::Compare(FloatCompare::Less, a, b), Class::Mask);
+        self.ordered.insert(is_less, (a, b));
+        is_less
     }
     fn less_equal(&mut self, a: Reg, b: Reg) -> Reg {
         self.lanes(Inst::Compare(FloatCompare::LessEqual, a, b), Class::Mask)
@@ -298,7 +316,12 @@ impl Lanes for TileBuilder {
         self.lanes(Inst::Compare(FloatCompare::Equal, a, b), Class::Mask)
     }
     fn select(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
-        self.lanes(Inst::Select(m, a, b), Class::Float)
+        // the one of two numbers that is less, or greater
+        match self.ordered.get(&m) {
+            Some(&(x, y)) if (a, b) == (y, x) => self.lanes(Inst::Binary(FloatBinary::Max, a, b), Class::Float),
+            Some(&(x, y)) if (a, b) == (x, y) => self.lanes(Inst::Binary(FloatBinary::Min, a, b), Class::Float),
+            _ => self.lanes(Inst::Select(m, a, b), Class::Float),
+        }
     }
     fn bits(&mut self, a: Reg) -> Reg {
         self.lanes(Inst::Bits(a), Class::Int)

@@ -70,7 +70,7 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
     let limits = Limits { vector, mask, general: GENERAL.len() as u8 };
     let mut uses = vec![0; kernel.regs.len()];
     count_uses(&kernel.body, &mut uses);
-    let kernel = &schedule::schedule(kernel, &uses, limits);
+    let kernel = &schedule::schedule(kernel, &uses, limits, isa);
     let ranges = Ranges::new(kernel);
     let mut needs = vec![0; ranges.positions()];
     for _ in 0..MAX_ROUNDS {
@@ -312,6 +312,8 @@ impl Emitter<'_> {
                     FloatBinary::Sub => SUB,
                     FloatBinary::Mul => MUL,
                     FloatBinary::Div => DIV,
+                    FloatBinary::Max => MAX,
+                    FloatBinary::Min => MIN,
                 };
                 self.binary(codes, reg, a, b)
             }

@@ -4,7 +4,7 @@
 //! operations that wait, so chains that do not need each other come in turns: list scheduling by the time that is left
 //! from an operation to the end, for as long as there are registers, and by what frees registers after that.
 
-use super::{Limits, allocate::File, reads_from_memory};
+use super::{Isa, Limits, allocate::File, reads_from_memory, vector::rotates_by_shifts};
 use crate::tile::*;
 use smallvec::SmallVec;
 use std::{cmp::Reverse, collections::HashMap};
@@ -21,12 +21,13 @@ const QUEUE: usize = 48;
 const FORWARD: u32 = 8 * ISSUE;
 
 /// The kernel with its straight-line code in another order, where that is better. `uses` says how often each register is read.
-pub(super) fn schedule(kernel: &TileKernel, uses: &[u32], limits: Limits) -> TileKernel {
+pub(super) fn schedule(kernel: &TileKernel, uses: &[u32], limits: Limits, isa: Isa) -> TileKernel {
     let count = kernel.regs.len();
     let mut scheduler = Scheduler {
         kernel,
         uses,
         limits,
+        isa,
         places: (0..count as u32).map(Reg).collect(),
         reads: vec![0; count],
         definer: vec![None; count],
@@ -60,6 +61,7 @@ struct Scheduler<'k> {
     /// How often each register is read, in all the kernel.
     uses: &'k [u32],
     limits: Limits,
+    isa: Isa,
     /// The register whose place each register shares: that of which it is the bits, or itself.
     places: Vec<Reg>,
     /// How often each place is read, in all the kernel.
@@ -134,7 +136,7 @@ impl Scheduler<'_> {
             let mut before: SmallVec<[(usize, u32); 4]> = SmallVec::new();
             for stmt in &units[i].stmts {
                 let definer = |reg: Reg| self.definer[reg.0 as usize].filter(|&by| by != i);
-                stmt.operands(|reg| before.extend(definer(reg).map(|by| (by, latency(&units[by])))));
+                stmt.operands(|reg| before.extend(definer(reg).map(|by| (by, self.latency(&units[by])))));
                 match access(stmt) {
                     Some((base, true)) => {
                         before.extend(written.insert(base, i).map(|by| (by, 0)));
@@ -232,7 +234,7 @@ impl Scheduler<'_> {
                     open.push(next);
                 }
             }
-            now = begin + 1;
+            now = begin + self.operations(&units[chosen]);
             order.push(chosen);
         }
         self.leave(units);
@@ -280,6 +282,35 @@ impl Scheduler<'_> {
         let dies = |&&(reg, count): &&(Reg, u32)| self.left[reg.0 as usize] == count;
         unit.results - unit.reads.iter().filter(dies).count() as i32
     }
+    /// About how long a unit's result takes, in the time in which one operation begins.
+    fn latency(&self, unit: &Unit) -> u32 {
+        let cycles = |stmt: &Stmt| match stmt {
+            Stmt::Let(_, inst) => match inst {
+                Inst::Float(_) | Inst::Int(_) | Inst::Index(_) | Inst::Bits(_) | Inst::FromBits(_) => 0,
+                Inst::Unary(FloatUnary::Neg | FloatUnary::Abs, _) => 1,
+                Inst::Unary(FloatUnary::Sqrt, _) | Inst::LoadStrided(..) => 16,
+                Inst::Binary(FloatBinary::Div, ..) => 12,
+                Inst::Binary(FloatBinary::Max | FloatBinary::Min, ..) => 1,
+                Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => 4,
+                Inst::Load(..) => 7,
+                Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::IndexLow(_) => 3,
+                _ if self.is_rotated_by_shifts(stmt) => 2,
+                _ => 1,
+            },
+            Stmt::LoadTransposed { .. } => 12,
+            Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => 0,
+        };
+        unit.stmts.iter().map(cycles).sum::<u32>() * ISSUE
+    }
+
+    /// How many operations a unit is: about one, but for a rotation that takes two shifts.
+    fn operations(&self, unit: &Unit) -> u32 {
+        if unit.stmts.iter().any(|stmt| self.is_rotated_by_shifts(stmt)) { 3 } else { 1 }
+    }
+
+    fn is_rotated_by_shifts(&self, stmt: &Stmt) -> bool {
+        matches!(stmt, Stmt::Let(_, Inst::Shift(Shift::RotateLeft, _, by)) if rotates_by_shifts(self.isa, *by))
+    }
 }
 
 /// A register that only names the bits of another, and that other.
@@ -292,25 +323,6 @@ fn alias(stmt: &Stmt) -> Option<(Reg, Reg)> {
 
 fn is_loop(stmt: &Stmt) -> bool {
     matches!(stmt, Stmt::Loop { .. })
-}
-
-/// About how long a unit's result takes, in the time in which one operation begins.
-fn latency(unit: &Unit) -> u32 {
-    let cycles = |stmt: &Stmt| match stmt {
-        Stmt::Let(_, inst) => match inst {
-            Inst::Float(_) | Inst::Int(_) | Inst::Index(_) | Inst::Bits(_) | Inst::FromBits(_) => 0,
-            Inst::Unary(FloatUnary::Neg | FloatUnary::Abs, _) => 1,
-            Inst::Unary(FloatUnary::Sqrt, _) | Inst::LoadStrided(..) => 16,
-            Inst::Binary(FloatBinary::Div, ..) => 12,
-            Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => 4,
-            Inst::Load(..) => 7,
-            Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::IndexLow(_) => 3,
-            _ => 1,
-        },
-        Stmt::LoadTransposed { .. } => 12,
-        Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => 0,
-    };
-    unit.stmts.iter().map(cycles).sum::<u32>() * ISSUE
 }
 
 /// The memory that a statement accesses, and whether it writes.

@@ -9,6 +9,11 @@ pub(super) enum Source {
     Memory(MemoryOperand),
 }
 
+/// Whether a rotation is two shifts and their union, for want of an instruction; by whole bytes it moves bytes.
+pub(super) fn rotates_by_shifts(isa: Isa, by: u32) -> bool {
+    isa == Isa::Avx2 && !by.is_multiple_of(8)
+}
+
 fn mask(number: u8) -> Register {
     Register::K1 + u32::from(number)
 }
@@ -108,7 +113,7 @@ impl Emitter<'_> {
     pub(super) fn rotate(&mut self, reg: Reg, a: Reg, by: u32) -> Emitted {
         match self.isa {
             Isa::Avx512 => self.unary_immediate(ROTATE, reg, a, by),
-            Isa::Avx2 if by.is_multiple_of(8) => {
+            Isa::Avx2 if !rotates_by_shifts(self.isa, by) => {
                 let (wide, target) = (self.is_wide(reg), self.target(reg));
                 let a = self.register(a, wide)?;
                 let byte = |i: u32| (i / 4 * 4 + (i + 4 - by / 8) % 4) % 16;

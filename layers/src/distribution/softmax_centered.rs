@@ -30,15 +30,9 @@ impl<'b> SoftmaxCenteredNormal<'b> {
         self.loc.shape().last_extent() + 1
     }
 
-    /// (loc, 0), `[.., K]`: the logits of the [centre](SoftmaxCenteredNormal::center). Each is a sum over products with
-    /// 0 and 1, so exact.
+    /// (loc, 0), `[.., K]`: the logits of the [centre](SoftmaxCenteredNormal::center).
     pub fn logits(&self) -> Expr<'b> {
-        let classes = self.classes();
-        let select = self.loc.builder().iota(classes - 1).one_hot(classes);
-        if self.loc.shape().len() == 1 {
-            return self.loc.expand(0).dot(select).reshape([classes]);
-        }
-        self.loc.dot(select)
+        self.loc.pad(self.loc.shape().len().saturating_sub(1), 0, 1, 0)
     }
 
     /// softmax((loc, 0)), `[.., K]`: the point whose log ratios are the medians of theirs. The mean has no closed form.
@@ -52,9 +46,8 @@ impl<'b> SoftmaxCenteredNormal<'b> {
         let classes = self.classes();
         let axis = self.loc.shape().len().max(points.shape().len()).saturating_sub(1);
         let log_points = points.log();
-        let last = self.loc.builder().iota(classes).equal(self.loc.builder().constant_u32(classes as u32 - 1));
         let points_axis = points.shape().len().saturating_sub(1);
-        let log_last = last.select(log_points, 0.0).sum(points_axis).expand(points_axis);
+        let log_last = log_points.slice(points_axis, classes - 1..classes);
         // Log ratios less locations; that of the last class is 0 - 0.
         let distance = (log_points - log_last - self.logits()) * (1.0 / self.scale);
         let peak = (self.scale.log() + LOG_SQRT_TWO_PI) * (classes - 1) as f32;

@@ -1,0 +1,82 @@
+//! What a product brings near while its sums keep the machine busy: memory that is read next, one share for each register tile.
+
+use super::dot::{Sizes, Tile};
+use super::element::Leaf;
+use super::panel::{Source, Span};
+use super::shape::{LINE, RegisterTile};
+use super::{Argument, Lowering};
+use crate::tile::{Address, Base, Reg};
+use bayeslift_ir::DOT_CHUNK;
+use std::collections::{BTreeSet, HashSet};
+
+/// Rows of the right operand that one register tile brings near at most.
+const MOST_ROWS: usize = 48;
+
+impl Lowering<'_> {
+    /// Brings near what the epilogue reads and writes at the elements of a register tile.
+    pub(super) fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, row: Reg, col: Reg) {
+        let RegisterTile { rows, .. } = sizes.register;
+        let cols = tile.cols.extent;
+        let first = self.b.index_scale(tile.batch, tile.rows.extent);
+        let first = self.b.index_add(first, row);
+        let first = self.b.index_scale(first, cols);
+        let index = self.b.index_add(first, col);
+        for argument in self.streams() {
+            for i in 0..rows {
+                for j in (0..sizes.strip).step_by(LINE) {
+                    let offset = (i * cols + j) as i64;
+                    self.b.prefetch(Address { base: Base::Argument(argument), index, offset });
+                }
+            }
+        }
+    }
+
+    /// The arguments of which the kernel reads or writes the element at its own row and column.
+    fn streams(&mut self) -> BTreeSet<usize> {
+        let elements = self.kernel.rows * self.kernel.cols;
+        let streamed = |leaf: &Leaf| match leaf {
+            Leaf::Memory { argument, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {
+                Some(*argument)
+            }
+            _ => None,
+        };
+        let read: Vec<usize> = self.leaves.values().filter_map(streamed).collect();
+        let written: Vec<Argument> = self.kernel.stores.iter().map(|&(_, place)| Argument::Place(place)).collect();
+        read.into_iter().chain(written.into_iter().map(|argument| self.argument(argument))).collect()
+    }
+
+    /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`: the
+    /// register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is brought instead
+    /// is a little memory for nothing.
+    pub(super) fn prefetch_right(
+        &mut self,
+        source: &Source,
+        sizes: Sizes,
+        tile: Tile,
+        chunk: Span,
+        (row, col): (Reg, Reg),
+    ) {
+        let RegisterTile { rows, .. } = sizes.register;
+        let share = DOT_CHUNK.min(chunk.extent).div_ceil(sizes.tile_rows.div_ceil(rows)).min(MOST_ROWS);
+        let number = self.b.index_sub(row, tile.rows.first);
+        let number = self.b.index_div(number, rows);
+        let first = self.b.index_scale(number, share);
+        let first = self.b.index_add(chunk.first, first);
+        let last = self.b.index_offset(chunk.last, -(share as i64));
+        let first = self.b.index_min(first, last);
+        let next = self.b.index_offset(col, sizes.strip as i64);
+        let indices = self.indices(source, tile.batch, first, next);
+        let mut seen = HashSet::new();
+        for ((base, matrix), index) in source.places().zip(indices) {
+            let (row, col) = matrix.steps();
+            let Some(base) = base.filter(|base| seen.insert((*base, row, col))) else { continue };
+            let step = |distance: i64| if distance == 1 { LINE } else { 1 };
+            for i in (0..share).step_by(step(row)) {
+                for j in (0..sizes.strip).step_by(step(col)) {
+                    let offset = i as i64 * row + j as i64 * col;
+                    self.b.prefetch(Address { base, index, offset });
+                }
+            }
+        }
+    }
+}
