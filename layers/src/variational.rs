@@ -10,7 +10,7 @@ use std::{fmt::Debug, sync::Arc};
 
 /// A layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.
 ///
-/// `L` says what the kernel does - [`Affine`], [`Convolution`](crate::Convolution),
+/// `L` says what the kernel does - [`Affine`], [`Embedding`](crate::Embedding), [`Convolution`](crate::Convolution),
 /// [`ConvolutionTranspose`](crate::ConvolutionTranspose) - and `E` how the output is drawn:
 /// [`Reparameterization`](crate::Reparameterization), [`Local`](crate::Local), [`Flipout`](crate::Flipout). Each pair
 /// has a name, such as [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal).
@@ -34,7 +34,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     /// ```
     /// use bayeslift_layers::{Affine, Layer, Local, Variational};
     /// let layer: Variational<Affine, Local> = Variational::of(Affine::new(64, 10));
-    /// assert_eq!(layer.name(), "affine");
+    /// assert_eq!(Layer::name(&layer), "affine");
     /// ```
     pub fn of(layer: L) -> Self {
         Variational {
