@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::shape::{Packed, RegisterTile, cache_tile, spread};
+use super::shape::{Packed, RegisterTile, cache_tile, column_block, spread};
 use super::{Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -29,8 +29,11 @@ pub(super) struct Sizes {
     /// Rows and columns of a cache tile.
     pub tile_rows: usize,
     pub tile_cols: usize,
-    /// Columns of a register tile: so many of the right operand are packed at once, and stay near while all rows pass over them.
+    /// Columns of a register tile.
     pub strip: usize,
+    /// Columns of the right operand that are packed at once: a strip, which stays near while all rows pass over it, unless the
+    /// operand's lines compete.
+    pub block: usize,
     /// The distance of rows of a cache tile.
     pub pitch: usize,
 }
@@ -79,7 +82,9 @@ impl Lowering<'_> {
         let (padded_rows, padded_cols) =
             (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
         let pitch = spread(padded_cols);
-        let sizes = Sizes { register, tile_rows, tile_cols, strip: strip_cols, pitch };
+        let competes = operands.iter().any(|[_, right]| right.lines_compete());
+        let block = if competes { column_block(register, self.width) } else { strip_cols };
+        let sizes = Sizes { register, tile_rows, tile_cols, strip: strip_cols, block, pitch };
 
         for &dot in &dots {
             let tile = self.take_scratch(padded_rows * pitch);
@@ -91,7 +96,7 @@ impl Lowering<'_> {
         let scratch = Scratch {
             before: if needs_before { self.take_scratch(padded_rows * pitch) } else { 0 },
             left: self.take_scratch((padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
-            right: self.take_scratch(strip_cols * strip_pitch(strip_cols, self.width)),
+            right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
         };
 
         let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
@@ -161,7 +166,7 @@ impl Lowering<'_> {
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let packed = (scratch.left, sizes.register.rows);
             let left = s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
-            let block = if b.is_packed_right(tile.rows.extent) { sizes.strip } else { sizes.tile_cols };
+            let block = if b.is_packed_right(tile.rows.extent) { sizes.block } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
                 let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
@@ -196,7 +201,10 @@ impl Lowering<'_> {
             s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
                 let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
                 s.prefetch_epilogue(sizes, tile, row, col);
-                if source.is_packed_right(tile.rows.extent) && sizes.tile_cols > sizes.strip {
+                if source.is_packed_right(tile.rows.extent)
+                    && sizes.block == sizes.strip
+                    && sizes.tile_cols > sizes.strip
+                {
                     s.prefetch_right(source, sizes, tile, chunk, (row, col));
                 }
                 let sums = s.register_tile(sizes, block, row, col);

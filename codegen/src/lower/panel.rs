@@ -313,6 +313,14 @@ impl Source {
         matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && far(matrix))
     }
 
+    /// Whether neighbouring rows or columns lie so that they compete for a few sets of a cache.
+    pub(super) fn lines_compete(&self) -> bool {
+        self.matrices().any(|matrix| {
+            let (row, col) = matrix.steps();
+            compete(row.max(col).unsigned_abs() as usize)
+        })
+    }
+
     /// Whether a product of `cols` columns packs this left operand.
     pub(super) fn is_packed_left(&self, cols: usize) -> bool {
         match self {

@@ -146,6 +146,12 @@ pub(super) fn compete(distance: usize) -> bool {
     distance.is_multiple_of(32 * LINE)
 }
 
+/// Columns of the right operand that are packed at once where its lines compete: more of each row, before it is gone.
+pub(super) fn column_block(tile: RegisterTile, width: usize) -> usize {
+    let step = least_common_multiple(tile.vectors * width, NOISE_BLOCK);
+    (CACHE_COLUMNS / step).max(1) * step
+}
+
 /// The elements of a cache line.
 pub(super) const LINE: usize = 16;
 

@@ -8,6 +8,9 @@ use super::panel::{FOUR, Matrix, ROW_PITCH, Source, Span};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
+/// So many runs of a row are packed without a loop.
+const FEW_RUNS: usize = 8;
+
 /// Packs some rows, with as many columns of each as are in a run and a chunk.
 struct Packing<'s> {
     source: &'s Source,
@@ -43,10 +46,7 @@ impl Lowering<'_> {
             let to = s.b.index_sub(row, first_row);
             let to = s.b.index_scale(to, ROW_PITCH);
             let to = s.b.index_sub(to, cols.first);
-            let first_run = s.b.index_div(cols.first, run);
-            let last_run = s.b.index_offset(cols.last, run as i64 - 1);
-            let last_run = s.b.index_div(last_run, run);
-            s.repeat(first_run, last_run, 1, |s, number| {
+            let pack = |s: &mut Self, number: Reg| {
                 let first = s.b.index_scale(number, run);
                 let before = source.matrices().zip(&of_row).map(|(matrix, &of_row)| {
                     let to_run = s.nested_offset(&runs(matrix, run), number);
@@ -56,7 +56,19 @@ impl Lowering<'_> {
                 });
                 let packing = Packing { source, before: before.collect(), to, scratch, together };
                 s.pack_run(&packing, first, run, cols);
-            });
+            };
+            if cols.extent <= DOT_CHUNK && cols.extent / run <= FEW_RUNS {
+                // where a run begins is known
+                for number in 0..cols.extent / run {
+                    let number = s.b.index(number);
+                    pack(s, number);
+                }
+                return;
+            }
+            let first_run = s.b.index_div(cols.first, run);
+            let last_run = s.b.index_offset(cols.last, run as i64 - 1);
+            let last_run = s.b.index_div(last_run, run);
+            s.repeat(first_run, last_run, 1, pack);
         });
         Span { first: first_row, ..rows }
     }
