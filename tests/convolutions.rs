@@ -1,5 +1,5 @@
-//! Convolutional networks, trained and used: compiled code gives the evaluator's bits, splits change nothing, statistics of
-//! batches are kept.
+//! Convolutional networks, trained and used: compiled code gives the evaluator's bits, splits change nothing,
+//! statistics of batches are kept.
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
@@ -10,8 +10,7 @@ use facade::{bits, digits};
 /// Images of 6 x 5 x 2, of which the first or the second half is brighter.
 fn images(rows: usize) -> Dataset {
     let noise = |i: usize| ((i * 37 + i * i * 11) % 101) as f32 / 101.0;
-    let pixel =
-        |row: usize, i: usize| noise(row * 61 + i) + if (i < 30) == (row.is_multiple_of(2)) { 0.6 } else { 0.0 };
+    let pixel = |row: usize, i: usize| noise(row * 61 + i) + if (i < 30) == row.is_multiple_of(2) { 0.6 } else { 0.0 };
     let pixels = (0..rows).flat_map(|row| (0..60).map(move |i| pixel(row, i)));
     Dataset::classification([6, 5, 2], pixels.collect(), (0..rows as u32).map(|row| row % 2).collect()).unwrap()
 }

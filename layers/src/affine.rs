@@ -10,8 +10,8 @@ use bayeslift_ir::{Expr, Shape};
 ///
 /// Its input is `[.., input]`, with any number of axes in front, and its output `[.., output]`. With
 /// [`Affine::batch_shape`] it is several layers at once: the leading axes of the input are broadcast against the batch
-/// shape, aligned at the last, and the output is `[broadcast.., output]`. An ensemble of five on `[rows, 64]` inputs takes
-/// them as `[rows, 1, 64]` and gives `[rows, 5, 10]`.
+/// shape, aligned at the last, and the output is `[broadcast.., output]`. An ensemble of five on `[rows, 64]` inputs
+/// takes them as `[rows, 1, 64]` and gives `[rows, 5, 10]`.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, Affine, Initializer, Layer};

@@ -108,7 +108,8 @@ enum Join {
 
 /// Several layers of one input, whose outputs are concatenated along the last axis or added.
 ///
-/// Names and paths are as in a [`Sequential`]. (Concatenation is an addition of outputs padded with zeros, so a -0 becomes +0.)
+/// Names and paths are as in a [`Sequential`]. (Concatenation is an addition of outputs padded with zeros, so a -0
+/// becomes +0.)
 ///
 /// ```
 /// use bayeslift_layers::{Branches, Convolution, Padding};

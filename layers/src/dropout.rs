@@ -1,18 +1,19 @@
 use crate::{Call, Context, Error, Layer, Scope};
 use bayeslift_ir::{Distribution as Law, Expr};
 
-/// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays (Srivastava and
-/// others 2014).
+/// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays
+/// (Srivastava and others 2014).
 ///
-/// [`Dropout::new`] drops in training alone. [`Dropout::monte_carlo`] drops always, so that a prediction averages over what is
-/// dropped, sample by sample (Gal and Ghahramani 2016): also where a [context](Context::posterior_value) asks for the mean of
-/// posteriors, as a mask is no posterior.
+/// [`Dropout::new`] drops in training alone. [`Dropout::monte_carlo`] drops always, so that a prediction averages over
+/// what is dropped, sample by sample (Gal and Ghahramani 2016): also where a [context](Context::posterior_value) asks
+/// for the mean of posteriors, as a mask is no posterior.
 ///
 /// Masks have addresses like all noise: one for each example and element, and each posterior sample its own.
 ///
 /// ```
 /// use bayeslift_layers::{Affine, Dropout, Sequential};
-/// let network = Sequential::new().layer(Affine::new(64, 32)).layer(Dropout::monte_carlo(0.1)).layer(Affine::new(32, 10));
+/// let dropout = Dropout::monte_carlo(0.1);
+/// let network = Sequential::new().layer(Affine::new(64, 32)).layer(dropout).layer(Affine::new(32, 10));
 /// assert_eq!(network.names().nth(1), Some("monte_carlo_dropout"));
 /// ```
 #[derive(Clone, Debug)]
@@ -33,8 +34,8 @@ impl Dropout {
         Dropout { rate, always: true, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `dropout`, and numbered by
-    /// containers.
+    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `dropout`, and
+    /// numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -6,11 +6,11 @@ use crate::{
 };
 use bayeslift_ir::{DType, Expr, Shape};
 
-/// A row of numbers for each of `input_size` categories: an input `[..]` of category numbers gives `[.., output_size]`, rows of
-/// the parameter `kernel: [input_size, output_size]`.
+/// A row of numbers for each of `input_size` categories: an input `[..]` of category numbers gives `[.., output_size]`,
+/// rows of the parameter `kernel: [input_size, output_size]`.
 ///
-/// Inputs are `u32`, or `f32` that are whole numbers; one that is no category gives a row of zeros. The initializer is uniform
-/// on (-0.05, 0.05), as in Keras, and there is no bias, unless told.
+/// Inputs are `u32`, or `f32` that are whole numbers; one that is no category gives a row of zeros. The initializer is
+/// uniform on (-0.05, 0.05), as in Keras, and there is no bias, unless told.
 ///
 /// For now it is a product of the kernel with rows that are 1 in one place: it costs as much as an affine layer from
 /// `input_size` units, which is no matter for hundreds of categories and much for hundreds of thousands.
@@ -36,8 +36,8 @@ pub type EmbeddingVariational<E> = Variational<Embedding, E>;
 /// An embedding whose rows are drawn: one draw for all examples of a call. See [`Variational`].
 pub type EmbeddingVariationalReparameterization = Variational<Embedding, Reparameterization>;
 
-/// An embedding whose outputs are drawn, each on its own: two places of one category get different draws of its row. See
-/// [`Variational`].
+/// An embedding whose outputs are drawn, each on its own: two places of one category get different draws of its row.
+/// See [`Variational`].
 pub type EmbeddingVariationalReparameterizationLocal = Variational<Embedding, Local>;
 
 /// An embedding whose rows are drawn once and flipped for each example. See [`Variational`].

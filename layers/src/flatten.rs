@@ -5,7 +5,8 @@ use bayeslift_ir::Expr;
 ///
 /// ```
 /// use bayeslift_layers::{Affine, Convolution, Flatten, Sequential};
-/// let network = Sequential::new().layer(Convolution::new(1, 4, [3, 3])).layer(Flatten).layer(Affine::new(4 * 26 * 26, 10));
+/// let convolution = Convolution::new(1, 4, [3, 3]);
+/// let network = Sequential::new().layer(convolution).layer(Flatten).layer(Affine::new(4 * 26 * 26, 10));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flatten;

@@ -1,9 +1,9 @@
 use crate::{
     AffineVariational, Context, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, Variational,
     distribution::Normal,
+    estimator::{Forward, Output},
     linear::add_bias,
     unpack::Unpack,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::fmt;
@@ -17,19 +17,21 @@ use std::fmt;
 /// y_n = x_n M + m + s_n ((r_n x_n) (S noise_W) + s noise_b)
 ///
 /// for kernel locations M and scales S and bias locations m and scales s; signs and noise multiply elementwise. That is
-/// the affine layer of the weights M + S (noise_W r_n s_n') and m + s noise_b s_n: a normal draw times a sign is a normal draw, so
-/// the output of one example, over all its units at once, has exactly the law that drawn weights give it. Signs of
-/// different examples are independent, so their outputs are uncorrelated (not independent), and the variance of a mean
-/// over examples falls with their number as if each had weights of its own - at the cost of two products.
+/// the affine layer of the weights M + S (noise_W r_n s_n') and m + s noise_b s_n: a normal draw times a sign is a
+/// normal draw, so the output of one example, over all its units at once, has exactly the law that drawn weights give
+/// it. Signs of different examples are independent, so their outputs are uncorrelated (not independent), and the
+/// variance of a mean over examples falls with their number as if each had weights of its own - at the cost of two
+/// products.
 ///
-/// There is one set of draws: the Monte Carlo divergence gets the very weights that are flipped, M + S noise_W and m + s
-/// noise_b. (In TFP the divergence, the bias and the perturbation draw three times, and the bias is not flipped, which
-/// correlates the outputs of all examples.) A bias posterior of another family than normal is drawn once for all examples and added.
+/// There is one set of draws: the Monte Carlo divergence gets the very weights that are flipped, M + S noise_W and m +
+/// s noise_b. (In TFP the divergence, the bias and the perturbation draw three times, and the bias is not flipped,
+/// which correlates the outputs of all examples.) A bias posterior of another family than normal is drawn once for all
+/// examples and added.
 ///
 /// In an input with axes between example and units, `[examples, positions.., input]`, all positions of an example share
 /// its signs, as they would share drawn weights. With [`PosteriorValue::Mean`](crate::PosteriorValue::Mean),
-/// [`Mode`](crate::PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws nothing
-/// of its own. See [`Variational`] for the options.
+/// [`Mode`](crate::PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws
+/// nothing of its own. See [`Variational`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalFlipout, Layer};
@@ -83,9 +85,9 @@ pub struct Signs<'b> {
 }
 
 impl<'b> Signs<'b> {
-    /// Draws signs for each example and channel of an input and an output of these shapes, at the sites `sign_input` and
-    /// `sign_output` of this call alone. Axes between example and channel - the positions of an image - share them. With
-    /// samples there is one more axis in front.
+    /// Draws signs for each example and channel of an input and an output of these shapes, at the sites `sign_input`
+    /// and `sign_output` of this call alone. Axes between example and channel - the positions of an image - share them.
+    /// With samples there is one more axis in front.
     ///
     /// # Errors
     /// A context without a noise address.

@@ -7,7 +7,9 @@ use std::fmt::Debug;
 /// A layer y = activation(linear(x, kernel) + bias): an affine layer, a convolution, a transposed convolution.
 ///
 /// This says what its kernel is and how it acts. Where the weights come from is another matter: from parameters, in the
-/// layer itself, or from a posterior, in a [`Variational`](crate::Variational) of it.
+/// layer itself, or from a posterior, in a [`Variational`](crate::Variational) of it. (Its
+/// [configuration](KernelBiasConfig) is made in this crate alone. For a layer of your own implement [`Layer`], or
+/// [`VariationalLayer`](crate::VariationalLayer).)
 pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
     /// What all such layers are told.
     fn config(&self) -> &KernelBiasConfig;

@@ -120,8 +120,8 @@ pub struct Call<'b> {
     pub output: Expr<'b>,
     /// A term for each random variable of the layers called.
     pub terms: Vec<Term<'b>>,
-    /// Values that a step of training gives to parameters that are not trainable, such as the moving averages of a batch
-    /// normalization, by path.
+    /// Values that a step of training gives to parameters that are not trainable, such as the moving averages of a
+    /// batch normalization, by path.
     pub updates: Vec<(String, Expr<'b>)>,
 }
 

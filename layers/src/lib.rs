@@ -41,6 +41,7 @@ mod dropout;
 mod eager;
 mod embedding;
 mod error;
+mod estimator;
 mod flatten;
 mod flipout;
 mod host;
@@ -85,6 +86,7 @@ pub use embedding::{
     EmbeddingVariationalReparameterizationLocal,
 };
 pub use error::Error;
+pub use estimator::{Estimator, Forward, Output};
 pub use flatten::Flatten;
 pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use host::{integer_power, inverse_softplus, natural_log};
@@ -105,5 +107,5 @@ pub use reparameterization::{AffineVariationalReparameterization, Reparameteriza
 pub use scope::{Declaration, Scope};
 pub use sequential::Sequential;
 pub use trace::{Trace, TraceRow};
-pub use variational::{AffineVariational, Estimator, Forward, Output, Variational};
+pub use variational::{AffineVariational, Variational};
 pub use variational_layer::{Draws, VariationalLayer};

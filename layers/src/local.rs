@@ -2,9 +2,9 @@ use crate::{
     AffineVariational, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, MatrixProduct,
     PosteriorValue, Variational,
     distribution::Normal,
+    estimator::{Forward, Output},
     linear::add_bias,
     unpack::Unpack,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::{Distribution as Law, Expr};
 use std::fmt;

@@ -77,9 +77,9 @@ macro_rules! normalization_options {
     };
 }
 
-/// Normalizes each row of units: y = (x - mean) / sqrt(variance + epsilon) scale + offset, with mean and variance over the
-/// last axis of `[.., units]` (Ba, Kiros and Hinton 2016). The parameters are `scale` and `offset`, `[units]`; epsilon is
-/// 1e-3, as in Keras, unless told.
+/// Normalizes each row of units: y = (x - mean) / sqrt(variance + epsilon) scale + offset, with mean and variance over
+/// the last axis of `[.., units]` (Ba, Kiros and Hinton 2016). The parameters are `scale` and `offset`, `[units]`;
+/// epsilon is 1e-3, as in Keras, unless told.
 ///
 /// ```
 /// use bayeslift_layers::{Affine, LayerNormalization, Sequential};
@@ -124,10 +124,11 @@ impl Layer for LayerNormalization {
 
 /// Normalizes each unit, or channel: y = (x - mean) / sqrt(variance + epsilon) scale + offset (Ioffe and Szegedy 2015).
 ///
-/// In training mean and variance are those of the batch: over all axes of `[.., units]` but the last, posterior samples included; a step
-/// moves the parameters `moving_mean` and `moving_variance`, which are not trainable, towards them: each becomes momentum times what
-/// it was plus 1 - momentum times the batch's (the variance is that of the batch, not an estimate for more rows). Elsewhere these are
-/// used, so that no prediction depends on what it is batched with. Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
+/// In training mean and variance are those of the batch: over all axes of `[.., units]` but the last, posterior samples
+/// included; a step moves the parameters `moving_mean` and `moving_variance`, which are not trainable, towards them:
+/// each becomes momentum times what it was plus 1 - momentum times the batch's (the variance is that of the batch, not
+/// an estimate for more rows). Elsewhere these are used, so that no prediction depends on what it is batched with.
+/// Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
 ///
 /// With batches, a row's part of the loss depends on the other rows; and freezing `scale` and `offset` does not stop
 /// the moving averages.

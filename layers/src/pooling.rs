@@ -10,8 +10,8 @@ enum Statistic {
 
 /// The largest or the mean element of each window, in each channel of an input `[examples.., positions.., channels]`.
 ///
-/// Padding is never seen: a maximum is one of real elements, a mean is one of as many as there are. Elements that are not
-/// numbers are ignored by a maximum. The gradient of a maximum that several elements share is shared among them.
+/// Padding is never seen: a maximum is one of real elements, a mean is one of as many as there are. Elements that are
+/// not numbers are ignored by a maximum. The gradient of a maximum that several elements share is shared among them.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type};
@@ -150,15 +150,16 @@ fn ones(builder: &Builder, extent: usize) -> Expr<'_> {
     builder.constant(1.0).broadcast(&[extent].into())
 }
 
-/// `numbers` with axes of extent 1 behind its own, so that it is broadcast along the axes of `like` after those that start at `axis`.
+/// `numbers` with axes of extent 1 behind its own, so that it is broadcast along the axes of `like` after those that
+/// start at `axis`.
 fn on_axis<'b>(numbers: Expr<'b>, axis: usize, like: &Expr<'b>) -> Expr<'b> {
     let own = numbers.shape();
     let behind = like.shape().len().saturating_sub(axis + own.len());
     numbers.reshape([&own[..], &vec![1; behind]].concat().as_slice())
 }
 
-/// The largest or the mean element of each channel over all positions of an input `[examples.., positions.., channels]`,
-/// which gives `[examples.., channels]`.
+/// The largest or the mean element of each channel over all positions of an input `[examples.., positions..,
+/// channels]`, which gives `[examples.., channels]`.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type};
@@ -186,8 +187,8 @@ impl GlobalPooling {
         GlobalPooling { statistic: Statistic::Average, rank, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `global_max_pooling`,
-    /// and numbered by containers.
+    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as
+    /// `global_max_pooling`, and numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

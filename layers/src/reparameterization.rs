@@ -1,7 +1,7 @@
 use crate::{
     AffineVariational, Error, Estimator, KernelBias, KernelBiasLayer, Variational,
+    estimator::{Forward, Output},
     linear::add_bias,
-    variational::{Forward, Output},
 };
 use bayeslift_ir::Expr;
 use std::{fmt, sync::Arc};

@@ -1,6 +1,6 @@
 use crate::{
     Distribution, Error, KernelBias,
-    variational::{Forward, Output},
+    estimator::{Forward, Output},
 };
 use std::sync::Arc;
 

@@ -1,101 +1,21 @@
-//! What all variational layers share; an [`Estimator`] is where they differ.
+//! What all layers with a random kernel and bias share; an [`Estimator`] is where they differ.
 
 use crate::{
-    Affine, Call, Context, Distribution, Draw, Eager, Error, KernelBias, KernelBiasConfig, KernelBiasLayer,
-    KernelBiasShape, Layer, Linear, Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
-    distribution::Normal, kernel_bias::kernel_bias_options, linear::add_bias,
+    Affine, Call, Context, Distribution, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
+    KernelBiasLayer, KernelBiasShape, Layer, Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
+    kernel_bias::kernel_bias_options,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
 
-/// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
-pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
-    /// The output before the activation, and the weights that it used, if it used a value of them.
-    ///
-    /// # Errors
-    /// A posterior of a family that the estimator cannot use, noise where there is no address.
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error>;
-}
-
-/// What an [`Estimator`] works on.
-#[derive(Clone, Copy, Debug)]
-pub struct Forward<'a, 'b> {
-    /// The context of the call.
-    pub context: &'a Context<'b>,
-    /// The posterior.
-    pub posterior: &'a KernelBias<Distribution<'b>>,
-    /// The shapes of kernel and bias.
-    pub shape: &'a KernelBiasShape,
-    /// The value of the posterior that was asked for.
-    pub value: &'a PosteriorValue,
-    /// How the kernel acts on the input.
-    pub linear: &'a dyn Linear,
-}
-
-/// What an [`Estimator`] returns.
-#[derive(Clone, Debug)]
-pub struct Output<'b> {
-    /// The output before the activation.
-    pub output: Expr<'b>,
-    /// The kernel's value, if the output used one.
-    pub kernel: Option<Draw<'b>>,
-    /// The bias's value, if the output used one.
-    pub bias: Option<Draw<'b>>,
-}
-
-impl<'b> Forward<'_, 'b> {
-    /// The value of the kernel, at the site `kernel`.
-    ///
-    /// # Errors
-    /// As for [`PosteriorValue::of`].
-    pub fn kernel(&self) -> Result<Draw<'b>, Error> {
-        self.value.of(&self.posterior.kernel, &self.context.site("kernel"), &self.shape.kernel)
-    }
-
-    /// The value of the bias, if there is one, at the site `bias`.
-    ///
-    /// # Errors
-    /// As for [`PosteriorValue::of`].
-    pub fn bias(&self) -> Result<Option<Draw<'b>>, Error> {
-        let (Some(posterior), Some(shape)) = (&self.posterior.bias, &self.shape.bias) else {
-            return Ok(None);
-        };
-        self.value.of(posterior, &self.context.site("bias"), shape).map(Some)
-    }
-
-    /// The output of these weights, which it uses.
-    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Output<'b> {
-        let product = self.linear.apply(x, kernel.value);
-        let output = bias.map_or(product, |bias| add_bias(product, bias.value));
-        Output { output, kernel: Some(kernel), bias }
-    }
-
-    /// The kernel's posterior, which must be normal in a layer of this kind, with parameters of the kernel's shape.
-    ///
-    /// # Errors
-    /// A posterior of another family.
-    pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
-        match &self.posterior.kernel {
-            // a location or scale may be one number for all
-            Distribution::Normal(kernel) => {
-                let whole = |x: Expr<'b>| x.broadcast(&self.shape.kernel);
-                Ok(Normal::new(whole(kernel.loc), whole(kernel.scale)))
-            }
-            other => {
-                Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
-            }
-        }
-    }
-}
-
 /// A layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.
 ///
-/// `L` says what the kernel does - [`Affine`], [`Convolution`](crate::Convolution),
+/// `L` says what the kernel does - [`Affine`], [`Embedding`](crate::Embedding), [`Convolution`](crate::Convolution),
 /// [`ConvolutionTranspose`](crate::ConvolutionTranspose) - and `E` how the output is drawn:
-/// [`Reparameterization`](crate::Reparameterization), [`Local`](crate::Local), [`Flipout`](crate::Flipout). Each pair has a
-/// name, such as [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal). Pairs of
-/// one `L` differ only in how the output is drawn: parameters, paths and divergence are the same, so one can be trained and
-/// another used to predict.
+/// [`Reparameterization`](crate::Reparameterization), [`Local`](crate::Local), [`Flipout`](crate::Flipout). Each pair
+/// has a name, such as [`AffineVariationalReparameterizationLocal`](crate::AffineVariationalReparameterizationLocal).
+/// Pairs of one `L` differ only in how the output is drawn: parameters, paths and divergence are the same, so one can
+/// be trained and another used to predict.
 ///
 /// Inputs and outputs are those of `L`; the first axis counts examples.
 #[derive(Clone, Debug)]
@@ -114,7 +34,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     /// ```
     /// use bayeslift_layers::{Affine, Layer, Local, Variational};
     /// let layer: Variational<Affine, Local> = Variational::of(Affine::new(64, 10));
-    /// assert_eq!(layer.name(), "affine");
+    /// assert_eq!(Layer::name(&layer), "affine");
     /// ```
     pub fn of(layer: L) -> Self {
         Variational {

@@ -1,4 +1,5 @@
-//! Convolutions and transposed convolutions: shapes, paddings, adjoints, batches, what splitting keeps, flattened kernels.
+//! Convolutions and transposed convolutions: shapes, paddings, adjoints, batches, what splitting keeps, flattened
+//! kernels.
 
 mod common;
 
@@ -7,10 +8,10 @@ use bayeslift_layers::{
     Affine, AffineVariationalReparameterization, Context, Convolution, ConvolutionTranspose,
     ConvolutionTransposeVariationalFlipout, ConvolutionTransposeVariationalReparameterizationLocal,
     ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
-    ConvolutionVariationalReparameterizationLocal, Initializer, KernelBiasLayer, Layer, Padding, Parameters,
-    PosteriorValue, Scope, Sequential, fans, flatten_rightmost, unflatten_kernel,
+    ConvolutionVariationalReparameterizationLocal, Divergence, Initializer, KernelBiasLayer, Layer, Padding,
+    Parameters, PosteriorValue, Prior, Scope, Sequential, fans, flatten_rightmost, unflatten_kernel,
 };
-use common::{At, forward, noise_count, random, run};
+use common::{At, forward, graph, noise_count, random, run};
 
 /// The shape of a layer's output.
 fn shape(layer: &dyn Layer, x: &[usize]) -> Vec<usize> {
@@ -194,7 +195,8 @@ fn wide_scales(mut parameters: Parameters) -> Parameters {
     parameters
 }
 
-/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their own.
+/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their
+/// own.
 #[test]
 fn samples_and_rows_can_be_split() {
     let network = Sequential::new()
@@ -267,4 +269,47 @@ fn windows_lie_on_the_square_of_the_image() {
         })
         .collect();
     assert_eq!(operands, ["input", "mul"], "{graph}");
+}
+
+/// A batch of kernels is a product of matrices: no value has more elements than the windows or the output. (TFP's has a
+/// depthwise convolution whose result has an output for each pair of channels.)
+#[test]
+fn batches_of_kernels_store_no_pairs_of_channels() {
+    let layer = Convolution::new(8, 8, 1).batch_shape([3]);
+    let graph = forward(&layer, &layer.initialize(0).unwrap(), &[2, 3, 5, 5, 8], None);
+    let largest = graph.values().map(|value| graph.ty(value).shape.elements()).max();
+    assert_eq!(largest, Some(2 * 3 * 5 * 5 * 8));
+}
+
+/// Every weight counts once, whatever the number of positions: log(1 / 1e-3) + (1e-6 - 1) / 2 nats each at loc 0.
+#[test]
+fn divergences_count_weights() {
+    let prior = || Prior::normal(0.0, 1.0);
+    let layers: [Box<dyn Layer>; 3] = [
+        Box::new(
+            ConvolutionVariationalReparameterizationLocal::new(2, 4, [3, 3])
+                .prior_maker(prior())
+                .kernel_initializer(Initializer::Zeros),
+        ),
+        Box::new(
+            ConvolutionVariationalFlipout::new(2, 4, [3, 3])
+                .prior_maker(prior())
+                .kernel_initializer(Initializer::Zeros),
+        ),
+        Box::new(
+            ConvolutionTransposeVariationalFlipout::new(2, 4, [3, 3])
+                .prior_maker(prior())
+                .kernel_initializer(Initializer::Zeros),
+        ),
+    ];
+    for layer in layers {
+        let parameters = layer.initialize(0).unwrap();
+        let graph = graph(&*layer, &parameters, &[2, 5, 5, 2], None, |b, call| {
+            b.output("divergence", call.divergence(&Divergence::Exact)?);
+            Ok(())
+        });
+        let found = run(&graph, &parameters, &[("x", random(&[2, 5, 5, 2], 1))], At::default())[0][0];
+        let want = (72.0 + 4.0) * 6.407_756;
+        assert!((found - want).abs() < 1e-3, "{found}, expected {want}");
+    }
 }

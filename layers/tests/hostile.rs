@@ -1,5 +1,5 @@
-//! Arguments and inputs that nobody would choose: each is an error or a layer, none a panic. Nothing is computed, so that
-//! sizes may be absurd.
+//! Arguments and inputs that nobody would choose: each is an error or a layer, none a panic. Nothing is computed, so
+//! that sizes may be absurd.
 
 use bayeslift_ir::Shape;
 use bayeslift_layers::{

@@ -66,8 +66,8 @@ enum Keeps {
     Variances,
 }
 
-/// Mean and covariance of all outputs within five standard errors: those of the mean are known, those of covariances are
-/// estimated from the same samples. About 300 numbers a layer: false alarm 2e-4 in all.
+/// Mean and covariance of all outputs within five standard errors: those of the mean are known, those of covariances
+/// are estimated from the same samples. About 300 numbers a layer: false alarm 2e-4 in all.
 fn check<L: KernelBiasLayer>(plain: &L, layer: &dyn Layer, law: &Law, at: (&Parameters, &Tensor), keeps: Keeps) {
     let (parameters, x) = at;
     let graph = forward(layer, parameters, x.shape(), Some(SAMPLES));
@@ -120,8 +120,8 @@ fn check_all<L: KernelBiasLayer>(plain: &L, x: &Tensor) {
     check(plain, &Variational::<L, Flipout>::of(plain.clone()), &law, at, Keeps::Examples);
 }
 
-/// With flipout, positions of one example covary as under drawn weights: TFP draws a sign for each position, which makes
-/// them uncorrelated.
+/// With flipout, positions of one example covary as under drawn weights: TFP draws a sign for each position, which
+/// makes them uncorrelated.
 #[test]
 fn laws_of_convolutions() {
     check_all(&Convolution::new(2, 2, [2]), &random(&[2, 4, 2], 9));
@@ -134,8 +134,8 @@ fn laws_of_transposed_convolutions() {
     check_all(&ConvolutionTranspose::new(2, 2, [2, 1]).dilations(2).strides([1, 2]), &random(&[2, 2, 1, 2], 12));
 }
 
-/// Over its positions one example of a flipout layer is jointly normal: the fourth moment of a sum of positions is three
-/// times its squared variance, within five standard errors (96 / n).
+/// Over its positions one example of a flipout layer is jointly normal: the fourth moment of a sum of positions is
+/// three times its squared variance, within five standard errors (96 / n).
 #[test]
 fn a_flipped_example_is_jointly_normal() {
     let plain = Convolution::new(2, 1, [2]);

@@ -126,7 +126,8 @@ pub(crate) fn within_limits(what: &str, extents: &[&[usize]]) -> Result<(), Erro
 /// The builder methods that convolutions share, transposed or not; `geometry_mut` gives what they set.
 macro_rules! convolution_options {
     () => {
-        /// The number of axes of positions: 1, 2 or 3. As many as a list for `filter_shape` has, or else 2, unless told.
+        /// The number of axes of positions: 1, 2 or 3. As many as a list for `filter_shape` has, or else 2, unless
+        /// told.
         pub fn rank(mut self, rank: usize) -> Self {
             self.geometry_mut().rank = Some(rank);
             self
@@ -150,8 +151,8 @@ macro_rules! convolution_options {
             self
         }
 
-        /// Cuts input and output channels into so many runs of neighbours, and connects only runs of equal number: with as
-        /// many groups as input channels it is a depthwise convolution. 1 unless told; it must divide both sizes.
+        /// Cuts input and output channels into so many runs of neighbours, and connects only runs of equal number: with
+        /// as many groups as input channels it is a depthwise convolution. 1 unless told; it must divide both sizes.
         pub fn groups(mut self, groups: usize) -> Self {
             self.geometry_mut().groups = groups;
             self

@@ -26,11 +26,11 @@ use geometry::{convolution_options, parts};
 /// A deterministic convolution, y = activation(x * kernel + bias), on one, two or three axes of positions.
 ///
 /// Its input is `[examples.., positions.., input_size]`, channels last, and its output `[examples.., positions..,
-/// output_size]`. It is a cross-correlation, as everywhere in the field: the filter is not reversed. Its parameters are `kernel:
-/// [batch.., filter.., input_size / groups, output_size]` and `bias: [batch.., output_size]`.
+/// output_size]`. It is a cross-correlation, as everywhere in the field: the filter is not reversed. Its parameters are
+/// `kernel: [batch.., filter.., input_size / groups, output_size]` and `bias: [batch.., output_size]`.
 ///
-/// With [`Convolution::batch_shape`] it is several layers at once: the axes right before the positions of the input, `[..,
-/// batch.., positions.., input_size]`, are broadcast against the batch shape, as those before the units of an
+/// With [`Convolution::batch_shape`] it is several layers at once: the axes right before the positions of the input,
+/// `[.., batch.., positions.., input_size]`, are broadcast against the batch shape, as those before the units of an
 /// [`Affine`](crate::Affine) layer are.
 ///
 /// Fans of initializers include the filter: `input_size / groups` and `output_size` times its elements.
@@ -168,8 +168,8 @@ fn batched<'b>(
     Ok(y.reshape(join(&[&full, &y.shape()[2..]])))
 }
 
-/// A kernel `[filter.. * input, output]`, as TFP's `ConvolutionV2` and its transposed convolutions hold it, under the shape
-/// `[filter.., input, output]` that convolutions have here.
+/// A kernel `[filter.. * input, output]`, as TFP's `ConvolutionV2` and its transposed convolutions hold it, under the
+/// shape `[filter.., input, output]` that convolutions have here.
 ///
 /// ```
 /// use bayeslift_ir::Tensor;

@@ -8,19 +8,20 @@ use bayeslift_ir::{MAX_ELEMENTS, Sliding};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Padding {
-    /// None: windows lie inside, (n - r) / s + 1 of them, rounded down. A transposed convolution gives n s + max(r - s, 0)
-    /// positions.
+    /// None: windows lie inside, (n - r) / s + 1 of them, rounded down. A transposed convolution gives n s + max(r - s,
+    /// 0) positions.
     #[default]
     Valid,
     /// Zeros so that there are n / s windows, rounded up: max(r - ((n - 1) mod s + 1), 0), half of them, rounded down,
     /// before the first element, as TensorFlow has it. A transposed convolution gives n s positions.
     Same,
-    /// On the first axis of positions - time - d (f - 1) zeros before the first element and none after the last, so that no output
-    /// sees what comes later; on other axes as [`Padding::Same`]. A transposed convolution gives n s positions that see nothing
-    /// later either: it cuts the end of the first axis. (So it is not the adjoint of a causal convolution, which sees nothing earlier.)
+    /// On the first axis of positions - time - d (f - 1) zeros before the first element and none after the last, so
+    /// that no output sees what comes later; on other axes as [`Padding::Same`]. A transposed convolution gives n s
+    /// positions that see nothing later either: it cuts the end of the first axis. (So it is not the adjoint of a
+    /// causal convolution, which sees nothing earlier.)
     Causal,
-    /// So many zeros before the first and after the last element, for each axis. A transposed convolution cuts off so many
-    /// positions of (n - 1) s + r.
+    /// So many zeros before the first and after the last element, for each axis. A transposed convolution cuts off so
+    /// many positions of (n - 1) s + r.
     Explicit(Vec<(usize, usize)>),
 }
 

@@ -9,14 +9,14 @@ use crate::{
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape};
 
-/// A deterministic transposed convolution: the adjoint of a [`Convolution`](crate::Convolution) with exchanged channels, then
-/// bias and activation.
+/// A deterministic transposed convolution: the adjoint of a [`Convolution`](crate::Convolution) with exchanged
+/// channels, then bias and activation.
 ///
-/// Its input is `[examples.., positions.., input_size]` and its output `[examples.., positions.., output_size]`. Position p of
-/// the input adds its channels times element j of the filter to position p stride + j dilation of the output; what the
-/// [`Padding`](crate::Padding) says is cut off the borders. Any stride goes with any dilation. Its parameters are `kernel: [filter.., input_size /
-/// groups, output_size]`, TFP's layout, and `bias: [output_size]`; [`unflatten_kernel`](crate::unflatten_kernel) reads kernels that
-/// TFP holds as matrices.
+/// Its input is `[examples.., positions.., input_size]` and its output `[examples.., positions.., output_size]`.
+/// Position p of the input adds its channels times element j of the filter to position p stride + j dilation of the
+/// output; what the [`Padding`](crate::Padding) says is cut off the borders. Any stride goes with any dilation. Its
+/// parameters are `kernel: [filter.., input_size / groups, output_size]`, TFP's layout, and `bias: [output_size]`;
+/// [`unflatten_kernel`](crate::unflatten_kernel) reads kernels that TFP holds as matrices.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type};
@@ -50,10 +50,14 @@ impl ConvolutionTranspose {
     kernel_bias_options!();
     convolution_options!();
 
-    /// How many positions more the output has than (n - 1) s + r - 2 (r / 2) with [`Padding::Same`](crate::Padding::Same), (n - 1) s + r with
-    /// [`Padding::Valid`](crate::Padding::Valid) and (n - 1) s + 1 on the first axis of [`Padding::Causal`](crate::Padding::Causal), for n positions, strides s and a reach
-    /// r of filters; less than the stride. (Several extents have convolutions of one extent: this chooses. It is what Keras means by
-    /// it.) Unless told, the output's positions are those that [`Padding`](crate::Padding) says.
+    /// How many positions more the output has than the least, on each axis; less than the stride.
+    ///
+    /// Convolutions of several extents have one extent, and this says which of them is meant, as in Keras. For n
+    /// positions, strides of s and filters that reach over r positions the least is (n - 1) s + r with
+    /// [`Padding::Valid`](crate::Padding::Valid), that less 2 (r / 2) with [`Padding::Same`](crate::Padding::Same),
+    /// that less r - 1 on the first axis of [`Padding::Causal`](crate::Padding::Causal), and that less what
+    /// [`Padding::Explicit`](crate::Padding::Explicit) cuts off. Unless told, there are as many positions as
+    /// [`Padding`](crate::Padding) says.
     pub fn output_padding(mut self, output_padding: impl Into<PerAxis>) -> Self {
         self.output_padding = Some(output_padding.into());
         self

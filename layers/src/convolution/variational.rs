@@ -7,8 +7,9 @@ use crate::{Estimator, Flipout, Local, Reparameterization, Variational};
 /// A convolution with random weights; see [`Variational`].
 pub type ConvolutionVariational<E> = Variational<Convolution, E>;
 
-/// A convolution whose weights are drawn: one draw of kernel and bias for all examples and positions of a call (Blundell
-/// and others 2015). The Monte Carlo divergence uses that draw. See [`Variational`] and [`Convolution`] for the options.
+/// A convolution whose weights are drawn: one draw of kernel and bias for all examples and positions of a call
+/// (Blundell and others 2015). The Monte Carlo divergence uses that draw. See [`Variational`] and [`Convolution`] for
+/// the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, ConvolutionVariationalReparameterization, Layer, Padding};
@@ -23,15 +24,16 @@ pub type ConvolutionVariationalReparameterization = Variational<Convolution, Rep
 
 /// A convolution whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015).
 ///
-/// With independent normal weights the output before the activation is normal at each position, and is drawn as such, with
-/// noise of its own for each example, position and channel:
+/// With independent normal weights the output before the activation is normal at each position, and is drawn as such,
+/// with noise of its own for each example, position and channel:
 ///
 /// y = x * M + m + sqrt(x^2 * S^2 + s^2) noise
 ///
-/// where * is the convolution, for kernel locations M and scales S and bias locations m and scales s, squares elementwise. Under drawn
-/// weights, outputs at different positions of one example are correlated, as they share them; here they are independent given the
-/// input. Each output has the right law, and the gradient of an expected sum over positions is right; the variance of that sum is not that of
-/// drawn weights ([`ConvolutionVariationalFlipout`] keeps the joint law of an example). See [`Variational`] and [`Convolution`] for the options.
+/// where * is the convolution, for kernel locations M and scales S and bias locations m and scales s, squares
+/// elementwise. Under drawn weights, outputs at different positions of one example are correlated, as they share them;
+/// here they are independent given the input. Each output has the right law, and the gradient of an expected sum over
+/// positions is right; the variance of that sum is not that of drawn weights ([`ConvolutionVariationalFlipout`] keeps
+/// the joint law of an example). See [`Variational`] and [`Convolution`] for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, ConvolutionVariationalReparameterizationLocal, Layer, flatten_rightmost};
@@ -47,9 +49,10 @@ pub type ConvolutionVariationalReparameterizationLocal = Variational<Convolution
 
 /// A convolution whose weights are drawn once and flipped for each example: flipout (Wen and others 2018, section 3.2).
 ///
-/// Signs are drawn for each example and channel, and are the same at all its positions, so that the output of one example - over all
-/// positions and channels at once - has exactly the law that drawn weights give it. See
-/// [`AffineVariationalFlipout`](crate::AffineVariationalFlipout) for what is drawn, [`Variational`] and [`Convolution`] for the options.
+/// Signs are drawn for each example and channel, and are the same at all its positions, so that the output of one
+/// example - over all positions and channels at once - has exactly the law that drawn weights give it. See
+/// [`AffineVariationalFlipout`](crate::AffineVariationalFlipout) for what is drawn, [`Variational`] and [`Convolution`]
+/// for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, ConvolutionVariationalFlipout, Layer};
