@@ -38,18 +38,20 @@ pub enum Initializer {
 /// The standard deviation of a standard normal cut off at two standard deviations.
 const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
 
-/// The number of inputs and outputs of one unit, as TFP counts them: the shape, filled up in the end with ones to two
-/// axes, is `[batch.., receptive.., input, output]`, and both fans include the receptive field.
+/// The number of inputs and outputs of one unit, as TFP counts them: the shape behind the axes of the batch, filled up in the
+/// end with ones to two axes, is `[receptive.., input, output]`, and both fans include the receptive field. (TFP fills up
+/// before it leaves the batch out, which fails for a bias.)
 ///
 /// ```
 /// assert_eq!(bayeslift_layers::fans(&[5, 5, 3, 32].into(), 0), (75, 800));
 /// assert_eq!(bayeslift_layers::fans(&[7].into(), 0), (7, 1));
+/// assert_eq!(bayeslift_layers::fans(&[500, 7].into(), 1), (7, 1));
 /// ```
 pub fn fans(shape: &Shape, batch_ndims: usize) -> (usize, usize) {
-    let mut extents = shape.to_vec();
+    let mut extents = shape[batch_ndims.min(shape.len())..].to_vec();
     extents.resize(extents.len().max(2), 1);
-    let (leading, units) = extents.split_at(extents.len() - 2);
-    let receptive: usize = leading[batch_ndims.min(leading.len())..].iter().product();
+    let (receptive, units) = extents.split_at(extents.len() - 2);
+    let receptive: usize = receptive.iter().product();
     (units[0] * receptive, units[1] * receptive)
 }
 

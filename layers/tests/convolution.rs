@@ -281,6 +281,21 @@ fn batches_of_kernels_store_no_pairs_of_channels() {
     assert_eq!(largest, Some(2 * 3 * 5 * 5 * 8));
 }
 
+/// How a transposed convolution is computed follows from its arguments and shapes: not from a device, and not from what was
+/// built before.
+#[test]
+fn transposed_convolutions_are_functions_of_their_shapes() {
+    let build = || {
+        let layer = ConvolutionTranspose::new(3, 2, [4, 2]).strides(2);
+        forward(&layer, &layer.initialize(0).unwrap(), &[2, 5, 3, 3], None)
+    };
+    let first = build();
+    let other = ConvolutionTranspose::new(3, 2, [4, 2]).strides([1, 3]).dilations([2, 1]);
+    forward(&other, &other.initialize(0).unwrap(), &[2, 5, 3, 3], None);
+    assert_eq!(first, build());
+    assert_eq!(std::thread::spawn(build).join().unwrap(), first);
+}
+
 /// Every weight counts once, whatever the number of positions: log(1 / 1e-3) + (1e-6 - 1) / 2 nats each at loc 0.
 #[test]
 fn divergences_count_weights() {
