@@ -225,30 +225,43 @@ fn train_mlp(settings: &Settings) -> Result<()> {
         "exact" => (Divergence::Exact, Prior::normal(0.0, 1.0)),
         other => return Err(format!("kl={other}: there are mc and exact").into()),
     };
-    let mut network = network(inp, width, out, &prior)?;
+    let network = network(inp, width, out, &prior)?;
     let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
     let draws = if divergence == Divergence::Exact { 0 } else { weights };
     let work = Work::training_step(batch, &[inp, width, width, out], parameters, draws);
     let mut random = RandomState::new(0);
     let x = random.rand(batch * inp);
     let targets = Targets::Labels(random.randint(out as u32, batch));
-    let mut options = TrainerOptions::default();
-    options.optimizer = Arc::new(Adam::default());
-    options.divergence = divergence;
-    options.backend = settings.options()?.into();
+    let options = [("batch", batch), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
+    training_step(settings, network, divergence, (&x, &targets), &options, &work)
+}
+
+/// Times training steps, or explains one.
+fn training_step(
+    settings: &Settings,
+    mut network: Network,
+    divergence: Divergence,
+    (x, targets): (&[f32], &Targets),
+    options: &[(&str, usize)],
+    work: &Work,
+) -> Result<()> {
+    let steps = settings.number("steps", 100)?;
+    let mut trainer_options = TrainerOptions::default();
+    trainer_options.optimizer = Arc::new(Adam::default());
+    trainer_options.divergence = divergence;
+    trainer_options.backend = settings.options()?.into();
 
     let start = Instant::now();
-    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
+    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, trainer_options)?;
     if settings.explains() {
-        return settings.explain(&trainer.profile(&network, StepInput::new(&x, &targets), steps)?);
+        return settings.explain(&trainer.profile(&network, StepInput::new(x, targets), steps)?);
     }
     let mut loss = 0.0;
     let timing = timed(start, steps, || {
-        loss = trainer.step(&mut network, StepInput::new(&x, &targets))?.loss;
+        loss = trainer.step(&mut network, StepInput::new(x, targets))?.loss;
         Ok(())
     })?;
-    let options = [("batch", batch), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
-    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
+    settings.report(options, timing, work, &[("final_loss", f64::from(loss))])
 }
 
 /// The document's example: a convolution with sampled weights, then a local reparameterization layer.
@@ -266,29 +279,14 @@ fn doc_bnn(settings: &Settings) -> Result<()> {
         .layer(convolution)
         .layer(flatten_rightmost(3))
         .layer(AffineVariationalReparameterizationLocal::new(features, CLASSES));
-    let mut network = Network::new(layers, [28, 28, 1], Likelihood::Categorical, 0)?;
+    let network = Network::new(layers, [28, 28, 1], Likelihood::Categorical, 0)?;
     let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
     let work = Work::convolution_step(batch, filters, CLASSES, parameters, weights);
     let mut random = RandomState::new(0);
     let x = random.rand(batch * 28 * 28);
     let targets = Targets::Labels(random.randint(CLASSES as u32, batch));
-    let mut options = TrainerOptions::default();
-    options.optimizer = Arc::new(Adam::default());
-    options.divergence = Divergence::MonteCarlo { draws: 1 };
-    options.backend = settings.options()?.into();
-
-    let start = Instant::now();
-    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
-    if settings.explains() {
-        return settings.explain(&trainer.profile(&network, StepInput::new(&x, &targets), steps)?);
-    }
-    let mut loss = 0.0;
-    let timing = timed(start, steps, || {
-        loss = trainer.step(&mut network, StepInput::new(&x, &targets))?.loss;
-        Ok(())
-    })?;
     let options = [("batch", batch), ("filters", filters), ("steps", steps)];
-    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
+    training_step(settings, network, Divergence::MonteCarlo { draws: 1 }, (&x, &targets), &options, &work)
 }
 
 fn mc_predict(settings: &Settings) -> Result<()> {

@@ -1,6 +1,6 @@
 use crate::{
-    Call, Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Layer, Linear, MatrixProduct, Scope,
-    kernel_bias::{kernel_bias_options, weights},
+    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear, MatrixProduct,
+    kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
     linear::add_bias,
 };
 use bayeslift_ir::{Expr, Shape};
@@ -40,6 +40,8 @@ impl Affine {
     }
 }
 
+layer_of_kernel_and_bias!(Affine);
+
 impl KernelBiasLayer for Affine {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
@@ -61,35 +63,15 @@ impl KernelBiasLayer for Affine {
         context.check_input(x, self.config.input_size)?;
         Ok(Box::new(MatrixProduct))
     }
-}
 
-impl Layer for Affine {
-    fn name(&self) -> &str {
-        self.config.name()
-    }
-
-    fn has_default_name(&self) -> bool {
-        self.config.name.is_none()
-    }
-
-    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        weights(self, scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
-    }
-
-    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let call = || {
-            let weights = weights(self, context.scope())?;
-            context.check_input(x, self.config.input_size)?;
-            let output = if self.batch_shape.is_empty() {
-                affine(x, weights.kernel, weights.bias)
-            } else {
-                let samples = usize::from(context.sample_count().is_some());
-                let product = batched_product(x, weights.kernel, &self.batch_shape, samples)?;
-                weights.bias.map_or(product, |bias| product + bias)
-            };
-            Ok(Call::new(self.config.activation.apply(output)))
-        };
-        call().map_err(|error: Error| error.within(self.config.label(context.path())))
+    fn output<'b>(&self, context: &Context<'b>, x: Expr<'b>, weights: KernelBias<Expr<'b>>) -> Result<Expr<'b>, Error> {
+        if self.batch_shape.is_empty() {
+            return output(self, context, x, weights);
+        }
+        context.check_input(x, self.config.input_size)?;
+        let samples = usize::from(context.sample_count().is_some());
+        let product = batched_product(x, weights.kernel, &self.batch_shape, samples)?;
+        Ok(weights.bias.map_or(product, |bias| product + bias))
     }
 }
 

@@ -1,8 +1,7 @@
 use crate::{
-    Call, Context, Error, Estimator, Flipout, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Layer, Linear, Local,
-    MatrixProduct, Reparameterization, Scope, Variational,
-    kernel_bias::{kernel_bias_options, weights},
-    linear::add_bias,
+    Context, Error, Estimator, Flipout, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear, Local,
+    MatrixProduct, Reparameterization, Variational,
+    kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
 };
 use bayeslift_ir::{DType, Expr, Shape};
 
@@ -62,6 +61,8 @@ impl<E: Estimator> EmbeddingVariational<E> {
     }
 }
 
+layer_of_kernel_and_bias!(Embedding);
+
 impl KernelBiasLayer for Embedding {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
@@ -103,29 +104,5 @@ impl KernelBiasLayer for Embedding {
         } else {
             x.one_hot(categories)
         }
-    }
-}
-
-impl Layer for Embedding {
-    fn name(&self) -> &str {
-        self.config.name()
-    }
-
-    fn has_default_name(&self) -> bool {
-        self.config.name.is_none()
-    }
-
-    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        weights(self, scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
-    }
-
-    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let call = || {
-            let weights = weights(self, context.scope())?;
-            let y = self.linear(context, x)?.apply(self.prepare(x), weights.kernel);
-            let y = weights.bias.map_or(y, |bias| add_bias(y, bias));
-            Ok(Call::new(self.config.activation.apply(y)))
-        };
-        call().map_err(|error: Error| error.within(self.config.label(context.path())))
     }
 }

@@ -1,5 +1,6 @@
 use crate::{
-    Activation, Context, Declaration, Error, Group, Initializer, KernelBias, KernelBiasShape, Layer, Linear, Scope,
+    Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, KernelBiasShape, Layer, Linear,
+    Scope, linear::add_bias,
 };
 use bayeslift_ir::{DType, Expr, Shape};
 use std::fmt::Debug;
@@ -36,6 +37,59 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
     fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         x
     }
+
+    /// The output before the activation, of these weights.
+    ///
+    /// # Errors
+    /// An input that does not fit.
+    fn output<'b>(&self, context: &Context<'b>, x: Expr<'b>, weights: KernelBias<Expr<'b>>) -> Result<Expr<'b>, Error> {
+        output(self, context, x, weights)
+    }
+}
+
+/// linear(x, kernel) + bias.
+pub(crate) fn output<'b>(
+    layer: &impl KernelBiasLayer,
+    context: &Context<'b>,
+    x: Expr<'b>,
+    weights: KernelBias<Expr<'b>>,
+) -> Result<Expr<'b>, Error> {
+    let y = layer.linear(context, x)?.apply(layer.prepare(x), weights.kernel);
+    Ok(weights.bias.map_or(y, |bias| add_bias(y, bias)))
+}
+
+/// Makes a [`KernelBiasLayer`] a layer without randomness: its weights are parameters.
+macro_rules! layer_of_kernel_and_bias {
+    ($layer:ty) => {
+        impl crate::Layer for $layer {
+            fn name(&self) -> &str {
+                self.config.name()
+            }
+
+            fn has_default_name(&self) -> bool {
+                self.config.name.is_none()
+            }
+
+            fn declare(&self, scope: &crate::Scope<'_>) -> Result<(), Error> {
+                crate::kernel_bias::declare(self, scope)
+            }
+
+            fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<crate::Call<'b>, Error> {
+                crate::kernel_bias::call(self, context, x)
+            }
+        }
+    };
+}
+pub(crate) use layer_of_kernel_and_bias;
+
+pub(crate) fn declare(layer: &impl KernelBiasLayer, scope: &Scope<'_>) -> Result<(), Error> {
+    weights(layer, scope).map(drop).map_err(|error| error.within(layer.config().label(scope.path())))
+}
+
+pub(crate) fn call<'b>(layer: &impl KernelBiasLayer, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+    let output = weights(layer, context.scope()).and_then(|weights| layer.output(context, x, weights));
+    let output = output.map_err(|error| error.within(layer.config().label(context.path())))?;
+    Ok(Call::new(layer.config().activation.apply(output)))
 }
 
 /// What every layer with a kernel and a bias is told; set it by the layer's own methods.
@@ -107,7 +161,7 @@ impl KernelBiasConfig {
 }
 
 /// The parameters `kernel` and `bias` of a layer without randomness, declared or found.
-pub(crate) fn weights<'b>(layer: &impl KernelBiasLayer, scope: &Scope<'b>) -> Result<KernelBias<Expr<'b>>, Error> {
+fn weights<'b>(layer: &impl KernelBiasLayer, scope: &Scope<'b>) -> Result<KernelBias<Expr<'b>>, Error> {
     layer.check()?;
     let (shape, scope) = (layer.kernel_bias_shape(), scope.validating(layer.config().validate_args));
     let weight = |name: &str, extents: &Shape, initializer: &Initializer| {

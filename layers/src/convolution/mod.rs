@@ -15,9 +15,8 @@ pub use variational::{
 };
 
 use crate::{
-    Call, Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Layer, Linear, Scope,
-    kernel_bias::{kernel_bias_options, weights},
-    linear::add_bias,
+    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear,
+    kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor};
 pub(crate) use geometry::Geometry;
@@ -73,6 +72,8 @@ impl Convolution {
     }
 }
 
+layer_of_kernel_and_bias!(Convolution);
+
 impl KernelBiasLayer for Convolution {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
@@ -94,45 +95,24 @@ impl KernelBiasLayer for Convolution {
         context.check_image(x, self.geometry.rank(), self.config.input_size)?;
         Ok(Box::new(self.geometry.on(&x.shape())?))
     }
+
+    fn output<'b>(&self, context: &Context<'b>, x: Expr<'b>, weights: KernelBias<Expr<'b>>) -> Result<Expr<'b>, Error> {
+        if self.batch_shape.is_empty() {
+            return output(self, context, x, weights);
+        }
+        let linear = self.linear(context, x)?;
+        let (rank, samples) = (self.geometry.rank(), usize::from(context.sample_count().is_some()));
+        let y = batched(&*linear, x, weights.kernel, &self.batch_shape, [rank, samples])?;
+        let ones = vec![1; rank];
+        let on_images = [&self.batch_shape, &ones[..], &[self.config.output_size]].concat();
+        Ok(weights.bias.map_or(y, |bias| y + bias.reshape(on_images.as_slice())))
+    }
 }
 
 /// Windows on the image, with a sample axis in front of the kernel, of the image, or of both.
 impl Linear for Windows {
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         Windows::apply(self, x, kernel)
-    }
-}
-
-impl Layer for Convolution {
-    fn name(&self) -> &str {
-        self.config.name()
-    }
-
-    fn has_default_name(&self) -> bool {
-        self.config.name.is_none()
-    }
-
-    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        weights(self, scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
-    }
-
-    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let call = || {
-            let weights = weights(self, context.scope())?;
-            let linear = self.linear(context, x)?;
-            let output = if self.batch_shape.is_empty() {
-                let y = linear.apply(x, weights.kernel);
-                weights.bias.map_or(y, |bias| add_bias(y, bias))
-            } else {
-                let (rank, samples) = (self.geometry.rank(), usize::from(context.sample_count().is_some()));
-                let y = batched(&*linear, x, weights.kernel, &self.batch_shape, [rank, samples])?;
-                let ones = vec![1; rank];
-                let on_images = [&self.batch_shape, &ones[..], &[self.config.output_size]].concat();
-                weights.bias.map_or(y, |bias| y + bias.reshape(on_images.as_slice()))
-            };
-            Ok(Call::new(self.config.activation.apply(output)))
-        };
-        call().map_err(|error: Error| error.within(self.config.label(context.path())))
     }
 }
 

@@ -3,9 +3,8 @@ use super::{
     geometry::{Geometry, convolution_options, parts, within_limits},
 };
 use crate::{
-    Call, Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Layer, Linear, Scope,
-    kernel_bias::{kernel_bias_options, weights},
-    linear::add_bias,
+    Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear,
+    kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape};
 
@@ -101,6 +100,8 @@ impl ConvolutionTranspose {
     }
 }
 
+layer_of_kernel_and_bias!(ConvolutionTranspose);
+
 impl KernelBiasLayer for ConvolutionTranspose {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
@@ -142,29 +143,5 @@ struct Spread {
 impl Linear for Spread {
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         self.convolution.apply_transpose(x, kernel, &self.extents)
-    }
-}
-
-impl Layer for ConvolutionTranspose {
-    fn name(&self) -> &str {
-        self.config.name()
-    }
-
-    fn has_default_name(&self) -> bool {
-        self.config.name.is_none()
-    }
-
-    fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        weights(self, scope).map(drop).map_err(|error| error.within(self.config.label(scope.path())))
-    }
-
-    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
-        let call = || {
-            let weights = weights(self, context.scope())?;
-            let y = self.linear(context, x)?.apply(x, weights.kernel);
-            let y = weights.bias.map_or(y, |bias| add_bias(y, bias));
-            Ok(Call::new(self.config.activation.apply(y)))
-        };
-        call().map_err(|error: Error| error.within(self.config.label(context.path())))
     }
 }
