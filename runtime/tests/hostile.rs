@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift_ir::{Binary, Expr, Graph, Op, Shape, Type, Unary, Value};
+use bayeslift_ir::{Binary, Builder, Expr, Graph, Op, Shape, Type, Unary, Value, Window};
 use bayeslift_passes::{Place, Plan};
 use common::check_everywhere;
 
@@ -170,4 +170,16 @@ fn three_thousand_parameters() {
     assert!(
         plan.kernels.iter().all(|kernel| kernel.stores.iter().all(|&(_, place)| !matches!(place, Place::Output(_))))
     );
+}
+
+/// The left operand is gathered from windows, the right one is read by strides, and they are one value.
+#[test]
+fn windows_multiplied_by_themselves() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([6, 2]));
+    let windows = x.window(Window { axis: 0, start: 0, size: 2, dilation: 2, count: 4, step: 1 });
+    let square = windows.transpose(&[1, 0, 2]).reshape([4, 4]);
+    b.output("product", square.dot(square));
+    b.output("computed", square.square().dot(square.square()));
+    check_everywhere(&b.finish().unwrap());
 }
