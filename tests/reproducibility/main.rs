@@ -9,3 +9,4 @@ mod convolutions;
 mod facade;
 mod graphs;
 mod training;
+mod windows;
