@@ -31,13 +31,17 @@ fn case(choices: &mut Choices) -> Case {
     let groups = [1, 1, 2, 3][choices.below(4)];
     let axis = |choices: &mut Choices| Sliding {
         size: 1 + choices.below(4),
-        step: 1 + choices.below(3),
-        dilation: 1 + choices.below(2),
-        before: choices.below(3),
-        after: choices.below(3),
+        step: [1, 2, 3, 1, 2, 3, 7, 18][choices.below(8)],
+        dilation: [1, 2, 1, 2, 3, 0][choices.below(6)],
+        before: [0, 1, 2, 0, 1, 2, 6][choices.below(7)],
+        after: [0, 1, 2, 0, 1, 2, 6][choices.below(7)],
     };
     let axes: Vec<Sliding> = (0..rank).map(|_| axis(choices)).collect();
-    let extents = axes.iter().map(|axis| (axis.size - 1) * axis.dilation + 1 + choices.below(5)).collect();
+    let extent = |axis: &Sliding| {
+        let reach = (axis.size - 1) * axis.dilation + 1;
+        reach.saturating_sub(axis.before + axis.after).max(1) + choices.below(5)
+    };
+    let extents = axes.iter().map(extent).collect();
     Case {
         convolution: Convolution { axes: axes.into_iter().collect(), groups },
         examples: 1 + choices.below(3),
@@ -106,7 +110,7 @@ fn close(got: &[f64], want: &[f64], what: &str) {
 #[test]
 fn convolutions_are_what_the_definition_says() {
     let mut choices = Choices(1);
-    for number in 0..150 {
+    for number in 0..400 {
         let case = case(&mut choices);
         let b = Builder::new();
         let shape = |shape: Vec<usize>| Type::f32(shape.as_slice());
