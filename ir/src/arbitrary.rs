@@ -228,7 +228,7 @@ fn window_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
 
 fn some_window(step: &Step, axis: usize, extent: usize) -> Option<Window> {
     let size = step.choose(2, &[1, 2, 3, 1, 7]).min(extent);
-    let dilation = step.choose(3, &[1, 1, 2, -1]);
+    let dilation = step.choose(3, &[1, 1, 2, -1, 0]);
     let reach = 1 + (size - 1) * usize::try_from(i64::abs(dilation)).ok()?;
     let by = step.choose(4, &[1, 2, 1, -1, 3]);
     let count = extent.checked_sub(reach)? / usize::try_from(i64::abs(by)).ok()? + 1;

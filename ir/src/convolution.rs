@@ -53,7 +53,8 @@ impl Sliding {
     }
 
     fn window(&self, axis: usize, count: usize) -> Window {
-        let (step, dilation) = (self.step as i64, self.dilation as i64);
+        // so far apart is nothing on an axis that there can be
+        let [step, dilation] = [self.step, self.dilation].map(|by| by.min(i32::MAX as usize) as i64);
         Window { axis, start: 0, size: self.size, dilation, count, step }
     }
 }
@@ -77,7 +78,7 @@ impl Convolution {
     pub fn apply<'b>(&self, image: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
-            return self.fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
+            return fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
         };
         let batch = Shape::new(&shape[..batch]);
         let patches = self.patches(image, &batch);
@@ -91,20 +92,20 @@ impl Convolution {
         let nothing =
             |rows| Patches { rows, batches: 1, groups: 1, leading: SmallVec::new(), positions: SmallVec::new() };
         let Some(before) = shape.len().checked_sub(rank + 1).filter(|&before| before > 0) else {
-            return nothing(self.fail(image, "the image", format!("{} axes or more", rank + 2), &shape));
+            return nothing(fail(image, "the image", format!("{} axes or more", rank + 2), &shape));
         };
-        let windows = |(axis, &extent): (&Sliding, &usize)| axis.windows(extent).filter(|_| axis.step > 0);
+        let windows = |(axis, &extent): (&Sliding, &usize)| axis.windows(extent);
         let positions = self.axes.iter().zip(&shape[before..]).map(windows).collect::<Option<SmallVec<_>>>();
         let (Some(positions), true) = (positions, self.groups > 0 && shape.last_extent().is_multiple_of(self.groups))
         else {
             let expected = format!("positions and channels that fit {self:?}");
-            return nothing(self.fail(image, "the image", expected, &shape));
+            return nothing(fail(image, "the image", expected, &shape));
         };
         // kernels and images side by side
         let own = before.saturating_sub(1).min(batch.len());
         let common = Shape::new(&shape[..own]).broadcast_with(batch);
-        let Some(common) = common else {
-            return nothing(self.fail(image, "the image", format!("leading axes that fit {batch}"), &shape));
+        let Some(common) = common.filter(|common| common.check().is_ok()) else {
+            return nothing(fail(image, "the image", format!("leading axes that fit {batch}"), &shape));
         };
         let leading = common.iter().chain(&shape[own..before]).copied();
         let leading: SmallVec<[usize; 4]> = leading.collect();
@@ -134,7 +135,7 @@ impl Convolution {
             let window: Vec<String> = sizes().map(|size| size.to_string()).collect();
             let expected =
                 format!("[batch.., {}, channels, outputs], {depth} by a multiple of {groups}", window.join(", "));
-            self.fail(kernel, "the kernel", expected, &shape);
+            fail(kernel, "the kernel", expected, &shape);
             return None;
         };
         let (batches, outputs) = (shape[..batch].iter().product::<usize>(), shape.last_extent() / groups);
@@ -151,7 +152,7 @@ impl Convolution {
     pub fn apply_transpose<'b>(&self, image: Expr<'b>, kernel: Expr<'b>, extents: &[usize]) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
-            return self.fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
+            return fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
         };
         let one = Sliding { size: 1, step: 1, dilation: 1, before: 0, after: 0 };
         let points = Convolution { axes: self.axes.iter().map(|_| one).collect(), groups: self.groups };
@@ -166,7 +167,7 @@ impl Convolution {
         };
         if !fits || !self.axes.iter().zip(extents).zip(&patches.positions).all(is_reached) {
             let expected = format!("a kernel and extents that fit {self:?} of {}", image.shape());
-            return self.fail(image, "the kernel", expected, &shape);
+            return fail(image, "the kernel", expected, &shape);
         }
         let examples = patches.leading.iter().product::<usize>() / patches.batches;
         let channels = patches.rows.shape().last_extent();
@@ -186,14 +187,6 @@ impl Convolution {
         let joined: Shape = patches.leading.iter().chain(extents).chain([&shape.last_extent()]).copied().collect();
         spread(image, kernel, &self.axes, extents).reshape(joined)
     }
-
-    fn fail<'b>(&self, x: Expr<'b>, argument: &str, expected: String, found: &Shape) -> Expr<'b> {
-        if x.builder().check().is_ok() {
-            let (op, argument) = ("convolution".into(), argument.into());
-            x.builder().fail(Error::ShapeMismatch { op, argument, expected, found: found.clone() });
-        }
-        x
-    }
 }
 
 impl<'b> Patches<'b> {
@@ -212,7 +205,7 @@ impl<'b> Patches<'b> {
 pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
     let (rank, shape) = (axes.len(), image.shape());
     if shape.len() != rank + 4 {
-        return image;
+        return fail(image, "the image", format!("{} axes", rank + 4), &shape);
     }
     let counts = axes.iter().zip(&shape[2..]).map(|(axis, &extent)| axis.windows(extent).unwrap_or(0));
     let counts: SmallVec<[usize; 3]> = counts.collect();
@@ -226,11 +219,20 @@ pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
     let (size_axes, count_axes) = ((0..rank).map(|i| 2 + 2 * i), (0..rank).map(|i| 3 + 2 * i));
     let groups_axis = 2 + 2 * rank;
     let order = [0, groups_axis, 1].into_iter().chain(count_axes).chain(size_axes).chain([groups_axis + 1]);
-    let rows = shape[1] * counts.iter().product::<usize>();
-    let depth = axes.iter().map(|axis| axis.size).product::<usize>() * shape.last_extent();
+    let rows = counts.iter().fold(shape[1], |rows, &count| rows.saturating_mul(count));
+    let depth = axes.iter().fold(shape.last_extent(), |depth, axis| depth.saturating_mul(axis.size));
     let x = x.transpose(&order.collect::<Vec<_>>());
     match (shape[0], shape[rank + 2]) {
         (1, 1) => x.reshape([rows, depth]),
         (batches, groups) => x.reshape([batches, groups, rows, depth]),
     }
+}
+
+/// Keeps the error that an argument does not fit, unless it is one that follows from another.
+fn fail<'b>(x: Expr<'b>, argument: &str, expected: String, found: &Shape) -> Expr<'b> {
+    if x.builder().check().is_ok() {
+        let (op, argument) = ("convolution".into(), argument.into());
+        x.builder().fail(Error::ShapeMismatch { op, argument, expected, found: found.clone() });
+    }
+    x
 }

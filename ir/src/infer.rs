@@ -87,7 +87,7 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             dtype(op, args, 0, DType::F32)?;
             let (shape, axis) = (&args[0].shape, window.axis);
             if shape.get(axis..).and_then(|shape| shape.get(..2)) != Some(&[window.size, window.count]) {
-                let expected = format!("axes {axis} and {} of {} and {}", axis + 1, window.size, window.count);
+                let expected = format!("extents of {} and {} from axis {axis} on", window.size, window.count);
                 return Err(shape_mismatch(op, 0, expected, shape));
             }
             check_window(op, window, *extent)?;

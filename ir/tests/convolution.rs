@@ -1,6 +1,9 @@
 //! Convolutions against their definition, in f64, and against the adjoint that a scalar product defines.
 
-use bayeslift_ir::{Builder, Convolution, Elements, Shape, Sliding, Tensor, Type, Window, evaluate, evaluate_f64};
+use bayeslift_ir::{
+    Builder, Convolution, Elements, Expr, Shape, Sliding, Tensor, Type, Window, evaluate, evaluate_f64, spread,
+    windows_as_rows,
+};
 
 /// A small generator of choices.
 struct Choices(u64);
@@ -28,13 +31,17 @@ fn case(choices: &mut Choices) -> Case {
     let groups = [1, 1, 2, 3][choices.below(4)];
     let axis = |choices: &mut Choices| Sliding {
         size: 1 + choices.below(4),
-        step: 1 + choices.below(3),
-        dilation: 1 + choices.below(2),
-        before: choices.below(3),
-        after: choices.below(3),
+        step: [1, 2, 3, 1, 2, 3, 7, 18][choices.below(8)],
+        dilation: [1, 2, 1, 2, 3, 0][choices.below(6)],
+        before: [0, 1, 2, 0, 1, 2, 6][choices.below(7)],
+        after: [0, 1, 2, 0, 1, 2, 6][choices.below(7)],
     };
     let axes: Vec<Sliding> = (0..rank).map(|_| axis(choices)).collect();
-    let extents = axes.iter().map(|axis| (axis.size - 1) * axis.dilation + 1 + choices.below(5)).collect();
+    let extent = |axis: &Sliding| {
+        let reach = (axis.size - 1) * axis.dilation + 1;
+        reach.saturating_sub(axis.before + axis.after).max(1) + choices.below(5)
+    };
+    let extents = axes.iter().map(extent).collect();
     Case {
         convolution: Convolution { axes: axes.into_iter().collect(), groups },
         examples: 1 + choices.below(3),
@@ -103,7 +110,7 @@ fn close(got: &[f64], want: &[f64], what: &str) {
 #[test]
 fn convolutions_are_what_the_definition_says() {
     let mut choices = Choices(1);
-    for number in 0..150 {
+    for number in 0..400 {
         let case = case(&mut choices);
         let b = Builder::new();
         let shape = |shape: Vec<usize>| Type::f32(shape.as_slice());
@@ -218,5 +225,73 @@ fn what_does_not_fit_is_an_error() {
         Window { count: 1, step: i64::MAX, ..window },
     ] {
         assert!(b.graph().clone().push(bayeslift_ir::Op::Window(wrong), &[x.value()]).is_err(), "{wrong:?}");
+    }
+}
+
+/// Absurd sizes are errors, not overflows.
+#[test]
+fn absurd_sizes_are_errors() {
+    const MOST: usize = usize::MAX;
+    let convolution = |axis: Sliding| Convolution { axes: [axis, axis].into_iter().collect(), groups: 1 };
+    let axis = Sliding { size: 1, step: 1, dilation: 1, before: 0, after: 0 };
+    let on = |make: &dyn for<'b> Fn(Expr<'b>) -> Expr<'b>, shape: &[usize]| {
+        let b = Builder::new();
+        make(b.input("x", Type::f32(shape)));
+        assert!(b.check().is_err());
+    };
+    for (axis, before, after, between) in [
+        (0, MOST, 1, 0),
+        (0, MOST / 2, 0, 0),
+        (0, 0, 0, MOST),
+        (1, 0, 0, MOST / 2),
+        (1, 0, MOST, 0),
+        (1, 0, MOST, MOST),
+    ] {
+        on(&|x| x.pad(axis, before, after, between), &[4, 3]);
+    }
+    let window = Window { axis: MOST, start: 0, size: 1, dilation: 1, count: 1, step: 1 };
+    on(&|x| x.fold(window, 1), &[4, 3]);
+    on(&|x| x.window(window), &[4, 3]);
+    on(&|x| x.window(Window { axis: 0, size: MOST, dilation: 0, ..window }), &[4, 3]);
+    on(&|x| x.slice(0, 1..MOST), &[4, 3]);
+    let apply = |axis: Sliding, image: &[usize], kernel: [usize; 4]| {
+        on(&|x| convolution(axis).apply(x, x.builder().input("kernel", Type::f32(kernel))), image);
+    };
+    apply(Sliding { before: 1 << 60, ..axis }, &[2, 5, 5, 16], [1, 1, 16, 2]);
+    apply(Sliding { size: 1 << 60, before: 1 << 60, ..axis }, &[2, 5, 5, 16], [1, 1, 16, 2]);
+    apply(Sliding { size: 1 << 40, dilation: 0, ..axis }, &[2, 5, 5, 16], [1, 1, 16, 2]);
+    let spread_to = |axis: Sliding, extent: usize, size: usize| {
+        let kernel = Type::f32([size, size, 16, 2]);
+        let transposed = |x: Expr<'_>, extents: &[usize]| {
+            convolution(axis).apply_transpose(x, x.builder().input("kernel", kernel.clone()), extents);
+        };
+        let b = Builder::new();
+        transposed(b.input("x", Type::f32([2, 1, 1, 16])), &[extent; 2]);
+        assert!(b.check().is_err(), "{axis:?} on {extent}");
+    };
+    spread_to(Sliding { step: 1 << 40, ..axis }, MOST, 1);
+    spread_to(Sliding { step: MOST, ..axis }, 1 << 31, 1);
+    spread_to(Sliding { size: 2, step: MOST, dilation: 2, before: MOST / 2, ..axis }, MOST / 2, 2);
+    spread_to(Sliding { size: 2, dilation: 1 << 31, before: 1 << 31, ..axis }, 1 << 31, 2);
+    on(&|x| convolution(axis).patches(x, &Shape::new(&[0])).rows, &[2, 4, 4, 16]);
+    on(&|x| spread(x, x, &[axis], &[4]), &[2, 4, 16]);
+    on(&|x| spread(x, x, &[Sliding { step: 0, ..axis }], &[4]), &[1, 2, 4, 1, 16]);
+    on(&|x| windows_as_rows(x, &[axis]), &[2, 4, 16]);
+}
+
+/// A step that no window takes may be as long as any.
+#[test]
+fn one_window_has_no_step() {
+    for step in [5, 1 << 40, usize::MAX] {
+        let axis = Sliding { size: 3, step, dilation: 1, before: 1, after: 1 };
+        let convolution = Convolution { axes: [axis].into_iter().collect(), groups: 1 };
+        let b = Builder::new();
+        let (x, kernel) = (b.input("x", Type::f32([1, 3, 1])), b.input("kernel", Type::f32([3, 1, 1])));
+        let y = convolution.apply(x, kernel);
+        b.output("y", y);
+        b.output("dx", convolution.apply_transpose(y, kernel, &[3]));
+        let inputs = [[1, 3, 1], [3, 1, 1]].map(|shape| Tensor::f32(shape, [1.0, 2.0, 3.0]).unwrap());
+        let y = evaluate(&b.finish().unwrap(), &inputs).unwrap();
+        assert_eq!((y[0].as_f32().unwrap(), y[1].as_f32().unwrap()), (&[8.0][..], &[16.0, 24.0, 0.0][..]));
     }
 }

@@ -35,7 +35,7 @@ pub fn gradients<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>]) -> Vec<Expr<'
         return with_respect_to.to_vec();
     }
     let wanted = depends_on(&b.graph(), with_respect_to);
-    let adjoints = adjoints(loss, &wanted);
+    let adjoints = adjoints(loss, with_respect_to, &wanted);
     let gradient = |x: &Expr<'b>| adjoints.get(x.value().index()).copied().flatten();
     with_respect_to.iter().map(|x| gradient(x).unwrap_or_else(|| b.constant(0.0).broadcast(&x.shape()))).collect()
 }
@@ -137,7 +137,7 @@ impl<'b> Adjoint<'b> {
 }
 
 /// For each node up to the loss its adjoint, if it is wanted and one arrives.
-fn adjoints<'b>(loss: Expr<'b>, wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
+fn adjoints<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>], wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
     let b = loss.builder();
     let values = b.graph().values().take(loss.value().index() + 1);
     let mut adjoints: Vec<Option<Adjoint<'b>>> = vec![None; values.len()];
@@ -148,7 +148,7 @@ fn adjoints<'b>(loss: Expr<'b>, wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
         let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
         for (i, arg) in node.args.iter().enumerate().filter(|(_, arg)| wanted[arg.index()]) {
             let image = match node.op {
-                Op::Dot if i == 0 => convolution::image_adjoint(args[0], args[1], || adjoint.value()),
+                Op::Dot if i == 0 => convolution::image_adjoint(args[0], args[1], with_respect_to, || adjoint.value()),
                 _ => None,
             };
             let (target, more) = match image {

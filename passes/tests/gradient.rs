@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Binary, Builder, Compare, Convolution, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op, Shape,
-    Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify,
+    Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
 };
 use bayeslift_passes::gradients;
 
@@ -322,4 +322,48 @@ fn errors_are_typed() {
     assert!(matches!(b.check(), Err(Error::DTypeMismatch { .. })));
     // After an error nothing is built, and nothing panics.
     gradients(x, &[x, labels]);
+}
+
+/// What lies between an image and the rows of its windows has a gradient of its own, alone and beside the image's.
+#[test]
+fn windows_that_are_parameters() {
+    let axis = Sliding { size: 3, step: 2, dilation: 1, before: 1, after: 1 };
+    let b = Builder::new();
+    let (image, kernel) = (b.input("image", Type::f32([1, 2, 6, 1, 2])), b.input("kernel", Type::f32([6, 3])));
+    let rows = windows_as_rows(image, &[axis]);
+    let loss = rows.dot(kernel).square().sum_all();
+    let mut chain = vec![rows];
+    while let Some(behind) = chain.last().and_then(|x| b.graph().node(x.value()).args.first().copied()) {
+        chain.push(b.expr(behind));
+    }
+    for (i, (&x, together)) in chain.iter().zip(gradients(loss, &chain)).enumerate() {
+        b.output(&format!("alone {i}"), gradients(loss, &[x])[0]);
+        b.output(&format!("together {i}"), together);
+    }
+    let some = |n: usize| Elements::Floats((0..n).map(|i| (i as f64).sin()).collect());
+    let outputs = evaluate_f64(&b.finish().unwrap(), &[some(24), some(18)]).unwrap();
+    for (i, pair) in outputs.chunks(2).enumerate() {
+        let [alone, together] = [&pair[0], &pair[1]].map(|gradient| gradient.floats().unwrap());
+        assert!(alone.iter().zip(together).all(|(a, b)| (a - b).abs() < 1e-12), "{i}");
+        assert!(alone.iter().any(|&x| x != 0.0), "{i}");
+    }
+}
+
+/// Products with windows that are those of no convolution, which has none as large.
+#[test]
+fn windows_unlike_those_of_convolutions() {
+    for (shape, window) in [
+        (&[1, 1, 1 << 17, 1, 1], Window { axis: 2, start: 0, size: 1 << 15, dilation: 1, count: 1, step: 1 }),
+        (&[8, 1, 2, 1, 3], Window { axis: 0, start: 0, size: 3, dilation: 1, count: 6, step: 1 }),
+        (&[1, 8, 2, 1, 3], Window { axis: 1, start: 0, size: 3, dilation: 1, count: 6, step: 1 }),
+    ] {
+        let b = Builder::new();
+        let x = b.input("x", Type::f32(&shape[..]));
+        let turned = x.window(window).transpose(&[0, 4, 1, 3, 2, 5]);
+        let depth = turned.shape()[4..].iter().product();
+        let rows = turned.reshape([turned.shape().elements() / depth, depth]);
+        let loss = rows.dot(b.constant(1.0).broadcast(&Shape::new(&[depth, 1]))).sum_all();
+        b.output("gradient", gradients(loss, &[x])[0]);
+        assert!(b.finish().is_ok(), "{window:?}");
+    }
 }

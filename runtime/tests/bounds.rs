@@ -11,6 +11,7 @@ mod common;
 use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
 use bayeslift_passes::Rewriting;
 use bayeslift_runtime::{Executable, Options, Width};
+use common::windows::{Choices, contraction_of_windows};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -102,10 +103,15 @@ unsafe impl GlobalAlloc for Guarding {
     }
 }
 
+/// How many cases there are, if nothing else is asked for `default`.
+fn cases(default: u32) -> u32 {
+    std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn random_graphs_stay_within_their_memory() {
     reserve();
-    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200);
+    let cases = cases(200);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let case = std::cell::Cell::new(0_usize);
@@ -128,6 +134,24 @@ fn random_graphs_stay_within_their_memory() {
             Ok(())
         })
         .unwrap();
+}
+
+/// As above, of contractions that gather windows while they pack them.
+#[test]
+fn contractions_of_windows_stay_within_their_memory() {
+    reserve();
+    let mut choices = Choices(1);
+    for number in 0..cases(100) {
+        let Some(graph) = contraction_of_windows(&mut choices) else { continue };
+        let width = choices.of(&[Width::Sixteen, Width::Eight, Width::Four, Width::One]);
+        let options = Options::default().width(width).threads(1 + choices.below(2));
+        let (executable, inputs) = (Executable::compile(graph.clone(), &options).unwrap(), common::some_inputs(&graph));
+        let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
+        let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
+        for (got, want) in got.iter().zip(&evaluate(&graph, &inputs).unwrap()) {
+            same_bits(got, want).unwrap();
+        }
+    }
 }
 
 /// The guard pages work: an element too far ends the process.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift_ir::{Binary, Expr, Graph, Op, Shape, Type, Unary, Value};
+use bayeslift_ir::{Binary, Builder, Expr, Graph, Op, Shape, Type, Unary, Value, Window};
 use bayeslift_passes::{Place, Plan};
 use common::check_everywhere;
 
@@ -170,4 +170,89 @@ fn three_thousand_parameters() {
     assert!(
         plan.kernels.iter().all(|kernel| kernel.stores.iter().all(|&(_, place)| !matches!(place, Place::Output(_))))
     );
+}
+
+/// The left operand is gathered from windows, the right one is read by strides, and they are one value.
+#[test]
+fn windows_multiplied_by_themselves() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([6, 2]));
+    let windows = x.window(Window { axis: 0, start: 0, size: 2, dilation: 2, count: 4, step: 1 });
+    let square = windows.transpose(&[1, 0, 2]).reshape([4, 4]);
+    b.output("product", square.dot(square));
+    b.output("computed", square.square().dot(square.square()));
+    check_everywhere(&b.finish().unwrap());
+}
+
+/// Keys that are read backwards and from within, noise that is folded and windowed, positions and masks in windows, steps that
+/// are not taken, and donated inputs that are folded from and windowed into themselves.
+#[test]
+fn windows_on_everything() {
+    let far = "axis=0 start=3 size=1 dilation=-2147483648 count=1 step=2147483647";
+    let text = format!(
+        "graph {{
+  %0 = input \"keys\" : u32[9]
+  %1 = input \"x\" : f32[6,7]
+  %2 = input \"y\" : f32[6,7]
+  %3 = input \"z\" : f32[40]
+  %4 = window axis=0 start=8 size=1 dilation=1 count=4 step=-2 %0 : u32[1,4]
+  %5 = reshape %4 : u32[4]
+  %6 = window axis=0 start=3 size=1 dilation=1 count=1 step=1 %0 : u32[1,1]
+  %7 = reshape %6 : u32[]
+  %8 = window axis=0 start=7 size=2 dilation=-3 count=1 step=1 %0 : u32[2,1]
+  %9 = reshape %8 : u32[2]
+  %10 = noise normal stream=0x0000000000000012 sample_axis=0 example_axis=1 %5 %7 %9 : f32[3,5,40]
+  %11 = fold axis=1 start=2 size=5 dilation=0 count=40 step=3 %10 : f32[3,120]
+  %12 = fold axis=0 start=4 size=3 dilation=-2 count=5 step=1 %10 : f32[9,40]
+  %13 = window axis=2 start=39 size=3 dilation=-7 count=26 step=-1 %10 : f32[3,5,3,26]
+  %14 = iota : u32[42]
+  %29 = reshape %14 : u32[6,7]
+  %15 = window axis=1 start=6 size=2 dilation=-1 count=3 step=-2 %29 : u32[6,2,3]
+  %16 = less %1 %2 : mask[6,7]
+  %17 = window axis=1 start=0 size=2 dilation=1 count=3 step=2 %16 : mask[6,2,3]
+  %18 = window axis=1 start=6 size=2 dilation=-1 count=3 step=-2 %1 : f32[6,2,3]
+  %19 = convert %15 : f32[6,2,3]
+  %20 = select %17 %18 %19 : f32[6,2,3]
+  %21 = window {far} %3 : f32[1,1]
+  %22 = fold {far} %21 : f32[40]
+  %23 = window axis=0 start=0 size=6 dilation=1 count=1 step=1 %1 : f32[6,1,7]
+  %24 = reshape %23 : f32[6,1,7]
+  %25 = fold axis=0 start=5 size=6 dilation=-1 count=1 step=1 %24 : f32[6,7]
+  %26 = window axis=0 start=5 size=1 dilation=1 count=6 step=-1 %2 : f32[1,6,7]
+  %27 = reshape %26 : f32[6,7]
+  %28 = add %27 %2 : f32[6,7]
+  output \"folded rows\" = %11
+  output \"folded\" = %12
+  output \"windows\" = %13
+  output \"selected\" = %20
+  output \"positions\" = %15
+  output \"mask\" = %17
+  output \"z\" = %22
+  output \"x\" = %25 updates %1
+  output \"y\" = %28 updates %2
+}}"
+    );
+    check_everywhere(&text.parse().unwrap_or_else(|error| panic!("{error}")));
+}
+
+/// Windows up to the largest rank, as a product's operand and by the element.
+#[test]
+fn windows_of_windows_up_to_the_largest_rank() {
+    let b = Builder::new();
+    let mut x = b.input("x", Type::f32([17, 5]));
+    let mut axis = 0;
+    while x.shape().len() < bayeslift_ir::MAX_RANK {
+        let extent = x.shape()[axis];
+        let (size, count) = if extent > 2 { (2, extent - 1) } else { (1, extent) };
+        x = x.window(Window { axis, start: 0, size, dilation: 1, count: count.min(8), step: 1 });
+        axis = (axis + 2) % x.shape().len();
+    }
+    let order: Vec<usize> = (0..x.shape().len()).rev().collect();
+    let turned = x.transpose(&order);
+    let depth: usize = turned.shape()[7..].iter().product();
+    let rows = turned.reshape([turned.shape().elements() / depth, depth]);
+    b.output("product", rows.dot(b.input("w", Type::f32([depth, 3]))));
+    b.output("turned", turned.sin());
+    b.output("sum", x.sum(11).sum(0));
+    check_everywhere(&b.finish().unwrap());
 }

@@ -10,3 +10,4 @@ mod facade;
 mod graphs;
 mod short_rows;
 mod training;
+mod windows;

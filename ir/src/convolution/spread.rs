@@ -1,7 +1,7 @@
 //! The adjoint of windows, after a product: again products with windows.
 
-use super::{Sliding, windows_as_rows};
-use crate::{Expr, Shape};
+use super::{Sliding, fail, windows_as_rows};
+use crate::{Expr, MAX_ELEMENTS, Shape};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -29,7 +29,23 @@ struct Axis {
 /// Results of different phases that see equally many elements of the kernel are computed side by side, as columns of one product
 /// (sub-pixel convolution; Shi et al. 2016).
 pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
-    let phases: usize = axes.iter().filter(|axis| axis.dilation == 1).map(|axis| axis.step).product();
+    let shape = image.shape();
+    let fits = [shape.len(), kernel.shape().len()] == [axes.len() + 4; 2]
+        && extents.len() == axes.len()
+        && extents.iter().all(|&extent| extent <= MAX_ELEMENTS);
+    // a single position takes no step
+    let step = |axis: &Sliding, positions: usize| if positions == 1 { axis.step.min(1) } else { axis.step };
+    let taken = |(axis, &positions): (&Sliding, &usize)| Sliding { step: step(axis, positions), ..*axis };
+    let axes: SmallVec<[Sliding; 3]> = axes.iter().zip(shape.iter().skip(2)).map(taken).collect();
+    let possible = |axis: &Sliding| {
+        let sizes = [axis.size, axis.step, axis.dilation, axis.before];
+        axis.size > 0 && axis.step > 0 && sizes.iter().all(|&size| size <= MAX_ELEMENTS)
+    };
+    if !fits || !axes.iter().all(possible) {
+        return fail(image, "the image", format!("positions that fit {axes:?} on {extents:?}"), &shape);
+    }
+    let steps = axes.iter().filter(|axis| axis.dilation == 1).map(|axis| axis.step);
+    let phases = steps.fold(1, usize::saturating_mul);
     let mut known = Vec::new();
     for (i, (axis, &extent)) in axes.iter().zip(extents).enumerate() {
         let Some(&positions) = image.shape().get(2 + i) else { return image };
@@ -42,7 +58,7 @@ pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], e
         let (before, after) = ((size - 1) * axis.dilation, last.saturating_sub(positions));
         image = image.pad(2 + i, before.saturating_sub(first), after, between);
         let begin = first.saturating_sub(before);
-        let end = image.shape().get(2 + i).copied().unwrap_or(0) - positions.saturating_sub(last);
+        let end = image.shape().get(2 + i).copied().unwrap_or(0).saturating_sub(positions.saturating_sub(last));
         image = image.slice(2 + i, begin..end);
         kernel = kernel.pad(2 + i, 0, size * step - axis.size, 0);
         let runs = match rest {
@@ -51,6 +67,9 @@ pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], e
         };
         let (count, cut) = (last - first, axis.before - first * step);
         known.push(Axis { step, size, dilation: axis.dilation, runs, count, cut });
+    }
+    if image.builder().check().is_err() {
+        return image;
     }
     let parts = Parts::new(image, kernel, &known);
     let (mut y, rank) = (parts.assemble(&mut Vec::new()), axes.len());

@@ -49,22 +49,25 @@ impl<'b> Expr<'b> {
         let Some(&extent) = shape.get(axis) else {
             return self.elements_of(Window { axis, start: 0, size: 1, dilation: 1, count: 0, step: 1 });
         };
-        if before + after == 0 && (between == 0 || extent == 1) {
+        let between = if extent == 1 { 0 } else { between };
+        if (before, after, between) == (0, 0, 0) {
             return self;
         }
-        let padded = before + (extent - 1) * (between + 1) + 1 + after;
+        let step = between.saturating_add(1);
+        let spread = (extent - 1).saturating_mul(step).saturating_add(1);
+        let padded = before.saturating_add(spread).saturating_add(after);
         let to: Shape = shape[..axis].iter().chain([&padded]).chain(&shape[axis + 1..]).copied().collect();
-        let window = Window { axis, start: before, size: 1, dilation: 1, count: extent, step: between as i64 + 1 };
         // neighbours along the axis and beyond it stay neighbours: they move as one axis
         let beyond: usize = match between {
             0 => shape[axis + 1..].iter().product(),
             _ => 1,
         };
-        let window = Window { start: before * beyond, count: extent * beyond, ..window };
+        let (start, step) = (before.saturating_mul(beyond), i64::try_from(step).unwrap_or(i64::MAX));
+        let window = Window { axis, start, size: 1, dilation: 1, count: extent * beyond, step };
         let moved = match between {
             0 => self.reshape([&shape[..axis], &[1, extent * beyond]].concat().as_slice()),
             _ => self.expand(axis),
         };
-        moved.fold(window, padded * beyond).reshape(to)
+        moved.fold(window, padded.saturating_mul(beyond)).reshape(to)
     }
 }

@@ -5,14 +5,22 @@
 
 use bayeslift_ir::{Expr, Op, Shape, Sliding, Value, Window, spread, windows_as_rows};
 
-/// If `rows` is made of windows as [`windows_as_rows`] makes them, the image and, given the adjoint of `rows . columns`, its
-/// adjoint.
+/// If `rows` is made of windows as [`windows_as_rows`] makes them, and nothing between has a gradient that is asked for, the image
+/// and, given the adjoint of `rows . columns`, its adjoint.
 pub(super) fn image_adjoint<'b>(
     rows: Expr<'b>,
     columns: Expr<'b>,
+    with_respect_to: &[Expr<'b>],
     adjoint: impl FnOnce() -> Expr<'b>,
 ) -> Option<(Expr<'b>, Expr<'b>)> {
     let (image, axes) = image_of(rows)?;
+    let mut between = rows.value();
+    while between != image.value() {
+        if with_respect_to.iter().any(|x| x.value() == between) {
+            return None;
+        }
+        between = rows.builder().graph().node(between).args[0];
+    }
     let (shape, rank) = (image.shape(), axes.len());
     let (extents, [groups, channels]) = (&shape[2..2 + rank], [shape[rank + 2], shape[rank + 3]]);
     let sizes = axes.iter().map(|axis| axis.size);
@@ -33,19 +41,20 @@ fn image_of(rows: Expr<'_>) -> Option<(Expr<'_>, Vec<Sliding>)> {
     let behind = |x: Expr<'_>| (b.graph().node(x.value()).op.clone(), b.graph().node(x.value()).args.clone());
     let (Op::Reshape(_), args) = behind(rows) else { return None };
     let (Op::Transpose(_), args) = behind(b.expr(args[0])) else { return None };
-    let (mut image, mut axes) = (b.expr(args[0]), Vec::new());
+    let (mut image, mut windows) = (b.expr(args[0]), Vec::new());
     while let (Op::Window(window), args) = behind(image) {
-        axes.push(sliding(window)?);
+        windows.push(window);
         image = b.expr(args[0]);
     }
-    axes.reverse();
-    let rank = axes.len();
-    if image.shape().len() != rank + 4 {
+    let (rank, shape) = (windows.len(), image.shape());
+    if rank == 0 || shape.len() != rank + 4 {
         return None;
     }
+    let windows = windows.iter().rev().enumerate();
+    let mut axes = windows.map(|(i, window)| sliding(window, i, shape[2 + i])).collect::<Option<Vec<_>>>()?;
     for axis in (0..rank).rev() {
         if let Some((unpadded, before)) = padded(image, 2 + axis) {
-            let after = image.shape()[2 + axis] - unpadded.shape()[2 + axis] - before;
+            let after = image.shape()[2 + axis].checked_sub(unpadded.shape()[2 + axis])?.checked_sub(before)?;
             axes[axis] = Sliding { before, after, ..axes[axis] };
             image = unpadded;
         }
@@ -67,9 +76,11 @@ fn padded(x: Expr<'_>, axis: usize) -> Option<(Expr<'_>, usize)> {
     is_axis.then(|| (b.expr(source), start / beyond))
 }
 
-fn sliding(window: Window) -> Option<Sliding> {
-    let Window { start, size, dilation, step, .. } = window;
+/// How a window moves over axis `i` of the positions, which has this extent, if as those of a convolution do.
+fn sliding(window: &Window, i: usize, extent: usize) -> Option<Sliding> {
     let forward = |by: i64| usize::try_from(by).ok().filter(|&by| by > 0);
-    let (step, dilation) = (forward(step)?, forward(dilation)?);
-    (start == 0).then_some(Sliding { size, step, dilation, before: 0, after: 0 })
+    let (step, dilation) = (forward(window.step)?, forward(window.dilation)?);
+    let sliding = Sliding { size: window.size, step, dilation, before: 0, after: 0 };
+    let all = sliding.windows(extent) == Some(window.count);
+    ((window.axis, window.start, all) == (2 + 2 * i, 0, true)).then_some(sliding)
 }

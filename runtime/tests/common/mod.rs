@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub mod windows;
+
 use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
 use bayeslift_passes::Rewriting;
 use bayeslift_runtime::{Argument, Executable, Options, Width};

@@ -43,12 +43,12 @@ impl Former<'_> {
     fn require_memory_once(&mut self, live: &[bool]) {
         for value in self.graph.values().filter(|v| live[v.index()]) {
             let node = self.graph.node(value);
-            for &arg in &node.args {
+            for (i, &arg) in node.args.iter().enumerate() {
                 match &node.op {
                     op if op.is_movement() && self.stored[value.index()] => self.reach(value, Reader::Element),
                     op if op.is_movement() => {}
                     _ if self.prologue[value.index()] => self.read(arg, Reader::Strided),
-                    Op::Dot => self.read_operand(arg, arg == node.args[0]),
+                    Op::Dot => self.read_operand(arg, i == 0),
                     Op::Noise(_) => self.read(arg, Reader::Element),
                     _ => self.read_element(value, arg),
                 }

@@ -1,0 +1,22 @@
+//! Compiled code against the reference evaluator, bit for bit, on random contractions of windows.
+//!
+//! `BAYESLIFT_CASES=10000 BAYESLIFT_SEED=7 cargo test --release --test reproducibility windows` runs that many.
+
+use crate::common::{
+    self,
+    windows::{Choices, contraction_of_windows},
+};
+use bayeslift_runtime::{Options, Width};
+
+#[test]
+fn contractions_of_windows() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let mut choices = Choices(number("BAYESLIFT_SEED").unwrap_or(0));
+    for _ in 0..number("BAYESLIFT_CASES").unwrap_or(200) {
+        let Some(graph) = contraction_of_windows(&mut choices) else { continue };
+        let inputs = common::some_inputs(&graph);
+        let width = choices.of(&[Width::One, Width::Four, Width::Eight, Width::Sixteen]);
+        let options = Options::default().width(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0);
+        common::check(&graph, &inputs, &options).unwrap();
+    }
+}
