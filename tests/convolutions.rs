@@ -4,7 +4,12 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{Backend, layers::metrics, prelude::*};
+use bayeslift::{
+    Backend,
+    layers::metrics,
+    prelude::*,
+    runtime::{Options, Width},
+};
 use facade::{bits, digits};
 
 /// Images of 6 x 5 x 2, of which the first or the second half is brighter.
@@ -13,6 +18,21 @@ fn images(rows: usize) -> Dataset {
     let pixel = |row: usize, i: usize| noise(row * 61 + i) + if (i < 30) == row.is_multiple_of(2) { 0.6 } else { 0.0 };
     let pixels = (0..rows).flat_map(|row| (0..60).map(move |i| pixel(row, i)));
     Dataset::classification([6, 5, 2], pixels.collect(), (0..rows as u32).map(|row| row % 2).collect()).unwrap()
+}
+
+/// The other kinds of layers, on volumes of 6 x 5 x 2 with one channel.
+fn volumes() -> Sequential {
+    Sequential::new()
+        .apply(|x| x.expand(x.shape().len()))
+        .layer(ConvolutionVariationalFlipout::new(1, 4, [3, 2, 1]).strides([1, 2, 1]).activation(Activation::Relu))
+        .layer(Convolution::new(4, 6, [2, 2, 2]).padding(Padding::Causal).groups(2))
+        .layer(ConvolutionTransposeVariationalReparameterization::new(6, 3, [3, 2, 2]).strides([2, 1, 1]))
+        .layer(Pooling::max([2, 2, 2]).strides(1))
+        .layer(ConvolutionTransposeVariationalFlipout::new(3, 3, [2, 1, 1]).dilations([2, 1, 1]))
+        .layer(ConvolutionTranspose::new(3, 5, [1, 2, 2]).padding(Padding::Same))
+        .layer(Dropout::new(0.2))
+        .layer(GlobalPooling::average(3))
+        .layer(AffineVariationalFlipout::new(5, 2))
 }
 
 /// Every kind of layer that works on images.
@@ -40,7 +60,11 @@ fn network() -> Network {
 }
 
 fn trained(backend: Backend, samples: usize) -> (Network, Vec<f32>) {
-    let (data, mut network) = (images(12), network());
+    trained_from(network(), backend, samples)
+}
+
+fn trained_from(mut network: Network, backend: Backend, samples: usize) -> (Network, Vec<f32>) {
+    let data = images(12);
     let mut options = TrainerOptions::default();
     (options.backend, options.samples) = (backend, samples);
     let mut trainer = Trainer::new(&network, 12, options).unwrap();
@@ -49,16 +73,22 @@ fn trained(backend: Backend, samples: usize) -> (Network, Vec<f32>) {
     (network, losses)
 }
 
+/// At all widths of vectors, on one thread and on several.
 #[test]
 fn compiled_steps_give_the_bits_of_the_evaluator() {
-    for samples in [1, 2] {
-        let (reference, losses) = trained(Backend::Reference, samples);
-        let (compiled, compiled_losses) = trained(Backend::default(), samples);
-        assert_eq!(compiled_losses, losses);
-        assert_eq!(bits(&compiled), bits(&reference));
-        let before = bits(&network());
-        for (i, (path, words)) in bits(&compiled).into_iter().enumerate() {
-            assert_ne!(words, before[i].1, "{path} was not trained");
+    for layers in [layers, volumes] {
+        let network = || Network::new(layers(), [6, 5, 2], Likelihood::Categorical, 3).unwrap();
+        for samples in [1, 2] {
+            let (reference, losses) = trained_from(network(), Backend::Reference, samples);
+            for (width, threads) in [(Width::One, 1), (Width::Four, 2), (Width::Eight, 1), (Width::Sixteen, 3)] {
+                let options = Options::default().width(width).threads(threads);
+                let (compiled, compiled_losses) = trained_from(network(), options.into(), samples);
+                assert_eq!(compiled_losses, losses, "{width:?}");
+                assert_eq!(bits(&compiled), bits(&reference), "{width:?}");
+            }
+            for ((path, words), (_, before)) in bits(&reference).into_iter().zip(bits(&network())) {
+                assert_ne!(words, before, "{path} was not trained");
+            }
         }
     }
 }

@@ -498,16 +498,26 @@ impl Case {
     }
 }
 
-/// The network of `tfp_saved_model`, with the parameters of its file.
+/// The network of `tfp_saved_model`, with the parameters of its file: a convolution with steps of 2 over half as many positions,
+/// then a dense layer. Sizes are those of the file's arrays.
 fn saved_network(folder: &Path) -> Fallible<Network> {
-    let convolution = ConvolutionVariationalReparameterization::new(1, 4, [3, 3])
+    let path = folder.join("tfp_saved_model.npz");
+    let arrays = npz::read(&path)?;
+    let shape = |name: &str| arrays.get(name).map(|array| array.shape.as_slice()).ok_or(format!("no {name}"));
+    let (&[height, width, channels, filters], &[features, outputs]) = (shape("arr_0")?, shape("arr_4")?) else {
+        return Err("a convolution with two axes and a dense layer were expected".into());
+    };
+    let extent = 2 * (features / filters).isqrt();
+    let convolution = ConvolutionVariationalReparameterization::new(channels, filters, [height, width])
         .strides(2)
         .padding(Padding::Same)
         .activation(Activation::LeakyRelu);
-    let layers =
-        Sequential::new().layer(convolution).layer(Flatten).layer(AffineVariationalReparameterizationLocal::new(16, 3));
-    let mut network = Network::new(layers, [4, 4, 1], Likelihood::normal(1.0), 0)?;
-    network.load_tfp(folder.join("tfp_saved_model.npz"))?;
+    let layers = Sequential::new()
+        .layer(convolution)
+        .layer(Flatten)
+        .layer(AffineVariationalReparameterizationLocal::new(features, outputs));
+    let mut network = Network::new(layers, [extent, extent, channels], Likelihood::normal(1.0), 0)?;
+    network.load_tfp(path)?;
     Ok(network)
 }
 
