@@ -88,36 +88,50 @@ impl Convolution {
 
     /// The windows of an image for kernels of this batch.
     pub fn patches<'b>(&self, image: Expr<'b>, batch: &Shape) -> Patches<'b> {
-        let (rank, shape) = (self.axes.len(), image.shape());
         let nothing =
             |rows| Patches { rows, batches: 1, groups: 1, leading: SmallVec::new(), positions: SmallVec::new() };
+        let Some((grouped, leading)) = self.arrange(image, batch) else { return nothing(image) };
+        let shape = grouped.shape();
+        let windows = self.axes.iter().zip(&shape[2..]).map(|(axis, &extent)| axis.windows(extent));
+        let Some(positions) = windows.collect::<Option<SmallVec<_>>>() else {
+            return nothing(self.fail_image(image));
+        };
+        let rows = windows_as_rows(grouped, &self.axes);
+        Patches { rows, batches: shape[0], groups: self.groups, leading, positions }
+    }
+
+    /// An image as `[batches, examples, positions.., groups, channels]`, side by side with kernels of this batch, and the extents of
+    /// all axes before positions.
+    fn arrange<'b>(&self, image: Expr<'b>, batch: &Shape) -> Option<(Expr<'b>, SmallVec<[usize; 4]>)> {
+        let (rank, shape) = (self.axes.len(), image.shape());
         let Some(before) = shape.len().checked_sub(rank + 1).filter(|&before| before > 0) else {
-            return nothing(fail(image, "the image", format!("{} axes or more", rank + 2), &shape));
+            fail(image, "the image", format!("{} axes or more", rank + 2), &shape);
+            return None;
         };
-        let windows = |(axis, &extent): (&Sliding, &usize)| axis.windows(extent);
-        let positions = self.axes.iter().zip(&shape[before..]).map(windows).collect::<Option<SmallVec<_>>>();
-        let (Some(positions), true) = (positions, self.groups > 0 && shape.last_extent().is_multiple_of(self.groups))
-        else {
-            let expected = format!("positions and channels that fit {self:?}");
-            return nothing(fail(image, "the image", expected, &shape));
-        };
-        // kernels and images side by side
-        let own = before.saturating_sub(1).min(batch.len());
+        if self.groups == 0 || !shape.last_extent().is_multiple_of(self.groups) {
+            self.fail_image(image);
+            return None;
+        }
+        let own = (before - 1).min(batch.len());
         let common = Shape::new(&shape[..own]).broadcast_with(batch);
         let Some(common) = common.filter(|common| common.check().is_ok()) else {
-            return nothing(fail(image, "the image", format!("leading axes that fit {batch}"), &shape));
+            fail(image, "the image", format!("leading axes that fit {batch}"), &shape);
+            return None;
         };
-        let leading = common.iter().chain(&shape[own..before]).copied();
-        let leading: SmallVec<[usize; 4]> = leading.collect();
+        let leading: SmallVec<[usize; 4]> = common.iter().chain(&shape[own..before]).copied().collect();
         let full: Shape = leading.iter().chain(&shape[before..]).copied().collect();
-        let batches: usize = common.elements();
+        let batches = common.elements();
         let examples = leading.iter().product::<usize>() / batches;
-        let channels = shape.last_extent() / self.groups;
         let extents = shape[before..shape.len() - 1].iter().copied();
-        let grouped = [batches, examples].into_iter().chain(extents).chain([self.groups, channels]);
-        let image = image.broadcast(&full).reshape(grouped.collect::<Shape>());
-        let rows = windows_as_rows(image, &self.axes);
-        Patches { rows, batches, groups: self.groups, leading, positions }
+        let channels = [self.groups, shape.last_extent() / self.groups];
+        let grouped = [batches, examples].into_iter().chain(extents).chain(channels);
+        let grouped = image.broadcast(&full).reshape(grouped.collect::<Shape>());
+        // after an error operations do nothing
+        (grouped.shape().len() == rank + 4).then_some((grouped, leading))
+    }
+
+    fn fail_image<'b>(&self, image: Expr<'b>) -> Expr<'b> {
+        fail(image, "the image", format!("positions and channels that fit {self:?}"), &image.shape())
     }
 
     /// A kernel as the right operand of a product with these windows.
@@ -154,27 +168,20 @@ impl Convolution {
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
             return fail(image, "the kernel", format!("{} axes or more", rank + 2), &shape);
         };
-        let one = Sliding { size: 1, step: 1, dilation: 1, before: 0, after: 0 };
-        let points = Convolution { axes: self.axes.iter().map(|_| one).collect(), groups: self.groups };
-        let patches = points.patches(image, &Shape::new(&shape[..batch]));
-        let groups = self.groups;
+        let Some((grouped, leading)) = self.arrange(image, &Shape::new(&shape[..batch])) else { return image };
+        let (grouped_shape, groups) = (grouped.shape(), self.groups);
+        let (positions, channels) = (&grouped_shape[2..2 + rank], grouped_shape.last_extent());
         let fits = self.axes.iter().map(|axis| &axis.size).eq(&shape[batch..batch + rank])
-            && patches.rows.shape().last_extent() == shape[shape.len() - 2]
+            && channels == shape[shape.len() - 2]
             && shape.last_extent().is_multiple_of(groups)
             && extents.len() == rank;
         let is_reached = |((axis, &extent), &positions): ((&Sliding, &usize), &usize)| {
             axis.windows(extent).is_some_and(|windows| axis.size > 0 && windows >= positions)
         };
-        if !fits || !self.axes.iter().zip(extents).zip(&patches.positions).all(is_reached) {
+        if !fits || !self.axes.iter().zip(extents).zip(positions).all(is_reached) {
             let expected = format!("a kernel and extents that fit {self:?} of {}", image.shape());
             return fail(image, "the kernel", expected, &shape);
         }
-        let examples = patches.leading.iter().product::<usize>() / patches.batches;
-        let channels = patches.rows.shape().last_extent();
-        let grouped = [patches.batches, examples].into_iter().chain(patches.positions.iter().copied());
-        let full: Shape =
-            patches.leading.iter().chain(&patches.positions).chain([&(channels * groups)]).copied().collect();
-        let image = image.broadcast(&full).reshape(grouped.chain([groups, channels]).collect::<Shape>());
         let (batches, outputs) = (shape[..batch].iter().product::<usize>(), shape.last_extent() / groups);
         // kernels with their groups before their windows
         let window = &shape[batch..batch + rank];
@@ -182,10 +189,10 @@ impl Convolution {
         let order = [0, rank + 2].into_iter().chain(1..=rank + 1).chain([rank + 3]);
         let kernel = kernel.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>());
         let kernel_shape =
-            [patches.batches, groups].into_iter().chain(window.iter().copied()).chain([channels, outputs]);
+            [grouped_shape[0], groups].into_iter().chain(window.iter().copied()).chain([channels, outputs]);
         let kernel = kernel.broadcast(&kernel_shape.collect());
-        let joined: Shape = patches.leading.iter().chain(extents).chain([&shape.last_extent()]).copied().collect();
-        spread(image, kernel, &self.axes, extents).reshape(joined)
+        let joined: Shape = leading.iter().chain(extents).chain([&shape.last_extent()]).copied().collect();
+        spread(grouped, kernel, &self.axes, extents).reshape(joined)
     }
 }
 
