@@ -12,7 +12,11 @@
 //! sum over examples times 2 scale sigmoid(raw_scale), a factor that is twenty times its median in places, so a large
 //! factor on a sum that cancels leaves the rounding of the sum's terms large beside the median of the array.
 
+#[path = "golden_kinds/layers.rs"]
+mod layers;
 mod npz;
+#[path = "golden_kinds/saved_model.rs"]
+mod saved_model;
 
 use bayeslift::{Network, Predictor, PredictorOptions};
 use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
@@ -262,93 +266,6 @@ impl Case {
         Activation::from_name(name).ok_or_else(|| format!("the activation {name} is not built").into())
     }
 
-    fn affine_local<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let (x, kernel) = (self.input(b, "x")?, self.normal(b, "kernel")?);
-        let bias = self.bias(b)?.map(LocalBias::Normal);
-        let y = local_affine(x, &kernel, bias, self.input(b, "eps")?);
-        Ok(Computed { name: "y", value: self.activation()?.apply(y) })
-    }
-
-    fn affine_reparameterization<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let (x, kernel) = (self.input(b, "x")?, self.normal(b, "kernel")?);
-        let kernel = kernel.transform(self.input(b, "eps_kernel")?).value;
-        let bias = match self.bias(b)? {
-            Some(bias) => Some(bias.transform(self.input(b, "eps_bias")?).value),
-            None => None,
-        };
-        Ok(Computed { name: "y", value: self.activation()?.apply(affine(x, kernel, bias)) })
-    }
-
-    /// TFP draws the bias once for all examples.
-    fn affine_flipout<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let (x, kernel) = (self.input(b, "x")?, self.normal(b, "kernel")?);
-        let bias = match self.bias(b)? {
-            Some(bias) => Some(FlipoutBias::Value(bias.transform(self.input(b, "eps_bias")?).value)),
-            None => None,
-        };
-        let signs = Signs { input: self.input(b, "sign_input")?, output: self.input(b, "sign_output")? };
-        let y = flipout_output(&MatrixProduct, x, &kernel, self.input(b, "eps_kernel")?, bias, &signs);
-        Ok(Computed { name: "y", value: self.activation()?.apply(y) })
-    }
-
-    /// The output of a layer without randomness on `x`, with the parameters `kernel` and `bias`.
-    fn of_layer<'b>(&self, b: &'b Builder, layer: &impl Layer) -> Fallible<Computed<'b>> {
-        let mut parameters = vec![("kernel".to_owned(), self.input(b, "kernel")?)];
-        parameters.extend(self.optional(b, "bias")?.map(|bias| ("bias".to_owned(), bias)));
-        let context = Context::new(Scope::bind_exprs(b, parameters));
-        Ok(Computed { name: "y", value: layer.call(&context, self.input(b, "x")?)?.output })
-    }
-
-    fn sizes(&self, option: &str) -> Fallible<PerAxis> {
-        Ok(serde_json::from_value::<Vec<usize>>(self.option(option).clone())?.into())
-    }
-
-    /// The number of input and of output channels, and the padding.
-    fn channels_and_padding(&self) -> Fallible<(usize, usize, Padding)> {
-        let kernel = &self.array("kernel")?.shape;
-        let padding = self.option("padding").as_str().and_then(Padding::from_name).ok_or("no padding")?;
-        Ok((kernel[kernel.len() - 2], kernel[kernel.len() - 1], padding))
-    }
-
-    fn convolution<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let (inputs, outputs, padding) = self.channels_and_padding()?;
-        let layer = Convolution::new(inputs, outputs, self.sizes("filter_shape")?)
-            .strides(self.sizes("strides")?)
-            .dilations(self.sizes("dilations")?)
-            .padding(padding)
-            .use_bias(self.arrays.contains_key("bias"));
-        self.of_layer(b, &layer)
-    }
-
-    fn convolution_transpose<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let (inputs, outputs, padding) = self.channels_and_padding()?;
-        let layer = ConvolutionTranspose::new(inputs, outputs, self.sizes("filter_shape")?)
-            .strides(self.sizes("strides")?)
-            .dilations(self.sizes("dilations")?)
-            .padding(padding)
-            .use_bias(self.arrays.contains_key("bias"));
-        self.of_layer(b, &layer)
-    }
-
-    /// The layer itself, with its batch shape.
-    fn affine(&self, b: &Builder) -> Fallible<Checked> {
-        let kernel = &self.array("kernel")?.shape;
-        let batch: Vec<usize> = kernel[..kernel.len() - 2].to_vec();
-        let layer = Affine::new(kernel[kernel.len() - 2], kernel[kernel.len() - 1])
-            .batch_shape(batch.as_slice())
-            .use_bias(self.arrays.contains_key("bias"));
-        let mut parameters = layer.initialize(0)?;
-        for name in ["kernel", "bias"] {
-            if self.arrays.contains_key(name) {
-                parameters.assign(name, self.tensor(name)?)?;
-            }
-        }
-        let context = Context::new(Scope::bind(b, &parameters)?);
-        b.output("y", layer.call(&context, self.input(b, "x")?)?.output);
-        let graph = b.graph().clone();
-        self.compare(graph)
-    }
-
     /// The divergences of the kernel and of the bias, by `one`.
     fn divergence<'b>(
         &self,
@@ -425,32 +342,6 @@ impl Case {
         Ok(Checked::Errors(vec![Measured::new("trajectory", trajectory.into_iter(), want)?]))
     }
 
-    /// The parameters that a file of TFP sets, in its order; saved again they are the same.
-    fn saved_model(&self) -> Fallible<Checked> {
-        let network = saved_network(&self.folder)?;
-        let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden_copy.npz");
-        network.save_tfp(&copy)?;
-        let copied = npz::read(&copy)?;
-        let mut errors = Vec::new();
-        for (i, (path, parameter)) in network.parameters().iter().enumerate() {
-            let name = format!("arr_{i}");
-            let (want, copy) = (&self.array(&name)?.values, copied.get(&name).ok_or("a file of fewer arrays")?);
-            errors.push(Measured::new(path, floats(&parameter.tensor)?.into_iter(), want)?);
-            errors.push(Measured::new(format!("{path} again"), copy.values.iter().copied(), want)?);
-        }
-        Ok(Checked::Errors(errors))
-    }
-
-    /// The outputs of the saved network's posterior mean.
-    fn mean_prediction(&self) -> Fallible<Checked> {
-        let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean).samples(1);
-        let predictor = Predictor::with_options(&saved_network(&self.folder)?, &options)?;
-        let x: Vec<f32> = self.array("x")?.values.iter().map(|&x| x as f32).collect();
-        let prediction = predictor.regress(&x)?;
-        let found = prediction.mean().iter().map(|&y| f64::from(y));
-        Ok(Checked::Errors(vec![Measured::new("y", found, &self.array("y")?.values)?]))
-    }
-
     /// Fans and limits of every row.
     fn initializers(&self) -> Fallible<Checked> {
         let mut errors = Vec::new();
@@ -496,29 +387,6 @@ impl Case {
         }
         Ok(Checked::Errors(errors))
     }
-}
-
-/// The network of `tfp_saved_model`, with the parameters of its file: a convolution with steps of 2 over half as many positions,
-/// then a dense layer. Sizes are those of the file's arrays.
-fn saved_network(folder: &Path) -> Fallible<Network> {
-    let path = folder.join("tfp_saved_model.npz");
-    let arrays = npz::read(&path)?;
-    let shape = |name: &str| arrays.get(name).map(|array| array.shape.as_slice()).ok_or(format!("no {name}"));
-    let (&[height, width, channels, filters], &[features, outputs]) = (shape("arr_0")?, shape("arr_4")?) else {
-        return Err("a convolution with two axes and a dense layer were expected".into());
-    };
-    let extent = 2 * (features / filters).isqrt();
-    let convolution = ConvolutionVariationalReparameterization::new(channels, filters, [height, width])
-        .strides(2)
-        .padding(Padding::Same)
-        .activation(Activation::LeakyRelu);
-    let layers = Sequential::new()
-        .layer(convolution)
-        .layer(Flatten)
-        .layer(AffineVariationalReparameterizationLocal::new(features, outputs));
-    let mut network = Network::new(layers, [extent, extent, channels], Likelihood::normal(1.0), 0)?;
-    network.load_tfp(path)?;
-    Ok(network)
 }
 
 /// The expression of an input of this name.
