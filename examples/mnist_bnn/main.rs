@@ -48,7 +48,7 @@ struct Options {
     /// Posterior samples of a prediction
     #[arg(long, default_value_t = 32)]
     samples: usize,
-    /// The folder that pictures are written to
+    /// The folder that pictures are written to; it is made if there is none
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pictures: PathBuf,
     #[command(flatten)]
@@ -78,6 +78,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let [train, test] = ["train", "t10k"].map(|part| images(&options.folder, part));
     let (train, test) = (train?, test?);
     let mut network = network(options)?;
+    let folder = &options.pictures;
+    std::fs::create_dir_all(folder).map_err(|error| format!("could not make `{}`: {error}", folder.display()))?;
     let quiet = options.common.json;
     if !quiet {
         println!("{}\n", network.summary());
@@ -95,6 +97,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .progress(update)
         .run(&mut network, &train)?;
     progress.finish_and_clear();
+    if let Some(path) = &options.common.save {
+        network.save(path)?;
+    }
 
     let predictor = PredictorOptions::default().samples(options.samples).backend(options.common.options());
     let prediction = Predictor::with_options(&network, &predictor)?.classify(test.inputs())?;
@@ -102,12 +107,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let accuracy = metrics::accuracy(probabilities, CLASSES, labels)?;
     let nll = metrics::negative_log_likelihood(probabilities, CLASSES, labels)?;
     let calibration = metrics::calibration(probabilities, CLASSES, labels, metrics::CALIBRATION_BINS)?;
-    let (sheet, diagram) = (options.pictures.join("mnist_bnn.png"), options.pictures.join("mnist_bnn_reliability.svg"));
+    let (sheet, diagram) = (folder.join("mnist_bnn.png"), folder.join("mnist_bnn_reliability.svg"));
     draw(&sheet, &prediction, &test)?;
     pictures::reliability(&diagram, &calibration)?;
-    if let Some(path) = &options.common.save {
-        network.save(path)?;
-    }
     let seconds = report.train_time.as_secs_f64();
     if quiet {
         let line = json!({
