@@ -1,12 +1,11 @@
 use crate::{
-    AffineVariational, Context, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, Variational,
+    AffineVariational, Context, Distribution, Error, Estimator, Linear,
     distribution::Normal,
     estimator::{Forward, Output},
     linear::add_bias,
-    unpack::Unpack,
+    unpack::{Unpack, unpacking_estimator},
 };
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
-use std::fmt;
 
 /// An affine layer whose weights are drawn once and flipped for each example: flipout (Wen, Vicol, Ba, Tran and Grosse
 /// 2018, equation 4).
@@ -31,7 +30,7 @@ use std::fmt;
 /// In an input with axes between example and units, `[examples, positions.., input]`, all positions of an example share
 /// its signs, as they would share drawn weights. With [`PosteriorValue::Mean`](crate::PosteriorValue::Mean),
 /// [`Mode`](crate::PosteriorValue::Mode) or a closure it is the affine layer of that value of the weights, and draws
-/// nothing of its own. See [`Variational`] for the options.
+/// nothing of its own. See [`Variational`](crate::Variational) for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalFlipout, Layer};
@@ -48,32 +47,7 @@ pub struct Flipout {
     unpack: Unpack,
 }
 
-impl<L: KernelBiasLayer> Variational<L, Flipout> {
-    /// A function from the posterior to the distributions that weights are drawn from, such as a tempered one. The
-    /// identity unless told. The divergence is that of the posterior itself, at the same noise.
-    ///
-    /// ```
-    /// use bayeslift_layers::{AffineVariationalFlipout, KernelBias};
-    /// // The bias moves the divergence, but not the output.
-    /// let layer = AffineVariationalFlipout::new(8, 8).unpack_weights(|weights| Ok(KernelBias { bias: None, ..weights }));
-    /// ```
-    pub fn unpack_weights(
-        mut self,
-        unpack: impl for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
-        self.estimator.unpack = Unpack::new(unpack);
-        self
-    }
-}
-
-impl fmt::Debug for Flipout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Flipout")
-    }
-}
+unpacking_estimator!(Flipout);
 
 /// The signs of one call of a flipout layer.
 #[derive(Clone, Copy, Debug)]

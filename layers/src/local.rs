@@ -1,13 +1,11 @@
 use crate::{
-    AffineVariational, Distribution, Error, Estimator, KernelBias, KernelBiasLayer, Linear, MatrixProduct,
-    PosteriorValue, Variational,
+    AffineVariational, Distribution, Error, Estimator, Linear, MatrixProduct, PosteriorValue,
     distribution::Normal,
     estimator::{Forward, Output},
     linear::add_bias,
-    unpack::Unpack,
+    unpack::{Unpack, unpacking_estimator},
 };
 use bayeslift_ir::{Distribution as Law, Expr};
-use std::fmt;
 
 /// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015,
 /// equation 6).
@@ -22,7 +20,7 @@ use std::fmt;
 /// gradient's variance falls with the number of examples, and the Monte Carlo divergence has draws of its own.
 ///
 /// With [`PosteriorValue::Mean`], [`Mode`](PosteriorValue::Mode) or a closure it is the affine layer of that value of
-/// the weights, and draws nothing of its own. See [`Variational`] for the options.
+/// the weights, and draws nothing of its own. See [`Variational`](crate::Variational) for the options.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, AffineVariationalReparameterizationLocal, Layer};
@@ -38,33 +36,7 @@ pub struct Local {
     unpack: Unpack,
 }
 
-impl<L: KernelBiasLayer> Variational<L, Local> {
-    /// A function from the posterior to the distributions that the output is drawn from, such as a tempered one. The
-    /// identity unless told. The divergence is that of the posterior itself, with draws of its own.
-    ///
-    /// ```
-    /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, KernelBias};
-    /// // The bias moves the divergence, but not the output.
-    /// let layer = AffineVariationalReparameterizationLocal::new(8, 8)
-    ///     .unpack_weights(|weights| Ok(KernelBias { bias: None, ..weights }));
-    /// ```
-    pub fn unpack_weights(
-        mut self,
-        unpack: impl for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error>
-        + Send
-        + Sync
-        + 'static,
-    ) -> Self {
-        self.estimator.unpack = Unpack::new(unpack);
-        self
-    }
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Local")
-    }
-}
+unpacking_estimator!(Local);
 
 /// The bias of [`local_affine`] and [`local_output`].
 #[derive(Clone, Copy, Debug)]

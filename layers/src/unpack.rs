@@ -33,3 +33,40 @@ impl Unpack {
         Ok(Output { output, kernel: None, bias: None })
     }
 }
+
+/// What estimators have that draw from distributions made of the posterior: the option that says how, and a name to print.
+macro_rules! unpacking_estimator {
+    ($estimator:ident) => {
+        impl<L: crate::KernelBiasLayer> crate::Variational<L, $estimator> {
+            /// A function from the posterior to the distributions that the output is drawn from, such as a tempered
+            /// one. The identity unless told. The divergence is that of the posterior itself.
+            ///
+            /// ```
+            /// use bayeslift_layers::{Affine, KernelBias, Variational};
+            #[doc = concat!("use bayeslift_layers::", stringify!($estimator), ";")]
+            /// // The bias moves the divergence, but not the output.
+            #[doc = concat!("let layer = Variational::<Affine, ", stringify!($estimator), ">::new(8, 8)")]
+            ///     .unpack_weights(|weights| Ok(KernelBias { bias: None, ..weights }));
+            /// ```
+            pub fn unpack_weights(
+                mut self,
+                unpack: impl for<'b> Fn(
+                    crate::KernelBias<crate::Distribution<'b>>,
+                ) -> Result<crate::KernelBias<crate::Distribution<'b>>, crate::Error>
+                + Send
+                + Sync
+                + 'static,
+            ) -> Self {
+                self.estimator.unpack = crate::unpack::Unpack::new(unpack);
+                self
+            }
+        }
+
+        impl std::fmt::Debug for $estimator {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($estimator))
+            }
+        }
+    };
+}
+pub(crate) use unpacking_estimator;
