@@ -4,6 +4,7 @@
 //! ordinary operators; [`evaluate`] runs one, and its bits are the definition of what compiled code must
 //! give. This crate knows no pass and no machine code.
 
+mod aligned;
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
 mod builder;

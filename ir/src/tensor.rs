@@ -1,8 +1,9 @@
 //! Host tensors.
 
+use crate::aligned::Aligned;
 use crate::{DType, Error, Shape, Type};
 
-/// A tensor in host memory, row-major.
+/// A tensor in host memory, row-major, from the beginning of a cache line on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Shape,
@@ -12,9 +13,9 @@ pub struct Tensor {
 /// The elements of a [`Tensor`].
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
-    F32(Vec<f32>),
-    U32(Vec<u32>),
-    Mask(Vec<u32>),
+    F32(Aligned<f32>),
+    U32(Aligned<u32>),
+    Mask(Aligned<u32>),
 }
 
 impl Tensor {
@@ -25,7 +26,7 @@ impl Tensor {
     pub fn f32(shape: impl Into<Shape>, elements: impl Into<Vec<f32>>) -> Result<Tensor, Error> {
         let (shape, elements) = (shape.into(), elements.into());
         check_count(&Type::f32(shape.clone()), elements.len())?;
-        Ok(Tensor { shape, data: Data::F32(elements) })
+        Ok(Tensor { shape, data: Data::F32(elements.into()) })
     }
 
     /// A tensor of `u32`.
@@ -35,7 +36,7 @@ impl Tensor {
     pub fn u32(shape: impl Into<Shape>, elements: impl Into<Vec<u32>>) -> Result<Tensor, Error> {
         let (shape, elements) = (shape.into(), elements.into());
         check_count(&Type::u32(shape.clone()), elements.len())?;
-        Ok(Tensor { shape, data: Data::U32(elements) })
+        Ok(Tensor { shape, data: Data::U32(elements.into()) })
     }
 
     /// A tensor of any type from its four-byte words: bits of floats, integers, or `0` for false in masks and
@@ -46,16 +47,19 @@ impl Tensor {
     pub fn from_words(ty: &Type, words: Vec<u32>) -> Result<Tensor, Error> {
         check_count(ty, words.len())?;
         let data = match ty.dtype {
-            DType::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect()),
-            DType::U32 => Data::U32(words),
-            DType::Mask => Data::Mask(words.into_iter().map(|word| if word == 0 { 0 } else { u32::MAX }).collect()),
+            DType::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>().into()),
+            DType::U32 => Data::U32(words.into()),
+            DType::Mask => {
+                let mask = |word| if word == 0 { 0 } else { u32::MAX };
+                Data::Mask(words.into_iter().map(mask).collect::<Vec<u32>>().into())
+            }
         };
         Ok(Tensor { shape: ty.shape.clone(), data })
     }
 
     /// A scalar.
     pub fn scalar(x: f32) -> Tensor {
-        Tensor { shape: Shape::default(), data: Data::F32(vec![x]) }
+        Tensor { shape: Shape::default(), data: Data::F32(vec![x].into()) }
     }
 
     /// All elements zero (or false).
@@ -118,7 +122,7 @@ impl Tensor {
     pub fn words(&self) -> Vec<u32> {
         match &self.data {
             Data::F32(elements) => elements.iter().map(|x| x.to_bits()).collect(),
-            Data::U32(elements) | Data::Mask(elements) => elements.clone(),
+            Data::U32(elements) | Data::Mask(elements) => elements.to_vec(),
         }
     }
 }
