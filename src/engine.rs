@@ -63,7 +63,9 @@ impl Engine {
     pub fn session(&self) -> Result<Session, Error> {
         match self {
             Engine::Compiled(executable) => {
-                Ok(Session { workspace: Some(executable.workspace()?), outputs: executable.new_outputs() })
+                let mut outputs = executable.new_outputs();
+                outputs.iter_mut().for_each(Tensor::align);
+                Ok(Session { workspace: Some(executable.workspace()?), outputs })
             }
             Engine::Reference(graph) => {
                 let returned = graph.outputs().iter().filter(|output| output.updates.is_none());

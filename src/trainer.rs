@@ -118,7 +118,8 @@ impl Trainer {
         let variables = network.parameters().variables();
         let trainable = variables.iter().filter(|variable| variable.trainable);
         let state = trainable.map(|variable| options.optimizer.initial_state(&variable.path, &variable.ty));
-        let state: Vec<_> = state.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let mut state: Vec<_> = state.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        state.iter_mut().for_each(|(_, tensor)| tensor.align());
         if !variables.iter().any(|variable| variable.trainable) {
             return Err(Error::argument("the number of trainable parameters", "at least 1", 0));
         }

@@ -1,9 +1,9 @@
 //! Host tensors.
 
-use crate::aligned::Aligned;
+use crate::elements::Elements;
 use crate::{DType, Error, Shape, Type};
 
-/// A tensor in host memory, row-major, from the beginning of a cache line on.
+/// A tensor in host memory, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Shape,
@@ -13,9 +13,9 @@ pub struct Tensor {
 /// The elements of a [`Tensor`].
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
-    F32(Aligned<f32>),
-    U32(Aligned<u32>),
-    Mask(Aligned<u32>),
+    F32(Elements<f32>),
+    U32(Elements<u32>),
+    Mask(Elements<u32>),
 }
 
 impl Tensor {
@@ -69,6 +69,15 @@ impl Tensor {
     pub fn zeros(ty: &Type) -> Result<Tensor, Error> {
         ty.shape.check()?;
         Tensor::from_words(ty, vec![0; ty.shape.elements()])
+    }
+
+    /// Moves the elements to the beginning of a cache line, where they and those of clones stay. Compiled code then reads and
+    /// writes vectors that lie in one line each: worth it for large tensors that are used often, such as parameters.
+    pub fn align(&mut self) {
+        match &mut self.data {
+            Data::F32(elements) => elements.align(),
+            Data::U32(elements) | Data::Mask(elements) => elements.align(),
+        }
     }
 
     /// The type.

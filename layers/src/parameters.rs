@@ -94,11 +94,12 @@ impl Parameters {
     ///
     /// # Errors
     /// A path that exists.
-    pub fn insert(&mut self, path: &str, parameter: Parameter) -> Result<(), Error> {
+    pub fn insert(&mut self, path: &str, mut parameter: Parameter) -> Result<(), Error> {
         if self.index.contains_key(path) {
             return Err(Error::DuplicateName { what: "parameters", name: path.to_owned() });
         }
         self.index.insert(path.to_owned(), self.entries.len());
+        parameter.tensor.align();
         self.entries.push((path.to_owned(), parameter));
         Ok(())
     }
@@ -126,12 +127,13 @@ impl Parameters {
     ///
     /// # Errors
     /// No such path; another type than the parameter has.
-    pub fn assign(&mut self, path: &str, tensor: Tensor) -> Result<(), Error> {
+    pub fn assign(&mut self, path: &str, mut tensor: Tensor) -> Result<(), Error> {
         let parameter = self.get_mut(path)?;
         if parameter.tensor.ty() != tensor.ty() {
             let (expected, found) = (parameter.tensor.ty(), tensor.ty());
             return Err(Error::ParameterType { path: path.to_owned(), expected, found });
         }
+        tensor.align();
         parameter.tensor = tensor;
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! product done on the tile while it is in cache.
 
 use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::shape::{Packed, RegisterTile, cache_tile, column_block, spread};
+use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::{Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -26,7 +26,7 @@ pub(super) struct Tile {
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     pub register: RegisterTile,
-    /// Rows and columns of a cache tile.
+    /// Rows and columns of the largest cache tile.
     pub tile_rows: usize,
     pub tile_cols: usize,
     /// Columns of a register tile.
@@ -68,7 +68,8 @@ impl Lowering<'_> {
         let depth = dots.iter().map(|&dot| self.depth(dot)).max().unwrap_or(0);
         let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
         let rows_compete = operands.iter().any(|[left, _]| left.rows_compete(cols));
-        let register = RegisterTile::new(rows, cols, depth, rows_compete, self.width);
+        let in_strips = operands.iter().any(|[left, _]| left.is_in_strips(cols));
+        let register = RegisterTile::new((rows, cols, depth), rows_compete, in_strips, self.width);
         let packed = Packed {
             products: dots.len(),
             lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
@@ -76,7 +77,8 @@ impl Lowering<'_> {
         };
         let space = (batches, rows, cols);
         let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
-        let (tile_rows, tile_cols) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
+        let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
+        let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
         // room for register tiles that reach beyond the cache tile
         let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
         let (padded_rows, padded_cols) =
@@ -90,7 +92,8 @@ impl Lowering<'_> {
             let tile = self.take_scratch(padded_rows * pitch);
             self.dot_tiles.insert(dot, tile);
         }
-        let needs_before = depth > DOT_CHUNK && operands.iter().any(|operands| overlaps(operands, rows, cols));
+        let needs_before =
+            depth > DOT_CHUNK && operands.iter().any(|operands| overlaps(operands, register, (rows, cols)));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
         let scratch = Scratch {
@@ -99,18 +102,20 @@ impl Lowering<'_> {
             right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
         };
 
-        let (row_tiles, col_tiles) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
-        self.tiles(batches * row_tiles * col_tiles, 1, |s, number, _| {
+        self.tiles(batches * row_cut.tiles * col_cut.tiles, 1, |s, number, _| {
             let b = &mut s.b;
-            let (rows_left, col_tile) = (b.index_div(number, col_tiles), b.index_rem(number, col_tiles));
-            let (batch, row_tile) = (b.index_div(rows_left, row_tiles), b.index_rem(rows_left, row_tiles));
-            let mut span = |tile: Reg, step: usize, extent: usize| {
-                let first = b.index_scale(tile, step);
-                let last = b.index_offset(first, step as i64);
-                let limit = b.index(extent);
-                Span { first, last: b.index_min(last, limit), extent }
+            let (rows_left, col_tile) = (b.index_div(number, col_cut.tiles), b.index_rem(number, col_cut.tiles));
+            let (batch, row_tile) = (b.index_div(rows_left, row_cut.tiles), b.index_rem(rows_left, row_cut.tiles));
+            let mut span = |tile: Reg, cut: Cut, extent: usize| {
+                let first = b.index_scale(tile, cut.size);
+                let last = b.index_offset(first, cut.size as i64);
+                // the last tile ends where the axis does
+                let next = b.index_offset(tile, 1);
+                let is_last = b.index_div(next, cut.tiles);
+                let more = b.index_scale_signed(is_last, cut.last as i64 - cut.size as i64);
+                Span { first, last: b.index_add(last, more), extent }
             };
-            let tile = Tile { batch, rows: span(row_tile, tile_rows, rows), cols: span(col_tile, tile_cols, cols) };
+            let tile = Tile { batch, rows: span(row_tile, row_cut, rows), cols: span(col_tile, col_cut, cols) };
             for (&dot, operands) in dots.iter().zip(&operands) {
                 s.product(dot, operands, sizes, tile, scratch);
             }
@@ -154,7 +159,8 @@ impl Lowering<'_> {
         // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
         // one's is the product's.
         let total = self.dot_tiles[&dot];
-        let alternates = depth > DOT_CHUNK && overlaps(operands, tile.rows.extent, tile.cols.extent);
+        let space = (tile.rows.extent, tile.cols.extent);
+        let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, space);
         let places = match depth.div_ceil(DOT_CHUNK) % 2 {
             _ if !alternates => [total, total],
             1 => [total, scratch.before],
@@ -181,13 +187,16 @@ impl Lowering<'_> {
     /// ends and may compute again what its neighbour has: the same bits. Where it is packed, that one reaches into the
     /// padding.
     fn register_tiles(&mut self, sizes: Sizes, block: Block, source: &Source, places: [usize; 2]) {
-        let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors }) = (block, sizes.register);
+        let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors, rest }) = (block, sizes.register);
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { s.b.index(0) } else { s.b.index_offset(span.last, -(size as i64)) }
         };
         let last_col = last_start(self, cols, vectors * self.width);
-        let last_row = last_start(self, tile.rows, rows);
+        // where the register tiles at the end of all rows begin
+        let is_last = self.b.index_div(tile.rows.last, tile.rows.extent);
+        let rest_rows = self.b.index_scale_signed(is_last, -(rest.of as i64));
+        let rest_first = self.b.index_add(tile.rows.last, rest_rows);
         // where this chunk's sums go, and how far from there those of the chunks before are
         let odd = self.b.index_div(chunk.first, DOT_CHUNK);
         let odd = self.b.index_rem(odd, 2);
@@ -198,23 +207,30 @@ impl Lowering<'_> {
         let distance = self.b.index_offset(distance, step);
         self.repeat(cols.first, cols.last, (vectors * self.width) as i64, |s, col| {
             let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
-            s.repeat(tile.rows.first, tile.rows.last, rows as i64, |s, row| {
-                let row = if left.is_padded { row } else { s.b.index_min(row, last_row) };
-                s.prefetch_epilogue(sizes, tile, row, col);
-                if source.is_packed_right(tile.rows.extent)
-                    && sizes.block == sizes.strip
-                    && sizes.tile_cols > sizes.strip
-                {
-                    s.prefetch_right(source, sizes, tile, chunk, (row, col));
-                }
-                let sums = s.register_tile(sizes, block, row, col);
-                let at_row = s.b.index_sub(row, tile.rows.first);
-                let at_row = s.b.index_scale(at_row, sizes.pitch);
-                let at_col = s.b.index_sub(col, tile.cols.first);
-                let index = s.b.index_add(at_row, at_col);
-                let index = s.b.index_add(index, place);
-                s.lanes(s.width, |s| s.add_chunk(sizes, chunk, &sums, index, distance));
-            });
+            let tiles = |s: &mut Self, first: Reg, last: Reg, rows: usize| {
+                let last_row = last_start(s, Span { last, ..tile.rows }, rows);
+                s.repeat(first, last, rows as i64, |s, row| {
+                    let row = if left.is_padded && rest.tiles == 0 { row } else { s.b.index_min(row, last_row) };
+                    s.prefetch_epilogue(sizes, tile, (row, rows), col);
+                    if source.is_packed_right(tile.rows.extent)
+                        && sizes.block == sizes.strip
+                        && sizes.tile_cols > sizes.strip
+                    {
+                        s.prefetch_right(source, sizes, tile, chunk, (row, col));
+                    }
+                    let sums = s.register_tile(sizes, block, (row, rows), col);
+                    let at_row = s.b.index_sub(row, tile.rows.first);
+                    let at_row = s.b.index_scale(at_row, sizes.pitch);
+                    let at_col = s.b.index_sub(col, tile.cols.first);
+                    let index = s.b.index_add(at_row, at_col);
+                    let index = s.b.index_add(index, place);
+                    s.lanes(s.width, |s| s.add_chunk(sizes, chunk, &sums, index, distance));
+                });
+            };
+            tiles(s, tile.rows.first, rest_first, rows);
+            if rest.tiles > 0 {
+                tiles(s, rest_first, tile.rows.last, rest.rows);
+            }
         });
     }
 
@@ -240,9 +256,9 @@ impl Lowering<'_> {
     }
 
     /// The sums of the register tile at this row and column over a block's chunk, row by row.
-    fn register_tile(&mut self, sizes: Sizes, block: Block, row: Reg, col: Reg) -> Vec<Reg> {
+    fn register_tile(&mut self, sizes: Sizes, block: Block, (row, rows): (Reg, usize), col: Reg) -> Vec<Reg> {
         let Block { cols, chunk, left, right, .. } = block;
-        let (RegisterTile { rows, vectors }, width) = (sizes.register, self.width);
+        let (vectors, width) = (sizes.register.vectors, self.width);
         let zero = self.lanes(width, |s| s.b.constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
             let tile = self.b.index_scale_signed(free, panel.tiles);
@@ -301,7 +317,11 @@ impl Lowering<'_> {
     }
 }
 
-/// Whether register tiles of a product of so many rows and columns overlap: where an operand is read in place.
-fn overlaps([left, right]: &Operands, rows: usize, cols: usize) -> bool {
-    !left.is_packed_left(cols) || !right.is_packed_right(rows)
+/// Whether register tiles of a product of so many rows and columns overlap.
+fn overlaps([left, right]: &Operands, register: RegisterTile, (rows, cols): (usize, usize)) -> bool {
+    let rows_overlap = match register.rest.tiles {
+        0 => !left.is_packed_left(cols) && !rows.is_multiple_of(register.rows),
+        _ => register.rest.overlaps(),
+    };
+    rows_overlap || !right.is_packed_right(rows)
 }

@@ -175,7 +175,7 @@ impl Lowering<'_> {
                 let rows = self.pack_windows(source, batch, rows, chunk, scratch);
                 self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
-            _ if source.is_transposed() => {
+            _ if source.is_in_strips(cols) => {
                 self.pack_strips(&source.transposed(), batch, chunk, rows, (scratch, strip));
                 self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch)
             }
@@ -328,6 +328,11 @@ impl Source {
             Source::Memory { matrix, .. } => cols >= PACK_COLUMNS && matrix.steps().1 != 1,
             Source::Computed { .. } => true,
         }
+    }
+
+    /// Whether a product of `cols` columns packs this left operand in strips of rows.
+    pub(super) fn is_in_strips(&self, cols: usize) -> bool {
+        self.is_packed_left(cols) && !self.has_windows() && self.is_transposed()
     }
 
     /// Whether neighbours in a column are closer than neighbours in a row.

@@ -1,10 +1,10 @@
 //! What a product brings near while its sums keep the machine busy: memory that is read next, one share for each register tile.
 
+use super::Lowering;
 use super::dot::{Sizes, Tile};
 use super::element::Leaf;
 use super::panel::{Source, Span};
 use super::shape::{LINE, RegisterTile};
-use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 use std::collections::{BTreeSet, HashSet};
@@ -13,9 +13,8 @@ use std::collections::{BTreeSet, HashSet};
 const MOST_ROWS: usize = 48;
 
 impl Lowering<'_> {
-    /// Brings near what the epilogue reads and writes at the elements of a register tile.
-    pub(super) fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, row: Reg, col: Reg) {
-        let RegisterTile { rows, .. } = sizes.register;
+    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for nothing.
+    pub(super) fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, (row, rows): (Reg, usize), col: Reg) {
         let cols = tile.cols.extent;
         let first = self.b.index_scale(tile.batch, tile.rows.extent);
         let first = self.b.index_add(first, row);
@@ -31,7 +30,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The arguments of which the kernel reads or writes the element at its own row and column.
+    /// The arguments of which the kernel reads the element at its own row and column.
     fn streams(&mut self) -> BTreeSet<usize> {
         let elements = self.kernel.rows * self.kernel.cols;
         let streamed = |leaf: &Leaf| match leaf {
@@ -40,9 +39,7 @@ impl Lowering<'_> {
             }
             _ => None,
         };
-        let read: Vec<usize> = self.leaves.values().filter_map(streamed).collect();
-        let written: Vec<Argument> = self.kernel.stores.iter().map(|&(_, place)| Argument::Place(place)).collect();
-        read.into_iter().chain(written.into_iter().map(|argument| self.argument(argument))).collect()
+        self.leaves.values().filter_map(streamed).collect()
     }
 
     /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`: the
@@ -57,7 +54,7 @@ impl Lowering<'_> {
         (row, col): (Reg, Reg),
     ) {
         let RegisterTile { rows, .. } = sizes.register;
-        let share = DOT_CHUNK.min(chunk.extent).div_ceil(sizes.tile_rows.div_ceil(rows)).min(MOST_ROWS);
+        let share = DOT_CHUNK.min(chunk.extent).div_ceil((sizes.tile_rows / rows).max(1)).min(MOST_ROWS);
         let number = self.b.index_sub(row, tile.rows.first);
         let number = self.b.index_div(number, rows);
         let first = self.b.index_scale(number, share);

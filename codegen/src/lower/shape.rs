@@ -8,6 +8,27 @@ use bayeslift_ir::DOT_CHUNK;
 pub(super) struct RegisterTile {
     pub rows: usize,
     pub vectors: usize,
+    pub rest: Rest,
+}
+
+/// The register tiles at the end of a product's rows, where those are no multiple of the register tile's: the last `of` rows
+/// are in one or two tiles of fewer rows each, of which the second may overlap the first. None where another whole register tile
+/// takes no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub of: usize,
+    pub tiles: usize,
+    pub rows: usize,
+}
+
+impl Rest {
+    fn new(of: usize, tiles: usize) -> Rest {
+        Rest { of, tiles, rows: of.div_ceil(tiles) }
+    }
+
+    pub fn overlaps(self) -> bool {
+        self.tiles * self.rows > self.of
+    }
 }
 
 /// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache. Where
@@ -18,6 +39,8 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
+/// A rest of less than a third of a tile joins the tile before it.
+const SMALL_REST: usize = 3;
 /// What packing an element takes, in multiply-adds: a third of a nanosecond, most of it waiting for memory.
 const PACKING: usize = 16;
 /// How much later than the others a thread comes, in multiply-adds: about ten microseconds.
@@ -40,8 +63,14 @@ impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
     /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
     /// columns reach beyond the product, or overlap their neighbours. Larger tiles win where the model sees no difference.
-    /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache.
-    pub fn new(rows: usize, cols: usize, depth: usize, rows_compete: bool, width: usize) -> RegisterTile {
+    /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache, and `in_strips`
+    /// whether it is packed in strips of as many rows as the register tile has.
+    pub fn new(
+        (rows, cols, depth): (usize, usize, usize),
+        rows_compete: bool,
+        in_strips: bool,
+        width: usize,
+    ) -> RegisterTile {
         // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
         // the wide copy of an element is used more than once
         let (registers, units, least_vectors) = match width {
@@ -51,18 +80,38 @@ impl RegisterTile {
         };
         let most_rows = if rows_compete { MOST_COMPETING_ROWS } else { MOST_ROWS };
         let depth = depth.min(DOT_CHUNK);
-        let cycles = |tile: &RegisterTile| {
-            let (r, v) = (tile.rows as f64, tile.vectors as f64);
-            let row_bytes = tile.vectors * width * 4;
-            let is_near = rows <= tile.rows || depth * row_bytes <= FIRST_LEVEL_BYTES;
+        // of one register tile of so many rows
+        let cycles = |tile_rows: usize, vectors: usize| {
+            let (r, v) = (tile_rows as f64, vectors as f64);
+            let row_bytes = vectors * width * 4;
+            let is_near = rows <= tile_rows || depth * row_bytes <= FIRST_LEVEL_BYTES;
             let transfer = if is_near { 0.0 } else { row_bytes as f64 / SECOND_LEVEL };
             let step = (r * v / units).max((r + v) / LOADS).max(LATENCY).max(transfer);
-            let tiles = rows.div_ceil(tile.rows) * cols.div_ceil(tile.vectors * width);
-            (step * depth as f64 + AROUND) * tiles as f64
+            step * depth as f64 + AROUND
+        };
+        let all_rows = |tile: &RegisterTile| {
+            let whole = (rows - tile.rest.of).div_ceil(tile.rows);
+            whole as f64 * cycles(tile.rows, tile.vectors)
+                + tile.rest.tiles as f64 * cycles(tile.rest.rows, tile.vectors)
+        };
+        let all = |tile: &RegisterTile| all_rows(tile) * cols.div_ceil(tile.vectors * width) as f64;
+        let with_rest = |(tile_rows, vectors): (usize, usize)| {
+            let tile = |rest: Rest| RegisterTile { rows: tile_rows, vectors, rest };
+            let over = rows % tile_rows;
+            let rests = [Rest::default(), Rest::new(over, 1), Rest::new(tile_rows + over, 2)];
+            let possible = if over == 0 || rows < tile_rows {
+                1
+            } else if in_strips {
+                2
+            } else {
+                3
+            };
+            let tiles = rests.into_iter().take(possible).map(tile);
+            tiles.min_by(|a, b| all_rows(a).total_cmp(&all_rows(b))).expect("there is one")
         };
         let tiles =
             (1..=rows.min(most_rows)).flat_map(|rows| (least_vectors..registers).map(move |vectors| (rows, vectors)));
-        let tiles = tiles.map(|(rows, vectors)| RegisterTile { rows, vectors });
+        let tiles = tiles.map(with_rest);
         let fits = |tile: &RegisterTile| {
             // one row reads its factors from memory
             let factors = if tile.rows == 1 { 0 } else { tile.vectors };
@@ -70,22 +119,51 @@ impl RegisterTile {
         };
         let best = tiles.filter(fits).min_by(|a, b| {
             let sums = |tile: &RegisterTile| tile.rows * tile.vectors;
-            cycles(a).total_cmp(&cycles(b)).then(sums(b).cmp(&sums(a)))
+            all(a).total_cmp(&all(b)).then(sums(b).cmp(&sums(a)))
         });
-        best.unwrap_or(RegisterTile { rows: 1, vectors: 1 })
+        best.unwrap_or(RegisterTile { rows: 1, vectors: 1, rest: Rest::default() })
     }
 
     /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
     /// multiply-add; of more vectors where there is one row.
     fn portable(rows: usize, cols: usize, width: usize) -> RegisterTile {
         let vectors = if rows == 1 { 8 } else { 2 };
-        RegisterTile { rows: rows.min(6), vectors: vectors.min(cols.div_ceil(width)) }
+        RegisterTile { rows: rows.min(6), vectors: vectors.min(cols.div_ceil(width)), rest: Rest::default() }
     }
 }
 
-/// Rows and columns of a cache tile, multiples of the register tile's: as large as caches allow for one thread; for several,
-/// of the sizes that also share the work among them the ones that are done first. `depth` is how many multiply-adds an element
-/// of the result takes.
+/// How an axis is cut into cache tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The extent of all tiles but the last.
+    pub size: usize,
+    pub tiles: usize,
+    /// The last tile's extent. It takes a rest that would be a small tile, which packs operands as large ones do.
+    pub last: usize,
+}
+
+impl Cut {
+    fn new(extent: usize, size: usize) -> Cut {
+        let (whole, rest) = (extent / size, extent % size);
+        match whole {
+            0 => Cut { size: extent, tiles: 1, last: extent },
+            _ if rest * SMALL_REST <= size => Cut { size, tiles: whole, last: size + rest },
+            _ => Cut { size, tiles: whole + 1, last: rest },
+        }
+    }
+
+    pub fn largest(self) -> usize {
+        if self.tiles == 1 { self.last } else { self.size.max(self.last) }
+    }
+
+    fn extents(self) -> impl Iterator<Item = usize> {
+        (1..=self.tiles).map(move |n| if n < self.tiles { self.size } else { self.last })
+    }
+}
+
+/// How rows and columns are cut into cache tiles, multiples of the register tile but for the last: as large as caches allow for
+/// one thread; for several, of the sizes that also share the work among them the ones that are done first. `depth` is how many
+/// multiply-adds an element of the result takes.
 pub(super) fn cache_tile(
     (batches, rows, cols): (usize, usize, usize),
     depth: usize,
@@ -93,15 +171,17 @@ pub(super) fn cache_tile(
     width: usize,
     packed: Packed,
     threads: usize,
-) -> (usize, usize) {
+) -> (Cut, Cut) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let most_cols = if packed.lefts > 0 { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
+    // all register tiles at the end of the rows are in the last tile
+    let least_rows = tile.rows.max(tile.rest.of);
     let (row_parts, col_parts) = (rows.div_ceil(CACHE_ROWS), cols.div_ceil(most_cols));
     let cut = |more: (usize, usize), round: fn(usize, usize) -> usize| {
         let near_rows = rows.div_ceil(row_parts + more.0).next_multiple_of(tile.rows);
         let near_cols = round(cols.div_ceil(col_parts + more.1), step);
-        (cache_extent(rows, tile.rows, tile.rows, near_rows), cache_extent(cols, tile_cols, step, near_cols))
+        (cut_near(rows, least_rows, tile.rows, near_rows), cut_near(cols, tile_cols, step, near_cols))
     };
     let up = |x: usize, step: usize| x.next_multiple_of(step);
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
@@ -109,15 +189,14 @@ pub(super) fn cache_tile(
     }
     // When the last thread is done, if each takes the next tile when it is free, and all but one wait for one that came late, or
     // half a tile. In multiply-adds for each step along the contracted axis.
-    let done = |&(tile_rows, tile_cols): &(usize, usize)| {
-        let sides = |extent: usize, tile: usize| (0..extent).step_by(tile).map(move |at| tile.min(extent - at));
+    let done = |&(row_cut, col_cut): &(Cut, Cut)| {
         let mut busy = vec![0; threads];
         for _ in 0..batches {
-            for (rows, cols) in sides(rows, tile_rows).flat_map(|r| sides(cols, tile_cols).map(move |c| (r, c))) {
+            for (rows, cols) in row_cut.extents().flat_map(|r| col_cut.extents().map(move |c| (r, c))) {
                 *busy.iter_mut().min().expect("there is a thread") += packed.work(rows, cols);
             }
         }
-        let late = (packed.work(tile_rows, tile_cols) / 2).min(LATE / depth) * (threads - 1) / threads;
+        let late = (packed.work(row_cut.size, col_cut.size) / 2).min(LATE / depth) * (threads - 1) / threads;
         busy.into_iter().max().unwrap_or(0) + late
     };
     let parts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| (i, j)));
@@ -160,16 +239,16 @@ pub(super) fn spread(cols: usize) -> usize {
     (cols.div_ceil(LINE) | 1) * LINE
 }
 
-/// The extent of cache tiles near `preferred`: a multiple of `step`, such that the last tile is not
+/// Cache tiles of an extent near `preferred`: a multiple of `step`, such that the last tile is not
 /// smaller than `least`, unless all of `extent` is.
-fn cache_extent(extent: usize, least: usize, step: usize, preferred: usize) -> usize {
+fn cut_near(extent: usize, least: usize, step: usize, preferred: usize) -> Cut {
     if extent <= preferred {
-        return extent;
+        return Cut::new(extent, extent);
     }
-    let fits = |size: &usize| extent.is_multiple_of(*size) || extent % size >= least;
     let base = preferred / step;
     let near = (0..).flat_map(|d| [base.saturating_sub(d), base + d]).filter(|&n| n > 0).map(|n| n * step);
-    near.take_while(|&size| size < 2 * extent).find(fits).unwrap_or(extent)
+    let cuts = near.take_while(|&size| size < 2 * extent).map(|size| Cut::new(extent, size));
+    cuts.filter(|cut| cut.tiles == 1 || cut.last >= least).next().unwrap_or_else(|| Cut::new(extent, extent))
 }
 
 fn least_common_multiple(a: usize, b: usize) -> usize {
@@ -192,15 +271,23 @@ mod tests {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
                 for (depth, threads, lefts) in [(3, 1, 0), (128, 2, 1), (512, 8, 0)] {
                     let packed = Packed { products: 2, lefts, rights: 2 };
-                    let tile = RegisterTile::new(rows, cols, depth, depth == 512, width);
+                    let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let (tile_rows, tile_cols) = cache_tile((2, rows, cols), depth, tile, width, packed, threads);
-                    let divides = |part: usize, tile: usize, extent: usize| tile == extent || tile.is_multiple_of(part);
-                    assert!(divides(tile.rows, tile_rows, rows), "{tile_rows} of {rows} rows for {tile:?}");
+                    let rest = tile.rest;
+                    assert!(rest.rows <= tile.rows && rest.of <= rows, "{tile:?} of {rows} rows");
+                    assert!(rest.of == 0 || (rows - rest.of) % tile.rows == 0, "{tile:?} of {rows} rows");
+                    assert!((rest.of..=rest.of + 1).contains(&(rest.tiles * rest.rows)), "{tile:?}");
+                    let (row_cut, col_cut) = cache_tile((2, rows, cols), depth, tile, width, packed, threads);
+                    for (cut, extent) in [(row_cut, rows), (col_cut, cols)] {
+                        assert_eq!(cut.extents().sum::<usize>(), extent, "{cut:?} of {extent}");
+                    }
+                    assert!(row_cut.last >= rest.of && row_cut.last >= tile.rows.min(rows), "{row_cut:?} for {tile:?}");
+                    let divides = |part: usize, cut: Cut| cut.tiles == 1 || cut.size.is_multiple_of(part);
+                    assert!(divides(tile.rows, row_cut), "{row_cut:?} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
-                        assert!(divides(part, tile_cols, cols), "{tile_cols} of {cols} columns for {tile:?}");
+                        assert!(divides(part, col_cut), "{col_cut:?} of {cols} columns for {tile:?}");
                     }
                 }
             }

@@ -1,0 +1,92 @@
+//! The elements of a tensor.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// The bytes of a cache line.
+const LINE: usize = 64;
+
+/// A vector that can be moved to the beginning of a cache line, and then stays there, as do copies of it.
+pub(crate) struct Elements<T> {
+    /// Before `start`, and beyond `start + len`, is nothing of interest.
+    buffer: Vec<T>,
+    start: usize,
+    len: usize,
+    is_aligned: bool,
+}
+
+impl<T> From<Vec<T>> for Elements<T> {
+    fn from(buffer: Vec<T>) -> Elements<T> {
+        Elements { start: 0, len: buffer.len(), buffer, is_aligned: false }
+    }
+}
+
+impl<T: Copy + Default> Elements<T> {
+    pub fn align(&mut self) {
+        if !self.is_aligned {
+            *self = self.aligned();
+        }
+    }
+
+    fn aligned(&self) -> Elements<T> {
+        let spare = LINE / size_of::<T>() - 1;
+        let mut buffer: Vec<T> = Vec::with_capacity(self.len + spare);
+        let offset = buffer.as_ptr().align_offset(LINE);
+        // `align_offset` may know of none: then access is only slower
+        let start = if offset <= spare { offset } else { 0 };
+        buffer.resize(start, T::default());
+        buffer.extend_from_slice(self);
+        Elements { buffer, start, len: self.len, is_aligned: true }
+    }
+}
+
+impl<T> Deref for Elements<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.buffer[self.start..self.start + self.len]
+    }
+}
+
+impl<T> DerefMut for Elements<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.buffer[self.start..self.start + self.len]
+    }
+}
+
+impl<T: Copy + Default> Clone for Elements<T> {
+    fn clone(&self) -> Elements<T> {
+        if self.is_aligned { self.aligned() } else { self.to_vec().into() }
+    }
+}
+
+impl<T: PartialEq> PartialEq for Elements<T> {
+    fn eq(&self, other: &Elements<T>) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Elements<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_elements_stay_aligned_and_the_same() {
+        for len in [0, 1, 15, 16, 1000, 100_000] {
+            let elements: Vec<u32> = (0..len).collect();
+            let mut aligned = Elements::from(elements.clone());
+            aligned.align();
+            let moved = vec![aligned.clone(), aligned];
+            for aligned in &moved {
+                assert_eq!(aligned.as_ptr().align_offset(LINE), 0, "{len} elements");
+                assert_eq!(aligned[..], elements);
+            }
+        }
+    }
+}
