@@ -247,8 +247,8 @@ fn cut_near(extent: usize, least: usize, step: usize, preferred: usize) -> Cut {
     }
     let base = preferred / step;
     let near = (0..).flat_map(|d| [base.saturating_sub(d), base + d]).filter(|&n| n > 0).map(|n| n * step);
-    let cuts = near.take_while(|&size| size < 2 * extent).map(|size| Cut::new(extent, size));
-    cuts.filter(|cut| cut.tiles == 1 || cut.last >= least).next().unwrap_or_else(|| Cut::new(extent, extent))
+    let mut cuts = near.take_while(|&size| size < 2 * extent).map(|size| Cut::new(extent, size));
+    cuts.find(|cut| cut.tiles == 1 || cut.last >= least).unwrap_or_else(|| Cut::new(extent, extent))
 }
 
 fn least_common_multiple(a: usize, b: usize) -> usize {
@@ -277,7 +277,7 @@ mod tests {
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
                     let rest = tile.rest;
                     assert!(rest.rows <= tile.rows && rest.of <= rows, "{tile:?} of {rows} rows");
-                    assert!(rest.of == 0 || (rows - rest.of) % tile.rows == 0, "{tile:?} of {rows} rows");
+                    assert!(rest.of == 0 || (rows - rest.of).is_multiple_of(tile.rows), "{tile:?} of {rows} rows");
                     assert!((rest.of..=rest.of + 1).contains(&(rest.tiles * rest.rows)), "{tile:?}");
                     let (row_cut, col_cut) = cache_tile((2, rows, cols), depth, tile, width, packed, threads);
                     for (cut, extent) in [(row_cut, rows), (col_cut, cols)] {
