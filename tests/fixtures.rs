@@ -48,7 +48,7 @@ fn rewritten(graph: &Graph) -> Result<String, Error> {
 
 /// The tile code of all kernels.
 fn lowered(plan: Plan) -> Result<String, Error> {
-    let kernels = plan.kernels.iter().map(|kernel| lower(&plan, kernel, WIDTH, 1));
+    let kernels = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, WIDTH, 1));
     Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
 }
 

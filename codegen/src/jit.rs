@@ -2,7 +2,7 @@
 
 use crate::{
     emit::{self, emit},
-    lower::{Argument, lower},
+    lower::{Argument, Lowered, lower},
     tile::TileKernel,
     wide::{self, Isa},
 };
@@ -41,9 +41,11 @@ pub enum Error {
 /// The signature of compiled kernels: pointers to tensors, scratch memory, the range of tiles.
 pub type Function = unsafe extern "C" fn(*const *mut u8, *mut u8, i64, i64);
 
-/// A kernel in executable memory.
+/// A stage of a kernel in executable memory. It begins when all before it are over.
 #[derive(Clone, Debug)]
-pub struct CompiledKernel {
+pub struct Stage {
+    /// The kernel's number in the plan.
+    pub kernel: usize,
     /// Its code. Valid as long as the [`Code`] it came from.
     pub function: Function,
     /// What to call it with.
@@ -54,12 +56,13 @@ pub struct CompiledKernel {
     pub cost: usize,
 }
 
-/// Compiled kernels, in the order they run, and the memory they lie in, which is freed with this.
+/// Compiled kernels, stage by stage in the order they run, and the memory they lie in, which is freed with this.
 pub struct Code {
     /// Kept to be freed.
     _module: Module,
-    kernels: Vec<CompiledKernel>,
+    stages: Vec<Stage>,
     scratch_bytes: usize,
+    shared_bytes: usize,
     digest: u64,
 }
 
@@ -101,53 +104,62 @@ impl Code {
         let narrow = if has_vectors(&*isa) { width.min(emit::WIDTH) } else { 1 };
         let mut linker = Linker::new(isa);
         let mut lowered = Vec::with_capacity(plan.kernels.len());
-        let mut ids = Vec::with_capacity(plan.kernels.len());
         for (i, kernel) in plan.kernels.iter().enumerate() {
             let failed = |message| Error::Kernel { kernel: i, rows: kernel.rows, cols: kernel.cols, message };
             let mut linked = None;
             if let Some(isa) = Isa::of_lanes(width) {
-                let code = lower(plan, kernel, width, threads);
-                linked = linker.add_wide(&code.code, isa).map_err(failed)?.map(|id| (code, id));
+                let stages = lower(plan, kernel, width, threads);
+                let ids: Result<Option<Vec<_>>, _> =
+                    stages.iter().map(|stage| linker.add_wide(&stage.code, isa).map_err(failed)).collect();
+                linked = ids?.map(|ids| (stages, ids));
             }
-            let (code, id) = match linked {
+            let (stages, ids) = match linked {
                 Some(linked) => linked,
                 None => {
-                    let code = lower(plan, kernel, narrow, threads);
-                    let id = linker.add(&code.code).map_err(failed)?;
-                    (code, id)
+                    let stages = lower(plan, kernel, narrow, threads);
+                    let ids = stages.iter().map(|stage| linker.add(&stage.code).map_err(failed));
+                    let ids = ids.collect::<Result<_, _>>()?;
+                    (stages, ids)
                 }
             };
-            lowered.push(code);
-            ids.push(id);
+            lowered.extend(stages.into_iter().zip(ids).map(|(stage, id)| (i, stage, id)));
         }
         let digest = linker.digest.finish();
         let mut linked = linker.module;
         let module = linked.get();
         module.finalize_definitions().map_err(|error| Error::NoExecutableMemory(chain(&error)))?;
-        let kernels = lowered.iter().zip(ids).map(|(kernel, id)| {
+        let most = |bytes: fn(&Lowered) -> usize| lowered.iter().map(|(_, stage, _)| bytes(stage)).max().unwrap_or(0);
+        let scratch_bytes = most(|stage| stage.code.scratch_bytes);
+        let shared_bytes = most(|stage| stage.shared_bytes);
+        let stages = lowered.into_iter().map(|(kernel, stage, id)| {
             let address = module.get_finalized_function(id);
-            CompiledKernel {
+            Stage {
+                kernel,
                 // SAFETY: `Linker::add` defined it with exactly this signature, or `Linker::add_wide` by code for
                 // this convention, on the systems where it is the one of C.
                 function: unsafe { std::mem::transmute::<*const u8, Function>(address) },
-                arguments: kernel.arguments.clone(),
-                tiles: kernel.tiles,
-                cost: kernel.cost,
+                arguments: stage.arguments,
+                tiles: stage.tiles,
+                cost: stage.cost,
             }
         });
-        let kernels = kernels.collect();
-        let scratch_bytes = lowered.iter().map(|kernel| kernel.code.scratch_bytes).max().unwrap_or(0);
-        Ok(Code { _module: linked, kernels, scratch_bytes, digest })
+        let stages = stages.collect();
+        Ok(Code { _module: linked, stages, scratch_bytes, shared_bytes, digest })
     }
 
-    /// The kernels, in the order they run.
-    pub fn kernels(&self) -> &[CompiledKernel] {
-        &self.kernels
+    /// The stages of all kernels, in the order they run.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
     }
 
     /// A digest of all machine code, before it is linked: equal for equal code, wherever it lies, in programs of one compiler.
     pub fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// How much memory the tiles of a kernel share at most.
+    pub fn shared_bytes(&self) -> usize {
+        self.shared_bytes
     }
 
     /// How much scratch memory each thread needs.
@@ -158,7 +170,7 @@ impl Code {
 
 impl std::fmt::Debug for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Code({} kernels)", self.kernels.len())
+        write!(f, "Code({} stages)", self.stages.len())
     }
 }
 
@@ -287,19 +299,21 @@ mod tests {
         let mut outputs: Vec<Vec<u32>> = types.iter().map(|ty| vec![0; ty.shape.elements()]).collect();
         let mut arena = vec![0u32; plan.arena_bytes / 4];
         let mut scratch = vec![0u32; code.scratch_bytes() / 4];
-        for kernel in code.kernels() {
-            let pointers: Vec<*mut u8> = kernel
+        let mut shared = vec![0u32; code.shared_bytes() / 4];
+        for stage in code.stages() {
+            let pointers: Vec<*mut u8> = stage
                 .arguments
                 .iter()
                 .map(|argument| match argument {
                     Argument::Place(Place::Input(i)) => inputs[*i].as_mut_ptr().cast(),
                     Argument::Place(Place::Output(i)) => outputs[*i].as_mut_ptr().cast(),
                     Argument::Place(Place::Arena(offset)) => arena[offset / 4..].as_mut_ptr().cast(),
+                    Argument::Shared => shared.as_mut_ptr().cast(),
                     Argument::Words(words) => words.as_ptr().cast_mut().cast(),
                 })
                 .collect();
             // SAFETY: every pointer is that of the value the plan has at its place.
-            unsafe { (kernel.function)(pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, kernel.tiles as i64) };
+            unsafe { (stage.function)(pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, stage.tiles as i64) };
         }
         types.into_iter().zip(outputs).map(|(ty, words)| Tensor::from_words(ty, words).unwrap()).collect()
     }

@@ -8,5 +8,5 @@ pub mod tile;
 pub mod wide;
 
 pub use emit::WIDTH;
-pub use jit::{Code, CompiledKernel, Error, Function};
+pub use jit::{Code, Error, Function, Stage};
 pub use lower::{Argument, Lowered, lower};

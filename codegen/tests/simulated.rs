@@ -83,6 +83,7 @@ fn simulate(
                 // a caller's tensors are aligned to elements only
                 (stores.contains_key(&place), if matches!(place, Place::Arena(_)) { 0 } else { 4 })
             }
+            Argument::Shared => (true, 0),
             Argument::Words(_) => (false, 4),
         };
         pointers.push(machine.memory.map(format!("{argument:?}"), bytes_of(words), writable, skew));
@@ -105,28 +106,35 @@ const ISAS: [Isa; 2] = [Isa::Avx2, Isa::Avx512];
 fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> {
     let mut tensors = Tensors::new(plan, inputs);
     for (i, kernel) in plan.kernels.iter().enumerate() {
-        let lowered = lower(plan, kernel, isa.lanes(), 2);
-        let code = wide::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
         let stores = stores(plan, kernel);
-        let words = |argument: &Argument| match argument {
-            Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
-            Argument::Words(words) => words.clone(),
-        };
-        let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
-        let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
-        let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
-        if isa.is_supported() {
-            Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
-            // not-a-numbers have no particular bits
-            let is_nan = |x: u32| f32::from_bits(x).is_nan();
-            let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
-            if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
-                return Err(context("the model and the machine differ".into()));
+        let stages = lower(plan, kernel, isa.lanes(), 2);
+        let mut shared = vec![POISON; stages[0].shared_bytes / 4];
+        for lowered in stages {
+            let code =
+                wide::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+            let words = |argument: &Argument| match argument {
+                Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
+                Argument::Shared => shared.clone(),
+                Argument::Words(words) => words.clone(),
+            };
+            let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
+            let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
+            let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
+            if isa.is_supported() {
+                Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
+                // not-a-numbers have no particular bits
+                let is_nan = |x: u32| f32::from_bits(x).is_nan();
+                let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
+                if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
+                    return Err(context("the model and the machine differ".into()));
+                }
             }
-        }
-        for (argument, words) in lowered.arguments.iter().zip(after) {
-            if let Argument::Place(place) = *argument {
-                tensors.at(place, &stores).copy_from_slice(&words);
+            for (argument, words) in lowered.arguments.iter().zip(after) {
+                match *argument {
+                    Argument::Place(place) => tensors.at(place, &stores).copy_from_slice(&words),
+                    Argument::Shared => shared = words,
+                    Argument::Words(_) => {}
+                }
             }
         }
         tensors.held.extend(stores);

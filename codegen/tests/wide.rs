@@ -33,8 +33,8 @@ fn features(isa: Isa) -> &'static [CpuidFeature] {
 /// Emits every kernel and checks each instruction.
 fn check(graph: &Graph, isa: Isa) -> Result<(), String> {
     let plan = Plan::new(simplify(graph).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    for (i, kernel) in plan.kernels.iter().enumerate() {
-        let tile_code = lower(&plan, kernel, isa.lanes(), 2).code;
+    let stages = |(i, kernel)| lower(&plan, kernel, isa.lanes(), 2).into_iter().map(move |stage| (i, stage.code));
+    for (i, tile_code) in plan.kernels.iter().enumerate().flat_map(stages) {
         let code =
             wide::emit(&tile_code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
         if code != wide::emit(&tile_code, isa).expect("it was emitted before") {

@@ -9,7 +9,7 @@ use crate::{
     pool::{self, lock},
     workspace::{Block, Workspace},
 };
-use bayeslift_codegen::{Code, CompiledKernel};
+use bayeslift_codegen::{Code, Stage};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -27,19 +27,19 @@ const SPIN: Duration = Duration::from_micros(10);
 /// How long it waits before it sleeps: about as long as waking up takes.
 const PATIENCE: Duration = Duration::from_micros(50);
 
-/// How many of at most `threads` threads a kernel is worth.
-pub(crate) fn share(kernel: &CompiledKernel, threads: usize) -> usize {
-    (kernel.cost / COST_OF_A_THREAD).min(kernel.tiles).clamp(1, threads)
+/// How many of at most `threads` threads a stage is worth.
+pub(crate) fn share(stage: &Stage, threads: usize) -> usize {
+    (stage.cost / COST_OF_A_THREAD).min(stage.tiles).clamp(1, threads)
 }
 
 /// How many of at most `threads` threads a call keeps busy.
 pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
-    code.kernels().iter().map(|kernel| share(kernel, threads)).max().unwrap_or(1)
+    code.stages().iter().map(|stage| share(stage, threads)).max().unwrap_or(1)
 }
 
 /// Runs all kernels in order, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
-/// `workspace.pointers` holds the arguments of all kernels, one after the other. Notes the time of each kernel in `times`, if
-/// that is given and as far as it reaches.
+/// `workspace.pointers` holds the arguments of all stages, one after the other. Adds the time of each kernel to `times`, if
+/// that is given.
 ///
 /// # Safety
 /// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, writable where
@@ -47,14 +47,14 @@ pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
 pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
     let mut pointers = workspace.pointers.as_slice();
-    let mut times = times.unwrap_or_default().iter_mut();
-    for kernel in code.kernels() {
-        let timed = times.next().map(|time| (time, Instant::now()));
-        let (own, rest) = pointers.split_at(kernel.arguments.len());
+    let times = times.unwrap_or_default();
+    for stage in code.stages() {
+        let timed = times.get_mut(stage.kernel).map(|time| (time, Instant::now()));
+        let (own, rest) = pointers.split_at(stage.arguments.len());
         pointers = rest;
-        let threads = share(kernel, workspace.scratch.len());
-        let runs = if threads == 1 { 1 } else { kernel.tiles.min(threads * RUNS_PER_THREAD) };
-        let job = Job { kernel, pointers: own, scratch: &workspace.scratch, runs };
+        let threads = share(stage, workspace.scratch.len());
+        let runs = if threads == 1 { 1 } else { stage.tiles.min(threads * RUNS_PER_THREAD) };
+        let job = Job { stage, pointers: own, scratch: &workspace.scratch, runs };
         if threads == 1 {
             // SAFETY: the caller vouches for the pointers; nobody else is at work.
             unsafe { job.run(0, 0) };
@@ -63,14 +63,14 @@ pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace, times: Option<&
             unsafe { workspace.crew.run(&job, threads) };
         }
         if let Some((time, start)) = timed {
-            *time = start.elapsed();
+            *time += start.elapsed();
         }
     }
 }
 
-/// A kernel and what to call it with.
+/// A stage of a kernel and what to call it with.
 struct Job<'a> {
-    kernel: &'a CompiledKernel,
+    stage: &'a Stage,
     pointers: &'a [*mut u8],
     /// Of each thread.
     scratch: &'a [Block],
@@ -85,10 +85,10 @@ impl Job<'_> {
     /// The pointers must be as [`run`] wants them, no other thread may be at this run or use the scratch memory of
     /// `thread`, and all kernels before must be over.
     unsafe fn run(&self, run: usize, thread: usize) {
-        let tile = |run: usize| (self.kernel.tiles * run / self.runs) as i64;
+        let tile = |run: usize| (self.stage.tiles * run / self.runs) as i64;
         let (pointers, scratch) = (self.pointers.as_ptr(), self.scratch[thread].pointer());
         // SAFETY: tiles write different elements; for the rest the caller vouches.
-        unsafe { (self.kernel.function)(pointers, scratch, tile(run), tile(run + 1)) };
+        unsafe { (self.stage.function)(pointers, scratch, tile(run), tile(run + 1)) };
     }
 }
 

@@ -116,7 +116,7 @@ pub struct Executable {
     id: u64,
     plan: Plan,
     code: Code,
-    /// Words that kernels read besides tensors, one list a kernel argument of that kind, in order.
+    /// Words that kernels read besides tensors, one list an argument of that kind, in order.
     words: Vec<Box<[u32]>>,
     /// The most threads a call uses.
     threads: usize,
@@ -139,10 +139,10 @@ impl Executable {
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let code = Code::compile(&plan, options.width.lanes(), threads)?;
-        let words = code.kernels().iter().flat_map(|kernel| &kernel.arguments);
+        let words = code.stages().iter().flat_map(|stage| &stage.arguments);
         let words = words.filter_map(|argument| match argument {
             codegen::Argument::Words(words) => Some(words.clone().into_boxed_slice()),
-            codegen::Argument::Place(_) => None,
+            codegen::Argument::Place(_) | codegen::Argument::Shared => None,
         });
         let words = words.collect();
         let threads = call::useful_threads(&code, threads);
@@ -205,10 +205,12 @@ impl Executable {
         let scratch = (0..self.threads)
             .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
             .collect::<Result<_, _>>()?;
-        let pointers = self.code.kernels().iter().map(|kernel| kernel.arguments.len()).sum();
+        let shared = Block::new(self.code.shared_bytes(), "operands that threads share")?;
+        let pointers = self.code.stages().iter().map(|stage| stage.arguments.len()).sum();
         Ok(Workspace {
             owner: self.id,
             arena,
+            shared,
             scratch,
             crew: Crew::new(self.threads),
             tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
@@ -255,7 +257,7 @@ impl Executable {
         times: Option<&mut [Duration]>,
     ) -> Result<(), Error> {
         self.check(workspace, inputs, outputs)?;
-        let Workspace { arena, tensors, pointers, .. } = &mut *workspace;
+        let Workspace { arena, shared, tensors, pointers, .. } = &mut *workspace;
         tensors.clear();
         tensors.extend(inputs.iter_mut().map(Argument::pointer));
         let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
@@ -266,12 +268,13 @@ impl Executable {
             });
         }
         let mut words = self.words.iter();
-        let arguments = self.code.kernels().iter().flat_map(|kernel| &kernel.arguments);
+        let arguments = self.code.stages().iter().flat_map(|stage| &stage.arguments);
         pointers.clear();
         pointers.extend(arguments.map(|argument| match argument {
             codegen::Argument::Place(Place::Input(i)) => tensors[*i],
             codegen::Argument::Place(Place::Output(i)) => tensors[inputs.len() + i],
             codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
+            codegen::Argument::Shared => shared.pointer(),
             codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
         }));
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;

@@ -7,6 +7,7 @@ mod table;
 mod text;
 
 use crate::{Argument, Error, Executable, Workspace, call};
+use bayeslift_codegen::Stage;
 use bayeslift_ir::Tensor;
 use bayeslift_passes::{Access, Counts, Fused, Fusion, Kernel, Role, Work};
 use std::time::Duration;
@@ -163,7 +164,11 @@ fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
 impl Explanation {
     fn new(executable: &Executable) -> Explanation {
         let plan = executable.plan();
-        let kernels = plan.work().into_iter().zip(&plan.kernels).zip(executable.code().kernels());
+        let stages = executable.code().stages();
+        // of a kernel with two stages the second one tells
+        let last = |(i, stage): &(usize, &Stage)| stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
+        let compiled = stages.iter().enumerate().filter(last).map(|(_, stage)| stage);
+        let kernels = plan.work().into_iter().zip(&plan.kernels).zip(compiled);
         let kernels = kernels.map(|((work, planned), compiled)| ExplainedKernel {
             name: work.name((planned.rows, planned.cols)),
             labels: labels(executable, planned),

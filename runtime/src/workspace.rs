@@ -42,13 +42,15 @@ impl Drop for Block {
     }
 }
 
-/// The memory that one call of an [`Executable`](crate::Executable) uses: intermediate values and each thread's scratch.
-/// Reuse it from call to call; have one per thread that calls.
+/// The memory that one call of an [`Executable`](crate::Executable) uses: intermediate values, what the
+/// threads of a kernel share, and each thread's scratch. Reuse it from call to call; have one per thread that calls.
 #[derive(Debug)]
 pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
     pub(crate) arena: Block,
+    /// What the tiles of one kernel share.
+    pub(crate) shared: Block,
     /// Of each thread.
     pub(crate) scratch: Vec<Block>,
     /// The threads that work on a call.

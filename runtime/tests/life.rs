@@ -31,11 +31,10 @@ fn network() -> Graph {
 /// Everything that decides what runs: the plan and the tile code of each kernel.
 fn code_text(graph: &Graph) -> String {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
-    let kernels = plan.kernels.iter().map(|kernel| {
-        let lowered = lower(&plan, kernel, 4, 1);
-        format!("{}\n{:?} {} {}\n", lowered.code, lowered.arguments, lowered.tiles, lowered.cost)
-    });
-    format!("{plan}{}", kernels.collect::<String>())
+    let stages = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, 4, 1));
+    let stages =
+        stages.map(|lowered| format!("{}\n{:?} {} {}\n", lowered.code, lowered.arguments, lowered.tiles, lowered.cost));
+    format!("{plan}{}", stages.collect::<String>())
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn chain(rows: usize, kernels: usize) -> Graph {
 /// The numbers of tiles of the kernels that are well worth two threads, if they have as many tiles.
 fn tiles_of_large_kernels(graph: &Graph) -> Vec<usize> {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
-    let lowered = plan.kernels.iter().map(|kernel| lower(&plan, kernel, 4, 2));
+    let lowered = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, 4, 2));
     lowered.filter(|kernel| kernel.cost >= 1 << 17).map(|kernel| kernel.tiles).collect()
 }
 

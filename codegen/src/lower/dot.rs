@@ -3,6 +3,7 @@
 
 use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
+use super::shared::Shared;
 use super::{Lowering, TILE_COST};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
@@ -12,7 +13,7 @@ const UNROLL: usize = 4;
 const SHORT: usize = 16;
 
 /// A product's left and right operands.
-type Operands = [Source; 2];
+pub(super) type Operands = [Source; 2];
 
 /// A cache tile of the result in the index space of one product.
 #[derive(Clone, Copy)]
@@ -38,6 +39,20 @@ pub(super) struct Sizes {
     pub pitch: usize,
 }
 
+/// A kernel's products.
+pub(super) struct Products {
+    /// How many products, of so many rows and columns, each contraction stands for.
+    pub space: (usize, usize, usize),
+    pub dots: Vec<Value>,
+    pub operands: Vec<Operands>,
+    pub sizes: Sizes,
+    pub row_cut: Cut,
+    pub col_cut: Cut,
+    /// What tiles share of each contraction's operands, and how many elements that takes.
+    pub shared: Vec<[Option<Shared>; 2]>,
+    pub shared_elements: usize,
+}
+
 /// Scratch memory that a kernel's products use one after the other.
 #[derive(Clone, Copy)]
 struct Scratch {
@@ -58,12 +73,12 @@ struct Block {
 }
 
 impl Lowering<'_> {
-    /// A kernel with contractions. Returns the number of tiles.
-    pub(super) fn dots(&mut self) -> usize {
+    /// How a kernel's products are computed.
+    pub(super) fn products(&mut self) -> Products {
         let shape = &self.plan.graph.ty(self.kernel.dots[0]).shape;
         let rows = shape[shape.len() - 2];
         let cols = self.kernel.cols;
-        let batches = self.kernel.rows / rows;
+        let space = (self.kernel.rows / rows, rows, cols);
         let dots = self.kernel.dots.clone();
         let depth = dots.iter().map(|&dot| self.depth(dot)).max().unwrap_or(0);
         let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
@@ -75,38 +90,50 @@ impl Lowering<'_> {
             lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
             rights: operands.iter().filter(|[_, right]| right.is_packed_right(rows)).count(),
         };
-        let space = (batches, rows, cols);
         let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
         let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
         let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
-        // room for register tiles that reach beyond the cache tile
-        let (strip_rows, strip_cols) = (register.rows, register.vectors * self.width);
-        let (padded_rows, padded_cols) =
-            (tile_rows.next_multiple_of(strip_rows), tile_cols.next_multiple_of(strip_cols));
-        let pitch = spread(padded_cols);
+        let strip = register.vectors * self.width;
+        let pitch = spread(tile_cols.next_multiple_of(strip));
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
-        let block = if competes { column_block(register, self.width) } else { strip_cols };
-        let sizes = Sizes { register, tile_rows, tile_cols, strip: strip_cols, block, pitch };
+        let block = if competes { column_block(register, self.width) } else { strip };
+        let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
+        let (shared, shared_elements) = (Vec::new(), 0);
+        let products = Products { space, dots, operands, sizes, row_cut, col_cut, shared, shared_elements };
+        let (shared, shared_elements) = self.share(&products);
+        self.shared = shared_elements;
+        Products { shared, shared_elements, ..products }
+    }
 
-        for &dot in &dots {
-            let tile = self.take_scratch(padded_rows * pitch);
+    /// A kernel with contractions. Returns the number of tiles.
+    pub(super) fn dots(&mut self) -> usize {
+        let products = self.products();
+        let ((batches, rows, cols), sizes) = (products.space, products.sizes);
+        let Products { dots, operands, row_cut, col_cut, .. } = &products;
+        let strip_rows = sizes.register.rows;
+        // room for register tiles that reach beyond the cache tile
+        let padded_rows = sizes.tile_rows.next_multiple_of(strip_rows);
+        for &dot in dots {
+            let tile = self.take_scratch(padded_rows * sizes.pitch);
             self.dot_tiles.insert(dot, tile);
         }
-        let needs_before =
-            depth > DOT_CHUNK && operands.iter().any(|operands| overlaps(operands, register, (rows, cols)));
+        let is_deep = dots.iter().any(|&dot| self.depth(dot) > DOT_CHUNK);
+        let overlap = operands.iter().any(|operands| overlaps(operands, sizes.register, (rows, cols)));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
+        let left_rows = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);
+        let right_cols = sizes.block.min(sizes.tile_cols.next_multiple_of(sizes.strip));
         let scratch = Scratch {
-            before: if needs_before { self.take_scratch(padded_rows * pitch) } else { 0 },
-            left: self.take_scratch((padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH)),
-            right: self.take_scratch(block.min(padded_cols) * strip_pitch(strip_cols, self.width)),
+            before: if is_deep && overlap { self.take_scratch(padded_rows * sizes.pitch) } else { 0 },
+            left: self.take_scratch(left_rows),
+            right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.width)),
         };
 
         self.tiles(batches * row_cut.tiles * col_cut.tiles, 1, |s, number, _| {
             let b = &mut s.b;
             let (rows_left, col_tile) = (b.index_div(number, col_cut.tiles), b.index_rem(number, col_cut.tiles));
             let (batch, row_tile) = (b.index_div(rows_left, row_cut.tiles), b.index_rem(rows_left, row_cut.tiles));
-            let mut span = |tile: Reg, cut: Cut, extent: usize| {
+            let mut span = |tile: Reg, cut: &Cut, extent: usize| {
                 let first = b.index_scale(tile, cut.size);
                 let last = b.index_offset(first, cut.size as i64);
                 // the last tile ends where the axis does
@@ -116,15 +143,15 @@ impl Lowering<'_> {
                 Span { first, last: b.index_add(last, more), extent }
             };
             let tile = Tile { batch, rows: span(row_tile, row_cut, rows), cols: span(col_tile, col_cut, cols) };
-            for (&dot, operands) in dots.iter().zip(&operands) {
-                s.product(dot, operands, sizes, tile, scratch);
+            for number in 0..dots.len() {
+                s.product(&products, number, tile, scratch);
             }
             s.epilogue(sizes, tile);
         })
     }
 
     /// How many threads the kernel is worth.
-    fn useful_threads(&self) -> usize {
+    pub(super) fn useful_threads(&self) -> usize {
         (self.cost / TILE_COST).min(self.threads).max(1)
     }
 
@@ -134,7 +161,7 @@ impl Lowering<'_> {
     }
 
     /// The extent of the contracted axis.
-    fn depth(&self, dot: Value) -> usize {
+    pub(super) fn depth(&self, dot: Value) -> usize {
         self.plan.graph.ty(self.plan.graph.node(dot).args[0]).shape.last_extent()
     }
 
@@ -154,8 +181,11 @@ impl Lowering<'_> {
     }
 
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
-    fn product(&mut self, dot: Value, operands: &Operands, sizes: Sizes, tile: Tile, scratch: Scratch) {
+    fn product(&mut self, products: &Products, number: usize, tile: Tile, scratch: Scratch) {
+        let (dot, operands, sizes) = (products.dots[number], &products.operands[number], products.sizes);
         let ([a, b], depth) = (operands, self.depth(dot));
+        let [shared_left, shared_right] =
+            products.shared[number].map(|shared| shared.map(|shared| self.shared_panel(shared, tile.batch)));
         // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
         // one's is the product's.
         let total = self.dot_tiles[&dot];
@@ -171,14 +201,19 @@ impl Lowering<'_> {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let packed = (scratch.left, sizes.register.rows);
-            let left = s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed);
-            let block = if b.is_packed_right(tile.rows.extent) { sizes.block } else { sizes.tile_cols };
+            let left = shared_left
+                .unwrap_or_else(|| s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed));
+            let packs = shared_right.is_none() && b.is_packed_right(tile.rows.extent);
+            let block = if packs { sizes.block } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
                 let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
                 let packed = (scratch.right, sizes.strip);
-                let right = s.prepare_right(b, (tile.batch, tile.rows.extent), chunk, cols, packed);
-                s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, b, places);
+                let right = shared_right
+                    .unwrap_or_else(|| s.prepare_right(b, (tile.batch, tile.rows.extent), chunk, cols, packed));
+                // what comes next of an operand that is packed strip by strip
+                let next = (packs && sizes.block == sizes.strip && sizes.tile_cols > sizes.strip).then_some(b);
+                s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, next, places);
             });
         });
     }
@@ -186,7 +221,7 @@ impl Lowering<'_> {
     /// All register tiles of a block. Where an operand is read in place, the last row or column of tiles ends where the block
     /// ends and may compute again what its neighbour has: the same bits. Where it is packed, that one reaches into the
     /// padding.
-    fn register_tiles(&mut self, sizes: Sizes, block: Block, source: &Source, places: [usize; 2]) {
+    fn register_tiles(&mut self, sizes: Sizes, block: Block, next: Option<&Source>, places: [usize; 2]) {
         let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors, rest }) = (block, sizes.register);
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
@@ -212,11 +247,8 @@ impl Lowering<'_> {
                 s.repeat(first, last, rows as i64, |s, row| {
                     let row = if left.is_padded && rest.tiles == 0 { row } else { s.b.index_min(row, last_row) };
                     s.prefetch_epilogue(sizes, tile, (row, rows), col);
-                    if source.is_packed_right(tile.rows.extent)
-                        && sizes.block == sizes.strip
-                        && sizes.tile_cols > sizes.strip
-                    {
-                        s.prefetch_right(source, sizes, tile, chunk, (row, col));
+                    if let Some(next) = next {
+                        s.prefetch_right(next, sizes, tile, chunk, (row, col));
                     }
                     let sums = s.register_tile(sizes, block, (row, rows), col);
                     let at_row = s.b.index_sub(row, tile.rows.first);

@@ -9,6 +9,7 @@ mod noise;
 mod panel;
 mod prefetch;
 mod shape;
+mod shared;
 mod sums;
 mod windows;
 
@@ -23,11 +24,13 @@ use std::collections::HashMap;
 pub enum Argument {
     /// A value's memory.
     Place(Place),
+    /// Memory that all tiles of a kernel share: written by its first stage, read by its second.
+    Shared,
     /// Words that differ between kernels that are otherwise the same, such as a noise stream.
     Words(Vec<u32>),
 }
 
-/// A kernel as tile code, and what to call it with.
+/// A stage of a kernel as tile code, and what to call it with.
 #[derive(Clone, Debug)]
 pub struct Lowered {
     /// The code.
@@ -38,42 +41,27 @@ pub struct Lowered {
     pub tiles: usize,
     /// A rough number of vector operations in all.
     pub cost: usize,
+    /// The memory behind [`Argument::Shared`].
+    pub shared_bytes: usize,
 }
 
 /// About what a tile costs at least: what makes handing it to a thread worth while.
 const TILE_COST: usize = 1 << 17;
 
 /// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. A kernel that is worth several threads has tiles
-/// for `threads` of them.
-pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Lowered {
-    let mut lowering = Lowering {
-        plan,
-        kernel,
-        width,
-        threads,
-        cost: cost(plan, kernel),
-        b: TileBuilder::new(),
-        arguments: Vec::new(),
-        argument_of: HashMap::new(),
-        leaves: HashMap::new(),
-        site_keys: HashMap::new(),
-        row_keys: HashMap::new(),
-        dot_tiles: HashMap::new(),
-        short_sums: HashMap::new(),
-        scratch: 0,
-    };
-    lowering.collect_leaves();
-    lowering.load_site_keys();
-    let tiles = if !kernel.dots.is_empty() {
-        lowering.dots()
-    } else if let Some(reduction) = kernel.column_reduction {
-        lowering.column_reduction(reduction)
-    } else {
-        lowering.map()
-    };
-    let Lowering { b, arguments, scratch, cost, .. } = lowering;
-    let code = b.finish(arguments.len(), scratch * 4);
-    Lowered { code, arguments, tiles, cost }
+/// for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
+/// tiles share, if they share any, and the rest.
+pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Vec<Lowered> {
+    let mut stages = Vec::new();
+    if !kernel.dots.is_empty() {
+        let mut packing = Lowering::new(plan, kernel, width, threads);
+        let tiles = packing.pack_shared();
+        stages.extend((tiles > 0).then(|| packing.finish(tiles)));
+    }
+    let mut lowering = Lowering::new(plan, kernel, width, threads);
+    let tiles = lowering.kernel();
+    stages.push(lowering.finish(tiles));
+    stages
 }
 
 struct Lowering<'p> {
@@ -96,9 +84,50 @@ struct Lowering<'p> {
     short_sums: HashMap<Value, Vec<crate::tile::Reg>>,
     /// Scratch elements taken so far.
     scratch: usize,
+    /// Shared elements.
+    shared: usize,
 }
 
-impl Lowering<'_> {
+impl<'p> Lowering<'p> {
+    fn new(plan: &'p Plan, kernel: &'p Kernel, width: usize, threads: usize) -> Lowering<'p> {
+        Lowering {
+            plan,
+            kernel,
+            width,
+            threads,
+            cost: cost(plan, kernel),
+            b: TileBuilder::new(),
+            arguments: Vec::new(),
+            argument_of: HashMap::new(),
+            leaves: HashMap::new(),
+            site_keys: HashMap::new(),
+            row_keys: HashMap::new(),
+            dot_tiles: HashMap::new(),
+            short_sums: HashMap::new(),
+            scratch: 0,
+            shared: 0,
+        }
+    }
+
+    fn finish(self, tiles: usize) -> Lowered {
+        let Lowering { b, arguments, scratch, shared, cost, .. } = self;
+        let code = b.finish(arguments.len(), scratch * 4);
+        Lowered { code, arguments, tiles, cost, shared_bytes: shared * 4 }
+    }
+
+    /// The kernel itself. Returns the number of tiles.
+    fn kernel(&mut self) -> usize {
+        self.collect_leaves();
+        self.load_site_keys();
+        if !self.kernel.dots.is_empty() {
+            self.dots()
+        } else if let Some(reduction) = self.kernel.column_reduction {
+            self.column_reduction(reduction)
+        } else {
+            self.map()
+        }
+    }
+
     fn argument(&mut self, argument: Argument) -> usize {
         let next = self.arguments.len();
         let index = *self.argument_of.entry(argument.clone()).or_insert(next);

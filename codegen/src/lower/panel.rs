@@ -151,8 +151,9 @@ impl Lowering<'_> {
                 self.in_place((*base, matrix), batch, (1, matrix.steps().0))
             }
             _ => {
-                self.pack_strips(source, batch, chunk, cols, (scratch, strip));
-                self.packed(chunk, cols, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch)
+                let panel = self.packed(chunk, cols, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
+                self.pack_strips(source, batch, chunk, cols, strip, panel);
+                panel
             }
         }
     }
@@ -176,12 +177,14 @@ impl Lowering<'_> {
                 self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
             _ if source.is_in_strips(cols) => {
-                self.pack_strips(&source.transposed(), batch, chunk, rows, (scratch, strip));
-                self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch)
+                let panel = self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
+                self.pack_strips(&source.transposed(), batch, chunk, rows, strip, panel);
+                panel
             }
             _ => {
-                self.pack_rows(source, batch, rows, chunk, scratch);
-                self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
+                let panel = self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch);
+                self.pack_rows(source, batch, rows, chunk, panel);
+                panel
             }
         }
     }
@@ -200,14 +203,21 @@ impl Lowering<'_> {
         Panel { base: Base::Scratch, origin, offset, tiles, free, depth, is_padded: true }
     }
 
-    /// Writes an operand in strips of `strip` columns, padded with zeros: all rows of the first, of the second, and so on.
-    fn pack_strips(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, (scratch, strip): (usize, usize)) {
+    /// Writes rows and columns of an operand to a panel of strips of `strip` columns, padded with zeros.
+    pub(super) fn pack_strips(
+        &mut self,
+        source: &Source,
+        batch: Reg,
+        rows: Span,
+        cols: Span,
+        strip: usize,
+        panel: Panel,
+    ) {
         let pack = |s: &mut Self, (row, is_four): (Reg, bool), (col, filled): (Reg, usize)| {
-            let start = s.b.index_sub(col, cols.first);
-            let start = s.b.index_scale(start, strip_pitch(strip, s.width));
-            let at = s.b.index_sub(row, rows.first);
-            let at = s.b.index_scale(at, strip);
-            let index = s.b.index_add(start, at);
+            let to_row = s.b.index_scale_signed(row, panel.depth);
+            let to_col = s.b.index_scale_signed(col, panel.tiles);
+            let index = s.b.index_add(panel.origin, to_row);
+            let index = s.b.index_add(index, to_col);
             let pieces = (0..strip).step_by(s.width).map(|j| {
                 let col = s.b.index_offset(col, j as i64);
                 let lanes = filled.saturating_sub(j).min(s.width);
@@ -221,8 +231,8 @@ impl Lowering<'_> {
             // a piece may reach into the next row, which is written later, or beyond the strip
             for i in 0..pieces[0].len() {
                 for (j, piece) in pieces.iter().enumerate() {
-                    let offset = (scratch + i * strip + j * s.width) as i64;
-                    s.b.store_whole(Address { base: Base::Scratch, index, offset }, piece[i]);
+                    let offset = (panel.offset + i * strip + j * s.width) as i64;
+                    s.b.store_whole(Address { base: panel.base, index, offset }, piece[i]);
                 }
             }
         };
@@ -246,17 +256,16 @@ impl Lowering<'_> {
         }
     }
 
-    /// Writes an operand row by row.
-    fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) {
+    /// Writes rows and columns of an operand to a panel of rows.
+    pub(super) fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, panel: Panel) {
         self.repeat(rows.first, rows.last, 1, |s, row| {
-            let start = s.b.index_sub(row, rows.first);
-            let start = s.b.index_scale(start, ROW_PITCH);
+            let to_row = s.b.index_scale_signed(row, panel.tiles);
+            let to_row = s.b.index_add(panel.origin, to_row);
             s.each_column(cols.first, cols.last, cols.extent, FOUR, |s, columns| {
                 for &col in columns {
                     let [x] = s.elements(source, batch, row, col);
-                    let at = s.b.index_sub(col, cols.first);
-                    let index = s.b.index_add(start, at);
-                    s.b.store_whole(Address { base: Base::Scratch, index, offset: scratch as i64 }, x);
+                    let index = s.b.index_add(to_row, col);
+                    s.b.store_whole(Address { base: panel.base, index, offset: panel.offset as i64 }, x);
                 }
             });
         });
@@ -292,6 +301,12 @@ impl Source {
     /// The matrices that elements are made of.
     pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         self.places().map(|(_, matrix)| matrix)
+    }
+
+    /// Whether all products of a batch have the same operand.
+    pub(super) fn is_same_for_all_products(&self) -> bool {
+        let is_same = |axis: &Axis| axis.nested().iter().all(|&(_, stride)| stride == 0);
+        self.matrices().all(|matrix| matrix.batch.axes.iter().all(is_same))
     }
 
     /// Whether rows or columns lie in memory in a way that no one stride describes.
@@ -341,7 +356,7 @@ impl Source {
     }
 
     /// The operand with rows and columns exchanged.
-    fn transposed(&self) -> Source {
+    pub(super) fn transposed(&self) -> Source {
         let swap = |matrix: &Matrix| Matrix {
             rows: matrix.cols.clone(),
             cols: matrix.rows.clone(),

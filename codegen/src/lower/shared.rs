@@ -1,0 +1,131 @@
+//! Packed operands that all tiles of a kernel share: packed once, before the kernel itself, where each tile would pack the same
+//! again.
+
+use super::dot::Products;
+use super::panel::{FOUR, Panel, Source, Span};
+use super::shape::spread;
+use super::{Argument, Lowering};
+use crate::tile::{Base, Reg};
+
+/// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are shared: 256 MB.
+const LEAST_TIMES: usize = 3;
+const LEAST_SHARED: usize = 1 << 12;
+const MOST_SHARED: usize = 1 << 26;
+/// About how many elements are packed in a tile.
+const TILE_ELEMENTS: usize = 1 << 13;
+
+/// Where an operand lies in shared memory, in elements.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shared {
+    offset: usize,
+    /// The distance of the operands of one product and the next; 0 where all have the same.
+    batch: usize,
+    layout: Layout,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    /// Rows, this far apart.
+    Rows(usize),
+    /// Strips of so many rows or columns, with so much room for each of those.
+    Strips(usize, usize),
+}
+
+/// A side of a product: its rows, or its columns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+impl Lowering<'_> {
+    /// Whether and where each operand is shared, left and right, product by product; and how many elements that takes.
+    pub(super) fn share(&self, products: &Products) -> (Vec<[Option<Shared>; 2]>, usize) {
+        let mut taken = 0;
+        let mut share = |source: &Source, side: Side, depth: usize| {
+            let (batches, rows, cols) = products.space;
+            let (is_packed, extent, strip, copies) = match side {
+                Side::Left => {
+                    let is_packed = source.is_packed_left(cols) && !source.has_windows();
+                    (is_packed, rows, products.sizes.register.rows, products.col_cut.tiles)
+                }
+                Side::Right => (source.is_packed_right(rows), cols, products.sizes.strip, products.row_cut.tiles),
+            };
+            let layout = match side {
+                Side::Left if !source.is_in_strips(cols) => Layout::Rows(spread(depth + self.width)),
+                _ => Layout::Strips(strip, depth + self.width.div_ceil(strip)),
+            };
+            let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
+            let elements = (extent.next_multiple_of(strip) * each).next_multiple_of(16);
+            let different = if source.is_same_for_all_products() { 1 } else { batches };
+            let times = batches * copies / different / self.useful_threads();
+            let all = elements.saturating_mul(different);
+            if !is_packed || times < LEAST_TIMES || !(LEAST_SHARED..=MOST_SHARED - taken).contains(&all) {
+                return None;
+            }
+            let batch = if different > 1 { elements } else { 0 };
+            let shared = Shared { offset: taken, batch, layout };
+            taken += all;
+            Some(shared)
+        };
+        let shared = products.dots.iter().zip(&products.operands).map(|(&dot, [left, right])| {
+            let depth = self.depth(dot);
+            [share(left, Side::Left, depth), share(right, Side::Right, depth)]
+        });
+        let shared = shared.collect();
+        (shared, taken)
+    }
+
+    /// The panel of a shared operand of one product.
+    pub(super) fn shared_panel(&mut self, shared: Shared, batch: Reg) -> Panel {
+        let base = Base::Argument(self.argument(Argument::Shared));
+        let origin = self.b.index_scale(batch, shared.batch);
+        let (tiles, free, depth) = match shared.layout {
+            Layout::Rows(pitch) => (pitch, pitch, 1),
+            Layout::Strips(strip, pitch) => (pitch, 1, strip),
+        };
+        let [tiles, free, depth] = [tiles, free, depth].map(|step| step as i64);
+        Panel { base, origin, offset: shared.offset, tiles, free, depth, is_padded: true }
+    }
+
+    /// Packs what the tiles of a kernel with products share. Returns the number of tiles, none if there is nothing to share.
+    pub(super) fn pack_shared(&mut self) -> usize {
+        let products = self.products();
+        let (batches, rows, cols) = products.space;
+        let mut jobs = Vec::new();
+        for ((&dot, sources), shared) in products.dots.iter().zip(&products.operands).zip(&products.shared) {
+            let sides = [(Side::Left, rows), (Side::Right, cols)];
+            for (((side, extent), source), shared) in sides.into_iter().zip(sources).zip(shared) {
+                jobs.extend(shared.map(|shared| (side, extent, source, shared, self.depth(dot))));
+            }
+        }
+        if jobs.is_empty() {
+            return 0;
+        }
+        self.cost = products.shared_elements;
+        // each tile packs its part of each operand
+        let tiles = products.shared_elements.div_ceil(TILE_ELEMENTS);
+        self.tiles(tiles, 1, |s, tile, _| {
+            for (side, extent, source, shared, depth) in jobs {
+                let strip = match shared.layout {
+                    Layout::Rows(_) => FOUR,
+                    Layout::Strips(strip, _) => strip,
+                };
+                let part = extent.div_ceil(tiles).next_multiple_of(strip);
+                let [first, end] = [s.b.index_scale(tile, part), s.b.index(extent)];
+                let last = s.b.index_offset(first, part as i64);
+                let part = Span { first: s.b.index_min(first, end), last: s.b.index_min(last, end), extent };
+                let chunk = Span { first: s.b.index(0), last: s.b.index(depth), extent: depth };
+                let [zero, different] = [0, if shared.batch > 0 { batches } else { 1 }].map(|n| s.b.index(n));
+                s.repeat(zero, different, 1, |s, batch| {
+                    let panel = s.shared_panel(shared, batch);
+                    match (side, shared.layout) {
+                        (_, Layout::Rows(_)) => s.pack_rows(source, batch, part, chunk, panel),
+                        (Side::Right, _) => s.pack_strips(source, batch, chunk, part, strip, panel),
+                        (Side::Left, _) => s.pack_strips(&source.transposed(), batch, chunk, part, strip, panel),
+                    }
+                });
+            }
+        })
+    }
+}
