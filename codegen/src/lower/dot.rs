@@ -84,7 +84,10 @@ impl Lowering<'_> {
         let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
         let rows_compete = operands.iter().any(|[left, _]| left.rows_compete(cols));
         let in_strips = operands.iter().any(|[left, _]| left.is_in_strips(cols));
-        let register = RegisterTile::new((rows, cols, depth), rows_compete, in_strips, self.width);
+        let register = match operands.iter().any(|[_, right]| right.is_transposed_right(rows)) {
+            true => RegisterTile::transposing(cols, self.width),
+            false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, self.width),
+        };
         let packed = Packed {
             products: dots.len(),
             lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
@@ -303,7 +306,12 @@ impl Lowering<'_> {
         let lanes = |v: usize| if right.is_padded { width } else { cols.extent.saturating_sub(v * width).min(width) };
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
-            for u in 0..unroll {
+            if right.free != 1 {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.transposed_steps(block, [state[0], state[1]], (v, lanes(v)), unroll, *sum);
+                }
+            }
+            for u in (0..unroll).take_while(|_| right.free == 1) {
                 let piece = |s: &mut Self, v: usize| {
                     let offset = (right.offset + v * width) as i64 + u as i64 * right.depth;
                     let address = Address { base: right.base, index: state[1], offset };
@@ -346,6 +354,37 @@ impl Lowering<'_> {
                 self.repeat_carrying(whole, chunk.last, unroll as i64, &carried, |s, _, state| steps(s, state, rest));
         }
         carried.split_off(2)
+    }
+}
+
+impl Lowering<'_> {
+    /// Steps of one row and the columns of its vector `v`, of which four are read and transposed at once.
+    fn transposed_steps(
+        &mut self,
+        block: Block,
+        [x, y]: [Reg; 2],
+        (v, lanes): (usize, usize),
+        steps: usize,
+        mut sum: Reg,
+    ) -> Reg {
+        let Block { left, right, .. } = block;
+        for first in (0..steps).step_by(FOUR) {
+            let offset = right.offset as i64 + (v * self.width) as i64 * right.free + first as i64 * right.depth;
+            let address = Address { base: right.base, index: y, offset };
+            let count = FOUR.min(steps - first);
+            let at = |u: usize| Address { offset: offset + u as i64 * right.depth, ..address };
+            let pieces: Vec<Reg> = self.lanes(lanes, |s| match count == FOUR && s.b.vector {
+                true => s.b.load_transposed(Class::Float, address, right.free).to_vec(),
+                false => (0..count).map(|u| s.b.load_strided(Class::Float, at(u), right.free)).collect(),
+            });
+            for (u, piece) in pieces.into_iter().enumerate() {
+                let offset = left.offset as i64 + (first + u) as i64 * left.depth;
+                let address = Address { base: left.base, index: x, offset };
+                let element = self.lanes(self.width, |s| s.b.load_strided(Class::Float, address, 0));
+                sum = self.lanes(self.width, |s| s.b.fma(element, piece, sum));
+            }
+        }
+        sum
     }
 }
 

@@ -148,7 +148,8 @@ impl Lowering<'_> {
     ) -> Panel {
         match source {
             Source::Memory { base, matrix } if !source.is_packed_right(rows) => {
-                self.in_place((*base, matrix), batch, (1, matrix.steps().0))
+                let (depth, free) = matrix.steps();
+                self.in_place((*base, matrix), batch, (free, depth))
             }
             _ => {
                 let panel = self.packed(chunk, cols, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
@@ -317,9 +318,17 @@ impl Source {
     /// Whether a product of `rows` rows packs this right operand.
     pub(super) fn is_packed_right(&self, rows: usize) -> bool {
         match self {
-            Source::Memory { matrix, .. } => rows >= PACK_ROWS || matrix.steps().1 != 1,
+            Source::Memory { matrix, .. } => {
+                rows >= PACK_ROWS || matrix.steps().1 != 1 && !self.is_transposed_right(rows)
+            }
             Source::Computed { .. } => true,
         }
+    }
+
+    /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time: one row
+    /// reads it once.
+    pub(super) fn is_transposed_right(&self, rows: usize) -> bool {
+        rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.

@@ -58,6 +58,8 @@ const AROUND: f64 = 60.0;
 /// Rows of a register tile; of rows that compete for one set of the first-level cache, as many as it has ways.
 const MOST_ROWS: usize = 14;
 const MOST_COMPETING_ROWS: usize = 8;
+/// Vectors of a register tile whose right operand is transposed while it is read.
+const TRANSPOSED_VECTORS: usize = 2;
 
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
@@ -122,6 +124,11 @@ impl RegisterTile {
             all(a).total_cmp(&all(b)).then(sums(b).cmp(&sums(a)))
         });
         best.unwrap_or(RegisterTile { rows: 1, vectors: 1, rest: Rest::default() })
+    }
+
+    /// Of one row, as many vectors as leave room for what transposing four columns takes.
+    pub fn transposing(cols: usize, width: usize) -> RegisterTile {
+        RegisterTile { rows: 1, vectors: TRANSPOSED_VECTORS.min(cols.div_ceil(width)), rest: Rest::default() }
     }
 
     /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
