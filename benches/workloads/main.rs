@@ -8,6 +8,7 @@
 //!   doc_bnn     batch=32 filters=32 steps=100                                one step of a convolution and a local layer
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 rewriting=off|exact|all
+//! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer
 //! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!
@@ -71,6 +72,7 @@ impl Settings {
             "threads",
             "isa",
             "rewriting",
+            "lanes",
             "explain",
         ];
         let pair = |argument: &String| -> Result<(String, String)> {
@@ -97,6 +99,14 @@ impl Settings {
 
     fn threads(&self) -> Result<usize> {
         Ok(self.number("threads", common::cores())?.max(1))
+    }
+
+    /// The layers that the limit counts.
+    fn counted(&self, units: [usize; 4]) -> Result<[usize; 4]> {
+        let lanes = self.number("lanes", 1)?.max(1);
+        let [inputs, outputs @ ..] = units;
+        let [a, b, c] = outputs.map(|outputs| outputs.next_multiple_of(lanes));
+        Ok([inputs, a, b, c])
     }
 
     fn isa(&self) -> &str {
@@ -228,7 +238,7 @@ fn train_mlp(settings: &Settings) -> Result<()> {
     let network = network(inp, width, out, &prior)?;
     let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
     let draws = if divergence == Divergence::Exact { 0 } else { weights };
-    let work = Work::training_step(batch, &[inp, width, width, out], parameters, draws);
+    let work = Work::training_step(batch, &settings.counted([inp, width, width, out])?, parameters, draws);
     let mut random = RandomState::new(0);
     let x = random.rand(batch * inp);
     let targets = Targets::Labels(random.randint(out as u32, batch));
@@ -316,7 +326,8 @@ fn mc_predict(settings: &Settings) -> Result<()> {
     ];
     let options =
         [("batch", batch), ("samples", samples), ("width", width), ("inp", inp), ("out", out), ("steps", steps)];
-    let work = Work::prediction(batch, samples, &[inp, width, width, out], elements(&network, |_| true));
+    let units = settings.counted([inp, width, width, out])?;
+    let work = Work::prediction(batch, samples, &units, elements(&network, |_| true));
     settings.report(&options, timing, &work, &results)
 }
 

@@ -8,6 +8,7 @@ mod convolutions;
 #[path = "../facade/mod.rs"]
 mod facade;
 mod graphs;
+mod shared;
 mod short_rows;
 mod training;
 mod windows;

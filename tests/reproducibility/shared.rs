@@ -1,0 +1,82 @@
+//! Products with operands that are packed once for all tiles, and with rows that are no multiple of a register tile's.
+
+use crate::common::{check, some_inputs};
+use bayeslift_ir::{Builder, Graph, Shape, Type};
+use bayeslift_passes::Plan;
+use bayeslift_runtime::{Options, Width};
+
+/// The layouts of an operand: as it is, transposed, and squared.
+const LAYOUTS: usize = 3;
+
+/// `batches` products of `m` by `k` by `n`, of which all have the same right operand, and one more product of the same left one;
+/// both in one expression.
+fn products([batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) -> Graph {
+    let b = Builder::new();
+    let operand = |name: &str, shape: &[usize], layout: usize| {
+        let rank = shape.len();
+        let mut stored = shape.to_vec();
+        if layout % LAYOUTS == 1 {
+            stored.swap(rank - 1, rank - 2);
+        }
+        let mut axes: Vec<usize> = (0..rank).collect();
+        if layout % LAYOUTS == 1 {
+            axes.swap(rank - 1, rank - 2);
+        }
+        let x = b.input(name, Type::f32(Shape::new(&stored))).transpose(&axes);
+        if layout % LAYOUTS == 2 { x * x } else { x }
+    };
+    let left = operand("left", &[batches, m, k], layout);
+    let right = operand("right", &[k, n], layout / LAYOUTS).broadcast(&Shape::new(&[batches, k, n]));
+    let first = left.dot(right);
+    let left = operand("another left", &[batches, m, second_depth], layout + 1);
+    let right = operand("another right", &[batches, second_depth, n], layout / LAYOUTS + 1);
+    let bias = b.input("bias", Type::f32([n]));
+    b.output("y", (first + left.dot(right) * 0.5 + bias).max(0.0));
+    b.finish().unwrap()
+}
+
+fn is_shared(graph: &Graph, threads: usize) -> bool {
+    let plan = Plan::new(graph.clone()).unwrap();
+    plan.kernels.iter().any(|kernel| bayeslift_codegen::lower(&plan, kernel, 8, threads).len() > 1)
+}
+
+#[test]
+fn products_with_shared_operands() {
+    let shapes = [
+        [1, 451, 70, 90],
+        [1, 1000, 33, 64],
+        [3, 200, 300, 49],
+        [7, 65, 259, 31],
+        [1, 40, 130, 1500],
+        [5, 129, 17, 600],
+        [1, 2000, 513, 10],
+    ];
+    let mut shared = 0;
+    for (i, shape) in shapes.into_iter().enumerate() {
+        for layout in 0..LAYOUTS * LAYOUTS {
+            let graph = products(shape, layout, [shape[2], 20, 257][(i + layout) % 3]);
+            let inputs = some_inputs(&graph);
+            let threads = 1 + (i + layout) % 3;
+            shared += usize::from(is_shared(&graph, threads));
+            let widths = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
+            for width in [Width::Sixteen, widths[(i + layout) % 4]] {
+                check(&graph, &inputs, &Options::default().width(width).threads(threads)).unwrap();
+            }
+        }
+    }
+    assert!(shared >= 30, "{shared} graphs share something");
+}
+
+/// Every number of rows around register tiles, in every layout: read in place, packed by rows and in strips.
+#[test]
+fn any_number_of_rows() {
+    for m in 1..=40 {
+        for layout in 0..LAYOUTS {
+            let graph = products([1, m, 300, 33], layout, 5);
+            let inputs = some_inputs(&graph);
+            for width in [Width::Sixteen, Width::Eight, Width::Four] {
+                check(&graph, &inputs, &Options::default().width(width).threads(1)).unwrap();
+            }
+        }
+    }
+}
