@@ -234,7 +234,8 @@ fn matrix(rows: usize, columns: usize) -> Tensor {
 }
 
 /// Products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed.
-fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<(), String> {
+/// Checks a product and one of squares. Returns how many kernels of the plan share operands.
+fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<usize, String> {
     let b = Builder::new();
     let operand = |name: &str, rows, columns, transposed: bool| {
         let stored = if transposed { [columns, rows] } else { [rows, columns] };
@@ -246,7 +247,26 @@ fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<
     let (y, y_elements) = operand("y", k, n, transposed[1]);
     b.output("product", x.dot(y));
     b.output("product of squares", (x * x).dot(y * y));
-    check(&b.finish().map_err(|e| e.to_string())?, &[x_elements, y_elements])
+    let graph = b.finish().map_err(|e| e.to_string())?;
+    check(&graph, &[x_elements, y_elements])?;
+    let plan = Plan::new(graph).map_err(|e| e.to_string())?;
+    Ok(plan.kernels.iter().filter(|kernel| lower(&plan, kernel, 8, 2).len() > 1).count())
+}
+
+/// What is packed for all tiles, with rows, columns and depths that are no multiples of anything, is written within its own
+/// part, and read after it was written.
+#[test]
+fn products_that_share_operands() {
+    for (m, k, n, transposed) in [
+        (1013, 70, 89, [false, false]),
+        (1013, 70, 89, [false, true]),
+        (1013, 70, 89, [true, false]),
+        (46, 91, 2410, [true, false]),
+    ] {
+        let failed = |message| format!("{m} x {k} x {n}, transposed {transposed:?}: {message}");
+        let shared = check_product(m, k, n, transposed).map_err(failed).unwrap();
+        assert!(shared > 0, "{m} x {k} x {n}, transposed {transposed:?} shares nothing");
+    }
 }
 
 #[test]

@@ -8,16 +8,15 @@ const LINE: usize = 64;
 
 /// A vector that can be moved to the beginning of a cache line, and then stays there, as do copies of it.
 pub(crate) struct Elements<T> {
-    /// Before `start`, and beyond `start + len`, is nothing of interest.
     buffer: Vec<T>,
+    /// Where the elements begin in the buffer.
     start: usize,
-    len: usize,
     is_aligned: bool,
 }
 
 impl<T> From<Vec<T>> for Elements<T> {
     fn from(buffer: Vec<T>) -> Elements<T> {
-        Elements { start: 0, len: buffer.len(), buffer, is_aligned: false }
+        Elements { start: 0, buffer, is_aligned: false }
     }
 }
 
@@ -30,13 +29,13 @@ impl<T: Copy + Default> Elements<T> {
 
     fn aligned(&self) -> Elements<T> {
         let spare = LINE / size_of::<T>() - 1;
-        let mut buffer: Vec<T> = Vec::with_capacity(self.len + spare);
+        let mut buffer: Vec<T> = Vec::with_capacity(self.len() + spare);
         let offset = buffer.as_ptr().align_offset(LINE);
         // `align_offset` may know of none: then access is only slower
         let start = if offset <= spare { offset } else { 0 };
         buffer.resize(start, T::default());
         buffer.extend_from_slice(self);
-        Elements { buffer, start, len: self.len, is_aligned: true }
+        Elements { buffer, start, is_aligned: true }
     }
 }
 
@@ -44,13 +43,13 @@ impl<T> Deref for Elements<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.buffer[self.start..self.start + self.len]
+        &self.buffer[self.start..]
     }
 }
 
 impl<T> DerefMut for Elements<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.buffer[self.start..self.start + self.len]
+        &mut self.buffer[self.start..]
     }
 }
 

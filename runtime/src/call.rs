@@ -1,7 +1,7 @@
 //! Walking the kernels of a call, on one thread or several. The split of work never changes the bits.
 //!
-//! The tiles of a kernel are cut into runs, and threads claim runs until none is left; a kernel is over when all its
-//! runs are finished. The calling thread claims like the others, so it waits for runs that others are at, and for
+//! A kernel has one stage or two. The tiles of a stage are cut into runs, and threads claim runs until none is left; a stage is
+//! over when all its runs are finished. The calling thread claims like the others, so it waits for runs that others are at, and for
 //! nothing else.
 
 use crate::{
@@ -42,8 +42,8 @@ pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
 /// that is given.
 ///
 /// # Safety
-/// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, writable where
-/// a kernel writes, and distinct writable memories must not overlap.
+/// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, or for what the
+/// code shares, writable where a kernel writes, and distinct writable memories must not overlap.
 pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
     let mut pointers = workspace.pointers.as_slice();
@@ -83,7 +83,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// The pointers must be as [`run`] wants them, no other thread may be at this run or use the scratch memory of
-    /// `thread`, and all kernels before must be over.
+    /// `thread`, and all stages before must be over.
     unsafe fn run(&self, run: usize, thread: usize) {
         let tile = |run: usize| (self.stage.tiles * run / self.runs) as i64;
         let (pointers, scratch) = (self.pointers.as_ptr(), self.scratch[thread].pointer());
@@ -95,7 +95,7 @@ impl Job<'_> {
 /// The threads that work on the calls with one workspace: the calling thread, and those workers that have taken a seat.
 #[derive(Debug)]
 pub(crate) struct Crew {
-    /// The current kernel. It lies on the stack of [`run`]: when all its runs are finished, it may be gone.
+    /// The current stage. It lies on the stack of [`run`]: when all its runs are finished, it may be gone.
     job: AtomicPtr<Job<'static>>,
     /// How many of its runs nobody has claimed.
     unclaimed: AtomicUsize,
@@ -123,15 +123,15 @@ impl Crew {
         })
     }
 
-    /// Runs a kernel, with the help of as many workers as there are for `threads` threads.
+    /// Runs a stage, with the help of as many workers as there are for `threads` threads.
     ///
     /// # Safety
     /// The pointers of the job must be as [`run`] wants them. One thread at a time may call this.
     unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, threads: usize) {
-        // All runs of the kernel before are finished, so nobody looks at these now.
+        // All runs of the stage before are finished, so nobody looks at these now.
         self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
         self.unfinished.store(job.runs, Ordering::Relaxed);
-        // Release: who claims a run sees the job, and whatever kernels before have written.
+        // Release: who claims a run sees the job, and whatever stages before have written.
         self.unclaimed.store(job.runs, Ordering::Release);
         pool::enlist(self, threads);
         while let Some(run) = self.claim() {
@@ -140,7 +140,7 @@ impl Crew {
         self.wait();
     }
 
-    /// Claims a run of the current kernel. What a thread knew of kernels before does not enter, so it is no matter if
+    /// Claims a run of the current stage. What a thread knew of stages before does not enter, so it is no matter if
     /// the count has been the same for another kernel meanwhile.
     fn claim(&self) -> Option<usize> {
         // Acquire: pairs with the release in `run`, also behind claims of others, which continue its release sequence.

@@ -248,7 +248,7 @@ impl Executable {
         self.call_timed(workspace, inputs, outputs, None)
     }
 
-    /// As [`Executable::call_into`]; notes the time of each kernel in `times`, if that is given.
+    /// As [`Executable::call_into`]; adds the time of each kernel to `times`, if that is given.
     pub(crate) fn call_timed(
         &self,
         workspace: &mut Workspace,
@@ -278,7 +278,8 @@ impl Executable {
             codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
         }));
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
-        // inputs that are written are borrowed mutably, so nothing overlaps them; the arena is as large as planned.
+        // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
+        // plan and code want them.
         unsafe { call::run(&self.code, workspace, times) };
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Compiled code touches nothing beyond its tensors: every tensor, arena and scratch memory lies between pages that
+//! Compiled code touches nothing beyond its tensors: every tensor, arena, shared and scratch memory lies between pages that
 //! trap, at one end or the other, and is never used again once it is freed. A stray access ends this process.
 //!
 //! `BAYESLIFT_CASES=100000 BAYESLIFT_TRACE=case.txt cargo test --release -p bayeslift-runtime --test bounds` runs that
@@ -187,14 +187,16 @@ fn products_stay_within_their_memory() {
     const ROWS: [usize; 9] = [1, 2, 5, 6, 7, 96, 97, 103, 199];
     const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
     const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
-    for number in 0..ROWS.len() * DEPTHS.len() * COLUMNS.len() {
-        // each triple once, in an order that a part of them is representative of
+    // each triple once, in an order that a part of them is representative of
+    let triples = (0..ROWS.len() * DEPTHS.len() * COLUMNS.len()).map(|number| {
         let number = number * 397 % (ROWS.len() * DEPTHS.len() * COLUMNS.len());
         let (m, k) = (ROWS[number % ROWS.len()], DEPTHS[number / ROWS.len() % DEPTHS.len()]);
-        let n = COLUMNS[number / (ROWS.len() * DEPTHS.len())];
-        if m * k * n > 2_000_000 {
-            continue;
-        }
+        (number, [m, k, COLUMNS[number / (ROWS.len() * DEPTHS.len())]])
+    });
+    let triples = triples.filter(|(_, [m, k, n])| m * k * n <= 2_000_000);
+    // large enough for tiles to share operands, in each layout of both
+    let shared = (0..18).map(|layouts| (layouts, [1013, 70, 89]));
+    for (number, [m, k, n]) in triples.chain(shared) {
         let b = Builder::new();
         let operand = |name: &str, rows: usize, cols: usize, layout: usize| {
             let x = match layout % 3 {

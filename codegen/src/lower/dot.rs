@@ -221,9 +221,9 @@ impl Lowering<'_> {
         });
     }
 
-    /// All register tiles of a block. Where an operand is read in place, the last row or column of tiles ends where the block
-    /// ends and may compute again what its neighbour has: the same bits. Where it is packed, that one reaches into the
-    /// padding.
+    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, if there is one. Else, and for columns,
+    /// the last tile ends where the block ends and may compute again what its neighbour has, the same bits, where the operand is
+    /// read in place; where it is packed, it reaches into the padding.
     fn register_tiles(&mut self, sizes: Sizes, block: Block, next: Option<&Source>, places: [usize; 2]) {
         let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors, rest }) = (block, sizes.register);
         let last_start = |s: &mut Self, span: Span, size: usize| {
@@ -304,11 +304,18 @@ impl Lowering<'_> {
         let mut carried = vec![start(left, row), start(right, col)];
         carried.resize(2 + rows * vectors, zero);
         let lanes = |v: usize| if right.is_padded { width } else { cols.extent.saturating_sub(v * width).min(width) };
+        // of row `i`, `u` steps on
+        let element = |s: &mut Self, index: Reg, i: usize, u: usize| {
+            let offset = left.offset as i64 + i as i64 * left.free + u as i64 * left.depth;
+            let address = Address { base: left.base, index, offset };
+            s.lanes(width, |s| s.b.load_strided(Class::Float, address, 0))
+        };
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
             if right.free != 1 {
+                let elements: Vec<Reg> = (0..unroll).map(|u| element(s, state[0], 0, u)).collect();
                 for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.transposed_steps(block, [state[0], state[1]], (v, lanes(v)), unroll, *sum);
+                    *sum = s.transposed_steps(right, state[1], (v, lanes(v)), &elements, *sum);
                 }
             }
             for u in (0..unroll).take_while(|_| right.free == 1) {
@@ -317,14 +324,9 @@ impl Lowering<'_> {
                     let address = Address { base: right.base, index: state[1], offset };
                     s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
                 };
-                let element = |s: &mut Self, i: usize| {
-                    let offset = left.offset as i64 + i as i64 * left.free + u as i64 * left.depth;
-                    let address = Address { base: left.base, index: state[0], offset };
-                    s.lanes(width, |s| s.b.load_strided(Class::Float, address, 0))
-                };
                 if rows == 1 {
                     // a piece that is read once is a factor in memory
-                    let x = element(s, 0);
+                    let x = element(s, state[0], 0, u);
                     for (v, sum) in sums.iter_mut().enumerate() {
                         let y = piece(s, v);
                         *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
@@ -333,7 +335,7 @@ impl Lowering<'_> {
                 }
                 let pieces: Vec<Reg> = (0..vectors).map(|v| piece(s, v)).collect();
                 for (i, sums) in sums.chunks_mut(vectors).enumerate() {
-                    let x = element(s, i);
+                    let x = element(s, state[0], i, u);
                     for (sum, &y) in sums.iter_mut().zip(&pieces) {
                         *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
                     }
@@ -355,32 +357,25 @@ impl Lowering<'_> {
         }
         carried.split_off(2)
     }
-}
 
-impl Lowering<'_> {
     /// Steps of one row and the columns of its vector `v`, of which four are read and transposed at once.
     fn transposed_steps(
         &mut self,
-        block: Block,
-        [x, y]: [Reg; 2],
+        right: Panel,
+        index: Reg,
         (v, lanes): (usize, usize),
-        steps: usize,
+        elements: &[Reg],
         mut sum: Reg,
     ) -> Reg {
-        let Block { left, right, .. } = block;
-        for first in (0..steps).step_by(FOUR) {
-            let offset = right.offset as i64 + (v * self.width) as i64 * right.free + first as i64 * right.depth;
-            let address = Address { base: right.base, index: y, offset };
-            let count = FOUR.min(steps - first);
-            let at = |u: usize| Address { offset: offset + u as i64 * right.depth, ..address };
-            let pieces: Vec<Reg> = self.lanes(lanes, |s| match count == FOUR && s.b.vector {
-                true => s.b.load_transposed(Class::Float, address, right.free).to_vec(),
-                false => (0..count).map(|u| s.b.load_strided(Class::Float, at(u), right.free)).collect(),
+        for (n, elements) in elements.chunks(FOUR).enumerate() {
+            let offset = |u: usize| (v * self.width) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
+            let at = |u: usize| Address { base: right.base, index, offset: right.offset as i64 + offset(u) };
+            let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
+            let pieces: Vec<Reg> = self.lanes(lanes, |s| match addresses.len() == FOUR && s.b.vector {
+                true => s.b.load_transposed(Class::Float, addresses[0], right.free).to_vec(),
+                false => addresses.iter().map(|&at| s.b.load_strided(Class::Float, at, right.free)).collect(),
             });
-            for (u, piece) in pieces.into_iter().enumerate() {
-                let offset = left.offset as i64 + (first + u) as i64 * left.depth;
-                let address = Address { base: left.base, index: x, offset };
-                let element = self.lanes(self.width, |s| s.b.load_strided(Class::Float, address, 0));
+            for (&element, piece) in elements.iter().zip(pieces) {
                 sum = self.lanes(self.width, |s| s.b.fma(element, piece, sum));
             }
         }

@@ -31,7 +31,7 @@ impl Lowering<'_> {
     }
 
     /// The arguments of which the kernel reads the element at its own row and column.
-    fn streams(&mut self) -> BTreeSet<usize> {
+    fn streams(&self) -> BTreeSet<usize> {
         let elements = self.kernel.rows * self.kernel.cols;
         let streamed = |leaf: &Leaf| match leaf {
             Leaf::Memory { argument, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {

@@ -39,7 +39,7 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
-/// A rest of less than a third of a tile joins the tile before it.
+/// A rest of at most a third of a tile joins the tile before it.
 const SMALL_REST: usize = 3;
 /// What packing an element takes, in multiply-adds: a third of a nanosecond, most of it waiting for memory.
 const PACKING: usize = 16;
@@ -63,8 +63,8 @@ const TRANSPOSED_VECTORS: usize = 2;
 
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
-    /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows and
-    /// columns reach beyond the product, or overlap their neighbours. Larger tiles win where the model sees no difference.
+    /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows
+    /// are a [`Rest`], or reach beyond the product as those of columns do, or overlap their neighbours. Larger tiles win where the model sees no difference.
     /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache, and `in_strips`
     /// whether it is packed in strips of as many rows as the register tile has.
     pub fn new(

@@ -3,7 +3,7 @@
 
 use super::dot::Products;
 use super::panel::{FOUR, Panel, Source, Span};
-use super::shape::spread;
+use super::shape::{LINE, spread};
 use super::{Argument, Lowering};
 use crate::tile::{Base, Reg};
 
@@ -11,8 +11,9 @@ use crate::tile::{Base, Reg};
 const LEAST_TIMES: usize = 3;
 const LEAST_SHARED: usize = 1 << 12;
 const MOST_SHARED: usize = 1 << 26;
-/// About how many elements are packed in a tile.
+/// About how many elements are packed in a tile, and how many strips, or times four rows, are packed together.
 const TILE_ELEMENTS: usize = 1 << 13;
+const TOGETHER: usize = 4;
 
 /// Where an operand lies in shared memory, in elements.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,7 @@ impl Lowering<'_> {
                 _ => Layout::Strips(strip, depth + self.width.div_ceil(strip)),
             };
             let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
-            let elements = (extent.next_multiple_of(strip) * each).next_multiple_of(16);
+            let elements = (extent.next_multiple_of(strip) * each).next_multiple_of(LINE);
             let different = if source.is_same_for_all_products() { 1 } else { batches };
             let times = batches * copies / different / self.useful_threads();
             let all = elements.saturating_mul(different);
@@ -103,26 +104,41 @@ impl Lowering<'_> {
             return 0;
         }
         self.cost = products.shared_elements;
-        // each tile packs its part of each operand
-        let tiles = products.shared_elements.div_ceil(TILE_ELEMENTS);
-        self.tiles(tiles, 1, |s, tile, _| {
-            for (side, extent, source, shared, depth) in jobs {
-                let strip = match shared.layout {
+        let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
+            let together = TOGETHER
+                * match shared.layout {
                     Layout::Rows(_) => FOUR,
                     Layout::Strips(strip, _) => strip,
                 };
-                let part = extent.div_ceil(tiles).next_multiple_of(strip);
-                let [first, end] = [s.b.index_scale(tile, part), s.b.index(extent)];
-                let last = s.b.index_offset(first, part as i64);
-                let part = Span { first: s.b.index_min(first, end), last: s.b.index_min(last, end), extent };
-                let chunk = Span { first: s.b.index(0), last: s.b.index(depth), extent: depth };
-                let [zero, different] = [0, if shared.batch > 0 { batches } else { 1 }].map(|n| s.b.index(n));
-                s.repeat(zero, different, 1, |s, batch| {
+            let different = if shared.batch > 0 { batches } else { 1 };
+            (together, extent.div_ceil(together), different * extent.div_ceil(together))
+        };
+        let most = jobs.iter().map(|job| units(job).2).max().unwrap_or(1);
+        let tiles = products.shared_elements.div_ceil(TILE_ELEMENTS).min(most);
+        // each tile packs its part of each operand
+        self.tiles(tiles, 1, |s, tile, _| {
+            for job in jobs {
+                let ((side, extent, source, shared, depth), (together, of_a_product, units)) = (job, units(&job));
+                let next = s.b.index_offset(tile, 1);
+                let [first, last] = [tile, next].map(|tile| {
+                    let before = s.b.index_scale(tile, units);
+                    s.b.index_div(before, tiles)
+                });
+                s.repeat(first, last, 1, |s, unit| {
+                    let (batch, number) = (s.b.index_div(unit, of_a_product), s.b.index_rem(unit, of_a_product));
+                    let (first, end) = (s.b.index_scale(number, together), s.b.index(extent));
+                    let last = s.b.index_offset(first, together as i64);
+                    let part = Span { first, last: s.b.index_min(last, end), extent };
+                    let chunk = Span { first: s.b.index(0), last: s.b.index(depth), extent: depth };
                     let panel = s.shared_panel(shared, batch);
                     match (side, shared.layout) {
                         (_, Layout::Rows(_)) => s.pack_rows(source, batch, part, chunk, panel),
-                        (Side::Right, _) => s.pack_strips(source, batch, chunk, part, strip, panel),
-                        (Side::Left, _) => s.pack_strips(&source.transposed(), batch, chunk, part, strip, panel),
+                        (Side::Right, Layout::Strips(strip, _)) => {
+                            s.pack_strips(source, batch, chunk, part, strip, panel);
+                        }
+                        (Side::Left, Layout::Strips(strip, _)) => {
+                            s.pack_strips(&source.transposed(), batch, chunk, part, strip, panel);
+                        }
                     }
                 });
             }
