@@ -124,11 +124,11 @@ impl Lowering<'_> {
         let overlap = operands.iter().any(|operands| overlaps(operands, sizes.register, (rows, cols)));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
-        let left_rows = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);
+        let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);
         let right_cols = sizes.block.min(sizes.tile_cols.next_multiple_of(sizes.strip));
         let scratch = Scratch {
             before: if is_deep && overlap { self.take_scratch(padded_rows * sizes.pitch) } else { 0 },
-            left: self.take_scratch(left_rows),
+            left: self.take_scratch(left_elements),
             right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.width)),
         };
 
