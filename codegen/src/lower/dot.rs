@@ -48,9 +48,8 @@ pub(super) struct Products {
     pub sizes: Sizes,
     pub row_cut: Cut,
     pub col_cut: Cut,
-    /// What tiles share of each contraction's operands, and how many elements that takes.
+    /// What tiles share of each contraction's operands.
     pub shared: Vec<[Option<Shared>; 2]>,
-    pub shared_elements: usize,
 }
 
 /// Scratch memory that a kernel's products use one after the other.
@@ -101,11 +100,9 @@ impl Lowering<'_> {
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
         let block = if competes { column_block(register, self.width) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
-        let (shared, shared_elements) = (Vec::new(), 0);
-        let products = Products { space, dots, operands, sizes, row_cut, col_cut, shared, shared_elements };
-        let (shared, shared_elements) = self.share(&products);
-        self.shared = shared_elements;
-        Products { shared, shared_elements, ..products }
+        let products = Products { space, dots, operands, sizes, row_cut, col_cut, shared: Vec::new() };
+        let shared = self.share(&products);
+        Products { shared, ..products }
     }
 
     /// A kernel with contractions. Returns the number of tiles.
@@ -317,27 +314,28 @@ impl Lowering<'_> {
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = s.transposed_steps(right, state[1], (v, lanes(v)), &elements, *sum);
                 }
-            }
-            for u in (0..unroll).take_while(|_| right.free == 1) {
-                let piece = |s: &mut Self, v: usize| {
-                    let offset = (right.offset + v * width) as i64 + u as i64 * right.depth;
-                    let address = Address { base: right.base, index: state[1], offset };
-                    s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
-                };
-                if rows == 1 {
-                    // a piece that is read once is a factor in memory
-                    let x = element(s, state[0], 0, u);
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        let y = piece(s, v);
-                        *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+            } else {
+                for u in 0..unroll {
+                    let piece = |s: &mut Self, v: usize| {
+                        let offset = (right.offset + v * width) as i64 + u as i64 * right.depth;
+                        let address = Address { base: right.base, index: state[1], offset };
+                        s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
+                    };
+                    if rows == 1 {
+                        // a piece that is read once is a factor in memory
+                        let x = element(s, state[0], 0, u);
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            let y = piece(s, v);
+                            *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+                        }
+                        continue;
                     }
-                    continue;
-                }
-                let pieces: Vec<Reg> = (0..vectors).map(|v| piece(s, v)).collect();
-                for (i, sums) in sums.chunks_mut(vectors).enumerate() {
-                    let x = element(s, state[0], i, u);
-                    for (sum, &y) in sums.iter_mut().zip(&pieces) {
-                        *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+                    let pieces: Vec<Reg> = (0..vectors).map(|v| piece(s, v)).collect();
+                    for (i, sums) in sums.chunks_mut(vectors).enumerate() {
+                        let x = element(s, state[0], i, u);
+                        for (sum, &y) in sums.iter_mut().zip(&pieces) {
+                            *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+                        }
                     }
                 }
             }

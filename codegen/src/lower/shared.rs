@@ -40,8 +40,8 @@ pub(super) enum Side {
 }
 
 impl Lowering<'_> {
-    /// Whether and where each operand is shared, left and right, product by product; and how many elements that takes.
-    pub(super) fn share(&self, products: &Products) -> (Vec<[Option<Shared>; 2]>, usize) {
+    /// Whether and where each operand is shared, left and right, product by product. Takes the memory.
+    pub(super) fn share(&mut self, products: &Products) -> Vec<[Option<Shared>; 2]> {
         let mut taken = 0;
         let mut share = |source: &Source, side: Side, depth: usize| {
             let (batches, rows, cols) = products.space;
@@ -74,7 +74,8 @@ impl Lowering<'_> {
             [share(left, Side::Left, depth), share(right, Side::Right, depth)]
         });
         let shared = shared.collect();
-        (shared, taken)
+        self.shared = taken;
+        shared
     }
 
     /// The panel of a shared operand of one product.
@@ -103,7 +104,7 @@ impl Lowering<'_> {
         if jobs.is_empty() {
             return 0;
         }
-        self.cost = products.shared_elements;
+        self.cost = self.shared;
         let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
             let together = TOGETHER
                 * match shared.layout {
@@ -114,7 +115,7 @@ impl Lowering<'_> {
             (together, extent.div_ceil(together), different * extent.div_ceil(together))
         };
         let most = jobs.iter().map(|job| units(job).2).max().unwrap_or(1);
-        let tiles = products.shared_elements.div_ceil(TILE_ELEMENTS).min(most);
+        let tiles = self.shared.div_ceil(TILE_ELEMENTS).min(most);
         // each tile packs its part of each operand
         self.tiles(tiles, 1, |s, tile, _| {
             for job in jobs {
