@@ -52,7 +52,7 @@ pub struct Stage {
     pub arguments: Vec<Argument>,
     /// How many tiles it has.
     pub tiles: usize,
-    /// A rough number of vector operations in all.
+    /// About how many instructions it takes, those of a vector counted for each of its elements.
     pub cost: usize,
 }
 

@@ -8,9 +8,12 @@ use crate::tile::Reg;
 use bayeslift_ir::{Op, Value};
 use bayeslift_passes::Axis;
 
+/// How many tiles a kernel has for each thread, and what they cost at most.
+const TILES_PER_THREAD: usize = 8;
+const MOST_TILE_COST: usize = 1 << 18;
 /// About how many elements a tile has: at most, and where they take long at least.
 const TILE_ELEMENTS: usize = 4096;
-const FEW_ELEMENTS: usize = 256;
+const FEW_ELEMENTS: usize = 128;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
 /// not look far ahead. Fewer where much is read and written besides, after a product, unless that takes few operations; and
 /// fewer where operations are so many that their values would fill the stack.
@@ -18,8 +21,9 @@ const ABREAST: usize = 4;
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
-/// How many short rows are computed side by side.
+/// How many short rows are computed side by side, and how many are in a tile at most.
 const ROWS_ABREAST: usize = 2;
+const MOST_SHORT_ROWS: usize = 256;
 
 impl Lowering<'_> {
     /// A kernel without contractions. Returns the number of tiles.
@@ -35,7 +39,8 @@ impl Lowering<'_> {
             }
         }
         let each = (self.cost / (rows * cols)).max(1);
-        let elements = (TILE_COST / each).clamp(FEW_ELEMENTS, TILE_ELEMENTS).next_multiple_of(NOISE_BLOCK);
+        let tile_cost = (self.cost / (TILES_PER_THREAD * self.threads)).clamp(TILE_COST, MOST_TILE_COST);
+        let elements = (tile_cost / each).clamp(FEW_ELEMENTS, TILE_ELEMENTS).next_multiple_of(NOISE_BLOCK);
         if rows == 1 && self.kernel.row_reductions.is_empty() {
             return self.tiles(cols, elements, |s, first, last| {
                 let row = s.b.index(0);
@@ -43,36 +48,51 @@ impl Lowering<'_> {
                 s.columns(&row, first, last, cols, &[]);
             });
         }
-        let rows_of_a_tile = elements.div_ceil(cols).min(rows);
-        let accumulators = self.accumulators();
+        let short = self.has_short_rows();
+        let rows_of_a_tile = match elements.div_ceil(cols) {
+            rows if short => rows.next_multiple_of(self.width).min(MOST_SHORT_ROWS),
+            rows => rows,
+        };
+        let rows_of_a_tile = rows_of_a_tile.min(rows);
+        let accumulators = self.accumulators(rows_of_a_tile);
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
             s.prepare_rows(first, last, rows_of_a_tile);
             let mut rest = first;
-            if s.has_short_rows() {
+            if short {
                 rest = s.repeat_whole(first, last, ROWS_ABREAST, |s, row| {
-                    let rows = (0..ROWS_ABREAST).map(|i| s.b.index_offset(row, i as i64)).collect::<Vec<_>>();
-                    s.some_rows(&rows, cols, &accumulators);
+                    s.some_rows(row, ROWS_ABREAST, first, cols, &accumulators);
                 });
             }
-            s.repeat(rest, last, 1, |s, row| s.some_rows(&[row], cols, &accumulators));
+            if !short || !rows.is_multiple_of(ROWS_ABREAST) {
+                s.repeat(rest, last, 1, |s, row| s.some_rows(row, 1, first, cols, &accumulators));
+            }
+            if short {
+                s.finish_short_rows(first, last, rows, &accumulators);
+            }
         })
     }
 
-    /// Rows one after the other, in one run of statements if they have no loops, so that they can be scheduled side by side: what
-    /// rows share in memory is read before anything is written.
-    fn some_rows(&mut self, rows: &[Reg], cols: usize, accumulators: &[Accumulator]) {
-        let rows: Vec<Row> = rows.iter().map(|&row| self.enter_row(row, None)).collect();
-        for row in rows {
+    /// Some rows of the tile that begins at `first`, in one run of statements if they have no loops, so that they can be scheduled side by
+    /// side: what rows share in memory is read before anything is written.
+    fn some_rows(&mut self, row: Reg, count: usize, first: Reg, cols: usize, accumulators: &[Accumulator]) {
+        let rows: Vec<Reg> = (0..count).map(|i| self.b.index_offset(row, i as i64)).collect();
+        let rows: Vec<Row> = rows.into_iter().map(|row| self.enter_row(row, None)).collect();
+        for (i, row) in rows.iter().enumerate() {
             let (start, end) = (self.b.index(0), self.b.index(cols));
             self.clear(accumulators);
-            self.columns(&row, start, end, cols, accumulators);
-            self.finish_reductions(&row, accumulators);
+            self.columns(row, start, end, cols, accumulators);
+            if self.has_short_rows() {
+                let number = self.b.index_sub(rows[0].row, first);
+                self.keep_lanes(number, i, accumulators);
+            } else {
+                self.finish_reductions(row, accumulators);
+            }
         }
     }
 
     /// Whether a row is too short to hide that its operations wait for each other.
     pub(super) fn has_short_rows(&self) -> bool {
-        self.width > 1 && self.kernel.cols <= NOISE_BLOCK && self.kernel.members.len() > LIGHT
+        self.width > 1 && self.kernel.cols <= NOISE_BLOCK
     }
 
     /// Whether rows may be joined to one: every element is read and written at its own number.

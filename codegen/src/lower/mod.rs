@@ -14,9 +14,10 @@ mod sums;
 mod windows;
 
 use crate::tile::{Class, TileBuilder, TileKernel};
-use bayeslift_ir::{DType, Value};
+use bayeslift_ir::{Binary, DType, Op, Unary, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
 use element::Leaf;
+use noise::NOISE_BLOCK;
 use std::collections::HashMap;
 
 /// What a kernel's pointer argument points to.
@@ -39,14 +40,17 @@ pub struct Lowered {
     pub arguments: Vec<Argument>,
     /// The number of tiles, which may run in any order and on any thread.
     pub tiles: usize,
-    /// A rough number of vector operations in all.
+    /// About how many instructions it takes, those of a vector counted for each of its elements.
     pub cost: usize,
     /// The memory behind [`Argument::Shared`].
     pub shared_bytes: usize,
 }
 
-/// About what a tile costs at least: what makes handing it to a thread worth while.
-const TILE_COST: usize = 1 << 17;
+/// About what a tile costs at least, a quarter of a microsecond: what makes handing it to a thread worth while.
+const TILE_COST: usize = 1 << 14;
+
+/// The lanes of which rows are counted as whole multiples.
+const COST_LANES: usize = 8;
 
 /// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. A kernel that is worth several threads has tiles
 /// for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
@@ -153,9 +157,29 @@ impl<'p> Lowering<'p> {
     }
 }
 
-/// A rough number of vector operations a kernel takes: decides how many threads are worth waking.
+/// About how many instructions a kernel takes, those of a vector counted for each of its elements: decides how many threads are
+/// worth waking.
 fn cost(plan: &Plan, kernel: &Kernel) -> usize {
-    let elements = kernel.rows * kernel.cols;
+    /// What a kernel takes before it does anything.
+    const BEGIN: usize = 1 << 10;
+    /// So many elements take no longer than one, since an element's operations wait for each other.
+    const ABREAST: usize = 32;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent();
-    elements * (kernel.members.len() * 4 + kernel.stores.len() + 1 + kernel.dots.iter().map(depth).sum::<usize>())
+    let products = kernel.dots.iter().map(depth).sum::<usize>();
+    let padded = kernel.cols.next_multiple_of(COST_LANES);
+    (kernel.rows * padded).max(ABREAST)
+        * (instructions(plan, kernel) + kernel.row_reductions.len() + kernel.stores.len() + products)
+        + BEGIN
+}
+
+/// About how many instructions an element of a kernel takes besides products and stores.
+fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
+    let of = |&member: &Value| match plan.graph.node(member).op {
+        // of a row that is shorter than a block, half of what is drawn is for nobody
+        Op::Noise(_) => 60 * kernel.cols.next_multiple_of(NOISE_BLOCK) / kernel.cols.next_multiple_of(COST_LANES),
+        Op::Unary(op) if op.is_elementary() => 20,
+        Op::Unary(Unary::Sqrt) | Op::Binary(Binary::Div) => 8,
+        _ => 1,
+    };
+    1 + kernel.members.iter().map(of).sum::<usize>()
 }

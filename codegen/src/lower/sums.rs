@@ -1,5 +1,5 @@
 //! Reductions over the last axis: sixteen lanes, then the tree of the contract. Lanes lie in scratch memory; in registers where a
-//! row is short.
+//! row is short, and then the lanes of several rows are combined at once.
 
 use super::element::{Points, Row};
 use super::{Argument, Lowering};
@@ -11,23 +11,24 @@ use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
 pub(super) struct Accumulator {
     reduction: Value,
     is_sum: bool,
-    /// Where in scratch memory.
+    /// Where in scratch memory; where rows are short, the first row's.
     place: usize,
 }
 
 impl Lowering<'_> {
-    /// Takes memory for the kernel's reductions.
-    pub(super) fn accumulators(&mut self) -> Vec<Accumulator> {
+    /// Takes memory for the kernel's reductions: where rows are short, for those of all rows of a tile.
+    pub(super) fn accumulators(&mut self, rows_of_a_tile: usize) -> Vec<Accumulator> {
+        let lanes = if self.has_short_rows() { rows_of_a_tile * self.width } else { SUM_LANES };
         let reductions = self.kernel.row_reductions.clone().into_iter();
         let accumulator = |reduction| Accumulator {
             reduction,
             is_sum: matches!(self.plan.graph.node(reduction).op, Op::Sum(_)),
-            place: self.take_scratch(SUM_LANES),
+            place: self.take_scratch(lanes),
         };
         reductions.map(accumulator).collect()
     }
 
-    fn combine(&mut self, accumulator: Accumulator, a: Reg, b: Reg) -> Reg {
+    fn add(&mut self, accumulator: Accumulator, a: Reg, b: Reg) -> Reg {
         if accumulator.is_sum { self.b.add(a, b) } else { self.b.max(a, b) }
     }
 
@@ -68,7 +69,7 @@ impl Lowering<'_> {
                 let index = self.b.index_rem(col, SUM_LANES);
                 let address = Address { base: Base::Scratch, index, offset: accumulator.place as i64 };
                 let sum = self.b.load(Class::Float, address);
-                let sum = self.combine(accumulator, sum, x);
+                let sum = self.add(accumulator, sum, x);
                 self.b.store(address, sum);
             }
         }
@@ -76,7 +77,7 @@ impl Lowering<'_> {
 
     /// The sum with the lanes of `x` that there are.
     fn accumulate_in_register(&mut self, accumulator: Accumulator, sum: Reg, x: Reg) -> Reg {
-        let combined = self.combine(accumulator, sum, x);
+        let combined = self.add(accumulator, sum, x);
         let Some(part) = self.b.part else { return combined };
         let (lane, part) = (self.b.lane_numbers(), self.b.integer(part));
         let is_there = self.b.iless(lane, part);
@@ -86,59 +87,67 @@ impl Lowering<'_> {
     /// Combines the lanes and stores the row's results.
     pub(super) fn finish_reductions(&mut self, row: &Row, accumulators: &[Accumulator]) {
         for &accumulator in accumulators {
-            let result = match self.short_sums.remove(&accumulator.reduction) {
-                Some(lanes) => self.combine_registers(accumulator, lanes),
-                None => self.combine_memory(accumulator),
-            };
-            let place = self.plan.places[accumulator.reduction.index()].expect("reductions are stored");
-            let base = Base::Argument(self.argument(Argument::Place(place)));
-            self.b.store(Address { base, index: row.row, offset: 0 }, result);
+            let lanes = (0..SUM_LANES).map(|lane| {
+                let address =
+                    Address { base: Base::Scratch, index: self.b.index(0), offset: (accumulator.place + lane) as i64 };
+                self.b.load(Class::Float, address)
+            });
+            let lanes = lanes.collect();
+            let result = self.combine(accumulator, lanes);
+            self.store_results(accumulator, row.row, result);
         }
     }
 
-    fn combine_memory(&mut self, accumulator: Accumulator) -> Reg {
-        let mut lanes: Vec<Reg> = (0..SUM_LANES).map(|lane| self.load_lane(accumulator, lane)).collect();
+    /// Combines the lanes of a short row to one vector, and keeps it in scratch memory until [`Lowering::finish_short_rows`]: that of
+    /// the row `more` after the one of this number in its tile.
+    pub(super) fn keep_lanes(&mut self, number: Reg, more: usize, accumulators: &[Accumulator]) {
+        for &accumulator in accumulators {
+            let lanes = self.short_sums.remove(&accumulator.reduction).expect("rows are short");
+            let index = self.b.index_scale(number, self.width);
+            let offset = (accumulator.place + more * self.width) as i64;
+            self.lanes(self.width, |s| {
+                let vector = s.combine(accumulator, lanes);
+                s.b.store(Address { base: Base::Scratch, index, offset }, vector);
+            });
+        }
+    }
+
+    /// Combines the lanes of the short rows of a tile, as many rows at once as a vector has elements, and stores the results. Tiles
+    /// begin at whole vectors of all `rows`.
+    pub(super) fn finish_short_rows(&mut self, first: Reg, last: Reg, rows: usize, accumulators: &[Accumulator]) {
+        let width = self.width;
+        for &accumulator in accumulators {
+            let finish = |s: &mut Self, row: Reg| {
+                let number = s.b.index_sub(row, first);
+                let index = s.b.index_scale(number, width);
+                // the same lane of each row is a vector
+                let lanes = (0..width).step_by(4).flat_map(|lane| {
+                    let address = Address { base: Base::Scratch, index, offset: (accumulator.place + lane) as i64 };
+                    s.b.load_transposed(Class::Float, address, width as i64)
+                });
+                let lanes = lanes.collect();
+                let results = s.combine(accumulator, lanes);
+                s.store_results(accumulator, row, results);
+            };
+            let rest = self.repeat_whole(first, last, width, |s, row| s.lanes(width, |s| finish(s, row)));
+            if !rows.is_multiple_of(width) {
+                self.repeat(rest, last, width as i64, |s, row| s.lanes(rows % width, |s| finish(s, row)));
+            }
+        }
+    }
+
+    fn store_results(&mut self, accumulator: Accumulator, row: Reg, results: Reg) {
+        let place = self.plan.places[accumulator.reduction.index()].expect("reductions are stored");
+        let base = Base::Argument(self.argument(Argument::Place(place)));
+        self.b.store(Address { base, index: row, offset: 0 }, results);
+    }
+
+    /// The tree of the contract: halves, until one is left.
+    fn combine(&mut self, accumulator: Accumulator, mut lanes: Vec<Reg>) -> Reg {
         while lanes.len() > 1 {
-            lanes = self.halve(accumulator, lanes);
+            let upper = lanes.split_off(lanes.len() / 2);
+            lanes = lanes.into_iter().zip(upper).map(|(a, b)| self.add(accumulator, a, b)).collect();
         }
         lanes[0]
-    }
-
-    /// Vectors by vectors, then halves of a vector, which meet by way of memory.
-    fn combine_registers(&mut self, accumulator: Accumulator, mut lanes: Vec<Reg>) -> Reg {
-        let width = self.width;
-        while lanes.len() > 1 {
-            lanes = self.lanes(width, |s| s.halve(accumulator, lanes));
-        }
-        let (mut vector, mut half) = (lanes[0], width / 2);
-        while half > 0 {
-            let place = self.address(accumulator, 0);
-            self.lanes(2 * half, |s| s.b.store(place, vector));
-            if half == 1 {
-                let [a, b] = [0, 1].map(|lane| self.load_lane(accumulator, lane));
-                return self.combine(accumulator, a, b);
-            }
-            vector = self.lanes(half, |s| {
-                let upper = s.address(accumulator, half);
-                let [a, b] = [place, upper].map(|place| s.b.load(Class::Float, place));
-                s.combine(accumulator, a, b)
-            });
-            half /= 2;
-        }
-        vector
-    }
-
-    fn halve(&mut self, accumulator: Accumulator, mut lanes: Vec<Reg>) -> Vec<Reg> {
-        let upper = lanes.split_off(lanes.len() / 2);
-        lanes.into_iter().zip(upper).map(|(a, b)| self.combine(accumulator, a, b)).collect()
-    }
-
-    fn load_lane(&mut self, accumulator: Accumulator, lane: usize) -> Reg {
-        let address = self.address(accumulator, lane);
-        self.b.load(Class::Float, address)
-    }
-
-    fn address(&mut self, accumulator: Accumulator, lane: usize) -> Address {
-        Address { base: Base::Scratch, index: self.b.index(0), offset: (accumulator.place + lane) as i64 }
     }
 }
