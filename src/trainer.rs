@@ -374,22 +374,30 @@ pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -
     let on_simplex = matches!(network.likelihood(), Likelihood::SoftmaxCenteredNormal { .. });
     let wanted = network.classes().filter(|_| on_simplex).unwrap_or(network.outputs());
     let wants_labels = network.classes().is_some() && !on_simplex;
-    let (expected, found) = match targets {
+    let fits = match targets {
         Targets::Labels(labels) if wants_labels => {
             check_labels(wanted, labels)?;
-            (format!("{rows} labels"), format!("{} labels", labels.len()))
+            labels.len() == rows
         }
-        Targets::Values { units, values } if !wants_labels => {
-            let found = format!("{} rows of {units} numbers", values.len() / (*units).max(1));
-            (format!("{rows} rows of {wanted} numbers"), found)
-        }
-        Targets::Labels(_) if on_simplex => {
-            (format!("{rows} rows of {wanted} numbers that sum to 1"), "labels: use `Dataset::smoothed`".to_owned())
-        }
-        Targets::Labels(_) => (format!("{rows} rows of {wanted} numbers"), "labels".to_owned()),
-        Targets::Values { .. } => (format!("{rows} labels"), "rows of numbers".to_owned()),
+        Targets::Values { units, values } => !wants_labels && *units == wanted && values.len() == rows * wanted,
+        Targets::Labels(_) => false,
     };
-    if expected != found {
+    if !fits {
+        let numbers = |rows: usize, units: usize| format!("{rows} rows of {units} numbers");
+        let expected = match (wants_labels, on_simplex) {
+            (true, _) => format!("{rows} labels"),
+            (false, true) => format!("{} that sum to 1", numbers(rows, wanted)),
+            (false, false) => numbers(rows, wanted),
+        };
+        let found = match targets {
+            Targets::Labels(labels) if wants_labels => format!("{} labels", labels.len()),
+            Targets::Labels(_) if on_simplex => "labels: use `Dataset::smoothed`".to_owned(),
+            Targets::Labels(_) => "labels".to_owned(),
+            Targets::Values { units, values } if values.len().is_multiple_of((*units).max(1)) => {
+                numbers(values.len() / (*units).max(1), *units)
+            }
+            Targets::Values { units, values } => format!("{} numbers in rows of {units}", values.len()),
+        };
         return Err(Error::argument("the set of targets", expected, found));
     }
     match targets {

@@ -199,7 +199,7 @@ fn bad_options_and_data_are_errors() {
     let numbers = Dataset::regression([3], vec![0.0; 6], 2, vec![0.0; 4]).unwrap();
     assert_eq!(
         message(Fit::new().run(&mut small(0), &numbers).unwrap_err()),
-        "the set of targets is rows of numbers, expected 2 labels"
+        "the set of targets is 2 rows of 2 numbers, expected 2 labels"
     );
     let narrow = Dataset::classification([2], vec![0.0; 4], vec![0, 1]).unwrap();
     assert_eq!(

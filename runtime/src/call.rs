@@ -1,25 +1,20 @@
-//! Walking the kernels of a call, on one thread or several. The split of work never changes the bits.
+//! Walking the stages of a call, on one thread or several. The split of work never changes the bits.
 //!
-//! A kernel has one stage or two. The tiles of a stage are cut into runs, and threads claim runs until none is left; a stage is
-//! over when all its runs are finished. The calling thread claims like the others, so it waits for runs that others are at, and for
-//! nothing else.
+//! Threads claim the tasks of a [`Schedule`] until none is left; a call is over when all are finished. The calling thread claims like
+//! the others, so it waits for tasks that others are at, and for nothing else.
 
 use crate::{
     environment::Guard,
     pool::{self, lock},
+    schedule::{Schedule, Task},
     workspace::{Block, Workspace},
 };
 use bayeslift_codegen::{Code, Stage};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Below this many vector operations a kernel is not worth more threads than one.
-const COST_OF_A_THREAD: usize = 1 << 15;
-
-/// How many runs there are for each thread: a thread that comes late or is interrupted leaves the others work.
-const RUNS_PER_THREAD: usize = 4;
 
 /// How long a thread has its core to itself while it waits, longer than most small kernels take.
 const SPIN: Duration = Duration::from_micros(10);
@@ -27,80 +22,81 @@ const SPIN: Duration = Duration::from_micros(10);
 /// How long it waits before it sleeps: about as long as waking up takes.
 const PATIENCE: Duration = Duration::from_micros(50);
 
-/// How many of at most `threads` threads a stage is worth.
-pub(crate) fn share(stage: &Stage, threads: usize) -> usize {
-    (stage.cost / COST_OF_A_THREAD).min(stage.tiles).clamp(1, threads)
-}
+/// How long it sleeps at a time while it waits for a task that others are at.
+const NAP: Duration = Duration::from_micros(50);
 
-/// How many of at most `threads` threads a call keeps busy.
-pub(crate) fn useful_threads(code: &Code, threads: usize) -> usize {
-    code.stages().iter().map(|stage| share(stage, threads)).max().unwrap_or(1)
-}
-
-/// Runs all kernels in order, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
+/// Runs all stages, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
 /// `workspace.pointers` holds the arguments of all stages, one after the other. Adds the time of each kernel to `times`, if
-/// that is given.
+/// that is given; then stages run one after the other.
 ///
 /// # Safety
-/// Every pointer must be valid for the extent of its value in the plan that `code` was compiled from, or for what the
-/// code shares, writable where a kernel writes, and distinct writable memories must not overlap.
-pub(crate) unsafe fn run(code: &Code, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
+/// `schedule` must be that of `code`. Every pointer must be valid for the extent of its value in the plan that `code` was compiled
+/// from, or for what the code shares, writable where a kernel writes, and distinct writable memories must not overlap.
+pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
-    let mut pointers = workspace.pointers.as_slice();
-    let times = times.unwrap_or_default();
-    for stage in code.stages() {
-        let timed = times.get_mut(stage.kernel).map(|time| (time, Instant::now()));
-        let (own, rest) = pointers.split_at(stage.arguments.len());
-        pointers = rest;
-        let threads = share(stage, workspace.scratch.len());
-        let runs = if threads == 1 { 1 } else { stage.tiles.min(threads * RUNS_PER_THREAD) };
-        let job = Job { stage, pointers: own, scratch: &workspace.scratch, runs };
-        if threads == 1 {
-            // SAFETY: the caller vouches for the pointers; nobody else is at work.
-            unsafe { job.run(0, 0) };
-        } else {
+    let Workspace { pointers, scratch, crew, last_call, .. } = workspace;
+    let job = Job { stages: code.stages(), arguments: &schedule.arguments, tasks: &schedule.tasks, pointers, scratch };
+    if let Some(times) = times {
+        for (i, stage) in code.stages().iter().enumerate() {
+            let tasks: Vec<Task> = schedule.tasks_of(i).collect();
+            let start = Instant::now();
             // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
-            unsafe { workspace.crew.run(&job, threads) };
+            unsafe { crew.run(&Job { tasks: &tasks, ..job }, &[], schedule.threads) };
+            times[stage.kernel] += start.elapsed();
         }
-        if let Some((time, start)) = timed {
-            *time += start.elapsed();
+        return;
+    }
+    // Waking takes a while: for a small call only where the last one was a moment ago, so that it pays for the next ones.
+    let is_quick = || last_call.is_some_and(|last| last.elapsed() < PATIENCE);
+    if schedule.threads > 1 && (schedule.wakes || crew.is_complete() || is_quick()) {
+        // SAFETY: as above.
+        unsafe { crew.run(&job, &schedule.groups, schedule.threads) };
+    } else {
+        for (i, stage) in code.stages().iter().enumerate() {
+            // SAFETY: the caller vouches for the pointers; nobody else is at work.
+            unsafe { job.stage(i, 0..stage.tiles as i64, 0) };
         }
+    }
+    if schedule.threads > 1 && !schedule.wakes {
+        *last_call = Some(Instant::now());
     }
 }
 
-/// A stage of a kernel and what to call it with.
+/// What to do, and with what.
 struct Job<'a> {
-    stage: &'a Stage,
+    stages: &'a [Stage],
+    /// Where in `pointers` the arguments of each stage begin.
+    arguments: &'a [usize],
+    tasks: &'a [Task],
     pointers: &'a [*mut u8],
     /// Of each thread.
     scratch: &'a [Block],
-    /// How many runs its tiles are cut into.
-    runs: usize,
 }
 
 impl Job<'_> {
-    /// Runs a run of tiles.
+    /// Runs some tiles of a stage.
     ///
     /// # Safety
-    /// The pointers must be as [`run`] wants them, no other thread may be at this run or use the scratch memory of
-    /// `thread`, and all stages before must be over.
-    unsafe fn run(&self, run: usize, thread: usize) {
-        let tile = |run: usize| (self.stage.tiles * run / self.runs) as i64;
-        let (pointers, scratch) = (self.pointers.as_ptr(), self.scratch[thread].pointer());
+    /// The pointers must be as [`run`] wants them, no other thread may be at these tiles or use the scratch memory of
+    /// `thread`, and all that the stage waits for must be over.
+    unsafe fn stage(&self, stage: usize, tiles: Range<i64>, thread: usize) {
+        let pointers = self.pointers[self.arguments[stage]..].as_ptr();
         // SAFETY: tiles write different elements; for the rest the caller vouches.
-        unsafe { (self.stage.function)(pointers, scratch, tile(run), tile(run + 1)) };
+        unsafe { (self.stages[stage].function)(pointers, self.scratch[thread].pointer(), tiles.start, tiles.end) };
     }
 }
 
 /// The threads that work on the calls with one workspace: the calling thread, and those workers that have taken a seat.
 #[derive(Debug)]
 pub(crate) struct Crew {
-    /// The current stage. It lies on the stack of [`run`]: when all its runs are finished, it may be gone.
+    /// What is to be done. It lies on the stack of [`run`]: when all its tasks are finished, it may be gone.
     job: AtomicPtr<Job<'static>>,
-    /// How many of its runs nobody has claimed.
+    /// How many of its tasks nobody has claimed.
     unclaimed: AtomicUsize,
-    /// How many of its runs are not finished, and [`SLEEPS`].
+    /// How many of its tasks are not finished, and [`SLEEPS`]. A thread says so of several at once, when it finds no more.
     unfinished: AtomicUsize,
+    /// For each group how many of its tasks are not finished.
+    groups: Box<[AtomicU32]>,
     /// Whether each of the threads beyond the first is there.
     seats: Box<[AtomicBool]>,
     /// Where the calling thread sleeps when others take long to finish.
@@ -111,62 +107,87 @@ pub(crate) struct Crew {
 const SLEEPS: usize = 1 << (usize::BITS - 1);
 
 impl Crew {
-    /// For calls on up to `threads` threads.
-    pub fn new(threads: usize) -> Arc<Crew> {
+    /// For calls on up to `threads` threads, with so many groups.
+    pub fn new(threads: usize, groups: usize) -> Arc<Crew> {
         let seats = (1..threads).map(|_| AtomicBool::new(false)).collect();
         Arc::new(Crew {
             job: AtomicPtr::default(),
             unclaimed: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
+            groups: (0..groups).map(|_| AtomicU32::new(0)).collect(),
             seats,
             finished: (Mutex::new(()), Condvar::new()),
         })
     }
 
-    /// Runs a stage, with the help of as many workers as there are for `threads` threads.
+    /// Runs a job, with the help of as many workers as there are for `threads` threads. `groups` has the number of tasks of
+    /// each group that tasks wait for.
     ///
     /// # Safety
     /// The pointers of the job must be as [`run`] wants them. One thread at a time may call this.
-    unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, threads: usize) {
-        // All runs of the stage before are finished, so nobody looks at these now.
+    unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, groups: &[u32], threads: usize) {
+        // All tasks of the job before are finished, so nobody looks at these now.
         self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
-        self.unfinished.store(job.runs, Ordering::Relaxed);
-        // Release: who claims a run sees the job, and whatever stages before have written.
-        self.unclaimed.store(job.runs, Ordering::Release);
+        self.unfinished.store(job.tasks.len(), Ordering::Relaxed);
+        self.groups.iter().zip(groups).for_each(|(left, &tasks)| left.store(tasks, Ordering::Relaxed));
+        // Release: who claims a task sees the job, and whatever jobs before have written.
+        self.unclaimed.store(job.tasks.len(), Ordering::Release);
         pool::enlist(self, threads);
-        while let Some(run) = self.claim() {
-            self.work(run, 0);
-        }
+        self.work(0, || self.claim());
         self.wait();
     }
 
-    /// Claims a run of the current stage. What a thread knew of stages before does not enter, so it is no matter if
-    /// the count has been the same for another kernel meanwhile.
+    /// Claims a task of the current job: returns how many there were. What a thread knew of jobs before does not enter, so it
+    /// is no matter if the count has been the same for another job meanwhile.
     fn claim(&self) -> Option<usize> {
         // Acquire: pairs with the release in `run`, also behind claims of others, which continue its release sequence.
-        let claimed = self.unclaimed.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1));
-        claimed.ok().map(|left| left - 1)
+        self.unclaimed.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1)).ok()
     }
 
-    /// Works on a run that this thread has claimed.
-    fn work(&self, run: usize, thread: usize) {
-        // Relaxed: claiming has made the store visible, and there is no other before this run is finished.
-        let job = self.job.load(Ordering::Relaxed);
-        // SAFETY: `Crew::run` does not return, and kernels do not change, before this run is finished; a run is claimed
-        // once; a seat, and its scratch memory, is taken by one thread at a time.
-        unsafe { (*job).run(run, thread) };
-        // Release: what was written here is seen by the calling thread, and through it by those who work on the next
-        // kernel. From here on the job may be gone; the crew is not, the caller and each seat hold it.
-        if self.unfinished.fetch_sub(1, Ordering::Release) == SLEEPS | 1 {
+    /// Works on the tasks of a job until there are no more, if there are any; returns whether there were. `claim` says how the first is claimed.
+    fn work(&self, thread: usize, first: impl FnOnce() -> Option<usize>) -> bool {
+        let (mut claimed, mut done) = (first(), 0);
+        while let Some(left) = claimed {
+            // Relaxed: claiming has made the store visible, and there is no other before this task is finished.
+            let job = self.job.load(Ordering::Relaxed);
+            // SAFETY: `Crew::run` does not return, and jobs do not change, before this task is finished.
+            let job = unsafe { &*job };
+            let task = &job.tasks[job.tasks.len() - left];
+            for &group in &task.waits {
+                self.wait_for(group);
+            }
+            for (stage, tiles) in &task.pieces {
+                // SAFETY: a task is claimed once; the schedule lets it wait for all that touches the same memory; a seat, and
+                // its scratch memory, is taken by one thread at a time.
+                unsafe { job.stage(*stage, tiles.clone(), thread) };
+            }
+            // Release: what was written here is seen by those who wait for the group.
+            self.groups[task.group].fetch_sub(1, Ordering::Release);
+            done += 1;
+            claimed = self.claim();
+        }
+        // Release: and by the calling thread, and through it by those who work on the next job. From here on the job may be gone; the
+        // crew is not, the caller and each seat hold it.
+        if done > 0 && self.unfinished.fetch_sub(done, Ordering::Release) == SLEEPS | done {
             // the calling thread has the lock until it sleeps
             drop(lock(&self.finished.0));
             self.finished.1.notify_one();
         }
+        done > 0
     }
 
-    /// Waits until all runs are finished.
+    /// Waits until all tasks of a group are finished: others are at them.
+    fn wait_for(&self, group: usize) {
+        // Acquire: pairs with the release of each of its tasks.
+        let is_over = || (self.groups[group].load(Ordering::Acquire) == 0).then_some(());
+        while spin(is_over).is_none() {
+            thread::sleep(NAP);
+        }
+    }
+
+    /// Waits until all tasks are finished.
     fn wait(&self) {
-        // Acquire, here and below: pairs with the release of each run that was finished.
+        // Acquire, here and below: pairs with the release of each thread that finished some.
         if spin(|| (self.unfinished.load(Ordering::Acquire) == 0).then_some(())).is_some() {
             return;
         }
@@ -174,6 +195,11 @@ impl Crew {
         while self.unfinished.fetch_or(SLEEPS, Ordering::Acquire) & !SLEEPS != 0 {
             guard = self.finished.1.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Whether all workers are there that may work on a call.
+    fn is_complete(&self) -> bool {
+        (1..=self.seats.len()).all(|thread| !self.has_free(thread))
     }
 
     /// Whether the seat of a thread is free.
@@ -197,11 +223,9 @@ impl Seat {
     }
 
     /// Works on what the crew has to do, until there was nothing for a while. A worker that gives up just when there is
-    /// a kernel again misses that one.
+    /// a job again misses that one.
     pub fn work(&self) {
-        while let Some(run) = spin(|| self.crew.claim()) {
-            self.crew.work(run, self.thread);
-        }
+        while self.crew.work(self.thread, || spin(|| self.crew.claim())) {}
     }
 }
 

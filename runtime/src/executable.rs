@@ -5,6 +5,7 @@ use crate::{
     call::{self, Crew},
     environment::Guard,
     pool::MAX_THREADS,
+    schedule::Schedule,
     workspace::Block,
 };
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
@@ -60,12 +61,16 @@ pub struct Options {
     pub simplify: bool,
     /// Which rules rewrite the graph. [`Rewriting::All`] rounds differently than the others.
     pub rewriting: Rewriting,
+    /// Cuts calls into as many tasks as there can be and wakes all threads for each, to test their order.
+    #[doc(hidden)]
+    pub finest: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
-        Options { width: Width::default(), threads: *CORES, simplify: true, rewriting: Rewriting::default() }
+        let (width, rewriting) = (Width::default(), Rewriting::default());
+        Options { width, threads: *CORES, simplify: true, rewriting, finest: false }
     }
 }
 
@@ -94,6 +99,12 @@ impl Options {
         self
     }
 
+    #[doc(hidden)]
+    pub fn finest(mut self, finest: bool) -> Self {
+        self.finest = finest;
+        self
+    }
+
     /// The graph that is compiled with these options: the evaluator gives the bits of compiled code for this one.
     ///
     /// # Errors
@@ -116,10 +127,9 @@ pub struct Executable {
     id: u64,
     plan: Plan,
     code: Code,
-    /// Words that kernels read besides tensors, one list an argument of that kind, in order.
-    words: Vec<Box<[u32]>>,
-    /// The most threads a call uses.
-    threads: usize,
+    /// Which argument of which number, counted over all stages, is which of the caller's tensors: inputs, then outputs.
+    tensor_arguments: Vec<(usize, usize)>,
+    schedule: Schedule,
     /// For each input whether an output updates it.
     donated: Vec<bool>,
     fusions: Vec<Fusion>,
@@ -139,19 +149,21 @@ impl Executable {
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let code = Code::compile(&plan, options.width.lanes(), threads)?;
-        let words = code.stages().iter().flat_map(|stage| &stage.arguments);
-        let words = words.filter_map(|argument| match argument {
-            codegen::Argument::Words(words) => Some(words.clone().into_boxed_slice()),
-            codegen::Argument::Place(_) | codegen::Argument::Shared => None,
+        let schedule = Schedule::new(&plan, &code, threads, options.finest);
+        let inputs = plan.graph.inputs().len();
+        let tensor_arguments = code.stages().iter().flat_map(|stage| &stage.arguments).enumerate();
+        let tensor_arguments = tensor_arguments.filter_map(|(i, argument)| match argument {
+            codegen::Argument::Place(Place::Input(input)) => Some((i, *input)),
+            codegen::Argument::Place(Place::Output(output)) => Some((i, inputs + output)),
+            _ => None,
         });
-        let words = words.collect();
-        let threads = call::useful_threads(&code, threads);
-        let mut donated = vec![false; plan.graph.inputs().len()];
+        let tensor_arguments = tensor_arguments.collect();
+        let mut donated = vec![false; inputs];
         for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
             donated[input] = true;
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, words, threads, donated, fusions, report })
+        Ok(Executable { id, plan, code, tensor_arguments, schedule, donated, fusions, report })
     }
 
     /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
@@ -168,9 +180,8 @@ impl Executable {
         &self.code
     }
 
-    /// The most threads a call uses.
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
     }
 
     /// What of the plan's graph is one operation.
@@ -202,19 +213,26 @@ impl Executable {
     /// [`Error::OutOfMemory`].
     pub fn workspace(&self) -> Result<Workspace, Error> {
         let arena = Block::new(self.plan.arena_bytes, "intermediate values")?;
-        let scratch = (0..self.threads)
+        let scratch = (0..self.schedule.threads)
             .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
             .collect::<Result<_, _>>()?;
         let shared = Block::new(self.code.shared_bytes(), "operands that threads share")?;
-        let pointers = self.code.stages().iter().map(|stage| stage.arguments.len()).sum();
+        let arguments = self.code.stages().iter().flat_map(|stage| &stage.arguments);
+        let pointers = arguments.map(|argument| match argument {
+            codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
+            codegen::Argument::Place(Place::Input(_) | Place::Output(_)) => std::ptr::null_mut(),
+            codegen::Argument::Shared => shared.pointer(),
+            codegen::Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+        });
+        let pointers = pointers.collect();
         Ok(Workspace {
             owner: self.id,
-            arena,
-            shared,
+            _memory: [arena, shared],
             scratch,
-            crew: Crew::new(self.threads),
+            crew: Crew::new(self.schedule.threads, self.schedule.groups.len()),
+            last_call: None,
             tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
-            pointers: Vec::with_capacity(pointers),
+            pointers,
         })
     }
 
@@ -257,7 +275,7 @@ impl Executable {
         times: Option<&mut [Duration]>,
     ) -> Result<(), Error> {
         self.check(workspace, inputs, outputs)?;
-        let Workspace { arena, shared, tensors, pointers, .. } = &mut *workspace;
+        let Workspace { tensors, pointers, .. } = &mut *workspace;
         tensors.clear();
         tensors.extend(inputs.iter_mut().map(Argument::pointer));
         let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
@@ -267,20 +285,13 @@ impl Executable {
                 None => returned.next().expect("counted by `check`"),
             });
         }
-        let mut words = self.words.iter();
-        let arguments = self.code.stages().iter().flat_map(|stage| &stage.arguments);
-        pointers.clear();
-        pointers.extend(arguments.map(|argument| match argument {
-            codegen::Argument::Place(Place::Input(i)) => tensors[*i],
-            codegen::Argument::Place(Place::Output(i)) => tensors[inputs.len() + i],
-            codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
-            codegen::Argument::Shared => shared.pointer(),
-            codegen::Argument::Words(_) => words.next().expect("listed in order").as_ptr().cast_mut().cast(),
-        }));
+        for &(argument, tensor) in &self.tensor_arguments {
+            pointers[argument] = tensors[tensor];
+        }
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
         // plan and code want them.
-        unsafe { call::run(&self.code, workspace, times) };
+        unsafe { call::run(&self.code, &self.schedule, workspace, times) };
         Ok(())
     }
 

@@ -6,7 +6,7 @@ mod svg;
 mod table;
 mod text;
 
-use crate::{Argument, Error, Executable, Workspace, call};
+use crate::{Argument, Error, Executable, Workspace};
 use bayeslift_codegen::Stage;
 use bayeslift_ir::Tensor;
 use bayeslift_passes::{Access, Counts, Fused, Fusion, Kernel, Role, Work};
@@ -167,18 +167,18 @@ impl Explanation {
         let stages = executable.code().stages();
         // of a kernel with two stages the second one tells
         let last = |(i, stage): &(usize, &Stage)| stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
-        let compiled = stages.iter().enumerate().filter(last).map(|(_, stage)| stage);
+        let compiled = stages.iter().enumerate().filter(last);
         let kernels = plan.work().into_iter().zip(&plan.kernels).zip(compiled);
-        let kernels = kernels.map(|((work, planned), compiled)| ExplainedKernel {
+        let kernels = kernels.map(|((work, planned), (stage, compiled))| ExplainedKernel {
             name: work.name((planned.rows, planned.cols)),
             labels: labels(executable, planned),
             work,
             tiles: compiled.tiles,
-            threads: call::share(compiled, executable.threads()),
+            threads: executable.schedule().threads_of(stage),
             time: None,
         });
         let kernels = kernels.collect();
-        Explanation { kernels, arena_bytes: plan.arena_bytes, threads: executable.threads(), runs: 0 }
+        Explanation { kernels, arena_bytes: plan.arena_bytes, threads: executable.schedule().threads, runs: 0 }
     }
 
     /// What all kernels do together.

@@ -24,6 +24,7 @@ mod environment;
 mod executable;
 mod explain;
 mod pool;
+mod schedule;
 mod workspace;
 
 pub use argument::Argument;

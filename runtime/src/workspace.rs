@@ -4,6 +4,7 @@ use crate::{Error, call::Crew};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
@@ -48,20 +49,23 @@ impl Drop for Block {
 pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
-    pub(crate) arena: Block,
-    /// What the tiles of one kernel share.
-    pub(crate) shared: Block,
+    /// Intermediate values, and what the tiles of one kernel share.
+    pub(crate) _memory: [Block; 2],
     /// Of each thread.
     pub(crate) scratch: Vec<Block>,
     /// The threads that work on a call.
     pub(crate) crew: Arc<Crew>,
-    /// Where the inputs are, and then the outputs. This and the next are filled anew for each call.
+    /// When the last call ended, where that decides about waking threads.
+    pub(crate) last_call: Option<Instant>,
+    /// Where the inputs are, and then the outputs: filled anew for each call.
     pub(crate) tensors: Vec<*mut u8>,
-    /// The pointers that kernels are called with.
+    /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the others are to
+    /// the blocks above and to words that the executable owns.
     pub(crate) pointers: Vec<*mut u8>,
 }
 
-// SAFETY: the pointers are dead between calls; a call has the workspace to itself.
+// SAFETY: between calls only pointers to the workspace's own blocks, and to words that are never written, are used again; a call
+// has the workspace to itself.
 unsafe impl Send for Workspace {}
 // SAFETY: as above; nothing reads the pointers through a shared reference.
 unsafe impl Sync for Workspace {}

@@ -27,7 +27,7 @@ fn chain(rows: usize, kernels: usize) -> Graph {
 fn tiles_of_large_kernels(graph: &Graph) -> Vec<usize> {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
     let lowered = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, 4, 2));
-    lowered.filter(|kernel| kernel.cost >= 1 << 17).map(|kernel| kernel.tiles).collect()
+    lowered.filter(|kernel| kernel.cost >= 1 << 14).map(|kernel| kernel.tiles).collect()
 }
 
 /// A graph that is compiled, its inputs, and what it makes of them.
@@ -39,7 +39,7 @@ struct Case {
 
 impl Case {
     fn new(graph: &Graph, threads: usize) -> Case {
-        let options = Options::default().threads(threads).rewriting(Rewriting::Exact);
+        let options = Options::default().threads(threads).rewriting(Rewriting::Exact).finest(true);
         let executable = Executable::compile(graph.clone(), &options).unwrap();
         let inputs = some_inputs(graph);
         let want = evaluate(graph, &inputs).unwrap();
@@ -61,7 +61,7 @@ impl Case {
 #[test]
 fn every_number_of_tiles() {
     let mut tiles = Vec::new();
-    for rows in [64, 128, 192, 3000] {
+    for rows in [4, 8, 12, 64, 128, 3000] {
         let graph = chain(rows, 3);
         tiles.extend(tiles_of_large_kernels(&graph));
         for threads in [1, 2, 3, 8] {

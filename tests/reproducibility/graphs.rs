@@ -26,8 +26,8 @@ fn configurations() -> impl Strategy<Value = Options> {
     let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Eight, Width::Sixteen][..]);
     let threads = proptest::sample::select(&[1, 2, 3, 8][..]);
     let levels = proptest::sample::select(&[Rewriting::Off, Rewriting::Exact, Rewriting::All][..]);
-    (widths, threads, any::<bool>(), levels).prop_map(|(width, threads, simplify, rewriting)| {
-        Options::default().width(width).threads(threads).simplify(simplify).rewriting(rewriting)
+    (widths, threads, any::<[bool; 2]>(), levels).prop_map(|(width, threads, [simplify, finest], rewriting)| {
+        Options::default().width(width).threads(threads).simplify(simplify).rewriting(rewriting).finest(finest)
     })
 }
 

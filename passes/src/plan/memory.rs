@@ -6,12 +6,16 @@ use std::collections::HashSet;
 
 /// Offsets and sizes are multiples of this: a cache line.
 const ALIGNMENT: usize = 64;
+/// Of so few bytes all values keep their memory, so that kernels need not wait for others to have read what was there.
+const FEW: usize = 1 << 17;
 /// The largest arena.
 const MAX_ARENA: usize = 1 << 36;
 
 pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Place>>) -> Result<Plan, Error> {
     let mut plan = Plan { graph, kernels, places, arena_bytes: 0 };
     let lifetimes = lifetimes(&plan);
+    let arena = || plan.graph.values().filter(|value| plan.places[value.index()] == Some(UNASSIGNED));
+    let all: usize = arena().map(|value| size_of(&plan.graph, value)).fold(0, usize::saturating_add);
     let mut free = FreeList::default();
     for (k, (born, dead)) in lifetimes.iter().enumerate() {
         for &value in born {
@@ -23,7 +27,7 @@ pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Plac
                 }
             }
         }
-        for &value in dead {
+        for &value in dead.iter().filter(|_| all > FEW) {
             let Some(Place::Arena(offset)) = plan.places[value.index()] else { unreachable!("born before it dies") };
             free.give(offset, size_of(&plan.graph, value));
         }
