@@ -116,7 +116,10 @@ fn bad_targets_are_errors() {
         fit(2, &[0.5, 0.5, 0.5, 0.25]),
         format!("{row} a row that sums to 0.75, expected a row of positive numbers that sum to 1")
     );
-    assert_eq!(fit(1, &[0.5, 0.5]), "the set of targets is 2 rows of 1 numbers, expected 2 rows of 2 numbers that sum to 1");
+    assert_eq!(
+        fit(1, &[0.5, 0.5]),
+        "the set of targets is 2 rows of 1 numbers, expected 2 rows of 2 numbers that sum to 1"
+    );
     assert_eq!(
         Fit::new().run(&mut network, &labels).unwrap_err().to_string(),
         "the set of targets is labels: use `Dataset::smoothed`, expected 2 rows of 2 numbers that sum to 1"

@@ -19,10 +19,13 @@ use std::time::{Duration, Instant};
 /// How long a thread has its core to itself while it waits, longer than most small kernels take.
 const SPIN: Duration = Duration::from_micros(10);
 
-/// How long it waits before it sleeps: about as long as waking up takes.
+/// How long a worker waits for a job before it sleeps: about as long as waking up takes.
 const PATIENCE: Duration = Duration::from_micros(50);
 
-/// How long it sleeps at a time while it waits for a task that others are at.
+/// How long a thread waits for a task that others are at before it sleeps: longer than most tasks take.
+const LONG_PATIENCE: Duration = Duration::from_millis(5);
+
+/// How long it sleeps then before it looks again.
 const NAP: Duration = Duration::from_micros(50);
 
 /// Runs all stages, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
@@ -180,7 +183,7 @@ impl Crew {
     fn wait_for(&self, group: usize) {
         // Acquire: pairs with the release of each of its tasks.
         let is_over = || (self.groups[group].load(Ordering::Acquire) == 0).then_some(());
-        while spin(is_over).is_none() {
+        while spin(LONG_PATIENCE, is_over).is_none() {
             thread::sleep(NAP);
         }
     }
@@ -188,7 +191,7 @@ impl Crew {
     /// Waits until all tasks are finished.
     fn wait(&self) {
         // Acquire, here and below: pairs with the release of each thread that finished some.
-        if spin(|| (self.unfinished.load(Ordering::Acquire) == 0).then_some(())).is_some() {
+        if spin(LONG_PATIENCE, || (self.unfinished.load(Ordering::Acquire) == 0).then_some(())).is_some() {
             return;
         }
         let mut guard = lock(&self.finished.0);
@@ -225,7 +228,7 @@ impl Seat {
     /// Works on what the crew has to do, until there was nothing for a while. A worker that gives up just when there is
     /// a job again misses that one.
     pub fn work(&self) {
-        while self.crew.work(self.thread, || spin(|| self.crew.claim())) {}
+        while self.crew.work(self.thread, || spin(PATIENCE, || self.crew.claim())) {}
     }
 }
 
@@ -236,7 +239,7 @@ impl Drop for Seat {
 }
 
 /// Polls for a while. After a moment others run in between: what is waited for may need this very core.
-fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
+fn spin<T>(patience: Duration, poll: impl Fn() -> Option<T>) -> Option<T> {
     let mut start = None;
     loop {
         for _ in 0..64 {
@@ -246,7 +249,7 @@ fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
             std::hint::spin_loop();
         }
         let waited = start.get_or_insert_with(Instant::now).elapsed();
-        if waited > PATIENCE {
+        if waited > patience {
             return None;
         }
         if waited > SPIN {

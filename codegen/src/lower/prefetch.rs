@@ -6,7 +6,7 @@ use super::element::Leaf;
 use super::panel::{Source, Span};
 use super::shape::{LINE, RegisterTile};
 use crate::tile::{Address, Base, Reg};
-use bayeslift_ir::DOT_CHUNK;
+use bayeslift_ir::{DOT_CHUNK, Value};
 use std::collections::{BTreeSet, HashSet};
 
 /// Rows of the right operand that one register tile brings near at most.
@@ -28,6 +28,15 @@ impl Lowering<'_> {
                 }
             }
         }
+    }
+
+    /// The values in memory of which the kernel's members read the element at its own row and column.
+    pub(super) fn streamed(&self) -> BTreeSet<Value> {
+        let (graph, places) = (&self.plan.graph, &self.plan.places);
+        let elements = self.kernel.rows * self.kernel.cols;
+        let read = self.kernel.members.iter().flat_map(|&member| &graph.node(member).args);
+        let read = read.map(|&value| self.plan.aligned(value));
+        read.filter(|value| places[value.index()].is_some() && graph.ty(*value).shape.elements() == elements).collect()
     }
 
     /// The arguments of which the kernel reads the element at its own row and column.

@@ -36,6 +36,13 @@ impl Rest {
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
 const CACHE_COLUMNS_OF_PACKED: usize = 400;
+/// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, so that memory is read in
+/// long runs, and what is brought near for an epilogue, while its tile is multiplied, stays in the second-level cache. Deep
+/// products, which take longer than their epilogues, only where rows would be cut.
+const STREAMS: usize = 3;
+const STREAMED_COLUMNS: usize = 2048;
+const STREAMED_BYTES: usize = 192 << 10;
+const SHALLOW: usize = 64;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
@@ -181,10 +188,18 @@ pub(super) fn cache_tile(
 ) -> (Cut, Cut) {
     let tile_cols = tile.vectors * width;
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
-    let most_cols = if packed.lefts > 0 { CACHE_COLUMNS_OF_PACKED } else { CACHE_COLUMNS };
+    let (most_rows, most_cols) = match packed {
+        Packed { streams: STREAMS.., .. } if depth <= SHALLOW || cols > CACHE_COLUMNS_OF_PACKED => {
+            let elements = STREAMED_BYTES / (4 * packed.streams);
+            (elements / cols.min(STREAMED_COLUMNS), STREAMED_COLUMNS)
+        }
+        Packed { lefts: 0, .. } => (CACHE_ROWS, CACHE_COLUMNS),
+        _ => (CACHE_ROWS, CACHE_COLUMNS_OF_PACKED),
+    };
+    let most_rows = most_rows.clamp(tile.rows, CACHE_ROWS.max(tile.rows));
     // all register tiles at the end of the rows are in the last tile
     let least_rows = tile.rows.max(tile.rest.of);
-    let (row_parts, col_parts) = (rows.div_ceil(CACHE_ROWS), cols.div_ceil(most_cols));
+    let (row_parts, col_parts) = (rows.div_ceil(most_rows), cols.div_ceil(most_cols));
     let cut = |more: (usize, usize), round: fn(usize, usize) -> usize| {
         let near_rows = rows.div_ceil(row_parts + more.0).next_multiple_of(tile.rows);
         let near_cols = round(cols.div_ceil(col_parts + more.1), step);
@@ -212,12 +227,14 @@ pub(super) fn cache_tile(
     cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0), up))
 }
 
-/// How many products a kernel has, and how many of them pack their left and right operands.
+/// How many products a kernel has, how many of them pack their left and right operands, and how many tensors of the products' size
+/// the epilogue reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed {
     pub products: usize,
     pub lefts: usize,
     pub rights: usize,
+    pub streams: usize,
 }
 
 impl Packed {
@@ -277,7 +294,7 @@ mod tests {
         for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
                 for (depth, threads, lefts) in [(3, 1, 0), (128, 2, 1), (512, 8, 0)] {
-                    let packed = Packed { products: 2, lefts, rights: 2 };
+                    let packed = Packed { products: 2, lefts, rights: 2, streams: depth / 100 };
                     let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
