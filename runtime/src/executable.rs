@@ -121,6 +121,15 @@ impl Options {
     }
 }
 
+/// What a call passes for an input.
+#[derive(Debug)]
+struct Expected {
+    dtype: ir::DType,
+    elements: usize,
+    /// Whether an output updates it.
+    donated: bool,
+}
+
 /// A compiled graph: call it with its inputs, get its outputs. Shared freely between threads.
 #[derive(Debug)]
 pub struct Executable {
@@ -130,8 +139,8 @@ pub struct Executable {
     /// Which argument of which number, counted over all stages, is which of the caller's tensors: inputs, then outputs.
     tensor_arguments: Vec<(usize, usize)>,
     schedule: Schedule,
-    /// For each input whether an output updates it.
-    donated: Vec<bool>,
+    /// What is passed for each input.
+    expected: Vec<Expected>,
     fusions: Vec<Fusion>,
     report: Report,
 }
@@ -158,12 +167,16 @@ impl Executable {
             _ => None,
         });
         let tensor_arguments = tensor_arguments.collect();
-        let mut donated = vec![false; inputs];
+        let expected = plan.graph.inputs().iter().map(|input| {
+            let ty = plan.graph.ty(input.value);
+            Expected { dtype: ty.dtype, elements: ty.shape.elements(), donated: false }
+        });
+        let mut expected: Vec<Expected> = expected.collect();
         for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
-            donated[input] = true;
+            expected[input].donated = true;
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, tensor_arguments, schedule, donated, fusions, report })
+        Ok(Executable { id, plan, code, tensor_arguments, schedule, expected, fusions, report })
     }
 
     /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
@@ -305,26 +318,27 @@ impl Executable {
             let names = join(self.inputs().map(|(name, _)| name).collect());
             return Err(Error::Count { what: "inputs", expected: graph.inputs().len(), found: inputs.len(), names });
         }
-        for (i, (argument, (name, ty))) in inputs.iter().zip(self.inputs()).enumerate() {
-            if !argument.fits(ty.dtype) {
+        for (input, (argument, expected)) in graph.inputs().iter().zip(inputs.iter().zip(&self.expected)) {
+            let name = &input.name;
+            if !argument.fits(expected.dtype) {
                 let found = match argument {
                     Argument::F32(_) | Argument::F32Mut(_) => ir::DType::F32,
                     Argument::U32(_) | Argument::U32Mut(_) => ir::DType::U32,
                 };
                 let (op, argument) = ("call".into(), format!("the input `{name}`"));
-                return Err(ir::Error::DTypeMismatch { op, argument, expected: ty.dtype, found }.into());
+                return Err(ir::Error::DTypeMismatch { op, argument, expected: expected.dtype, found }.into());
             }
-            let (expected, found) = (ty.shape.elements(), argument.len());
-            if expected != found {
-                let (name, ty) = (name.to_owned(), ty.clone());
-                return Err(ir::Error::ElementCount { name, ty, expected, found }.into());
+            if expected.elements != argument.len() {
+                let (ty, expected, found) = (graph.ty(input.value).clone(), expected.elements, argument.len());
+                return Err(ir::Error::ElementCount { name: name.clone(), ty, expected, found }.into());
             }
-            if ty.dtype == ir::DType::Mask && argument.words().any(|word| word != 0 && word != u32::MAX) {
+            let is_mask = expected.dtype == ir::DType::Mask;
+            if is_mask && argument.words().any(|word| word != 0 && word != u32::MAX) {
                 let message = format!("the mask `{name}` has words other than 0 and u32::MAX");
                 return Err(ir::Error::Attribute { op: "call".into(), message }.into());
             }
-            if self.donated[i] && !argument.is_mutable() {
-                return Err(Error::NotMutable { name: name.to_owned() });
+            if expected.donated && !argument.is_mutable() {
+                return Err(Error::NotMutable { name: name.clone() });
             }
         }
         let returned = self.outputs().count();
