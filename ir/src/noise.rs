@@ -5,11 +5,12 @@
 //!
 //! ```text
 //! K0 = TF(seed, stream)   K1 = TF(K0, step)   K2 = TF(K1, (sample, row high))
-//! (first, second) = TF(K2, (row low, slot))   slot = (unit / 32) * 16 + unit % 16
+//! (first, second) = TF(K2, (row low, slot))   slot = unit / 2h * h + unit % h
 //! ```
 //!
-//! A unit's word is the first if unit % 32 < 16, else the second: units u and u + 16 of a block of 32 share their
-//! words and, if normal, are the two results of one Box-Muller transform. No vector of up to 16 lanes needs a shuffle.
+//! with h = 16, or 8 where a row has at most 16 units, for which one block of 16 is enough. A unit's word is the first if
+//! unit % 2h < h, else the second: units u and u + h of a block share their words and, if normal, are the two results of one
+//! Box-Muller transform. No vector of up to 16 lanes needs a shuffle.
 //!
 //! | distribution | element                                                                                          |
 //! |--------------|--------------------------------------------------------------------------------------------------|
@@ -55,7 +56,12 @@ pub fn row_key<L: Lanes>(l: &mut L, site_key: [L::I; 2], sample: L::I, row_high:
     threefry(l, site_key, [sample, row_high])
 }
 
-/// The elements of units u and u + 16, for `slot` = (u / 32) * 16 + u % 16.
+/// How far units are apart that share their words, in rows of so many units.
+pub fn half(units: usize) -> usize {
+    if units <= 16 { 8 } else { 16 }
+}
+
+/// The elements of units u and u + h, for `slot` = u / 2h * h + u % h.
 pub fn pair<L: Lanes>(
     l: &mut L,
     distribution: Distribution,
@@ -127,21 +133,25 @@ pub struct Address {
     pub row: u64,
     /// The index on the last axis.
     pub unit: u32,
+    /// The extent of the last axis.
+    pub units: u32,
 }
 
 /// The element of the site `stream` at `address`.
 pub fn element(distribution: Distribution, stream: u64, address: Address) -> f32 {
-    let Address { seed, step, sample, row, unit } = address;
+    let Address { seed, step, sample, row, unit, units } = address;
     let (key, row_low) = host_key(stream, seed, step, sample, row);
-    let slot = unit / 32 * 16 + unit % 16;
-    pair(&mut Scalar, distribution, key, row_low, slot)[(unit / 16 % 2) as usize]
+    let half = half(units as usize) as u32;
+    let slot = unit / (2 * half) * half + unit % half;
+    pair(&mut Scalar, distribution, key, row_low, slot)[(unit / half % 2) as usize]
 }
 
-/// The elements of units 0, 1, ... of one row: what [`element`] gives, at half the cost.
+/// The elements of all units of one row: what [`element`] gives, at half the cost.
 pub fn fill_row(distribution: Distribution, stream: u64, seed: u64, step: u64, sample: u32, row: u64, out: &mut [f32]) {
     let (key, row_low) = host_key(stream, seed, step, sample, row);
-    for (first_slot, block) in (0..).step_by(16).zip(out.chunks_mut(32)) {
-        let (firsts, seconds) = block.split_at_mut(block.len().min(16));
+    let half = half(out.len());
+    for (first_slot, block) in (0..).step_by(half).zip(out.chunks_mut(2 * half)) {
+        let (firsts, seconds) = block.split_at_mut(block.len().min(half));
         for (lane, out) in firsts.iter_mut().enumerate() {
             let [first, second] = pair(&mut Scalar, distribution, key, row_low, first_slot + lane as u32);
             *out = first;

@@ -8,7 +8,7 @@ use bayeslift_ir::{
 /// Elements of mixed magnitude and sign, so that another order of addition shows.
 fn tensor(seed: u64, shape: &[usize]) -> Tensor {
     let element = |unit| {
-        let address = noise::Address { seed, unit, ..Default::default() };
+        let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
         let x = noise::element(Distribution::Normal, 7, address);
         x * x * x
     };
@@ -153,20 +153,23 @@ fn noise_is_addressed() {
             b.noise(Noise { distribution, stream: 5, sample_axis, example_axis, shape }, address)
         })
     };
-    let element = |sample, row, unit: usize| {
+    let element = |sample, row, unit: usize, units| {
         let unit = unit as u32;
-        noise::element(Distribution::Normal, 5, noise::Address { seed, step, sample, row, unit })
+        noise::element(Distribution::Normal, 5, noise::Address { seed, step, sample, row, unit, units })
     };
     let first = 0x3_ffff_ffff_u64;
     check(&draw(&[2, 3, 40], Some(0), Some(1)), &[2, 3, 40], |i| {
-        element(u32::MAX.wrapping_add(i[0] as u32), first + i[1] as u64, i[2])
+        element(u32::MAX.wrapping_add(i[0] as u32), first + i[1] as u64, i[2], 40)
     });
-    check(&draw(&[3, 2, 5], None, Some(0)), &[3, 2, 5], |i| element(0, (first + i[0] as u64) * 2 + i[1] as u64, i[2]));
+    check(&draw(&[3, 2, 5], None, Some(0)), &[3, 2, 5], |i| {
+        element(0, (first + i[0] as u64) * 2 + i[1] as u64, i[2], 5)
+    });
     check(&draw(&[2, 3, 5], Some(0), None), &[2, 3, 5], |i| {
-        element(u32::MAX.wrapping_add(i[0] as u32), i[1] as u64, i[2])
+        element(u32::MAX.wrapping_add(i[0] as u32), i[1] as u64, i[2], 5)
     });
-    check(&draw(&[3, 5], None, None), &[3, 5], |i| element(0, i[0] as u64, i[1]));
-    check(&draw(&[5], None, None), &[5], |i| element(0, 0, i[0]));
+    check(&draw(&[3, 5], None, None), &[3, 5], |i| element(0, i[0] as u64, i[1], 5));
+    check(&draw(&[3, 16], None, None), &[3, 16], |i| element(0, i[0] as u64, i[1], 16));
+    check(&draw(&[5], None, None), &[5], |i| element(0, 0, i[0], 5));
 }
 
 #[test]

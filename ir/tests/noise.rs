@@ -50,7 +50,8 @@ mod plain {
     pub fn words(stream: u64, a: Address) -> [u32; 2] {
         let key = threefry(threefry(split(a.seed), split(stream)), split(a.step));
         let key = threefry(key, [a.sample, split(a.row)[1]]);
-        threefry(key, [split(a.row)[0], a.unit / 32 * 16 + a.unit % 16])
+        let half = if a.units > 16 { 16 } else { 8 };
+        threefry(key, [split(a.row)[0], a.unit / (2 * half) * half + a.unit % half])
     }
 
     /// The normals of two words, in double precision but for u, whose rounding is part of the law.
@@ -113,11 +114,14 @@ const VECTORS: &[Vector] = &[
     ((!0, !0, !0, !0, !0, !0), 0xef43_2834, 0xbeb8_1c59, 0x3f6f_4329),
 ];
 
+/// So many units that rows have blocks of 32.
+const MANY: u32 = 1 << 20;
+
 #[test]
 fn elements_are_the_published_vectors() {
     let mut failed = false;
     for &((seed, stream, step, sample, row, unit), word, normal, uniform) in VECTORS {
-        let address = Address { seed, step, sample, row, unit };
+        let address = Address { seed, step, sample, row, unit, units: MANY };
         let half = (unit / 16 % 2) as usize;
         assert_eq!(plain::words(stream, address)[half], word, "{address:?}");
         let sign = if word >> 31 == 1 { -1.0 } else { 1.0_f32 };
@@ -129,6 +133,20 @@ fn elements_are_the_published_vectors() {
         }
     }
     assert!(!failed);
+}
+
+#[test]
+fn short_rows_have_blocks_of_sixteen() {
+    for units in 1..=16 {
+        for unit in 0..units {
+            let address = Address { seed: 5, step: 2, sample: 1, row: 77, unit, units };
+            let word = plain::words(STREAM, address)[usize::from(unit >= 8)];
+            let sign = if word >> 31 == 1 { -1.0 } else { 1.0 };
+            assert_eq!(noise::element(Rademacher, STREAM, address), sign, "{address:?}");
+            let uniform = (f64::from(word >> 9) * 2.0 + 1.0) / f64::from(1 << 24);
+            assert_eq!(f64::from(noise::element(Uniform, STREAM, address)), uniform, "{address:?}");
+        }
+    }
 }
 
 #[test]
@@ -179,7 +197,7 @@ fn normals_are_within_the_documented_error() {
 
 #[test]
 fn rows_hold_their_elements() {
-    let base = Address { seed: 42, step: 3, sample: 5, row: (1 << 32) + 9, unit: 0 };
+    let base = Address { seed: 42, step: 3, sample: 5, row: (1 << 32) + 9, ..Address::default() };
     for distribution in [Normal, Uniform, Rademacher] {
         for length in [0, 1, 15, 16, 17, 31, 32, 33, 64, 100] {
             let mut row = vec![f32::NAN; length];
@@ -187,7 +205,7 @@ fn rows_hold_their_elements() {
             for (unit, x) in (0..).zip(row) {
                 assert_eq!(
                     x,
-                    noise::element(distribution, STREAM, Address { unit, ..base }),
+                    noise::element(distribution, STREAM, Address { unit, units: length as u32, ..base }),
                     "unit {unit} of {length}"
                 );
             }
@@ -200,7 +218,7 @@ fn partners_share_a_block_and_nothing_else() {
     let mut seen = std::collections::HashMap::new();
     for row in (0..16).chain((0..16).map(|row| (1 << 32) + row)) {
         for unit in 0..256 {
-            let words = plain::words(STREAM, Address { row, unit, ..Address::default() });
+            let words = plain::words(STREAM, Address { row, unit, units: MANY, ..Address::default() });
             seen.entry(words).or_insert_with(Vec::new).push((row, unit));
         }
     }
@@ -222,7 +240,8 @@ fn field(distribution: Distribution, stream: u64, base: Address) -> Vec<f32> {
 
 /// 2^20 elements: 4 samples in each of 4 steps.
 fn million(distribution: Distribution) -> Vec<f64> {
-    let bases = (0..16).map(|i| Address { seed: 2026, step: i / 4, sample: i as u32 % 4, row: 0, unit: 0 });
+    let bases =
+        (0..16).map(|i| Address { seed: 2026, step: i / 4, sample: i as u32 % 4, row: 0, unit: 0, units: MANY });
     bases.flat_map(|base| field(distribution, STREAM, base)).map(f64::from).collect()
 }
 
@@ -289,7 +308,7 @@ fn assert_uncorrelated(what: &str, a: &[f32], b: &[f32]) {
 #[test]
 fn elements_at_different_addresses_are_uncorrelated() {
     // 14 comparisons of three statistics: false alarm 2.4e-5 in all.
-    let base = Address { seed: 7, step: 11, sample: 2, row: 1000, unit: 0 };
+    let base = Address { seed: 7, step: 11, sample: 2, row: 1000, unit: 0, units: MANY };
     let z = field(Normal, STREAM, base);
     // Lag 16 is the Box-Muller partner in one half of the pairs; here it is the partner in all of them.
     let partners = |skip| z.chunks(16).skip(skip).step_by(2).flatten().copied().collect::<Vec<_>>();
@@ -313,7 +332,7 @@ fn elements_at_different_addresses_are_uncorrelated() {
 #[test]
 fn signs_at_different_addresses_are_uncorrelated() {
     // The same words as the normals', but one bit of each. 8 comparisons: false alarm 4.6e-6 in all.
-    let base = Address { seed: 7, step: 11, sample: 2, row: 1000, unit: 0 };
+    let base = Address { seed: 7, step: 11, sample: 2, row: 1000, unit: 0, units: MANY };
     let signs = field(Rademacher, STREAM, base);
     let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).collect::<Vec<_>>();
     for lag in [1, 2, 15, 16, 17, 32, 256] {

@@ -12,7 +12,7 @@ type Parameter<'a> = (&'a [usize], [f64; 2]);
 /// Elements spread over `range`, the same in every run.
 fn elements(seed: u64, shape: &[usize], [low, high]: [f64; 2]) -> Vec<f64> {
     let uniform = |unit| {
-        let address = noise::Address { seed, unit, ..Default::default() };
+        let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
         f64::from(noise::element(Distribution::Uniform, 1, address))
     };
     (0..shape.iter().product::<usize>() as u32).map(|unit| low + (high - low) * uniform(unit)).collect()

@@ -278,7 +278,7 @@ impl List {
         }
 
         let mut left: Vec<usize> = groups.iter().map(|group| group.waits.len()).collect();
-        let mut done = vec![0; groups.len()];
+        let (mut done, mut ready_at) = (vec![0; groups.len()], vec![0; groups.len()]);
         let mut claimed = vec![0; groups.len()];
         let mut free: BinaryHeap<Reverse<(usize, usize)>> = (0..threads).map(|thread| Reverse((0, thread))).collect();
         let mut waiting: BinaryHeap<Reverse<(usize, usize)>> =
@@ -295,6 +295,8 @@ impl List {
                 ready.push((behind[g], Reverse(g)));
             }
             let &(_, Reverse(g)) = ready.peek().expect("one was waiting");
+            // another thread may have been later when it made this one ready
+            now = now.max(ready_at[g]);
             let (group, count, part) = (&groups[g], counts[g], claimed[g]);
             let pieces = group.stages.iter().map(|&stage| {
                 let tile = |part: usize| (stages[stage].tiles * part / count) as i64;
@@ -313,8 +315,8 @@ impl List {
             for &next in &after[g] {
                 left[next] -= 1;
                 if left[next] == 0 {
-                    let start = groups[next].waits.iter().map(|&wait| done[wait]).max().unwrap_or(0);
-                    waiting.push(Reverse((start, next)));
+                    ready_at[next] = groups[next].waits.iter().map(|&wait| done[wait]).max().unwrap_or(0);
+                    waiting.push(Reverse((ready_at[next], next)));
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Matrix products: register tiles inside cache tiles, chunk by chunk along the contracted axis, and whatever reads the
 //! product done on the tile while it is in cache.
 
+use super::element::Row;
+use super::map::ROWS_ABREAST;
 use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
@@ -171,14 +173,24 @@ impl Lowering<'_> {
         let first = self.b.index_scale(tile.batch, tile.rows.extent);
         let [begin, end] = [tile.rows.first, tile.rows.last].map(|row| self.b.index_add(first, row));
         self.prepare_rows(begin, end, sizes.tile_rows);
-        self.repeat(tile.rows.first, tile.rows.last, 1, |s, row| {
-            let in_tile = s.b.index_sub(row, tile.rows.first);
-            let in_tile = s.b.index_scale(in_tile, sizes.pitch);
-            let in_tile = s.b.index_sub(in_tile, tile.cols.first);
-            let space_row = s.b.index_add(first, row);
-            let row = s.enter_row(space_row, Some(in_tile));
-            s.columns(&row, tile.cols.first, tile.cols.last, tile.cols.extent, &[]);
-        });
+        let mut rest = tile.rows.first;
+        let abreast = self.has_short_rows() && !self.noise_sites().is_empty();
+        for count in if abreast { &[ROWS_ABREAST, 1][..] } else { &[1] } {
+            rest = self.repeat_whole(rest, tile.rows.last, *count, |s, row| {
+                let rows: Vec<Reg> = (0..*count).map(|i| s.b.index_offset(row, i as i64)).collect();
+                let rows: Vec<Row> = rows.into_iter().map(|row| s.enter_tile_row(sizes, tile, first, row)).collect();
+                rows.iter().for_each(|row| s.columns(row, tile.cols.first, tile.cols.last, tile.cols.extent, &[]));
+            });
+        }
+    }
+
+    /// A row of a tile of the products whose first row is `first` of the kernel's.
+    fn enter_tile_row(&mut self, sizes: Sizes, tile: Tile, first: Reg, row: Reg) -> Row {
+        let in_tile = self.b.index_sub(row, tile.rows.first);
+        let in_tile = self.b.index_scale(in_tile, sizes.pitch);
+        let in_tile = self.b.index_sub(in_tile, tile.cols.first);
+        let space_row = self.b.index_add(first, row);
+        self.enter_row(space_row, Some(in_tile))
     }
 
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.

@@ -1,6 +1,5 @@
 //! The value of one element, or of a vector of neighbours in a row: recursion over the graph.
 
-use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Unary, Value, elementary};
@@ -273,18 +272,6 @@ impl Lowering<'_> {
                 })
             }
         }
-    }
-
-    /// The one of a noise pair that belongs to a column.
-    fn noise_at(&mut self, col: Reg, pair: [Reg; 2]) -> Reg {
-        // the half of the block that the column lies in is the same for all lanes
-        let half = self.b.index_low(col);
-        let half = self.b.splat(half);
-        let sixteen = self.b.integer(NOISE_BLOCK as u32 / 2);
-        let half = self.b.and(half, sixteen);
-        let zero = self.b.integer(0);
-        let is_first = self.b.iequal(half, zero);
-        self.b.select(is_first, pair[0], pair[1])
     }
 
     /// Positions `stride` apart, from that of a column of a row on.

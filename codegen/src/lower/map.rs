@@ -22,7 +22,7 @@ const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
 /// How many short rows are computed side by side, and how many are in a tile at most.
-const ROWS_ABREAST: usize = 2;
+pub(super) const ROWS_ABREAST: usize = 2;
 const MOST_SHORT_ROWS: usize = 256;
 
 impl Lowering<'_> {

@@ -17,7 +17,6 @@ use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{Binary, DType, Op, Unary, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
 use element::Leaf;
-use noise::NOISE_BLOCK;
 use std::collections::HashMap;
 
 /// What a kernel's pointer argument points to.
@@ -175,8 +174,7 @@ fn cost(plan: &Plan, kernel: &Kernel) -> usize {
 /// About how many instructions an element of a kernel takes besides products and stores.
 fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
     let of = |&member: &Value| match plan.graph.node(member).op {
-        // of a row that is shorter than a block, half of what is drawn is for nobody
-        Op::Noise(_) => 60 * kernel.cols.next_multiple_of(NOISE_BLOCK) / kernel.cols.next_multiple_of(COST_LANES),
+        Op::Noise(_) => 60,
         Op::Unary(op) if op.is_elementary() => 20,
         Op::Unary(Unary::Sqrt) | Op::Binary(Binary::Div) => 8,
         _ => 1,

@@ -6,10 +6,9 @@ use super::{Argument, Leaf, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Noise, Value, noise};
 
-/// Noise units come in blocks of this many; a word pair serves a unit and the one half a block on.
+/// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the one half a
+/// block on.
 pub(super) const NOISE_BLOCK: usize = 32;
-/// The distance of units that share their random words.
-const HALF: usize = NOISE_BLOCK / 2;
 /// How many vectors are drawn at once: more would not fit into registers.
 const MOST_ABREAST: usize = 4;
 
@@ -112,16 +111,42 @@ impl Lowering<'_> {
         std::array::from_fn(|i| [first[i], second[i]])
     }
 
-    /// (unit / 32) * 16 + unit % 16
+    /// How far units are apart that share their words.
+    fn half(&self) -> usize {
+        noise::half(self.kernel.cols)
+    }
+
+    /// The slots of the units at a column and, in a vector, beside it.
     fn slot(&mut self, col: Reg) -> Reg {
-        let block = self.b.index_div(col, NOISE_BLOCK);
-        let block = self.b.index_scale(block, HALF);
-        let within = self.b.index_rem(col, HALF);
+        let half = self.half();
+        let lane = self.b.lane_numbers();
+        if self.b.vector && self.width > half {
+            // the vector has both halves of the only block
+            let (unit, within) = (self.unit(col), self.b.integer(half as u32 - 1));
+            return self.b.and(unit, within);
+        }
+        let block = self.b.index_div(col, 2 * half);
+        let block = self.b.index_scale(block, half);
+        let within = self.b.index_rem(col, half);
         let slot = self.b.index_add(block, within);
         let slot = self.b.index_low(slot);
         let slot = self.b.splat(slot);
-        let lane = self.b.lane_numbers();
         self.b.iadd(slot, lane)
+    }
+
+    /// The units at a column and, in a vector, beside it.
+    fn unit(&mut self, col: Reg) -> Reg {
+        let first = self.b.index_low(col);
+        let (first, lane) = (self.b.splat(first), self.b.lane_numbers());
+        self.b.iadd(first, lane)
+    }
+
+    /// The one of a noise pair that belongs to each of the units at a column.
+    pub(super) fn noise_at(&mut self, col: Reg, pair: [Reg; 2]) -> Reg {
+        let (unit, half) = (self.unit(col), self.b.integer(self.half() as u32));
+        let (half, zero) = (self.b.and(unit, half), self.b.integer(0));
+        let is_first = self.b.iequal(half, zero);
+        self.b.select(is_first, pair[0], pair[1])
     }
 
     /// The noise sites the kernel draws from, in order.
@@ -139,7 +164,7 @@ impl Lowering<'_> {
     pub(super) fn noisy_columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         let mut done = start;
         // two blocks at once where one has few vectors and elements take little besides their noise
-        if cols >= 2 * NOISE_BLOCK && (self.width == HALF || self.width == HALF / 2 && self.is_short()) {
+        if cols >= 2 * NOISE_BLOCK && (self.width == 16 || self.width == 8 && self.is_short()) {
             done = self.noise_blocks(row, [done, end], 2, accumulators);
         }
         if cols >= NOISE_BLOCK {
@@ -165,9 +190,13 @@ impl Lowering<'_> {
 
     /// The vectors of `units` units from the beginning of a block on, several at a time.
     fn noise_vectors(&mut self, row: &Row, first: Reg, units: usize, accumulators: &[Accumulator]) {
-        let width = self.width;
+        let (width, half) = (self.width, self.half());
+        if width > half {
+            // both halves are in one vector
+            return self.lanes(units, |s| s.points(row, &mut Points::new([first]), accumulators));
+        }
         // where vectors in first halves begin
-        let begin = |unit: &usize| *unit % NOISE_BLOCK < HALF;
+        let begin = |unit: &usize| *unit % (2 * half) < half;
         let starts: Vec<usize> = (0..units).step_by(width).filter(begin).collect();
         for starts in starts.chunks(MOST_ABREAST) {
             match *starts {
@@ -188,7 +217,8 @@ impl Lowering<'_> {
         starts: [usize; N],
         accumulators: &[Accumulator],
     ) {
-        let pairs = starts.map(|start| [start, start + HALF]);
+        let half = self.half();
+        let pairs = starts.map(|start| [start, start + half]);
         let cols = pairs.map(|pair| pair.map(|unit| self.b.index_offset(first, unit as i64)));
         let sites: Vec<(Value, [[Reg; 2]; N])> = self
             .noise_sites()
