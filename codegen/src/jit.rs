@@ -41,7 +41,8 @@ pub enum Error {
 /// The signature of compiled kernels: pointers to tensors, scratch memory, the range of tiles.
 pub type Function = unsafe extern "C" fn(*const *mut u8, *mut u8, i64, i64);
 
-/// A stage of a kernel in executable memory. It begins when all before it are over.
+/// A stage of a kernel in executable memory. It begins when all before it are over that touch the same memory, of which one of the two
+/// writes some.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The kernel's number in the plan.
@@ -56,7 +57,7 @@ pub struct Stage {
     pub cost: usize,
 }
 
-/// Compiled kernels, stage by stage in the order they run, and the memory they lie in, which is freed with this.
+/// Compiled kernels, stage by stage in an order in which they may run, and the memory they lie in, which is freed with this.
 pub struct Code {
     /// Kept to be freed.
     _module: Module,
@@ -147,7 +148,7 @@ impl Code {
         Ok(Code { _module: linked, stages, scratch_bytes, shared_bytes, digest })
     }
 
-    /// The stages of all kernels, in the order they run.
+    /// The stages of all kernels, in an order in which they may run.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use bayeslift_codegen::{Code, Stage};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_micros(50);
 /// How long a thread waits for a task that others are at before it sleeps: longer than most tasks take.
 const LONG_PATIENCE: Duration = Duration::from_millis(5);
 
-/// How long it sleeps then before it looks again.
+/// How long it sleeps then each time before it looks again.
 const NAP: Duration = Duration::from_micros(50);
 
 /// Runs all stages, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
@@ -38,13 +38,19 @@ const NAP: Duration = Duration::from_micros(50);
 pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
     let Workspace { pointers, scratch, crew, last_call, .. } = workspace;
-    let job = Job { stages: code.stages(), arguments: &schedule.arguments, tasks: &schedule.tasks, pointers, scratch };
+    let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, is_whole: true, pointers, scratch };
     if let Some(times) = times {
         for (i, stage) in code.stages().iter().enumerate() {
-            let tasks: Vec<Task> = schedule.tasks_of(i).collect();
+            let group = schedule.group_of[i];
+            let tasks: Vec<Task> = (0..schedule.groups[group].tasks).map(|part| Task { group, part }).collect();
             let start = Instant::now();
-            // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
-            unsafe { crew.run(&Job { tasks: &tasks, ..job }, &[], schedule.threads) };
+            if tasks.len() == 1 {
+                // SAFETY: the caller vouches for the pointers; nobody else is at work.
+                unsafe { whole.stage(i, 0..stage.tiles as i64, 0) };
+            } else {
+                // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
+                unsafe { crew.run(&Job { tasks: &tasks, is_whole: false, ..whole }, schedule.threads) };
+            }
             times[stage.kernel] += start.elapsed();
         }
         return;
@@ -53,11 +59,11 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
     let is_quick = || last_call.is_some_and(|last| last.elapsed() < PATIENCE);
     if schedule.threads > 1 && (schedule.wakes || crew.is_complete() || is_quick()) {
         // SAFETY: as above.
-        unsafe { crew.run(&job, &schedule.groups, schedule.threads) };
+        unsafe { crew.run(&whole, schedule.threads) };
     } else {
         for (i, stage) in code.stages().iter().enumerate() {
             // SAFETY: the caller vouches for the pointers; nobody else is at work.
-            unsafe { job.stage(i, 0..stage.tiles as i64, 0) };
+            unsafe { whole.stage(i, 0..stage.tiles as i64, 0) };
         }
     }
     if schedule.threads > 1 && !schedule.wakes {
@@ -68,9 +74,10 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
 /// What to do, and with what.
 struct Job<'a> {
     stages: &'a [Stage],
-    /// Where in `pointers` the arguments of each stage begin.
-    arguments: &'a [usize],
+    schedule: &'a Schedule,
     tasks: &'a [Task],
+    /// Whether these are all tasks; otherwise what they wait for is over.
+    is_whole: bool,
     pointers: &'a [*mut u8],
     /// Of each thread.
     scratch: &'a [Block],
@@ -83,7 +90,7 @@ impl Job<'_> {
     /// The pointers must be as [`run`] wants them, no other thread may be at these tiles or use the scratch memory of
     /// `thread`, and all that the stage waits for must be over.
     unsafe fn stage(&self, stage: usize, tiles: Range<i64>, thread: usize) {
-        let pointers = self.pointers[self.arguments[stage]..].as_ptr();
+        let pointers = self.pointers[self.schedule.arguments[stage]..].as_ptr();
         // SAFETY: tiles write different elements; for the rest the caller vouches.
         unsafe { (self.stages[stage].function)(pointers, self.scratch[thread].pointer(), tiles.start, tiles.end) };
     }
@@ -99,7 +106,7 @@ pub(crate) struct Crew {
     /// How many of its tasks are not finished, and [`SLEEPS`]. A thread says so of several at once, when it finds no more.
     unfinished: AtomicUsize,
     /// For each group how many of its tasks are not finished.
-    groups: Box<[AtomicU32]>,
+    groups: Box<[AtomicUsize]>,
     /// Whether each of the threads beyond the first is there.
     seats: Box<[AtomicBool]>,
     /// Where the calling thread sleeps when others take long to finish.
@@ -117,22 +124,23 @@ impl Crew {
             job: AtomicPtr::default(),
             unclaimed: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
-            groups: (0..groups).map(|_| AtomicU32::new(0)).collect(),
+            groups: (0..groups).map(|_| AtomicUsize::new(0)).collect(),
             seats,
             finished: (Mutex::new(()), Condvar::new()),
         })
     }
 
-    /// Runs a job, with the help of as many workers as there are for `threads` threads. `groups` has the number of tasks of
-    /// each group that tasks wait for.
+    /// Runs a job, with the help of as many workers as there are for `threads` threads.
     ///
     /// # Safety
     /// The pointers of the job must be as [`run`] wants them. One thread at a time may call this.
-    unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, groups: &[u32], threads: usize) {
+    unsafe fn run(self: &Arc<Crew>, job: &Job<'_>, threads: usize) {
         // All tasks of the job before are finished, so nobody looks at these now.
         self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
         self.unfinished.store(job.tasks.len(), Ordering::Relaxed);
-        self.groups.iter().zip(groups).for_each(|(left, &tasks)| left.store(tasks, Ordering::Relaxed));
+        for (left, group) in self.groups.iter().zip(&job.schedule.groups) {
+            left.store(group.tasks, Ordering::Relaxed);
+        }
         // Release: who claims a task sees the job, and whatever jobs before have written.
         self.unclaimed.store(job.tasks.len(), Ordering::Release);
         pool::enlist(self, threads);
@@ -155,17 +163,18 @@ impl Crew {
             let job = self.job.load(Ordering::Relaxed);
             // SAFETY: `Crew::run` does not return, and jobs do not change, before this task is finished.
             let job = unsafe { &*job };
-            let task = &job.tasks[job.tasks.len() - left];
-            for &group in &task.waits {
-                self.wait_for(group);
+            let Task { group: number, part } = job.tasks[job.tasks.len() - left];
+            let group = &job.schedule.groups[number];
+            if job.is_whole {
+                group.waits.iter().for_each(|&group| self.wait_for(group));
             }
-            for (stage, tiles) in &task.pieces {
+            for &stage in &group.stages {
                 // SAFETY: a task is claimed once; the schedule lets it wait for all that touches the same memory; a seat, and
                 // its scratch memory, is taken by one thread at a time.
-                unsafe { job.stage(*stage, tiles.clone(), thread) };
+                unsafe { job.stage(stage, group.tiles(part, job.stages[stage].tiles), thread) };
             }
             // Release: what was written here is seen by those who wait for the group.
-            self.groups[task.group].fetch_sub(1, Ordering::Release);
+            self.groups[number].fetch_sub(1, Ordering::Release);
             done += 1;
             claimed = self.claim();
         }
@@ -183,8 +192,10 @@ impl Crew {
     fn wait_for(&self, group: usize) {
         // Acquire: pairs with the release of each of its tasks.
         let is_over = || (self.groups[group].load(Ordering::Acquire) == 0).then_some(());
-        while spin(LONG_PATIENCE, is_over).is_none() {
-            thread::sleep(NAP);
+        if spin(LONG_PATIENCE, is_over).is_none() {
+            while is_over().is_none() {
+                thread::sleep(NAP);
+            }
         }
     }
 

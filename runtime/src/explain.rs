@@ -174,7 +174,10 @@ impl Explanation {
             labels: labels(executable, planned),
             work,
             tiles: compiled.tiles,
-            threads: executable.schedule().threads_of(stage),
+            threads: {
+                let schedule = executable.schedule();
+                schedule.groups[schedule.group_of[stage]].tasks.min(schedule.threads)
+            },
             time: None,
         });
         let kernels = kernels.collect();

@@ -31,10 +31,11 @@ const MOST_STAGES: usize = 1 << 12;
 /// How the stages of compiled code run.
 #[derive(Debug)]
 pub(crate) struct Schedule {
+    pub groups: Vec<Group>,
+    /// For each stage its group.
+    pub group_of: Vec<usize>,
     /// In the order in which they are claimed.
     pub tasks: Vec<Task>,
-    /// For each group how many tasks it has.
-    pub groups: Vec<u32>,
     /// For each stage where its arguments begin.
     pub arguments: Vec<usize>,
     /// How many threads are worth while.
@@ -43,25 +44,31 @@ pub(crate) struct Schedule {
     pub wakes: bool,
 }
 
-/// What a thread claims at once.
-#[derive(Clone, Debug)]
-pub(crate) struct Task {
-    /// Stages that one task runs are a group, and so are the tasks of one stage.
-    pub group: usize,
+/// Stages that one task runs, or one stage that several tasks share.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub stages: Vec<usize>,
     /// Groups that must be over before.
     pub waits: Vec<usize>,
-    /// Stages, one after the other, and the tiles of each.
-    pub pieces: Vec<(usize, Range<i64>)>,
+    /// How many tasks it is cut into.
+    pub tasks: usize,
+    cost: usize,
+    tiles: usize,
 }
 
-/// Stages that one task runs, or one stage that several tasks share, and what the schedule knows of it.
-#[derive(Debug)]
-struct Group {
-    stages: Vec<usize>,
-    waits: BTreeSet<usize>,
-    cost: usize,
-    /// How many tasks it could be cut into.
-    tiles: usize,
+/// What a thread claims at once: a part of the tiles of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task {
+    pub group: usize,
+    pub part: usize,
+}
+
+impl Group {
+    /// The tiles of a stage, which has so many, that belong to a part.
+    pub fn tiles(&self, part: usize, tiles: usize) -> Range<i64> {
+        let first = |part: usize| (tiles * part / self.tasks) as i64;
+        first(part)..first(part + 1)
+    }
 }
 
 impl Schedule {
@@ -71,34 +78,29 @@ impl Schedule {
         let arguments = stages.iter().scan(0, |sum, stage| Some(std::mem::replace(sum, *sum + stage.arguments.len())));
         let arguments = arguments.collect();
         let small = if finest { 0 } else { SMALL };
-        let groups = match stages.len() {
+        let mut groups = match stages.len() {
+            _ if threads == 1 => one_after_the_other(stages),
             ..=MOST_STAGES => groups(stages, &dependencies(plan, code), small),
             _ => one_after_the_other(stages),
         };
-        let alone = List::new(&groups, stages, 1, small);
-        let (time, mut used, mut best) = (alone.end, 1, alone);
+        let alone: usize = groups.iter().map(|group| group.cost).sum();
+        let (mut used, mut end, mut tasks) = (1, alone, Vec::new());
         while used < threads {
             let more = if finest { threads } else { (2 * used).min(threads) };
-            let list = List::new(&groups, stages, more, small);
-            if list.end > best.end / 10 * WORTH_WHILE && !finest {
+            let counts = groups.iter().map(|group| group.tasks_for(more, small)).collect::<Vec<_>>();
+            let list = List::new(&groups, &counts, more);
+            if list.end * 10 >= end * WORTH_WHILE && !finest {
                 break;
             }
-            (used, best) = (more, list);
+            (used, end, tasks) = (more, list.end, list.tasks);
+            groups.iter_mut().zip(counts).for_each(|(group, count)| group.tasks = count);
         }
-        let wakes = finest || time - best.end > WAKING;
-        Schedule { tasks: best.tasks, groups: best.counts, arguments, threads: used, wakes }
-    }
-
-    /// On how many threads the tasks of a stage can run.
-    pub fn threads_of(&self, stage: usize) -> usize {
-        self.tasks_of(stage).count().min(self.threads)
-    }
-
-    /// The tasks of one stage alone, which wait for nothing.
-    pub fn tasks_of(&self, stage: usize) -> impl Iterator<Item = Task> {
-        let pieces = self.tasks.iter().flat_map(|task| task.pieces.iter().map(|piece| (task.group, piece)));
-        let own = pieces.filter(move |(_, piece)| piece.0 == stage);
-        own.map(|(group, piece)| Task { group, waits: Vec::new(), pieces: vec![piece.clone()] })
+        let wakes = finest || alone.saturating_sub(end) > WAKING * (used - 1);
+        let mut group_of = vec![0; stages.len()];
+        for (g, group) in groups.iter().enumerate() {
+            group.stages.iter().for_each(|&stage| group_of[stage] = g);
+        }
+        Schedule { groups, group_of, tasks, arguments, threads: used, wakes }
     }
 }
 
@@ -210,10 +212,10 @@ fn groups(stages: &[Stage], dependencies: &[BTreeSet<usize>], small: usize) -> V
         let mut all = Bits::default();
         waits.iter().for_each(|&wait| all.add(&before[wait]));
         // others are waited for by way of these
-        let direct = waits.into_iter().filter(|&wait| !all.has(wait)).collect::<BTreeSet<_>>();
+        let direct: Vec<usize> = waits.into_iter().filter(|&wait| !all.has(wait)).collect();
         direct.iter().for_each(|&wait| all.set(wait));
         group_of.push(groups.len());
-        groups.push(Group { stages: vec![i], waits: direct, cost, tiles: stage.tiles });
+        groups.push(Group { stages: vec![i], waits: direct, tasks: 1, cost, tiles: stage.tiles });
         before.push(all);
     }
     groups
@@ -224,6 +226,7 @@ fn one_after_the_other(stages: &[Stage]) -> Vec<Group> {
     let group = |(i, stage): (usize, &Stage)| Group {
         stages: vec![i],
         waits: i.checked_sub(1).into_iter().collect(),
+        tasks: 1,
         cost: stage.cost,
         tiles: stage.tiles,
     };
@@ -250,22 +253,25 @@ impl Bits {
     }
 }
 
+impl Group {
+    /// Into how many tasks it is cut for so many threads.
+    fn tasks_for(&self, threads: usize, small: usize) -> usize {
+        match self.stages[..] {
+            [_] => (self.cost / small.max(1)).min(threads * TASKS_PER_THREAD).clamp(1, self.tiles.max(1)),
+            _ => 1,
+        }
+    }
+}
+
 /// Tasks in the order in which they would be claimed, and when all would be done.
 struct List {
     tasks: Vec<Task>,
-    counts: Vec<u32>,
     end: usize,
 }
 
 impl List {
-    fn new(groups: &[Group], stages: &[Stage], threads: usize, small: usize) -> List {
-        let counts = groups.iter().map(|group| match group.stages[..] {
-            [_] if threads > 1 => {
-                (group.cost / small.max(1)).min(threads * TASKS_PER_THREAD).clamp(1, group.tiles.max(1))
-            }
-            _ => 1,
-        });
-        let counts: Vec<usize> = counts.collect();
+    /// With groups in so many tasks each.
+    fn new(groups: &[Group], counts: &[usize], threads: usize) -> List {
         let mut after = vec![Vec::new(); groups.len()];
         for (g, group) in groups.iter().enumerate() {
             group.waits.iter().for_each(|&wait| after[wait].push(g));
@@ -284,7 +290,7 @@ impl List {
         let mut waiting: BinaryHeap<Reverse<(usize, usize)>> =
             (0..groups.len()).filter(|&g| left[g] == 0).map(|g| Reverse((0, g))).collect();
         let mut ready = BinaryHeap::new();
-        let mut list = List { tasks: Vec::new(), counts: counts.iter().map(|&n| n as u32).collect(), end: 0 };
+        let mut list = List { tasks: Vec::with_capacity(counts.iter().sum()), end: 0 };
         while let Some(Reverse((mut now, thread))) = free.pop() {
             if ready.is_empty() {
                 let Some(&Reverse((next, _))) = waiting.peek() else { break };
@@ -297,18 +303,13 @@ impl List {
             let &(_, Reverse(g)) = ready.peek().expect("one was waiting");
             // another thread may have been later when it made this one ready
             now = now.max(ready_at[g]);
-            let (group, count, part) = (&groups[g], counts[g], claimed[g]);
-            let pieces = group.stages.iter().map(|&stage| {
-                let tile = |part: usize| (stages[stage].tiles * part / count) as i64;
-                (stage, tile(part)..tile(part + 1))
-            });
-            list.tasks.push(Task { group: g, waits: group.waits.iter().copied().collect(), pieces: pieces.collect() });
+            list.tasks.push(Task { group: g, part: claimed[g] });
             claimed[g] += 1;
-            let end = now + CLAIM + group.cost / count;
+            let end = now + CLAIM + groups[g].cost / counts[g];
             done[g] = done[g].max(end);
             list.end = list.end.max(end);
             free.push(Reverse((end, thread)));
-            if claimed[g] < count {
+            if claimed[g] < counts[g] {
                 continue;
             }
             ready.pop();
@@ -363,23 +364,28 @@ mod tests {
             let code = Code::compile(&plan, 4, threads).unwrap();
             let schedule = Schedule::new(&plan, &code, threads, finest);
             let groups = schedule.groups.len();
+            let tasks = match schedule.threads {
+                1 => (0..groups).map(|group| Task { group, part: 0 }).collect(),
+                _ => schedule.tasks.clone(),
+            };
             let (mut begun, mut before) = (vec![0; groups], vec![Bits::default(); groups]);
             let mut tiles = vec![Vec::new(); code.stages().len()];
             let mut task_of = vec![(0, 0); code.stages().len()];
-            for (t, task) in schedule.tasks.iter().enumerate() {
-                for &wait in &task.waits {
-                    prop_assert_eq!(begun[wait], schedule.groups[wait], "all of the group is claimed before");
+            for (t, task) in tasks.iter().enumerate() {
+                let group = &schedule.groups[task.group];
+                for &wait in &group.waits {
+                    prop_assert_eq!(begun[wait], schedule.groups[wait].tasks, "all of the group is claimed before");
                     let all = before[wait].clone();
                     before[task.group].add(&all);
                     before[task.group].set(wait);
                 }
                 begun[task.group] += 1;
-                for (i, (stage, range)) in task.pieces.iter().enumerate() {
-                    tiles[*stage].extend(range.clone());
-                    task_of[*stage] = (t, i);
+                for (i, &stage) in group.stages.iter().enumerate() {
+                    tiles[stage].extend(group.tiles(task.part, code.stages()[stage].tiles));
+                    task_of[stage] = (t, i);
                 }
             }
-            prop_assert_eq!(&begun, &schedule.groups);
+            prop_assert_eq!(begun, schedule.groups.iter().map(|group| group.tasks).collect::<Vec<_>>());
             for (stage, tiles) in tiles.iter_mut().enumerate() {
                 tiles.sort_unstable();
                 prop_assert_eq!(tiles.clone(), (0..code.stages()[stage].tiles as i64).collect::<Vec<_>>());
@@ -390,10 +396,18 @@ mod tests {
                     touched[early].iter().any(|&(b, y, written)| (writes || written) && overlap((a, x), (b, y)))
                 });
                 let [(last, i), (first, j)] = [task_of[late], task_of[early]];
-                let (group, waited) = (schedule.tasks[last].group, schedule.tasks[first].group);
+                let (group, waited) = (tasks[last].group, tasks[first].group);
                 let ordered = if group == waited { i > j } else { before[group].has(waited) };
                 prop_assert!(!conflict || ordered, "stage {late} does not wait for {early}");
             }
         }
+    }
+
+    /// Threads that have nothing to do may not begin before what they wait for is over.
+    #[test]
+    fn idle_threads_do_not_go_back_in_time() {
+        let group = |waits, tiles| Group { stages: vec![0], waits, tasks: 1, cost: 100 * tiles, tiles };
+        let groups = [group(vec![], 1), group(vec![0], 2)];
+        assert_eq!(List::new(&groups, &[1, 2], 3).end, 200 + 2 * CLAIM);
     }
 }

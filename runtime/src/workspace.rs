@@ -49,7 +49,7 @@ impl Drop for Block {
 pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
-    /// Intermediate values, and what the tiles of one kernel share.
+    /// Intermediate values, and what the tiles of one kernel share: what `pointers` point to, so kept as long as they are.
     pub(crate) _memory: [Block; 2],
     /// Of each thread.
     pub(crate) scratch: Vec<Block>,
@@ -64,8 +64,8 @@ pub struct Workspace {
     pub(crate) pointers: Vec<*mut u8>,
 }
 
-// SAFETY: between calls only pointers to the workspace's own blocks, and to words that are never written, are used again; a call
-// has the workspace to itself.
+// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own blocks, and to words in the code of
+// the executable, which is the same one, is alive then, and never writes them. A call has the workspace to itself.
 unsafe impl Send for Workspace {}
-// SAFETY: as above; nothing reads the pointers through a shared reference.
+// SAFETY: as above; nothing follows the pointers through a shared reference.
 unsafe impl Sync for Workspace {}

@@ -93,7 +93,7 @@ impl Lowering<'_> {
             products: dots.len(),
             lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
             rights: operands.iter().filter(|[_, right]| right.is_packed_right(rows)).count(),
-            streams: self.streamed().len(),
+            streams: self.large_values(),
         };
         let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
         let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());

@@ -50,7 +50,10 @@ impl Lowering<'_> {
         }
         let short = self.has_short_rows();
         let rows_of_a_tile = match elements.div_ceil(cols) {
-            rows if short => rows.next_multiple_of(self.width).min(MOST_SHORT_ROWS),
+            rows if short => {
+                let most = MOST_SHORT_ROWS / self.kernel.row_reductions.len().max(1);
+                rows.min(most).max(1).next_multiple_of(self.width)
+            }
             rows => rows,
         };
         let rows_of_a_tile = rows_of_a_tile.min(rows);

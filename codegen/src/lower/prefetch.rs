@@ -30,13 +30,15 @@ impl Lowering<'_> {
         }
     }
 
-    /// The values in memory of which the kernel's members read the element at its own row and column.
-    pub(super) fn streamed(&self) -> BTreeSet<Value> {
+    /// How many values as large as the kernel its elements read from memory or leave there. Both stages of a kernel must agree on it, so
+    /// it depends on the plan alone.
+    pub(super) fn large_values(&self) -> usize {
         let (graph, places) = (&self.plan.graph, &self.plan.places);
         let elements = self.kernel.rows * self.kernel.cols;
         let read = self.kernel.members.iter().flat_map(|&member| &graph.node(member).args);
         let read = read.map(|&value| self.plan.aligned(value));
-        read.filter(|value| places[value.index()].is_some() && graph.ty(*value).shape.elements() == elements).collect()
+        let large = |value: &Value| places[value.index()].is_some() && graph.ty(*value).shape.elements() == elements;
+        read.filter(large).collect::<BTreeSet<_>>().len()
     }
 
     /// The arguments of which the kernel reads the element at its own row and column.

@@ -36,7 +36,7 @@ impl Rest {
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
 const CACHE_COLUMNS_OF_PACKED: usize = 400;
-/// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, so that memory is read in
+/// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, if those are no wider than this, so that memory is read in
 /// long runs, and what is brought near for an epilogue, while its tile is multiplied, stays in the second-level cache. Deep
 /// products, which take longer than their epilogues, only where rows would be cut.
 const STREAMS: usize = 3;
@@ -228,7 +228,7 @@ pub(super) fn cache_tile(
 }
 
 /// How many products a kernel has, how many of them pack their left and right operands, and how many tensors of the products' size
-/// the epilogue reads.
+/// the epilogue reads, or makes and keeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed {
     pub products: usize,
@@ -293,8 +293,10 @@ mod tests {
         let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
         for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
-                for (depth, threads, lefts) in [(3, 1, 0), (128, 2, 1), (512, 8, 0)] {
-                    let packed = Packed { products: 2, lefts, rights: 2, streams: depth / 100 };
+                for (depth, threads, lefts, streams) in
+                    [(3, 1, 0, 0), (3, 2, 1, 5), (3, 8, 0, 1_000_000), (128, 2, 1, 1), (128, 2, 1, 5), (512, 8, 0, 3)]
+                {
+                    let packed = Packed { products: 2, lefts, rights: 2, streams };
                     let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");

@@ -1,4 +1,4 @@
-//! The arena: values share memory when their lifetimes do not overlap.
+//! The arena: values share memory when their lifetimes do not overlap, unless all of them take little.
 
 use super::{Kernel, Place, Plan, groups::values_of, order::UNASSIGNED};
 use bayeslift_ir::{Error, Graph, Value};
@@ -27,7 +27,10 @@ pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Plac
                 }
             }
         }
-        for &value in dead.iter().filter(|_| all > FEW) {
+        if all <= FEW {
+            continue;
+        }
+        for &value in dead {
             let Some(Place::Arena(offset)) = plan.places[value.index()] else { unreachable!("born before it dies") };
             free.give(offset, size_of(&plan.graph, value));
         }
