@@ -17,7 +17,7 @@ use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{Binary, DType, Op, Unary, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
 use element::Leaf;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// What a kernel's pointer argument points to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -173,11 +173,16 @@ fn cost(plan: &Plan, kernel: &Kernel) -> usize {
 
 /// About how many instructions an element of a kernel takes besides products and stores.
 fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
-    let of = |&member: &Value| match plan.graph.node(member).op {
+    let graph = &plan.graph;
+    let of = |&value: &Value| match graph.node(value).op {
         Op::Noise(_) => 60,
         Op::Unary(op) if op.is_elementary() => 20,
         Op::Unary(Unary::Sqrt) | Op::Binary(Binary::Div) => 8,
         _ => 1,
     };
-    1 + kernel.members.iter().map(of).sum::<usize>()
+    // noise that only this kernel reads is no member of it
+    let read = kernel.members.iter().flat_map(|&member| &graph.node(member).args).map(|&value| plan.aligned(value));
+    let drawn =
+        read.filter(|&value| matches!(graph.node(value).op, Op::Noise(_)) && plan.places[value.index()].is_none());
+    1 + kernel.members.iter().copied().chain(drawn).collect::<BTreeSet<_>>().iter().map(of).sum::<usize>()
 }
