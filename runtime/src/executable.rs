@@ -53,8 +53,8 @@ impl Width {
 pub struct Options {
     /// The vector width.
     pub width: Width,
-    /// The most threads a call uses: as many as there are cores, unless told otherwise. Small kernels stay on one thread
-    /// anyway. Results do not depend on it.
+    /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use fewer, and
+    /// calls of some microseconds use others only while they follow each other at once. Results do not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
     /// round differently.
