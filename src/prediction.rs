@@ -1,6 +1,7 @@
 //! What predictions are, and how they are added up over samples.
 
-use bayeslift_ir::{Scalar, elementary};
+// Pure arithmetic, so the bits are the same on every machine, which the standard library's need not be.
+use libm::{exp, log};
 
 /// Predictions of classes, with the uncertainty of each row and its parts, in nats.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,10 +240,10 @@ impl LogMeanExp {
         if x.is_nan() {
             self.sum = f64::NAN;
         } else if x > self.max {
-            self.sum = if self.sum == 0.0 { 1.0 } else { self.sum * exp(self.max - x) + 1.0 };
+            self.sum = if self.sum == 0.0 { 1.0 } else { self.sum * exp(f64::from(self.max) - f64::from(x)) + 1.0 };
             self.max = x;
         } else if x > f32::NEG_INFINITY {
-            self.sum += exp(x - self.max);
+            self.sum += exp(f64::from(x) - f64::from(self.max));
         }
     }
 
@@ -252,15 +253,6 @@ impl LogMeanExp {
         }
         f64::from(self.max) + log(self.sum / self.count as f64)
     }
-}
-
-// Bayeslift's own functions, so that the bits are the same on every machine.
-fn exp(x: f32) -> f64 {
-    f64::from(elementary::exp(&mut Scalar, x))
-}
-
-pub(crate) fn log(x: f64) -> f64 {
-    f64::from(elementary::log(&mut Scalar, x as f32))
 }
 
 #[cfg(test)]

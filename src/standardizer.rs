@@ -1,6 +1,7 @@
 //! Units: data brought to mean 0 and standard deviation 1, predictions brought back.
 
-use crate::{Dataset, Error, Regression, Targets, prediction::log};
+use crate::{Dataset, Error, Regression, Targets};
+use libm::log;
 
 /// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
 /// (the training part: the others must not be looked at).
