@@ -20,6 +20,7 @@
 
 mod argument;
 mod call;
+mod dependencies;
 mod environment;
 mod executable;
 mod explain;

@@ -5,10 +5,11 @@
 //! tasks that others are at, never for one that nobody has claimed, and one thread alone can do everything.
 //! The list is what threads would claim that always take the ready task with the most work behind it, if costs were exact.
 
-use bayeslift_codegen::{Argument, Code, Stage};
-use bayeslift_passes::{Access, Place, Plan};
+use crate::dependencies::dependencies;
+use bayeslift_codegen::{Code, Stage};
+use bayeslift_passes::Plan;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 
 /// About how many of the instructions that costs count take a microsecond.
@@ -101,88 +102,6 @@ impl Schedule {
             group.stages.iter().for_each(|&stage| group_of[stage] = g);
         }
         Schedule { groups, group_of, tasks, arguments, threads: used, wakes }
-    }
-}
-
-/// For each stage those before it that touch the same memory, one of the two writing.
-fn dependencies(plan: &Plan, code: &Code) -> Vec<BTreeSet<usize>> {
-    let stages = code.stages();
-    let graph = &plan.graph;
-    let bytes = |value| graph.ty(value).shape.elements() * 4;
-    // one after the other: the arena, what tiles share, inputs, outputs
-    let mut end = plan.arena_bytes + code.shared_bytes();
-    let mut place = |bytes: usize| {
-        end += bytes;
-        end - bytes
-    };
-    let inputs: Vec<usize> = graph.inputs().iter().map(|input| place(bytes(input.value))).collect();
-    let outputs: Vec<usize> = graph.outputs().iter().map(|output| place(bytes(output.value))).collect();
-    let range = |access: &Access| {
-        let start = match access.place {
-            Place::Arena(offset) => offset,
-            Place::Input(i) => inputs[i],
-            Place::Output(i) => outputs[i],
-        };
-        start..start + access.bytes as usize
-    };
-    let shared = plan.arena_bytes..plan.arena_bytes + code.shared_bytes();
-
-    let work = plan.work();
-    let mut memory = Memory::new(end);
-    let mut dependencies = Vec::with_capacity(stages.len());
-    for (i, stage) in stages.iter().enumerate() {
-        let (work, mut waits) = (&work[stage.kernel], BTreeSet::new());
-        let is_last = stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
-        work.reads.iter().for_each(|access| memory.touch(i, range(access), false, &mut waits));
-        if stage.arguments.contains(&Argument::Shared) {
-            memory.touch(i, shared.clone(), !is_last, &mut waits);
-        }
-        if is_last {
-            work.writes.iter().for_each(|access| memory.touch(i, range(access), true, &mut waits));
-        }
-        waits.remove(&i);
-        dependencies.push(waits);
-    }
-    dependencies
-}
-
-/// Who wrote each part of the memory last, and who has read it since.
-struct Memory(BTreeMap<usize, Part>);
-
-#[derive(Clone, Default)]
-struct Part {
-    end: usize,
-    writer: Option<usize>,
-    readers: Vec<usize>,
-}
-
-impl Memory {
-    fn new(end: usize) -> Memory {
-        Memory(BTreeMap::from([(0, Part { end, ..Part::default() })]))
-    }
-
-    /// Notes that a stage reads or writes a range, and adds what it must wait for.
-    fn touch(&mut self, stage: usize, range: Range<usize>, writes: bool, waits: &mut BTreeSet<usize>) {
-        self.split(range.start);
-        self.split(range.end);
-        for (_, part) in self.0.range_mut(range.clone()) {
-            waits.extend(part.writer);
-            if writes {
-                waits.extend(&part.readers);
-                *part = Part { end: part.end, writer: Some(stage), readers: Vec::new() };
-            } else {
-                part.readers.push(stage);
-            }
-        }
-    }
-
-    fn split(&mut self, at: usize) {
-        let Some((&start, part)) = self.0.range_mut(..at).next_back() else { return };
-        if start < at && at < part.end {
-            let upper = part.clone();
-            part.end = at;
-            self.0.insert(at, upper);
-        }
     }
 }
 
@@ -328,7 +247,9 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bayeslift_codegen::Argument;
     use bayeslift_ir::arbitrary::graph_and_inputs;
+    use bayeslift_passes::{Access, Place};
     use proptest::prelude::*;
 
     /// Where a stage reads or writes, and whether it writes, found from the pointers that it is called with.
