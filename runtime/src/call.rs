@@ -37,7 +37,7 @@ const NAP: Duration = Duration::from_micros(50);
 /// from, or for what the code shares, writable where a kernel writes, and distinct writable memories must not overlap.
 pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
-    let Workspace { pointers, scratch, crew, last_call, .. } = workspace;
+    let Workspace { pointers, scratch, crew, trial, .. } = workspace;
     let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, is_whole: true, pointers, scratch };
     if let Some(times) = times {
         for (i, stage) in code.stages().iter().enumerate() {
@@ -55,19 +55,18 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
         }
         return;
     }
-    // Waking takes a while: for a small call only where the last one was a moment ago, so that it pays for the next ones.
-    let is_quick = || last_call.is_some_and(|last| last.elapsed() < PATIENCE);
-    if schedule.threads > 1 && (schedule.wakes || crew.is_complete() || is_quick()) {
-        // SAFETY: as above.
-        unsafe { crew.run(&whole, schedule.threads) };
-    } else {
+    // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
+    let together = || unsafe { crew.run(&whole, schedule.threads) };
+    let alone = || {
         for (i, stage) in code.stages().iter().enumerate() {
             // SAFETY: the caller vouches for the pointers; nobody else is at work.
             unsafe { whole.stage(i, 0..stage.tiles as i64, 0) };
         }
-    }
-    if schedule.threads > 1 && !schedule.wakes {
-        *last_call = Some(Instant::now());
+    };
+    match schedule.threads {
+        1 => alone(),
+        _ if schedule.is_large => together(),
+        _ => trial.run(|is_together| if is_together { together() } else { alone() }),
     }
 }
 
@@ -209,11 +208,6 @@ impl Crew {
         while self.unfinished.fetch_or(SLEEPS, Ordering::Acquire) & !SLEEPS != 0 {
             guard = self.finished.1.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Whether all workers are there that may work on a call.
-    fn is_complete(&self) -> bool {
-        (1..=self.seats.len()).all(|thread| !self.has_free(thread))
     }
 
     /// Whether the seat of a thread is free.

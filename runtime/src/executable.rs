@@ -4,8 +4,9 @@ use crate::{
     Argument, Error, Workspace,
     call::{self, Crew},
     environment::Guard,
-    pool::MAX_THREADS,
+    pool::{self, MAX_THREADS},
     schedule::Schedule,
+    trial::Trial,
     workspace::Block,
 };
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
@@ -54,7 +55,7 @@ pub struct Options {
     /// The vector width.
     pub width: Width,
     /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use fewer, and
-    /// calls of some microseconds use others only while they follow each other at once. Results do not depend on it.
+    /// calls below a millisecond or so use others only where that has turned out to be faster. Results do not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
     /// round differently.
@@ -220,7 +221,7 @@ impl Executable {
         returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
     }
 
-    /// Memory for calls.
+    /// Memory for calls; starts the threads that work on them.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -238,12 +239,13 @@ impl Executable {
             codegen::Argument::Words(words) => words.as_ptr().cast_mut().cast(),
         });
         let pointers = pointers.collect();
+        pool::start(self.schedule.threads);
         Ok(Workspace {
             owner: self.id,
             _memory: [arena, shared],
             scratch,
             crew: Crew::new(self.schedule.threads, self.schedule.groups.len()),
-            last_call: None,
+            trial: Trial::new(),
             tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
             pointers,
         })

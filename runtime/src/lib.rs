@@ -26,6 +26,7 @@ mod executable;
 mod explain;
 mod pool;
 mod schedule;
+mod trial;
 mod workspace;
 
 pub use argument::Argument;

@@ -1,4 +1,4 @@
-//! Threads that help with calls: one set a process, started when first wanted, asleep while nobody calls.
+//! Threads that help with calls: one set a process, started with the first workspace that wants them, asleep while nobody calls.
 //!
 //! No caller waits for a worker that has claimed nothing: one that never started, that the system does not run, or that
 //! is missing after a fork merely does not help. So callers only try the locks of workers that were started; what is
@@ -66,14 +66,15 @@ impl Worker {
     }
 }
 
+/// Starts workers for calls on this many threads, those that are missing. Calls do not: it takes memory.
+pub(crate) fn start(threads: usize) {
+    let asked = ASKED.fetch_max(threads - 1, Ordering::Relaxed);
+    WORKERS.iter().take(threads - 1).skip(asked).for_each(Worker::start);
+}
+
 /// Wakes idle workers for the free seats among the first of a crew, so that `threads` threads work there if as many
 /// are to be had.
 pub(crate) fn enlist(crew: &Arc<Crew>, threads: usize) {
-    let helpers = threads - 1;
-    if ASKED.load(Ordering::Relaxed) < helpers {
-        let asked = ASKED.fetch_max(helpers, Ordering::Relaxed);
-        WORKERS.iter().take(helpers).skip(asked).for_each(Worker::start);
-    }
     let workers = WORKERS.iter().take(ASKED.load(Ordering::Relaxed));
     let mut idle = workers.filter_map(|worker| Some((worker, worker.idle()?)));
     for thread in (1..threads).filter(|&thread| crew.has_free(thread)) {

@@ -24,8 +24,8 @@ const BESIDE: usize = 4;
 const TASKS_PER_THREAD: usize = 4;
 /// Twice as many threads must take at most this many tenths of the time.
 const WORTH_WHILE: usize = 9;
-/// Waking a thread, for the one that wakes it.
-const WAKING: usize = 20 * MICROSECOND;
+/// What calls cost that always use several threads: they are not worth a trial each way.
+const LARGE: usize = 2000 * MICROSECOND;
 /// Of more stages it is not known which may run at once: each waits for the one before.
 const MOST_STAGES: usize = 1 << 12;
 
@@ -41,8 +41,8 @@ pub(crate) struct Schedule {
     pub arguments: Vec<usize>,
     /// How many threads are worth while.
     pub threads: usize,
-    /// Whether they are even where they have to be woken.
-    pub wakes: bool,
+    /// Whether they are in any case; otherwise that is to be measured.
+    pub is_large: bool,
 }
 
 /// Stages that one task runs, or one stage that several tasks share.
@@ -96,12 +96,12 @@ impl Schedule {
             (used, end, tasks) = (more, list.end, list.tasks);
             groups.iter_mut().zip(counts).for_each(|(group, count)| group.tasks = count);
         }
-        let wakes = finest || alone.saturating_sub(end) > WAKING * (used - 1);
+        let is_large = finest || alone > LARGE;
         let mut group_of = vec![0; stages.len()];
         for (g, group) in groups.iter().enumerate() {
             group.stages.iter().for_each(|&stage| group_of[stage] = g);
         }
-        Schedule { groups, group_of, tasks, arguments, threads: used, wakes }
+        Schedule { groups, group_of, tasks, arguments, threads: used, is_large }
     }
 }
 

@@ -1,10 +1,9 @@
 //! The memory of a call.
 
-use crate::{Error, call::Crew};
+use crate::{Error, call::Crew, trial::Trial};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
@@ -55,8 +54,8 @@ pub struct Workspace {
     pub(crate) scratch: Vec<Block>,
     /// The threads that work on a call.
     pub(crate) crew: Arc<Crew>,
-    /// When the last call ended, where that decides about waking threads.
-    pub(crate) last_call: Option<Instant>,
+    /// How long calls have taken, where that decides on how many threads they run.
+    pub(crate) trial: Trial,
     /// Where the inputs are, and then the outputs: filled anew for each call.
     pub(crate) tensors: Vec<*mut u8>,
     /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the others are to

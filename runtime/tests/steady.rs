@@ -38,8 +38,9 @@ fn calls_after_the_first_allocate_nothing() {
     b.output("hidden", hidden.reshape([2, 1, 256, 64]));
     b.output_updating("w", w - hidden.sum(0) * 0.01, w);
     let graph = b.finish().unwrap();
-    for threads in [1, 2] {
-        let executable = Executable::compile(graph.clone(), &Options::default().threads(threads)).unwrap();
+    for (threads, finest) in [(1, false), (2, false), (2, true)] {
+        let options = Options::default().threads(threads).finest(finest);
+        let executable = Executable::compile(graph.clone(), &options).unwrap();
         let mut workspace = executable.workspace().unwrap();
         let mut outputs = executable.new_outputs();
         let mut inputs: Vec<Tensor> =
