@@ -231,20 +231,24 @@ impl Lowering<'_> {
         });
     }
 
-    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, if there is one. Else, and for columns,
-    /// the last tile ends where the block ends and may compute again what its neighbour has, the same bits, where the operand is
+    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles with fewer vectors, if
+    /// there are such. Else the last tile ends where the block ends and may compute again what its neighbour has, the same bits, where the operand is
     /// read in place; where it is packed, it reaches into the padding.
     fn register_tiles(&mut self, sizes: Sizes, block: Block, next: Option<&Source>, places: [usize; 2]) {
-        let (Block { tile, cols, chunk, left, right }, RegisterTile { rows, vectors, rest }) = (block, sizes.register);
+        let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, self.width);
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { s.b.index(0) } else { s.b.index_offset(span.last, -(size as i64)) }
         };
-        let last_col = last_start(self, cols, vectors * self.width);
-        // where the register tiles at the end of all rows begin
-        let is_last = self.b.index_div(tile.rows.last, tile.rows.extent);
-        let rest_rows = self.b.index_scale_signed(is_last, -(rest.of as i64));
-        let rest_first = self.b.index_add(tile.rows.last, rest_rows);
+        // where the register tiles at the end of a whole axis begin
+        let rest_first = |s: &mut Self, span: Span, of: usize| {
+            let is_last = s.b.index_div(span.last, span.extent);
+            let rest = s.b.index_scale_signed(is_last, -(of as i64));
+            s.b.index_add(span.last, rest)
+        };
+        let rest_row = rest_first(self, tile.rows, register.rest.of);
+        let narrow = register.narrow_columns(cols.extent, width);
+        let narrow_col = rest_first(self, cols, narrow);
         // where this chunk's sums go, and how far from there those of the chunks before are
         let odd = self.b.index_div(chunk.first, DOT_CHUNK);
         let odd = self.b.index_rem(odd, 2);
@@ -253,42 +257,57 @@ impl Lowering<'_> {
         let place = self.b.index_add(even, distance);
         let distance = self.b.index_scale_signed(distance, -2);
         let distance = self.b.index_offset(distance, step);
-        self.repeat(cols.first, cols.last, (vectors * self.width) as i64, |s, col| {
-            let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
-            let tiles = |s: &mut Self, first: Reg, last: Reg, rows: usize| {
-                let last_row = last_start(s, Span { last, ..tile.rows }, rows);
-                s.repeat(first, last, rows as i64, |s, row| {
-                    let row = if left.is_padded && rest.tiles == 0 { row } else { s.b.index_min(row, last_row) };
-                    s.prefetch_epilogue(sizes, tile, (row, rows), col);
-                    if let Some(next) = next {
-                        s.prefetch_right(next, sizes, tile, chunk, (row, col));
-                    }
-                    let sums = s.register_tile(sizes, block, (row, rows), col);
-                    let at_row = s.b.index_sub(row, tile.rows.first);
-                    let at_row = s.b.index_scale(at_row, sizes.pitch);
-                    let at_col = s.b.index_sub(col, tile.cols.first);
-                    let index = s.b.index_add(at_row, at_col);
-                    let index = s.b.index_add(index, place);
-                    s.lanes(s.width, |s| s.add_chunk(sizes, chunk, &sums, index, distance));
-                });
-            };
-            tiles(s, tile.rows.first, rest_first, rows);
-            if rest.tiles > 0 {
-                tiles(s, rest_first, tile.rows.last, rest.rows);
-            }
-        });
+        let columns = |s: &mut Self, first: Reg, last: Reg, vectors: usize| {
+            let last_col = last_start(s, Span { last, ..cols }, vectors * width);
+            s.repeat(first, last, sizes.strip as i64, |s, col| {
+                let col = if right.is_padded { col } else { s.b.index_min(col, last_col) };
+                let tiles = |s: &mut Self, first: Reg, last: Reg, rows: usize| {
+                    let last_row = last_start(s, Span { last, ..tile.rows }, rows);
+                    s.repeat(first, last, rows as i64, |s, row| {
+                        let reaches_beyond = left.is_padded && register.rest.tiles == 0;
+                        let row = if reaches_beyond { row } else { s.b.index_min(row, last_row) };
+                        s.prefetch_epilogue(sizes, tile, (row, rows), col);
+                        if let Some(next) = next {
+                            s.prefetch_right(next, sizes, tile, chunk, (row, col));
+                        }
+                        let sums = s.register_tile(block, (row, rows), (col, vectors));
+                        let at_row = s.b.index_sub(row, tile.rows.first);
+                        let at_row = s.b.index_scale(at_row, sizes.pitch);
+                        let at_col = s.b.index_sub(col, tile.cols.first);
+                        let index = s.b.index_add(at_row, at_col);
+                        let index = s.b.index_add(index, place);
+                        s.lanes(width, |s| s.add_chunk(sizes.pitch, chunk, sums.chunks(vectors), index, distance));
+                    });
+                };
+                tiles(s, tile.rows.first, rest_row, register.rows);
+                if register.rest.tiles > 0 {
+                    tiles(s, rest_row, tile.rows.last, register.rest.rows);
+                }
+            });
+        };
+        columns(self, cols.first, narrow_col, register.vectors);
+        if narrow > 0 {
+            columns(self, narrow_col, cols.last, register.last_vectors);
+        }
     }
 
-    /// Adds a register tile's sums over a chunk to those over the chunks before; the first chunk has none.
-    fn add_chunk(&mut self, sizes: Sizes, chunk: Span, sums: &[Reg], index: Reg, distance: Reg) {
+    /// Adds the rows of a register tile's sums over a chunk to those over the chunks before; the first chunk has none.
+    fn add_chunk<'a>(
+        &mut self,
+        pitch: usize,
+        chunk: Span,
+        rows: impl Iterator<Item = &'a [Reg]>,
+        index: Reg,
+        distance: Reg,
+    ) {
         let base = Base::Scratch;
         let before = self.b.index_add(index, distance);
         let number = self.b.index_low(chunk.first);
         let (number, none) = (self.b.splat(number), self.b.integer(0));
         let is_first = self.b.iequal(number, none);
-        for (n, &sum) in sums.iter().enumerate() {
-            let (i, v) = (n / sizes.register.vectors, n % sizes.register.vectors);
-            let offset = (i * sizes.pitch + v * self.width) as i64;
+        let sums = rows.enumerate().flat_map(|(i, sums)| sums.iter().enumerate().map(move |(v, &sum)| (i, v, sum)));
+        for (i, v, sum) in sums {
+            let offset = (i * pitch + v * self.width) as i64;
             let total = if chunk.extent <= DOT_CHUNK {
                 sum
             } else {
@@ -301,9 +320,8 @@ impl Lowering<'_> {
     }
 
     /// The sums of the register tile at this row and column over a block's chunk, row by row.
-    fn register_tile(&mut self, sizes: Sizes, block: Block, (row, rows): (Reg, usize), col: Reg) -> Vec<Reg> {
-        let Block { cols, chunk, left, right, .. } = block;
-        let (vectors, width) = (sizes.register.vectors, self.width);
+    fn register_tile(&mut self, block: Block, (row, rows): (Reg, usize), (col, vectors): (Reg, usize)) -> Vec<Reg> {
+        let (Block { cols, chunk, left, right, .. }, width) = (block, self.width);
         let zero = self.lanes(width, |s| s.b.constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
             let tile = self.b.index_scale_signed(free, panel.tiles);

@@ -8,6 +8,8 @@ use bayeslift_ir::DOT_CHUNK;
 pub(super) struct RegisterTile {
     pub rows: usize,
     pub vectors: usize,
+    /// Of the last columns: fewer where those need fewer.
+    pub last_vectors: usize,
     pub rest: Rest,
 }
 
@@ -71,7 +73,7 @@ const TRANSPOSED_VECTORS: usize = 2;
 impl RegisterTile {
     /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
     /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows
-    /// are a [`Rest`], or reach beyond the product as those of columns do, or overlap their neighbours. Larger tiles win where the model sees no difference.
+    /// are a [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as they need. Larger tiles win where the model sees no difference.
     /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache, and `in_strips`
     /// whether it is packed in strips of as many rows as the register tile has.
     pub fn new(
@@ -98,14 +100,17 @@ impl RegisterTile {
             let step = (r * v / units).max((r + v) / LOADS).max(LATENCY).max(transfer);
             step * depth as f64 + AROUND
         };
-        let all_rows = |tile: &RegisterTile| {
+        let all_rows = |tile: &RegisterTile, vectors: usize| {
             let whole = (rows - tile.rest.of).div_ceil(tile.rows);
-            whole as f64 * cycles(tile.rows, tile.vectors)
-                + tile.rest.tiles as f64 * cycles(tile.rest.rows, tile.vectors)
+            whole as f64 * cycles(tile.rows, vectors) + tile.rest.tiles as f64 * cycles(tile.rest.rows, vectors)
         };
-        let all = |tile: &RegisterTile| all_rows(tile) * cols.div_ceil(tile.vectors * width) as f64;
+        let all = |tile: &RegisterTile| {
+            let strips = cols.div_ceil(tile.vectors * width);
+            (strips - 1) as f64 * all_rows(tile, tile.vectors) + all_rows(tile, tile.last_vectors)
+        };
         let with_rest = |(tile_rows, vectors): (usize, usize)| {
-            let tile = |rest: Rest| RegisterTile { rows: tile_rows, vectors, rest };
+            let last_vectors = last_vectors(cols, vectors, width);
+            let tile = |rest: Rest| RegisterTile { rows: tile_rows, vectors, last_vectors, rest };
             let over = rows % tile_rows;
             let rests = [Rest::default(), Rest::new(over, 1), Rest::new(tile_rows + over, 2)];
             let possible = if over == 0 || rows < tile_rows {
@@ -116,7 +121,7 @@ impl RegisterTile {
                 3
             };
             let tiles = rests.into_iter().take(possible).map(tile);
-            tiles.min_by(|a, b| all_rows(a).total_cmp(&all_rows(b))).expect("there is one")
+            tiles.min_by(|a, b| all(a).total_cmp(&all(b))).expect("there is one")
         };
         let tiles =
             (1..=rows.min(most_rows)).flat_map(|rows| (least_vectors..registers).map(move |vectors| (rows, vectors)));
@@ -130,19 +135,36 @@ impl RegisterTile {
             let sums = |tile: &RegisterTile| tile.rows * tile.vectors;
             all(a).total_cmp(&all(b)).then(sums(b).cmp(&sums(a)))
         });
-        best.unwrap_or(RegisterTile { rows: 1, vectors: 1, rest: Rest::default() })
+        best.unwrap_or_else(|| RegisterTile::without_rest(1, 1, cols, width))
+    }
+
+    fn without_rest(rows: usize, vectors: usize, cols: usize, width: usize) -> RegisterTile {
+        RegisterTile { rows, vectors, last_vectors: last_vectors(cols, vectors, width), rest: Rest::default() }
     }
 
     /// Of one row, as many vectors as leave room for what transposing four columns takes.
     pub fn transposing(cols: usize, width: usize) -> RegisterTile {
-        RegisterTile { rows: 1, vectors: TRANSPOSED_VECTORS.min(cols.div_ceil(width)), rest: Rest::default() }
+        RegisterTile::without_rest(1, TRANSPOSED_VECTORS.min(cols.div_ceil(width)), cols, width)
     }
 
     /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
     /// multiply-add; of more vectors where there is one row.
     fn portable(rows: usize, cols: usize, width: usize) -> RegisterTile {
         let vectors = if rows == 1 { 8 } else { 2 };
-        RegisterTile { rows: rows.min(6), vectors: vectors.min(cols.div_ceil(width)), rest: Rest::default() }
+        RegisterTile::without_rest(rows.min(6), vectors.min(cols.div_ceil(width)), cols, width)
+    }
+
+    /// How many of so many columns are in narrower tiles.
+    pub fn narrow_columns(self, cols: usize, width: usize) -> usize {
+        if self.last_vectors < self.vectors { cols % (self.vectors * width) } else { 0 }
+    }
+}
+
+/// How many vectors the last of so many columns need, in register tiles of so many vectors.
+fn last_vectors(cols: usize, vectors: usize, width: usize) -> usize {
+    match (cols % (vectors * width)).div_ceil(width) {
+        0 => vectors,
+        last => last,
     }
 }
 
@@ -301,6 +323,9 @@ mod tests {
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
+                    let narrow = tile.narrow_columns(cols, width);
+                    assert!((cols - narrow).is_multiple_of(tile.vectors * width) || narrow == 0, "{tile:?}");
+                    assert!(tile.last_vectors <= tile.vectors && narrow <= tile.last_vectors * width, "{tile:?}");
                     let rest = tile.rest;
                     assert!(rest.rows <= tile.rows && rest.of <= rows, "{tile:?} of {rows} rows");
                     assert!(rest.of == 0 || (rows - rest.of).is_multiple_of(tile.rows), "{tile:?} of {rows} rows");
