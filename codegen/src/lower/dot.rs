@@ -3,7 +3,7 @@
 
 use super::element::Row;
 use super::map::ROWS_ABREAST;
-use super::panel::{FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
+use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
 use super::{Lowering, TILE_COST};
@@ -46,6 +46,7 @@ pub(super) struct Products {
     /// How many products, of so many rows and columns, each contraction stands for.
     pub space: (usize, usize, usize),
     pub dots: Vec<Value>,
+    pub extents: Vec<Extents>,
     pub operands: Vec<Operands>,
     pub sizes: Sizes,
     pub row_cut: Cut,
@@ -81,21 +82,26 @@ impl Lowering<'_> {
         let cols = self.kernel.cols;
         let space = (self.kernel.rows / rows, rows, cols);
         let dots = self.kernel.dots.clone();
-        let depth = dots.iter().map(|&dot| self.depth(dot)).max().unwrap_or(0);
         let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
-        let rows_compete = operands.iter().any(|[left, _]| left.rows_compete(cols));
-        let in_strips = operands.iter().any(|[left, _]| left.is_in_strips(cols));
+        let extents: Vec<Extents> =
+            dots.iter().map(|&dot| Extents { rows, cols, depth: self.depth(dot), lanes: self.width }).collect();
+        let depth = extents.iter().map(|product| product.depth).max().unwrap_or(0);
+        let count = |holds: &dyn Fn(&Operands, Extents) -> bool| {
+            operands.iter().zip(&extents).filter(|(operands, product)| holds(operands, **product)).count()
+        };
+        let rows_compete = count(&|[left, _], product| left.rows_compete(product)) > 0;
+        let in_strips = count(&|[left, _], product| left.is_in_strips(product)) > 0;
         let register = match operands.iter().any(|[_, right]| right.is_transposed_right(rows)) {
             true => RegisterTile::transposing(cols, self.width),
             false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, self.width),
         };
         let packed = Packed {
             products: dots.len(),
-            lefts: operands.iter().filter(|[left, _]| left.is_packed_left(cols)).count(),
-            rights: operands.iter().filter(|[_, right]| right.is_packed_right(rows)).count(),
+            lefts: count(&|[left, _], product| left.is_packed_left(product)),
+            rights: count(&|[_, right], product| right.is_packed_right(product)),
             streams: self.large_values(),
         };
-        let steps = dots.iter().map(|&dot| self.depth(dot)).sum();
+        let steps = extents.iter().map(|product| product.depth).sum();
         let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
         let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
         let strip = register.vectors * self.width;
@@ -103,7 +109,7 @@ impl Lowering<'_> {
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
         let block = if competes { column_block(register, self.width) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
-        let products = Products { space, dots, operands, sizes, row_cut, col_cut, shared: Vec::new() };
+        let products = Products { space, dots, extents, operands, sizes, row_cut, col_cut, shared: Vec::new() };
         let shared = self.share(&products);
         Products { shared, ..products }
     }
@@ -112,7 +118,7 @@ impl Lowering<'_> {
     pub(super) fn dots(&mut self) -> usize {
         let products = self.products();
         let ((batches, rows, cols), sizes) = (products.space, products.sizes);
-        let Products { dots, operands, row_cut, col_cut, .. } = &products;
+        let Products { dots, extents, operands, row_cut, col_cut, .. } = &products;
         let strip_rows = sizes.register.rows;
         // room for register tiles that reach beyond the cache tile
         let padded_rows = sizes.tile_rows.next_multiple_of(strip_rows);
@@ -120,8 +126,9 @@ impl Lowering<'_> {
             let tile = self.take_scratch(padded_rows * sizes.pitch);
             self.dot_tiles.insert(dot, tile);
         }
-        let is_deep = dots.iter().any(|&dot| self.depth(dot) > DOT_CHUNK);
-        let overlap = operands.iter().any(|operands| overlaps(operands, sizes.register, (rows, cols)));
+        let is_deep = extents.iter().any(|product| product.depth > DOT_CHUNK);
+        let mut products_of = operands.iter().zip(extents);
+        let overlap = products_of.any(|(operands, product)| overlaps(operands, sizes.register, *product));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
         let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);
@@ -196,14 +203,14 @@ impl Lowering<'_> {
     /// One product's tile, into its scratch memory, chunk by chunk along the contracted axis.
     fn product(&mut self, products: &Products, number: usize, tile: Tile, scratch: Scratch) {
         let (dot, operands, sizes) = (products.dots[number], &products.operands[number], products.sizes);
-        let ([a, b], depth) = (operands, self.depth(dot));
+        let ([a, b], extents) = (operands, products.extents[number]);
+        let depth = extents.depth;
         let [shared_left, shared_right] =
             products.shared[number].map(|shared| shared.map(|shared| self.shared_panel(shared, tile.batch)));
         // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
         // one's is the product's.
         let total = self.dot_tiles[&dot];
-        let space = (tile.rows.extent, tile.cols.extent);
-        let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, space);
+        let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, extents);
         let places = match depth.div_ceil(DOT_CHUNK) % 2 {
             _ if !alternates => [total, total],
             1 => [total, scratch.before],
@@ -214,16 +221,16 @@ impl Lowering<'_> {
             let last = s.b.index_offset(first, DOT_CHUNK as i64);
             let chunk = Span { first, last: s.b.index_min(last, end), extent: depth };
             let packed = (scratch.left, sizes.register.rows);
-            let left = shared_left
-                .unwrap_or_else(|| s.prepare_left(a, (tile.batch, tile.cols.extent), tile.rows, chunk, packed));
-            let packs = shared_right.is_none() && b.is_packed_right(tile.rows.extent);
+            let left =
+                shared_left.unwrap_or_else(|| s.prepare_left(a, (tile.batch, extents), tile.rows, chunk, packed));
+            let packs = shared_right.is_none() && b.is_packed_right(extents);
             let block = if packs { sizes.block } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
                 let cols = Span { first, last: s.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
                 let packed = (scratch.right, sizes.strip);
-                let right = shared_right
-                    .unwrap_or_else(|| s.prepare_right(b, (tile.batch, tile.rows.extent), chunk, cols, packed));
+                let right =
+                    shared_right.unwrap_or_else(|| s.prepare_right(b, (tile.batch, extents), chunk, cols, packed));
                 // what comes next of an operand that is packed strip by strip
                 let next = (packs && sizes.block == sizes.strip && sizes.tile_cols > sizes.strip).then_some(b);
                 s.register_tiles(sizes, Block { tile, cols, chunk, left, right }, next, places);
@@ -412,11 +419,11 @@ impl Lowering<'_> {
     }
 }
 
-/// Whether register tiles of a product of so many rows and columns overlap.
-fn overlaps([left, right]: &Operands, register: RegisterTile, (rows, cols): (usize, usize)) -> bool {
+/// Whether register tiles of a product overlap.
+fn overlaps([left, right]: &Operands, register: RegisterTile, product: Extents) -> bool {
     let rows_overlap = match register.rest.tiles {
-        0 => !left.is_packed_left(cols) && !rows.is_multiple_of(register.rows),
+        0 => !left.is_packed_left(product) && !product.rows.is_multiple_of(register.rows),
         _ => register.rest.overlaps(),
     };
-    rows_overlap || !right.is_packed_right(rows)
+    rows_overlap || !right.is_packed_right(product)
 }

@@ -9,6 +9,11 @@ use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
+/// With 512-bit vectors, whose register tiles read an element of it half as often, those with fewer than these, whose right
+/// operand has at most so many elements in a chunk, and those with at most so many whatever their rows.
+const WIDE_PACK_ROWS: usize = 320;
+const WIDE_PACK_ELEMENTS: usize = 1 << 17;
+const WIDE_PACK_FEW_ELEMENTS: usize = 1 << 16;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
 /// Rows that are packed at once.
@@ -61,6 +66,15 @@ pub(super) struct Panel {
     pub depth: i64,
     /// Whether there is memory for whole register tiles.
     pub is_padded: bool,
+}
+
+/// The extents of a product, and of the vectors that it is computed in.
+#[derive(Clone, Copy)]
+pub(super) struct Extents {
+    pub rows: usize,
+    pub cols: usize,
+    pub depth: usize,
+    pub lanes: usize,
 }
 
 /// A range of an operand's rows or columns.
@@ -136,18 +150,17 @@ impl Lowering<'_> {
         }
     }
 
-    /// The right operand's rows `chunk` and columns `cols` for a product of `rows` rows, in strips of `strip` columns if it
-    /// is packed.
+    /// The right operand's rows `chunk` and columns `cols`, in strips of `strip` columns if it is packed.
     pub(super) fn prepare_right(
         &mut self,
         source: &Source,
-        (batch, rows): (Reg, usize),
+        (batch, product): (Reg, Extents),
         chunk: Span,
         cols: Span,
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if !source.is_packed_right(rows) => {
+            Source::Memory { base, matrix } if !source.is_packed_right(product) => {
                 let (depth, free) = matrix.steps();
                 self.in_place((*base, matrix), batch, (free, depth))
             }
@@ -159,25 +172,24 @@ impl Lowering<'_> {
         }
     }
 
-    /// The left operand's rows `rows` and columns `chunk` for a product of `cols` columns, in strips of `strip` rows if it
-    /// is transposed and packed.
+    /// The left operand's rows `rows` and columns `chunk`, in strips of `strip` rows if it is transposed and packed.
     pub(super) fn prepare_left(
         &mut self,
         source: &Source,
-        (batch, cols): (Reg, usize),
+        (batch, product): (Reg, Extents),
         rows: Span,
         chunk: Span,
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if !source.is_packed_left(cols) => {
+            Source::Memory { base, matrix } if !source.is_packed_left(product) => {
                 self.in_place((*base, matrix), batch, matrix.steps())
             }
             _ if source.has_windows() => {
                 let rows = self.pack_windows(source, batch, rows, chunk, scratch);
                 self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
-            _ if source.is_in_strips(cols) => {
+            _ if source.is_in_strips(product) => {
                 let panel = self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
                 self.pack_strips(&source.transposed(), batch, chunk, rows, strip, panel);
                 panel
@@ -315,12 +327,16 @@ impl Source {
         !self.matrices().all(Matrix::is_strided)
     }
 
-    /// Whether a product of `rows` rows packs this right operand.
-    pub(super) fn is_packed_right(&self, rows: usize) -> bool {
+    /// Whether a product packs this right operand.
+    pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
+        let chunk = depth.min(DOT_CHUNK) * cols;
+        let is_near = chunk <= WIDE_PACK_FEW_ELEMENTS || rows < WIDE_PACK_ROWS && chunk <= WIDE_PACK_ELEMENTS;
         match self {
-            Source::Memory { matrix, .. } => {
-                rows >= PACK_ROWS || matrix.steps().1 != 1 && !self.is_transposed_right(rows)
+            Source::Memory { matrix, .. } if matrix.steps().1 == 1 && matrix.is_strided() => {
+                let reads_in_place = lanes == 16 && is_near && !self.lines_compete();
+                rows >= PACK_ROWS && !reads_in_place
             }
+            Source::Memory { .. } => !self.is_transposed_right(rows),
             Source::Computed { .. } => true,
         }
     }
@@ -328,13 +344,14 @@ impl Source {
     /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time: one row
     /// reads it once.
     pub(super) fn is_transposed_right(&self, rows: usize) -> bool {
-        rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
+        rows == 1
+            && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)) && matrix.is_strided())
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
-    pub(super) fn rows_compete(&self, cols: usize) -> bool {
+    pub(super) fn rows_compete(&self, product: Extents) -> bool {
         let far = |matrix: &Matrix| compete(matrix.steps().0.unsigned_abs() as usize);
-        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(cols) && far(matrix))
+        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(product) && far(matrix))
     }
 
     /// Whether neighbouring rows or columns lie so that they compete for a few sets of a cache.
@@ -345,18 +362,18 @@ impl Source {
         })
     }
 
-    /// Whether a product of `cols` columns packs this left operand.
-    pub(super) fn is_packed_left(&self, cols: usize) -> bool {
+    /// Whether a product packs this left operand.
+    pub(super) fn is_packed_left(&self, product: Extents) -> bool {
         match self {
             _ if self.has_windows() => true,
-            Source::Memory { matrix, .. } => cols >= PACK_COLUMNS && matrix.steps().1 != 1,
+            Source::Memory { matrix, .. } => product.cols >= PACK_COLUMNS && matrix.steps().1 != 1,
             Source::Computed { .. } => true,
         }
     }
 
-    /// Whether a product of `cols` columns packs this left operand in strips of rows.
-    pub(super) fn is_in_strips(&self, cols: usize) -> bool {
-        self.is_packed_left(cols) && !self.has_windows() && self.is_transposed()
+    /// Whether a product packs this left operand in strips of rows.
+    pub(super) fn is_in_strips(&self, product: Extents) -> bool {
+        self.is_packed_left(product) && !self.has_windows() && self.is_transposed()
     }
 
     /// Whether neighbours in a column are closer than neighbours in a row.

@@ -2,7 +2,7 @@
 //! again.
 
 use super::dot::Products;
-use super::panel::{FOUR, Panel, Source, Span};
+use super::panel::{Extents, FOUR, Panel, Source, Span};
 use super::shape::{LINE, spread};
 use super::{Argument, Lowering};
 use crate::tile::{Base, Reg};
@@ -43,17 +43,18 @@ impl Lowering<'_> {
     /// Whether and where each operand is shared, left and right, product by product. Takes the memory.
     pub(super) fn share(&mut self, products: &Products) -> Vec<[Option<Shared>; 2]> {
         let mut taken = 0;
-        let mut share = |source: &Source, side: Side, depth: usize| {
-            let (batches, rows, cols) = products.space;
+        let mut share = |source: &Source, side: Side, product: Extents| {
+            let Extents { rows, cols, depth, .. } = product;
+            let batches = products.space.0;
             let (is_packed, extent, strip, copies) = match side {
                 Side::Left => {
-                    let is_packed = source.is_packed_left(cols) && !source.has_windows();
+                    let is_packed = source.is_packed_left(product) && !source.has_windows();
                     (is_packed, rows, products.sizes.register.rows, products.col_cut.tiles)
                 }
-                Side::Right => (source.is_packed_right(rows), cols, products.sizes.strip, products.row_cut.tiles),
+                Side::Right => (source.is_packed_right(product), cols, products.sizes.strip, products.row_cut.tiles),
             };
             let layout = match side {
-                Side::Left if !source.is_in_strips(cols) => Layout::Rows(spread(depth + self.width)),
+                Side::Left if !source.is_in_strips(product) => Layout::Rows(spread(depth + self.width)),
                 _ => Layout::Strips(strip, depth + self.width.div_ceil(strip)),
             };
             let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
@@ -69,10 +70,10 @@ impl Lowering<'_> {
             taken += all;
             Some(shared)
         };
-        let shared = products.dots.iter().zip(&products.operands).map(|(&dot, [left, right])| {
-            let depth = self.depth(dot);
-            [share(left, Side::Left, depth), share(right, Side::Right, depth)]
-        });
+        let shared =
+            products.extents.iter().zip(&products.operands).map(|(&product, [left, right])| {
+                [share(left, Side::Left, product), share(right, Side::Right, product)]
+            });
         let shared = shared.collect();
         self.shared = taken;
         shared
