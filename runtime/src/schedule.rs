@@ -35,8 +35,8 @@ pub(crate) struct Schedule {
     pub groups: Vec<Group>,
     /// For each stage its group.
     pub group_of: Vec<usize>,
-    /// In the order in which they are claimed.
-    pub tasks: Vec<Task>,
+    /// The groups of all tasks, in the order in which they are claimed.
+    pub tasks: Vec<usize>,
     /// For each stage where its arguments begin.
     pub arguments: Vec<usize>,
     /// How many threads are worth while.
@@ -55,13 +55,6 @@ pub(crate) struct Group {
     pub tasks: usize,
     cost: usize,
     tiles: usize,
-}
-
-/// What a thread claims at once: a part of the tiles of a group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Task {
-    pub group: usize,
-    pub part: usize,
 }
 
 impl Group {
@@ -182,9 +175,9 @@ impl Group {
     }
 }
 
-/// Tasks in the order in which they would be claimed, and when all would be done.
+/// The groups of tasks in the order in which they would be claimed, and when all would be done.
 struct List {
-    tasks: Vec<Task>,
+    tasks: Vec<usize>,
     end: usize,
 }
 
@@ -222,7 +215,7 @@ impl List {
             let &(_, Reverse(g)) = ready.peek().expect("one was waiting");
             // another thread may have been later when it made this one ready
             now = now.max(ready_at[g]);
-            list.tasks.push(Task { group: g, part: claimed[g] });
+            list.tasks.push(g);
             claimed[g] += 1;
             let end = now + CLAIM + groups[g].cost / counts[g];
             done[g] = done[g].max(end);
@@ -286,23 +279,23 @@ mod tests {
             let schedule = Schedule::new(&plan, &code, threads, finest);
             let groups = schedule.groups.len();
             let tasks = match schedule.threads {
-                1 => (0..groups).map(|group| Task { group, part: 0 }).collect(),
+                1 => (0..groups).collect(),
                 _ => schedule.tasks.clone(),
             };
             let (mut begun, mut before) = (vec![0; groups], vec![Bits::default(); groups]);
             let mut tiles = vec![Vec::new(); code.stages().len()];
             let mut task_of = vec![(0, 0); code.stages().len()];
-            for (t, task) in tasks.iter().enumerate() {
-                let group = &schedule.groups[task.group];
+            for (t, &number) in tasks.iter().enumerate() {
+                let (group, part) = (&schedule.groups[number], begun[number]);
                 for &wait in &group.waits {
                     prop_assert_eq!(begun[wait], schedule.groups[wait].tasks, "all of the group is claimed before");
                     let all = before[wait].clone();
-                    before[task.group].add(&all);
-                    before[task.group].set(wait);
+                    before[number].add(&all);
+                    before[number].set(wait);
                 }
-                begun[task.group] += 1;
+                begun[number] += 1;
                 for (i, &stage) in group.stages.iter().enumerate() {
-                    tiles[stage].extend(group.tiles(task.part, code.stages()[stage].tiles));
+                    tiles[stage].extend(group.tiles(part, code.stages()[stage].tiles));
                     task_of[stage] = (t, i);
                 }
             }
@@ -317,7 +310,7 @@ mod tests {
                     touched[early].iter().any(|&(b, y, written)| (writes || written) && overlap((a, x), (b, y)))
                 });
                 let [(last, i), (first, j)] = [task_of[late], task_of[early]];
-                let (group, waited) = (tasks[last].group, tasks[first].group);
+                let (group, waited) = (tasks[last], tasks[first]);
                 let ordered = if group == waited { i > j } else { before[group].has(waited) };
                 prop_assert!(!conflict || ordered, "stage {late} does not wait for {early}");
             }
