@@ -100,6 +100,8 @@ impl Display for Operation {
             Inst::IntLess(a, b) => call("int_less", &[a, b]),
             Inst::Splat(a) => call("splat", &[a]),
             Inst::LaneNumbers => call("lane_numbers", &[]),
+            Inst::Halves(a, b, false) => call("lower_halves", &[a, b]),
+            Inst::Halves(a, b, true) => call("upper_halves", &[a, b]),
             Inst::Load(of, address, part) => write!(f, "load {} {}{}", class(of), Place(address), Lanes(part)),
             Inst::LoadStrided(of, address, stride, part) => {
                 write!(f, "load {} {} stride {stride}{}", class(of), Place(address), Lanes(part))

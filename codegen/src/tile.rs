@@ -128,6 +128,8 @@ pub enum Inst {
     Splat(Reg),
     /// 0, 1, 2, ... in the lanes of an integer vector.
     LaneNumbers,
+    /// The lower halves of two vectors, one after the other; or, if so told, their upper halves. Of vectors of eight lanes and more.
+    Halves(Reg, Reg, bool),
     /// Reads one element, or as many consecutive ones as a vector has.
     Load(Class, Address, Part),
     /// Reads a vector whose lanes are this many elements apart.
@@ -163,6 +165,7 @@ impl Inst {
             Inst::Binary(_, a, b) | Inst::Compare(_, a, b) | Inst::IntBinary(_, a, b) | Inst::IntEqual(a, b) => {
                 [a, b].into_iter().for_each(f);
             }
+            Inst::Halves(a, b, _) => [a, b].into_iter().for_each(f),
             Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => {
                 [a, b].into_iter().for_each(f);
             }

@@ -7,7 +7,7 @@ mod simulate;
 
 use bayeslift_codegen::{
     Argument, Lowered, lower,
-    tile::{Address, Base, Class, TileBuilder},
+    tile::{Address, Base, Class, TileBuilder, TileKernel},
     wide::{self, Isa},
 };
 use bayeslift_ir::{Builder, Graph, Lanes, Tensor, Type, arbitrary::graph_and_inputs, evaluate, fma, same_bits};
@@ -181,6 +181,40 @@ fn more_values_than_registers() {
     check(&b.finish().unwrap(), &[matrix(3, 37)]).unwrap();
 }
 
+/// What a kernel makes of numbers: the words that it writes to its second argument in so many tiles.
+fn written(kernel: &TileKernel, isa: Isa, numbers: &[f32], words: usize, tiles: u64) -> Vec<u32> {
+    let code = wide::emit(kernel, isa).expect("it is emitted");
+    let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; words]];
+    let mut machine = Machine::new(&code);
+    let pointers = arguments.map(|words: Vec<u32>| machine.memory.map("tensor", bytes_of(&words), true, 0));
+    let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
+    let table = machine.memory.map("the arguments", table, false, 8);
+    let scratch = machine.memory.map("scratch memory", Vec::new(), true, 0);
+    machine.call(table, scratch, 0, tiles).unwrap();
+    words_of(machine.memory.region(pointers[1]))
+}
+
+#[test]
+fn halves_of_vectors() {
+    let numbers: Vec<f32> = (0..32).map(|i| i as f32).collect();
+    for isa in ISAS {
+        let mut b = TileBuilder::new();
+        let zero = b.index(0);
+        let at = |base, i: i64| Address { base: Base::Argument(base), index: zero, offset: i * 16 };
+        b.vector = true;
+        let [x, y] = [0, 1].map(|i| b.load(Class::Float, at(0, i)));
+        let halves = b.halves(x, y);
+        (0..).zip(halves).for_each(|(i, half)| b.store(at(1, i), half));
+        let got = written(&b.finish(2, 0), isa, &numbers, 32, 1);
+        let half = isa.lanes() / 2;
+        for (i, first) in [(0, 0), (1, half)] {
+            let want = [&numbers[first..first + half], &numbers[16 + first..16 + first + half]].concat();
+            let got = got[16 * i..][..2 * half].iter().map(|&word| f32::from_bits(word)).collect::<Vec<_>>();
+            assert_eq!(got, want, "{isa:?}");
+        }
+    }
+}
+
 /// Values that a loop hands on in ways that no lowering asks for yet: each must find its register as it was left.
 #[test]
 fn carried_values_keep_apart() {
@@ -203,17 +237,7 @@ fn carried_values_keep_apart() {
         b.close_loop(counter, begin, end, 1, &initials, &carried, &[next, carried[0], third, sum]);
         carried.iter().enumerate().for_each(|(i, &last)| b.store(at(Base::Argument(1), zero, i), last));
         let kernel = b.finish(2, 0);
-        let code = wide::emit(&kernel, isa).expect("it is emitted");
-        let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; 64]];
-
-        let mut machine = Machine::new(&code);
-        let pointers = arguments.map(|words: Vec<u32>| machine.memory.map("tensor", bytes_of(&words), true, 0));
-        let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
-        let table = machine.memory.map("the arguments", table, false, 8);
-        let scratch = machine.memory.map("scratch memory", Vec::new(), true, 0);
-        machine.call(table, scratch, 0, 3).unwrap();
-        let got = words_of(machine.memory.region(pointers[1]));
-
+        let got = written(&kernel, isa, &numbers, 64, 3);
         for lane in 0..isa.lanes() {
             let [x, y, initial] = [0, 1, 2].map(|i| numbers[i * 16 + lane]);
             let mut want = [initial; 4];

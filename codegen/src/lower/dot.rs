@@ -2,7 +2,6 @@
 //! product done on the tile while it is in cache.
 
 use super::element::Row;
-use super::map::ROWS_ABREAST;
 use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
@@ -182,10 +181,13 @@ impl Lowering<'_> {
         self.prepare_rows(begin, end, sizes.tile_rows);
         let mut rest = tile.rows.first;
         let abreast = self.has_short_rows() && !self.noise_sites().is_empty();
-        for count in if abreast { &[ROWS_ABREAST, 1][..] } else { &[1] } {
-            rest = self.repeat_whole(rest, tile.rows.last, *count, |s, row| {
-                let rows: Vec<Reg> = (0..*count).map(|i| s.b.index_offset(row, i as i64)).collect();
-                let rows: Vec<Row> = rows.into_iter().map(|row| s.enter_tile_row(sizes, tile, first, row)).collect();
+        let counts = if abreast { vec![self.rows_abreast(), 1] } else { vec![1] };
+        for count in counts {
+            rest = self.repeat_whole(rest, tile.rows.last, count, |s, row| {
+                let rows: Vec<Reg> = (0..count).map(|i| s.b.index_offset(row, i as i64)).collect();
+                let mut rows: Vec<Row> =
+                    rows.into_iter().map(|row| s.enter_tile_row(sizes, tile, first, row)).collect();
+                s.draw_by_twos(&mut rows);
                 rows.iter().for_each(|row| s.columns(row, tile.cols.first, tile.cols.last, tile.cols.extent, &[]));
             });
         }

@@ -29,6 +29,8 @@ pub(super) struct Row {
     offsets: HashMap<Value, Reg>,
     /// For each noise site, the row's key and the low word of its number.
     pub(super) keys: HashMap<Value, ([Reg; 2], Reg)>,
+    /// The noise of the row's only vector, where it was drawn with another row's.
+    pub(super) drawn: HashMap<Value, Reg>,
     /// What to add to a column to get its place in each contraction's tile.
     pub tile: Option<Reg>,
 }
@@ -123,7 +125,7 @@ impl Lowering<'_> {
     pub(super) fn enter_row(&mut self, row: Reg, tile: Option<Reg>) -> Row {
         let mut leaves: Vec<(Value, Leaf)> = self.leaves.iter().map(|(&v, leaf)| (v, leaf.clone())).collect();
         leaves.sort_by_key(|&(v, _)| v);
-        let mut result = Row { row, offsets: HashMap::new(), keys: HashMap::new(), tile };
+        let mut result = Row { row, offsets: HashMap::new(), keys: HashMap::new(), drawn: HashMap::new(), tile };
         let vector = std::mem::replace(&mut self.b.vector, false);
         for (value, leaf) in leaves {
             match leaf {
@@ -254,6 +256,7 @@ impl Lowering<'_> {
         match leaf {
             Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
             Leaf::Word(word) => [self.b.integer(*word); N],
+            Leaf::Noise(_) if row.drawn.contains_key(&value) => [row.drawn[&value]; N],
             Leaf::Noise(noise) => {
                 let pairs = self.noise_pairs(value, noise, row, points.cols);
                 std::array::from_fn(|i| self.noise_at(points.cols[i], pairs[i]))

@@ -21,8 +21,9 @@ const ABREAST: usize = 4;
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
-/// How many short rows are computed side by side, and how many are in a tile at most.
-pub(super) const ROWS_ABREAST: usize = 2;
+/// How many short rows are computed side by side, those of which two share their draws, and how many are in a tile at most.
+const ROWS_ABREAST: usize = 2;
+const PAIRED_ROWS_ABREAST: usize = 4;
 const MOST_SHORT_ROWS: usize = 256;
 
 impl Lowering<'_> {
@@ -61,12 +62,13 @@ impl Lowering<'_> {
         self.tiles(rows, rows_of_a_tile, |s, first, last| {
             s.prepare_rows(first, last, rows_of_a_tile);
             let mut rest = first;
+            let abreast = s.rows_abreast();
             if short {
-                rest = s.repeat_whole(first, last, ROWS_ABREAST, |s, row| {
-                    s.some_rows(row, ROWS_ABREAST, first, cols, &accumulators);
+                rest = s.repeat_whole(first, last, abreast, |s, row| {
+                    s.some_rows(row, abreast, first, cols, &accumulators);
                 });
             }
-            if !short || !rows.is_multiple_of(ROWS_ABREAST) {
+            if !short || !rows.is_multiple_of(abreast) {
                 s.repeat(rest, last, 1, |s, row| s.some_rows(row, 1, first, cols, &accumulators));
             }
             if short {
@@ -79,7 +81,8 @@ impl Lowering<'_> {
     /// side: what rows share in memory is read before anything is written.
     fn some_rows(&mut self, row: Reg, count: usize, first: Reg, cols: usize, accumulators: &[Accumulator]) {
         let rows: Vec<Reg> = (0..count).map(|i| self.b.index_offset(row, i as i64)).collect();
-        let rows: Vec<Row> = rows.into_iter().map(|row| self.enter_row(row, None)).collect();
+        let mut rows: Vec<Row> = rows.into_iter().map(|row| self.enter_row(row, None)).collect();
+        self.draw_by_twos(&mut rows);
         for (i, row) in rows.iter().enumerate() {
             let (start, end) = (self.b.index(0), self.b.index(cols));
             self.clear(accumulators);
@@ -96,6 +99,11 @@ impl Lowering<'_> {
     /// Whether a row is too short to hide that its operations wait for each other.
     pub(super) fn has_short_rows(&self) -> bool {
         self.width > 1 && self.kernel.cols <= NOISE_BLOCK
+    }
+
+    /// How many short rows are computed side by side.
+    pub(super) fn rows_abreast(&self) -> usize {
+        if self.draws_by_twos() { PAIRED_ROWS_ABREAST } else { ROWS_ABREAST }
     }
 
     /// Whether rows may be joined to one: every element is read and written at its own number.

@@ -111,6 +111,41 @@ impl Lowering<'_> {
         std::array::from_fn(|i| [first[i], second[i]])
     }
 
+    /// Whether two rows share their draws: where a row is half of what a vector of slots makes.
+    pub(super) fn draws_by_twos(&self) -> bool {
+        self.width == 2 * self.half() && !self.noise_sites().is_empty()
+    }
+
+    /// Draws for two rows at once, where they share their draws: the first row's slots are in the lower lanes, the
+    /// second's in the upper ones.
+    pub(super) fn draw_by_twos(&mut self, rows: &mut [Row]) {
+        if !self.draws_by_twos() {
+            return;
+        }
+        for pair in rows.chunks_exact_mut(2) {
+            for (site, noise) in self.noise_sites() {
+                let drawn = self.lanes(self.width, |s| {
+                    let (lane, half) = (s.b.lane_numbers(), s.b.integer(s.half() as u32));
+                    let (upper, zero) = (s.b.and(lane, half), s.b.integer(0));
+                    let is_first = s.b.iequal(upper, zero);
+                    let words = [0, 1].map(|row: usize| {
+                        let ([a, b], low) = pair[row].keys[&site];
+                        [a, b, low].map(|word| s.b.splat(word))
+                    });
+                    let mut choose = |i: usize| s.b.iselect(is_first, words[0][i], words[1][i]);
+                    let (key, row_low) = ([choose(0), choose(1)], choose(2));
+                    let within = s.b.integer(s.half() as u32 - 1);
+                    let slot = s.b.and(lane, within);
+                    let [first, second] = noise::pair(&mut s.b, noise.distribution, key, row_low, slot);
+                    s.b.halves(first, second)
+                });
+                for (row, drawn) in pair.iter_mut().zip(drawn) {
+                    row.drawn.insert(site, drawn);
+                }
+            }
+        }
+    }
+
     /// How far units are apart that share their words.
     fn half(&self) -> usize {
         noise::half(self.kernel.cols)

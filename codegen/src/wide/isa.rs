@@ -105,6 +105,7 @@ table! {
     UNPACK_LOW = VEX_Vunpcklps_xmm_xmm_xmmm128, VEX_Vunpcklps_ymm_ymm_ymmm256, EVEX_Vunpcklps_xmm_k1z_xmm_xmmm128b32, EVEX_Vunpcklps_zmm_k1z_zmm_zmmm512b32;
     UNPACK_HIGH = VEX_Vunpckhps_xmm_xmm_xmmm128, VEX_Vunpckhps_ymm_ymm_ymmm256, EVEX_Vunpckhps_xmm_k1z_xmm_xmmm128b32, EVEX_Vunpckhps_zmm_k1z_zmm_zmmm512b32;
     SHUFFLE = VEX_Vshufps_xmm_xmm_xmmm128_imm8, VEX_Vshufps_ymm_ymm_ymmm256_imm8, EVEX_Vshufps_xmm_k1z_xmm_xmmm128b32_imm8, EVEX_Vshufps_zmm_k1z_zmm_zmmm512b32_imm8;
+    HALVES = VEX_Vperm2f128_ymm_ymm_ymmm256_imm8, VEX_Vperm2f128_ymm_ymm_ymmm256_imm8, EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8, EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8;
     FROM_INDEX = VEX_Vmovd_xmm_rm32, VEX_Vmovd_xmm_rm32, EVEX_Vmovd_xmm_rm32, EVEX_Vmovd_xmm_rm32;
     TO_INDEX = VEX_Vmovd_rm32_xmm, VEX_Vmovd_rm32_xmm, EVEX_Vmovd_rm32_xmm, EVEX_Vmovd_rm32_xmm;
 }

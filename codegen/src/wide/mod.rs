@@ -352,6 +352,7 @@ impl Emitter<'_> {
                 self.add(Instruction::with2(MOVE.of(self.isa, true), target, memory))?;
                 self.keep(reg, target)
             }
+            Inst::Halves(a, b, upper) => self.halves(reg, a, b, upper),
             Inst::Load(_, address, part) => self.load(reg, address, part),
             Inst::LoadStrided(_, address, stride, part) => self.load_strided(reg, address, stride, part),
             _ => self.index_inst(reg, inst),

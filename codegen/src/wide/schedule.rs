@@ -293,7 +293,7 @@ impl Scheduler<'_> {
                 Inst::Binary(FloatBinary::Max | FloatBinary::Min, ..) => 1,
                 Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => 4,
                 Inst::Load(..) => 7,
-                Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::IndexLow(_) => 3,
+                Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::Halves(..) | Inst::IndexLow(_) => 3,
                 _ if self.is_rotated_by_shifts(stmt) => 2,
                 _ => 1,
             },

@@ -145,6 +145,20 @@ impl Emitter<'_> {
         self.keep(reg, target)
     }
 
+    pub(super) fn halves(&mut self, reg: Reg, a: Reg, b: Reg, upper: bool) -> Emitted {
+        // which quarter, or half, of an operand comes where
+        let which = match (self.isa, upper) {
+            (Isa::Avx2, false) => 0x20,
+            (Isa::Avx2, true) => 0x31,
+            (Isa::Avx512, false) => 0b01_00_01_00,
+            (Isa::Avx512, true) => 0b11_10_11_10,
+        };
+        let target = self.target(reg);
+        let (a, b) = (self.register(a, true)?, self.register(b, true)?);
+        self.add(Instruction::with4(HALVES.of(self.isa, true), target, a, b, which))?;
+        self.keep(reg, target)
+    }
+
     fn three(&mut self, code: Code, target: Register, a: Register, b: Source) -> Emitted {
         self.add(match b {
             Source::Register(b) => Instruction::with3(code, target, a, b),

@@ -20,7 +20,7 @@ fn with_vectors() -> Machine {
 
 #[test]
 fn shuffles() {
-    use Register::{XMM0, XMM1, XMM2, YMM0, YMM1, YMM2};
+    use Register::{XMM0, XMM1, XMM2, YMM0, YMM1, YMM2, ZMM0, ZMM1, ZMM2};
     let insert =
         |immediate| known(Instruction::with4(Code::VEX_Vinsertps_xmm_xmm_xmmm32_imm8, XMM0, XMM1, XMM2, immediate));
     assert_eq!(insert(0x90), [10, 22, 12, 13, 0, 0, 0, 0]);
@@ -38,6 +38,11 @@ fn shuffles() {
     assert_eq!(halves(0x20), [10, 11, 12, 13, 20, 21, 22, 23]);
     assert_eq!(halves(0x31), [14, 15, 16, 17, 24, 25, 26, 27]);
     assert_eq!(halves(0x83), [24, 25, 26, 27, 0, 0, 0, 0]);
+    let quarters = Code::EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8;
+    let mut machine = with_vectors();
+    machine.step(&Instruction::with4(quarters, ZMM0, ZMM1, ZMM2, 0b11_00_01_10).unwrap()).unwrap();
+    let want = [18, 19, 20, 21, 14, 15, 16, 17, 20, 21, 22, 23, 32, 33, 34, 35];
+    assert_eq!(machine.vectors[0], want);
     let insert = Instruction::with4(Code::VEX_Vinsertf128_ymm_ymm_xmmm128_imm8, YMM0, YMM1, XMM2, 1);
     assert_eq!(known(insert), [10, 11, 12, 13, 20, 21, 22, 23]);
     let extract = Instruction::with3(Code::VEX_Vextractf128_xmmm128_ymm_imm8, XMM0, YMM1, 1);

@@ -172,6 +172,13 @@ impl Machine {
                     _ => a[lane],
                 })
             }
+            Vshuff64x2 => {
+                let immediate = immediate(i)?;
+                self.arrange(i, [1, 2], |[a, b], lane| {
+                    let from = if lane / 4 < 2 { a } else { b };
+                    from[choice(immediate, lane / 4) * 4 + lane % 4]
+                })
+            }
             Vinsertf128 | Vinserti128 | Vinsertf32x4 | Vinserti32x4 => {
                 let at = usize::from(immediate(i)?) % (lanes(i) / 4);
                 self.arrange(i, [1, 2], |[a, b], lane| if lane / 4 == at { b[lane % 4] } else { a[lane] })
