@@ -6,7 +6,7 @@ mod svg;
 mod table;
 mod text;
 
-use crate::{Argument, Error, Executable, Workspace};
+use crate::{Argument, Error, Executable, Workspace, schedule};
 use bayeslift_codegen::Stage;
 use bayeslift_ir::Tensor;
 use bayeslift_passes::{Access, Counts, Fused, Fusion, Kernel, Role, Work};
@@ -56,6 +56,8 @@ pub struct ExplainedKernel {
     pub tiles: usize,
     /// How many threads it is worth.
     pub threads: usize,
+    /// About how long one thread takes: what decides how many it is worth.
+    pub estimate: Duration,
     /// The median time, if it was measured.
     pub time: Option<Duration>,
 }
@@ -138,12 +140,9 @@ impl ExplainedKernel {
         self.rate(self.work.counts.bytes())
     }
 
-    /// The measured time in seconds, or a rough estimate: to compare kernels with each other only.
+    /// The measured time in seconds, or the estimate: to compare kernels with each other only.
     fn weight(&self) -> f64 {
-        let Counts { flops, operations, functions, draws, .. } = self.work.counts;
-        let computing = flops as f64 / 64.0 + operations as f64 / 4.0 + functions as f64 * 2.0 + draws as f64 * 4.0;
-        let estimate = computing.max(self.work.counts.bytes() as f64 / 10.0) * 1e-9;
-        self.time.map_or(estimate, |time| time.as_secs_f64())
+        self.time.unwrap_or(self.estimate).as_secs_f64()
     }
 }
 
@@ -169,6 +168,8 @@ impl Explanation {
         let last = |(i, stage): &(usize, &Stage)| stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
         let compiled = stages.iter().enumerate().filter(last);
         let kernels = plan.work().into_iter().zip(&plan.kernels).zip(compiled);
+        let mut costs = vec![0; plan.kernels.len()];
+        stages.iter().for_each(|stage| costs[stage.kernel] += stage.cost);
         let kernels = kernels.map(|((work, planned), (stage, compiled))| ExplainedKernel {
             name: work.name((planned.rows, planned.cols)),
             labels: labels(executable, planned),
@@ -178,6 +179,7 @@ impl Explanation {
                 let schedule = executable.schedule();
                 schedule.groups[schedule.group_of[stage]].tasks.min(schedule.threads)
             },
+            estimate: schedule::time(costs[compiled.kernel]),
             time: None,
         });
         let kernels = kernels.collect();

@@ -11,9 +11,11 @@ use bayeslift_passes::Plan;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
+use std::time::Duration;
 
-/// About how many of the instructions that costs count take a microsecond.
-const MICROSECOND: usize = 1 << 16;
+/// About how many of the instructions that costs count take a microsecond: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints the
+/// time that follows beside the time it takes.
+const MICROSECOND: usize = 48 << 10;
 /// Claiming a task, and telling others that it is done.
 const CLAIM: usize = MICROSECOND / 10;
 /// What stages cost that one task runs, at most together; what a task of a stage with several costs, at least.
@@ -28,6 +30,11 @@ const WORTH_WHILE: usize = 9;
 const LARGE: usize = 2000 * MICROSECOND;
 /// Of more stages it is not known which may run at once: each waits for the one before.
 const MOST_STAGES: usize = 1 << 12;
+
+/// About how long what costs so much takes on one thread.
+pub(crate) fn time(cost: usize) -> Duration {
+    Duration::from_secs_f64(cost as f64 / (1e6 * MICROSECOND as f64))
+}
 
 /// How the stages of compiled code run.
 #[derive(Debug)]

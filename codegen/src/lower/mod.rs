@@ -13,6 +13,7 @@ mod shared;
 mod sums;
 mod windows;
 
+use crate::WIDTH;
 use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{Binary, DType, Op, Unary, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
@@ -98,7 +99,7 @@ impl<'p> Lowering<'p> {
             kernel,
             width,
             threads,
-            cost: cost(plan, kernel),
+            cost: cost(plan, kernel, width),
             b: TileBuilder::new(),
             arguments: Vec::new(),
             argument_of: HashMap::new(),
@@ -156,19 +157,31 @@ impl<'p> Lowering<'p> {
     }
 }
 
-/// About how many instructions a kernel takes, those of a vector counted for each of its elements: decides how many threads are
+/// About how many instructions of wide vectors a kernel takes, counted for each element: decides how many threads are
 /// worth waking.
-fn cost(plan: &Plan, kernel: &Kernel) -> usize {
+fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
     /// What a kernel takes before it does anything.
     const BEGIN: usize = 1 << 10;
     /// So many elements take no longer than one, since an element's operations wait for each other.
     const ABREAST: usize = 32;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent();
     let products = kernel.dots.iter().map(depth).sum::<usize>();
-    let padded = kernel.cols.next_multiple_of(COST_LANES);
-    (kernel.rows * padded).max(ABREAST)
-        * (instructions(plan, kernel) + kernel.row_reductions.len() + kernel.stores.len() + products)
-        + BEGIN
+    let elements = match kernel.column_reduction {
+        Some(reduction) => plan.graph.ty(plan.graph.node(reduction).args[0]).shape.elements(),
+        None => kernel.rows * kernel.cols.next_multiple_of(COST_LANES),
+    };
+    let each = instructions(plan, kernel) + kernel.row_reductions.len() + kernel.stores.len() + products;
+    (elements.max(ABREAST) * each + BEGIN) * slowness(width)
+}
+
+/// How much longer code of so many lanes takes than that of wide vectors, as `explain=json` of the bench `workloads` shows with `isa=1`, `isa=4` and wider: 256 and 512 bits
+/// take the same time where the latter are done by halves.
+fn slowness(width: usize) -> usize {
+    match width {
+        1 => 10,
+        WIDTH => 3,
+        _ => 1,
+    }
 }
 
 /// About how many instructions an element of a kernel takes besides products and stores.

@@ -35,6 +35,7 @@ fn kernel(kernel: &ExplainedKernel) -> Value {
         "counts": counted(kernel.work.counts),
         "tiles": kernel.tiles,
         "threads": kernel.threads,
+        "estimated_seconds": kernel.estimate.as_secs_f64(),
         "seconds": kernel.time.map(|time| time.as_secs_f64()),
     })
 }
