@@ -14,6 +14,8 @@ const PACK_ROWS: usize = 24;
 const WIDE_PACK_ROWS: usize = 320;
 const WIDE_PACK_ELEMENTS: usize = 1 << 17;
 const WIDE_PACK_FEW_ELEMENTS: usize = 1 << 16;
+/// And with those vectors, transposed left operands of at most so many elements in a chunk are read in place.
+const WIDE_PACK_LEFT_ELEMENTS: usize = 1 << 14;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
 /// Rows that are packed at once.
@@ -363,10 +365,14 @@ impl Source {
     }
 
     /// Whether a product packs this left operand.
-    pub(super) fn is_packed_left(&self, product: Extents) -> bool {
+    pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
+        let is_near = depth.min(DOT_CHUNK) * rows <= WIDE_PACK_LEFT_ELEMENTS;
         match self {
             _ if self.has_windows() => true,
-            Source::Memory { matrix, .. } => product.cols >= PACK_COLUMNS && matrix.steps().1 != 1,
+            Source::Memory { matrix, .. } => {
+                let reads_in_place = lanes == 16 && is_near && matrix.steps().0 == 1 && !self.lines_compete();
+                cols >= PACK_COLUMNS && matrix.steps().1 != 1 && !reads_in_place
+            }
             Source::Computed { .. } => true,
         }
     }
