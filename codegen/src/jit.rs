@@ -53,7 +53,7 @@ pub struct Stage {
     pub arguments: Vec<Argument>,
     /// How many tiles it has.
     pub tiles: usize,
-    /// About how many instructions it takes, those of a vector counted for each of its elements.
+    /// About how many instructions of wide vectors it takes, counted for each element.
     pub cost: usize,
 }
 

@@ -293,3 +293,22 @@ fn spin<T>(patience: Duration, poll: impl Fn() -> Option<T>) -> Option<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whichever threads take them, in whichever order.
+    #[test]
+    fn each_part_is_taken_once() {
+        for (tasks, order) in (1..8).flat_map(|tasks| (0..1_usize << tasks).map(move |order| (tasks, order))) {
+            let progress = Progress::default();
+            // counts of the job before
+            progress.taken.iter().for_each(|taken| taken.store(5, Ordering::Relaxed));
+            progress.start(tasks);
+            let mut parts: Vec<usize> = (0..tasks).map(|i| progress.take(order >> i & 1, tasks)).collect();
+            parts.sort_unstable();
+            assert_eq!(parts, (0..tasks).collect::<Vec<_>>(), "threads {order:b}");
+        }
+    }
+}

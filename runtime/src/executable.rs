@@ -55,7 +55,7 @@ pub struct Options {
     /// The vector width.
     pub width: Width,
     /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use fewer, and
-    /// calls below a millisecond or so use others only where that has turned out to be faster. Results do not depend on it.
+    /// calls below two milliseconds or so use others only where that has turned out to be faster. Results do not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
     /// round differently.
@@ -221,7 +221,7 @@ impl Executable {
         returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
     }
 
-    /// Memory for calls; starts the threads that work on them.
+    /// Memory for calls; starts the threads that work on them. A process that is forked afterwards has none of them, and makes its calls alone.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].

@@ -12,7 +12,7 @@ const TIMED: usize = 7;
 const SETTLING: [usize; 2] = [1, 16];
 /// Several threads must take at most this many tenths of the time.
 const WORTH_WHILE: u32 = 9;
-/// How many calls go by between two trials: twice as many each time that the outcome is the same.
+/// How many calls go by between two trials: at least, after another outcome than before, and at most; twice as many each time that the outcome is the same.
 const BETWEEN: [usize; 2] = [1 << 8, 1 << 14];
 
 /// The times of the calls with one workspace.
@@ -43,10 +43,15 @@ impl Trial {
             self.until -= 1;
             return call(self.together);
         }
-        let together = self.made >= SETTLING[0] + TIMED;
+        let together = self.is_alone_over();
         let start = Instant::now();
         call(together);
         self.record(together, start.elapsed());
+    }
+
+    /// Whether all calls of the current trial that are made alone were made.
+    fn is_alone_over(&self) -> bool {
+        self.made >= SETTLING[0] + TIMED
     }
 
     /// Takes the time of a call of the current trial.
@@ -83,7 +88,7 @@ mod tests {
                 trial.run(|together| several += usize::from(together));
                 continue;
             }
-            let is_together = trial.made >= SETTLING[0] + TIMED;
+            let is_together = trial.is_alone_over();
             trial.record(is_together, Duration::from_micros(if is_together { together } else { alone }));
             several += usize::from(is_together);
         }
@@ -93,6 +98,11 @@ mod tests {
     #[test]
     fn what_takes_less_is_done() {
         let trial_calls = SETTLING.iter().sum::<usize>() + 2 * TIMED;
+        let mut trial = Trial::new();
+        let mut ways = Vec::new();
+        (0..trial_calls).for_each(|_| trial.run(|together| ways.push(together)));
+        let want = [vec![false; SETTLING[0] + TIMED], vec![true; SETTLING[1] + TIMED]].concat();
+        assert_eq!(ways, want, "alone first, then together");
         let mut trial = Trial::new();
         assert_eq!(play(&mut trial, trial_calls, [10, 20]), SETTLING[1] + TIMED);
         assert_eq!(play(&mut trial, 2 * BETWEEN[0], [10, 20]), 0);
@@ -112,7 +122,7 @@ mod tests {
     fn interruptions_do_not_count() {
         let mut trial = Trial::new();
         while trial.until == 0 {
-            let is_together = trial.made >= SETTLING[0] + TIMED;
+            let is_together = trial.is_alone_over();
             let time = if trial.made % TIMED == 3 {
                 5000
             } else if is_together {

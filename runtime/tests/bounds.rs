@@ -118,7 +118,8 @@ fn random_graphs_stay_within_their_memory() {
     runner
         .run(&graph_and_inputs(), |(graph, inputs)| {
             let number = case.replace(case.get() + 1);
-            let options = Options::default().threads(1 + number / 8 % 2).simplify((number / 4).is_multiple_of(2));
+            let options =
+                Options::default().threads(1 + number / 8 % 2).finest(true).simplify((number / 4).is_multiple_of(2));
             let options = options.width([Width::Sixteen, Width::Eight, Width::Four, Width::One][number / 2 % 4]);
             let options = options.rewriting(Rewriting::Exact);
             let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
@@ -144,7 +145,7 @@ fn contractions_of_windows_stay_within_their_memory() {
     for number in 0..cases(100) {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         let width = choices.of(&[Width::Sixteen, Width::Eight, Width::Four, Width::One]);
-        let options = Options::default().width(width).threads(1 + choices.below(2));
+        let options = Options::default().width(width).threads(1 + choices.below(2)).finest(true);
         let (executable, inputs) = (Executable::compile(graph.clone(), &options).unwrap(), common::some_inputs(&graph));
         let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
@@ -187,16 +188,19 @@ fn products_stay_within_their_memory() {
     const ROWS: [usize; 9] = [1, 2, 5, 6, 7, 96, 97, 103, 199];
     const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
     const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
-    // each triple once, in an order that a part of them is representative of
+    const WIDTHS: [Width; 4] = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
+    // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go with none of its extents
+    let mut choices = Choices(11);
     let triples = (0..ROWS.len() * DEPTHS.len() * COLUMNS.len()).map(|number| {
         let number = number * 397 % (ROWS.len() * DEPTHS.len() * COLUMNS.len());
         let (m, k) = (ROWS[number % ROWS.len()], DEPTHS[number / ROWS.len() % DEPTHS.len()]);
-        (number, [m, k, COLUMNS[number / (ROWS.len() * DEPTHS.len())]])
+        let triple = [m, k, COLUMNS[number / (ROWS.len() * DEPTHS.len())]];
+        (triple, [choices.below(6), choices.below(6)], choices.below(4), choices.below(2) == 0)
     });
-    let triples = triples.filter(|(_, [m, k, n])| m * k * n <= 2_000_000);
+    let triples = triples.filter(|([m, k, n], ..)| m * k * n <= 2_000_000);
     // large enough for tiles to share operands, in each layout of both
-    let shared = (0..18).map(|layouts| (layouts, [1013, 70, 89]));
-    for (number, [m, k, n]) in triples.chain(shared) {
+    let shared = (0..72).map(|i| ([1013, 70, 89], [i % 6, i / 6 % 3], i / 18, i % 2 == 0));
+    for (number, ([m, k, n], layouts, width, ends)) in triples.chain(shared).enumerate() {
         let b = Builder::new();
         let operand = |name: &str, rows: usize, cols: usize, layout: usize| {
             let x = match layout % 3 {
@@ -206,15 +210,15 @@ fn products_stay_within_their_memory() {
             };
             if layout.is_multiple_of(2) { x } else { x * x }
         };
-        let product = operand("left", m, k, number).dot(operand("right", k, n, number / 6));
+        let product = operand("left", m, k, layouts[0]).dot(operand("right", k, n, layouts[1]));
         let bias = b.input("bias", Type::f32([m, n]));
         b.output_updating("product", (product + bias).max(0.0), bias);
         let graph = b.finish().unwrap();
         let inputs = common::some_inputs(&graph);
-        let width = [Width::Sixteen, Width::Eight, Width::Four, Width::One][number % 4];
-        let options = Options::default().width(width).rewriting(Rewriting::Exact);
+        let options =
+            Options::default().width(WIDTHS[width]).threads(1 + number % 2).finest(true).rewriting(Rewriting::Exact);
         let executable = Executable::compile(graph.clone(), &options).unwrap();
-        let touching = if number.is_multiple_of(4) { Touching::Start } else { Touching::End };
+        let touching = if ends { Touching::End } else { Touching::Start };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
         let want = evaluate(&graph, &inputs).unwrap();
         assert_eq!(same_bits(&got[0], &want[0]), Ok(()), "{m} x {k} x {n}\n{graph}");

@@ -55,7 +55,7 @@ fn compiling_again_gives_the_same_code() {
 fn many_threads_share_an_executable() {
     let graph = network();
     let inputs = common::some_inputs(&graph);
-    let executable = Executable::compile(graph.clone(), &Options::default().threads(3)).unwrap();
+    let executable = Executable::compile(graph.clone(), &Options::default().threads(3).finest(true)).unwrap();
     let want = call(&executable, &graph, &inputs).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -138,7 +138,7 @@ fn threads_that_do_not_start() {
         assert!(std::thread::Builder::new().spawn(|| ()).is_err());
         let graph = network();
         let inputs = common::some_inputs(&graph);
-        let options = Options::default().threads(3).rewriting(Rewriting::Exact);
+        let options = Options::default().threads(3).finest(true).rewriting(Rewriting::Exact);
         let want = bayeslift_ir::evaluate(&graph, &inputs).unwrap();
         let got = run(&graph, &inputs, &options).unwrap();
         got.iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
@@ -181,7 +181,7 @@ fn the_hosts_floating_point_environment_does_not_matter() {
     let inputs = common::some_inputs(&graph);
     let want: Vec<Tensor> = bayeslift_ir::evaluate(&graph, &inputs).unwrap();
     for threads in [1, 3] {
-        let options = Options::default().threads(threads).rewriting(Rewriting::Exact);
+        let options = Options::default().threads(threads).finest(true).rewriting(Rewriting::Exact);
         let usual = read();
         write(FLUSH_AND_ROUND_DOWN);
         let got = run(&graph, &inputs, &options);

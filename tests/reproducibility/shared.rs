@@ -60,7 +60,7 @@ fn products_with_shared_operands() {
             shared += usize::from(is_shared(&graph, threads));
             let widths = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
             for width in [Width::Sixteen, widths[(i + layout) % 4]] {
-                check(&graph, &inputs, &Options::default().width(width).threads(threads)).unwrap();
+                check(&graph, &inputs, &Options::default().width(width).threads(threads).finest(true)).unwrap();
             }
         }
     }

@@ -16,7 +16,8 @@ fn contractions_of_windows() {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         let inputs = common::some_inputs(&graph);
         let width = choices.of(&[Width::One, Width::Four, Width::Eight, Width::Sixteen]);
-        let options = Options::default().width(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0);
+        let options =
+            Options::default().width(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0).finest(true);
         common::check(&graph, &inputs, &options).unwrap();
     }
 }

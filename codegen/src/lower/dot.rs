@@ -126,8 +126,8 @@ impl Lowering<'_> {
             self.dot_tiles.insert(dot, tile);
         }
         let is_deep = extents.iter().any(|product| product.depth > DOT_CHUNK);
-        let mut products_of = operands.iter().zip(extents);
-        let overlap = products_of.any(|(operands, product)| overlaps(operands, sizes.register, *product));
+        let mut with_extents = operands.iter().zip(extents);
+        let overlap = with_extents.any(|(operands, product)| overlaps(operands, sizes.register, *product));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
         let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);

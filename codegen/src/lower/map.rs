@@ -103,7 +103,7 @@ impl Lowering<'_> {
 
     /// How many short rows are computed side by side.
     pub(super) fn rows_abreast(&self) -> usize {
-        if self.draws_by_twos() { PAIRED_ROWS_ABREAST } else { ROWS_ABREAST }
+        if self.draws_by_twos() && self.kernel.members.len() <= MANY { PAIRED_ROWS_ABREAST } else { ROWS_ABREAST }
     }
 
     /// Whether rows may be joined to one: every element is read and written at its own number.

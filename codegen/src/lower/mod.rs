@@ -40,13 +40,13 @@ pub struct Lowered {
     pub arguments: Vec<Argument>,
     /// The number of tiles, which may run in any order and on any thread.
     pub tiles: usize,
-    /// About how many instructions it takes, those of a vector counted for each of its elements.
+    /// About how many instructions of wide vectors it takes, counted for each element.
     pub cost: usize,
     /// The memory behind [`Argument::Shared`].
     pub shared_bytes: usize,
 }
 
-/// About what a tile costs at least, a quarter of a microsecond: what makes handing it to a thread worth while.
+/// About what a tile costs at least, a third of a microsecond: what makes handing it to a thread worth while.
 const TILE_COST: usize = 1 << 14;
 
 /// The lanes of which rows are counted as whole multiples.
@@ -166,10 +166,11 @@ fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
     const ABREAST: usize = 32;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent();
     let products = kernel.dots.iter().map(depth).sum::<usize>();
-    let elements = match kernel.column_reduction {
-        Some(reduction) => plan.graph.ty(plan.graph.node(reduction).args[0]).shape.elements(),
-        None => kernel.rows * kernel.cols.next_multiple_of(COST_LANES),
+    let rows = match kernel.column_reduction {
+        Some(reduction) => plan.graph.ty(plan.graph.node(reduction).args[0]).shape.elements() / kernel.cols,
+        None => kernel.rows,
     };
+    let elements = rows * kernel.cols.next_multiple_of(COST_LANES);
     let each = instructions(plan, kernel) + kernel.row_reductions.len() + kernel.stores.len() + products;
     (elements.max(ABREAST) * each + BEGIN) * slowness(width)
 }

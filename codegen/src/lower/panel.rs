@@ -9,15 +9,15 @@ use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
-/// With 512-bit vectors, whose register tiles read an element of it half as often, those with fewer than these, whose right
-/// operand has at most so many elements in a chunk, and those with at most so many whatever their rows.
-const WIDE_PACK_ROWS: usize = 320;
-const WIDE_PACK_ELEMENTS: usize = 1 << 17;
-const WIDE_PACK_FEW_ELEMENTS: usize = 1 << 16;
-/// And with those vectors, transposed left operands of at most so many elements in a chunk are read in place.
-const WIDE_PACK_LEFT_ELEMENTS: usize = 1 << 14;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
+/// With 512-bit vectors, whose register tiles read an element of it half as often, a right operand with at most so many elements in a
+/// chunk is read in place where the product has at most so many rows, and with at most so few whatever its rows; a transposed
+/// left operand with at most so many.
+const IN_PLACE_ELEMENTS: usize = 1 << 17;
+const IN_PLACE_ROWS: usize = 319;
+const IN_PLACE_ELEMENTS_OF_ANY_ROWS: usize = 1 << 16;
+const IN_PLACE_LEFT_ELEMENTS: usize = 1 << 14;
 /// Rows that are packed at once.
 pub(super) const FOUR: usize = 4;
 /// The distance of packed rows: room for a chunk, and an odd number of cache lines.
@@ -332,9 +332,9 @@ impl Source {
     /// Whether a product packs this right operand.
     pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
         let chunk = depth.min(DOT_CHUNK) * cols;
-        let is_near = chunk <= WIDE_PACK_FEW_ELEMENTS || rows < WIDE_PACK_ROWS && chunk <= WIDE_PACK_ELEMENTS;
+        let is_near = chunk <= IN_PLACE_ELEMENTS_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= IN_PLACE_ELEMENTS;
         match self {
-            Source::Memory { matrix, .. } if matrix.steps().1 == 1 && matrix.is_strided() => {
+            Source::Memory { matrix, .. } if matrix.steps().1 == 1 => {
                 let reads_in_place = lanes == 16 && is_near && !self.lines_compete();
                 rows >= PACK_ROWS && !reads_in_place
             }
@@ -346,8 +346,7 @@ impl Source {
     /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time: one row
     /// reads it once.
     pub(super) fn is_transposed_right(&self, rows: usize) -> bool {
-        rows == 1
-            && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)) && matrix.is_strided())
+        rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
@@ -360,13 +359,13 @@ impl Source {
     pub(super) fn lines_compete(&self) -> bool {
         self.matrices().any(|matrix| {
             let (row, col) = matrix.steps();
-            compete(row.max(col).unsigned_abs() as usize)
+            compete(row.unsigned_abs().max(col.unsigned_abs()) as usize)
         })
     }
 
     /// Whether a product packs this left operand.
     pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
-        let is_near = depth.min(DOT_CHUNK) * rows <= WIDE_PACK_LEFT_ELEMENTS;
+        let is_near = depth.min(DOT_CHUNK) * rows <= IN_PLACE_LEFT_ELEMENTS;
         match self {
             _ if self.has_windows() => true,
             Source::Memory { matrix, .. } => {

@@ -325,7 +325,8 @@ mod tests {
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
                     let narrow = tile.narrow_columns(cols, width);
                     assert!((cols - narrow).is_multiple_of(tile.vectors * width) || narrow == 0, "{tile:?}");
-                    assert!(tile.last_vectors <= tile.vectors && narrow <= tile.last_vectors * width, "{tile:?}");
+                    let last = cols - (cols - 1) / (tile.vectors * width) * tile.vectors * width;
+                    assert_eq!(tile.last_vectors, last.div_ceil(width), "{tile:?} of {cols} columns");
                     let rest = tile.rest;
                     assert!(rest.rows <= tile.rows && rest.of <= rows, "{tile:?} of {rows} rows");
                     assert!(rest.of == 0 || (rows - rest.of).is_multiple_of(tile.rows), "{tile:?} of {rows} rows");

@@ -85,7 +85,7 @@ pub fn check_everywhere(graph: &Graph) {
     for threads in 1..4 {
         for width in [Width::One, Width::Four, Width::Eight, Width::Sixteen] {
             for simplify in [false, true] {
-                let options = Options::default().width(width).threads(threads).simplify(simplify);
+                let options = Options::default().width(width).threads(threads).simplify(simplify).finest(true);
                 check(graph, &inputs, &options).unwrap();
             }
         }
