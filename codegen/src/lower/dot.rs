@@ -40,10 +40,13 @@ pub(super) struct Sizes {
     pub pitch: usize,
 }
 
-/// A kernel's products.
+/// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and transposed: rows lie
+/// side by side in vectors then.
 pub(super) struct Products {
     /// How many products, of so many rows and columns, each contraction stands for.
     pub space: (usize, usize, usize),
+    /// Whether rows are the kernel's columns, of which it has one.
+    pub is_transposed: bool,
     pub dots: Vec<Value>,
     pub extents: Vec<Extents>,
     pub operands: Vec<Operands>,
@@ -77,11 +80,17 @@ impl Lowering<'_> {
     /// How a kernel's products are computed.
     pub(super) fn products(&mut self) -> Products {
         let shape = &self.plan.graph.ty(self.kernel.dots[0]).shape;
-        let rows = shape[shape.len() - 2];
-        let cols = self.kernel.cols;
-        let space = (self.kernel.rows / rows, rows, cols);
+        let (mut rows, mut cols) = (shape[shape.len() - 2], self.kernel.cols);
+        let batches = self.kernel.rows / rows;
         let dots = self.kernel.dots.clone();
-        let operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
+        let mut operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
+        let has_windows = operands.iter().any(|[left, _]| left.has_windows());
+        let is_transposed = cols == 1 && rows > 1 && self.width > 1 && !has_windows;
+        if is_transposed {
+            (rows, cols) = (cols, rows);
+            operands.iter_mut().for_each(|[left, right]| (*left, *right) = (right.transposed(), left.transposed()));
+        }
+        let space = (batches, rows, cols);
         let extents: Vec<Extents> =
             dots.iter().map(|&dot| Extents { rows, cols, depth: self.depth(dot), lanes: self.width }).collect();
         let depth = extents.iter().map(|product| product.depth).max().unwrap_or(0);
@@ -108,7 +117,8 @@ impl Lowering<'_> {
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
         let block = if competes { column_block(register, self.width) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
-        let products = Products { space, dots, extents, operands, sizes, row_cut, col_cut, shared: Vec::new() };
+        let products =
+            Products { space, is_transposed, dots, extents, operands, sizes, row_cut, col_cut, shared: Vec::new() };
         let shared = self.share(&products);
         Products { shared, ..products }
     }
@@ -155,7 +165,10 @@ impl Lowering<'_> {
             for number in 0..dots.len() {
                 s.product(&products, number, tile, scratch);
             }
-            s.epilogue(sizes, tile);
+            match products.is_transposed {
+                true => s.epilogue((sizes.tile_cols, 1), Tile { rows: tile.cols, cols: tile.rows, ..tile }),
+                false => s.epilogue((sizes.tile_rows, sizes.pitch), tile),
+            }
         })
     }
 
@@ -174,11 +187,11 @@ impl Lowering<'_> {
         self.plan.graph.ty(self.plan.graph.node(dot).args[0]).shape.last_extent()
     }
 
-    /// Everything that reads the products, on one tile.
-    fn epilogue(&mut self, sizes: Sizes, tile: Tile) {
+    /// Everything that reads the products, on one tile of at most so many rows, this far apart.
+    fn epilogue(&mut self, (most_rows, pitch): (usize, usize), tile: Tile) {
         let first = self.b.index_scale(tile.batch, tile.rows.extent);
         let [begin, end] = [tile.rows.first, tile.rows.last].map(|row| self.b.index_add(first, row));
-        self.prepare_rows(begin, end, sizes.tile_rows);
+        self.prepare_rows(begin, end, most_rows);
         let mut rest = tile.rows.first;
         let abreast = self.has_short_rows() && !self.noise_sites().is_empty();
         let counts = if abreast { vec![self.rows_abreast(), 1] } else { vec![1] };
@@ -186,7 +199,7 @@ impl Lowering<'_> {
             rest = self.repeat_whole(rest, tile.rows.last, count, |s, row| {
                 let rows: Vec<Reg> = (0..count).map(|i| s.b.index_offset(row, i as i64)).collect();
                 let mut rows: Vec<Row> =
-                    rows.into_iter().map(|row| s.enter_tile_row(sizes, tile, first, row)).collect();
+                    rows.into_iter().map(|row| s.enter_tile_row(pitch, tile, first, row)).collect();
                 s.draw_by_twos(&mut rows);
                 rows.iter().for_each(|row| s.columns(row, tile.cols.first, tile.cols.last, tile.cols.extent, &[]));
             });
@@ -194,9 +207,9 @@ impl Lowering<'_> {
     }
 
     /// A row of a tile of the products whose first row is `first` of the kernel's.
-    fn enter_tile_row(&mut self, sizes: Sizes, tile: Tile, first: Reg, row: Reg) -> Row {
+    fn enter_tile_row(&mut self, pitch: usize, tile: Tile, first: Reg, row: Reg) -> Row {
         let in_tile = self.b.index_sub(row, tile.rows.first);
-        let in_tile = self.b.index_scale(in_tile, sizes.pitch);
+        let in_tile = self.b.index_scale(in_tile, pitch);
         let in_tile = self.b.index_sub(in_tile, tile.cols.first);
         let space_row = self.b.index_add(first, row);
         self.enter_row(space_row, Some(in_tile))
