@@ -128,7 +128,8 @@ pub enum Inst {
     Splat(Reg),
     /// 0, 1, 2, ... in the lanes of an integer vector.
     LaneNumbers,
-    /// The lower halves of two vectors, one after the other; or, if so told, their upper halves. Of vectors of eight lanes and more.
+    /// The lower halves of two vectors, one after the other; or, if so told, their upper halves. Of vectors of eight lanes
+    /// and more.
     Halves(Reg, Reg, bool),
     /// Reads one element, or as many consecutive ones as a vector has.
     Load(Class, Address, Part),

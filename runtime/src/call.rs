@@ -129,8 +129,8 @@ impl Progress {
         }
     }
 
-    /// The part that a thread takes which has claimed one of so many tasks: every other thread begins at the back, so that, from kernel to kernel and call to
-    /// call, each finds much of what it touched last in its own caches.
+    /// The part that a thread takes which has claimed one of so many tasks: every other thread begins at the back, so that,
+    /// from kernel to kernel and call to call, each finds much of what it touched last in its own caches.
     fn take(&self, thread: usize, tasks: usize) -> usize {
         if tasks == 1 {
             return 0;

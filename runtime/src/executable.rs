@@ -221,7 +221,8 @@ impl Executable {
         returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
     }
 
-    /// Memory for calls; starts the threads that work on them. A process that is forked afterwards has none of them, and makes its calls alone.
+    /// Memory for calls; starts the threads that work on them. A process that is forked afterwards has none of them, and
+    /// makes its calls alone.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].

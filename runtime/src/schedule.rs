@@ -13,8 +13,8 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 use std::time::Duration;
 
-/// About how many of the instructions that costs count take a microsecond: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints the
-/// time that follows beside the time it takes.
+/// About how many of the instructions that costs count take a microsecond: `cargo bench -q --bench workloads -- train_mlp
+/// threads=1 explain=json` prints the time that follows beside the time it takes.
 const MICROSECOND: usize = 48 << 10;
 /// Claiming a task, and telling others that it is done.
 const CLAIM: usize = MICROSECOND / 10;

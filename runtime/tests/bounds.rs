@@ -189,7 +189,8 @@ fn products_stay_within_their_memory() {
     const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
     const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
     const WIDTHS: [Width; 4] = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
-    // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go with none of its extents
+    // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go with
+    // none of its extents
     let mut choices = Choices(11);
     let triples = (0..ROWS.len() * DEPTHS.len() * COLUMNS.len()).map(|number| {
         let number = number * 397 % (ROWS.len() * DEPTHS.len() * COLUMNS.len());

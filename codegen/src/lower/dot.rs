@@ -40,8 +40,8 @@ pub(super) struct Sizes {
     pub pitch: usize,
 }
 
-/// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and transposed: rows lie
-/// side by side in vectors then.
+/// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and transposed:
+/// rows lie side by side in vectors then.
 pub(super) struct Products {
     /// How many products, of so many rows and columns, each contraction stands for.
     pub space: (usize, usize, usize),
@@ -253,9 +253,9 @@ impl Lowering<'_> {
         });
     }
 
-    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles with fewer vectors, if
-    /// there are such. Else the last tile ends where the block ends and may compute again what its neighbour has, the same bits, where the operand is
-    /// read in place; where it is packed, it reaches into the padding.
+    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles with
+    /// fewer vectors, if there are such. Else the last tile ends where the block ends and may compute again what its
+    /// neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the padding.
     fn register_tiles(&mut self, sizes: Sizes, block: Block, next: Option<&Source>, places: [usize; 2]) {
         let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, self.width);
         let last_start = |s: &mut Self, span: Span, size: usize| {

@@ -175,8 +175,8 @@ fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
     (elements.max(ABREAST) * each + BEGIN) * slowness(width)
 }
 
-/// How much longer code of so many lanes takes than that of wide vectors, as `explain=json` of the bench `workloads` shows with `isa=1`, `isa=4` and wider: 256 and 512 bits
-/// take the same time where the latter are done by halves.
+/// How much longer code of so many lanes takes than that of wide vectors, as `explain=json` of the bench `workloads` shows
+/// with `isa=1`, `isa=4` and wider: 256 and 512 bits take the same time where the latter are done by halves.
 fn slowness(width: usize) -> usize {
     match width {
         1 => 10,

@@ -11,9 +11,9 @@ use bayeslift_passes::{Axis, Operand, View};
 const PACK_ROWS: usize = 24;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
-/// With 512-bit vectors, whose register tiles read an element of it half as often, a right operand with at most so many elements in a
-/// chunk is read in place where the product has at most so many rows, and with at most so few whatever its rows; a transposed
-/// left operand with at most so many.
+/// With 512-bit vectors, whose register tiles read an element of it half as often, a right operand with at most so many
+/// elements in a chunk is read in place where the product has at most so many rows, and with at most so few whatever its
+/// rows; a transposed left operand with at most so many.
 const IN_PLACE_ELEMENTS: usize = 1 << 17;
 const IN_PLACE_ROWS: usize = 319;
 const IN_PLACE_ELEMENTS_OF_ANY_ROWS: usize = 1 << 16;

@@ -71,11 +71,12 @@ const MOST_COMPETING_ROWS: usize = 8;
 const TRANSPOSED_VECTORS: usize = 2;
 
 impl RegisterTile {
-    /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
-    /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows
-    /// are a [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as they need. Larger tiles win where the model sees no difference.
-    /// `rows_compete` says whether the left operand's rows do, for a few sets of the first-level cache, and `in_strips`
-    /// whether it is packed in strips of as many rows as the register tile has.
+    /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads a
+    /// piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows are a
+    /// [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as they
+    /// need. Larger tiles win where the model sees no difference. `rows_compete` says whether the left operand's rows do,
+    /// for a few sets of the first-level cache, and `in_strips` whether it is packed in strips of as many rows as the
+    /// register tile has.
     pub fn new(
         (rows, cols, depth): (usize, usize, usize),
         rows_compete: bool,
