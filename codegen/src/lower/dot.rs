@@ -183,7 +183,7 @@ impl Lowering<'_> {
     }
 
     /// The extent of the contracted axis.
-    pub(super) fn depth(&self, dot: Value) -> usize {
+    fn depth(&self, dot: Value) -> usize {
         self.plan.graph.ty(self.plan.graph.node(dot).args[0]).shape.last_extent()
     }
 

@@ -256,7 +256,6 @@ impl Lowering<'_> {
         match leaf {
             Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
             Leaf::Word(word) => [self.b.integer(*word); N],
-            Leaf::Noise(_) if row.drawn.contains_key(&value) => [row.drawn[&value]; N],
             Leaf::Noise(noise) => {
                 let pairs = self.noise_pairs(value, noise, row, points.cols);
                 std::array::from_fn(|i| self.noise_at(points.cols[i], pairs[i]))

@@ -134,8 +134,8 @@ impl Lowering<'_> {
                     });
                     let mut choose = |i: usize| s.b.iselect(is_first, words[0][i], words[1][i]);
                     let (key, row_low) = ([choose(0), choose(1)], choose(2));
-                    let within = s.b.integer(s.half() as u32 - 1);
-                    let slot = s.b.and(lane, within);
+                    let begin = s.b.index(0);
+                    let slot = s.slot(begin);
                     let [first, second] = noise::pair(&mut s.b, noise.distribution, key, row_low, slot);
                     s.b.halves(first, second)
                 });
@@ -228,7 +228,9 @@ impl Lowering<'_> {
         let (width, half) = (self.width, self.half());
         if width > half {
             // both halves are in one vector
-            return self.lanes(units, |s| s.points(row, &mut Points::new([first]), accumulators));
+            let mut points = Points::new([first]);
+            row.drawn.iter().for_each(|(&site, &drawn)| points.know(site, [drawn]));
+            return self.lanes(units, |s| s.points(row, &mut points, accumulators));
         }
         // where vectors in first halves begin
         let begin = |unit: &usize| *unit % (2 * half) < half;

@@ -96,10 +96,10 @@ impl Lowering<'_> {
         let products = self.products();
         let (batches, rows, cols) = products.space;
         let mut jobs = Vec::new();
-        for ((&dot, sources), shared) in products.dots.iter().zip(&products.operands).zip(&products.shared) {
+        for ((product, sources), shared) in products.extents.iter().zip(&products.operands).zip(&products.shared) {
             let sides = [(Side::Left, rows), (Side::Right, cols)];
             for (((side, extent), source), shared) in sides.into_iter().zip(sources).zip(shared) {
-                jobs.extend(shared.map(|shared| (side, extent, source, shared, self.depth(dot))));
+                jobs.extend(shared.map(|shared| (side, extent, source, shared, product.depth)));
             }
         }
         if jobs.is_empty() {
