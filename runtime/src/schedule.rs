@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// About how many of the instructions that costs count take a microsecond: `cargo bench -q --bench workloads -- train_mlp
-/// threads=1 explain=json` prints the time that follows beside the time it takes.
+/// threads=1 explain=json` prints the times that follow beside those measured.
 const MICROSECOND: usize = 48 << 10;
 /// Claiming a task, and telling others that it is done.
 const CLAIM: usize = MICROSECOND / 10;
