@@ -14,15 +14,57 @@
 //! - `peak_gflops`, `copy_gbps`, `normals_per_us`: the best of 20 runs each on as many threads as the workload may use, with
 //!   the widest vectors whatever `isa` is: fused multiply-adds, a copy of 64 MB (read and written, so 128 MB), a million
 //!   normals by Bayeslift's own kernel.
+//!
+//! Where layers are small, elementary functions take longer than all of that. `functions_ms` is how long those take at best
+//! that no way around is known for, as `normals` do: `softplus`, `log`, `exp` and `sqrt` of a quarter of a million elements,
+//! by Bayeslift's kernels, a division like a square root. `times_limit_with_functions` is the median over both.
+//!
+//! - A training step: for each weight and bias a softplus for its scale and a logarithm for its density; two divisions for
+//!   the derivatives of softplus; with a Monte Carlo divergence from a mixture of two normals another softplus. For each parameter
+//!   Adam's root and division. For each output of a layer and row a root and a division; for each class and row an exponential, for each
+//!   row a logarithm.
+//! - A prediction: a root for each output and row of the first layer and for each of the others and sample; for each class, row and
+//!   sample an exponential, for each row and sample a logarithm.
 
 use crate::common::{NoiseKernel, Result, best_seconds, machine};
-use bayeslift::{ir::Distribution, runtime::Options};
+use bayeslift::ir::{Builder, Distribution, Op, Type, Unary};
+use bayeslift::runtime::{Executable, Options};
 
 /// What a call must do.
 pub struct Work {
     pub matmul_flops: usize,
     pub moved_bytes: usize,
     pub normals: usize,
+    pub functions: Functions,
+}
+
+/// How many elementary functions.
+#[derive(Clone, Copy, Default)]
+pub struct Functions {
+    pub softplus: usize,
+    pub log: usize,
+    pub exp: usize,
+    /// And divisions.
+    pub sqrt: usize,
+}
+
+impl Functions {
+    /// Each with how often it is needed.
+    fn each(self) -> [(Unary, usize); 4] {
+        let Functions { softplus, log, exp, sqrt } = self;
+        [(Unary::Softplus, softplus), (Unary::Log, log), (Unary::Exp, exp), (Unary::Sqrt, sqrt)]
+    }
+
+    /// Those of a training step with so many parameters, half of which are scales, and layers with so many outputs.
+    fn of_training_step(rows: usize, outputs: usize, classes: usize, parameters: usize, draws: usize) -> Functions {
+        let scales = parameters / 2;
+        Functions {
+            softplus: scales + draws,
+            log: scales + rows,
+            exp: rows * classes,
+            sqrt: scales + draws + 2 * parameters + 2 * rows * outputs,
+        }
+    }
 }
 
 impl Work {
@@ -32,7 +74,9 @@ impl Work {
         let matmul_flops = 2 * 2 * batch * (all + all + (all - first));
         // a parameter and its two moments, read and written
         let moved_bytes = 3 * 2 * parameters * size_of::<f32>();
-        Work { matmul_flops, moved_bytes, normals: batch * outputs(units) + draws }
+        let (all_outputs, classes) = (outputs(units), *units.last().unwrap_or(&0));
+        let functions = Functions::of_training_step(batch, all_outputs, classes, parameters, draws);
+        Work { matmul_flops, moved_bytes, normals: batch * all_outputs + draws, functions }
     }
 
     /// A training step of a 7x7 convolution with step 2 on 28x28 images, and a local reparameterization layer.
@@ -41,18 +85,26 @@ impl Work {
         // forward and towards the kernel; forward, towards the weights and towards the image, of means and variances
         let matmul_flops = 2 * 2 * positions * 49 * filters + 3 * 2 * 2 * positions * filters * out;
         let moved_bytes = 3 * 2 * parameters * size_of::<f32>();
-        Work { matmul_flops, moved_bytes, normals: batch * out + draws }
+        let functions = Functions::of_training_step(batch, out, out, parameters, draws);
+        Work { matmul_flops, moved_bytes, normals: batch * out + draws, functions }
     }
 
     pub fn prediction(batch: usize, samples: usize, units: &[usize], parameters: usize) -> Work {
         let (first, all) = weights(units);
         let matmul_flops = 2 * 2 * batch * (first + samples * (all - first));
         let moved_bytes = parameters * size_of::<f32>();
-        Work { matmul_flops, moved_bytes, normals: samples * batch * outputs(units) }
+        let (rows, all_outputs, classes) = (samples * batch, outputs(units), *units.last().unwrap_or(&0));
+        let functions = Functions {
+            log: rows,
+            exp: rows * classes,
+            sqrt: batch * units[1] + rows * (all_outputs - units[1]),
+            ..Functions::default()
+        };
+        Work { matmul_flops, moved_bytes, normals: rows * all_outputs, functions }
     }
 
     pub fn noise(n: usize) -> Work {
-        Work { matmul_flops: 0, moved_bytes: n * size_of::<f32>(), normals: n }
+        Work { matmul_flops: 0, moved_bytes: n * size_of::<f32>(), normals: n, functions: Functions::default() }
     }
 }
 
@@ -71,6 +123,8 @@ pub struct Machine {
     pub peak_gflops: f64,
     pub copy_gbps: f64,
     pub normals_per_us: f64,
+    /// Of each of [`Functions::each`].
+    functions_per_us: [f64; 4],
 }
 
 impl Machine {
@@ -78,7 +132,12 @@ impl Machine {
         const NORMALS: usize = 1 << 20;
         let mut noise = NoiseKernel::compile(Distribution::Normal, NORMALS, &Options::default().threads(threads))?;
         let [seconds] = best_seconds(20, [&mut || noise.draw().map(drop)])?;
+        let mut functions_per_us = [0.0; 4];
+        for (rate, (function, _)) in functions_per_us.iter_mut().zip(Functions::default().each()) {
+            *rate = function_per_us(function, threads)?;
+        }
         Ok(Machine {
+            functions_per_us,
             peak_gflops: machine::peak_gflops(threads, machine::widest()),
             copy_gbps: machine::copy_gbps(threads),
             normals_per_us: NORMALS as f64 / seconds / 1e6,
@@ -91,4 +150,22 @@ impl Machine {
         let memory = work.moved_bytes as f64 / (self.copy_gbps * 1e9);
         products + memory + work.normals as f64 / (self.normals_per_us * 1e6)
     }
+
+    /// The seconds that its elementary functions take at best.
+    pub fn function_seconds(&self, functions: Functions) -> f64 {
+        let each = functions.each().into_iter().zip(self.functions_per_us);
+        each.map(|((_, count), rate)| count as f64 / (rate * 1e6)).sum()
+    }
+}
+
+fn function_per_us(function: Unary, threads: usize) -> Result<f64> {
+    const N: usize = 1 << 18;
+    let b = Builder::new();
+    b.output("y", b.push(Op::Unary(function), &[b.input("x", Type::f32([N]))]));
+    let executable = Executable::compile(b.finish()?, &Options::default().threads(threads))?;
+    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
+    let x = vec![0.5_f32; N];
+    let mut call = || Ok(executable.call_into(&mut workspace, &mut [x.as_slice().into()], &mut y)?);
+    let [seconds] = best_seconds(20, [&mut call])?;
+    Ok(N as f64 / seconds / 1e6)
 }

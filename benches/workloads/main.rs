@@ -153,7 +153,7 @@ impl Settings {
         let machine = Machine::measure(self.threads()?)?;
         timing.steps.sort_by(f64::total_cmp);
         let at = |share: f64| timing.steps[((timing.steps.len() as f64 * share) as usize).min(timing.steps.len() - 1)];
-        let (median, limit) = (at(0.5), machine.seconds(work));
+        let (median, limit, functions) = (at(0.5), machine.seconds(work), machine.function_seconds(work.functions));
         let rounded = |x: f64, scale: f64| json!((x * scale).round() / scale);
         let milliseconds = |seconds: f64| rounded(seconds * 1e3, 1e4);
 
@@ -175,6 +175,8 @@ impl Settings {
             ("normals_per_us", rounded(machine.normals_per_us, 10.0)),
             ("limit_ms", milliseconds(limit)),
             ("times_limit", rounded(median / limit, 100.0)),
+            ("functions_ms", milliseconds(functions)),
+            ("times_limit_with_functions", rounded(median / (limit + functions), 100.0)),
         ];
         let options = options.iter().map(|&(key, value)| (key, json!(value)));
         let results = results.iter().map(|&(key, value)| (key, json!(value)));
