@@ -2,7 +2,7 @@
 
 use crate::{
     emit::{self, emit},
-    lower::{Argument, Lowered, lower},
+    lower::{Argument, Lowered, Tiling, lower},
     tile::TileKernel,
     wide::{self, Isa},
 };
@@ -41,8 +41,8 @@ pub enum Error {
 /// The signature of compiled kernels: pointers to tensors, scratch memory, the range of tiles.
 pub type Function = unsafe extern "C" fn(*const *mut u8, *mut u8, i64, i64);
 
-/// A stage of a kernel in executable memory. It begins when all before it are over that touch the same memory, of which one of the two
-/// writes some.
+/// A stage of a kernel in executable memory. Its tiles begin when those of stages before are over that touch the same memory, of which
+/// one of the two writes some.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The kernel's number in the plan.
@@ -53,6 +53,8 @@ pub struct Stage {
     pub arguments: Vec<Argument>,
     /// How many tiles it has.
     pub tiles: usize,
+    /// Which elements of the kernel's index space each tile computes; `None` if tiles are not of rows or parts of them.
+    pub tiling: Option<Tiling>,
     /// About how many instructions of wide vectors it takes, counted for each element.
     pub cost: usize,
 }
@@ -141,6 +143,7 @@ impl Code {
                 function: unsafe { std::mem::transmute::<*const u8, Function>(address) },
                 arguments: stage.arguments,
                 tiles: stage.tiles,
+                tiling: stage.tiling,
                 cost: stage.cost,
             }
         });

@@ -9,4 +9,4 @@ pub mod wide;
 
 pub use emit::WIDTH;
 pub use jit::{Code, Error, Function, Stage};
-pub use lower::{Argument, Lowered, lower};
+pub use lower::{Argument, Lowered, Tiling, lower};

@@ -11,7 +11,7 @@ mod stage;
 mod view;
 
 pub use gradient::gradients;
-pub use plan::{Access, Counts, Extents, Kernel, Operand, Part, Place, Plan, Role, Work};
+pub use plan::{Access, Counts, ElementRead, Extents, Footprint, Kernel, Operand, Part, Place, Plan, Role, Work};
 pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting, Rewritten, optimize, rewrite};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};

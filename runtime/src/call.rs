@@ -4,6 +4,7 @@
 //! the others, so it waits for tasks that others are at, and for nothing else.
 
 use crate::{
+    dependencies::Parts,
     environment::Guard,
     pool::{self, lock},
     schedule::Schedule,
@@ -11,7 +12,7 @@ use crate::{
 };
 use bayeslift_codegen::{Code, Stage};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,18 +39,18 @@ const NAP: Duration = Duration::from_micros(50);
 pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
     let _guard = Guard::enter();
     let Workspace { pointers, scratch, crew, trial, .. } = workspace;
-    let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, is_whole: true, pointers, scratch };
+    let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, only: None, pointers, scratch };
     if let Some(times) = times {
         for (i, stage) in code.stages().iter().enumerate() {
-            let group = schedule.group_of[i];
-            let tasks = vec![group; schedule.groups[group].tasks];
+            let (group, only) = schedule.group_of[i];
+            let tasks = vec![group; schedule.parts(i)];
             let start = Instant::now();
             if tasks.len() == 1 {
                 // SAFETY: the caller vouches for the pointers; nobody else is at work.
-                unsafe { whole.stage(i, 0..stage.tiles as i64, 0) };
+                unsafe { whole.stage(i, 0..stage.tiles, 0) };
             } else {
                 // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
-                unsafe { crew.run(&Job { tasks: &tasks, is_whole: false, ..whole }, schedule.threads) };
+                unsafe { crew.run(&Job { tasks: &tasks, only: Some(only), ..whole }, schedule.threads) };
             }
             times[stage.kernel] += start.elapsed();
         }
@@ -60,7 +61,7 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
     let alone = || {
         for (i, stage) in code.stages().iter().enumerate() {
             // SAFETY: the caller vouches for the pointers; nobody else is at work.
-            unsafe { whole.stage(i, 0..stage.tiles as i64, 0) };
+            unsafe { whole.stage(i, 0..stage.tiles, 0) };
         }
     };
     match schedule.threads {
@@ -75,8 +76,8 @@ struct Job<'a> {
     stages: &'a [Stage],
     schedule: &'a Schedule,
     tasks: &'a [usize],
-    /// Whether these are all tasks; otherwise what they wait for is over.
-    is_whole: bool,
+    /// Which stage of their groups is to be run, if only one is; what they wait for is over then.
+    only: Option<usize>,
     pointers: &'a [*mut u8],
     /// Of each thread.
     scratch: &'a [Block],
@@ -87,11 +88,12 @@ impl Job<'_> {
     ///
     /// # Safety
     /// The pointers must be as [`run`] wants them, no other thread may be at these tiles or use the scratch memory of
-    /// `thread`, and all that the stage waits for must be over.
-    unsafe fn stage(&self, stage: usize, tiles: Range<i64>, thread: usize) {
+    /// `thread`, and all that these tiles wait for must be over.
+    unsafe fn stage(&self, stage: usize, tiles: Range<usize>, thread: usize) {
         let pointers = self.pointers[self.schedule.arguments[stage]..].as_ptr();
         // SAFETY: tiles write different elements; for the rest the caller vouches.
-        unsafe { (self.stages[stage].function)(pointers, self.scratch[thread].pointer(), tiles.start, tiles.end) };
+        let (scratch, begin, end) = (self.scratch[thread].pointer(), tiles.start as i64, tiles.end as i64);
+        unsafe { (self.stages[stage].function)(pointers, scratch, begin, end) };
     }
 }
 
@@ -115,15 +117,15 @@ pub(crate) struct Crew {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Progress {
-    /// How many are not finished.
-    unfinished: AtomicUsize,
+    /// A bit for each part that is.
+    finished: AtomicU64,
     /// How many parts were taken from the front, and from the back.
     taken: [AtomicUsize; 2],
 }
 
 impl Progress {
     fn start(&self, tasks: usize) {
-        self.unfinished.store(tasks, Ordering::Relaxed);
+        self.finished.store(0, Ordering::Relaxed);
         if tasks > 1 {
             self.taken.iter().for_each(|taken| taken.store(0, Ordering::Relaxed));
         }
@@ -168,7 +170,7 @@ impl Crew {
         self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
         self.unfinished.store(job.tasks.len(), Ordering::Relaxed);
         for (progress, group) in self.groups.iter().zip(&job.schedule.groups) {
-            progress.start(group.tasks);
+            progress.start(group.parts());
         }
         // Release: who claims a task sees the job, and whatever jobs before have written.
         self.unclaimed.store(job.tasks.len(), Ordering::Release);
@@ -194,17 +196,17 @@ impl Crew {
             let job = unsafe { &*job };
             let number = job.tasks[job.tasks.len() - left];
             let (group, progress) = (&job.schedule.groups[number], &self.groups[number]);
-            let part = progress.take(thread, group.tasks);
-            if job.is_whole {
-                group.waits.iter().for_each(|&group| self.wait_for(group));
+            let part = progress.take(thread, group.parts());
+            if job.only.is_none() {
+                group.waits[part].iter().for_each(|&parts| self.wait_for(parts));
             }
-            for &stage in &group.stages {
+            for (i, &stage) in group.stages.iter().enumerate().filter(|(i, _)| job.only.is_none_or(|only| *i == only)) {
                 // SAFETY: a task is claimed once; the schedule lets it wait for all that touches the same memory; a seat, and
                 // its scratch memory, is taken by one thread at a time.
-                unsafe { job.stage(stage, group.tiles(part, job.stages[stage].tiles), thread) };
+                unsafe { job.stage(stage, group.tiles(i, part), thread) };
             }
-            // Release: what was written here is seen by those who wait for the group.
-            progress.unfinished.fetch_sub(1, Ordering::Release);
+            // Release: what was written here is seen by those who wait for the part.
+            progress.finished.fetch_or(1 << part, Ordering::Release);
             done += 1;
             claimed = self.claim();
         }
@@ -218,10 +220,10 @@ impl Crew {
         done > 0
     }
 
-    /// Waits until all tasks of a group are finished: others are at them.
-    fn wait_for(&self, group: usize) {
-        // Acquire: pairs with the release of each of its tasks.
-        let is_over = || (self.groups[group].unfinished.load(Ordering::Acquire) == 0).then_some(());
+    /// Waits until some parts of a group are finished: others are at them.
+    fn wait_for(&self, Parts { work, mask }: Parts) {
+        // Acquire: pairs with the release of each of them.
+        let is_over = || (self.groups[work].finished.load(Ordering::Acquire) & mask == mask).then_some(());
         if spin(LONG_PATIENCE, is_over).is_none() {
             while is_over().is_none() {
                 thread::sleep(NAP);
@@ -297,6 +299,71 @@ fn spin<T>(patience: Duration, poll: impl Fn() -> Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dependencies::Addresses;
+    use bayeslift_codegen::{Argument, wide::Isa};
+    use bayeslift_ir::arbitrary::graph_and_inputs;
+    use bayeslift_passes::{Place, Plan};
+    use proptest::prelude::*;
+
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        *state >> 33
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        /// Tiles depend on no memory, and change none, but what they are said to touch.
+        #[test]
+        fn tiles_touch_what_they_say((graph, inputs) in graph_and_inputs(), threads in 1..9_usize, lanes in 0..4_usize, mut seed: u64) {
+            let lanes = [1, 4, 8, 16][lanes];
+            let width = Isa::of_lanes(lanes).filter(|isa| isa.is_supported()).map_or(lanes.min(4), Isa::lanes);
+            let plan = Plan::new(graph).unwrap();
+            let code = Code::compile(&plan, width, threads).unwrap();
+            let addresses = Addresses::new(&plan, &code);
+            let touches = addresses.touches(&plan, &code);
+            let mut state = vec![0_u32; addresses.end / 4];
+            for (i, input) in inputs.iter().enumerate() {
+                let start = addresses.start(Place::Input(i)) / 4;
+                state[start..start + input.words().len()].copy_from_slice(&input.words());
+            }
+            let scratch = Block::new(code.scratch_bytes(), "scratch memory").unwrap();
+            let call = |stage: &Stage, memory: &mut [u32], tiles: &Range<usize>| {
+                let base: *mut u8 = memory.as_mut_ptr().cast();
+                let pointers = stage.arguments.iter().map(|argument| match argument {
+                    Argument::Place(place) => base.wrapping_add(addresses.start(*place)),
+                    Argument::Shared => base.wrapping_add(addresses.shared.start),
+                    Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+                });
+                let pointers: Vec<*mut u8> = pointers.collect();
+                let (begin, end) = (tiles.start as i64, tiles.end as i64);
+                // SAFETY: the memory has room for all that the plan and the code place, apart from each other; only this thread is here.
+                unsafe { (stage.function)(pointers.as_ptr(), scratch.pointer(), begin, end) };
+            };
+            for (stage, touches) in code.stages().iter().zip(&touches) {
+                let begin = random(&mut seed) as usize % stage.tiles;
+                let tiles = begin..begin + 1 + random(&mut seed) as usize % (stage.tiles - begin);
+                let (mut reads, mut writes) = (vec![false; state.len()], vec![false; state.len()]);
+                for touch in touches {
+                    let touched = touch.of(tiles.clone());
+                    let memory = if touched.writes { &mut writes } else { &mut reads };
+                    memory[touched.bytes.start / 4..touched.bytes.end / 4].fill(true);
+                }
+                let mut plain = state.clone();
+                let foreign: Vec<u32> = (0..state.len())
+                    .map(|i| if reads[i] { state[i] } else { random(&mut seed) as u32 ^ state[i] })
+                    .collect();
+                let mut mixed = foreign.clone();
+                call(stage, &mut plain, &tiles);
+                call(stage, &mut mixed, &tiles);
+                for i in 0..state.len() {
+                    let is_kept = plain[i] == state[i] && mixed[i] == foreign[i];
+                    let is_written = writes[i] && plain[i] == mixed[i];
+                    prop_assert!(is_kept || is_written, "kernel {}, tiles {tiles:?}, word {i}:\n{plan}", stage.kernel);
+                }
+                call(stage, &mut state, &(0..stage.tiles));
+            }
+        }
+    }
 
     /// Whichever threads take them, in whichever order.
     #[test]

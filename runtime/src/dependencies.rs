@@ -1,89 +1,189 @@
-//! Which stages must wait for which: found from the memory they touch, so that whatever the reason is - a value that is read, one that
-//! is overwritten, memory that is used again - none can be forgotten.
+//! What must wait for what: found from the memory that stages, and tiles of them, touch, so that whatever the reason is - a value
+//! that is read, one that is overwritten, memory that is used again - none can be forgotten.
 
-use bayeslift_codegen::{Argument, Code};
-use bayeslift_passes::{Access, Place, Plan};
-use std::collections::{BTreeMap, BTreeSet};
+use bayeslift_codegen::{Argument, Code, Tiling};
+use bayeslift_passes::{Access, Footprint, Place, Plan};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// For each stage those before it that touch the same memory, one of the two writing.
-pub(crate) fn dependencies(plan: &Plan, code: &Code) -> Vec<BTreeSet<usize>> {
-    let stages = code.stages();
-    let graph = &plan.graph;
-    let bytes = |value| graph.ty(value).shape.elements() * 4;
-    // one after the other: the arena, what tiles share, inputs, outputs
-    let mut end = plan.arena_bytes + code.shared_bytes();
-    let mut place = |bytes: usize| {
-        end += bytes;
-        end - bytes
-    };
-    let inputs: Vec<usize> = graph.inputs().iter().map(|input| place(bytes(input.value))).collect();
-    let outputs: Vec<usize> = graph.outputs().iter().map(|output| place(bytes(output.value))).collect();
-    let range = |access: &Access| {
-        let start = match access.place {
-            Place::Arena(offset) => offset,
-            Place::Input(i) => inputs[i],
-            Place::Output(i) => outputs[i],
-        };
-        start..start + access.bytes as usize
-    };
-    let shared = plan.arena_bytes..plan.arena_bytes + code.shared_bytes();
-
-    let work = plan.work();
-    let mut memory = Memory::new(end);
-    let mut dependencies = Vec::with_capacity(stages.len());
-    for (i, stage) in stages.iter().enumerate() {
-        let (work, mut waits) = (&work[stage.kernel], BTreeSet::new());
-        let is_last = stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
-        work.reads.iter().for_each(|access| memory.touch(i, range(access), false, &mut waits));
-        if stage.arguments.contains(&Argument::Shared) {
-            memory.touch(i, shared.clone(), !is_last, &mut waits);
-        }
-        if is_last {
-            work.writes.iter().for_each(|access| memory.touch(i, range(access), true, &mut waits));
-        }
-        waits.remove(&i);
-        dependencies.push(waits);
-    }
-    dependencies
+/// Memory that is read or written, as bytes of [`Addresses`].
+#[derive(Clone, Debug)]
+pub(crate) struct Touched {
+    pub bytes: Range<usize>,
+    pub writes: bool,
 }
 
-/// Who wrote each part of the memory last, and who has read it since.
-struct Memory(BTreeMap<usize, Part>);
+impl Touched {
+    pub fn conflicts(&self, other: &Touched) -> bool {
+        let overlap = self.bytes.start.max(other.bytes.start) < self.bytes.end.min(other.bytes.end);
+        overlap && (self.writes || other.writes)
+    }
+}
+
+/// What a stage reads or writes of a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Touch {
+    whole: Touched,
+    /// What each element touches, and which elements a tile has; `None` where a tile may touch everything.
+    by_element: Option<(Footprint, Tiling)>,
+}
+
+impl Touch {
+    /// Whether some tiles here may have to do with some there.
+    pub fn may_conflict(&self, other: &Touch) -> bool {
+        self.whole.conflicts(&other.whole)
+    }
+
+    /// What some tiles touch.
+    pub fn of(&self, tiles: Range<usize>) -> Touched {
+        let whole = &self.whole;
+        let bytes = match self.by_element {
+            _ if tiles.is_empty() => whole.bytes.start..whole.bytes.start,
+            None => whole.bytes.clone(),
+            Some((footprint, tiling)) => {
+                let elements = footprint.of(tiling.begin(tiles.start)..tiling.end(tiles.end));
+                whole.bytes.start + elements.start * 4..whole.bytes.start + elements.end * 4
+            }
+        };
+        Touched { bytes, ..*whole }
+    }
+}
+
+/// All memory that stages can touch as one range of bytes: the arena, what tiles share, inputs, outputs.
+pub(crate) struct Addresses {
+    pub shared: Range<usize>,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    pub end: usize,
+}
+
+impl Addresses {
+    pub fn new(plan: &Plan, code: &Code) -> Addresses {
+        let graph = &plan.graph;
+        let shared = plan.arena_bytes..plan.arena_bytes + code.shared_bytes();
+        let mut end = shared.end;
+        let mut take = |value| {
+            let start = end;
+            end += graph.ty(value).shape.elements() * 4;
+            start
+        };
+        let inputs = graph.inputs().iter().map(|input| take(input.value)).collect();
+        let outputs = graph.outputs().iter().map(|output| take(output.value)).collect();
+        Addresses { shared, inputs, outputs, end }
+    }
+
+    pub fn start(&self, place: Place) -> usize {
+        match place {
+            Place::Arena(offset) => offset,
+            Place::Input(i) => self.inputs[i],
+            Place::Output(i) => self.outputs[i],
+        }
+    }
+
+    /// What each stage touches.
+    pub fn touches(&self, plan: &Plan, code: &Code) -> Vec<Vec<Touch>> {
+        let (stages, work) = (code.stages(), plan.work());
+        let of_stage = |i: usize| {
+            let (stage, work) = (&stages[i], &work[stages[i].kernel]);
+            let is_last = stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
+            let touch = |access: &Access, writes: bool| {
+                let start = self.start(access.place);
+                let whole = Touched { bytes: start..start + access.bytes as usize, writes };
+                Touch { whole, by_element: access.footprint.zip(stage.tiling) }
+            };
+            let mut touches: Vec<Touch> = work.reads.iter().map(|access| touch(access, false)).collect();
+            if stage.arguments.contains(&Argument::Shared) {
+                let whole = Touched { bytes: self.shared.clone(), writes: !is_last };
+                touches.push(Touch { whole, by_element: None });
+            }
+            if is_last {
+                touches.extend(work.writes.iter().map(|access| touch(access, true)));
+            }
+            touches
+        };
+        (0..stages.len()).map(of_stage).collect()
+    }
+}
+
+/// Some parts of the work of this number, as bits: at most 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub work: usize,
+    pub mask: u64,
+}
+
+/// For each part of each work, the parts of earlier works that it must wait for, found from what they touch. Parts of one work do not
+/// wait for each other.
+pub(crate) fn waits(end: usize, works: impl Iterator<Item = Vec<Vec<Touched>>>) -> Vec<Vec<Vec<Parts>>> {
+    let mut memory = Memory(BTreeMap::from([(0, Piece { end, ..Piece::default() })]));
+    let of_work = |(work, parts): (usize, Vec<Vec<Touched>>)| {
+        let waits = parts.iter().map(|touched| memory.waits(touched)).collect();
+        memory.touch(work, &parts);
+        waits
+    };
+    works.enumerate().map(of_work).collect()
+}
+
+/// Who wrote each piece of memory last, and who has read it since.
+struct Memory(BTreeMap<usize, Piece>);
 
 #[derive(Clone, Default)]
-struct Part {
+struct Piece {
     end: usize,
-    writer: Option<usize>,
-    readers: Vec<usize>,
+    writers: Vec<Parts>,
+    readers: Vec<Parts>,
 }
 
 impl Memory {
-    fn new(end: usize) -> Memory {
-        Memory(BTreeMap::from([(0, Part { end, ..Part::default() })]))
+    /// What must be over before all that is touched.
+    fn waits(&mut self, touched: &[Touched]) -> Vec<Parts> {
+        let mut waits = BTreeMap::new();
+        for Touched { bytes, writes } in touched {
+            for piece in self.pieces(bytes) {
+                let readers = if *writes { &piece.readers[..] } else { &[] };
+                for parts in piece.writers.iter().chain(readers) {
+                    *waits.entry(parts.work).or_insert(0) |= parts.mask;
+                }
+            }
+        }
+        waits.into_iter().map(|(work, mask)| Parts { work, mask }).collect()
     }
 
-    /// Notes that a stage reads or writes a range, and adds what it must wait for.
-    fn touch(&mut self, stage: usize, range: Range<usize>, writes: bool, waits: &mut BTreeSet<usize>) {
-        self.split(range.start);
-        self.split(range.end);
-        for (_, part) in self.0.range_mut(range.clone()) {
-            waits.extend(part.writer);
-            if writes {
-                waits.extend(&part.readers);
-                *part = Part { end: part.end, writer: Some(stage), readers: Vec::new() };
-            } else {
-                part.readers.push(stage);
+    /// Notes what the parts of some work touch, which comes after all that was noted before.
+    fn touch(&mut self, work: usize, parts: &[Vec<Touched>]) {
+        for (part, touched) in parts.iter().enumerate() {
+            for Touched { bytes, writes } in touched {
+                self.pieces(bytes).for_each(|piece| piece.touch(Parts { work, mask: 1 << part }, *writes));
             }
         }
     }
 
-    fn split(&mut self, at: usize) {
-        let Some((&start, part)) = self.0.range_mut(..at).next_back() else { return };
-        if start < at && at < part.end {
-            let upper = part.clone();
-            part.end = at;
-            self.0.insert(at, upper);
+    /// The pieces of a range, cut where it begins and ends.
+    fn pieces(&mut self, bytes: &Range<usize>) -> impl Iterator<Item = &mut Piece> {
+        for at in [bytes.start, bytes.end] {
+            let Some((&start, piece)) = self.0.range_mut(..=at).next_back() else { continue };
+            if start < at && at < piece.end {
+                let upper = piece.clone();
+                piece.end = at;
+                self.0.insert(at, upper);
+            }
+        }
+        self.0.range_mut(bytes.clone()).map(|(_, piece)| piece)
+    }
+}
+
+impl Piece {
+    fn touch(&mut self, part: Parts, writes: bool) {
+        let is_same = |parts: &Parts| parts.work == part.work;
+        if writes && !self.writers.last().is_some_and(is_same) {
+            // whoever waits for the new writers waits for those that they wait for
+            self.writers.clear();
+            self.readers.retain(is_same);
+        }
+        let those = if writes { &mut self.writers } else { &mut self.readers };
+        match those.last_mut().filter(|last| is_same(last)) {
+            Some(last) => last.mask |= part.mask,
+            None => those.push(part),
         }
     }
 }

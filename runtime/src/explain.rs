@@ -177,7 +177,7 @@ impl Explanation {
             tiles: compiled.tiles,
             threads: {
                 let schedule = executable.schedule();
-                schedule.groups[schedule.group_of[stage]].tasks.min(schedule.threads)
+                schedule.parts(stage).min(schedule.threads)
             },
             estimate: schedule::time(costs[compiled.kernel]),
             time: None,

@@ -201,7 +201,10 @@ fn products_stay_within_their_memory() {
     let triples = triples.filter(|([m, k, n], ..)| m * k * n <= 2_000_000);
     // large enough for tiles to share operands, in each layout of both
     let shared = (0..72).map(|i| ([1013, 70, 89], [i % 6, i / 6 % 3], i / 18, i % 2 == 0));
-    for (number, ([m, k, n], layouts, width, ends)) in triples.chain(shared).enumerate() {
+    // and where tiles that share the left one begin between two register tiles
+    let extents = [[300, 12, 1792], [300, 8, 2048]];
+    let shared_in_bands = (0..16).map(|i| (extents[usize::from(i % 8 / 2 > 1)], [1, 1], i % 8 / 2, i / 8 == 0));
+    for (number, ([m, k, n], layouts, width, ends)) in triples.chain(shared).chain(shared_in_bands).enumerate() {
         let b = Builder::new();
         let operand = |name: &str, rows: usize, cols: usize, layout: usize| {
             let x = match layout % 3 {

@@ -9,10 +9,10 @@ use bayeslift_runtime::{Argument, Executable, Options};
 use common::some_inputs;
 use std::thread;
 
-/// Kernels that depend on each other: `kernels` of 64 elements in each row, each with its sum over the rows.
-fn chain(rows: usize, kernels: usize) -> Graph {
+/// Kernels that depend on each other, each with its sum over the rows.
+fn chain(rows: usize, cols: usize, kernels: usize) -> Graph {
     let b = Builder::new();
-    let (mut x, w) = (b.input("x", Type::f32([rows, 64])), b.input("w", Type::f32([64])));
+    let (mut x, w) = (b.input("x", Type::f32([rows, cols])), b.input("w", Type::f32([cols])));
     for i in 0..kernels {
         x = (x * w).tanh() + x.square() * 0.25 - (x - w).exp() * 0.125;
         let sum = x.sum(0);
@@ -61,8 +61,8 @@ impl Case {
 #[test]
 fn every_number_of_tiles() {
     let mut tiles = Vec::new();
-    for rows in [4, 8, 12, 64, 128, 3000] {
-        let graph = chain(rows, 3);
+    for (rows, cols) in [(2, 512), (3, 512), (12, 64), (64, 64), (128, 64), (3000, 64)] {
+        let graph = chain(rows, cols, 3);
         tiles.extend(tiles_of_large_kernels(&graph));
         for threads in [1, 2, 3, 8] {
             Case::new(&graph, threads).check(3);
@@ -73,7 +73,7 @@ fn every_number_of_tiles() {
 
 #[test]
 fn many_calls_in_a_row() {
-    let graph = chain(256, 4);
+    let graph = chain(256, 64, 4);
     for threads in [2, 3] {
         Case::new(&graph, threads).check(400);
     }
@@ -82,7 +82,7 @@ fn many_calls_in_a_row() {
 /// Between calls workers fall asleep, or are just about to.
 #[test]
 fn calls_with_pauses() {
-    let case = Case::new(&chain(256, 2), 2);
+    let case = Case::new(&chain(256, 64, 2), 2);
     for pause in (0..200).step_by(5) {
         case.check(1);
         thread::sleep(std::time::Duration::from_micros(pause));
@@ -92,7 +92,7 @@ fn calls_with_pauses() {
 #[test]
 fn callers_share_an_executable() {
     for threads in [1, 2, 3, 8] {
-        let case = Case::new(&chain(256, 3), threads);
+        let case = Case::new(&chain(256, 64, 3), threads);
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| case.check(25));
@@ -104,7 +104,7 @@ fn callers_share_an_executable() {
 /// Workspaces come and go while workers are with others.
 #[test]
 fn callers_of_many_executables() {
-    let cases: Vec<Case> = (2..6).map(|threads| Case::new(&chain(64 * threads, 2), threads)).collect();
+    let cases: Vec<Case> = (2..6).map(|threads| Case::new(&chain(64 * threads, 64, 2), threads)).collect();
     thread::scope(|scope| {
         for i in 0..8 {
             let cases = &cases;
@@ -117,7 +117,7 @@ fn callers_of_many_executables() {
 #[cfg(unix)]
 #[test]
 fn a_forked_process() {
-    let case = Case::new(&chain(256, 3), 2);
+    let case = Case::new(&chain(256, 64, 3), 2);
     let mut workspace = case.executable.workspace().unwrap();
     let mut outputs = case.executable.new_outputs();
     let mut arguments: Vec<Argument> = case.inputs.iter().map(Argument::from).collect();

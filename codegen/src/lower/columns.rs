@@ -40,7 +40,7 @@ impl Lowering<'_> {
         let base = Base::Argument(self.argument(Argument::Place(place)));
 
         let blocks = cols.div_ceil(TILE_COLUMNS);
-        self.tiles(outer * between * blocks, 1, |s, tile, _| {
+        self.tiles(outer * between * blocks, 1, 1, |s, tile, _| {
             let result_row = s.b.index_div(tile, blocks);
             let block = s.b.index_rem(tile, blocks);
             let start = s.b.index_scale(block, TILE_COLUMNS);
@@ -55,7 +55,7 @@ impl Lowering<'_> {
             };
             let column = Column { operand: node.args[0], is_sum, first, stride: between, extent };
             let offset = s.b.index_scale(result_row, cols);
-            s.each_column(start, end, cols, ABREAST, |s, cols| match *cols {
+            s.each_column([start, end], TILE_COLUMNS, cols, ABREAST, |s, cols| match *cols {
                 [a, b, c, d] => s.reduce(column, [a, b, c, d], base, offset),
                 _ => cols.iter().for_each(|&col| s.reduce(column, [col], base, offset)),
             });

@@ -3,9 +3,9 @@
 
 use super::element::Row;
 use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::shape::{Cut, Packed, RegisterTile, cache_tile, column_block, spread};
+use super::shape::{BAND, BANDED, Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
-use super::{Lowering, TILE_COST};
+use super::{Lowering, TILE_COST, Tiling};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
 
@@ -99,9 +99,13 @@ impl Lowering<'_> {
         };
         let rows_compete = count(&|[left, _], product| left.rows_compete(product)) > 0;
         let in_strips = count(&|[left, _], product| left.is_in_strips(product)) > 0;
+        let steps: usize = extents.iter().map(|product| product.depth).sum();
+        // Register tiles of bands overlap, which only sums of one chunk allow, and begin where strips do not.
+        let in_bands = rows >= 2 * BAND && depth <= DOT_CHUNK && !in_strips;
+        let in_bands = in_bands && steps * cols <= BANDED && self.useful_threads() > 1;
         let register = match operands.iter().any(|[_, right]| right.is_transposed_right(rows)) {
             true => RegisterTile::transposing(cols, self.width),
-            false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, self.width),
+            false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, in_bands, self.width),
         };
         let packed = Packed {
             products: dots.len(),
@@ -109,7 +113,6 @@ impl Lowering<'_> {
             rights: count(&|[_, right], product| right.is_packed_right(product)),
             streams: self.large_values(),
         };
-        let steps = extents.iter().map(|product| product.depth).sum();
         let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
         let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
         let strip = register.vectors * self.width;
@@ -148,7 +151,12 @@ impl Lowering<'_> {
             right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.width)),
         };
 
-        self.tiles(batches * row_cut.tiles * col_cut.tiles, 1, |s, number, _| {
+        if !products.is_transposed {
+            let tiling =
+                Tiling { block: rows * cols, spans: row_cut.tiles, step: row_cut.size * cols, beside: col_cut.tiles };
+            self.tiling = Some(tiling);
+        }
+        self.tiles(batches * row_cut.tiles * col_cut.tiles, 1, 1, |s, number, _| {
             let b = &mut s.b;
             let (rows_left, col_tile) = (b.index_div(number, col_cut.tiles), b.index_rem(number, col_cut.tiles));
             let (batch, row_tile) = (b.index_div(rows_left, row_cut.tiles), b.index_rem(rows_left, row_cut.tiles));

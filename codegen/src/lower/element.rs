@@ -3,7 +3,7 @@
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Unary, Value, elementary};
-use bayeslift_passes::{Place, View, merge_axes};
+use bayeslift_passes::{ElementRead, Place, View, merge_axes};
 use std::collections::HashMap;
 
 /// A value that a kernel does not compute from others.
@@ -55,40 +55,24 @@ impl<const N: usize> Points<N> {
 impl Lowering<'_> {
     /// Finds everything the kernel reads by the element.
     pub(super) fn collect_leaves(&mut self) {
-        let graph = &self.plan.graph;
-        let mut read: Vec<Value> = Vec::new();
-        for &member in &self.kernel.members {
-            let node = graph.node(member);
-            if node.op.is_elementwise() {
-                read.extend(&node.args);
-            } else {
-                let leaf = self.member_leaf(member);
-                self.leaves.insert(member, leaf);
-            }
-        }
-        let reductions = self.kernel.row_reductions.iter().chain(&self.kernel.column_reduction);
-        read.extend(reductions.map(|&reduction| graph.node(reduction).args[0]));
-        read.extend(self.kernel.stores.iter().map(|&(value, _)| value));
-        for value in read {
-            let value = self.plan.aligned(value);
-            if !self.kernel.computes(value) && !self.leaves.contains_key(&value) {
-                let leaf = match &graph.node(value).op {
-                    Op::Noise(noise) if self.plan.places[value.index()].is_none() => Leaf::Noise(noise.clone()),
-                    _ => self.leaf(self.plan.view(value)),
-                };
-                self.leaves.insert(value, leaf);
-            }
+        for read in self.plan.element_reads(self.kernel) {
+            let (value, leaf) = match read {
+                ElementRead::Made(value) => (value, self.made(value)),
+                ElementRead::Copied(value) => (value, self.leaf(self.plan.copied(value))),
+                ElementRead::Value(value) => (value, self.leaf(self.plan.view(value))),
+            };
+            self.leaves.insert(value, leaf);
         }
     }
 
-    /// What a member that only moves or makes data is.
-    fn member_leaf(&mut self, member: Value) -> Leaf {
-        match &self.plan.graph.node(member).op {
+    /// What is made from nothing.
+    fn made(&self, value: Value) -> Leaf {
+        match &self.plan.graph.node(value).op {
             Op::Noise(noise) => Leaf::Noise(noise.clone()),
             Op::Constant(bits) => Leaf::Float(*bits),
             Op::ConstantU32(word) => Leaf::Word(*word),
-            Op::Iota(_) => Leaf::Position(View::identity(&self.plan.graph, member)),
-            _ => self.leaf(self.plan.copied(member)),
+            Op::Iota(_) => Leaf::Position(View::identity(&self.plan.graph, value)),
+            op => unreachable!("{} has operands", op.name()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Folds: cleared first, then every window adds its elements where it takes them from.
 
 use super::element::Points;
+use super::noise::NOISE_BLOCK;
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Reg};
 use bayeslift_ir::{Lanes, Value, Window};
@@ -21,10 +22,10 @@ impl Lowering<'_> {
         let base = Base::Argument(self.argument(Argument::Place(place)));
         let row_of = if inner.is_empty() { 1 } else { between * cols };
         let (is_last, block) = (inner.is_empty(), extent * row_of);
-        self.tiles(outer, 1, |s, tile, _| {
+        self.tiles(outer, 1, 1, |s, tile, _| {
             let block_start = s.b.index_scale(tile, block);
             let [none, all] = [0, block].map(|index| s.b.index(index));
-            s.each_column(none, all, block, ABREAST, |s, cols| {
+            s.each_column([none, all], NOISE_BLOCK, block, ABREAST, |s, cols| {
                 for &col in cols {
                     let index = s.b.index_add(block_start, col);
                     let zero = s.b.constant(0.0);
@@ -62,7 +63,7 @@ impl Lowering<'_> {
     fn add_row(&mut self, operand: Value, row: Reg, at: (Base, Reg), cols: usize) {
         let row = self.enter_row(row, None);
         let (start, end) = (self.b.index(0), self.b.index(cols));
-        self.each_column(start, end, cols, ABREAST, |s, cols| match *cols {
+        self.each_column([start, end], NOISE_BLOCK, cols, ABREAST, |s, cols| match *cols {
             [a, b, c, d] => {
                 let x = s.eval(operand, &row, &mut Points::new([a, b, c, d]));
                 s.add_to(at, [a, b, c, d], x);

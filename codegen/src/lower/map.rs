@@ -2,18 +2,15 @@
 
 use super::element::{Leaf, Points, Row};
 use super::noise::NOISE_BLOCK;
+use super::shape::BAND;
 use super::sums::Accumulator;
-use super::{Lowering, TILE_COST};
+use super::{Lowering, Tiling};
 use crate::tile::Reg;
 use bayeslift_ir::{Op, Value};
 use bayeslift_passes::Axis;
 
-/// How many tiles a kernel has for each thread, and what they cost at most.
-const TILES_PER_THREAD: usize = 8;
-const MOST_TILE_COST: usize = 1 << 18;
-/// About how many elements a tile has: at most, and where they take long at least.
-const TILE_ELEMENTS: usize = 4096;
-const FEW_ELEMENTS: usize = 128;
+/// About how many elements are computed before what is prepared for rows, or kept of them, is cleared for others.
+const AT_ONCE: usize = 4096;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
 /// not look far ahead. Fewer where much is read and written besides, after a product, unless that takes few operations; and
 /// fewer where operations are so many that their values would fill the stack.
@@ -21,7 +18,7 @@ const ABREAST: usize = 4;
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
-/// How many short rows are computed side by side, those of which two share their draws, and how many are in a tile at most.
+/// How many short rows are computed side by side, those of which two share their draws, and of how many the lanes are kept at most.
 const ROWS_ABREAST: usize = 2;
 const PAIRED_ROWS_ABREAST: usize = 4;
 const MOST_SHORT_ROWS: usize = 256;
@@ -39,28 +36,29 @@ impl Lowering<'_> {
                 }
             }
         }
-        let each = (self.cost / (rows * cols)).max(1);
-        let tile_cost = (self.cost / (TILES_PER_THREAD * self.threads)).clamp(TILE_COST, MOST_TILE_COST);
-        let elements = (tile_cost / each).clamp(FEW_ELEMENTS, TILE_ELEMENTS).next_multiple_of(NOISE_BLOCK);
         if rows == 1 && self.kernel.row_reductions.is_empty() {
-            return self.tiles(cols, elements, |s, first, last| {
+            let unit = if self.noise_sites().is_empty() { BAND } else { NOISE_BLOCK };
+            self.tiling = Some(Tiling::of_one_block(cols, unit));
+            return self.tiles(cols, unit, AT_ONCE, |s, first, last| {
                 let row = s.b.index(0);
                 let row = s.enter_row(row, None);
                 s.columns(&row, first, last, cols, &[]);
             });
         }
         let short = self.has_short_rows();
-        let rows_of_a_tile = match elements.div_ceil(cols) {
+        let rows_at_once = match AT_ONCE.div_ceil(cols) {
             rows if short => {
                 let most = MOST_SHORT_ROWS / self.kernel.row_reductions.len().max(1);
                 rows.min(most).max(1).next_multiple_of(self.width)
             }
             rows => rows,
         };
-        let rows_of_a_tile = rows_of_a_tile.min(rows);
-        let accumulators = self.accumulators(rows_of_a_tile);
-        self.tiles(rows, rows_of_a_tile, |s, first, last| {
-            s.prepare_rows(first, last, rows_of_a_tile);
+        let rows_at_once = rows_at_once.min(rows);
+        let accumulators = self.accumulators(rows_at_once);
+        let unit = if short { BAND } else { 1 };
+        self.tiling = Some(Tiling::of_one_block(rows * cols, unit * cols));
+        self.tiles(rows, unit, rows_at_once, |s, first, last| {
+            s.prepare_rows(first, last, rows_at_once);
             let mut rest = first;
             let abreast = s.rows_abreast();
             if short {
@@ -116,17 +114,24 @@ impl Lowering<'_> {
             })
     }
 
-    /// Loops over the tiles that the caller asks for; each is a range of `extent` split in steps of `step`.
-    pub(super) fn tiles(&mut self, extent: usize, step: usize, body: impl FnOnce(&mut Self, Reg, Reg)) -> usize {
+    /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how many there are.
+    pub(super) fn tiles(
+        &mut self,
+        extent: usize,
+        unit: usize,
+        step: usize,
+        body: impl FnOnce(&mut Self, Reg, Reg),
+    ) -> usize {
         let (begin, end) = self.b.tile_range();
+        let [begin, end] = [begin, end].map(|tile| self.b.index_scale(tile, unit));
         let limit = self.b.index(extent);
-        self.repeat(begin, end, 1, |s, tile| {
-            let first = s.b.index_scale(tile, step);
+        let end = self.b.index_min(end, limit);
+        self.repeat(begin, end, step as i64, |s, first| {
             let last = s.b.index_offset(first, step as i64);
-            let last = s.b.index_min(last, limit);
+            let last = s.b.index_min(last, end);
             body(s, first, last);
         });
-        extent.div_ceil(step)
+        extent.div_ceil(unit)
     }
 
     /// A loop whose body lowers more of the kernel.
@@ -168,22 +173,24 @@ impl Lowering<'_> {
         carried
     }
 
-    /// The columns `start..end` of a row. `start` is a multiple of the noise block; so is `end`, unless it is `cols`.
+    /// The columns `start..end` of a row. `start` is a multiple of the noise block where noise is drawn, else of [`BAND`]; so is
+    /// `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         if self.width == 1 || self.noise_sites().is_empty() {
             let is_heavy = !self.kernel.dots.is_empty() && !self.is_light();
             let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
-            return self.each_column(start, end, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
+            let unit = if self.kernel.dots.is_empty() { BAND } else { NOISE_BLOCK };
+            return self.each_column([start, end], unit, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }
         self.noisy_columns(row, start, end, cols, accumulators);
     }
 
     /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which may
-    /// be a part of a vector. `start` is a multiple of the noise block, and so is `end`, unless it is `cols`.
+    /// be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
     pub(super) fn each_column(
         &mut self,
-        start: Reg,
-        end: Reg,
+        [start, end]: [Reg; 2],
+        unit: usize,
         cols: usize,
         abreast: usize,
         body: impl Fn(&mut Self, &[Reg]),
@@ -212,7 +219,7 @@ impl Lowering<'_> {
                 s.lanes(width, |s| body(s, &cols));
             });
             // known where every range of columns has the same rest
-            left = if NOISE_BLOCK.is_multiple_of(step) { cols % step } else { left };
+            left = if unit.is_multiple_of(step) { cols % step } else { left };
         }
         if part > 0 {
             self.repeat(done, end, width as i64, |s, col| s.lanes(part, |s| body(s, &[col])));

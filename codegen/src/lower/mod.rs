@@ -11,6 +11,7 @@ mod prefetch;
 mod shape;
 mod shared;
 mod sums;
+mod tiling;
 mod windows;
 
 use crate::WIDTH;
@@ -19,6 +20,7 @@ use bayeslift_ir::{Binary, DType, Op, Unary, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
+pub use tiling::Tiling;
 
 /// What a kernel's pointer argument points to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,19 +42,21 @@ pub struct Lowered {
     pub arguments: Vec<Argument>,
     /// The number of tiles, which may run in any order and on any thread.
     pub tiles: usize,
+    /// Which elements of the kernel's index space each of them computes; `None` if tiles are not of rows or parts of them.
+    pub tiling: Option<Tiling>,
     /// About how many instructions of wide vectors it takes, counted for each element.
     pub cost: usize,
     /// The memory behind [`Argument::Shared`].
     pub shared_bytes: usize,
 }
 
-/// About what a tile costs at least, a third of a microsecond: what makes handing it to a thread worth while.
+/// About what a tile of a product costs at least, a third of a microsecond: what makes handing it to a thread worth while.
 const TILE_COST: usize = 1 << 14;
 
 /// The lanes of which rows are counted as whole multiples.
 const COST_LANES: usize = 8;
 
-/// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. A kernel that is worth several threads has tiles
+/// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. Products that are worth several threads have tiles
 /// for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
 /// tiles share, if they share any, and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Vec<Lowered> {
@@ -90,6 +94,7 @@ struct Lowering<'p> {
     scratch: usize,
     /// Shared elements.
     shared: usize,
+    tiling: Option<Tiling>,
 }
 
 impl<'p> Lowering<'p> {
@@ -110,13 +115,14 @@ impl<'p> Lowering<'p> {
             short_sums: HashMap::new(),
             scratch: 0,
             shared: 0,
+            tiling: None,
         }
     }
 
     fn finish(self, tiles: usize) -> Lowered {
-        let Lowering { b, arguments, scratch, shared, cost, .. } = self;
+        let Lowering { b, arguments, scratch, shared, cost, tiling, .. } = self;
         let code = b.finish(arguments.len(), scratch * 4);
-        Lowered { code, arguments, tiles, cost, shared_bytes: shared * 4 }
+        Lowered { code, arguments, tiles, tiling, cost, shared_bytes: shared * 4 }
     }
 
     /// The kernel itself. Returns the number of tiles.

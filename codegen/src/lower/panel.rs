@@ -1,6 +1,7 @@
 //! Operands of matrix products: read in place, or packed into panels in the order in which register tiles read them.
 
 use super::element::Leaf;
+use super::noise::NOISE_BLOCK;
 use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
@@ -276,7 +277,7 @@ impl Lowering<'_> {
         self.repeat(rows.first, rows.last, 1, |s, row| {
             let to_row = s.b.index_scale_signed(row, panel.tiles);
             let to_row = s.b.index_add(panel.origin, to_row);
-            s.each_column(cols.first, cols.last, cols.extent, FOUR, |s, columns| {
+            s.each_column([cols.first, cols.last], NOISE_BLOCK, cols.extent, FOUR, |s, columns| {
                 for &col in columns {
                     let [x] = s.elements(source, batch, row, col);
                     let index = s.b.index_add(to_row, col);

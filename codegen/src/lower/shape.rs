@@ -11,6 +11,8 @@ pub(super) struct RegisterTile {
     /// Of the last columns: fewer where those need fewer.
     pub last_vectors: usize,
     pub rest: Rest,
+    /// What the rows of all cache tiles but the last are a multiple of.
+    pub row_step: usize,
 }
 
 /// The register tiles at the end of a product's rows, where those are no multiple of the register tile's: the last `of` rows
@@ -45,6 +47,12 @@ const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const STREAMED_BYTES: usize = 192 << 10;
 const SHALLOW: usize = 64;
+/// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at multiples of so many rows,
+/// which suits products, reductions of short rows, and vectors of a number for each row.
+pub(super) const BAND: usize = 16;
+const _: () = assert!(NOISE_BLOCK.is_multiple_of(BAND));
+/// Products are cut there where a row takes at most so many multiply-adds.
+pub(super) const BANDED: usize = 1 << 15;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
@@ -76,11 +84,12 @@ impl RegisterTile {
     /// [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as they
     /// need. Larger tiles win where the model sees no difference. `rows_compete` says whether the left operand's rows do,
     /// for a few sets of the first-level cache, and `in_strips` whether it is packed in strips of as many rows as the
-    /// register tile has.
+    /// register tile has; `in_bands` whether cache tiles have multiples of [`BAND`] rows.
     pub fn new(
         (rows, cols, depth): (usize, usize, usize),
         rows_compete: bool,
         in_strips: bool,
+        in_bands: bool,
         width: usize,
     ) -> RegisterTile {
         // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
@@ -88,7 +97,7 @@ impl RegisterTile {
         let (registers, units, least_vectors) = match width {
             16 => (32, 1.0, 2.min(cols.div_ceil(width))),
             8 => (16, 2.0, 1),
-            _ => return RegisterTile::portable(rows, cols, width),
+            _ => return RegisterTile::portable(rows, cols, in_bands, width),
         };
         let most_rows = if rows_compete { MOST_COMPETING_ROWS } else { MOST_ROWS };
         let depth = depth.min(DOT_CHUNK);
@@ -109,9 +118,10 @@ impl RegisterTile {
             let strips = cols.div_ceil(tile.vectors * width);
             (strips - 1) as f64 * all_rows(tile, tile.vectors) + all_rows(tile, tile.last_vectors)
         };
-        let with_rest = |(tile_rows, vectors): (usize, usize)| {
+        let with_rests = |(tile_rows, vectors): (usize, usize)| {
             let last_vectors = last_vectors(cols, vectors, width);
-            let tile = |rest: Rest| RegisterTile { rows: tile_rows, vectors, last_vectors, rest };
+            let row_step = if in_bands { BAND } else { tile_rows };
+            let tile = move |rest: Rest| RegisterTile { rows: tile_rows, vectors, last_vectors, rest, row_step };
             let over = rows % tile_rows;
             let rests = [Rest::default(), Rest::new(over, 1), Rest::new(tile_rows + over, 2)];
             let possible = if over == 0 || rows < tile_rows {
@@ -121,18 +131,23 @@ impl RegisterTile {
             } else {
                 3
             };
-            let tiles = rests.into_iter().take(possible).map(tile);
-            tiles.min_by(|a, b| all(a).total_cmp(&all(b))).expect("there is one")
+            rests.into_iter().take(possible).map(tile)
         };
         let tiles =
             (1..=rows.min(most_rows)).flat_map(|rows| (least_vectors..registers).map(move |vectors| (rows, vectors)));
-        let tiles = tiles.map(with_rest);
+        let fits_bands = |tile: &RegisterTile| {
+            // cut into bands of some size without a rest, and the last rows into a register tile and the rest
+            let is_cut_well = (3 * BAND).is_multiple_of(tile.rows);
+            let has_last = tile.rows + tile.rest.of <= BAND || rows >= 4 * BAND;
+            !in_bands || is_cut_well && has_last
+        };
+        let tiles = tiles.flat_map(with_rests);
         let fits = |tile: &RegisterTile| {
             // one row reads its factors from memory
             let factors = if tile.rows == 1 { 0 } else { tile.vectors };
             tile.rows * tile.vectors + factors < registers && tile.vectors <= cols.div_ceil(width)
         };
-        let best = tiles.filter(fits).min_by(|a, b| {
+        let best = tiles.filter(|tile| fits(tile) && fits_bands(tile)).min_by(|a, b| {
             let sums = |tile: &RegisterTile| tile.rows * tile.vectors;
             all(a).total_cmp(&all(b)).then(sums(b).cmp(&sums(a)))
         });
@@ -140,7 +155,13 @@ impl RegisterTile {
     }
 
     fn without_rest(rows: usize, vectors: usize, cols: usize, width: usize) -> RegisterTile {
-        RegisterTile { rows, vectors, last_vectors: last_vectors(cols, vectors, width), rest: Rest::default() }
+        RegisterTile {
+            rows,
+            vectors,
+            last_vectors: last_vectors(cols, vectors, width),
+            rest: Rest::default(),
+            row_step: rows,
+        }
     }
 
     /// Of one row, as many vectors as leave room for what transposing four columns takes.
@@ -150,9 +171,10 @@ impl RegisterTile {
 
     /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
     /// multiply-add; of more vectors where there is one row.
-    fn portable(rows: usize, cols: usize, width: usize) -> RegisterTile {
+    fn portable(rows: usize, cols: usize, in_bands: bool, width: usize) -> RegisterTile {
         let vectors = if rows == 1 { 8 } else { 2 };
-        RegisterTile::without_rest(rows.min(6), vectors.min(cols.div_ceil(width)), cols, width)
+        let tile = RegisterTile::without_rest(rows.min(6), vectors.min(cols.div_ceil(width)), cols, width);
+        RegisterTile { row_step: if in_bands { BAND } else { tile.row_step }, ..tile }
     }
 
     /// How many of so many columns are in narrower tiles.
@@ -198,7 +220,7 @@ impl Cut {
     }
 }
 
-/// How rows and columns are cut into cache tiles, multiples of the register tile but for the last: as large as caches allow for
+/// How rows and columns are cut into cache tiles, rows into multiples of the register tile's or of [`BAND`]: as large as caches allow for
 /// one thread; for several, of the sizes that also share the work among them the ones that are done first. `depth` is how many
 /// multiply-adds an element of the result takes.
 pub(super) fn cache_tile(
@@ -220,13 +242,16 @@ pub(super) fn cache_tile(
         _ => (CACHE_ROWS, CACHE_COLUMNS_OF_PACKED),
     };
     let most_rows = most_rows.clamp(tile.rows, CACHE_ROWS.max(tile.rows));
-    // all register tiles at the end of the rows are in the last tile
-    let least_rows = tile.rows.max(tile.rest.of);
+    // all register tiles at the end of the rows are in the last tile, and before them none or a whole one
+    let least_rows = match tile.row_step == tile.rows {
+        true => tile.rows.max(tile.rest.of),
+        false => tile.rows + tile.rest.of,
+    };
     let (row_parts, col_parts) = (rows.div_ceil(most_rows), cols.div_ceil(most_cols));
     let cut = |more: (usize, usize), round: fn(usize, usize) -> usize| {
-        let near_rows = rows.div_ceil(row_parts + more.0).next_multiple_of(tile.rows);
+        let near_rows = rows.div_ceil(row_parts + more.0).next_multiple_of(tile.row_step);
         let near_cols = round(cols.div_ceil(col_parts + more.1), step);
-        (cut_near(rows, least_rows, tile.rows, near_rows), cut_near(cols, tile_cols, step, near_cols))
+        (cut_near(rows, least_rows, tile.row_step, near_rows), cut_near(cols, tile_cols, step, near_cols))
     };
     let up = |x: usize, step: usize| x.next_multiple_of(step);
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
@@ -237,7 +262,11 @@ pub(super) fn cache_tile(
     let done = |&(row_cut, col_cut): &(Cut, Cut)| {
         let mut busy = vec![0; threads];
         for _ in 0..batches {
-            for (rows, cols) in row_cut.extents().flat_map(|r| col_cut.extents().map(move |c| (r, c))) {
+            // the last rows may be a rest, others are whole register tiles
+            let whole =
+                |(i, rows): (usize, usize)| if i + 1 < row_cut.tiles { rows.next_multiple_of(tile.rows) } else { rows };
+            let rows = row_cut.extents().enumerate().map(whole);
+            for (rows, cols) in rows.flat_map(|r| col_cut.extents().map(move |c| (r, c))) {
                 *busy.iter_mut().min().expect("there is a thread") += packed.work(rows, cols);
             }
         }
@@ -314,13 +343,14 @@ mod tests {
     #[test]
     fn tiles_fit_registers_and_each_other() {
         let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
-        for (width, registers) in [(1, 32), (4, 32), (8, 16), (16, 32)] {
+        let widths = [(1, 32), (4, 32), (8, 16), (16, 32)];
+        for ((width, registers), in_bands) in widths.into_iter().flat_map(|width| [(width, false), (width, true)]) {
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
                 for (depth, threads, lefts, streams) in
                     [(3, 1, 0, 0), (3, 2, 1, 5), (3, 8, 0, 1_000_000), (128, 2, 1, 1), (128, 2, 1, 5), (512, 8, 0, 3)]
                 {
                     let packed = Packed { products: 2, lefts, rights: 2, streams };
-                    let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, width);
+                    let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, in_bands, width);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
                     assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
@@ -337,8 +367,10 @@ mod tests {
                         assert_eq!(cut.extents().sum::<usize>(), extent, "{cut:?} of {extent}");
                     }
                     assert!(row_cut.last >= rest.of && row_cut.last >= tile.rows.min(rows), "{row_cut:?} for {tile:?}");
+                    let before_rest = row_cut.last - rest.of;
+                    assert!(before_rest == 0 || before_rest >= tile.rows, "{row_cut:?} for {tile:?}");
                     let divides = |part: usize, cut: Cut| cut.tiles == 1 || cut.size.is_multiple_of(part);
-                    assert!(divides(tile.rows, row_cut), "{row_cut:?} of {rows} rows for {tile:?}");
+                    assert!(divides(tile.row_step, row_cut), "{row_cut:?} of {rows} rows for {tile:?}");
                     for part in [tile.vectors * width, NOISE_BLOCK] {
                         assert!(divides(part, col_cut), "{col_cut:?} of {cols} columns for {tile:?}");
                     }

@@ -58,7 +58,12 @@ impl Lowering<'_> {
                 _ => Layout::Strips(strip, depth + self.width.div_ceil(strip)),
             };
             let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
-            let elements = (extent.next_multiple_of(strip) * each).next_multiple_of(LINE);
+            // a register tile may begin at any row, and reach beyond the last
+            let most = match layout {
+                Layout::Rows(_) => extent + strip - 1,
+                Layout::Strips(..) => extent.next_multiple_of(strip),
+            };
+            let elements = (most * each).next_multiple_of(LINE);
             let different = if source.is_same_for_all_products() { 1 } else { batches };
             let times = batches * copies / different / self.useful_threads();
             let all = elements.saturating_mul(different);
@@ -118,7 +123,7 @@ impl Lowering<'_> {
         let most = jobs.iter().map(|job| units(job).2).max().unwrap_or(1);
         let tiles = self.shared.div_ceil(TILE_ELEMENTS).min(most);
         // each tile packs its part of each operand
-        self.tiles(tiles, 1, |s, tile, _| {
+        self.tiles(tiles, 1, 1, |s, tile, _| {
             for job in jobs {
                 let ((side, extent, source, shared, depth), (together, of_a_product, units)) = (job, units(&job));
                 let next = s.b.index_offset(tile, 1);

@@ -16,9 +16,9 @@ pub(super) struct Accumulator {
 }
 
 impl Lowering<'_> {
-    /// Takes memory for the kernel's reductions: where rows are short, for those of all rows of a tile.
-    pub(super) fn accumulators(&mut self, rows_of_a_tile: usize) -> Vec<Accumulator> {
-        let lanes = if self.has_short_rows() { rows_of_a_tile * self.width } else { SUM_LANES };
+    /// Takes memory for the kernel's reductions: where rows are short, for those of so many.
+    pub(super) fn accumulators(&mut self, rows_at_once: usize) -> Vec<Accumulator> {
+        let lanes = if self.has_short_rows() { rows_at_once * self.width } else { SUM_LANES };
         let reductions = self.kernel.row_reductions.clone().into_iter();
         let accumulator = |reduction| Accumulator {
             reduction,
@@ -112,7 +112,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Combines the lanes of the short rows of a tile, as many rows at once as a vector has elements, and stores the results. Tiles
+    /// Combines the lanes of short rows, as many at once as a vector has elements, and stores the results. Ranges of rows
     /// begin at whole vectors of all `rows`.
     pub(super) fn finish_short_rows(&mut self, first: Reg, last: Reg, rows: usize, accumulators: &[Accumulator]) {
         let width = self.width;

@@ -3,11 +3,13 @@
 //! A kernel is a set of graph values evaluated together at each element of one index space; the graph itself
 //! stays the description of what is computed. Forming kernels is greedy and deterministic.
 
+mod footprint;
 mod groups;
 mod memory;
 mod order;
 mod work;
 
+pub use footprint::{ElementRead, Footprint};
 pub use work::{Access, Counts, Extents, Part, Role, Work};
 
 use crate::{Fusion, View};

@@ -1,7 +1,7 @@
 //! What each kernel of a plan does, counted from the graph: what is fused into it, which memory it touches, how much it
 //! computes.
 
-use super::{Place, Plan, groups::values_of};
+use super::{Footprint, Place, Plan, groups::values_of};
 use crate::{Axis, View};
 use bayeslift_ir::{Op, Value};
 use std::collections::{BTreeSet, HashMap};
@@ -81,6 +81,8 @@ pub struct Access {
     pub bytes: u64,
     /// The kernel that makes it; `None` for what the caller passes.
     pub maker: Option<usize>,
+    /// Which part each element of the kernel's index space touches; `None` for any.
+    pub footprint: Option<Footprint>,
 }
 
 /// How much kernels compute and move.
@@ -157,12 +159,21 @@ impl Plan {
         });
         let parts: Vec<Part> = parts.collect();
         let placed = |value: Value| Some((value, self.places[value.index()]?));
-        let reads = read.into_iter().filter_map(placed);
-        let reads = reads.map(|(value, place)| self.access(value, place, maker.get(&value).copied())).collect();
+        let footprints = self.read_footprints(kernel);
+        let reads = read.into_iter().filter_map(placed).map(|(value, place)| {
+            let footprint = footprints.get(&value).copied().flatten();
+            self.access(value, place, maker.get(&value).copied(), footprint)
+        });
+        let reads = reads.collect();
         // reductions have a place, and are not among the stores
-        let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
-        let writes = reductions.filter_map(|&value| placed(value)).chain(kernel.stores.iter().copied());
-        let writes = writes.map(|(value, place)| self.access(value, place, Some(k))).collect();
+        let of_a_row = Some(Footprint { span: kernel.cols, each: 1 });
+        let reductions = kernel.row_reductions.iter().map(|&value| (value, of_a_row));
+        let reductions = reductions.chain(kernel.column_reduction.map(|value| (value, None)));
+        let reductions =
+            reductions.filter_map(|(value, footprint)| Some((value, self.places[value.index()]?, footprint)));
+        let stores = kernel.stores.iter().map(|&(value, place)| (value, place, Some(Footprint::SAME)));
+        let writes = reductions.chain(stores);
+        let writes = writes.map(|(value, place, footprint)| self.access(value, place, Some(k), footprint)).collect();
         let mut work = Work { parts, reads, writes, counts: Counts::default() };
         work.counts = self.counts(&work);
         work
@@ -209,13 +220,13 @@ impl Plan {
         }
     }
 
-    fn access(&self, value: Value, place: Place, maker: Option<usize>) -> Access {
+    fn access(&self, value: Value, place: Place, maker: Option<usize>, footprint: Option<Footprint>) -> Access {
         let name = match place {
             Place::Input(i) => Some(self.graph.inputs()[i].name.clone()),
             Place::Output(i) => Some(self.graph.outputs()[i].name.clone()),
             Place::Arena(_) => None,
         };
-        Access { value, place, name, bytes: 4 * self.elements(value), maker }
+        Access { value, place, name, bytes: 4 * self.elements(value), maker, footprint }
     }
 
     fn elements(&self, value: Value) -> u64 {
