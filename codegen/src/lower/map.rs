@@ -9,7 +9,7 @@ use crate::tile::Reg;
 use bayeslift_ir::{Op, Value};
 use bayeslift_passes::Axis;
 
-/// About how many elements are computed before what is prepared for rows, or kept of them, is cleared for others.
+/// About how many elements are computed in one go: those for which keys of rows are prepared, and lanes of sums kept.
 const AT_ONCE: usize = 4096;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
 /// not look far ahead. Fewer where much is read and written besides, after a product, unless that takes few operations; and

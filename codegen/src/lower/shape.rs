@@ -242,7 +242,7 @@ pub(super) fn cache_tile(
         _ => (CACHE_ROWS, CACHE_COLUMNS_OF_PACKED),
     };
     let most_rows = most_rows.clamp(tile.rows, CACHE_ROWS.max(tile.rows));
-    // all register tiles at the end of the rows are in the last tile, and before them none or a whole one
+    // the rest is in the last tile; in bands, whose register tiles overlap, after at least a whole register tile
     let least_rows = match tile.row_step == tile.rows {
         true => tile.rows.max(tile.rest.of),
         false => tile.rows + tile.rest.of,
