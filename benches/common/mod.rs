@@ -3,7 +3,8 @@
 pub mod machine;
 mod noise;
 
-use bayeslift::runtime::Width;
+use bayeslift::ir::{Builder, Op, Type, Unary};
+use bayeslift::runtime::{Executable, Options, Width};
 pub use noise::NoiseKernel;
 use std::{error::Error, time::Instant};
 
@@ -47,6 +48,19 @@ pub fn best_seconds<const N: usize>(runs: usize, mut calls: [&mut dyn FnMut() ->
         }
     }
     Ok(best)
+}
+
+/// Seconds that a function of `n` elements takes at best, from one buffer to another.
+pub fn function_seconds(function: Unary, n: usize, runs: usize, options: &Options) -> Result<f64> {
+    let b = Builder::new();
+    b.output("y", b.push(Op::Unary(function), &[b.input("x", Type::f32([n]))]));
+    let executable = Executable::compile(b.finish()?, options)?;
+    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
+    // Where all of them are defined. Kernels have no branches: which arguments they get does not matter otherwise.
+    let x: Vec<f32> = (1..=n).map(|i| i as f32 * (8.0 / n as f32)).collect();
+    let mut call = || Ok(executable.call_into(&mut workspace, &mut [x.as_slice().into()], &mut y)?);
+    let [seconds] = best_seconds(runs, [&mut call])?;
+    Ok(seconds)
 }
 
 fn seconds(repeats: usize, call: &mut dyn FnMut() -> Result<()>) -> Result<f64> {

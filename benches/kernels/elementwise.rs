@@ -2,25 +2,18 @@
 
 use crate::{
     Settings, Table,
-    common::{NoiseKernel, Result, best_seconds, machine},
+    common::{NoiseKernel, Result, best_seconds, function_seconds, machine},
     rounded,
 };
-use bayeslift::ir::{Builder, Distribution, Op, Type, Unary};
+use bayeslift::ir::{Builder, Distribution, Type, Unary};
 use bayeslift::runtime::Executable;
 use serde_json::json;
 
 /// Nanoseconds per element of each function of one argument, from one buffer of the second-level cache to another.
 pub fn functions(settings: &Settings, table: &mut Table) -> Result<()> {
     const N: usize = 1 << 16;
-    // Where all of them are defined. Kernels have no branches: which arguments they get does not matter otherwise.
-    let x: Vec<f32> = (1..=N).map(|i| i as f32 * (8.0 / N as f32)).collect();
     for &function in Unary::ALL {
-        let b = Builder::new();
-        b.output("y", b.push(Op::Unary(function), &[b.input("x", Type::f32([N]))]));
-        let executable = Executable::compile(b.finish()?, &settings.options)?;
-        let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
-        let mut call = || Ok(executable.call_into(&mut workspace, &mut [x.as_slice().into()], &mut y)?);
-        let [seconds] = best_seconds(settings.runs(), [&mut call])?;
+        let seconds = function_seconds(function, N, settings.runs(), &settings.options)?;
         table.row(&[("function", json!(function.name())), ("ns", rounded(seconds * 1e9 / N as f64))]);
     }
     Ok(())

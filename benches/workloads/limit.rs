@@ -19,16 +19,16 @@
 //! that no way around is known for, as `normals` do: `softplus`, `log`, `exp` and `sqrt` of a quarter of a million elements,
 //! by Bayeslift's kernels, a division like a square root. `times_limit_with_functions` is the median over both.
 //!
-//! - A training step: for each weight and bias a softplus for its scale and a logarithm for its density; two divisions for
-//!   the derivatives of softplus; with a Monte Carlo divergence from a mixture of two normals another softplus. For each parameter
+//! - A training step: for each weight and bias a softplus for its scale and a logarithm for its density; with a Monte Carlo divergence
+//!   from a mixture of two normals another softplus; for the derivative of each softplus a division. For each parameter
 //!   Adam's root and division. For each output of a layer and row a root and a division; for each class and row an exponential, for each
 //!   row a logarithm.
 //! - A prediction: a root for each output and row of the first layer and for each of the others and sample; for each class, row and
 //!   sample an exponential, for each row and sample a logarithm.
 
-use crate::common::{NoiseKernel, Result, best_seconds, machine};
-use bayeslift::ir::{Builder, Distribution, Op, Type, Unary};
-use bayeslift::runtime::{Executable, Options};
+use crate::common::{NoiseKernel, Result, best_seconds, function_seconds, machine};
+use bayeslift::ir::{Distribution, Unary};
+use bayeslift::runtime::Options;
 
 /// What a call must do.
 pub struct Work {
@@ -130,11 +130,13 @@ pub struct Machine {
 impl Machine {
     pub fn measure(threads: usize) -> Result<Machine> {
         const NORMALS: usize = 1 << 20;
-        let mut noise = NoiseKernel::compile(Distribution::Normal, NORMALS, &Options::default().threads(threads))?;
+        const ARGUMENTS: usize = 1 << 18;
+        let options = Options::default().threads(threads);
+        let mut noise = NoiseKernel::compile(Distribution::Normal, NORMALS, &options)?;
         let [seconds] = best_seconds(20, [&mut || noise.draw().map(drop)])?;
         let mut functions_per_us = [0.0; 4];
         for (rate, (function, _)) in functions_per_us.iter_mut().zip(Functions::default().each()) {
-            *rate = function_per_us(function, threads)?;
+            *rate = ARGUMENTS as f64 / function_seconds(function, ARGUMENTS, 20, &options)? / 1e6;
         }
         Ok(Machine {
             functions_per_us,
@@ -156,16 +158,4 @@ impl Machine {
         let each = functions.each().into_iter().zip(self.functions_per_us);
         each.map(|((_, count), rate)| count as f64 / (rate * 1e6)).sum()
     }
-}
-
-fn function_per_us(function: Unary, threads: usize) -> Result<f64> {
-    const N: usize = 1 << 18;
-    let b = Builder::new();
-    b.output("y", b.push(Op::Unary(function), &[b.input("x", Type::f32([N]))]));
-    let executable = Executable::compile(b.finish()?, &Options::default().threads(threads))?;
-    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
-    let x = vec![0.5_f32; N];
-    let mut call = || Ok(executable.call_into(&mut workspace, &mut [x.as_slice().into()], &mut y)?);
-    let [seconds] = best_seconds(20, [&mut call])?;
-    Ok(N as f64 / seconds / 1e6)
 }
