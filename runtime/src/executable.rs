@@ -302,10 +302,7 @@ impl Executable {
             });
         }
         for &(argument, tensor) in &self.tensor_arguments {
-            // other threads have these in their caches, which only a change should take from there
-            if pointers[argument] != tensors[tensor] {
-                pointers[argument] = tensors[tensor];
-            }
+            pointers[argument] = tensors[tensor];
         }
         // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
