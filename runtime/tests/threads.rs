@@ -61,7 +61,7 @@ impl Case {
 #[test]
 fn every_number_of_tiles() {
     let mut tiles = Vec::new();
-    for (rows, cols) in [(2, 512), (3, 512), (12, 64), (64, 64), (128, 64), (3000, 64)] {
+    for (rows, cols) in [(2, 512), (3, 512), (4, 64), (8, 64), (12, 64), (64, 64), (128, 64), (3000, 64)] {
         let graph = chain(rows, cols, 3);
         tiles.extend(tiles_of_large_kernels(&graph));
         for threads in [1, 2, 3, 8] {
