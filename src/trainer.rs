@@ -356,7 +356,9 @@ impl Scalars {
         tensors: impl Iterator<Item = &'a mut Tensor>,
         input: &StepInput<'a>,
     ) -> Vec<Argument<'a>> {
-        let mut arguments: Vec<Argument<'_>> = tensors.map(Argument::from).collect();
+        const OTHERS: usize = 6;
+        let mut arguments = Vec::with_capacity(tensors.size_hint().0 + self.optimizer.len() + OTHERS);
+        arguments.extend(tensors.map(Argument::from));
         arguments.extend([Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
         arguments.push(Argument::F32(input.inputs));
         arguments.push(match input.targets {

@@ -42,12 +42,14 @@ impl<T: Copy + Default> Elements<T> {
 impl<T> Deref for Elements<T> {
     type Target = [T];
 
+    #[inline]
     fn deref(&self) -> &[T] {
         &self.buffer[self.start..]
     }
 }
 
 impl<T> DerefMut for Elements<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.buffer[self.start..]
     }

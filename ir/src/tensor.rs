@@ -82,20 +82,27 @@ impl Tensor {
 
     /// The type.
     pub fn ty(&self) -> Type {
-        let dtype = match self.data {
+        Type::new(self.dtype(), self.shape.clone())
+    }
+
+    /// The type of the elements.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        match self.data {
             Data::F32(_) => DType::F32,
             Data::U32(_) => DType::U32,
             Data::Mask(_) => DType::Mask,
-        };
-        Type::new(dtype, self.shape.clone())
+        }
     }
 
     /// The shape.
+    #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The elements of an `f32` tensor.
+    #[inline]
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(elements) => Some(elements),
@@ -104,6 +111,7 @@ impl Tensor {
     }
 
     /// The elements of an `f32` tensor, to change in place.
+    #[inline]
     pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
         match &mut self.data {
             Data::F32(elements) => Some(elements),
@@ -112,6 +120,7 @@ impl Tensor {
     }
 
     /// The elements of a `u32` tensor, or of a mask as `0` and `u32::MAX`.
+    #[inline]
     pub fn as_u32(&self) -> Option<&[u32]> {
         match &self.data {
             Data::U32(elements) | Data::Mask(elements) => Some(elements),
@@ -120,6 +129,7 @@ impl Tensor {
     }
 
     /// As [`Tensor::as_u32`], to change in place.
+    #[inline]
     pub fn as_u32_mut(&mut self) -> Option<&mut [u32]> {
         match &mut self.data {
             Data::U32(elements) | Data::Mask(elements) => Some(elements),

@@ -89,6 +89,7 @@ impl<'a> From<&'a mut [u32]> for Argument<'a> {
 }
 
 impl<'a> From<&'a Tensor> for Argument<'a> {
+    #[inline]
     fn from(tensor: &'a Tensor) -> Self {
         match (tensor.as_f32(), tensor.as_u32()) {
             (Some(x), _) => Argument::F32(x),
@@ -98,11 +99,11 @@ impl<'a> From<&'a Tensor> for Argument<'a> {
 }
 
 impl<'a> From<&'a mut Tensor> for Argument<'a> {
+    #[inline]
     fn from(tensor: &'a mut Tensor) -> Self {
-        if tensor.as_f32().is_some() {
-            Argument::F32Mut(tensor.as_f32_mut().unwrap_or(&mut []))
-        } else {
-            Argument::U32Mut(tensor.as_u32_mut().unwrap_or(&mut []))
+        match tensor.dtype() {
+            DType::F32 => Argument::F32Mut(tensor.as_f32_mut().unwrap_or(&mut [])),
+            DType::U32 | DType::Mask => Argument::U32Mut(tensor.as_u32_mut().unwrap_or(&mut [])),
         }
     }
 }

@@ -131,6 +131,16 @@ struct Expected {
     donated: bool,
 }
 
+impl Expected {
+    /// Whether what is passed has the type, the number of elements and, if it is to be updated, may be written.
+    fn is_met_by(&self, argument: &Argument<'_>) -> bool {
+        argument.fits(self.dtype)
+            && argument.len() == self.elements
+            && (!self.donated || argument.is_mutable())
+            && (self.dtype != ir::DType::Mask || argument.words().all(|word| word == 0 || word == u32::MAX))
+    }
+}
+
 /// A compiled graph: call it with its inputs, get its outputs. Shared freely between threads.
 #[derive(Debug)]
 pub struct Executable {
@@ -142,6 +152,8 @@ pub struct Executable {
     schedule: Schedule,
     /// What is passed for each input.
     expected: Vec<Expected>,
+    /// How many outputs update no input.
+    returned: usize,
     fusions: Vec<Fusion>,
     report: Report,
 }
@@ -176,8 +188,9 @@ impl Executable {
         for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
             expected[input].donated = true;
         }
+        let returned = plan.graph.outputs().iter().filter(|output| output.updates.is_none()).count();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, tensor_arguments, schedule, expected, fusions, report })
+        Ok(Executable { id, plan, code, tensor_arguments, schedule, expected, returned, fusions, report })
     }
 
     /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
@@ -315,42 +328,22 @@ impl Executable {
         if workspace.owner != self.id {
             return Err(Error::ForeignWorkspace);
         }
-        let graph = &self.plan.graph;
         let join = |names: Vec<&str>| names.join(", ");
-        if inputs.len() != graph.inputs().len() {
+        if inputs.len() != self.expected.len() {
             let names = join(self.inputs().map(|(name, _)| name).collect());
-            return Err(Error::Count { what: "inputs", expected: graph.inputs().len(), found: inputs.len(), names });
+            return Err(Error::Count { what: "inputs", expected: self.expected.len(), found: inputs.len(), names });
         }
-        for (input, (argument, expected)) in graph.inputs().iter().zip(inputs.iter().zip(&self.expected)) {
-            let name = &input.name;
-            if !argument.fits(expected.dtype) {
-                let found = match argument {
-                    Argument::F32(_) | Argument::F32Mut(_) => ir::DType::F32,
-                    Argument::U32(_) | Argument::U32Mut(_) => ir::DType::U32,
-                };
-                let (op, argument) = ("call".into(), format!("the input `{name}`"));
-                return Err(ir::Error::DTypeMismatch { op, argument, expected: expected.dtype, found }.into());
-            }
-            if expected.elements != argument.len() {
-                let (ty, expected, found) = (graph.ty(input.value).clone(), expected.elements, argument.len());
-                return Err(ir::Error::ElementCount { name: name.clone(), ty, expected, found }.into());
-            }
-            let is_mask = expected.dtype == ir::DType::Mask;
-            if is_mask && argument.words().any(|word| word != 0 && word != u32::MAX) {
-                let message = format!("the mask `{name}` has words other than 0 and u32::MAX");
-                return Err(ir::Error::Attribute { op: "call".into(), message }.into());
-            }
-            if expected.donated && !argument.is_mutable() {
-                return Err(Error::NotMutable { name: name.clone() });
-            }
+        if let Some(i) =
+            inputs.iter().zip(&self.expected).position(|(argument, expected)| !expected.is_met_by(argument))
+        {
+            return Err(self.misfit(i, &inputs[i]));
         }
-        let returned = self.outputs().count();
-        if outputs.len() != returned {
+        if outputs.len() != self.returned {
             let names = join(self.outputs().map(|(name, _)| name).collect());
-            return Err(Error::Count { what: "outputs", expected: returned, found: outputs.len(), names });
+            return Err(Error::Count { what: "outputs", expected: self.returned, found: outputs.len(), names });
         }
         for (tensor, (name, ty)) in outputs.iter().zip(self.outputs()) {
-            if tensor.ty() != *ty {
+            if tensor.dtype() != ty.dtype || *tensor.shape() != ty.shape {
                 return Err(ir::Error::ShapeMismatch {
                     op: "call".into(),
                     argument: format!("the output `{name}`"),
@@ -361,5 +354,30 @@ impl Executable {
             }
         }
         Ok(())
+    }
+
+    /// Says why an argument does not fit its input.
+    #[cold]
+    fn misfit(&self, input: usize, argument: &Argument<'_>) -> Error {
+        let (expected, graph) = (&self.expected[input], &self.plan.graph);
+        let input = &graph.inputs()[input];
+        let name = input.name.clone();
+        if !argument.fits(expected.dtype) {
+            let found = match argument {
+                Argument::F32(_) | Argument::F32Mut(_) => ir::DType::F32,
+                Argument::U32(_) | Argument::U32Mut(_) => ir::DType::U32,
+            };
+            let (op, argument) = ("call".into(), format!("the input `{name}`"));
+            return ir::Error::DTypeMismatch { op, argument, expected: expected.dtype, found }.into();
+        }
+        if expected.elements != argument.len() {
+            let (ty, expected, found) = (graph.ty(input.value).clone(), expected.elements, argument.len());
+            return ir::Error::ElementCount { name, ty, expected, found }.into();
+        }
+        if expected.donated && !argument.is_mutable() {
+            return Error::NotMutable { name };
+        }
+        let message = format!("the mask `{name}` has words other than 0 and u32::MAX");
+        ir::Error::Attribute { op: "call".into(), message }.into()
     }
 }

@@ -16,7 +16,7 @@ pub struct View<'a>(pub &'a Tensor);
 
 impl safetensors::View for View<'_> {
     fn dtype(&self) -> Dtype {
-        if self.0.ty().dtype == DType::F32 { Dtype::F32 } else { Dtype::U32 }
+        if self.0.dtype() == DType::F32 { Dtype::F32 } else { Dtype::U32 }
     }
 
     fn shape(&self) -> &[usize] {
