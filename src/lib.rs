@@ -90,8 +90,8 @@ pub mod prelude {
         ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence, Dropout,
         Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
         EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling, Initializer, Layer, LayerNormalization,
-        Likelihood, Padding, Pooling, Posterior, PosteriorValue, Prior, Residual, Sequential, flatten_rightmost,
-        metrics,
+        Likelihood, Padding, Pooling, Posterior, PosteriorValue, Prior, Residual, RmsProp, Sequential, Sgd,
+        flatten_rightmost, metrics,
     };
 }
 

@@ -23,7 +23,7 @@ use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate
 use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
     ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, Likelihood, LocalBias,
-    MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, Scope, Sequential, Signs, affine,
+    MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, affine,
     distribution::{Categorical, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, local_affine, monte_carlo,
 };
@@ -210,8 +210,7 @@ impl Case {
                 Computed { name: "log_prob", value: normal.log_prob(self.input(b, "x")?) }
             }
             "log_prob" => return Ok(self.unknown(self.option("distribution"))),
-            "optimizer" if self.option("optimizer") == "adam" => return self.adam(b),
-            "optimizer" => return Ok(self.unknown(self.option("optimizer"))),
+            "optimizer" => return self.optimizer(b),
             "tfp_saved_model" => return self.saved_model(),
             "tfp_saved_model_mean_prediction" => return self.mean_prediction(),
             "initializers" => return self.initializers(),
@@ -297,39 +296,56 @@ impl Case {
         })
     }
 
+    fn optimizer(&self, b: &Builder) -> Fallible<Checked> {
+        let learning_rate = self.number("learning_rate")?;
+        let is_set = |name: &str| self.option(name).as_bool().ok_or_else(|| format!("no option {name}"));
+        let option = self.option("optimizer");
+        match option.as_str() {
+            Some("adam") => {
+                let (beta_1, beta_2) = (self.number("beta_1")?, self.number("beta_2")?);
+                self.trajectory(b, &Adam { learning_rate, beta_1, beta_2, epsilon: self.number("epsilon")? })
+            }
+            Some("sgd") => self.trajectory(b, &Sgd::new(learning_rate)),
+            Some("momentum") => {
+                let (momentum, nesterov) = (self.number("momentum")?, is_set("nesterov")?);
+                self.trajectory(b, &Sgd { learning_rate, momentum, nesterov })
+            }
+            Some("rmsprop") => {
+                let (rho, momentum) = (self.number("rho")?, self.number("momentum")?);
+                let (epsilon, centered) = (self.number("epsilon")?, is_set("centered")?);
+                self.trajectory(b, &RmsProp { learning_rate, rho, momentum, epsilon, centered })
+            }
+            _ => Ok(self.unknown(option)),
+        }
+    }
+
     /// Every step of a trajectory.
-    fn adam(&self, b: &Builder) -> Fallible<Checked> {
-        let adam = Adam {
-            learning_rate: self.number("learning_rate")?,
-            beta_1: self.number("beta_1")?,
-            beta_2: self.number("beta_2")?,
-            epsilon: self.number("epsilon")?,
-        };
-        adam.check()?;
+    fn trajectory(&self, b: &Builder, optimizer: &dyn Optimizer) -> Fallible<Checked> {
+        optimizer.check()?;
         let ty = Type::f32(self.array("p0")?.shape.as_slice());
         let input = |name: &str, ty: &Type| b.input(name, ty.clone());
         let (p, g) = (input("p", &ty), input("g", &ty));
-        let state: Vec<Expr<'_>> = adam.state().iter().map(|name| input(name, &ty)).collect();
-        let scalars: Vec<Expr<'_>> = adam.scalars().iter().map(|name| input(name, &Type::f32([]))).collect();
-        let update = adam.update(p, g, &state, &scalars);
+        let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(name, &ty)).collect();
+        let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| input(name, &Type::f32([]))).collect();
+        let update = optimizer.update(p, g, &state, &scalars);
         b.output("p", update.parameter);
-        adam.state().iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
+        optimizer.state().iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
         b.check()?;
         let graph = b.graph().clone();
 
         let (grads, elements) = (&self.array("grads")?.values, ty.shape.elements());
         let mut now: Vec<Tensor> = vec![self.tensor("p0")?];
-        now.extend(adam.initial_state("p", &ty)?.into_iter().map(|(_, tensor)| tensor));
+        now.extend(optimizer.initial_state("p", &ty)?.into_iter().map(|(_, tensor)| tensor));
         let mut trajectory = Vec::new();
         for (step, gradient) in (1..).zip(grads.chunks(elements)) {
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            let scalars = adam.scalar_values(step, 1.0);
+            let scalars = optimizer.scalar_values(step, 1.0);
             now = run(graph.clone(), |name| {
                 let position = |names: &[&str]| names.iter().position(|other| *other == name);
                 Ok(match name {
                     "p" => now[0].clone(),
                     "g" => Tensor::f32(ty.shape.clone(), gradient.clone())?,
-                    _ => match (position(adam.state()), position(adam.scalars())) {
+                    _ => match (position(optimizer.state()), position(optimizer.scalars())) {
                         (Some(i), _) => now[1 + i].clone(),
                         (_, Some(i)) => Tensor::scalar(scalars[i]),
                         _ => return Err(format!("no input {name}").into()),

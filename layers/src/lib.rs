@@ -98,7 +98,7 @@ pub use likelihood::{Likelihood, Scale};
 pub use linear::{Linear, MatrixProduct, add_bias, on_units};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
 pub use normalization::{BatchNormalization, LayerNormalization};
-pub use optimizer::{Adam, Optimizer, Update};
+pub use optimizer::{Adam, Optimizer, RmsProp, Sgd, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use pooling::{GlobalPooling, Pooling};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};

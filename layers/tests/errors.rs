@@ -6,8 +6,8 @@ use bayeslift_ir::{Builder, DType, Expr, Tensor, Type};
 use bayeslift_layers::{
     Adam, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
     AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence, Error,
-    Initializer, KernelBias, Layer, Likelihood, Optimizer, Parameters, Posterior, PosteriorValue, Prior, Scope,
-    Sequential, Variational,
+    Initializer, KernelBias, Layer, Likelihood, Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp,
+    Scope, Sequential, Sgd, Variational,
     distribution::{Deterministic, Mixture, Normal},
     flatten_rightmost, noise_inputs, unflatten_kernel,
 };
@@ -454,6 +454,21 @@ fn distributions_likelihoods_optimizers() {
     assert_eq!(adam(|adam| adam.learning_rate = 0.0), "Adam's learning_rate is 0, expected a positive, finite number");
     assert_eq!(adam(|adam| adam.beta_2 = 1.0), "Adam's beta_2 is 1, expected a number in [0, 1)");
     assert_eq!(adam(|adam| adam.epsilon = f64::NAN), "Adam's epsilon is NaN, expected a positive, finite number");
+    let bad = |optimizer: &dyn Optimizer| optimizer.check().unwrap_err().to_string();
+    assert!(Sgd::default().check().is_ok() && Sgd::new(1.0).momentum(0.9).check().is_ok());
+    assert_eq!(bad(&Sgd::new(-0.1)), "Sgd's learning_rate is -0.1, expected a positive, finite number");
+    assert_eq!(bad(&Sgd::new(0.1).momentum(1.0)), "Sgd's momentum is 1, expected a number in [0, 1)");
+    assert!(RmsProp::default().check().is_ok() && RmsProp::new(1.0).centered(true).momentum(0.9).check().is_ok());
+    let rms_prop = |change: fn(&mut RmsProp)| {
+        let mut rms_prop = RmsProp::default();
+        change(&mut rms_prop);
+        bad(&rms_prop)
+    };
+    let infinite = "RmsProp's learning_rate is inf, expected a positive, finite number";
+    assert_eq!(rms_prop(|options| options.learning_rate = f64::INFINITY), infinite);
+    assert_eq!(rms_prop(|options| options.rho = f64::NAN), "RmsProp's rho is NaN, expected a number in [0, 1)");
+    assert_eq!(rms_prop(|options| options.momentum = -0.5), "RmsProp's momentum is -0.5, expected a number in [0, 1)");
+    assert_eq!(rms_prop(|options| options.epsilon = 0.0), "RmsProp's epsilon is 0, expected a positive, finite number");
 }
 
 #[test]

@@ -1,0 +1,79 @@
+use super::{Optimizer, Options, Update};
+use crate::{Error, host::integer_power};
+use bayeslift_ir::Expr;
+
+/// Adam (Kingma and Ba 2015, algorithm 1 in the form of its section 2), with the defaults of Keras.
+///
+/// m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, p = p - rate_t m / (sqrt v + epsilon) with
+/// rate_t = rate sqrt(1 - b2^t) / (1 - b1^t).
+///
+/// ```
+/// use bayeslift_layers::{Adam, Optimizer};
+/// let adam = Adam::new(0.01);
+/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.001_f32.sqrt() / 0.1).abs() < 1e-8);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    /// The learning rate; 1e-3 unless told.
+    pub learning_rate: f64,
+    /// The decay of the mean of gradients, b1; 0.9 unless told.
+    pub beta_1: f64,
+    /// The decay of the mean of squared gradients, b2; 0.999 unless told.
+    pub beta_2: f64,
+    /// Keeps the denominator from 0; 1e-7 unless told.
+    pub epsilon: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Adam { learning_rate: 1e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+    }
+}
+
+impl Adam {
+    /// Adam with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        Adam { learning_rate, ..Adam::default() }
+    }
+}
+
+impl Optimizer for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        &["m", "v"]
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate"]
+    }
+
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+        let correction = |beta| 1.0 - integer_power(beta, step.max(1));
+        let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);
+        vec![rate as f32]
+    }
+
+    fn update<'b>(
+        &self,
+        parameter: Expr<'b>,
+        gradient: Expr<'b>,
+        state: &[Expr<'b>],
+        scalars: &[Expr<'b>],
+    ) -> Update<'b> {
+        let m = state[0] * self.beta_1 as f32 + gradient * (1.0 - self.beta_1) as f32;
+        let v = state[1] * self.beta_2 as f32 + gradient.square() * (1.0 - self.beta_2) as f32;
+        let parameter = parameter - m * scalars[0] / (v.sqrt() + self.epsilon as f32);
+        Update { parameter, state: vec![m, v] }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let options = Options("Adam");
+        options.positive("learning_rate", self.learning_rate)?;
+        options.share("beta_1", self.beta_1)?;
+        options.share("beta_2", self.beta_2)?;
+        options.positive("epsilon", self.epsilon)
+    }
+}

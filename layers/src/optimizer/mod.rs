@@ -1,0 +1,83 @@
+mod adam;
+mod rms_prop;
+mod sgd;
+
+pub use adam::Adam;
+pub use rms_prop::RmsProp;
+pub use sgd::Sgd;
+
+use crate::Error;
+use bayeslift_ir::{Expr, Tensor, Type};
+use std::fmt::Debug;
+
+/// A rule that moves a parameter along its gradient.
+///
+/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
+/// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
+/// have the same bits everywhere.
+pub trait Optimizer: Debug + Send + Sync {
+    /// The name, the first part of the paths of its state.
+    fn name(&self) -> &'static str;
+
+    /// The names of the state tensors of one parameter; each has the parameter's type and starts at zero.
+    fn state(&self) -> &'static [&'static str];
+
+    /// The names of the scalars of a step.
+    fn scalars(&self) -> &'static [&'static str];
+
+    /// The scalars of a step, counted from 1, with the learning rate times `rate`.
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
+
+    /// The parameter and its state after a step. `state` and `scalars` are in the order of their names.
+    ///
+    /// # Panics
+    /// Fewer of them than names.
+    fn update<'b>(
+        &self,
+        parameter: Expr<'b>,
+        gradient: Expr<'b>,
+        state: &[Expr<'b>],
+        scalars: &[Expr<'b>],
+    ) -> Update<'b>;
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// One that is out of range.
+    fn check(&self) -> Result<(), Error>;
+
+    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and zeros.
+    ///
+    /// # Errors
+    /// A type beyond the limits.
+    fn initial_state(&self, path: &str, ty: &Type) -> Result<Vec<(String, Tensor)>, Error> {
+        let one = |name: &&str| Ok((format!("{}/{path}/{name}", self.name()), Tensor::zeros(ty)?));
+        self.state().iter().map(one).collect()
+    }
+}
+
+/// What [`Optimizer::update`] returns.
+#[derive(Clone, Debug)]
+pub struct Update<'b> {
+    /// The parameter after the step.
+    pub parameter: Expr<'b>,
+    /// Its state after the step.
+    pub state: Vec<Expr<'b>>,
+}
+
+/// Checks an optimizer's options.
+struct Options(&'static str);
+
+impl Options {
+    fn check(&self, option: &str, value: f64, is_good: bool, expected: &str) -> Result<(), Error> {
+        if is_good { Ok(()) } else { Err(Error::argument(&format!("{}'s {option}", self.0), expected, value)) }
+    }
+
+    fn positive(&self, option: &str, value: f64) -> Result<(), Error> {
+        self.check(option, value, value > 0.0 && value.is_finite(), "a positive, finite number")
+    }
+
+    fn share(&self, option: &str, value: f64) -> Result<(), Error> {
+        self.check(option, value, (0.0..1.0).contains(&value), "a number in [0, 1)")
+    }
+}

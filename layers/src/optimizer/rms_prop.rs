@@ -1,0 +1,107 @@
+use super::{Optimizer, Options, Update};
+use crate::Error;
+use bayeslift_ir::Expr;
+
+/// RMSprop (Tieleman and Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 41), with the conventions and defaults of Keras.
+///
+/// v = rho v + (1 - rho) g^2, p = p - rate g / sqrt(v + epsilon). Centered, v - a^2 takes the place of v in the root, with a = rho a +
+/// (1 - rho) g, and 0 where rounding makes that negative. With momentum u, m = u m + rate g / sqrt(v + epsilon), p = p - m.
+///
+/// ```
+/// use bayeslift_layers::{Optimizer, RmsProp};
+/// assert_eq!(RmsProp::new(0.001).state(), ["v"]);
+/// assert_eq!(RmsProp::new(0.001).centered(true).momentum(0.5).state(), ["v", "a", "momentum"]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsProp {
+    /// The learning rate; 1e-3 unless told.
+    pub learning_rate: f64,
+    /// The decay of the means; 0.9 unless told.
+    pub rho: f64,
+    /// Which part of the last step is made again, in [0, 1); 0 unless told.
+    pub momentum: f64,
+    /// Keeps the denominator from 0; 1e-7 unless told.
+    pub epsilon: f64,
+    /// Whether the gradient is divided by its deviation, and not by its size; not unless told.
+    pub centered: bool,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        RmsProp { learning_rate: 1e-3, rho: 0.9, momentum: 0.0, epsilon: 1e-7, centered: false }
+    }
+}
+
+impl RmsProp {
+    /// RMSprop with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        RmsProp { learning_rate, ..RmsProp::default() }
+    }
+
+    /// With this momentum.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Centered, or not.
+    pub fn centered(mut self, centered: bool) -> Self {
+        self.centered = centered;
+        self
+    }
+}
+
+impl Optimizer for RmsProp {
+    fn name(&self) -> &'static str {
+        "rms_prop"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        match (self.centered, self.momentum == 0.0) {
+            (false, true) => &["v"],
+            (false, false) => &["v", "momentum"],
+            (true, true) => &["v", "a"],
+            (true, false) => &["v", "a", "momentum"],
+        }
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate"]
+    }
+
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
+        vec![(self.learning_rate * rate) as f32]
+    }
+
+    fn update<'b>(
+        &self,
+        parameter: Expr<'b>,
+        gradient: Expr<'b>,
+        state: &[Expr<'b>],
+        scalars: &[Expr<'b>],
+    ) -> Update<'b> {
+        let mean = |old: Expr<'b>, new: Expr<'b>| old * self.rho as f32 + new * (1.0 - self.rho) as f32;
+        let v = mean(state[0], gradient.square());
+        let mut new = vec![v];
+        let mut size = v;
+        if self.centered {
+            let a = mean(state[1], gradient);
+            size = (v - a.square()).max(0.0);
+            new.push(a);
+        }
+        let mut step = gradient * scalars[0] / (size + self.epsilon as f32).sqrt();
+        if self.momentum != 0.0 {
+            step = state[new.len()] * self.momentum as f32 + step;
+            new.push(step);
+        }
+        Update { parameter: parameter - step, state: new }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let options = Options("RmsProp");
+        options.positive("learning_rate", self.learning_rate)?;
+        options.share("rho", self.rho)?;
+        options.share("momentum", self.momentum)?;
+        options.positive("epsilon", self.epsilon)
+    }
+}

@@ -1,0 +1,92 @@
+use super::{Optimizer, Options, Update};
+use crate::Error;
+use bayeslift_ir::Expr;
+
+/// Stochastic gradient descent, plain or with momentum (Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013,
+/// equations 3 and 4), with the conventions of Keras.
+///
+/// Plain: p = p - rate g. With momentum u: m = u m - rate g, p = p + m; Nesterov's: p = p + u m - rate g with the new m.
+///
+/// A posterior scale that starts small moves slowly: its gradient is that of the scale times 1 - exp(-scale), a thousandth at
+/// the start. [`Adam`](crate::Adam) and [`RmsProp`](crate::RmsProp) do not depend on that.
+///
+/// ```
+/// use bayeslift_layers::{Optimizer, Sgd};
+/// assert!(Sgd::new(0.1).state().is_empty());
+/// assert_eq!(Sgd::new(0.1).momentum(0.9).nesterov(true).state(), ["momentum"]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgd {
+    /// The learning rate; 0.01 unless told.
+    pub learning_rate: f64,
+    /// Which part of the last step is made again, in [0, 1); 0 unless told: then no state is kept.
+    pub momentum: f64,
+    /// Whether the gradient counts as if it were taken after that part; not unless told. Nothing without momentum.
+    pub nesterov: bool,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Sgd { learning_rate: 0.01, momentum: 0.0, nesterov: false }
+    }
+}
+
+impl Sgd {
+    /// Plain gradient descent with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        Sgd { learning_rate, ..Sgd::default() }
+    }
+
+    /// With this momentum.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// With Nesterov's momentum, or Polyak's.
+    pub fn nesterov(mut self, nesterov: bool) -> Self {
+        self.nesterov = nesterov;
+        self
+    }
+}
+
+impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        if self.momentum == 0.0 { &[] } else { &["momentum"] }
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate"]
+    }
+
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
+        vec![(self.learning_rate * rate) as f32]
+    }
+
+    fn update<'b>(
+        &self,
+        parameter: Expr<'b>,
+        gradient: Expr<'b>,
+        state: &[Expr<'b>],
+        scalars: &[Expr<'b>],
+    ) -> Update<'b> {
+        let step = gradient * scalars[0];
+        if self.momentum == 0.0 {
+            return Update { parameter: parameter - step, state: Vec::new() };
+        }
+        let momentum = self.momentum as f32;
+        let m = state[0] * momentum - step;
+        let parameter = if self.nesterov { parameter + (m * momentum - step) } else { parameter + m };
+        Update { parameter, state: vec![m] }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let options = Options("Sgd");
+        options.positive("learning_rate", self.learning_rate)?;
+        options.share("momentum", self.momentum)
+    }
+}

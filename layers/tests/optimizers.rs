@@ -1,0 +1,121 @@
+//! Optimizers against their formulas in f64.
+
+use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+use bayeslift_layers::{Adam, Optimizer, RmsProp, Sgd};
+
+const RATE: f64 = 0.02;
+const STEPS: u64 = 6;
+
+/// A parameter, and what an optimizer keeps of it.
+type Numbers = [f64; 4];
+
+/// An optimizer, the paths of what it keeps, and its step number t with a gradient.
+type Case = (Box<dyn Optimizer>, &'static [&'static str], fn(&mut Numbers, f64, i32));
+
+fn cases() -> Vec<Case> {
+    vec![
+        (Box::new(Adam { beta_1: 0.8, ..Adam::new(RATE) }), &["adam/w/m", "adam/w/v"], |[p, m, v, _], g, t| {
+            *m = 0.8 * *m + 0.2 * g;
+            *v = 0.999 * *v + 0.001 * g * g;
+            let (mean, square) = (*m / (1.0 - 0.8_f64.powi(t)), *v / (1.0 - 0.999_f64.powi(t)));
+            // Keras's epsilon is added to the uncorrected root.
+            *p -= RATE * mean / (square.sqrt() + 1e-7 / (1.0 - 0.999_f64.powi(t)).sqrt());
+        }),
+        (Box::new(Sgd::new(RATE)), &[], |[p, ..], g, _| *p -= RATE * g),
+        (Box::new(Sgd::new(RATE).nesterov(true)), &[], |[p, ..], g, _| *p -= RATE * g),
+        (Box::new(Sgd::new(RATE).momentum(0.7)), &["sgd/w/momentum"], |[p, m, ..], g, _| {
+            *m = 0.7 * *m - RATE * g;
+            *p += *m;
+        }),
+        (Box::new(Sgd::new(RATE).momentum(0.7).nesterov(true)), &["sgd/w/momentum"], |[p, m, ..], g, _| {
+            *m = 0.7 * *m - RATE * g;
+            *p += 0.7 * *m - RATE * g;
+        }),
+        (Box::new(RmsProp { rho: 0.8, ..RmsProp::new(RATE) }), &["rms_prop/w/v"], |[p, v, ..], g, _| {
+            *v = 0.8 * *v + 0.2 * g * g;
+            *p -= RATE * g / (*v + 1e-7).sqrt();
+        }),
+        (
+            Box::new(RmsProp::new(RATE).centered(true).momentum(0.5)),
+            &["rms_prop/w/v", "rms_prop/w/a", "rms_prop/w/momentum"],
+            |[p, v, a, m], g, _| {
+                *v = 0.9 * *v + 0.1 * g * g;
+                *a = 0.9 * *a + 0.1 * g;
+                *m = 0.5 * *m + RATE * g / (*v - *a * *a + 1e-7).sqrt();
+                *p -= *m;
+            },
+        ),
+        (Box::new(RmsProp::new(RATE).momentum(0.5)), &["rms_prop/w/v", "rms_prop/w/momentum"], |[p, v, m, _], g, _| {
+            *v = 0.9 * *v + 0.1 * g * g;
+            *m = 0.5 * *m + RATE * g / (*v + 1e-7).sqrt();
+            *p -= *m;
+        }),
+        (Box::new(RmsProp::new(RATE).centered(true)), &["rms_prop/w/v", "rms_prop/w/a"], |[p, v, a, _], g, _| {
+            *v = 0.9 * *v + 0.1 * g * g;
+            *a = 0.9 * *a + 0.1 * g;
+            *p -= RATE * g / (*v - *a * *a + 1e-7).sqrt();
+        }),
+    ]
+}
+
+/// Numbers of both signs, none of them small.
+fn gradients(step: u64) -> Vec<f32> {
+    (0..7_u64).map(|i| ((i * 37 + step * 53) % 19) as f32 / 8.0 - 1.1).collect()
+}
+
+#[test]
+fn optimizers_follow_their_formulas() {
+    for (optimizer, paths, formula) in cases() {
+        let start = gradients(0);
+        let ty = Type::f32([start.len()]);
+        let builder = Builder::new();
+        let input = |name: &str| builder.input(name, ty.clone());
+        let (p, g) = (input("p"), input("g"));
+        let state: Vec<_> = optimizer.state().iter().map(|name| input(name)).collect();
+        let update = optimizer.update(p, g, &state, &[builder.input("rate", Type::f32([]))]);
+        builder.output("p", update.parameter);
+        optimizer.state().iter().zip(&update.state).for_each(|(name, state)| builder.output(name, *state));
+        assert_eq!(update.state.len(), paths.len(), "{optimizer:?}");
+        let graph = builder.finish().unwrap();
+
+        let initial = optimizer.initial_state("w", &ty).unwrap();
+        assert_eq!(initial.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), paths, "{optimizer:?}");
+        let mut want: Vec<Numbers> = start.iter().map(|&p| [f64::from(p), 0.0, 0.0, 0.0]).collect();
+        let mut tensors = vec![Tensor::f32([start.len()], start).unwrap()];
+        tensors.extend(initial.into_iter().map(|(_, tensor)| tensor));
+        for step in 1..=STEPS {
+            let gradients = gradients(step);
+            for (numbers, &g) in want.iter_mut().zip(&gradients) {
+                formula(numbers, f64::from(g), step as i32);
+            }
+            let mut inputs = vec![tensors[0].clone(), Tensor::f32([gradients.len()], gradients).unwrap()];
+            inputs.extend_from_slice(&tensors[1..]);
+            inputs.push(Tensor::scalar(optimizer.scalar_values(step, 1.0)[0]));
+            tensors = evaluate(&graph, &inputs).unwrap();
+            for (found, want) in tensors[0].as_f32().unwrap().iter().zip(&want) {
+                let error = (f64::from(*found) - want[0]).abs();
+                assert!(error <= 1e-6, "{optimizer:?}, step {step}: {found}, by its formula {}", want[0]);
+            }
+        }
+        assert_eq!(optimizer.scalar_values(3, 0.5)[0], optimizer.scalar_values(3, 1.0)[0] * 0.5, "{optimizer:?}");
+    }
+}
+
+/// A gradient that has always been the same has no deviation; rounding must not make that one of a negative square.
+#[test]
+fn constant_gradients_have_steps() {
+    let optimizer = RmsProp::new(RATE).centered(true);
+    let builder = Builder::new();
+    let [p, g, v, a] = ["p", "g", "v", "a"].map(|name| builder.input(name, Type::f32([1])));
+    let update = optimizer.update(p, g, &[v, a], &[builder.constant(RATE as f32)]);
+    builder.output("p", update.parameter);
+    let graph = builder.finish().unwrap();
+    let number = |x: f32| Tensor::f32([1], [x]).unwrap();
+    // a mean whose square, rounded, is above the mean of squares
+    for gradient in [3.3_f32, 1e3, 1e10, 0.1] {
+        let above = gradient * (1.0 + f32::EPSILON);
+        let inputs = [number(1.0), number(gradient), number(gradient * gradient), number(above)];
+        let next = evaluate(&graph, &inputs).unwrap()[0].as_f32().unwrap()[0];
+        assert!(next.is_finite() && next < 1.0, "{gradient}: {next}");
+    }
+}
