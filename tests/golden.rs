@@ -24,7 +24,7 @@ use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
     ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, Likelihood, LocalBias,
     MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, affine,
-    distribution::{Categorical, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
+    distribution::{Categorical, Distribution, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, local_affine, monte_carlo,
 };
 use bayeslift_passes::{Rewriting, gradients};
@@ -204,12 +204,19 @@ impl Case {
                 let normal = SoftmaxCenteredNormal::new(self.input(b, "loc")?, scale);
                 Computed { name: "log_prob", value: normal.log_prob(self.input(b, "targets")?) }
             }
-            "log_prob" if self.option("distribution") == "normal" => {
-                let (loc, scale) = (self.number("loc")?, self.number("scale")?);
-                let normal = Normal::scalar(b, loc as f32, scale as f32);
-                Computed { name: "log_prob", value: normal.log_prob(self.input(b, "x")?) }
+            "log_prob" => {
+                let option = self.option("distribution");
+                let [loc, scale] = [self.number("loc")?, self.number("scale")?].map(|x| b.constant(x as f32));
+                let distribution: Distribution<'_> = match option.as_str() {
+                    Some("normal") => Normal::new(loc, scale).into(),
+                    Some("laplace") => LocationScale::laplace(loc, scale).into(),
+                    Some("logistic") => LocationScale::logistic(loc, scale).into(),
+                    Some("cauchy") => LocationScale::cauchy(loc, scale).into(),
+                    Some("student_t") => LocationScale::student_t(self.number("df")?, loc, scale)?.into(),
+                    _ => return Ok(self.unknown(option)),
+                };
+                Computed { name: "log_prob", value: distribution.log_prob(self.input(b, "x")?) }
             }
-            "log_prob" => return Ok(self.unknown(self.option("distribution"))),
             "optimizer" => return self.optimizer(b),
             "tfp_saved_model" => return self.saved_model(),
             "tfp_saved_model_mean_prediction" => return self.mean_prediction(),

@@ -1,6 +1,6 @@
 use crate::{
     Declaration, Distribution, Draw, Error, Group, Initializer, Scope, Site,
-    distribution::{Mixture, Normal},
+    distribution::{LocationScale, Mixture, Normal},
     host,
 };
 use bayeslift_ir::{Expr, Shape};
@@ -163,12 +163,44 @@ impl Prior {
 
     /// N(loc, scale^2) on every weight.
     pub fn normal(loc: f32, scale: f32) -> Self {
+        Prior::centred("Normal", loc, scale, |loc, scale| Ok(Normal::new(loc, scale).into()))
+    }
+
+    /// [Laplace's law](LocationScale::laplace) on every weight: that of a penalty on sizes, not on squares.
+    pub fn laplace(loc: f32, scale: f32) -> Self {
+        Prior::centred("Laplace", loc, scale, |loc, scale| Ok(LocationScale::laplace(loc, scale).into()))
+    }
+
+    /// [The logistic law](LocationScale::logistic) on every weight.
+    pub fn logistic(loc: f32, scale: f32) -> Self {
+        Prior::centred("Logistic", loc, scale, |loc, scale| Ok(LocationScale::logistic(loc, scale).into()))
+    }
+
+    /// [Cauchy's law](LocationScale::cauchy) on every weight.
+    pub fn cauchy(loc: f32, scale: f32) -> Self {
+        Prior::centred("Cauchy", loc, scale, |loc, scale| Ok(LocationScale::cauchy(loc, scale).into()))
+    }
+
+    /// [Student's t](LocationScale::student_t) on every weight.
+    pub fn student_t(degrees: f64, loc: f32, scale: f32) -> Self {
+        Prior::centred("StudentT", loc, scale, move |loc, scale| {
+            Ok(LocationScale::student_t(degrees, loc, scale)?.into())
+        })
+    }
+
+    /// One law of this family on every weight.
+    fn centred(
+        family: &'static str,
+        loc: f32,
+        scale: f32,
+        make: impl for<'b> Fn(Expr<'b>, Expr<'b>) -> Result<Distribution<'b>, Error> + Send + Sync + 'static,
+    ) -> Self {
         Prior::new(move |scope, shape| {
             if !(scale > 0.0 && scale.is_finite() && loc.is_finite()) {
-                let found = format!("Normal(loc = {loc}, scale = {scale})");
+                let found = format!("{family}(loc = {loc}, scale = {scale})");
                 return Err(Error::argument("the prior", "a finite loc and a positive, finite scale", found));
             }
-            shape.each(scope, |scope, _, _| Ok(Normal::scalar(scope.builder(), loc, scale).into()))
+            shape.each(scope, |scope, _, _| make(scope.builder().constant(loc), scope.builder().constant(scale)))
         })
     }
 

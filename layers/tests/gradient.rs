@@ -3,14 +3,14 @@
 
 mod common;
 
-use bayeslift_ir::{Builder, Elements, Graph, Tensor, Type, evaluate_f64};
+use bayeslift_ir::{Builder, Elements, Expr, Graph, Tensor, Type, evaluate_f64};
 use bayeslift_layers::{
     Activation, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
     AffineVariationalReparameterizationLocal as Local, BatchNormalization, Branches, Context, Convolution,
     ConvolutionTranspose, Divergence, Dropout, Embedding, Estimator, Flatten, Flipout as FlipoutEstimator,
-    GlobalPooling, KernelBiasLayer, Layer, LayerNormalization, Likelihood, Local as LocalEstimator, Padding,
-    Parameters, Pooling, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Residual, Scope,
-    Sequential, Variational, flatten_rightmost, noise_inputs,
+    GlobalPooling, Initializer, KernelBiasLayer, Layer, LayerNormalization, Likelihood, Local as LocalEstimator,
+    Padding, Parameters, Pooling, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Residual, Scope,
+    Sequential, Variational, distribution::LocationScale, flatten_rightmost, noise_inputs,
 };
 use bayeslift_passes::gradients;
 use common::{At, random, run};
@@ -132,6 +132,34 @@ fn gradients_of_networks() {
     check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal(0.7), one, Some(2));
     let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
     check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
+    let heavy = Sequential::new()
+        .layer(reparameterization(4, 3).prior_maker(Prior::laplace(0.1, 0.5)).activation(Activation::Tanh))
+        .layer(local(3, 3).prior_maker(Prior::student_t(3.0, -0.1, 0.5)).activation(Activation::Tanh))
+        .layer(reparameterization(3, 3).prior_maker(Prior::logistic(0.1, 0.5)).activation(Activation::Tanh))
+        .layer(reparameterization(3, 2).prior_maker(Prior::cauchy(0.1, 0.5)));
+    check(&heavy, Likelihood::Categorical, Divergence::default(), Some(2));
+}
+
+/// A posterior with a learned scale that is not normal.
+#[test]
+fn gradients_of_draws_with_heavy_tails() {
+    let makes: [for<'b> fn(Expr<'b>, Expr<'b>) -> LocationScale<'b>; 4] = [
+        |l, s| LocationScale::laplace(l, s),
+        |l, s| LocationScale::logistic(l, s),
+        |l, s| LocationScale::cauchy(l, s),
+        |loc, scale| LocationScale::student_t(3.0, loc, scale).unwrap(),
+    ];
+    for make in makes {
+        let posterior = Posterior::new(move |scope, shape| {
+            shape.each(scope, |scope, shape, initializer| {
+                let loc = scope.parameter("loc", shape, initializer)?;
+                let scale = scope.parameter("raw_scale", shape, &Initializer::Constant(-1.0))?.softplus();
+                Ok(make(loc, scale).into())
+            })
+        });
+        let layer = Reparameterization::new(4, 2).posterior_maker(posterior);
+        check(&layer, Likelihood::Categorical, Divergence::default(), None);
+    }
 }
 
 /// An input row of zeros among others: TFP's gradient of a local layer is not a number there.

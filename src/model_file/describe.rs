@@ -58,6 +58,11 @@ fn parameterization(network: &Network) -> Vec<Described> {
 pub fn distribution(distribution: &Distribution<'_>) -> String {
     match distribution {
         Distribution::Normal(d) => format!("Normal(loc = {}, scale = {})", expression(d.loc), expression(d.scale)),
+        Distribution::LocationScale(d) => {
+            let degrees = d.degrees().map_or(String::new(), |degrees| format!("degrees = {degrees}, "));
+            let (loc, scale) = (expression(d.loc), expression(d.scale));
+            format!("{}({degrees}loc = {loc}, scale = {scale})", d.family())
+        }
         Distribution::Deterministic(d) => format!("Deterministic({})", expression(d.loc)),
         Distribution::Mixture(mixture) => {
             let component = |(probability, d): &(f32, bayeslift_layers::distribution::Normal<'_>)| {

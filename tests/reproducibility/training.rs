@@ -1,7 +1,8 @@
 //! The same bits from every backend: 50 training steps on the digits, and predictions after them.
 
-use crate::facade::{bits, digits, digits_network};
+use crate::facade::{bits, digits, digits_network, small_data};
 use bayeslift::{
+    layers::distribution::LocationScale,
     prelude::*,
     runtime::{Options, Width},
 };
@@ -56,5 +57,44 @@ fn training_and_prediction_have_the_same_bits_everywhere() {
         let parts = [predictor.classify(head).unwrap(), predictor.classify_from(7, tail).unwrap()];
         let parts = parts.map(|part| part.probabilities().to_vec()).concat();
         assert_eq!(parts, prediction.probabilities(), "{name}");
+    }
+}
+
+/// Priors with heavy tails, and a posterior that is drawn from one, by other optimizers.
+#[test]
+fn heavy_tails_have_the_same_bits_everywhere() {
+    let layer = AffineVariationalReparameterizationLocal::new;
+    let laplace = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, initializer| {
+            let loc = scope.parameter("loc", shape, initializer)?;
+            let scale = scope.parameter("raw_scale", shape, &Initializer::Constant(-3.0))?.softplus();
+            Ok(LocationScale::laplace(loc, scale).into())
+        })
+    });
+    let train = |backend: &Backend, optimizer: &dyn Fn(Fit) -> Fit| {
+        let layers = Sequential::new()
+            .layer(layer(3, 20).prior_maker(Prior::laplace(0.0, 0.5)).activation(Activation::Relu))
+            .layer(layer(20, 17).prior_maker(Prior::student_t(3.0, 0.0, 0.5)).activation(Activation::Relu))
+            .layer(layer(17, 9).prior_maker(Prior::logistic(0.0, 0.5)).activation(Activation::Relu))
+            .layer(
+                AffineVariationalReparameterization::new(9, 2)
+                    .posterior_maker(laplace.clone())
+                    .prior_maker(Prior::cauchy(0.0, 0.5)),
+            );
+        let mut network = Network::new(layers, [3], Likelihood::Categorical, 5).unwrap();
+        let fit = Fit::new().batch_size(16).epochs(2).backend(backend.clone());
+        optimizer(fit).run(&mut network, &small_data(100)).unwrap();
+        bits(&network)
+    };
+    let optimizers: [&dyn Fn(Fit) -> Fit; 2] =
+        [&|fit| fit.optimizer(Sgd::new(0.05).momentum(0.9).nesterov(true)), &|fit| {
+            fit.optimizer(RmsProp::new(0.01).centered(true).momentum(0.5))
+        }];
+    for optimizer in optimizers {
+        let backends = backends();
+        let want = train(&backends[0].1, optimizer);
+        for (name, backend) in &backends[1..] {
+            assert_eq!(train(backend, optimizer), want, "{name}");
+        }
     }
 }

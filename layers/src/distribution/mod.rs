@@ -7,12 +7,14 @@
 
 mod categorical;
 mod deterministic;
+mod location_scale;
 mod mixture;
 mod normal;
 mod softmax_centered;
 
 pub use categorical::Categorical;
 pub use deterministic::Deterministic;
+pub use location_scale::LocationScale;
 pub use mixture::Mixture;
 pub use normal::Normal;
 pub use softmax_centered::SoftmaxCenteredNormal;
@@ -41,6 +43,8 @@ pub enum Distribution<'b> {
     Deterministic(Deterministic<'b>),
     /// See [`Categorical`].
     Categorical(Categorical<'b>),
+    /// See [`LocationScale`].
+    LocationScale(LocationScale<'b>),
 }
 
 impl<'b> Distribution<'b> {
@@ -51,6 +55,7 @@ impl<'b> Distribution<'b> {
             Distribution::Mixture(_) => "Mixture",
             Distribution::Deterministic(_) => "Deterministic",
             Distribution::Categorical(_) => "Categorical",
+            Distribution::LocationScale(d) => d.family(),
         }
     }
 
@@ -61,6 +66,7 @@ impl<'b> Distribution<'b> {
             Distribution::Mixture(d) => d.log_prob(value),
             Distribution::Deterministic(d) => d.log_prob(value),
             Distribution::Categorical(d) => d.log_prob(value),
+            Distribution::LocationScale(d) => d.log_prob(value),
         }
     }
 
@@ -69,6 +75,7 @@ impl<'b> Distribution<'b> {
     pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         match self {
             Distribution::Normal(d) => d.log_prob_of_draw(draw),
+            Distribution::LocationScale(d) => d.log_prob_of_draw(draw),
             _ => self.log_prob(draw.value),
         }
     }
@@ -83,19 +90,21 @@ impl<'b> Distribution<'b> {
             Distribution::Mixture(d) => d.sample(site, shape),
             Distribution::Deterministic(d) => Ok(site.value(d.loc.broadcast(shape))),
             Distribution::Categorical(_) => Err(self.undefined("draws of weights")),
+            Distribution::LocationScale(d) => d.sample(site, shape),
         }
     }
 
     /// The mean.
     ///
     /// # Errors
-    /// A [`Categorical`], whose labels have no mean.
+    /// A [`Categorical`], whose labels have no mean; Cauchy's law and Student's t with no more than one degree of freedom.
     pub fn mean(&self) -> Result<Expr<'b>, Error> {
         match self {
             Distribution::Normal(d) => Ok(d.loc),
             Distribution::Mixture(d) => Ok(d.mean()),
             Distribution::Deterministic(d) => Ok(d.loc),
             Distribution::Categorical(_) => Err(self.undefined("mean")),
+            Distribution::LocationScale(d) => d.mean().ok_or_else(|| self.undefined("mean")),
         }
     }
 
@@ -107,6 +116,7 @@ impl<'b> Distribution<'b> {
         match self {
             Distribution::Normal(d) => Ok(d.loc),
             Distribution::Deterministic(d) => Ok(d.loc),
+            Distribution::LocationScale(d) => Ok(d.loc),
             Distribution::Mixture(_) | Distribution::Categorical(_) => Err(self.undefined("mode in closed form")),
         }
     }
@@ -114,13 +124,14 @@ impl<'b> Distribution<'b> {
     /// The standard deviation.
     ///
     /// # Errors
-    /// A [`Categorical`], whose labels have none.
+    /// A [`Categorical`], whose labels have none; Cauchy's law and Student's t with no more than two degrees of freedom.
     pub fn stddev(&self) -> Result<Expr<'b>, Error> {
         match self {
             Distribution::Normal(d) => Ok(d.scale),
             Distribution::Mixture(d) => Ok(d.variance().sqrt()),
             Distribution::Deterministic(d) => Ok(d.loc.builder().constant(0.0).broadcast(&d.loc.shape())),
             Distribution::Categorical(_) => Err(self.undefined("standard deviation")),
+            Distribution::LocationScale(d) => d.stddev().ok_or_else(|| self.undefined("finite standard deviation")),
         }
     }
 
@@ -138,4 +149,11 @@ macro_rules! from {
         }
     )*};
 }
-from!(Normal, Mixture, Deterministic, Categorical);
+from!(Normal, Mixture, Deterministic, Categorical, LocationScale);
+
+/// (value - loc) / scale; by a product where the scale is constant.
+fn standardized<'b>(value: Expr<'b>, loc: Expr<'b>, scale: Expr<'b>) -> Expr<'b> {
+    let distance = value - loc;
+    let constant = scale.builder().graph().constant(scale.value());
+    constant.map_or_else(|| distance / scale, |scale| distance * (1.0 / scale))
+}

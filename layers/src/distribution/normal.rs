@@ -1,3 +1,4 @@
+use super::standardized;
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
@@ -34,10 +35,7 @@ impl<'b> Normal<'b> {
 
     /// The log density of each element.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
-        let distance = value - self.loc;
-        let constant = self.scale.builder().graph().constant(self.scale.value());
-        let scales = constant.map_or_else(|| distance / self.scale, |scale| distance * (1.0 / scale));
-        self.log_prob_at(scales.square())
+        self.log_prob_at(standardized(value, self.loc, self.scale).square())
     }
 
     /// The log density of each element of a draw. From the draw's noise it is -noise^2 / 2 - log scale - log sqrt(2

@@ -1,0 +1,161 @@
+use super::standardized;
+use crate::{Draw, Error, Site, host};
+use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use std::f64::consts::{LN_2, PI, SQRT_2};
+
+/// The law of loc + scale Z, for Z of a symmetric family with heavier tails than the normal one: as a prior it lets single weights be large
+/// and keeps the others small. For z = (x - loc) / scale:
+///
+/// | family     | log p(x) + log scale                               | a draw of Z, for uniform u and v                     |
+/// |------------|----------------------------------------------------|------------------------------------------------------|
+/// | Laplace    | -\|z\| - log 2                                     | -sign(u - 1/2) log(1 - 2 \|u - 1/2\|)                |
+/// | logistic   | -\|z\| - 2 log(1 + e^-\|z\|)                       | log u - log(1 - u)                                   |
+/// | Cauchy     | -log(1 + z^2) - log pi                             | tan(pi (u - 1/2))                                    |
+/// | Student's t| -(n + 1)/2 log(1 + z^2 / n) + constant, n degrees  | (n (u^(-2/n) - 1))^1/2 cos(2 pi v) (Bailey 1994)     |
+///
+/// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as a u of 24 bits allows: up to 16.6 scales for
+/// the Laplace and the logistic law. z^2 must be finite, so |z| below 1.8e19.
+#[derive(Clone, Copy, Debug)]
+pub struct LocationScale<'b> {
+    /// The location: the median and the most probable value.
+    pub loc: Expr<'b>,
+    /// The scale, positive: what one standard unit is worth, not the standard deviation.
+    pub scale: Expr<'b>,
+    family: Family,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    Laplace,
+    Logistic,
+    Cauchy,
+    StudentT { degrees: f64 },
+}
+
+impl<'b> LocationScale<'b> {
+    /// Laplace's law, with standard deviation sqrt(2) scale.
+    pub fn laplace(loc: Expr<'b>, scale: Expr<'b>) -> Self {
+        LocationScale { loc, scale, family: Family::Laplace }
+    }
+
+    /// The logistic law, with standard deviation pi / sqrt(3) scale.
+    pub fn logistic(loc: Expr<'b>, scale: Expr<'b>) -> Self {
+        LocationScale { loc, scale, family: Family::Logistic }
+    }
+
+    /// Cauchy's law, which has no mean.
+    pub fn cauchy(loc: Expr<'b>, scale: Expr<'b>) -> Self {
+        LocationScale { loc, scale, family: Family::Cauchy }
+    }
+
+    /// Student's t with so many degrees of freedom: Cauchy's law for 1, near the normal one for many.
+    ///
+    /// # Errors
+    /// Degrees of freedom that are not between 0.5 and 1e6, beyond which draws in `f32` lose their tails or their digits.
+    pub fn student_t(degrees: f64, loc: Expr<'b>, scale: Expr<'b>) -> Result<Self, Error> {
+        if !(0.5..=1e6).contains(&degrees) {
+            let what = "the degrees of freedom of Student's t";
+            return Err(Error::argument(what, "a number from 0.5 to 1e6", degrees));
+        }
+        Ok(LocationScale { loc, scale, family: Family::StudentT { degrees } })
+    }
+
+    /// The name of the family, as TFP has it.
+    pub fn family(&self) -> &'static str {
+        match self.family {
+            Family::Laplace => "Laplace",
+            Family::Logistic => "Logistic",
+            Family::Cauchy => "Cauchy",
+            Family::StudentT { .. } => "StudentT",
+        }
+    }
+
+    /// The degrees of freedom, of Student's t.
+    pub fn degrees(&self) -> Option<f64> {
+        if let Family::StudentT { degrees } = self.family { Some(degrees) } else { None }
+    }
+
+    /// The log density of each element.
+    pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob_at(standardized(value, self.loc, self.scale))
+    }
+
+    /// The log density of each element of a draw, from its noise where that is known: without the rounding of (loc + scale noise - loc) /
+    /// scale.
+    pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        draw.noise.map_or_else(|| self.log_prob(draw.value), |noise| self.log_prob_at(noise))
+    }
+
+    fn log_prob_at(&self, z: Expr<'b>) -> Expr<'b> {
+        let (shape, constant) = match self.family {
+            Family::Laplace => (-z.abs(), -LN_2),
+            Family::Logistic => (-z.abs() - (-z.abs()).softplus() * 2.0, 0.0),
+            Family::Cauchy => (-log_of_one_plus(z.square()), -host::natural_log(PI)),
+            Family::StudentT { degrees: n } => {
+                let gamma = host::log_gamma((n + 1.0) / 2.0) - host::log_gamma(n / 2.0);
+                let power = (-(n + 1.0) / 2.0) as f32;
+                (log_of_one_plus(z.square() * (1.0 / n) as f32) * power, gamma - host::natural_log(n * PI) / 2.0)
+            }
+        };
+        shape - (self.scale.log() - constant as f32)
+    }
+
+    /// A draw of this shape at a noise site, loc + scale Z.
+    ///
+    /// # Errors
+    /// A context without noise.
+    pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        let u = site.weight_noise(Law::Uniform, shape)?;
+        // exact, and never 0
+        let c = u - 0.5;
+        let signed = |size: Expr<'b>| c.less(0.0).select(-size, size);
+        let noise = match self.family {
+            Family::Laplace => signed(-(1.0 - c.abs() * 2.0).log()),
+            Family::Logistic => u.log() - (1.0 - u).log(),
+            Family::Cauchy => {
+                // the tangent of the angle to the nearer axis, up to an eighth of a turn, or its inverse
+                let is_near = c.abs().less_equal(0.25);
+                let angle = is_near.select(c.abs(), 0.5 - c.abs()) * PI as f32;
+                let (sin, cos) = (angle.sin(), angle.cos());
+                signed(is_near.select(sin, cos) / is_near.select(cos, sin))
+            }
+            Family::StudentT { degrees: n } => {
+                // e^y - 1, with its digits near 0
+                let y = u.log() * (-2.0 / n) as f32;
+                let t = (y * 0.5).tanh();
+                let less_one = y.less(1.0).select(t * 2.0 / (1.0 - t), y.exp() - 1.0);
+                let v = site.child("angle").weight_noise(Law::Uniform, shape)?;
+                (less_one * n as f32).sqrt() * (v * (2.0 * PI) as f32).cos()
+            }
+        };
+        Ok(Draw { value: self.loc + self.scale * noise, noise: Some(noise) })
+    }
+
+    /// The mean, if there is one.
+    pub(super) fn mean(&self) -> Option<Expr<'b>> {
+        let has_mean = match self.family {
+            Family::Laplace | Family::Logistic => true,
+            Family::Cauchy => false,
+            Family::StudentT { degrees } => degrees > 1.0,
+        };
+        has_mean.then_some(self.loc)
+    }
+
+    /// The standard deviation, if it is finite.
+    pub(super) fn stddev(&self) -> Option<Expr<'b>> {
+        let of_standard = match self.family {
+            Family::Laplace => SQRT_2,
+            Family::Logistic => PI / 3_f64.sqrt(),
+            Family::StudentT { degrees } if degrees > 2.0 => (degrees / (degrees - 2.0)).sqrt(),
+            Family::Cauchy | Family::StudentT { .. } => return None,
+        };
+        Some(self.scale * of_standard as f32)
+    }
+}
+
+/// log(1 + y) for finite y >= 0, with the digits of y that adding 1 loses.
+fn log_of_one_plus(y: Expr<'_>) -> Expr<'_> {
+    let sum = y + 1.0;
+    let lost = y - (sum - 1.0);
+    sum.log() + lost / sum
+}
