@@ -249,10 +249,15 @@ impl<'b> Expr<'b> {
     }
     /// `u32` labels of shape `[..]` as `f32` rows `[.., classes]` with one 1.
     pub fn one_hot(self, classes: usize) -> Expr<'b> {
-        let axis = self.shape().len();
-        let hit = self.expand(axis).compare(Compare::Equal, self.builder.iota(classes));
-        hit.select(1.0, 0.0)
+        self.one_hot_mask(classes).select(1.0, 0.0)
     }
+
+    /// As [`Expr::one_hot`], as masks.
+    pub fn one_hot_mask(self, classes: usize) -> Expr<'b> {
+        let axis = self.shape().len();
+        self.expand(axis).compare(Compare::Equal, self.builder.iota(classes))
+    }
+
     /// Whether the value is an `f32`.
     pub fn is_f32(self) -> bool {
         self.ty().dtype == DType::F32

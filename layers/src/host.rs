@@ -25,10 +25,16 @@ pub fn inverse_softplus(y: f64) -> f64 {
     if y.is_nan() || y <= 0.0 { f64::NAN } else { y + natural_log(-expm1(-y)) }
 }
 
-/// Natural logarithm of 0 or a positive, finite, normal number; within a few ulp.
+/// Natural logarithm, within a few ulp; minus infinity for 0 and subnormal numbers, not-a-number for negative ones.
 pub fn natural_log(x: f64) -> f64 {
-    if x == 0.0 {
+    if x.is_nan() || x < 0.0 {
+        return f64::NAN;
+    }
+    if x < f64::MIN_POSITIVE {
         return f64::NEG_INFINITY;
+    }
+    if x == f64::INFINITY {
+        return x;
     }
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023;
@@ -93,6 +99,10 @@ mod tests {
             assert!((natural_log(y) - y.ln()).abs() <= 4e-16 * y.ln().abs().max(1.0), "log({y})");
         }
         assert!(inverse_softplus(0.0).is_nan() && inverse_softplus(-1.0).is_nan());
+        assert!(
+            natural_log(-1e-7).is_nan() && natural_log(f64::NEG_INFINITY).is_nan() && natural_log(f64::NAN).is_nan()
+        );
+        assert_eq!([0.0, -0.0, f64::INFINITY].map(natural_log), [f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY]);
         assert_eq!(inverse_softplus(100.0), 100.0);
         assert_eq!(integer_power(0.5, 10), 1.0 / 1024.0);
         assert_eq!(integer_power(0.9, 0), 1.0);

@@ -59,6 +59,13 @@ fn densities() {
     };
     close(&got, (0..x.len()).map(|i| mixture(at(i))), 2e-6);
 
+    // A scale that is none is seen, not left out.
+    let got = map(&[1.0], |x| {
+        let normal = |scale| Normal::scalar(x.builder(), 0.0, scale);
+        Mixture::new(vec![(0.5, normal(-1.0)), (0.5, normal(2000.0))]).unwrap().log_prob(x)
+    });
+    assert!(got[0].is_nan(), "{got:?}");
+
     let got = map(&[1.0, 2.0], |x| Deterministic::new(x.builder().constant(2.0)).log_prob(x));
     assert_eq!(got, [f32::NEG_INFINITY, 0.0]);
 }
@@ -203,6 +210,15 @@ fn likelihoods() {
     close(out[0].as_f32().unwrap(), want.iter().copied(), 1e-6);
     close(out[1].as_f32().unwrap(), std::iter::once(-want.iter().sum::<f64>() / rows as f64), 1e-6);
     close(out[2].as_f32().unwrap(), want.iter().chain(&want).copied(), 1e-6);
+
+    // A class that is out of the question says nothing of another label.
+    let builder = Builder::new();
+    let output = builder.input("logits", Type::f32([2, 3]));
+    let labels = builder.input("labels", Type::u32([2]));
+    builder.output("log_prob", Categorical::new(output).log_prob(labels));
+    let masked = Tensor::f32([2, 3], [1.0, f32::NEG_INFINITY, 1.0, 2e38, -2e38, 0.0]).unwrap();
+    let out = evaluate(&builder.finish().unwrap(), &[masked, Tensor::u32([2], [0, 0]).unwrap()]).unwrap();
+    close(out[0].as_f32().unwrap(), [-LN_2, 0.0].into_iter(), 1e-6);
 
     let likelihood = Likelihood::normal_learned(0.5);
     let builder = Builder::new();

@@ -23,7 +23,8 @@ impl<'b> Categorical<'b> {
     pub fn log_prob(&self, labels: Expr<'b>) -> Expr<'b> {
         let log_probabilities = self.logits.log_softmax();
         let axis = log_probabilities.shape().len().saturating_sub(1);
-        (log_probabilities * labels.one_hot(self.classes())).sum(axis)
+        // chosen, not multiplied by 0 and 1: another class may have log probability minus infinity
+        labels.one_hot_mask(self.classes()).select(log_probabilities, 0.0).sum(axis)
     }
 
     /// The probabilities, `[.., classes]`.

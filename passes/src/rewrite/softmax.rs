@@ -12,7 +12,7 @@ use super::{
 use bayeslift_ir::{Args, Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::BTreeSet;
 
-/// A sum over the classes of a row's scale times its one-hot.
+/// A sum over the classes of a row's scale at its label.
 struct OneHotSum {
     /// The scale, of one class.
     scale: Value,
@@ -98,7 +98,7 @@ pub(super) fn find(graph: &Graph) -> Vec<Fusion> {
 struct Forward {
     logits: Value,
     exponential: Value,
-    one_hot: Value,
+    labels: Value,
     values: BTreeSet<Value>,
 }
 
@@ -151,70 +151,81 @@ impl Search<'_> {
         value
     }
 
-    /// The labels of a one-hot, of one class.
-    fn labels(&self, one_hot: Value) -> Option<Value> {
-        let one_hot = self.behind_rows(one_hot);
-        let &[mask, one, zero] = self.args(one_hot) else { return None };
-        let fits = *self.op(one_hot) == Op::Select && self.is(one, 1.0) && self.is(zero, 0.0);
+    /// What each row has at its label and no other class, and the mask of the labels: `x` times a one-hot, or chosen by one. The
+    /// flag says that it is negated.
+    fn picked(&self, value: Value) -> Option<(Value, bool, Value)> {
+        if let &[mask, x, zero] = self.args(value)
+            && *self.op(value) == Op::Select
+            && self.is(zero, 0.0)
+        {
+            return Some((x, false, mask));
+        }
+        self.binary(value, Binary::Mul).find_map(|(x, one_hot)| {
+            let negated = (*self.op(one_hot) == Op::Unary(Unary::Neg)).then(|| self.args(one_hot)[0]);
+            let one_hot = self.behind_rows(negated.unwrap_or(one_hot));
+            let &[mask, one, zero] = self.args(one_hot) else { return None };
+            let is_one_hot = *self.op(one_hot) == Op::Select && self.is(one, 1.0) && self.is(zero, 0.0);
+            is_one_hot.then_some((x, negated.is_some(), mask))
+        })
+    }
+
+    /// The labels of a mask of labels, of one class.
+    fn labels(&self, mask: Value) -> Option<Value> {
+        let mask = self.behind_rows(mask);
         let &[a, b] = self.args(mask) else { return None };
-        if !fits || *self.op(mask) != Op::Compare(Compare::Equal) {
+        if *self.op(mask) != Op::Compare(Compare::Equal) {
             return None;
         }
-        let classes = self.0.ty(one_hot).shape.last_extent();
+        let classes = self.0.ty(mask).shape.last_extent();
         let counts = |x: Value| *self.op(behind_views(self.0, x)) == Op::Iota(classes);
         let labels = if counts(b) { a } else { Some(b).filter(|_| counts(a))? };
         self.of_one_class(labels)
     }
 
     fn one_hot_sum(&self, value: Value, level: Rewriting) -> Option<OneHotSum> {
-        let product = self.reduced(value, Op::Sum)?;
-        self.binary(product, Binary::Mul).find_map(|(scale, one_hot)| {
-            let negated = (*self.op(one_hot) == Op::Unary(Unary::Neg)).then(|| self.args(one_hot)[0]);
-            let labels = self.labels(negated.unwrap_or(one_hot))?;
-            let scale = self.of_one_class(scale)?;
-            let is_number = match *self.op(behind_views(self.0, scale)) {
-                Op::Constant(bits) => f32::from_bits(bits).is_finite() && f32::from_bits(bits) != 0.0,
-                _ => false,
-            };
-            let classes = self.0.ty(one_hot).shape.last_extent();
-            let found = OneHotSum { scale, negative: negated.is_some(), labels, classes };
-            let shape = |value| &self.0.ty(value).shape;
-            let fits = |source| shape(one_hot).broadcast_with(shape(source)).as_ref() == Some(shape(one_hot));
-            (fits(labels) && fits(scale) && (is_number || level == Rewriting::All)).then_some(found)
-        })
+        let picked = self.reduced(value, Op::Sum)?;
+        let (scale, negative, mask) = self.picked(picked)?;
+        let labels = self.labels(mask)?;
+        let scale = self.of_one_class(scale)?;
+        let is_number = match *self.op(behind_views(self.0, scale)) {
+            Op::Constant(bits) => f32::from_bits(bits).is_finite() && f32::from_bits(bits) != 0.0,
+            _ => false,
+        };
+        let shape = |value| &self.0.ty(value).shape;
+        let classes = shape(picked).last_extent();
+        let found = OneHotSum { scale, negative, labels, classes };
+        let fits = |source| shape(picked).broadcast_with(shape(source)).as_ref() == Some(shape(picked));
+        (fits(labels) && fits(scale) && (is_number || level == Rewriting::All)).then_some(found)
     }
 
-    /// The sum over the classes of log-softmax times one-hot.
+    /// The sum over the classes of the log-softmax at the labels.
     fn forward(&self, value: Value) -> Option<Forward> {
-        let product = self.reduced(value, Op::Sum)?;
-        self.binary(product, Binary::Mul).find_map(|(log_softmax, one_hot)| {
-            self.labels(one_hot)?;
-            let (exponential, logits) = self.binary(log_softmax, Binary::Add).find_map(|(shifted, log)| {
-                let total = self.unary(self.unary(log, Unary::Neg)?, Unary::Log)?;
-                let exponential = self.reduced(total, Op::Sum)?;
-                let is_of_shifted =
-                    *self.op(exponential) == Op::Unary(Unary::Exp) && self.args(exponential)[0] == shifted;
-                let logits = self.binary(shifted, Binary::Add).find_map(|(logits, maximum)| {
-                    let maximum = self.unary(maximum, Unary::Neg)?;
-                    (self.reduced(maximum, Op::Max)? == logits).then_some(logits)
-                })?;
-                is_of_shifted.then_some((exponential, logits))
+        let (log_softmax, _, mask) = self.picked(self.reduced(value, Op::Sum)?)?;
+        let labels = self.labels(mask)?;
+        let (exponential, logits) = self.binary(log_softmax, Binary::Add).find_map(|(shifted, log)| {
+            let total = self.unary(self.unary(log, Unary::Neg)?, Unary::Log)?;
+            let exponential = self.reduced(total, Op::Sum)?;
+            let is_of_shifted = *self.op(exponential) == Op::Unary(Unary::Exp) && self.args(exponential)[0] == shifted;
+            let logits = self.binary(shifted, Binary::Add).find_map(|(logits, maximum)| {
+                let maximum = self.unary(maximum, Unary::Neg)?;
+                (self.reduced(maximum, Op::Max)? == logits).then_some(logits)
             })?;
-            let mut forward = Forward { logits, exponential, one_hot, values: BTreeSet::new() };
-            self.collect(value, &[logits], &mut forward.values);
-            Some(forward)
-        })
+            is_of_shifted.then_some((exponential, logits))
+        })?;
+        let mut forward = Forward { logits, exponential, labels, values: BTreeSet::new() };
+        self.collect(value, &[logits], &mut forward.values);
+        Some(forward)
     }
 
-    /// The scale of each row, if this is the gradient with respect to the logits: that times the one-hot and something times
+    /// The scale of each row, if this is the gradient with respect to the logits: that at the labels, and something times
     /// the exponential.
     fn scale_of_gradient(&self, value: Value, forward: &Forward) -> Option<Value> {
-        let other = |product: Value, factor: Value| {
-            let others = self.binary(product, Binary::Mul).filter(|&(a, _)| a == factor).map(|(_, b)| b);
-            others.filter(|&b| self.of_one_class(b).is_some()).map(|b| behind_views(self.0, b)).next()
-        };
-        self.binary(value, Binary::Add)
-            .find_map(|(a, b)| other(b, forward.exponential).and_then(|_| other(a, forward.one_hot)))
+        let row = |x: Value| self.of_one_class(x).map(|_| behind_views(self.0, x));
+        self.binary(value, Binary::Add).find_map(|(a, b)| {
+            self.binary(b, Binary::Mul).find(|&(x, y)| x == forward.exponential && row(y).is_some())?;
+            let (scale, _, mask) = self.picked(a)?;
+            row(scale).filter(|_| self.labels(mask) == Some(forward.labels))
+        })
     }
 
     /// Adds what is computed for a value from `leaves`, and from what neither sums over classes nor works by the element.

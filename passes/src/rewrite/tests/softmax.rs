@@ -6,14 +6,18 @@ use bayeslift_ir::{Builder, Elements, Graph, Op, Shape, Tensor, Type, evaluate, 
 use proptest::prelude::*;
 
 /// The loss of labels that all samples share, each row weighted if `weighted`, and its gradient.
-fn graph(shape: &[usize], weighted: bool, scale: f32) -> Graph {
+fn graph(shape: &[usize], weighted: bool, scale: f32, by_product: bool) -> Graph {
     let b = &Builder::new();
     let logits = b.input("logits", Type::f32(shape));
     let rows = &shape[shape.len() - 2..shape.len() - 1];
     let labels = b.input("labels", Type::u32(rows));
     let weights = b.input("weights", Type::f32(rows));
     let classes = shape[shape.len() - 1];
-    let log_likelihood = (logits.log_softmax() * labels.one_hot(classes)).sum(shape.len() - 1);
+    let picked = match by_product {
+        true => logits.log_softmax() * labels.one_hot(classes),
+        false => labels.one_hot_mask(classes).select(logits.log_softmax(), 0.0),
+    };
+    let log_likelihood = picked.sum(shape.len() - 1);
     let weighted = if weighted { log_likelihood * weights } else { log_likelihood };
     let loss = -weighted.mean_all() * scale;
     b.output("loss", loss);
@@ -22,10 +26,10 @@ fn graph(shape: &[usize], weighted: bool, scale: f32) -> Graph {
     b.graph().clone()
 }
 
-fn case() -> impl Strategy<Value = (Vec<usize>, bool, f32, u64)> {
+fn case() -> impl Strategy<Value = (Vec<usize>, bool, f32, bool, u64)> {
     let shape = (1..4usize, 1..7usize, 2..40usize, any::<bool>());
     let shape = shape.prop_map(|(s, r, c, samples)| if samples { vec![s, r, c] } else { vec![r, c] });
-    (shape, any::<bool>(), prop_oneof![Just(1.0f32), -10.0..10.0f32], any::<u64>())
+    (shape, any::<bool>(), prop_oneof![Just(1.0f32), -10.0..10.0f32], any::<bool>(), any::<u64>())
 }
 
 fn sums_over_classes(graph: &Graph, shape: &[usize]) -> usize {
@@ -38,8 +42,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn gradients_of_softmax_cross_entropy((shape, weighted, scale, seed) in case()) {
-        let graph = graph(&shape, weighted, scale);
+    fn gradients_of_softmax_cross_entropy((shape, weighted, scale, by_product, seed) in case()) {
+        let graph = graph(&shape, weighted, scale, by_product);
         let rewritten = optimize(&graph, Rewriting::All).unwrap();
         let found = |fusion: &&super::super::Fusion| fusion.kind == Fused::SoftmaxCrossEntropy;
         prop_assert_eq!(rewritten.fusions.iter().filter(found).count(), 1);
