@@ -99,7 +99,7 @@ fn variables(parameters: &Parameters) -> Vec<&str> {
     let mut paths: Vec<&str> = Vec::new();
     for (path, parameter) in parameters.iter().filter(|(_, parameter)| parameter.group != Group::Likelihood) {
         let kernel = path.strip_suffix("bias").map(|layer| format!("{layer}kernel"));
-        let after_own_kernel = paths.last().copied() == kernel.as_deref();
+        let after_own_kernel = kernel.is_some() && paths.last().copied() == kernel.as_deref();
         let at = paths.len() - usize::from(after_own_kernel && parameter.group == Group::Weight);
         paths.insert(at, path);
     }

@@ -68,6 +68,20 @@ fn a_network_comes_back() {
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
 }
 
+/// Weights that are not random variables may come first.
+#[test]
+fn a_network_that_begins_with_weights_comes_back() {
+    let path = folder("weights").join("model.npz");
+    let network = |seed| {
+        let layers = Sequential::new().layer(Affine::new(3, 4)).layer(Affine::new(4, 2).use_bias(false));
+        Network::new(layers, [3], Likelihood::Categorical, seed).unwrap()
+    };
+    network(5).save_tfp(&path).unwrap();
+    let mut loaded = network(6);
+    loaded.load_tfp(&path).unwrap();
+    assert_eq!(bits(&loaded), bits(&network(5)));
+}
+
 /// Read by a reader of its own: arrays by number, in the order of the variables of TFP's modules.
 #[test]
 fn the_order_is_that_of_a_tensorflow_module() {
@@ -310,7 +324,7 @@ fn other_scales_are_refused() {
         })
     });
     let mut other = Network::new(layer.posterior_maker(exponential), [3], Likelihood::Categorical, 0).unwrap();
-    let want = "the posterior of `kernel` is Normal(loc = kernel/loc, scale = computed; see the graph), expected \
+    let want = "the posterior of `kernel` is Normal(loc = kernel/loc, scale = exp(kernel/raw_scale)), expected \
                 Normal(loc = kernel/loc, scale = softplus(kernel/raw_scale) + 0.00001), which files of TFP hold";
     assert_eq!(other.save_tfp(&path).unwrap_err().to_string(), want);
     tiny().save_tfp(&path).unwrap();
