@@ -168,13 +168,15 @@ impl ClassificationSums {
         for ((sums, entropy), samples) in rows.zip(self.samples) {
             let samples = samples as f64;
             let mean = || sums.iter().map(|sum| sum / samples);
-            let total: f64 = mean().filter(|&p| p > 0.0).map(|p| -p * log(p)).sum();
+            // What is not a number stays so: nobody is to take it for certain.
+            let total: f64 = mean().filter(|&p| p != 0.0).map(|p| -p * log(p)).sum();
             let expected = entropy / samples;
             result.probabilities.extend(mean().map(|p| p as f32));
             result.predictive_entropy.push(total as f32);
             result.expected_entropy.push(expected as f32);
             // Not negative but for rounding.
-            result.mutual_information.push((total - expected).max(0.0) as f32);
+            let information = total - expected;
+            result.mutual_information.push(if information < 0.0 { 0.0 } else { information as f32 });
         }
         result
     }

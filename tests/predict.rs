@@ -170,6 +170,11 @@ fn bad_input_is_an_error() {
     let unchecked = PredictorOptions::default().samples(4).check_inputs(false);
     let prediction = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs).unwrap();
     assert!(prediction.row(0)[0].is_finite() && prediction.row(1)[0].is_nan());
+    // what is not a number is not certain
+    for uncertainty in [prediction.predictive_entropy(), prediction.expected_entropy(), prediction.mutual_information()]
+    {
+        assert!(uncertainty[0] >= 0.0 && uncertainty[1].is_nan(), "{uncertainty:?}");
+    }
     for options in [PredictorOptions::default().samples(0), PredictorOptions::default().blocks(1, 0)] {
         assert!(Predictor::with_options(&network, &options).unwrap_err().to_string().contains("at least 1"));
     }
