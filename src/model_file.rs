@@ -144,6 +144,13 @@ pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
     if let Some(extra) = file.parameters.paths().find(|name| !parameters.contains(name)) {
         return Err(other(format!("it has the parameter `{extra}`, which the network has not")));
     }
+    for (found, expected) in file.posteriors.iter().zip(describe::posteriors(network)?) {
+        if *found != expected {
+            let Described { path, text } = found;
+            let (own, expected) = (expected.path, expected.text);
+            return Err(other(format!("its posterior of `{path}` is {text}; expected, of `{own}`, {expected}")));
+        }
+    }
     network.check(&parameters)?;
     network.replace_parameters(parameters);
     network.set_seed(file.seed);

@@ -5,7 +5,7 @@ mod facade;
 
 use bayeslift::{
     ir::{Tensor, evaluate},
-    layers::Group,
+    layers::{Group, distribution::Normal},
     prelude::*,
 };
 use facade::{bits, small_data, small_layers};
@@ -121,6 +121,36 @@ fn files_of_other_networks_are_refused() {
     let likelihood = Network::new(Sequential::new().layer(layer(3, 4)), [3], Likelihood::normal(1.0), 0).unwrap();
     let expected = "its likelihood is Normal(loc = output, scale = 1), expected Categorical(logits = output)";
     check(likelihood, one(), expected);
+
+    // The same numbers under another parameterization are another network's.
+    let exponential = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, initializer| {
+            let loc = scope.parameter("loc", shape, initializer)?;
+            let raw_scale = scope.parameter("raw_scale", shape, &Initializer::Constant(-5.0))?;
+            Ok(Normal::new(loc, raw_scale.exp()).into())
+        })
+    });
+    let other = || network(Sequential::new().layer(layer(3, 4).posterior_maker(exponential.clone())), 3);
+    let expected = "its posterior of `affine/kernel` is Normal(loc = affine/kernel/loc, scale = exp(affine/kernel/raw_scale)); \
+                    expected, of `affine/kernel`, Normal(loc = affine/kernel/loc, scale = softplus(affine/kernel/raw_scale) + \
+                    0.00001)";
+    check(other(), one(), expected);
+    let described = |network: Network| {
+        network.save(&path).unwrap();
+        ModelFile::read(&path).unwrap().parameterization[0].clone()
+    };
+    let (found, own) = (described(other()), described(one()));
+    assert_eq!((&*found.path, &*found.text), ("affine/kernel/raw_scale", "scale = exp(affine/kernel/raw_scale)"));
+    assert_eq!(
+        (&*own.path, &*own.text),
+        ("affine/kernel/raw_scale", "scale = softplus(affine/kernel/raw_scale) + 0.00001")
+    );
+    other()
+        .load({
+            other().save(&path).unwrap();
+            &path
+        })
+        .unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Described, DescribedParameter, Description, VERSION};
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, Expr, Op, Unary};
+use bayeslift_ir::{Builder, Expr, Op};
 use bayeslift_layers::{Distribution, Group, Likelihood, Scale, Term};
 
 pub(super) fn description(network: &Network) -> Result<Description, Error> {
@@ -13,10 +13,7 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         trainable: parameter.trainable,
     });
     let builder = Builder::new();
-    let (_, call) = network.on_rows(&builder, 1)?;
-    let each = |of: &dyn Fn(&Term<'_>) -> String| {
-        call.terms.iter().map(|term| Described { path: term.site.path(), text: of(term) }).collect()
-    };
+    let terms = network.on_rows(&builder, 1)?.1.terms;
     Ok(Description {
         version: VERSION,
         seed: network.seed(),
@@ -24,12 +21,23 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         input: network.input().to_vec(),
         likelihood: likelihood(network),
         parameters: parameters.collect(),
-        parameterization: parameterization(network),
-        posteriors: each(&|term| distribution(&term.posterior)),
-        priors: each(&|term| distribution(&term.prior)),
+        parameterization: parameterization(network, &terms),
+        posteriors: each(&terms, |term| distribution(&term.posterior)),
+        priors: each(&terms, |term| distribution(&term.prior)),
         summary: network.summary(),
         graph: network.graph(1)?.to_string(),
     })
+}
+
+/// What each random variable of the network has as its posterior.
+pub fn posteriors(network: &Network) -> Result<Vec<Described>, Error> {
+    let builder = Builder::new();
+    let terms = network.on_rows(&builder, 1)?.1.terms;
+    Ok(each(&terms, |term| distribution(&term.posterior)))
+}
+
+fn each(terms: &[Term<'_>], of: impl Fn(&Term<'_>) -> String) -> Vec<Described> {
+    terms.iter().map(|term| Described { path: term.site.path(), text: of(term) }).collect()
 }
 
 /// The likelihood, without its learned numbers.
@@ -46,13 +54,45 @@ pub fn likelihood(network: &Network) -> String {
     }
 }
 
-/// The positive numbers that are stored as any real ones.
-fn parameterization(network: &Network) -> Vec<Described> {
-    let raw = network.parameters().iter().filter(|(path, parameter)| {
-        matches!(parameter.group, Group::Scale | Group::Likelihood) && path.ends_with("raw_scale")
-    });
-    let text = |path: &str| format!("scale = softplus({path}) + 1e-5");
-    raw.map(|(path, _)| Described { path: path.to_owned(), text: text(path) }).collect()
+/// How scales are made of parameters: the positive numbers that are stored as any real ones.
+fn parameterization(network: &Network, terms: &[Term<'_>]) -> Vec<Described> {
+    let mut all: Vec<Described> = Vec::new();
+    for term in terms {
+        let scale = match &term.posterior {
+            Distribution::Normal(posterior) => posterior.scale,
+            Distribution::LocationScale(posterior) => posterior.scale,
+            _ => continue,
+        };
+        for path in parameters(scale) {
+            if !all.iter().any(|described| described.path == path) {
+                all.push(Described { path, text: format!("scale = {}", expression(scale)) });
+            }
+        }
+    }
+    let likelihood = network.parameters().iter().filter(|(_, parameter)| parameter.group == Group::Likelihood);
+    all.extend(
+        likelihood
+            .filter(|(path, _)| path.ends_with("raw_scale"))
+            .map(|(path, _)| Described { path: path.to_owned(), text: format!("scale = softplus({path}) + 1e-5") }),
+    );
+    all
+}
+
+/// The parameters that a value is made of.
+fn parameters(x: Expr<'_>) -> Vec<String> {
+    let graph = x.builder().graph();
+    let (mut stack, mut seen, mut found) = (vec![x.value()], Vec::new(), Vec::new());
+    while let Some(value) = stack.pop() {
+        if seen.contains(&value) {
+            continue;
+        }
+        seen.push(value);
+        match graph.node(value).op {
+            Op::Input(i) => found.push(graph.inputs()[i as usize].name.clone()),
+            _ => stack.extend(&graph.node(value).args),
+        }
+    }
+    found
 }
 
 pub fn distribution(distribution: &Distribution<'_>) -> String {
@@ -86,7 +126,7 @@ fn expression(x: Expr<'_>) -> String {
     match &node.op {
         Op::Input(i) => graph.inputs()[*i as usize].name.clone(),
         Op::Broadcast(_) | Op::Reshape(_) => expression(arg(0)),
-        Op::Unary(Unary::Softplus) => format!("softplus({})", expression(arg(0))),
+        Op::Unary(function) => format!("{}({})", function.name(), expression(arg(0))),
         Op::Binary(bayeslift_ir::Binary::Add) => format!("{} + {}", expression(arg(0)), expression(arg(1))),
         _ => "computed; see the graph".to_owned(),
     }

@@ -5,10 +5,11 @@ use bayeslift_ir::{DType, Tensor};
 use safetensors::Dtype;
 use std::{
     borrow::Cow,
+    collections::hash_map::RandomState,
     fs::{self, File, OpenOptions},
+    hash::BuildHasher,
     io::{self, Write},
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    path::Path,
 };
 
 /// A tensor as safetensors sees it.
@@ -38,13 +39,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let Some(name) = path.file_name() else {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")));
     };
-    // Unique among the calls of all processes.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    // Each hasher has keys of its own, so no two calls have one name, also of machines that share the folder.
+    temporary.push(format!(".{:016x}.tmp", RandomState::new().hash_one(std::process::id())));
     let temporary = path.with_file_name(temporary);
-    let result = write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(failed)?;
+    let result = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = result {
         // The first error is the one to report.
         let _ = fs::remove_file(&temporary);
@@ -52,12 +53,6 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     }
     sync_folder(path);
     Ok(())
-}
-
-fn write(path: &PathBuf, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// Makes the new name durable, on systems where folders can be synced. The file is whole either way.
