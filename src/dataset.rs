@@ -64,8 +64,8 @@ impl Dataset {
         if units == 0 {
             return Err(Error::argument("the number of targets of a row", "at least 1", units));
         }
-        if found != rows * units {
-            let expected = format!("{} for {rows} rows of inputs", rows * units);
+        if rows.checked_mul(units) != Some(found) {
+            let expected = format!("{} for {rows} rows of inputs", rows as u128 * units as u128);
             return Err(Error::argument("the number of targets", expected, found));
         }
         check_finite("inputs", inputs.len() / rows, &inputs)?;
@@ -175,6 +175,7 @@ impl Dataset {
         if !(smoothing > 0.0 && smoothing < 1.0) {
             return Err(Error::argument("the smoothing of labels", "a number between 0 and 1", smoothing));
         }
+        Shape::new(&[labels.len(), classes]).check()?;
         let other = smoothing / classes as f32;
         let mut values = vec![other; labels.len() * classes];
         for (row, &label) in values.chunks_exact_mut(classes).zip(labels) {

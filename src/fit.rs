@@ -209,6 +209,17 @@ impl<'a> Fit<'a> {
         {
             return Err(Error::argument("the fraction of the warm-up", "a number from 0 to 1", fraction));
         }
+        let ends = match self.schedule {
+            Schedule::Linear { to } | Schedule::Cosine { to } => to,
+            _ => 1.0,
+        };
+        for (argument, number) in
+            [("weight of the divergence", self.divergence_weight), ("last factor of the schedule", ends)]
+        {
+            if !(number >= 0.0 && number.is_finite()) {
+                return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
+            }
+        }
         if self.patience.is_some() && matches!(self.validation, Validation::None) {
             return Err(Error::argument("the validation part", "one, for early stopping", "none"));
         }
@@ -218,8 +229,8 @@ impl<'a> Fit<'a> {
     /// Fits the network.
     ///
     /// # Errors
-    /// Options out of range, data that does not fit the network: nothing has changed then. [`Error::NonFiniteLoss`]:
-    /// the network has the parameters from before that step.
+    /// Options out of range, data that does not fit the network: nothing has changed then. [`Error::NonFiniteLoss`], a
+    /// factor of a custom schedule that is negative or not finite: the network has the parameters from before that step.
     pub fn run(mut self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
         self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
@@ -250,7 +261,6 @@ impl<'a> Fit<'a> {
         };
         trainer.prepare(network, self.batch_size.min(data.rows()))?;
         let compile_time = trainer.compile_time();
-        network.set_training_examples(Some(data.rows()));
 
         let (start, mut epochs, mut stopped_early) = (Instant::now(), Vec::new(), false);
         for number in 1..=self.epochs {
@@ -289,7 +299,7 @@ impl<'a> Fit<'a> {
         validation: Option<f64>,
     ) -> Result<Epoch, Error> {
         let rows = data.rows();
-        let steps = rows.div_ceil(self.batch_size) as u64 * self.epochs as u64;
+        let steps = (rows.div_ceil(self.batch_size) as u64).saturating_mul(self.epochs as u64);
         let order = if self.shuffle { permutation(seed, "epoch", number as u64, rows) } else { (0..rows).collect() };
         let mut batch = Batch::like(data);
         let mut epoch =
@@ -304,6 +314,7 @@ impl<'a> Fit<'a> {
                 rate: self.schedule.factor((step - 1) as f64 / steps as f64),
             };
             let loss = trainer.step(network, input)?;
+            network.set_training_examples(Some(rows));
             let part = chosen.len() as f64 / rows as f64;
             epoch.loss += f64::from(loss.loss) * part;
             epoch.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
@@ -360,7 +371,8 @@ impl Best {
     fn look(&mut self, network: &Network, epoch: usize) -> Result<f64, Error> {
         self.predictor.set_parameters(network)?;
         let value = self.predictor.negative_log_likelihood(&self.data)?;
-        if self.epoch == 0 || value < self.value || self.value.is_nan() {
+        let is_better = value < self.value || self.value.is_nan() && !value.is_nan();
+        if self.epoch == 0 || is_better {
             (self.value, self.epoch) = (value, epoch);
             self.parameters.clone_from(network.parameters());
         }

@@ -42,8 +42,11 @@ impl Standardizer {
     /// # Errors
     /// Another number of columns than was measured; numbers that overflow.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
-        let inputs = self.inputs(data.inputs())?;
         let shape = data.shape().clone();
+        if shape.elements() != self.inputs.len() {
+            return Err(Error::argument("the number of inputs of a row", self.inputs.len(), shape.elements()));
+        }
+        let inputs = self.inputs(data.inputs())?;
         match data.targets() {
             Targets::Labels(labels) => Dataset::classification(shape, inputs, labels.clone()),
             Targets::Values { units, values } => {
@@ -129,5 +132,10 @@ mod tests {
         assert!(restored.mean().iter().zip(data.values()).all(|(a, b)| (a - b).abs() < 1e-6));
         assert!((f64::from(restored.total()[0]).ln() - standardizer.log_scale()).abs() < 1e-6);
         assert!(standardizer.inputs(&[0.0; 3]).is_err());
+        for columns in [1, 4] {
+            let other = Dataset::regression([columns], vec![0.0; 4], 1, vec![0.0; 4 / columns]).unwrap();
+            let error = standardizer.apply(&other).unwrap_err().to_string();
+            assert_eq!(error, format!("the number of inputs of a row is {columns}, expected 2"));
+        }
     }
 }

@@ -224,7 +224,7 @@ impl Trainer {
         let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
         let step = self.step + 1;
-        let scalars = self.scalars(&input);
+        let scalars = self.scalars(&input)?;
         let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
         let state = self.state.iter_mut().map(|(_, tensor)| tensor);
         let mut arguments = scalars.arguments(parameters.chain(state), &input);
@@ -287,7 +287,7 @@ impl Trainer {
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
         let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
-        let scalars = self.scalars(&input);
+        let scalars = self.scalars(&input)?;
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
         let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
         let mut arguments = scalars.arguments(copies.iter_mut(), &input);
@@ -309,13 +309,23 @@ impl Trainer {
     }
 
     /// The numbers that the next step is called with.
-    fn scalars(&self, input: &StepInput<'_>) -> Scalars {
+    fn scalars(&self, input: &StepInput<'_>) -> Result<Scalars, Error> {
         let step = self.step + 1;
-        Scalars {
-            key: noise_key(self.seed, step),
-            optimizer: self.options.optimizer.scalar_values(step, input.rate),
-            scale: [(input.divergence_weight / self.training_examples as f64) as f32],
+        let optimizer = self.options.optimizer.scalar_values(step, input.rate);
+        let scale = (input.divergence_weight / self.training_examples as f64) as f32;
+        for (argument, given, used) in [
+            ("the factor of the rate", input.rate, &optimizer[..]),
+            ("the divergence weight", input.divergence_weight, &[scale]),
+        ] {
+            if !used.iter().all(|number| number.is_finite()) {
+                return Err(Error::argument(
+                    argument,
+                    "one that a step can use as a finite `f32`",
+                    format!("{given:?}"),
+                ));
+            }
         }
+        Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale] })
     }
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {
@@ -324,6 +334,7 @@ impl Trainer {
             && found.iter().zip(&self.variables).all(|((path, parameter), variable)| {
                 path == variable.path
                     && parameter.trainable == variable.trainable
+                    && parameter.tensor.dtype() == variable.ty.dtype
                     && *parameter.tensor.shape() == variable.ty.shape
             });
         if same {

@@ -53,8 +53,12 @@ impl Divergence {
     fn by_draws<'b>(&self, term: &Term<'b>, draws: usize) -> Result<Expr<'b>, Error> {
         let estimate = |draw: &Draw<'b>| monte_carlo(&term.posterior, &term.prior, draw, &term.shape);
         let Some(used) = &term.value else {
-            let samples = if draws == 1 { term.site.sample_count() } else { Some(draws) };
-            return Ok(estimate(&term.posterior.sample(&term.site.with_samples(samples), &term.shape)?));
+            // the layer may have drawn at its own site
+            let site = match draws {
+                1 => term.site.clone(),
+                _ => term.site.child("divergence").with_samples(Some(draws)),
+            };
+            return Ok(estimate(&term.posterior.sample(&site, &term.shape)?));
         };
         let used_draws = used.value.shape().elements() / term.shape.elements().max(1);
         let Some(more) = draws.checked_sub(used_draws).filter(|&more| more > 0) else {

@@ -29,7 +29,8 @@ pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result
 /// As for the [module](self).
 pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
     let rows = labelled(probabilities, classes, labels)?;
-    let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label]))).sum();
+    // a probability may be below 0 by rounding
+    let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label].max(0.0)))).sum();
     Ok(sum / labels.len() as f64)
 }
 
@@ -76,11 +77,11 @@ pub const CALIBRATION_BINS: usize = 15;
 /// The expected calibration error over `bins` bins of equal width (Guo and others 2017, equation 3), with the bins.
 ///
 /// # Errors
-/// As for the [module](self); no bins.
+/// As for the [module](self); no bins, or more than 2^20.
 pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: usize) -> Result<Calibration, Error> {
     let rows = labelled(probabilities, classes, labels)?;
-    if bins == 0 {
-        return Err(Error::argument("the number of bins", "at least 1", bins));
+    if !(1..=MOST_BINS).contains(&bins) {
+        return Err(Error::argument("the number of bins", format!("from 1 to {MOST_BINS}"), bins));
     }
     let edge = |i: usize| i as f64 / bins as f64;
     let empty = |i| CalibrationBin { lower: edge(i), upper: edge(i + 1), count: 0, confidence: 0.0, accuracy: 0.0 };
@@ -188,6 +189,8 @@ fn labelled<'a>(
 
 /// How far the sum of a row may be from 1: wide enough for sums of many rounded numbers, too narrow for logits.
 const SUM_TOLERANCE: f64 = 1e-3;
+/// The most bins of a calibration: beyond what data can fill.
+const MOST_BINS: usize = 1 << 20;
 
 fn check_probabilities(probabilities: &[f32], classes: usize) -> Result<(), Error> {
     if classes == 0 {
@@ -256,7 +259,10 @@ mod tests {
         check(root_mean_square_error(&[], &[]), "the number of predictions is 0, expected at least 1");
         check(root_mean_square_error(&[1.0], &[f32::NAN]), "element 0 of the targets is NaN, expected a finite number");
         let bins = calibration(&[1.0], 1, &[0], 0).unwrap_err().to_string();
-        assert_eq!(bins, "the number of bins is 0, expected at least 1");
+        assert_eq!(bins, "the number of bins is 0, expected from 1 to 1048576");
+        assert!(calibration(&[1.0], 1, &[0], usize::MAX).is_err());
+        // below 0 by rounding
+        assert_eq!(negative_log_likelihood(&[-1e-7, 1.0], 2, &[0]).unwrap(), f64::INFINITY);
         let samples = mutual_information(&[1.0; 3], 2, 1).unwrap_err().to_string();
         assert_eq!(samples, "the number of samples is 2, expected a divisor of the number of rows, 3");
     }

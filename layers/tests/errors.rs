@@ -451,12 +451,12 @@ fn distributions_likelihoods_optimizers() {
         adam.check().unwrap_err().to_string()
     };
     assert!(Adam::default().check().is_ok());
-    assert_eq!(adam(|adam| adam.learning_rate = 0.0), "Adam's learning_rate is 0, expected a positive, finite number");
+    assert_eq!(adam(|adam| adam.learning_rate = 0.0), "Adam's learning_rate is 0, expected a positive, finite `f32`");
     assert_eq!(adam(|adam| adam.beta_2 = 1.0), "Adam's beta_2 is 1, expected a number in [0, 1)");
-    assert_eq!(adam(|adam| adam.epsilon = f64::NAN), "Adam's epsilon is NaN, expected a positive, finite number");
+    assert_eq!(adam(|adam| adam.epsilon = f64::NAN), "Adam's epsilon is NaN, expected a positive, finite `f32`");
     let bad = |optimizer: &dyn Optimizer| optimizer.check().unwrap_err().to_string();
     assert!(Sgd::default().check().is_ok() && Sgd::new(1.0).momentum(0.9).check().is_ok());
-    assert_eq!(bad(&Sgd::new(-0.1)), "Sgd's learning_rate is -0.1, expected a positive, finite number");
+    assert_eq!(bad(&Sgd::new(-0.1)), "Sgd's learning_rate is -0.1, expected a positive, finite `f32`");
     assert_eq!(bad(&Sgd::new(0.1).momentum(1.0)), "Sgd's momentum is 1, expected a number in [0, 1)");
     assert!(RmsProp::default().check().is_ok() && RmsProp::new(1.0).centered(true).momentum(0.9).check().is_ok());
     let rms_prop = |change: fn(&mut RmsProp)| {
@@ -464,11 +464,11 @@ fn distributions_likelihoods_optimizers() {
         change(&mut rms_prop);
         bad(&rms_prop)
     };
-    let infinite = "RmsProp's learning_rate is inf, expected a positive, finite number";
+    let infinite = "RmsProp's learning_rate is inf, expected a positive, finite `f32`";
     assert_eq!(rms_prop(|options| options.learning_rate = f64::INFINITY), infinite);
     assert_eq!(rms_prop(|options| options.rho = f64::NAN), "RmsProp's rho is NaN, expected a number in [0, 1)");
     assert_eq!(rms_prop(|options| options.momentum = -0.5), "RmsProp's momentum is -0.5, expected a number in [0, 1)");
-    assert_eq!(rms_prop(|options| options.epsilon = 0.0), "RmsProp's epsilon is 0, expected a positive, finite number");
+    assert_eq!(rms_prop(|options| options.epsilon = 0.0), "RmsProp's epsilon is 0, expected a positive, finite `f32`");
 }
 
 #[test]

@@ -416,6 +416,30 @@ fn weights_unpacked_by_a_closure() {
     assert_eq!(run(&graph, &parameters, &[("x", random(&[2, 3], 1))], At::default())[0], [1.0; 6]);
 }
 
+/// The divergence is of draws of its own where the layer's are of what unpacking gave.
+#[test]
+fn unpacked_layers_have_divergences_of_several_draws() {
+    let layers: [Box<dyn Layer>; 3] = [
+        Box::new(Flipout::new(3, 2).unpack_weights(|weights| Ok(weights))),
+        Box::new(Reparameterization::new(3, 2).unpack_weights(|weights| Ok(weights))),
+        Box::new(Local::new(3, 2).unpack_weights(|weights| Ok(weights))),
+    ];
+    for layer in layers {
+        let parameters = layer.initialize(0).unwrap();
+        for (draws, samples) in [(1, None), (2, None), (2, Some(3)), (3, Some(2))] {
+            let b = Builder::new();
+            let mut context = Context::new(Scope::bind(&b, &parameters).unwrap()).noise(noise_inputs(&b));
+            if let Some(samples) = samples {
+                context = context.samples(samples);
+            }
+            let call = layer.call(&context, context.input(b.input("x", Type::f32([4, 3])))).unwrap();
+            b.output("y", call.output);
+            b.output("divergence", call.divergence(&Divergence::MonteCarlo { draws }).unwrap());
+            bayeslift_ir::verify(&b.finish().unwrap()).unwrap();
+        }
+    }
+}
+
 #[test]
 fn summary_is_a_table() {
     let network = Sequential::new().layer(Local::new(64, 10).name("head")).name("net");

@@ -231,7 +231,7 @@ impl Executable {
         let kernels = explanation.kernels.len();
         explanation.runs = runs.max(1);
         self.call_into(workspace, inputs, outputs)?;
-        let mut times = Vec::with_capacity(explanation.runs);
+        let mut times = Vec::new();
         for _ in 0..explanation.runs {
             let mut own = vec![Duration::ZERO; kernels];
             self.call_timed(workspace, inputs, outputs, Some(&mut own))?;

@@ -70,11 +70,18 @@ struct Options(&'static str);
 
 impl Options {
     fn check(&self, option: &str, value: f64, is_good: bool, expected: &str) -> Result<(), Error> {
-        if is_good { Ok(()) } else { Err(Error::argument(&format!("{}'s {option}", self.0), expected, value)) }
+        // in powers of ten where it is huge or tiny
+        let found = if value.abs() > 1e16 || value != 0.0 && value.abs() < 1e-5 {
+            format!("{value:e}")
+        } else {
+            value.to_string()
+        };
+        if is_good { Ok(()) } else { Err(Error::argument(&format!("{}'s {option}", self.0), expected, found)) }
     }
 
     fn positive(&self, option: &str, value: f64) -> Result<(), Error> {
-        self.check(option, value, value > 0.0 && value.is_finite(), "a positive, finite number")
+        let as_computed = value as f32;
+        self.check(option, value, as_computed > 0.0 && as_computed.is_finite(), "a positive, finite `f32`")
     }
 
     fn share(&self, option: &str, value: f64) -> Result<(), Error> {
