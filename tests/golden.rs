@@ -199,6 +199,10 @@ impl Case {
                 let (logits, labels) = (self.input(b, "logits")?, self.input(b, "labels")?);
                 Computed { name: "log_prob", value: Categorical::new(logits).log_prob(labels) }
             }
+            "log_prob_one_hot_categorical" => {
+                let (logits, targets) = (self.input(b, "logits")?, self.input(b, "targets")?);
+                Computed { name: "log_prob", value: Categorical::new(logits).log_prob_of_one_hot(targets) }
+            }
             "softmax_centered_normal" => {
                 let scale = b.constant(self.number("scale")? as f32);
                 let normal = SoftmaxCenteredNormal::new(self.input(b, "loc")?, scale);

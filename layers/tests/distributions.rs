@@ -216,9 +216,12 @@ fn likelihoods() {
     let output = builder.input("logits", Type::f32([2, 3]));
     let labels = builder.input("labels", Type::u32([2]));
     builder.output("log_prob", Categorical::new(output).log_prob(labels));
+    builder.output("of one-hots", Categorical::new(output).log_prob_of_one_hot(labels.one_hot(3)));
     let masked = Tensor::f32([2, 3], [1.0, f32::NEG_INFINITY, 1.0, 2e38, -2e38, 0.0]).unwrap();
     let out = evaluate(&builder.finish().unwrap(), &[masked, Tensor::u32([2], [0, 0]).unwrap()]).unwrap();
-    close(out[0].as_f32().unwrap(), [-LN_2, 0.0].into_iter(), 1e-6);
+    for found in out {
+        close(found.as_f32().unwrap(), [-LN_2, 0.0].into_iter(), 1e-6);
+    }
 
     let likelihood = Likelihood::normal_learned(0.5);
     let builder = Builder::new();
