@@ -182,22 +182,26 @@ fn options_out_of_range() {
     }
 }
 
-/// A posterior of such a law: a layer's weights are its draws.
+/// A layer's weights are draws of such a posterior: of 20,000 the parts within its median distance from the location and within a scale,
+/// to 5 standard errors.
 #[test]
 fn posteriors() {
+    const UNITS: usize = 20_000;
     let posterior = Posterior::new(|scope, shape| {
         shape.each(scope, |scope, shape, initializer| {
             let loc = scope.parameter("loc", shape, initializer)?;
             Ok(LocationScale::laplace(loc, scope.builder().constant(0.5)).into())
         })
     });
-    let layer = Reparameterization::new(3, 2).posterior_maker(posterior);
+    let layer = Reparameterization::new(1, UNITS).use_bias(false).posterior_maker(posterior);
     let parameters = layer.initialize(0).unwrap();
-    let x = bayeslift_ir::Tensor::f32([1, 3], [1.0, -2.0, 0.5]).unwrap();
-    let y = |seed| {
-        let graph = forward(&layer, &parameters, &[1, 3], None);
-        run(&graph, &parameters, &[("x", x.clone())], At { seed, ..At::default() }).remove(0)
-    };
-    assert_eq!(y(1), y(1));
-    assert_ne!(y(1), y(2));
+    let x = bayeslift_ir::Tensor::f32([1, 1], [1.0]).unwrap();
+    let graph = forward(&layer, &parameters, &[1, 1], None);
+    let weights = run(&graph, &parameters, &[("x", x)], At { seed: 1, ..At::default() }).remove(0);
+    let loc = parameters.get("kernel/loc").unwrap().tensor.as_f32().unwrap();
+    for (distance, want) in [(0.5 * 2_f64.ln(), 0.5), (0.5, 1.0 - (-1_f64).exp())] {
+        let within = weights.iter().zip(loc).filter(|(w, loc)| f64::from(*w - *loc).abs() < distance).count();
+        let (found, error) = (within as f64 / UNITS as f64, (want * (1.0 - want) / UNITS as f64).sqrt());
+        assert!((found - want).abs() < 5.0 * error, "within {distance}: {found}, expected {want}");
+    }
 }

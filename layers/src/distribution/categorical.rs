@@ -32,7 +32,7 @@ impl<'b> Categorical<'b> {
     pub fn log_prob_of_one_hot(&self, rows: Expr<'b>) -> Expr<'b> {
         let log_probabilities = self.logits.log_softmax();
         let axis = log_probabilities.shape().len().saturating_sub(1);
-        rows.equal(0.0).select(0.0, rows * log_probabilities).sum(axis)
+        (rows * rows.equal(0.0).select(0.0, log_probabilities)).sum(axis)
     }
 
     /// The probabilities, `[.., classes]`.

@@ -13,8 +13,8 @@ use std::f64::consts::{LN_2, PI, SQRT_2};
 /// | Cauchy     | -log(1 + z^2) - log pi                             | tan(pi (u - 1/2))                                    |
 /// | Student's t| -(n + 1)/2 log(1 + z^2 / n) + constant, n degrees  | (n (u^(-2/n) - 1))^1/2 cos(2 pi v) (Bailey 1994)     |
 ///
-/// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as a u of 24 bits allows: up to 16.6 scales for
-/// the Laplace and the logistic law. z^2 must be finite, so |z| below 1.8e19.
+/// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as u, an odd multiple of 2^-24, allows: up to 15.9
+/// scales for the Laplace and 16.6 for the logistic law. z^2 must be finite, so |z| below 1.8e19.
 #[derive(Clone, Copy, Debug)]
 pub struct LocationScale<'b> {
     /// The location: the median and the most probable value.

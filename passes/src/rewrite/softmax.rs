@@ -169,17 +169,29 @@ impl Search<'_> {
         })
     }
 
-    /// The labels of a mask of labels, of one class.
-    fn labels(&self, mask: Value) -> Option<Value> {
-        let mask = self.behind_rows(mask);
+    /// The labels of a mask of labels, of one class. Their axes are the mask's.
+    fn labels(&self, mut mask: Value) -> Option<Value> {
+        let classes = self.0.ty(mask).shape.last_extent();
+        // repeated over other axes, by which the others keep their place
+        while let (Op::Broadcast(_), &[source]) = (self.op(mask), self.args(mask)) {
+            mask = source;
+        }
         let &[a, b] = self.args(mask) else { return None };
-        if *self.op(mask) != Op::Compare(Compare::Equal) {
+        if *self.op(mask) != Op::Compare(Compare::Equal) || self.0.ty(mask).shape.last_extent() != classes {
             return None;
         }
-        let classes = self.0.ty(mask).shape.last_extent();
-        let counts = |x: Value| *self.op(behind_views(self.0, x)) == Op::Iota(classes);
-        let labels = if counts(b) { a } else { Some(b).filter(|_| counts(a))? };
+        let labels = if self.counts(b, classes) { a } else { Some(b).filter(|_| self.counts(a, classes))? };
         self.of_one_class(labels)
+    }
+
+    /// Whether this is 0, 1, .. along the last axis, and the same along all others.
+    fn counts(&self, mut value: Value, classes: usize) -> bool {
+        while let (Op::Broadcast(_) | Op::Reshape(_), &[source]) = (self.op(value), self.args(value))
+            && self.0.ty(source).shape.last_extent() == classes
+        {
+            value = source;
+        }
+        *self.op(value) == Op::Iota(classes)
     }
 
     fn one_hot_sum(&self, value: Value, level: Rewriting) -> Option<OneHotSum> {

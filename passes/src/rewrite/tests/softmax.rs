@@ -1,8 +1,8 @@
 //! Softmax with cross-entropy: it is found, its gradient is right, and sums over one-hots are gone.
 
-use super::super::{Fused, Rewriting, optimize};
+use super::super::{Fused, Rewriting, optimize, rewrite};
 use crate::gradients;
-use bayeslift_ir::{Builder, Elements, Graph, Op, Shape, Tensor, Type, evaluate, evaluate_f64, same_bits};
+use bayeslift_ir::{Builder, Elements, Expr, Graph, Op, Shape, Tensor, Type, evaluate, evaluate_f64, same_bits};
 use proptest::prelude::*;
 
 /// The loss of labels that all samples share, each row weighted if `weighted`, and its gradient.
@@ -81,6 +81,43 @@ proptest! {
                 let found = f64::from(all[1].as_f32().unwrap()[at]);
                 prop_assert!((found - want).abs() <= 1e-6 * weight.abs(), "{found} {want}");
                 prop_assert!((by_rules[1].floats().unwrap()[at] - want).abs() <= 1e-12 * weight.abs().max(1e-3));
+            }
+        }
+    }
+}
+
+/// Masks that look like those of labels but count along another axis, or have labels there, are left alone.
+#[test]
+fn other_masks_are_no_one_hots() {
+    const CLASSES: usize = 3;
+    let masks: [for<'b> fn(&'b Builder, Expr<'b>) -> Expr<'b>; 3] = [
+        // counts rows
+        |b, labels| {
+            let rows = b.iota(CLASSES).reshape([CLASSES, 1]).broadcast(&Shape::new(&[CLASSES, CLASSES]));
+            labels.expand(2).equal(rows.reshape([1, CLASSES, CLASSES]))
+        },
+        |b, labels| {
+            let rows = b.iota(CLASSES).expand(0).broadcast(&Shape::new(&[CLASSES, CLASSES])).transpose(&[1, 0]);
+            labels.expand(2).equal(rows)
+        },
+        // the labels of the other axis
+        |b, labels| {
+            let first = labels.slice(1, 0..1).reshape([CLASSES]);
+            let mask = first.expand(1).equal(b.iota(CLASSES)).reshape([CLASSES, 1, CLASSES]);
+            mask.broadcast(&Shape::new(&[CLASSES; 3]))
+        },
+    ];
+    for (i, mask) in masks.into_iter().enumerate() {
+        let b = Builder::new();
+        let labels = b.input("labels", Type::u32([CLASSES, CLASSES]));
+        b.output("picked", mask(&b, labels).select(2.0, 0.0).sum(2));
+        let graph = b.finish().unwrap();
+        let labels = Tensor::u32([CLASSES, CLASSES], [0, 1, 2, 1, 1, 0, 5, 2, 2]).unwrap();
+        let run = |graph: &Graph| evaluate(graph, std::slice::from_ref(&labels)).unwrap().remove(0);
+        let want = run(&graph);
+        for level in [Rewriting::Exact, Rewriting::All] {
+            for rewritten in [optimize(&graph, level), rewrite(&graph, level)] {
+                assert_eq!(same_bits(&run(&rewritten.unwrap().graph), &want), Ok(()), "mask {i}, {level:?}");
             }
         }
     }
