@@ -209,16 +209,19 @@ impl<'a> Fit<'a> {
         {
             return Err(Error::argument("the fraction of the warm-up", "a number from 0 to 1", fraction));
         }
-        let ends = match self.schedule {
+        let weight = self.divergence_weight;
+        if !(weight >= 0.0 && (weight as f32).is_finite()) {
+            let expected = "a finite `f32`, not negative";
+            return Err(Error::argument("the weight of the divergence", expected, format!("{weight:?}")));
+        }
+        let end = match self.schedule {
             Schedule::Linear { to } | Schedule::Cosine { to } => to,
             _ => 1.0,
         };
-        for (argument, number) in
-            [("weight of the divergence", self.divergence_weight), ("last factor of the schedule", ends)]
-        {
-            if !(number >= 0.0 && number.is_finite()) {
-                return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
-            }
+        let rates = || self.optimizer.scalar_values(1, end);
+        if !(end >= 0.0 && rates().iter().all(|rate| rate.is_finite())) {
+            let expected = "a number, not negative, that leaves rates finite";
+            return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }
         if self.patience.is_some() && matches!(self.validation, Validation::None) {
             return Err(Error::argument("the validation part", "one, for early stopping", "none"));

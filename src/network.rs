@@ -151,7 +151,8 @@ impl Network {
     ///
     /// # Errors
     /// A file that is missing, truncated, foreign or of another version; parameters that are missing, too many or of
-    /// another type than the network's; another shape of inputs, another likelihood. The network is unchanged then.
+    /// another type than the network's; another shape of inputs, another likelihood, posteriors that are made of them in
+    /// another way. The network is unchanged then.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         model_file::load(self, path.as_ref())
     }

@@ -218,7 +218,7 @@ impl Trainer {
     ///
     /// # Errors
     /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is
-    /// negative or not finite: nothing has changed then. [`Error::NonFiniteLoss`]: parameters and state are bit for bit
+    /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`]: parameters and state are bit for bit
     /// what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let rows = self.check_input(network, &input)?;
@@ -313,17 +313,13 @@ impl Trainer {
         let step = self.step + 1;
         let optimizer = self.options.optimizer.scalar_values(step, input.rate);
         let scale = (input.divergence_weight / self.training_examples as f64) as f32;
-        for (argument, given, used) in [
-            ("the factor of the rate", input.rate, &optimizer[..]),
-            ("the divergence weight", input.divergence_weight, &[scale]),
-        ] {
-            if !used.iter().all(|number| number.is_finite()) {
-                return Err(Error::argument(
-                    argument,
-                    "one that a step can use as a finite `f32`",
-                    format!("{given:?}"),
-                ));
-            }
+        if !optimizer.iter().all(|scalar| scalar.is_finite()) {
+            let found = format!("{optimizer:?}, at {:?} times the learning rate", input.rate);
+            return Err(Error::argument("the list of the optimizer's scalars", "finite numbers", found));
+        }
+        if !scale.is_finite() {
+            let expected = "one that is a finite `f32` for each training example";
+            return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
         }
         Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale] })
     }

@@ -171,26 +171,29 @@ fn bad_options_and_data_are_errors() {
     assert!(run(Fit::new().validation_split(1.0)).contains("two parts of at least 1"));
     assert!(run(Fit::new().validation_split(f64::NAN)).contains("two parts of at least 1"));
     assert!(run(Fit::new().warm_up(WarmUp::Fraction(2.0))).starts_with("the fraction of the warm-up is 2"));
-    assert!(run(Fit::new().divergence_weight(f64::NAN)).starts_with("the weight of the divergence is NaN"));
     assert!(run(Fit::new().schedule(Schedule::custom(|_| -1.0))).starts_with("the factor of the rate is -1"));
-    let infinite = run(Fit::new().divergence_weight(f64::INFINITY).warm_up(WarmUp::Steps(3)));
-    assert_eq!(infinite, "the weight of the divergence is inf, expected a finite number, not negative");
-    let negative = run(Fit::new().divergence_weight(-1.0).warm_up(WarmUp::Steps(10)));
-    assert_eq!(negative, "the weight of the divergence is -1, expected a finite number, not negative");
-    let end = "the last factor of the schedule is -1, expected a finite number, not negative";
-    assert_eq!(run(Fit::new().schedule(Schedule::Linear { to: -1.0 })), end);
-    assert_eq!(run(Fit::new().schedule(Schedule::Cosine { to: -1.0 })), end);
-    // what is no number in 32 bits
-    let huge = run(Fit::new().divergence_weight(1e300));
-    assert_eq!(huge, "the divergence weight is 1e300, expected one that a step can use as a finite `f32`");
+    for weight in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+        let error = run(Fit::new().divergence_weight(weight).warm_up(WarmUp::Steps(3)));
+        assert_eq!(error, format!("the weight of the divergence is {weight:?}, expected a finite `f32`, not negative"));
+    }
+    for end in [-1.0, f64::NAN, 1e300] {
+        let want = format!(
+            "the last factor of the schedule is {end:?}, expected a number, not negative, that leaves rates finite"
+        );
+        assert_eq!(run(Fit::new().schedule(Schedule::Linear { to: end })), want);
+        assert_eq!(run(Fit::new().schedule(Schedule::Cosine { to: end })), want);
+    }
     let huge = run(Fit::new().schedule(Schedule::custom(|_| 1e300)));
-    assert_eq!(huge, "the factor of the rate is 1e300, expected one that a step can use as a finite `f32`");
+    assert_eq!(
+        huge,
+        "the list of the optimizer's scalars is [inf], at 1e300 times the learning rate, expected finite numbers"
+    );
     assert_eq!(run(Fit::new().learning_rate(1e39)), "Adam's learning_rate is 1e39, expected a positive, finite `f32`");
     let tiny = run(Fit::new().optimizer(RmsProp { epsilon: 1e-46, ..RmsProp::default() }));
     assert_eq!(tiny, "RmsProp's epsilon is 1e-46, expected a positive, finite `f32`");
     // refused at the first step: nothing has changed
     let mut network = small(0);
-    Fit::new().divergence_weight(1e300).run(&mut network, &data).unwrap_err();
+    Fit::new().schedule(Schedule::custom(|_| 1e300)).run(&mut network, &data).unwrap_err();
     assert_eq!((bits(&network), network.training_examples()), (bits(&small(0)), None));
     let exact = run(Fit::new().divergence(Divergence::Exact));
     assert!(exact.contains("`affine/kernel` has no closed form"), "{exact}");

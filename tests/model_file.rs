@@ -135,6 +135,22 @@ fn files_of_other_networks_are_refused() {
                     expected, of `affine/kernel`, Normal(loc = affine/kernel/loc, scale = softplus(affine/kernel/raw_scale) + \
                     0.00001)";
     check(other(), one(), expected);
+    let scaled = |by: f32| {
+        let posterior = Posterior::new(move |scope, shape| {
+            shape.each(scope, |scope, shape, initializer| {
+                let loc = scope.parameter("loc", shape, initializer)?;
+                let raw_scale = scope.parameter("raw_scale", shape, &Initializer::Constant(-5.0))?;
+                Ok(Normal::new(loc, (raw_scale.softplus() + 1e-5) * by).into())
+            })
+        });
+        network(Sequential::new().layer(layer(3, 4).posterior_maker(posterior)), 3)
+    };
+    let made = |by: &str| {
+        format!("Normal(loc = affine/kernel/loc, scale = mul(softplus(affine/kernel/raw_scale) + 0.00001, {by}))")
+    };
+    let expected =
+        format!("its posterior of `affine/kernel` is {}; expected, of `affine/kernel`, {}", made("2"), made("0.5"));
+    check(scaled(2.0), scaled(0.5), &expected);
     let described = |network: Network| {
         network.save(&path).unwrap();
         ModelFile::read(&path).unwrap().parameterization[0].clone()

@@ -11,7 +11,7 @@ use bayeslift_ir::{Expr, Shape};
 pub enum Divergence {
     /// The mean of log posterior(w) - log prior(w) over draws of w. The first draw is the one that the forward pass
     /// used, where it used one - if it used several samples at once, all of them - and further ones are addressed at
-    /// the variable's own site. The gradient is the full one, through the path and the density.
+    /// `divergence` of the variable's site. The gradient is the full one, through the path and the density.
     MonteCarlo {
         /// The number of draws, at least 1.
         draws: usize,

@@ -416,7 +416,7 @@ fn weights_unpacked_by_a_closure() {
     assert_eq!(run(&graph, &parameters, &[("x", random(&[2, 3], 1))], At::default())[0], [1.0; 6]);
 }
 
-/// The divergence is of draws of its own where the layer's are of what unpacking gave.
+/// The divergence of several draws has a site of its own, also where the layer drew at the variable's.
 #[test]
 fn unpacked_layers_have_divergences_of_several_draws() {
     let layers: [Box<dyn Layer>; 3] = [

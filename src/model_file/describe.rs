@@ -2,7 +2,7 @@
 
 use super::{Described, DescribedParameter, Description, VERSION};
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, Expr, Op};
+use bayeslift_ir::{Binary, Builder, Expr, Op};
 use bayeslift_layers::{Distribution, Group, Likelihood, Scale, Term};
 
 pub(super) fn description(network: &Network) -> Result<Description, Error> {
@@ -114,7 +114,10 @@ pub fn distribution(distribution: &Distribution<'_>) -> String {
     }
 }
 
-/// A constant, a parameter, or a positive number made of one; of others only that they are computed.
+/// What stands for a value that is not made of parameters by the element.
+pub const COMPUTED: &str = "computed; see the graph";
+
+/// A constant, a parameter, or what is made of them by the element; of others only that they are computed.
 fn expression(x: Expr<'_>) -> String {
     let builder = x.builder();
     let graph = builder.graph();
@@ -127,7 +130,8 @@ fn expression(x: Expr<'_>) -> String {
         Op::Input(i) => graph.inputs()[*i as usize].name.clone(),
         Op::Broadcast(_) | Op::Reshape(_) => expression(arg(0)),
         Op::Unary(function) => format!("{}({})", function.name(), expression(arg(0))),
-        Op::Binary(bayeslift_ir::Binary::Add) => format!("{} + {}", expression(arg(0)), expression(arg(1))),
-        _ => "computed; see the graph".to_owned(),
+        Op::Binary(Binary::Add) => format!("{} + {}", expression(arg(0)), expression(arg(1))),
+        Op::Binary(function) => format!("{}({}, {})", function.name(), expression(arg(0)), expression(arg(1))),
+        _ => COMPUTED.to_owned(),
     }
 }

@@ -20,7 +20,8 @@ pub struct RmsProp {
     pub rho: f64,
     /// Which part of the last step is made again, in [0, 1); 0 unless told.
     pub momentum: f64,
-    /// Keeps the denominator from 0; 1e-7 unless told.
+    /// Keeps the denominator from 0; 1e-7 unless told. It is added below the root, so gradients that are smaller than its root, 3e-4, as
+    /// those of posterior scales are on large data, move parameters by less than the rate.
     pub epsilon: f64,
     /// Whether the gradient is divided by its deviation, and not by its size; not unless told.
     pub centered: bool,

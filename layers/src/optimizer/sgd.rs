@@ -8,7 +8,7 @@ use bayeslift_ir::Expr;
 /// Plain: p = p - rate g. With momentum u: m = u m - rate g, p = p + m; Nesterov's: p = p + u m - rate g with the new m.
 ///
 /// A posterior scale that starts small moves slowly: its gradient is that of the scale times 1 - exp(-scale), a thousandth at
-/// the start. [`Adam`](crate::Adam) and [`RmsProp`](crate::RmsProp) do not depend on that.
+/// the start. [`Adam`](crate::Adam) does not depend on that.
 ///
 /// ```
 /// use bayeslift_layers::{Optimizer, Sgd};
