@@ -118,11 +118,22 @@ impl Builder {
 
     /// Adds any operation; operands must have exactly the types it needs.
     pub fn push<'b>(&'b self, op: Op, args: &[Expr<'b>]) -> Expr<'b> {
+        self.own(args);
         let args: SmallVec<[Value; 3]> = args.iter().map(|arg| arg.value).collect();
         self.record(|graph| graph.push(op, &args))
     }
 
+    /// Keeps an error unless these expressions are of this builder: values are numbers, which another graph has too.
+    fn own(&self, expressions: &[Expr<'_>]) {
+        if expressions.iter().any(|expression| !std::ptr::eq(expression.builder, self)) {
+            self.fail(Error::Malformed("an expression of another builder is an operand or output".into()));
+        }
+    }
+
     /// An expression for a value of this graph.
+    ///
+    /// # Panics
+    /// A value that the graph does not have.
     pub fn expr(&self, value: Value) -> Expr<'_> {
         assert!(value.index() < self.graph().nodes().len(), "{value} is not a value of this graph");
         Expr { builder: self, value }
@@ -156,11 +167,13 @@ impl Builder {
 
     /// Names a result.
     pub fn output(&self, name: &str, expr: Expr<'_>) {
+        self.own(&[expr]);
         self.record(|graph| graph.output(name, expr.value).map(|()| expr.value));
     }
 
     /// Names a result that overwrites the donated input `input`.
     pub fn output_updating(&self, name: &str, expr: Expr<'_>, input: Expr<'_>) {
+        self.own(&[expr, input]);
         self.record(|graph| graph.output_updating(name, expr.value, input.value).map(|()| expr.value));
     }
 }
@@ -181,6 +194,16 @@ mod tests {
             message,
             "in `network/dense`: dot: operand 1 has shape [63,10], which does not fit [64,n] for a left operand of shape [32,64]"
         );
+    }
+
+    #[test]
+    fn expressions_of_another_builder_are_refused() {
+        let (a, b) = (Builder::new(), Builder::new());
+        let [x, y] = [&a, &b].map(|builder| builder.input("x", Type::f32([2])));
+        a.output("z", x + y);
+        assert!(a.check().unwrap_err().to_string().contains("another builder"));
+        b.output("z", x);
+        assert!(b.check().unwrap_err().to_string().contains("another builder"));
     }
 
     #[test]

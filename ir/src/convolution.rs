@@ -74,7 +74,8 @@ pub struct Patches<'b> {
 
 impl Convolution {
     /// `[leading.., examples, positions.., channels]` and a kernel `[batch.., window.., channels / groups, outputs]` give `[leading..,
-    /// examples, positions.., outputs]`. Axes of batches of kernels are broadcast with as many leading axes of the image.
+    /// examples, positions.., outputs]`. Axes of batches of kernels are as many leading axes of the image, which is
+    /// broadcast to them, or all 1.
     pub fn apply<'b>(&self, image: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {

@@ -63,6 +63,9 @@ impl Shape {
     }
 
     /// The shape without axis `axis`.
+    ///
+    /// # Panics
+    /// An axis that it does not have.
     pub fn without(&self, axis: usize) -> Shape {
         let mut extents = self.0.clone();
         extents.remove(axis);

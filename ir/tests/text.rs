@@ -168,7 +168,20 @@ fn hostile_texts_are_typed_errors() {
     let long = format!("graph {{ %0 = {} : f32[]", "x".repeat(1 << 20));
     let wide = format!("graph {{ %0 = iota : u32[{}]", "1,".repeat(1 << 18));
     let many = format!("graph {{ %0 = input \"x\" : f32[{}] }}", ["1"; 1000].join(","));
-    for text in [&deep, &long, &wide, &many, "", "graph", "graph {", "graph { }}", "%", "\"", "graph { %0 = input \""] {
+    for text in [
+        &deep,
+        &long,
+        &wide,
+        &many,
+        "",
+        "graph",
+        "graph {",
+        "graph { }}",
+        "%",
+        "\"",
+        "graph { %0 = input \"",
+        "graph { %0 = input \"x\" axis=7 : f32[2] }",
+    ] {
         let message = text.parse::<Graph>().unwrap_err().to_string();
         assert!(message.len() < 200, "{message:.200}");
     }

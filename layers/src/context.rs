@@ -267,7 +267,9 @@ impl<'b> Site<'b> {
     /// # Errors
     /// A context without a noise address.
     pub fn example_noise(&self, law: Law, shape: &Shape) -> Result<Expr<'b>, Error> {
-        let shape = if self.samples.is_some() { shape.without(0) } else { shape.clone() };
+        // a scalar, as there is after an error, has no axis of samples
+        let has_samples = self.samples.is_some() && !shape.is_empty();
+        let shape = if has_samples { shape.without(0) } else { shape.clone() };
         self.draw(law, &shape, shape.len() > 1)
     }
 

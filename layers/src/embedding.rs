@@ -5,10 +5,13 @@ use crate::{
 };
 use bayeslift_ir::{DType, Expr, Shape};
 
+/// Whole numbers beyond are not all of them an `f32`.
+const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
+
 /// A row of numbers for each of `input_size` categories: an input `[..]` of category numbers gives `[.., output_size]`,
 /// rows of the parameter `kernel: [input_size, output_size]`.
 ///
-/// Inputs are `u32`, or `f32` that are whole numbers; one that is no category gives a row of zeros. The initializer is
+/// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers; one that is no category gives a row of zeros. The initializer is
 /// uniform on (-0.05, 0.05), as in Keras, and there is no bias, unless told.
 ///
 /// For now it is a product of the kernel with rows that are 1 in one place: it costs as much as an affine layer from
@@ -85,6 +88,10 @@ impl KernelBiasLayer for Embedding {
         let (ty, samples) = (x.ty(), context.sample_count());
         if !matches!(ty.dtype, DType::F32 | DType::U32) {
             return Err(Error::argument("the input's element type", "u32 or f32", ty.dtype));
+        }
+        if ty.dtype == DType::F32 && self.config.input_size > MOST_FLOAT_CATEGORIES {
+            let expected = format!("u32, for more than {MOST_FLOAT_CATEGORIES} categories");
+            return Err(Error::argument("the input's element type", expected, ty.dtype));
         }
         let fits = |samples: usize| ty.shape.first().is_some_and(|&first| first == 1 || first == samples);
         if samples.is_some_and(|samples| !fits(samples) || ty.shape.len() < 2) {

@@ -201,7 +201,9 @@ impl Layer for BatchNormalization {
         let mut call = Call::new(self.config.apply(centred, variance, &affinity));
         for ((name, old), new) in ["moving_mean", "moving_variance"].into_iter().zip(moving).zip([mean, variance]) {
             let moved = old * self.momentum + new.stop_gradient() * (1.0 - self.momentum);
-            call.updates.push((context.scope().path_of(name), moved));
+            // one batch whose squares overflow must not spoil all that follow
+            let kept = moved.abs().less_equal(f32::MAX).select(moved, old);
+            call.updates.push((context.scope().path_of(name), kept));
         }
         Ok(call)
     }

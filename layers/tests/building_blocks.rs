@@ -213,6 +213,11 @@ fn batch_normalization_remembers_the_batch() {
         parameters.assign(path, Tensor::f32([2], &new[..]).unwrap()).unwrap();
     }
     close(&of(&layer, &parameters, &x), normalized(moved), "after training");
+    // A batch whose squares overflow is not remembered; the other unit's is.
+    let overflowing = Tensor::f32([2, 2], [1e20, 1.0, 0.0, 3.0]).unwrap();
+    let after = trained(&layer, &parameters, &overflowing, None);
+    let before = parameters.get("moving_variance").unwrap().tensor.as_f32().unwrap();
+    assert_eq!(after[2], [before[0], 0.75 * before[1] + 0.25]);
     // A network reports the updates of its layers, by path; samples are part of a batch.
     let network = Sequential::new().layer(Residual::new(BatchNormalization::new(2))).layer(BatchNormalization::new(2));
     let b = Builder::new();
@@ -242,6 +247,16 @@ fn embeddings_look_up_rows() {
     let want = [&rows[12..15], &rows[0..3], &[0.0; 3], &rows[6..9]].concat();
     assert_eq!(of_words(&Tensor::u32([2, 2], [4, 0, 5, 2]).unwrap()), want);
     assert_eq!(of_words(&Tensor::f32([2, 2], [4.0, 0.0, 5.0, 2.0]).unwrap()), want);
+    // whole numbers up to 2^24 are `f32`
+    let error = |categories| {
+        let b = Builder::new();
+        let context = Context::new(Scope::describe(&b));
+        let call = Embedding::new(categories, 1).call(&context, b.input("x", Type::f32([1])));
+        call.map(drop).map_err(|error| error.to_string())
+    };
+    error(1 << 24).unwrap();
+    let want = "in layer `embedding`: the input's element type is f32, expected u32, for more than 16777216 categories";
+    assert_eq!(error((1 << 24) + 1).unwrap_err(), want);
 }
 
 /// A local embedding has the variance of a row for each place; a flipped one has one row for an example.

@@ -1,10 +1,10 @@
 //! Arguments and inputs that nobody would choose: each is an error or a layer, none a panic. Nothing is computed, so
 //! that sizes may be absurd.
 
-use bayeslift_ir::Shape;
+use bayeslift_ir::{Builder, Shape, Type};
 use bayeslift_layers::{
-    Convolution, ConvolutionTranspose, Embedding, Flipout, GlobalPooling, KernelBiasLayer, Layer, Local, Padding,
-    PerAxis, Pooling, Reparameterization, Variational,
+    Context, Convolution, ConvolutionTranspose, Embedding, Flipout, GlobalPooling, KernelBiasLayer, Layer, Local,
+    Padding, PerAxis, Pooling, Reparameterization, Scope, Variational, noise_inputs,
 };
 
 /// A small generator of choices.
@@ -126,4 +126,54 @@ fn nothing_panics() {
     }
     // Both happen often, or the choices test nothing.
     assert!(outcomes.iter().all(|&count| count > 10_000), "{outcomes:?}");
+}
+
+/// Graphs that are too large only inside of a layer's product, under samples, batches of kernels or on the way back: an error.
+#[test]
+fn sizes_that_are_too_large_inside_are_errors() {
+    let gradient = |layer: &dyn Layer, input: &[usize], samples: Option<usize>| {
+        let b = Builder::new();
+        let mut context = Context::new(Scope::describe(&b)).noise(noise_inputs(&b));
+        if let Some(samples) = samples {
+            context = context.samples(samples);
+        }
+        let x = context.input(b.input("x", Type::f32(input)));
+        match layer.call(&context, x) {
+            Ok(call) => {
+                bayeslift_passes::gradients(call.output.sum_all(), &[x]);
+                b.check().map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let too_large = |layer: &dyn Layer, input: &[usize], samples: Option<usize>| {
+        let error = gradient(layer, input, samples).unwrap_err();
+        assert!(error.contains("elements") || error.contains("axes"), "{error}");
+    };
+    let ensemble = Convolution::new(64, 8, [3, 3]).batch_shape([10]);
+    too_large(&ensemble, &[128, 1, 56, 56, 64], None);
+    let one_hots = Variational::<Embedding, Local>::of(Embedding::new(10_000, 16));
+    too_large(&one_hots, &[512, 512], None);
+    too_large(&one_hots, &[512, 512], Some(2));
+    let outputs = Variational::<Convolution, Local>::of(Convolution::new(3, 64, [3, 3]).padding(Padding::Same));
+    too_large(&outputs, &[160, 512, 512, 3], Some(2));
+    let flipped = Variational::<Convolution, Flipout>::of(Convolution::new(3, 64, [3, 3]).padding(Padding::Same));
+    too_large(&flipped, &[160, 512, 512, 3], Some(2));
+    let transposed = ConvolutionTranspose::new(256, 128, [4, 4]).strides(2).padding(Padding::Same);
+    let transposed = Variational::<ConvolutionTranspose, Reparameterization>::of(transposed);
+    too_large(&transposed, &[32, 64, 64, 256], Some(32));
+
+    // four axes of positions, whose adjoint has more axes than there may be
+    let b = Builder::new();
+    let (x, kernel) = (b.input("x", Type::f32([1, 3, 3, 3, 3, 1])), b.input("k", Type::f32([2, 2, 2, 2, 1, 1])));
+    let axis = bayeslift_ir::Sliding { size: 2, step: 1, dilation: 1, before: 0, after: 0 };
+    let convolution = bayeslift_ir::Convolution { axes: [axis; 4].into_iter().collect(), groups: 1 };
+    let y = convolution.apply(x, kernel);
+    b.check().unwrap();
+    bayeslift_passes::gradients(y.sum_all(), &[x]);
+    assert!(b.check().is_err());
+
+    // windows on the adjoint would be too large, those on the image are not
+    let wide = Convolution::new(64, 128, [3, 3]).padding(Padding::Same);
+    gradient(&wide, &[256, 112, 112, 64], None).unwrap();
 }

@@ -30,7 +30,9 @@ struct Axis {
 /// (sub-pixel convolution; Shi et al. 2016).
 pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
     let shape = image.shape();
-    let fits = [shape.len(), kernel.shape().len()] == [axes.len() + 4; 2]
+    let window = kernel.shape();
+    let fits = [shape.len(), window.len()] == [axes.len() + 4; 2]
+        && axes.iter().map(|axis| &axis.size).eq(&window[2..2 + axes.len()])
         && extents.len() == axes.len()
         && extents.iter().all(|&extent| extent <= MAX_ELEMENTS);
     // a single position takes no step
@@ -68,11 +70,13 @@ pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], e
         let (count, cut) = (last - first, axis.before - first * step);
         known.push(Axis { step, size, dilation: axis.dilation, runs, count, cut });
     }
-    if image.builder().check().is_err() {
+    // after an error shapes are not what they should be
+    let has_failed = || image.builder().check().is_err();
+    let Some(parts) = (!has_failed()).then(|| Parts::new(image, kernel, &known)).flatten() else { return image };
+    let (mut y, rank) = (parts.assemble(&mut Vec::new()), axes.len());
+    if has_failed() {
         return image;
     }
-    let parts = Parts::new(image, kernel, &known);
-    let (mut y, rank) = (parts.assemble(&mut Vec::new()), axes.len());
     // [batches, examples, (count, step).., groups, outputs]
     let shape = y.shape();
     let whole = known.iter().map(|axis| axis.count * axis.step);
@@ -96,7 +100,8 @@ struct Parts<'a, 'b> {
 }
 
 impl<'a, 'b> Parts<'a, 'b> {
-    fn new(image: Expr<'b>, kernel: Expr<'b>, axes: &'a [Axis]) -> Self {
+    /// `None` after an error.
+    fn new(image: Expr<'b>, kernel: Expr<'b>, axes: &'a [Axis]) -> Option<Self> {
         let shape = kernel.shape();
         let split = axes.iter().flat_map(|axis| [axis.size, axis.step]);
         let split = shape[..2].iter().copied().chain(split).chain(shape[2 + axes.len()..].iter().copied());
@@ -109,19 +114,20 @@ impl<'a, 'b> Parts<'a, 'b> {
                 rest /= axis.runs.len();
                 run.clone()
             });
-            let product = parts.product(&runs.collect::<Vec<_>>());
+            let product = parts.product(&runs.collect::<Vec<_>>())?;
             parts.products.push(product);
         }
-        parts
+        image.builder().check().is_ok().then_some(parts)
     }
 
-    fn product(&self, runs: &[(Range<usize>, usize)]) -> Option<Expr<'b>> {
+    /// The product of one combination, if its phases see anything; `None` after an error.
+    fn product(&self, runs: &[(Range<usize>, usize)]) -> Option<Option<Expr<'b>>> {
         let rank = self.axes.len();
         let (mut image, mut kernel) = (self.image, self.kernel);
         let mut windows: SmallVec<[Sliding; 3]> = SmallVec::new();
         for (i, (axis, (phases, size))) in self.axes.iter().zip(runs).enumerate() {
             if *size == 0 {
-                return None;
+                return Some(None);
             }
             let extent = image.shape().get(2 + i).copied().unwrap_or(0);
             image = image.slice(2 + i, (axis.size - size) * axis.dilation..extent);
@@ -129,6 +135,7 @@ impl<'a, 'b> Parts<'a, 'b> {
             kernel = kernel.slice(2 + 2 * i, 0..*size).slice(3 + 2 * i, phases.clone()).reverse(2 + 2 * i);
             windows.push(Sliding { size: *size, step: 1, dilation: axis.dilation, before: 0, after: 0 });
         }
+        image.builder().check().ok()?;
         let (shape, kernel_shape) = (image.shape(), kernel.shape());
         let [batches, groups] = [kernel_shape[0], kernel_shape[1]];
         let [channels, outputs] = [kernel_shape[2 + 2 * rank], kernel_shape[3 + 2 * rank]];
@@ -147,7 +154,7 @@ impl<'a, 'b> Parts<'a, 'b> {
         let phases = runs.iter().map(|(phases, _)| phases.len());
         let split = [batches, groups, shape[1]].into_iter().chain(counts).chain(phases).chain([outputs]);
         let order = [0, 2].into_iter().chain(3..3 + 2 * rank).chain([1, 3 + 2 * rank]);
-        Some(product.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>()))
+        Some(Some(product.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>())))
     }
 
     /// `[batches, examples, (count, step).., groups, outputs]`, of which the first axes have one phase each, those given.

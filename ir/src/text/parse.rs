@@ -29,7 +29,7 @@ struct Parser<'a> {
 }
 
 /// What stands between an operation's name and its operands.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Attributes<'a> {
     /// A word of its own: a number or a distribution.
     word: Option<&'a str>,
@@ -44,6 +44,13 @@ struct Attributes<'a> {
     dilation: Option<i64>,
     count: Option<usize>,
     step: Option<i64>,
+}
+
+impl Attributes<'_> {
+    /// Whether there are none, or none that were not taken.
+    fn is_empty(&self) -> bool {
+        *self == Attributes::default()
+    }
 }
 
 impl<'a> Parser<'a> {
@@ -78,7 +85,7 @@ impl<'a> Parser<'a> {
         self.symbol('=')?;
         let Token::Word(name) = self.next else { return Err(self.expected("an operation")) };
         self.advance()?;
-        let attributes = self.attributes()?;
+        let mut attributes = self.attributes()?;
         let mut args = Args::new();
         while let Token::Value(_) = self.next {
             args.push(self.value()?);
@@ -87,13 +94,13 @@ impl<'a> Parser<'a> {
         let ty = self.ty()?;
 
         let at_line = |error: Error| error.within(&format!("line {line}"));
-        let value = match (name, &attributes.name) {
-            ("input", Some(input)) if args.is_empty() => self.graph.input(input, ty.clone()).map_err(at_line)?,
-            ("input", _) => return Err(Error::Parse { line, message: "expected one name after `input`".into() }),
-            _ => {
-                let op = operation(name, attributes, &ty).map_err(|message| Error::Parse { line, message })?;
-                self.graph.push(op, &args).map_err(at_line)?
-            }
+        let value = if name == "input" {
+            let input = attributes.name.take().filter(|_| args.is_empty() && attributes.is_empty());
+            let expected = || Error::Parse { line, message: "expected one name after `input`".into() };
+            self.graph.input(&input.ok_or_else(expected)?, ty.clone()).map_err(at_line)?
+        } else {
+            let op = operation(name, attributes, &ty).map_err(|message| Error::Parse { line, message })?;
+            self.graph.push(op, &args).map_err(at_line)?
         };
         let inferred = self.graph.ty(value);
         if *inferred != ty {
@@ -297,23 +304,10 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
         }
         _ => elementwise(name).ok_or_else(|| format!("expected an operation, found {}", Token::Word(name)))?,
     };
-    match attributes {
-        Attributes {
-            word: None,
-            name: None,
-            axis: None,
-            stream: None,
-            sample_axis: None,
-            example_axis: None,
-            permutation: None,
-            start: None,
-            size: None,
-            dilation: None,
-            count: None,
-            step: None,
-        } => Ok(op),
-        _ => Err(format!("expected operands of `{name}`, found an attribute it does not have")),
+    if attributes.is_empty() {
+        return Ok(op);
     }
+    Err(format!("expected operands of `{name}`, found an attribute it does not have"))
 }
 
 const WINDOW: &str = "`axis=`, `start=`, `size=`, `dilation=`, `count=` and `step=`";

@@ -145,7 +145,8 @@ fn batched<'b>(
     let own = &kernel_shape[batch.len()..];
     let kernel = kernel.broadcast(&join(&[inner, own])).reshape(join(&[&[count], own]));
     let y = linear.apply(x, kernel).transpose(&exchanged);
-    Ok(y.reshape(join(&[&full, &y.shape()[2..]])))
+    // after an error, which the builder keeps, there are no such axes
+    Ok(y.shape().get(2..).map_or(y, |image| y.reshape(join(&[&full, image]))))
 }
 
 /// A kernel `[filter.. * input, output]`, as TFP's `ConvolutionV2` and its transposed convolutions hold it, under the

@@ -3,7 +3,7 @@
 //! The rules of the primitives would store the adjoint of every window and fold that; here nothing is stored between the product
 //! and the image.
 
-use bayeslift_ir::{Expr, Op, Shape, Sliding, Value, Window, spread, windows_as_rows};
+use bayeslift_ir::{Expr, MAX_ELEMENTS, Op, Shape, Sliding, Value, Window, spread, windows_as_rows};
 
 /// If `rows` is made of windows as [`windows_as_rows`] makes them, and nothing between has a gradient that is asked for, the image
 /// and, given the adjoint of `rows . columns`, its adjoint.
@@ -26,6 +26,15 @@ pub(super) fn image_adjoint<'b>(
     let sizes = axes.iter().map(|axis| axis.size);
     let positions = axes.iter().zip(extents).map(|(axis, &extent)| axis.windows(extent).unwrap_or(1));
     let outputs = columns.shape().last_extent();
+    // the windows on the adjoint; the rules of the primitives read those on the image, which are there
+    let windows = axes.iter().zip(extents).map(|(axis, &extent)| {
+        let step = if axis.dilation == 1 { axis.step } else { 1 };
+        (axis.size.div_ceil(step) as u128, ((axis.before + extent).div_ceil(step) - axis.before / step) as u128)
+    });
+    let each = [shape[0], groups, shape[1], outputs].map(|extent| extent as u128).into_iter();
+    if each.chain(windows.map(|(size, count)| size * count)).product::<u128>() > MAX_ELEMENTS as u128 {
+        return None;
+    }
 
     let split = [shape[0], groups, shape[1]].into_iter().chain(positions).chain([outputs]);
     let order = [0, 2].into_iter().chain(3..3 + rank).chain([1, 3 + rank]);
