@@ -204,9 +204,10 @@ fn derivative<'b>(op: Unary, x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
 fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Option<Expr<'b>> {
     let left = i == 0;
     Some(match op {
-        // of y = max(x0, x1): x1 < y where x1 < x0, and y is kept for other uses more often than x0
-        Op::Binary(Binary::Max) if left => x[1].less(y).select(g, 0.0),
-        Op::Binary(Binary::Max) => x[1].less(y).select(0.0, g),
+        // of y = max(x0, x1), which is x1 where x1 > x0: x1 equals y there and at a tie, and nothing equals what is not a number; y is
+        // kept for other uses more often than x0
+        Op::Binary(Binary::Max) if left => x[1].equal(y).select(0.0, g),
+        Op::Binary(Binary::Max) => x[1].equal(y).select(g, 0.0),
         Op::Select => match i {
             1 => x[0].select(g, 0.0),
             2 => x[0].select(0.0, g),

@@ -367,3 +367,21 @@ fn windows_unlike_those_of_convolutions() {
         assert!(b.finish().is_ok(), "{window:?}");
     }
 }
+
+/// The greater of two numbers, of which one is none, is the first: so is what it depends on.
+#[test]
+fn gradients_of_maxima_with_what_is_not_a_number() {
+    let b = Builder::new();
+    let [x, y] = ["x", "y"].map(|name| b.input(name, Type::f32([4])));
+    let greater = x.max(y);
+    b.output("max", greater);
+    for gradient in gradients(greater.sum_all(), &[x, y]) {
+        b.output(&format!("gradient {}", gradient.value()), gradient);
+    }
+    let inputs = [[1.0, f32::NAN, 1.0, 2.0], [f32::NAN, 1.0, 2.0, 2.0]].map(|x| Tensor::f32([4], x).unwrap());
+    let found = evaluate(&b.finish().unwrap(), &inputs).unwrap();
+    let found: Vec<&[f32]> = found.iter().map(|x| x.as_f32().unwrap()).collect();
+    assert!(found[0][0] == 1.0 && found[0][1].is_nan() && found[0][2..] == [2.0, 2.0]);
+    // at a tie the second
+    assert_eq!(found[1..], [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]);
+}
