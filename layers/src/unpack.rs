@@ -29,7 +29,12 @@ impl Unpack {
     ) -> Result<Output<'b>, Error> {
         let Some(unpack) = &self.0 else { return draw(call) };
         let posterior = unpack(call.posterior.clone())?;
-        let Output { output, .. } = draw(&Forward { posterior: &posterior, ..*call })?;
+        // The divergence draws at the random variables' own sites, where another family would draw other noise.
+        let differ = |a: &Distribution<'b>, b: &Distribution<'b>| a.family() != b.family();
+        let biases = posterior.bias.as_ref().zip(call.posterior.bias.as_ref());
+        let is_other = differ(&posterior.kernel, &call.posterior.kernel) || biases.is_some_and(|(a, b)| differ(a, b));
+        let context = if is_other { call.context.child("unpacked") } else { call.context.clone() };
+        let Output { output, .. } = draw(&Forward { posterior: &posterior, context: &context, ..*call })?;
         Ok(Output { output, kernel: None, bias: None })
     }
 }

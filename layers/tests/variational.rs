@@ -5,9 +5,9 @@ mod common;
 use bayeslift_ir::{Builder, Expr, Tensor, Type, evaluate};
 use bayeslift_layers::{
     AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Call, Context, Divergence, Error, KernelBias, Layer, Posterior,
-    PosteriorValue, Prior, Scope, Sequential,
-    distribution::{Deterministic, Normal},
+    AffineVariationalReparameterizationLocal as Local, Call, Context, Distribution, Divergence, Error, KernelBias,
+    Layer, Posterior, PosteriorValue, Prior, Scope, Sequential,
+    distribution::{Deterministic, LocationScale, Normal},
     noise_inputs,
 };
 use common::{At, forward, graph, noise_count, random, run};
@@ -419,7 +419,15 @@ fn weights_unpacked_by_a_closure() {
 /// The divergence of several draws has a site of its own, also where the layer drew at the variable's.
 #[test]
 fn unpacked_layers_have_divergences_of_several_draws() {
-    let layers: [Box<dyn Layer>; 3] = [
+    fn other_bias<'b>(weights: KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error> {
+        let of = |bias: &Distribution<'b>| -> Result<Distribution<'b>, Error> {
+            Ok(LocationScale::laplace(bias.mean()?, bias.stddev()?).into())
+        };
+        Ok(KernelBias { bias: weights.bias.as_ref().map(of).transpose()?, ..weights })
+    }
+    let layers: [Box<dyn Layer>; 5] = [
+        Box::new(Flipout::new(3, 2).unpack_weights(other_bias)),
+        Box::new(Local::new(3, 2).unpack_weights(other_bias)),
         Box::new(Flipout::new(3, 2).unpack_weights(|weights| Ok(weights))),
         Box::new(Reparameterization::new(3, 2).unpack_weights(|weights| Ok(weights))),
         Box::new(Local::new(3, 2).unpack_weights(|weights| Ok(weights))),
