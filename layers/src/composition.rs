@@ -1,6 +1,6 @@
 //! Layers side by side: a sum with the input, several layers of one input.
 
-use crate::{Call, Context, Error, Layer, Scope, Sequential};
+use crate::{Call, Context, Error, Layer, Scope, Sequential, sequential::check_name};
 use bayeslift_ir::{Expr, Shape};
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ impl Residual {
     }
 
     fn check_names(&self) -> Result<(), Error> {
+        check_name(self.layer.name())?;
         if self.shortcut.is_some() && self.layer.name() == "shortcut" {
             return Err(Error::DuplicateName { what: "layers", name: "shortcut".into() });
         }

@@ -143,16 +143,22 @@ impl Sequential {
 
     pub(crate) fn check_names(&self) -> Result<(), Error> {
         for (i, (name, _)) in self.children.iter().enumerate() {
-            if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
-                let expected = "not empty, without `/` and control characters";
-                return Err(Error::argument("the name of a layer", expected, format!("{name:?}")));
-            }
+            check_name(name)?;
             if self.children[..i].iter().any(|(other, _)| other == name) {
                 return Err(Error::DuplicateName { what: "layers", name: name.clone() });
             }
         }
         Ok(())
     }
+}
+
+/// Checks that a layer's name can be a part of a path.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
+        let expected = "not empty, without `/` and control characters";
+        return Err(Error::argument("the name of a layer", expected, format!("{name:?}")));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Sequential {

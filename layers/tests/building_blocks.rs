@@ -394,6 +394,10 @@ fn what_users_get_wrong() {
             "in layer `residual`: two layers are named `shortcut`; give one of them another name",
         ),
         (
+            declared(&Residual::new(Affine::new(2, 2).name("a/b"))),
+            "in layer `residual`: the name of a layer is \"a/b\", expected not empty, without `/` and control characters",
+        ),
+        (
             declared(&Residual::new(Affine::new(2, 2).kernel_initializer(Initializer::value(Tensor::scalar(0.0))))),
             "in layer `affine`: the value of the initializer is f32[], expected f32[2,2]",
         ),

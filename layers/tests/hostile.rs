@@ -177,3 +177,18 @@ fn sizes_that_are_too_large_inside_are_errors() {
     let wide = Convolution::new(64, 128, [3, 3]).padding(Padding::Same);
     gradient(&wide, &[256, 112, 112, 64], None).unwrap();
 }
+
+/// What a layer asks of its product is asked with arguments that were never checked.
+#[test]
+fn products_of_unchecked_layers_are_errors() {
+    let b = Builder::new();
+    let (context, x) = (Context::new(Scope::describe(&b)), b.input("x", Type::f32([1, 4, 4, 1])));
+    let same = || Convolution::new(1, 1, [3, 3]).padding(Padding::Same);
+    for layer in [same().strides(0), same().padding(Padding::Explicit(vec![])), same().rank(usize::MAX)] {
+        assert!(layer.linear(&context, x).is_err());
+    }
+    let transposed = ConvolutionTranspose::new(1, 1, [3, 3]).padding(Padding::Same);
+    for layer in [transposed.clone().strides(0), transposed.rank(usize::MAX)] {
+        assert!(layer.linear(&context, x).is_err());
+    }
+}

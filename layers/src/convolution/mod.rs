@@ -92,6 +92,7 @@ impl KernelBiasLayer for Convolution {
     }
 
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error> {
+        self.check()?;
         context.check_image(x, self.geometry.rank(), self.config.input_size)?;
         Ok(Box::new(self.geometry.on(&x.shape())?))
     }

@@ -128,6 +128,7 @@ impl KernelBiasLayer for ConvolutionTranspose {
     }
 
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error> {
+        self.check()?;
         context.check_image(x, self.geometry.rank(), self.config.input_size)?;
         Ok(Box::new(self.on(&x.shape())?))
     }
