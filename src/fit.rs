@@ -209,6 +209,7 @@ impl<'a> Fit<'a> {
         {
             return Err(Error::argument("the fraction of the warm-up", "a number from 0 to 1", fraction));
         }
+        self.optimizer.check()?;
         let weight = self.divergence_weight;
         if !(weight >= 0.0 && (weight as f32).is_finite()) {
             let expected = "a finite `f32`, not negative";

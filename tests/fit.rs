@@ -189,6 +189,8 @@ fn bad_options_and_data_are_errors() {
         "the list of the optimizer's scalars is [inf], at 1e300 times the learning rate, expected finite numbers"
     );
     assert_eq!(run(Fit::new().learning_rate(1e39)), "Adam's learning_rate is 1e39, expected a positive, finite `f32`");
+    let none = run(Fit::new().optimizer(RmsProp::new(f64::NAN)));
+    assert_eq!(none, "RmsProp's learning_rate is NaN, expected a positive, finite `f32`");
     let tiny = run(Fit::new().optimizer(RmsProp { epsilon: 1e-46, ..RmsProp::default() }));
     assert_eq!(tiny, "RmsProp's epsilon is 1e-46, expected a positive, finite `f32`");
     // refused at the first step: nothing has changed
