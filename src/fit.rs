@@ -219,8 +219,7 @@ impl<'a> Fit<'a> {
             Schedule::Linear { to } | Schedule::Cosine { to } => to,
             _ => 1.0,
         };
-        let rates = || self.optimizer.scalar_values(1, end);
-        if !(end >= 0.0 && rates().iter().all(|rate| rate.is_finite())) {
+        if !(end >= 0.0 && self.optimizer.scalar_values(1, end).iter().all(|rate| rate.is_finite())) {
             let expected = "a number, not negative, that leaves rates finite";
             return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }

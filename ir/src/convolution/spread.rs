@@ -70,11 +70,9 @@ pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], e
         let (count, cut) = (last - first, axis.before - first * step);
         known.push(Axis { step, size, dilation: axis.dilation, runs, count, cut });
     }
-    // after an error shapes are not what they should be
-    let has_failed = || image.builder().check().is_err();
-    let Some(parts) = (!has_failed()).then(|| Parts::new(image, kernel, &known)).flatten() else { return image };
+    let Some(parts) = Parts::new(image, kernel, &known) else { return image };
     let (mut y, rank) = (parts.assemble(&mut Vec::new()), axes.len());
-    if has_failed() {
+    if image.builder().check().is_err() {
         return image;
     }
     // [batches, examples, (count, step).., groups, outputs]
@@ -100,8 +98,9 @@ struct Parts<'a, 'b> {
 }
 
 impl<'a, 'b> Parts<'a, 'b> {
-    /// `None` after an error.
+    /// `None` after an error, when shapes are not what they should be.
     fn new(image: Expr<'b>, kernel: Expr<'b>, axes: &'a [Axis]) -> Option<Self> {
+        image.builder().check().ok()?;
         let shape = kernel.shape();
         let split = axes.iter().flat_map(|axis| [axis.size, axis.step]);
         let split = shape[..2].iter().copied().chain(split).chain(shape[2 + axes.len()..].iter().copied());
@@ -114,20 +113,20 @@ impl<'a, 'b> Parts<'a, 'b> {
                 rest /= axis.runs.len();
                 run.clone()
             });
-            let product = parts.product(&runs.collect::<Vec<_>>())?;
+            let product = parts.product(&runs.collect::<Vec<_>>());
             parts.products.push(product);
         }
         image.builder().check().is_ok().then_some(parts)
     }
 
-    /// The product of one combination, if its phases see anything; `None` after an error.
-    fn product(&self, runs: &[(Range<usize>, usize)]) -> Option<Option<Expr<'b>>> {
+    /// The product of one combination; `None` if its phases see nothing, and after an error.
+    fn product(&self, runs: &[(Range<usize>, usize)]) -> Option<Expr<'b>> {
         let rank = self.axes.len();
         let (mut image, mut kernel) = (self.image, self.kernel);
         let mut windows: SmallVec<[Sliding; 3]> = SmallVec::new();
         for (i, (axis, (phases, size))) in self.axes.iter().zip(runs).enumerate() {
             if *size == 0 {
-                return Some(None);
+                return None;
             }
             let extent = image.shape().get(2 + i).copied().unwrap_or(0);
             image = image.slice(2 + i, (axis.size - size) * axis.dilation..extent);
@@ -154,7 +153,7 @@ impl<'a, 'b> Parts<'a, 'b> {
         let phases = runs.iter().map(|(phases, _)| phases.len());
         let split = [batches, groups, shape[1]].into_iter().chain(counts).chain(phases).chain([outputs]);
         let order = [0, 2].into_iter().chain(3..3 + 2 * rank).chain([1, 3 + 2 * rank]);
-        Some(Some(product.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>())))
+        Some(product.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>()))
     }
 
     /// `[batches, examples, (count, step).., groups, outputs]`, of which the first axes have one phase each, those given.

@@ -46,10 +46,6 @@ impl Optimizer for Adam {
         &["m", "v"]
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate"]
-    }
-
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
         let correction = |beta| 1.0 - integer_power(beta, step.max(1));
         let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);

@@ -22,8 +22,10 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The names of the state tensors of one parameter; each has the parameter's type and starts at zero.
     fn state(&self) -> &'static [&'static str];
 
-    /// The names of the scalars of a step.
-    fn scalars(&self) -> &'static [&'static str];
+    /// The names of the scalars of a step; the rate alone unless told.
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate"]
+    }
 
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;

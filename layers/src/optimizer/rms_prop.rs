@@ -66,10 +66,6 @@ impl Optimizer for RmsProp {
         }
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate"]
-    }
-
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
         vec![(self.learning_rate * rate) as f32]
     }

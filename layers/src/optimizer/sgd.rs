@@ -59,10 +59,6 @@ impl Optimizer for Sgd {
         if self.momentum == 0.0 { &[] } else { &["momentum"] }
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate"]
-    }
-
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
         vec![(self.learning_rate * rate) as f32]
     }
