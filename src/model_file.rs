@@ -5,7 +5,7 @@ pub(crate) mod write;
 
 use crate::{Error, Network};
 use bayeslift_ir::{Graph, Shape, Tensor, Type};
-use bayeslift_layers::{Group, Parameter, Parameters};
+use bayeslift_layers::{Group, Parameter, Parameters, value_where_absent};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -132,6 +132,10 @@ pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
     let mut parameters = Parameters::new();
     for (name, own) in network.parameters().iter() {
         let Ok(found) = file.parameters.get(name) else {
+            if let Some(tensor) = value_where_absent(name, own) {
+                parameters.insert(name, Parameter { tensor, ..own.clone() })?;
+                continue;
+            }
             let known = file.parameters.paths().collect::<Vec<_>>().join(", ");
             return Err(other(format!("it has no parameter `{name}`; it has: {known}")));
         };

@@ -10,7 +10,7 @@ use crate::{
     model_file::{describe, read_bytes, write},
 };
 use bayeslift_ir::{Builder, Shape, Tensor};
-use bayeslift_layers::{Group, Parameters, unflatten_kernel};
+use bayeslift_layers::{Group, Parameter, Parameters, unflatten_kernel, value_where_absent};
 use std::{
     io::{Cursor, Read, Write},
     path::Path,
@@ -73,6 +73,11 @@ pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
         }
         parameters.assign(parameter, found)?;
     }
+    for (path, parameter) in network.parameters().iter() {
+        if let Some(tensor) = value_where_absent(path, parameter) {
+            parameters.assign(path, tensor)?;
+        }
+    }
     network.check(&parameters)?;
     network.replace_parameters(parameters);
     Ok(())
@@ -94,10 +99,14 @@ fn file_name(number: usize) -> String {
 
 /// The paths of the layers' parameters in the order of a TensorFlow module's variables: layer after layer, in each by
 /// the names of TFP's attributes. That is the order of their declaration, but for the bias of a deterministic layer,
-/// which comes before its kernel. A likelihood's parameters are none of a layer's.
+/// which comes before its kernel. A likelihood's parameters are none of a layer's, and what Keras does not have is in no
+/// such file.
 fn variables(parameters: &Parameters) -> Vec<&str> {
     let mut paths: Vec<&str> = Vec::new();
-    for (path, parameter) in parameters.iter().filter(|(_, parameter)| parameter.group != Group::Likelihood) {
+    let is_in_file = |path: &str, parameter: &Parameter| {
+        parameter.group != Group::Likelihood && value_where_absent(path, parameter).is_none()
+    };
+    for (path, parameter) in parameters.iter().filter(|(path, parameter)| is_in_file(path, parameter)) {
         let kernel = path.strip_suffix("bias").map(|layer| format!("{layer}kernel"));
         let after_own_kernel = kernel.is_some() && paths.last().copied() == kernel.as_deref();
         let at = paths.len() - usize::from(after_own_kernel && parameter.group == Group::Weight);

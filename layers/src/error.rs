@@ -96,6 +96,12 @@ pub enum Error {
         /// The path of the noise site.
         site: String,
     },
+    /// A layer that normalizes by its batch was called in training on a batch with a single value of each unit.
+    #[error(
+        "the batch has a single value of each unit, expected at least 2 in training: a value alone is its own mean; use \
+         larger batches"
+    )]
+    SingleValue,
     /// An error of the graph.
     #[error(transparent)]
     Graph(#[from] bayeslift_ir::Error),

@@ -97,7 +97,7 @@ pub use layer::{Call, Layer, Term};
 pub use likelihood::{Likelihood, Scale};
 pub use linear::{Linear, MatrixProduct, add_bias, on_units};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
-pub use normalization::{BatchNormalization, LayerNormalization};
+pub use normalization::{BatchNormalization, LayerNormalization, value_where_absent};
 pub use optimizer::{Adam, Optimizer, RmsProp, Sgd, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use pooling::{GlobalPooling, Pooling};

@@ -1,5 +1,5 @@
-use crate::{Call, Context, Declaration, Error, Group, Initializer, Layer, Scope};
-use bayeslift_ir::{Expr, Shape};
+use crate::{Call, Context, Declaration, Error, Group, Initializer, Layer, Parameter, Scope};
+use bayeslift_ir::{Expr, Shape, Tensor};
 
 /// What both normalizations are told.
 #[derive(Clone, Debug)]
@@ -125,10 +125,27 @@ impl Layer for LayerNormalization {
 /// Normalizes each unit, or channel: y = (x - mean) / sqrt(variance + epsilon) scale + offset (Ioffe and Szegedy 2015).
 ///
 /// In training mean and variance are those of the batch: over all axes of `[.., units]` but the last, posterior samples
-/// included; a step moves the parameters `moving_mean` and `moving_variance`, which are not trainable, towards them:
-/// each becomes momentum times what it was plus 1 - momentum times the batch's (the variance is that of the batch, not
-/// an estimate for more rows). Elsewhere these are used, so that no prediction depends on what it is batched with.
-/// Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
+/// included. The variance is the mean square of the distances from the mean, in training and where it is kept: that of
+/// the batch, not an estimate for more rows, as in Keras. A batch with a single value of each unit, which is its own
+/// mean, is refused: [`Error::SingleValue`].
+///
+/// A step moves the parameters `moving_mean`, `moving_variance` and `moving_weight`, all `[units]` and not trainable.
+/// For a batch of n values of each unit
+///
+/// - weight' = momentum weight + n, from 0,
+/// - mean' = mean + (mean of the batch - mean) n / weight', and the variance likewise.
+///
+/// So a moving average is the mean over all batches so far, each weighted by its number of values and by momentum to
+/// the power of its age: a last batch of few rows counts as little as it has rows, and after the first step the averages
+/// are those of the first batch, not what they began with. (It is the division by the sum of weights that corrects the
+/// start of [`Adam`](crate::Adam)'s averages. Where batches are of one size it fades, and what is left is the law of
+/// Keras: momentum times what it was plus 1 - momentum times the batch's.) With momentum 1 it is the mean over all
+/// batches. Elsewhere than in training these averages are used, so that no prediction depends on what it is batched
+/// with. Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
+///
+/// Whoever assigns averages from elsewhere and trains on them assigns `moving_weight` too: the number of values that
+/// they stand for, or any negative number for averages that are warm, those of very many batches like the next one.
+/// With 0, the first step would replace them.
 ///
 /// With batches, a row's part of the loss depends on the other rows; and freezing `scale` and `offset` does not stop
 /// the moving averages.
@@ -136,7 +153,7 @@ impl Layer for LayerNormalization {
 /// ```
 /// use bayeslift_layers::{BatchNormalization, Layer};
 /// let layer = BatchNormalization::new(8).momentum(0.9);
-/// assert_eq!((layer.variables()?.len(), layer.trainable_variables()?.len()), (4, 2));
+/// assert_eq!((layer.variables()?.len(), layer.trainable_variables()?.len()), (5, 2));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -153,13 +170,13 @@ impl BatchNormalization {
 
     normalization_options!();
 
-    /// How much of a moving average a step keeps. 0.99 unless told.
+    /// How much of the weight of a moving average a step keeps. 0.99 unless told.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
         self
     }
 
-    fn parameters<'b>(&self, scope: &Scope<'b>) -> Result<(Affinity<'b>, [Expr<'b>; 2]), Error> {
+    fn parameters<'b>(&self, scope: &Scope<'b>) -> Result<(Affinity<'b>, [Expr<'b>; 3]), Error> {
         if !(0.0..=1.0).contains(&self.momentum) {
             return Err(Error::argument("momentum", "a number in [0, 1]", self.momentum));
         }
@@ -169,8 +186,25 @@ impl BatchNormalization {
             let declaration = Declaration { shape, initializer: &initializer, batch_ndims: 0, trainable: false, group };
             scope.declare_parameter(name, &declaration)
         };
-        let mean = moving("moving_mean", Initializer::Zeros)?;
-        Ok((affinity, [mean, moving("moving_variance", Initializer::Ones)?]))
+        let mean = moving(MEAN, Initializer::Zeros)?;
+        let variance = moving(VARIANCE, Initializer::Ones)?;
+        Ok((affinity, [mean, variance, moving(WEIGHT, Initializer::Zeros)?]))
+    }
+
+    /// The new values of the moving averages of `old` after a batch of `count` values of each unit with these
+    /// statistics.
+    fn moved<'b>(&self, old: [Expr<'b>; 3], batch: [Expr<'b>; 2], count: usize) -> [Expr<'b>; 3] {
+        let [mean, variance, weight] = old;
+        let count = count as f32;
+        let warm = count / (1.0 - self.momentum);
+        let new_weight = weight.less(0.0).select(warm, weight) * self.momentum + count;
+        let share = count / new_weight;
+        let toward = |old: Expr<'b>, new: Expr<'b>| old + (new.stop_gradient() - old) * share;
+        let new = [toward(mean, batch[0]), toward(variance, batch[1]), new_weight];
+        // One batch whose squares overflow must not spoil all that follow: it is not remembered, nor that it was there.
+        let finite = new.map(|x| x.abs().less_equal(f32::MAX));
+        let kept = |i: usize| finite.iter().fold(new[i], |new, finite| finite.select(new, old[i]));
+        [kept(0), kept(1), kept(2)]
     }
 }
 
@@ -194,17 +228,34 @@ impl Layer for BatchNormalization {
         if !context.is_training() {
             return Ok(Call::new(self.config.apply(x - moving[0], moving[1], &affinity)));
         }
-        let rows = |x: Expr<'b>| x.reshape([x.shape().elements() / units, units]);
+        let count = x.shape().elements() / units;
+        if count < 2 {
+            return Err(Error::SingleValue);
+        }
+        let rows = |x: Expr<'b>| x.reshape([count, units]);
         let mean = rows(x).mean(0);
         let centred = x - mean;
         let variance = rows(centred.square()).mean(0);
         let mut call = Call::new(self.config.apply(centred, variance, &affinity));
-        for ((name, old), new) in ["moving_mean", "moving_variance"].into_iter().zip(moving).zip([mean, variance]) {
-            let moved = old * self.momentum + new.stop_gradient() * (1.0 - self.momentum);
-            // one batch whose squares overflow must not spoil all that follow
-            let kept = moved.abs().less_equal(f32::MAX).select(moved, old);
-            call.updates.push((context.scope().path_of(name), kept));
-        }
+        let path = |name| context.scope().path_of(name);
+        let new = self.moved(moving, [mean, variance], count);
+        call.updates = [MEAN, VARIANCE, WEIGHT].into_iter().map(path).zip(new).collect();
         Ok(call)
     }
+}
+
+/// The names of what a batch normalization remembers.
+const MEAN: &str = "moving_mean";
+const VARIANCE: &str = "moving_variance";
+const WEIGHT: &str = "moving_weight";
+
+/// The value of a parameter that a file may lack, because it is of before there was one or of another program; `None`
+/// for a parameter that every file has.
+///
+/// That is the `moving_weight` of a [`BatchNormalization`]: averages that come without one are taken to be warm.
+pub fn value_where_absent(path: &str, parameter: &Parameter) -> Option<Tensor> {
+    let name = path.rsplit('/').next();
+    let shape = parameter.tensor.shape();
+    let is_weight = parameter.group == Group::Statistic && name == Some(WEIGHT);
+    is_weight.then(|| Tensor::f32(shape.clone(), vec![-1.0; shape.elements()]).ok()).flatten()
 }

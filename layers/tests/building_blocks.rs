@@ -5,9 +5,9 @@ mod common;
 use bayeslift_ir::{Builder, Tensor, Type};
 use bayeslift_layers::{
     Affine, AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Context, Convolution, Dropout,
-    Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling,
+    Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterizationLocal, Error, Flatten, GlobalPooling,
     Initializer, Layer, LayerNormalization, Padding, Parameters, Pooling, PosteriorValue, Residual, Scope, Sequential,
-    flatten_rightmost, noise_inputs,
+    flatten_rightmost, noise_inputs, value_where_absent,
 };
 use common::{At, forward, random, run};
 
@@ -184,6 +184,13 @@ fn layer_normalization_of_rows() {
     assert!(LayerNormalization::new(5).center(false).scale(false).variables().unwrap().is_empty());
 }
 
+/// Gives a batch normalization the averages that a call in training returned.
+fn remember(parameters: &mut Parameters, out: &[Vec<f32>]) {
+    for (path, new) in ["moving_mean", "moving_variance", "moving_weight"].into_iter().zip(&out[1..]) {
+        parameters.assign(path, Tensor::f32([new.len()], &new[..]).unwrap()).unwrap();
+    }
+}
+
 /// The batch's statistics in training, and moving averages towards them; elsewhere those alone.
 #[test]
 fn batch_normalization_remembers_the_batch() {
@@ -205,19 +212,25 @@ fn batch_normalization_remembers_the_batch() {
     };
     let out = trained(&layer, &parameters, &x, None);
     close(&out[0], normalized(statistics), "in training");
+    close(&of(&layer, &parameters, &x), normalized([(0.0, 1.0); 2]), "before training");
+    // After one batch the averages are the batch's own; those that are warm move by 1 - momentum.
+    close(&out[1], statistics.map(|(mean, _)| mean), "the first moving mean");
+    close(&out[2], statistics.map(|(_, variance)| variance), "the first moving variance");
+    assert_eq!(out[3], [12.0; 2]);
+    parameters.assign("moving_weight", Tensor::f32([2], [-1.0; 2]).unwrap()).unwrap();
+    let out = trained(&layer, &parameters, &x, None);
     let moved = [0, 1].map(|unit| (0.25 * statistics[unit].0, 0.75 + 0.25 * statistics[unit].1));
     close(&out[1], moved.map(|(mean, _)| mean), "the moving mean");
     close(&out[2], moved.map(|(_, variance)| variance), "the moving variance");
-    close(&of(&layer, &parameters, &x), normalized([(0.0, 1.0); 2]), "before training");
-    for (path, new) in [("moving_mean", &out[1]), ("moving_variance", &out[2])] {
-        parameters.assign(path, Tensor::f32([2], &new[..]).unwrap()).unwrap();
-    }
+    assert_eq!(out[3], [48.0; 2]);
+    remember(&mut parameters, &out);
     close(&of(&layer, &parameters, &x), normalized(moved), "after training");
     // A batch whose squares overflow is not remembered; the other unit's is.
     let overflowing = Tensor::f32([2, 2], [1e20, 1.0, 0.0, 3.0]).unwrap();
     let after = trained(&layer, &parameters, &overflowing, None);
     let before = parameters.get("moving_variance").unwrap().tensor.as_f32().unwrap();
-    assert_eq!(after[2], [before[0], 0.75 * before[1] + 0.25]);
+    close(&after[2], [f64::from(before[0]), f64::from(before[1]) + (1.0 - f64::from(before[1])) * 2.0 / 38.0], "kept");
+    assert_eq!((after[1][0], after[2][0], &after[3][..]), (out[1][0], before[0], &[48.0, 38.0][..]));
     // A network reports the updates of its layers, by path; samples are part of a batch.
     let network = Sequential::new().layer(Residual::new(BatchNormalization::new(2))).layer(BatchNormalization::new(2));
     let b = Builder::new();
@@ -226,9 +239,65 @@ fn batch_normalization_remembers_the_batch() {
     let call = network.call(&context, b.input("x", Type::f32([5, 3, 2]))).unwrap();
     let paths: Vec<&str> = call.updates.iter().map(|(path, _)| path.as_str()).collect();
     let inner = "residual/batch_normalization";
-    let all =
-        [inner, "batch_normalization"].map(|path| ["mean", "variance"].map(|what| format!("{path}/moving_{what}")));
+    let all = [inner, "batch_normalization"]
+        .map(|path| ["mean", "variance", "weight"].map(|of| format!("{path}/moving_{of}")));
     assert_eq!(paths, all.concat());
+}
+
+/// Each batch counts by its rows and by momentum to the power of its age, from the first step on.
+#[test]
+fn moving_averages_weigh_batches_by_their_rows() {
+    for momentum in [0.0, 0.5, 0.99, 1.0] {
+        let layer = BatchNormalization::new(1).momentum(momentum);
+        let mut parameters = layer.initialize(0).unwrap();
+        let (mut weight, mut sums) = (0.0, [0.0, 0.0]);
+        for step in 0..60 {
+            let rows = if step % 2 == 0 { 64 } else { 2 };
+            // around 50, alike but for few rows
+            let x = random(&[rows, 1], step).as_f32().unwrap().iter().map(|x| 50.0 + 2.0 * x).collect::<Vec<f32>>();
+            let out = trained(&layer, &parameters, &Tensor::f32([rows, 1], &x[..]).unwrap(), None);
+            let count = rows as f64;
+            let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+            let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
+            let momentum = f64::from(momentum);
+            weight = momentum * weight + count;
+            sums = [momentum * sums[0] + count * mean, momentum * sums[1] + count * variance];
+            let close = |got: f32, want: f64| (f64::from(got) - want).abs() <= 1e-5 * want.max(1.0);
+            let want = sums.map(|sum| sum / weight);
+            assert!(close(out[1][0], want[0]) && close(out[2][0], want[1]), "{momentum} {step}: {out:?} {want:?}");
+            assert!(close(out[3][0], weight), "{momentum} {step}: {out:?} {weight}");
+            remember(&mut parameters, &out);
+        }
+    }
+    // Averages that are warm stay where momentum is 1.
+    let layer = BatchNormalization::new(1).momentum(1.0);
+    let mut parameters = layer.initialize(0).unwrap();
+    let weight = value_where_absent("moving_weight", parameters.get("moving_weight").unwrap()).unwrap();
+    assert_eq!(value_where_absent("moving_mean", parameters.get("moving_mean").unwrap()), None);
+    parameters.assign("moving_weight", weight).unwrap();
+    let out = trained(&layer, &parameters, &random(&[8, 1], 1), None);
+    assert_eq!(out[1..], [[0.0], [1.0], [-1.0]]);
+}
+
+/// A value that is alone in its batch says nothing of a spread: it would be remembered as none.
+#[test]
+fn a_batch_with_a_single_value_of_each_unit_is_refused_in_training() {
+    let error = |shape: &[usize], samples: Option<usize>| {
+        let (b, network) = (Builder::new(), Sequential::new().layer(BatchNormalization::new(2)));
+        let parameters = network.initialize(0).unwrap();
+        let mut context = Context::new(Scope::bind(&b, &parameters).unwrap()).training();
+        if let Some(samples) = samples {
+            context = context.samples(samples);
+        }
+        network.call(&context, b.input("x", Type::f32(shape))).err()
+    };
+    let refused = error(&[1, 2], None).unwrap();
+    assert_eq!(refused, Error::SingleValue.within("batch_normalization"));
+    assert!(
+        refused.to_string().starts_with("in layer `batch_normalization`: the batch has a single value of each unit")
+    );
+    assert_eq!(error(&[1, 1, 2], Some(4)), Some(refused));
+    assert_eq!([error(&[1, 3, 2], None), error(&[2, 2], None), error(&[4, 1, 2], Some(4))], [None, None, None]);
 }
 
 /// Rows of the kernel, for both types of input; a number that is no category gives zeros.
