@@ -1,11 +1,12 @@
 //! What can go wrong, in one enumeration.
 
+use crate::FitReport;
 use std::{io, path::PathBuf};
 
 /// What can be wrong with a network, its data, a training step or a file.
 ///
 /// Errors name the layer, argument, row or file at fault, what was expected and what came. They arrive before anything
-/// is changed: a network that a call refused is what it was before the call.
+/// is changed: a network that a call refused is what it was before the call. Only [`Error::Fit`] comes later.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,6 +65,33 @@ pub enum Error {
         divergence: f32,
         /// Where to look: the first parameter, input or target that is not finite, or that none is.
         cause: String,
+    },
+    /// No epoch could be chosen by validation: after each that it might have chosen, or after ten in a row before one was
+    /// chosen, it was infinite or not a number.
+    #[error(
+        "validation can choose no epoch, since it is not finite: after epoch {epoch} the log likelihood of row {row} of \
+         the validation data is {log_likelihood}"
+    )]
+    NonFiniteValidation {
+        /// The last of these epochs.
+        epoch: usize,
+        /// The first row of the validation data whose log likelihood was not finite then, counted from 0.
+        row: usize,
+        /// That log likelihood.
+        log_likelihood: f64,
+    },
+    /// Fitting ended after it had begun. The network has the best parameters so far; if validation has chosen none, those
+    /// from before the step that failed.
+    #[error("fitting ended in epoch {epoch} of {epochs}, after {} steps: {source}; {}", report.steps, report.kept())]
+    Fit {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The number of epochs that was asked for.
+        epochs: usize,
+        /// What there is to report.
+        report: Box<FitReport>,
+        /// Why it ended.
+        source: Box<Error>,
     },
     /// A file could not be read or written.
     #[error("could not {action} `{}`: {source}", path.display())]

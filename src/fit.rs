@@ -1,21 +1,39 @@
 //! Fitting a network to a data set.
 
+mod batches;
+mod course;
+mod note;
 mod report;
+mod validation;
 
+pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
-use crate::{
-    Backend, Dataset, Error, Network, Predictor, PredictorOptions, Schedule, StepInput, Trainer, TrainerOptions,
-    WarmUp, dataset::Batch, shuffle::permutation, trainer::check_targets,
-};
-use bayeslift_layers::{Adam, Divergence, Optimizer, Parameters};
-use std::{fmt, sync::Arc, time::Instant};
+use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_targets};
+use bayeslift_layers::{Adam, Divergence, Optimizer};
+use course::Course;
+use std::{fmt, sync::Arc};
+use validation::Validation;
 
 /// How to fit a network: the options, and [`Fit::run`].
 ///
 /// A step's loss is the mean negative log likelihood of its batch + weight * divergence / number of training examples.
 /// Every epoch uses every training example once, in an order that only the seed and the epoch decide; where the batch
-/// size does not divide their number, the last batch of an epoch is smaller (and has a compiled step of its own).
+/// size does not divide their number, the last batch of an epoch is smaller (and has a compiled step of its own). Only
+/// where a single example would be left over and a layer needs more, as [`BatchNormalization`] does, it is joined to the
+/// batch before it.
+///
+/// With a validation part the network gets the parameters of the epoch with the best validation, out of those that had
+/// the full weight of the divergence in all of their steps: the posterior during a warm-up is colder than was asked for.
+/// Early stopping counts from the first of them. Without such an epoch the last parameters are kept, and a
+/// [note](FitNote::NoEpochToChoose) says so. An epoch whose validation is infinite or not a number is never chosen, and
+/// noted. If none can be chosen for that, the fit ends with [`Error::NonFiniteValidation`]; before the end if it is so
+/// ten times in a row before an epoch was chosen.
+///
+/// A second run on the same network goes on from its parameters, with a fresh optimizer and counting steps from 1 again: with
+/// the same seed it has the same orders and the same noise.
+///
+/// [`BatchNormalization`]: bayeslift_layers::BatchNormalization
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -45,7 +63,7 @@ pub struct Fit<'a> {
     samples: usize,
     seed: Option<u64>,
     shuffle: bool,
-    validation: Validation,
+    validation: ValidationPart,
     validation_samples: usize,
     patience: Option<usize>,
     backend: Backend,
@@ -56,7 +74,7 @@ type OnProgress<'a> = dyn FnMut(&Progress) + 'a;
 
 /// Where the validation part comes from.
 #[derive(Clone, Debug)]
-enum Validation {
+enum ValidationPart {
     None,
     Split(f64),
     Data(Box<Dataset>),
@@ -82,7 +100,7 @@ impl<'a> Fit<'a> {
             samples: 1,
             seed: None,
             shuffle: true,
-            validation: Validation::None,
+            validation: ValidationPart::None,
             validation_samples: 16,
             patience: None,
             backend: Backend::default(),
@@ -96,7 +114,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The number of examples a step uses, at least 1.
+    /// The number of examples a step uses, at least 1. All of them if there are fewer, which the report notes.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
@@ -157,15 +175,16 @@ impl<'a> Fit<'a> {
     }
 
     /// Keeps a random part of the data for validation after every epoch. At the end the network has the parameters of
-    /// the epoch with the best validation. The number of training examples is that of the rest.
+    /// the epoch with the best validation, out of those after the warm-up; see [`Fit`]. The number of training examples
+    /// is that of the rest.
     pub fn validation_split(mut self, fraction: f64) -> Self {
-        self.validation = Validation::Split(fraction);
+        self.validation = ValidationPart::Split(fraction);
         self
     }
 
     /// As [`Fit::validation_split`], with data of its own.
     pub fn validation(mut self, data: Dataset) -> Self {
-        self.validation = Validation::Data(Box::new(data));
+        self.validation = ValidationPart::Data(Box::new(data));
         self
     }
 
@@ -175,7 +194,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Stops when this many epochs, at least 1, have passed without a better validation. Needs a validation part.
+    /// Stops when this many epochs, at least 1, have passed without a better validation, counted from the first epoch
+    /// after the warm-up. Needs a validation part.
     pub fn early_stopping(mut self, patience: usize) -> Self {
         self.patience = Some(patience);
         self
@@ -187,7 +207,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Is told after each step.
+    /// Is told after each step. If it panics, the network has the parameters of that step.
     pub fn progress(mut self, progress: impl FnMut(&Progress) + 'a) -> Self {
         self.progress = Some(Box::new(progress));
         self
@@ -223,7 +243,7 @@ impl<'a> Fit<'a> {
             let expected = "a number, not negative, that leaves rates finite";
             return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }
-        if self.patience.is_some() && matches!(self.validation, Validation::None) {
+        if self.patience.is_some() && matches!(self.validation, ValidationPart::None) {
             return Err(Error::argument("the validation part", "one, for early stopping", "none"));
         }
         Ok(())
@@ -232,21 +252,25 @@ impl<'a> Fit<'a> {
     /// Fits the network.
     ///
     /// # Errors
-    /// Options out of range, data that does not fit the network: nothing has changed then. [`Error::NonFiniteLoss`], a
-    /// factor of a custom schedule that is negative or not finite: the network has the parameters from before that step.
+    /// Options out of range, data that does not fit the network, layers that do not fit: nothing has changed then.
+    ///
+    /// [`Error::Fit`] for all that happens once steps are made, such as [`Error::NonFiniteLoss`] or a factor of a custom
+    /// schedule that is negative or not finite. It has the report so far, and the network has the best parameters so far;
+    /// if validation has chosen none, those from before the step that failed.
     pub fn run(mut self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
         self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
-        let split;
-        let (validation, data) = match &self.validation {
-            Validation::None => (None, data),
-            Validation::Data(validation) => (Some(&**validation), data),
-            Validation::Split(fraction) => {
-                split = data.split(*fraction, seed)?;
-                (Some(&split.0), &split.1)
+        let rest;
+        let (validation, data) = match std::mem::replace(&mut self.validation, ValidationPart::None) {
+            ValidationPart::None => (None, data),
+            ValidationPart::Data(validation) => (Some(*validation), data),
+            ValidationPart::Split(fraction) => {
+                let split = data.split(fraction, seed)?;
+                rest = split.1;
+                (Some(split.0), &rest)
             }
         };
-        for data in validation.into_iter().chain([data]) {
+        for data in validation.iter().chain([data]) {
             check_shape(network, data)?;
             check_targets(network, data.rows(), data.targets())?;
         }
@@ -257,76 +281,11 @@ impl<'a> Fit<'a> {
             seed: Some(seed),
             backend: self.backend.clone(),
         };
-        let mut trainer = Trainer::new(network, data.rows(), options)?;
-        let mut best = match validation {
-            Some(validation) => Some(Best::new(&self, network, validation.clone(), seed)?),
-            None => None,
-        };
-        trainer.prepare(network, self.batch_size.min(data.rows()))?;
-        let compile_time = trainer.compile_time();
-
-        let (start, mut epochs, mut stopped_early) = (Instant::now(), Vec::new(), false);
-        for number in 1..=self.epochs {
-            let known = best.as_ref().and_then(|best| best.last);
-            let mut epoch = self.epoch(number, network, &mut trainer, data, seed, known)?;
-            if let Some(best) = &mut best {
-                epoch.validation = Some(best.look(network, number)?);
-            }
-            epochs.push(epoch);
-            let since = best.as_ref().map_or(0, |best| number - best.epoch);
-            if self.patience.is_some_and(|patience| since >= patience) {
-                stopped_early = number < self.epochs;
-                break;
-            }
-        }
-        let best_epoch = best.map(|best| best.restore(network));
-        Ok(FitReport {
-            epochs,
-            steps: trainer.steps(),
-            best_epoch,
-            stopped_early,
-            training_examples: data.rows(),
-            compile_time,
-            train_time: start.elapsed(),
-        })
-    }
-
-    /// Uses every example once.
-    fn epoch(
-        &mut self,
-        number: usize,
-        network: &mut Network,
-        trainer: &mut Trainer,
-        data: &Dataset,
-        seed: u64,
-        validation: Option<f64>,
-    ) -> Result<Epoch, Error> {
-        let rows = data.rows();
-        let steps = (rows.div_ceil(self.batch_size) as u64).saturating_mul(self.epochs as u64);
-        let order = if self.shuffle { permutation(seed, "epoch", number as u64, rows) } else { (0..rows).collect() };
-        let mut batch = Batch::like(data);
-        let mut epoch =
-            Epoch { epoch: number, loss: 0.0, negative_log_likelihood: 0.0, divergence: 0.0, validation: None };
-        for chosen in order.chunks(self.batch_size) {
-            batch.fill(data, chosen);
-            let step = trainer.steps() + 1;
-            let input = StepInput {
-                inputs: &batch.inputs,
-                targets: &batch.targets,
-                divergence_weight: self.divergence_weight * self.warm_up.factor(step, steps),
-                rate: self.schedule.factor((step - 1) as f64 / steps as f64),
-            };
-            let loss = trainer.step(network, input)?;
-            network.set_training_examples(Some(rows));
-            let part = chosen.len() as f64 / rows as f64;
-            epoch.loss += f64::from(loss.loss) * part;
-            epoch.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
-            epoch.divergence += f64::from(loss.divergence) * part;
-            if let Some(progress) = &mut self.progress {
-                progress(&Progress { step, steps, epoch: number, loss, validation });
-            }
-        }
-        Ok(epoch)
+        let trainer = Trainer::new(network, data.rows(), options)?;
+        let (samples, backend) = (self.validation_samples, self.backend.clone());
+        let validation = validation.map(|validation| Validation::new(network, validation, samples, seed, backend));
+        let validation = validation.transpose()?;
+        Course::new(&mut self, trainer, network, data, validation, seed)?.run(network)
     }
 }
 
@@ -348,43 +307,4 @@ pub(crate) fn check_shape(network: &Network, data: &Dataset) -> Result<(), Error
         return Ok(());
     }
     Err(Error::argument("the shape of an input", format!("{}, that of the network", network.input()), data.shape()))
-}
-
-/// The validation part, and the parameters that did best on it.
-struct Best {
-    predictor: Predictor,
-    data: Dataset,
-    parameters: Parameters,
-    value: f64,
-    /// The epoch of these parameters; 0 for those before training.
-    epoch: usize,
-    last: Option<f64>,
-}
-
-impl Best {
-    fn new(fit: &Fit<'_>, network: &Network, data: Dataset, seed: u64) -> Result<Best, Error> {
-        let mut options = PredictorOptions::default().samples(fit.validation_samples).seed(seed);
-        options.backend = fit.backend.clone();
-        let predictor = Predictor::with_options(network, &options)?;
-        let parameters = network.parameters().clone();
-        Ok(Best { predictor, data, parameters, value: f64::INFINITY, epoch: 0, last: None })
-    }
-
-    /// Validates the network after an epoch, and keeps its parameters if they are the best so far.
-    fn look(&mut self, network: &Network, epoch: usize) -> Result<f64, Error> {
-        self.predictor.set_parameters(network)?;
-        let value = self.predictor.negative_log_likelihood(&self.data)?;
-        let is_better = value < self.value || self.value.is_nan() && !value.is_nan();
-        if self.epoch == 0 || is_better {
-            (self.value, self.epoch) = (value, epoch);
-            self.parameters.clone_from(network.parameters());
-        }
-        self.last = Some(value);
-        Ok(value)
-    }
-
-    fn restore(self, network: &mut Network) -> usize {
-        network.replace_parameters(self.parameters);
-        self.epoch
-    }
 }

@@ -67,7 +67,7 @@ pub use bayeslift_runtime::Explanation;
 pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;
-pub use fit::{Epoch, Fit, FitReport, Progress};
+pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
 pub use model_file::{Described, ModelFile};
 pub use network::Network;
 pub use prediction::{Classification, Regression};

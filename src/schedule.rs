@@ -65,7 +65,8 @@ impl fmt::Debug for Schedule {
 
 /// How long the weight of the divergence rises, on a straight line from 0.
 ///
-/// Without it the prior may switch units off before the data had a say.
+/// Without it the prior may switch units off before the data had a say. While the weight rises the posterior is colder
+/// than asked for, so validation chooses among epochs after the warm-up; see [`Fit`](crate::Fit).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WarmUp {
     /// Not at all.

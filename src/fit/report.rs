@@ -1,7 +1,8 @@
 //! What fitting reports: while it runs, and at the end.
 
+use super::FitNote;
 use crate::StepLoss;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What [`Fit::progress`](crate::Fit::progress) is told after each step.
 #[derive(Clone, Copy, Debug)]
@@ -31,24 +32,35 @@ pub struct Epoch {
     pub negative_log_likelihood: f64,
     /// Likewise of the divergence, in nats, neither weighted nor divided.
     pub divergence: f64,
+    /// The weight of the divergence in its last step: below [`Fit::divergence_weight`](crate::Fit::divergence_weight)
+    /// during the warm-up.
+    pub divergence_weight: f64,
     /// The mean over the validation part of -log of the predictive density, after the epoch.
     pub validation: Option<f64>,
 }
 
-/// What [`Fit::run`](crate::Fit::run) returns.
-#[derive(Clone, Debug)]
+/// What [`Fit::run`](crate::Fit::run) returns; in [`Error::Fit`](crate::Error::Fit), what there was of it.
+///
+/// It prints as a short summary with its notes.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FitReport {
-    /// The history.
+    /// The history of the epochs that are over.
     pub epochs: Vec<Epoch>,
     /// The number of steps made.
     pub steps: u64,
-    /// The epoch, counted from 1, whose parameters the network now has; `None` without a validation part: the last.
+    /// The epoch, counted from 1, that validation chose, whose parameters the network now has; `None` if it chose none,
+    /// as without a validation part: they are those of the last step.
     pub best_epoch: Option<usize>,
-    /// Whether training stopped before its last epoch.
+    /// The weight of the divergence in the last step that made the parameters which the network now has; 0 if there was
+    /// no step.
+    pub divergence_weight: f64,
+    /// Whether training stopped before its last epoch, because validation got no better.
     pub stopped_early: bool,
     /// The number of examples trained on, after a validation split.
     pub training_examples: usize,
+    /// What went otherwise than the options may have meant.
+    pub notes: Vec<FitNote>,
     /// How long the first compilation took, for a full batch.
     pub compile_time: Duration,
     /// How long all took after the first compilation.
@@ -59,5 +71,31 @@ impl FitReport {
     /// Steps in a second of training, validation included.
     pub fn steps_per_second(&self) -> f64 {
         self.steps as f64 / self.train_time.as_secs_f64()
+    }
+
+    /// Which parameters the network has.
+    pub(crate) fn kept(&self) -> String {
+        match (self.best_epoch, self.steps) {
+            (Some(epoch), _) => format!("the network now has the parameters of epoch {epoch}, the best validated"),
+            (None, 0) => "the network is unchanged".to_owned(),
+            (None, step) => format!("the network now has the parameters of step {step}"),
+        }
+    }
+}
+
+impl fmt::Display for FitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (epochs, seconds) = (self.epochs.len(), self.train_time.as_secs_f64());
+        let early = if self.stopped_early { ", stopped early" } else { "" };
+        write!(f, "{epochs} epochs, {} steps on {} examples", self.steps, self.training_examples)?;
+        write!(f, " in {seconds:.2} s{early}; {}", self.kept())?;
+        let shown = self.best_epoch.and_then(|best| self.epochs.get(best - 1)).or(self.epochs.last());
+        if let Some(Epoch { epoch, loss, negative_log_likelihood, divergence, validation, .. }) = shown {
+            let weight = self.divergence_weight;
+            write!(f, "\nepoch {epoch}: loss {loss:.4}, negative log likelihood {negative_log_likelihood:.4}")?;
+            write!(f, ", divergence {divergence:.1} weighted by {weight}")?;
+            validation.map_or(Ok(()), |validation| write!(f, ", validation {validation:.4}"))?;
+        }
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }
