@@ -101,5 +101,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     println!("  accuracy                 {:.2} %", accuracy * 100.0);
     println!("  negative log likelihood  {nll:.4} nats");
     println!("  trained in               {:.2} s: {} steps", report.train_time.as_secs_f64(), report.steps);
+    common::notes(&report);
     Ok(())
 }

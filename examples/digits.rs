@@ -79,6 +79,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("  calibration error        {ece:.4}");
     println!("  step compiled in         {compile_ms:.1} ms");
     println!("  trained in               {train_seconds:.2} s: {} steps, {steps_per_second:.0} a second", report.steps);
+    common::notes(&report);
     println!("\n{}", bold("Least sure of"));
     let entropy = prediction.predictive_entropy();
     let mut order: Vec<usize> = (0..test.rows()).collect();

@@ -76,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("  negative log likelihood  {nll:.4} nats");
     println!("  step compiled in         {compile_ms:.1} ms");
     println!("  trained in               {train_seconds:.2} s: {} steps, {steps_per_second:.0} a second", report.steps);
+    common::notes(&report);
     println!("\n{}", bold("From the wine it knows best to the one it knows least"));
     println!("  wine  quality    predicted  aleatoric  epistemic");
     let mut order: Vec<usize> = (0..test.rows()).collect();

@@ -2,7 +2,7 @@
 
 pub mod table;
 
-use bayeslift::{Progress, runtime::Options};
+use bayeslift::{FitReport, Progress, runtime::Options};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     error::Error,
@@ -73,6 +73,11 @@ pub fn progress_bar() -> (ProgressBar, impl FnMut(&Progress)) {
         }
     };
     (bar, update)
+}
+
+/// Prints what a fit noted, if it did.
+pub fn notes(report: &FitReport) {
+    report.notes.iter().for_each(|note| println!("  note: {note}"));
 }
 
 /// A horizontal bar of `width` cells, filled to this part in eighths of a cell.

@@ -129,6 +129,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     println!("  calibration error        {:.4}", calibration.expected_error);
     println!("  step compiled in         {:.1} ms", report.compile_time.as_secs_f64() * 1e3);
     println!("  trained in               {seconds:.2} s: {} steps", report.steps);
+    common::notes(&report);
     println!("\nMost sure of, then least sure of: {}", sheet.display());
     println!("Reliability diagram: {}", diagram.display());
     Ok(())
