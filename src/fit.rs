@@ -176,7 +176,7 @@ impl<'a> Fit<'a> {
 
     /// Keeps a random part of the data for validation after every epoch. At the end the network has the parameters of
     /// the epoch with the best validation, out of those after the warm-up; see [`Fit`]. The number of training examples
-    /// is that of the rest.
+    /// is that of the rest. The seed decides which rows they are: a second fit with another seed trains on some of them.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation = ValidationPart::Split(fraction);
         self

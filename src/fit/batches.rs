@@ -62,3 +62,36 @@ fn refusing_layer(network: &Network, trainer: &Trainer) -> Result<Option<String>
         graph => graph.map(|_| None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrainerOptions;
+    use bayeslift_layers::{Affine, BatchNormalization, Likelihood, Sequential};
+
+    #[test]
+    fn every_row_is_in_one_batch() {
+        for normalize in [false, true] {
+            let layers = Sequential::new();
+            let layers = if normalize { layers.layer(BatchNormalization::new(1)) } else { layers };
+            let network = Network::new(layers.layer(Affine::new(1, 1)), [1], Likelihood::normal(1.0), 0).unwrap();
+            let trainer = Trainer::new(&network, 1, TrainerOptions::default()).unwrap();
+            for (rows, size) in (1..12).flat_map(|rows| (1..14).map(move |size| (rows, size))) {
+                let mut notes = Vec::new();
+                let batches = Batches::new(size, rows, &network, &trainer, &mut notes).unwrap();
+                let order: Vec<usize> = (0..rows).rev().collect();
+                let all: Vec<&[usize]> = batches.of(&order).collect();
+                assert_eq!(all.concat(), order, "{rows} rows in batches of {size}");
+                assert_eq!((all.len(), all[0].len()), (batches.count(), batches.first()));
+                let joined = normalize && size > 1 && rows > size && rows % size == 1;
+                assert_eq!(notes.iter().any(|note| matches!(note, FitNote::JoinedRest { .. })), joined);
+                for (i, batch) in all.iter().enumerate() {
+                    let expected = if i + 1 < all.len() { size } else { rows - i * size };
+                    assert_eq!(batch.len(), expected);
+                    assert!(batch.len() <= size || joined && batch.len() == size + 1);
+                    assert!(batch.len() > 1 || !normalize || size == 1 || rows == 1);
+                }
+            }
+        }
+    }
+}
