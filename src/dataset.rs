@@ -256,6 +256,13 @@ pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -
     }
 }
 
+/// The largest absolute value of each row of `columns`: infinite or not a number if one of its elements is.
+pub(crate) fn sizes(columns: usize, values: &[f32]) -> Vec<f32> {
+    // Bits without the sign are in the order of numbers, then infinity, then what is no number.
+    let of_row = |row: &[f32]| row.iter().fold(0, |largest, x| u32::max(largest, x.to_bits() & 0x7fff_ffff));
+    values.chunks_exact(columns).map(|row| f32::from_bits(of_row(row))).collect()
+}
+
 /// Checks that each row is inside the simplex: positive numbers that sum to 1, to a thousandth.
 pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error> {
     for (row, point) in values.chunks_exact(classes.max(1)).enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use bayeslift_ir::{Graph, Tensor, evaluate};
-use bayeslift_runtime::{Argument, Executable, Explanation, Options, Workspace};
+use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, Workspace};
 
 /// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
 #[derive(Clone, Debug)]
@@ -58,6 +58,25 @@ impl Engine {
             Backend::Compiled(options) => Engine::Compiled(Box::new(Executable::compile(graph, options)?)),
             Backend::Reference => Engine::Reference(Box::new(Options::default().optimize(&graph)?.graph)),
         })
+    }
+
+    /// As [`Engine::new`], for a graph that is to be run as it is: made of one that was rewritten already.
+    pub fn as_it_is(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+        Ok(match backend {
+            Backend::Compiled(options) => {
+                let options = options.clone().rewriting(Rewriting::Off);
+                Engine::Compiled(Box::new(Executable::compile(graph, &options)?))
+            }
+            Backend::Reference => Engine::Reference(Box::new(graph)),
+        })
+    }
+
+    /// The graph that is run, after rewriting.
+    pub fn graph(&self) -> &Graph {
+        match self {
+            Engine::Compiled(executable) => &executable.plan().graph,
+            Engine::Reference(graph) => graph,
+        }
     }
 
     pub fn session(&self) -> Result<Session, Error> {

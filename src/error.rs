@@ -38,6 +38,17 @@ pub enum Error {
         /// The element.
         value: f32,
     },
+    /// A prediction is infinite or not a number, or would hide that a value in the network is.
+    #[error(
+        "the prediction of row {row} is not finite: its largest input is {largest}; what is computed of it exceeds the \
+         range of `f32`, or parameters are not finite. `PredictorOptions::allow_non_finite` predicts the other rows"
+    )]
+    NonFinitePrediction {
+        /// The first such row, counted from 0 among those of the call.
+        row: usize,
+        /// The largest absolute value of the row's inputs, and of its targets if there are some.
+        largest: f32,
+    },
     /// A label is not that of a class.
     #[error("the label of row {row} is {label}, expected a number below {classes}, the number of classes")]
     Label {

@@ -37,16 +37,20 @@ impl Classification {
         &self.probabilities[row * self.classes..][..self.classes]
     }
 
-    /// The most probable class of each row; the first of equals.
-    pub fn labels(&self) -> Vec<u32> {
-        (0..self.rows()).map(|row| self.ranking(row)[0].0 as u32).collect()
+    /// The most probable class of each row, the first of equals; none for a row without a prediction, which is there with
+    /// [`PredictorOptions::allow_non_finite`](crate::PredictorOptions::allow_non_finite) only.
+    pub fn labels(&self) -> Vec<Option<u32>> {
+        (0..self.rows()).map(|row| self.ranking(row).first().map(|&(class, _)| class as u32)).collect()
     }
 
-    /// The classes of one row with their probabilities, most probable first.
+    /// The classes of one row with their probabilities, most probable first; none if the row has no prediction.
     ///
     /// # Panics
     /// A row beyond the end, as for slices.
     pub fn ranking(&self, row: usize) -> Vec<(usize, f32)> {
+        if self.row(row).iter().any(|p| p.is_nan()) {
+            return Vec::new();
+        }
         let mut ranking: Vec<(usize, f32)> = self.row(row).iter().copied().enumerate().collect();
         ranking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         ranking
@@ -63,7 +67,7 @@ impl Classification {
     }
 
     /// The mutual information of label and weights of each row, the difference of the two: the part that more data
-    /// would remove.
+    /// would remove. It is that of the samples, and 0 of a single one, which differs from none.
     pub fn mutual_information(&self) -> &[f32] {
         &self.mutual_information
     }
@@ -105,12 +109,14 @@ impl Regression {
         &self.aleatoric
     }
 
-    /// The standard deviation of the samples' means: what more data would remove.
+    /// The standard deviation of the mean over the posterior: what more data would remove. It is estimated from the samples,
+    /// of the variance with S - 1 for S samples, which has no bias: of one sample there is none, and it is `NaN`. A network
+    /// that draws nothing has 0.
     pub fn epistemic(&self) -> &[f32] {
         &self.epistemic
     }
 
-    /// The standard deviation of the predictive distribution, the root of the sum of both squares.
+    /// The standard deviation of the predictive distribution, the root of the sum of both squares; `NaN` where one is.
     pub fn total(&self) -> &[f32] {
         &self.total
     }
@@ -130,8 +136,23 @@ impl Row {
     }
 }
 
-/// Sums over samples for [`Classification`]. In `f64` and in the order of the samples, so that the split of samples and
+/// What is added up over the samples of rows. In `f64` and in the order of the samples, so that the split of samples and
 /// rows into blocks does not matter.
+pub(crate) trait Sums {
+    /// Adds a sample of a row, by a block's outputs.
+    fn add(&mut self, row: Row, outputs: &[&[f32]]);
+
+    /// Forgets the samples of a row.
+    fn clear(&mut self, row: usize);
+
+    /// Whether all that will be reported of a row is.
+    fn is_finite(&self, row: usize) -> bool;
+
+    /// Makes all that will be reported of a row no numbers.
+    fn give_up(&mut self, row: usize);
+}
+
+/// Sums for [`Classification`].
 pub(crate) struct ClassificationSums {
     classes: usize,
     samples: Vec<u64>,
@@ -149,11 +170,8 @@ impl ClassificationSums {
         }
     }
 
-    pub fn add(&mut self, row: Row, probabilities: &[f32], entropy: f32) {
-        self.samples[row.number] += 1;
-        let sums = &mut self.probabilities[row.number * self.classes..][..self.classes];
-        sums.iter_mut().zip(probabilities).for_each(|(sum, &p)| *sum += f64::from(p));
-        self.entropy[row.number] += f64::from(entropy);
+    fn probabilities(&mut self, row: usize) -> &mut [f64] {
+        &mut self.probabilities[row * self.classes..][..self.classes]
     }
 
     pub fn finish(self) -> Classification {
@@ -168,23 +186,53 @@ impl ClassificationSums {
         for ((sums, entropy), samples) in rows.zip(self.samples) {
             let samples = samples as f64;
             let mean = || sums.iter().map(|sum| sum / samples);
-            // What is not a number stays so: nobody is to take it for certain.
             let total: f64 = mean().filter(|&p| p != 0.0).map(|p| -p * log(p)).sum();
             let expected = entropy / samples;
             result.probabilities.extend(mean().map(|p| p as f32));
-            result.predictive_entropy.push(total as f32);
-            result.expected_entropy.push(expected as f32);
-            // Not negative but for rounding.
-            let information = total - expected;
-            result.mutual_information.push(if information < 0.0 { 0.0 } else { information as f32 });
+            result.predictive_entropy.push(not_negative(total));
+            result.expected_entropy.push(not_negative(expected));
+            result.mutual_information.push(not_negative(total - expected));
         }
         result
     }
 }
 
-/// Sums over samples for [`Regression`], by Welford's recurrence; see [`ClassificationSums`].
+/// What is not negative but for rounding, without the sign that 0 may have. What is not a number stays so: nobody is to take
+/// it for certain.
+fn not_negative(x: f64) -> f32 {
+    if x <= 0.0 { 0.0 } else { x as f32 }
+}
+
+impl Sums for ClassificationSums {
+    /// By probabilities and their entropy.
+    fn add(&mut self, row: Row, outputs: &[&[f32]]) {
+        let (probabilities, entropy) = (&outputs[0][row.values(self.classes)], outputs[1][row.at]);
+        self.samples[row.number] += 1;
+        self.probabilities(row.number).iter_mut().zip(probabilities).for_each(|(sum, &p)| *sum += f64::from(p));
+        self.entropy[row.number] += f64::from(entropy);
+    }
+
+    fn clear(&mut self, row: usize) {
+        (self.samples[row], self.entropy[row]) = (0, 0.0);
+        self.probabilities(row).fill(0.0);
+    }
+
+    fn is_finite(&self, row: usize) -> bool {
+        let probabilities = &self.probabilities[row * self.classes..][..self.classes];
+        self.entropy[row].is_finite() && probabilities.iter().all(|p| p.is_finite())
+    }
+
+    fn give_up(&mut self, row: usize) {
+        self.entropy[row] = f64::NAN;
+        self.probabilities(row).fill(f64::NAN);
+    }
+}
+
+/// Sums for [`Regression`], by Welford's recurrence.
 pub(crate) struct RegressionSums {
     units: usize,
+    /// Whether samples are drawn. If not, they are all the same, and there is only one.
+    draws: bool,
     samples: Vec<u64>,
     mean: Vec<f64>,
     /// Sums of squared distances from the mean.
@@ -193,12 +241,41 @@ pub(crate) struct RegressionSums {
 }
 
 impl RegressionSums {
-    pub fn new(rows: usize, units: usize) -> Self {
+    pub fn new(rows: usize, units: usize, draws: bool) -> Self {
         let zeros = vec![0.0; rows * units];
-        RegressionSums { units, samples: vec![0; rows], mean: zeros.clone(), squares: zeros, scale: 0.0 }
+        RegressionSums { units, draws, samples: vec![0; rows], mean: zeros.clone(), squares: zeros, scale: 0.0 }
     }
 
-    pub fn add(&mut self, row: Row, means: &[f32], scale: f32) {
+    fn units(&self, row: usize) -> std::ops::Range<usize> {
+        row * self.units..(row + 1) * self.units
+    }
+
+    /// The variance of element `i`, without bias: not a number of one sample, which says nothing of it.
+    fn variance(&self, i: usize) -> f64 {
+        match self.samples[i / self.units] {
+            _ if !self.draws && !self.mean[i].is_nan() => 0.0,
+            0 | 1 => f64::NAN,
+            samples => self.squares[i] / (samples - 1) as f64,
+        }
+    }
+
+    fn total(&self, i: usize) -> f64 {
+        (self.variance(i) + self.scale * self.scale).sqrt()
+    }
+
+    pub fn finish(self) -> Regression {
+        let each = |of: &dyn Fn(usize) -> f64| (0..self.mean.len()).map(|i| of(i) as f32).collect::<Vec<f32>>();
+        let aleatoric = each(&|i| if self.mean[i].is_nan() { f64::NAN } else { self.scale });
+        let epistemic = each(&|i| self.variance(i).sqrt());
+        let total = each(&|i| self.total(i));
+        Regression::new(self.units, each(&|i| self.mean[i]), [aleatoric, epistemic, total])
+    }
+}
+
+impl Sums for RegressionSums {
+    /// By means, and a scale that all samples share.
+    fn add(&mut self, row: Row, outputs: &[&[f32]]) {
+        let (means, scale) = (&outputs[0][row.values(self.units)], outputs[1][0]);
         self.scale = f64::from(scale);
         self.samples[row.number] += 1;
         let samples = self.samples[row.number] as f64;
@@ -211,19 +288,64 @@ impl RegressionSums {
         }
     }
 
-    pub fn finish(self) -> Regression {
-        let variance = |i: usize| self.squares[i] / self.samples[i / self.units] as f64;
-        let each = |of: &dyn Fn(usize) -> f64| (0..self.mean.len()).map(|i| of(i) as f32).collect::<Vec<f32>>();
-        let aleatoric = each(&|_| self.scale);
-        let epistemic = each(&|i| variance(i).sqrt());
-        let total = each(&|i| (variance(i) + self.scale * self.scale).sqrt());
-        Regression::new(self.units, each(&|i| self.mean[i]), [aleatoric, epistemic, total])
+    fn clear(&mut self, row: usize) {
+        let units = self.units(row);
+        self.samples[row] = 0;
+        self.mean[units.clone()].fill(0.0);
+        self.squares[units].fill(0.0);
+    }
+
+    fn is_finite(&self, row: usize) -> bool {
+        let is_finite = |x: f64| (x as f32).is_finite();
+        // One sample has no spread, and need not have one.
+        let has_spread = !self.draws || self.samples[row] > 1;
+        let mut units = self.units(row);
+        is_finite(self.scale) && units.all(|i| is_finite(self.mean[i]) && (!has_spread || is_finite(self.total(i))))
+    }
+
+    fn give_up(&mut self, row: usize) {
+        let units = self.units(row);
+        self.mean[units.clone()].fill(f64::NAN);
+        self.squares[units].fill(f64::NAN);
+    }
+}
+
+/// Sums for log likelihoods.
+pub(crate) struct LikelihoodSums(Vec<LogMeanExp>);
+
+impl LikelihoodSums {
+    pub fn new(rows: usize) -> Self {
+        LikelihoodSums(vec![LogMeanExp::default(); rows])
+    }
+
+    pub fn finish(self) -> Vec<f64> {
+        self.0.iter().map(LogMeanExp::finish).collect()
+    }
+}
+
+impl Sums for LikelihoodSums {
+    /// By log likelihoods.
+    fn add(&mut self, row: Row, outputs: &[&[f32]]) {
+        self.0[row.number].add(outputs[0][row.at]);
+    }
+
+    fn clear(&mut self, row: usize) {
+        self.0[row] = LogMeanExp::default();
+    }
+
+    /// A density may be 0.
+    fn is_finite(&self, row: usize) -> bool {
+        self.0[row].finish() < f64::INFINITY
+    }
+
+    fn give_up(&mut self, row: usize) {
+        self.0[row].add(f32::NAN);
     }
 }
 
 /// The logarithm of a mean of exponentials, one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LogMeanExp {
+struct LogMeanExp {
     count: u64,
     max: f32,
     /// The sum of e^(x - max).
@@ -237,7 +359,7 @@ impl Default for LogMeanExp {
 }
 
 impl LogMeanExp {
-    pub fn add(&mut self, x: f32) {
+    fn add(&mut self, x: f32) {
         self.count += 1;
         if x.is_nan() {
             self.sum = f64::NAN;
@@ -249,7 +371,7 @@ impl LogMeanExp {
         }
     }
 
-    pub fn finish(&self) -> f64 {
+    fn finish(&self) -> f64 {
         if self.sum == 0.0 {
             return f64::NEG_INFINITY;
         }

@@ -2,6 +2,7 @@
 
 mod block;
 mod options;
+mod rows;
 
 pub use options::PredictorOptions;
 
@@ -10,13 +11,14 @@ use crate::{
     dataset::{self, check_finite},
     engine::{Session, noise_key, words},
     fit::check_shape,
-    prediction::{ClassificationSums, LogMeanExp, RegressionSums, Row},
+    prediction::{ClassificationSums, LikelihoodSums, RegressionSums, Row, Sums},
     trainer::check_targets,
 };
 use bayeslift_ir::Tensor;
 use bayeslift_layers::Likelihood;
 use bayeslift_runtime::{Argument, Explanation};
-use block::{Blocks, Pool, RowBlock};
+use block::{Blocks, Care, Compiled, Pool};
+use rows::{Numbers, RowBlock};
 
 /// The step that predictions draw their noise at: no training step reaches it.
 const PREDICTION_STEP: u64 = u64::MAX;
@@ -27,7 +29,15 @@ const PREDICTION_STEP: u64 = u64::MAX;
 /// single row; so neither the number of samples nor the number of rows compiles anything again, and memory does not grow
 /// with the number of samples. What depends on parameters alone, such as variances, is computed once, when a predictor gets
 /// its parameters. Each row's prediction is a pure function of parameters, seed, input and the row's number:
-/// rows may be split over calls and machines.
+/// rows may be split over calls and machines. [`Predictor::classify`] and [`Predictor::regress`] count rows from 0;
+/// [`Predictor::classify_rows`] and [`Predictor::regress_rows`] are told their numbers, for a service that batches requests.
+///
+/// # Numbers that are too large
+/// Inputs are finite, but what is computed of them need not be. Where that may be, by the parameters and the size of a row's
+/// inputs, a row is computed with more care: so that standard deviations of a layer's output do not overflow before it does, and
+/// so that no activation hides what was not finite. A row that has no finite prediction is
+/// [`Error::NonFinitePrediction`] or, with [`PredictorOptions::allow_non_finite`], `NaN` throughout. Bits do not depend on such
+/// care, nor on what a row is computed with.
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -107,7 +117,7 @@ impl Predictor {
     /// its centre.
     ///
     /// # Errors
-    /// A network that predicts numbers; inputs that are no whole rows or not finite.
+    /// A network that predicts numbers; inputs that are no whole rows or not finite; a prediction that is not finite.
     pub fn classify(&self, inputs: &[f32]) -> Result<Classification, Error> {
         self.classify_from(0, inputs)
     }
@@ -116,8 +126,37 @@ impl Predictor {
     /// that batch.
     ///
     /// # Errors
-    /// As for [`Predictor::classify`].
+    /// As for [`Predictor::classify`]; rows are counted from the first of the call.
     pub fn classify_from(&self, first_row: u64, inputs: &[f32]) -> Result<Classification, Error> {
+        self.classify_numbered(Numbers::From(first_row), inputs)
+    }
+
+    /// As [`Predictor::classify`], for rows of these numbers, in any order: each with the bits that
+    /// [`Predictor::classify_from`] gives it alone. Rows may share a number, and then they share their noise.
+    ///
+    /// A service that collects requests gives each request a number, and its answer does not depend on the requests that
+    /// it is computed with. Rows whose numbers are close are computed together, which is several times faster than rows one by
+    /// one, as rows of scattered numbers are: number requests as they come.
+    ///
+    /// ```
+    /// # use bayeslift::prelude::*;
+    /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    /// # let network = Network::new(layer, [2], Likelihood::Categorical, 0)?;
+    /// let predictor = Predictor::new(&network)?;
+    /// let (first, second) = ([0.1, 0.2], [-1.0, 0.5]);
+    /// let together = predictor.classify_rows(&[71, 70], &[second, first].concat())?;
+    /// assert_eq!(together.row(0), predictor.classify_rows(&[71], &second)?.row(0));
+    /// assert_eq!(together.row(1), predictor.classify_from(70, &first)?.row(0));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Predictor::classify`]; not one number for each row.
+    pub fn classify_rows(&self, numbers: &[u64], inputs: &[f32]) -> Result<Classification, Error> {
+        self.classify_numbered(Numbers::Each(numbers), inputs)
+    }
+
+    fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
         let Some(classes) = self.network.classes() else {
             return Err(Error::argument(
                 "the network's likelihood",
@@ -125,17 +164,17 @@ impl Predictor {
                 "another: use `regress`",
             ));
         };
-        let mut sums = ClassificationSums::new(self.rows(inputs)?, classes);
-        self.run(&self.outputs, first_row, inputs, None, |row, outputs| {
-            sums.add(row, &outputs[0][row.values(classes)], outputs[1][row.values(1)][0]);
-        })?;
+        let sizes = self.sizes(numbers, inputs)?;
+        let mut sums = ClassificationSums::new(sizes.len(), classes);
+        self.run(&self.outputs, numbers, (inputs, None), sizes, &mut sums)?;
         Ok(sums.finish())
     }
 
     /// Predicts numbers for any number of rows.
     ///
     /// # Errors
-    /// A network whose likelihood is not normal; inputs that are no whole rows or not finite.
+    /// A network whose likelihood is not normal; inputs that are no whole rows or not finite; a prediction that is not
+    /// finite.
     pub fn regress(&self, inputs: &[f32]) -> Result<Regression, Error> {
         self.regress_from(0, inputs)
     }
@@ -144,32 +183,46 @@ impl Predictor {
     /// that batch.
     ///
     /// # Errors
-    /// As for [`Predictor::regress`].
+    /// As for [`Predictor::regress`]; rows are counted from the first of the call.
     pub fn regress_from(&self, first_row: u64, inputs: &[f32]) -> Result<Regression, Error> {
+        self.regress_numbered(Numbers::From(first_row), inputs)
+    }
+
+    /// As [`Predictor::regress`], for rows of these numbers, in any order: see [`Predictor::classify_rows`].
+    ///
+    /// # Errors
+    /// As for [`Predictor::regress`]; not one number for each row.
+    pub fn regress_rows(&self, numbers: &[u64], inputs: &[f32]) -> Result<Regression, Error> {
+        self.regress_numbered(Numbers::Each(numbers), inputs)
+    }
+
+    fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
         let Likelihood::Normal { .. } = self.network.likelihood() else {
             return Err(Error::argument("the network's likelihood", "normal, to regress", "another: use `classify`"));
         };
-        let units = self.network.outputs();
-        let mut sums = RegressionSums::new(self.rows(inputs)?, units);
-        self.run(&self.outputs, first_row, inputs, None, |row, outputs| {
-            sums.add(row, &outputs[0][row.values(units)], outputs[1][0]);
-        })?;
+        let sizes = self.sizes(numbers, inputs)?;
+        let draws = self.outputs.any(&self.network, &self.options, self.options.row_block)?.draws;
+        let mut sums = RegressionSums::new(sizes.len(), self.network.outputs(), draws);
+        self.run(&self.outputs, numbers, (inputs, None), sizes, &mut sums)?;
         Ok(sums.finish())
     }
 
     /// log p(targets | input) of each row under the predictive distribution, the mixture over posterior samples: the
-    /// logarithm of the mean of the samples' densities, in nats.
+    /// logarithm of the mean of the samples' densities, in nats. -infinity where all densities are 0 in `f32`.
     ///
     /// # Errors
-    /// Data that does not fit the network; a machine that refuses executable memory.
+    /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite, as
+    /// for predictions.
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
         check_shape(&self.network, data)?;
         check_targets(&self.network, data.rows(), data.targets())?;
-        let mut sums = vec![LogMeanExp::default(); data.rows()];
-        self.run(&self.likelihoods, 0, data.inputs(), Some(data.targets()), |row, outputs| {
-            sums[row.number].add(outputs[0][row.values(1)][0]);
-        })?;
-        Ok(sums.iter().map(LogMeanExp::finish).collect())
+        let mut sizes = dataset::sizes(data.shape().elements(), data.inputs());
+        if let Targets::Values { units, values } = data.targets() {
+            sizes.iter_mut().zip(dataset::sizes(*units, values)).for_each(|(size, other)| *size = size.max(other));
+        }
+        let mut sums = LikelihoodSums::new(data.rows());
+        self.run(&self.likelihoods, Numbers::From(0), (data.inputs(), Some(data.targets())), sizes, &mut sums)?;
+        Ok(sums.finish())
     }
 
     /// The mean of -[`Predictor::log_likelihood`].
@@ -187,7 +240,7 @@ impl Predictor {
     /// # Errors
     /// A backend that compiles nothing.
     pub fn explain(&self) -> Result<Explanation, Error> {
-        self.outputs.pool(&self.network, &self.options, self.options.row_block)?.engine.explain()
+        self.outputs.pool(&self.network, &self.options, self.options.row_block)?.plain.engine.explain()
     }
 
     /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
@@ -197,13 +250,15 @@ impl Predictor {
     /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
     pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {
         let size = self.options.row_block;
-        let block = RowBlock { first: 0, count: size.min(self.rows(inputs)?), size };
+        let count = size.min(self.sizes(Numbers::From(0), inputs)?.len());
+        let block = RowBlock { first: 0, size, rows: (0..count).map(|row| (row, row)).collect() };
         let x = block.of(inputs, self.network.input().elements());
         let key = self.key();
         let pool = self.outputs.pool(&self.network, &self.options, size)?;
-        let mut session = pool.take()?;
-        let result = pool.engine.profile(&mut session, &mut self.arguments(pool, [&key, &[0], &[0, 0]], &x), runs);
-        pool.put_back(session);
+        let mut session = pool.plain.take()?;
+        let mut arguments = self.arguments(pool, [&key, &[0], &[0, 0]], &x);
+        let result = pool.plain.engine.profile(&mut session, &mut arguments, runs);
+        pool.plain.put_back(session);
         result
     }
 
@@ -220,53 +275,98 @@ impl Predictor {
         arguments
     }
 
-    fn rows(&self, inputs: &[f32]) -> Result<usize, Error> {
+    /// The largest absolute value of each row, after the checks of inputs and numbers.
+    fn sizes(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Vec<f32>, Error> {
         let rows = dataset::rows(self.network.input(), inputs)?;
-        if self.options.check_inputs {
+        if let Numbers::Each(numbers) = numbers
+            && numbers.len() != rows
+        {
+            return Err(Error::argument("the number of row numbers", format!("{rows}, the number of rows"), numbers.len()));
+        }
+        let sizes = dataset::sizes(inputs.len() / rows, inputs);
+        if self.options.check_inputs && sizes.iter().any(|size| !size.is_finite()) {
             check_finite("inputs", inputs.len() / rows, inputs)?;
         }
-        Ok(rows)
+        Ok(sizes)
     }
 
-    /// Computes all blocks, and hands each sample of each row to `add`: for each row, samples in increasing order.
+    /// Adds up all samples of all rows, whose largest numbers are `sizes`: for each row, samples in increasing order.
+    ///
+    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
+    /// and more care.
     fn run(
         &self,
         blocks: &Blocks,
-        first_row: u64,
-        inputs: &[f32],
-        targets: Option<&Targets>,
-        mut add: impl FnMut(Row, &[&[f32]]),
+        numbers: Numbers<'_>,
+        data: (&[f32], Option<&Targets>),
+        sizes: Vec<f32>,
+        sums: &mut impl Sums,
     ) -> Result<(), Error> {
-        let rows = inputs.len() / self.network.input().elements();
-        let mut first = 0;
-        while first < rows {
-            // Padding more than half a block costs more than single rows.
-            let left = rows - first;
-            let size = if left * 2 <= self.options.row_block { 1 } else { self.options.row_block };
-            let pool = blocks.pool(&self.network, &self.options, size)?;
-            let mut session = pool.take()?;
-            let block = RowBlock { first, count: size.min(left), size };
-            let number = first_row.wrapping_add(first as u64);
-            let result = self.run_block(pool, &mut session, number, block, inputs, targets, &mut add);
-            pool.put_back(session);
-            result?;
-            first += block.count;
+        let size = if sizes.len() * 2 <= self.options.row_block { 1 } else { self.options.row_block };
+        let bound = blocks.any(&self.network, &self.options, size)?.bound;
+        let (mut rows, mut large): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(|&row| sizes[row] <= bound);
+        for care in Care::ALL {
+            rows = self.run_with(care, blocks, numbers, data, rows, sums)?;
+            rows.append(&mut large);
         }
+        if let Some(&row) = rows.iter().min()
+            && !self.options.allow_non_finite
+        {
+            return Err(Error::NonFinitePrediction { row, largest: sizes[row] });
+        }
+        rows.into_iter().for_each(|row| sums.give_up(row));
         Ok(())
     }
 
-    /// Computes all samples of one block of rows, whose first has this number.
-    #[allow(clippy::too_many_arguments)] // Each is its own thing, and there is one caller.
+    /// Computes these rows with this care. Gives those that have nothing finite by it.
+    fn run_with(
+        &self,
+        care: Care,
+        blocks: &Blocks,
+        numbers: Numbers<'_>,
+        data: (&[f32], Option<&Targets>),
+        rows: Vec<usize>,
+        sums: &mut impl Sums,
+    ) -> Result<Vec<usize>, Error> {
+        let mut without = Vec::new();
+        let mut pending = RowBlock::all(rows, numbers, self.options.row_block);
+        while let Some(block) = pending.pop() {
+            let pool = blocks.pool(&self.network, &self.options, block.size)?;
+            let Some(compiled) = pool.with(care, &self.options.backend)? else {
+                without.extend(block.rows.iter().map(|&(_, row)| row));
+                continue;
+            };
+            let mut session = compiled.take()?;
+            block.rows.iter().for_each(|&(_, row)| sums.clear(row));
+            let result = self.run_block(pool, compiled, &mut session, &block, data, sums);
+            compiled.put_back(session);
+            if !result? {
+                without.extend(block.rows.iter().map(|&(_, row)| row).filter(|&row| !sums.is_finite(row)));
+            } else if block.size == 1 {
+                without.extend(block.rows.iter().map(|&(_, row)| row));
+            } else {
+                // Which of the rows it was shows each of them alone.
+                let alone = |&(place, row): &(usize, usize)| RowBlock {
+                    first: block.first.wrapping_add(place as u64),
+                    size: 1,
+                    rows: vec![(0, row)],
+                };
+                pending.extend(block.rows.iter().map(alone));
+            }
+        }
+        Ok(without)
+    }
+
+    /// Computes all samples of one block of rows. Gives whether something was found that outputs do not show.
     fn run_block(
         &self,
         pool: &Pool,
+        compiled: &Compiled,
         session: &mut Session,
-        number: u64,
-        block: RowBlock,
-        inputs: &[f32],
-        targets: Option<&Targets>,
-        add: &mut impl FnMut(Row, &[&[f32]]),
-    ) -> Result<(), Error> {
+        block: &RowBlock,
+        (inputs, targets): (&[f32], Option<&Targets>),
+        sums: &mut impl Sums,
+    ) -> Result<bool, Error> {
         let key = self.key();
         let x = block.of(inputs, self.network.input().elements());
         let (labels, values);
@@ -281,23 +381,24 @@ impl Predictor {
                 Some(Argument::F32(&values))
             }
         };
-        let first_row = words(number);
-        // Without a sample axis in the output - no layer drew noise - all samples are one.
-        let drawn = session.outputs[0].shape()[0] == self.options.sample_block;
-        let samples = if drawn { self.options.samples } else { 1 };
+        let first_row = words(block.first);
+        // Where no layer draws noise all samples are one.
+        let samples = if pool.draws { self.options.samples } else { 1 };
+        let mut found = false;
         for first_sample in (0..samples).step_by(self.options.sample_block) {
             let first_sample_word = [first_sample as u32];
             let mut arguments = self.arguments(pool, [&key, &first_sample_word, &first_row], &x);
             arguments.extend(targets.iter().map(reborrow));
-            pool.engine.call(session, &mut arguments)?;
+            compiled.engine.call(session, &mut arguments)?;
+            found |= compiled.found(session);
             let outputs: Vec<&[f32]> = session.outputs.iter().filter_map(Tensor::as_f32).collect();
             for sample in 0..self.options.sample_block.min(samples - first_sample) {
-                for row in 0..block.count {
-                    add(Row { number: block.first + row, at: sample * block.size + row }, &outputs);
+                for &(place, row) in &block.rows {
+                    sums.add(Row { number: row, at: sample * block.size + place }, &outputs);
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -309,3 +410,6 @@ fn reborrow<'a>(argument: &'a Argument<'_>) -> Argument<'a> {
         Argument::U32Mut(x) => Argument::U32(x),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,8 @@ fn one_sample_of_a_regression_is_a_normal_density() {
     let data = Dataset::regression([3], small_data(4).inputs().to_vec(), 2, vec![0.1; 8]).unwrap();
     let predictor = predictor(&network, 1, (1, 4));
     let prediction = predictor.regress(data.inputs()).unwrap();
-    assert_eq!(prediction.epistemic(), [0.0; 8]);
+    // one sample says nothing of the spread
+    assert!(prediction.epistemic().iter().chain(prediction.total()).all(|spread| spread.is_nan()));
     for (row, log_likelihood) in predictor.log_likelihood(&data).unwrap().into_iter().enumerate() {
         let of = |i: usize| {
             let z = (0.1 - f64::from(prediction.mean()[row * 2 + i])) / 0.5;
@@ -168,7 +169,11 @@ fn bad_input_is_an_error() {
     );
     assert!(predictor.regress(&[0.0; 3]).unwrap_err().to_string().contains("use `classify`"));
     let unchecked = PredictorOptions::default().samples(4).check_inputs(false);
+    let refused = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs);
+    assert!(matches!(refused, Err(Error::NonFinitePrediction { row: 1, largest: f32::INFINITY })), "{refused:?}");
+    let unchecked = unchecked.allow_non_finite(true);
     let prediction = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs).unwrap();
+    assert!(prediction.labels()[0].is_some() && prediction.labels()[1].is_none() && prediction.ranking(1).is_empty());
     assert!(prediction.row(0)[0].is_finite() && prediction.row(1)[0].is_nan());
     // what is not a number is not certain
     for uncertainty in [prediction.predictive_entropy(), prediction.expected_entropy(), prediction.mutual_information()]

@@ -188,7 +188,7 @@ fn draw(path: &Path, prediction: &Classification, test: &Dataset) -> Result<(), 
     let (entropy, guesses) = (prediction.predictive_entropy(), prediction.labels());
     let mut order: Vec<usize> = (0..test.rows()).collect();
     order.sort_by(|&a, &b| entropy[a].total_cmp(&entropy[b]));
-    let tile = |&row: &usize| Tile { pixels: test.input(row), is_right: guesses[row] == test.labels()[row] };
+    let tile = |&row: &usize| Tile { pixels: test.input(row), is_right: guesses[row] == Some(test.labels()[row]) };
     let count = (2 * ROW).min(test.rows());
     let chosen = [&order[..count], &order[order.len() - count..]];
     let rows = chosen.iter().flat_map(|rows| rows.chunks(ROW)).map(|row| row.iter().map(tile).collect());

@@ -98,25 +98,25 @@ fn needed(graph: &Graph, when: &[Moment]) -> Vec<bool> {
 }
 
 /// A part of a graph under construction.
-struct Copy<'g> {
+pub(crate) struct Copy<'g> {
     of: &'g Graph,
-    graph: Graph,
+    pub(crate) graph: Graph,
     values: Vec<Option<Value>>,
 }
 
 impl<'g> Copy<'g> {
-    fn new(of: &'g Graph) -> Copy<'g> {
+    pub(crate) fn new(of: &'g Graph) -> Copy<'g> {
         Copy { of, graph: Graph::new(), values: vec![None; of.nodes().len()] }
     }
 
     /// `value` as an input.
-    fn input(&mut self, name: &str, value: Value) -> Result<(), Error> {
+    pub(crate) fn input(&mut self, name: &str, value: Value) -> Result<(), Error> {
         self.values[value.index()] = Some(self.graph.input(name, self.of.ty(value).clone())?);
         Ok(())
     }
 
     /// `value` as computed here.
-    fn value(&mut self, value: Value) -> Result<Value, Error> {
+    pub(crate) fn value(&mut self, value: Value) -> Result<Value, Error> {
         let mut stack = vec![value];
         while let Some(&top) = stack.last() {
             let node = self.of.node(top);

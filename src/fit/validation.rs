@@ -40,8 +40,9 @@ impl Validation {
         seed: u64,
         backend: Backend,
     ) -> Result<Validation, Error> {
-        let mut options = PredictorOptions::default().samples(samples).seed(seed);
-        options.backend = backend;
+        // an epoch whose parameters predict nothing is no better than another
+        let options = PredictorOptions::default().samples(samples).seed(seed).allow_non_finite(true);
+        let options = options.backend(backend);
         let predictor = Predictor::with_options(network, &options)?;
         let (failed, failure, failed_in_a_row) = (Vec::new(), (0, f64::NAN), 0);
         Ok(Validation { predictor, data, kept: None, waited: 0, failed, failure, failed_in_a_row, last: None })

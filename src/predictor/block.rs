@@ -5,14 +5,11 @@ use crate::{
     Backend, Error, Network,
     engine::{Engine, Session},
 };
-use bayeslift_ir::{Builder, Graph, Input, Tensor};
+use bayeslift_ir::{Builder, Graph, Input, Op, Tensor};
 use bayeslift_layers::{Context, Scope, noise_inputs};
-use bayeslift_passes::{simplify, stage};
+use bayeslift_passes::{Range, RangeAnalysis, WATCH, hidden, rescale, simplify, stage, watch};
 use bayeslift_runtime::Argument;
-use std::{
-    borrow::Cow,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What is computed of each sample of each row, compiled for a block of rows and for a single one, each when it is first
 /// needed.
@@ -41,6 +38,14 @@ impl Blocks {
         }
     }
 
+    /// A block that is there already, or else that of this many rows.
+    pub fn any(&self, network: &Network, options: &PredictorOptions, rows: usize) -> Result<&Pool, Error> {
+        match self.many.get().or(self.one.get()) {
+            Some(pool) => Ok(pool),
+            None => self.pool(network, options, rows),
+        }
+    }
+
     /// Takes over a network's parameters.
     pub fn set_parameters(&mut self, network: &Network) -> Result<(), Error> {
         [&mut self.many, &mut self.one]
@@ -50,15 +55,35 @@ impl Blocks {
     }
 }
 
-/// A compiled block and the memory of those who called it.
+/// How much care a block takes. All give the same bits where nothing overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// None: for rows that are too small for an overflow.
+    Plain,
+    /// It tells whether a value was not finite where its outputs would not show it.
+    Watched,
+    /// It also computes standard deviations of a layer's output whose squares are too large.
+    Rescaled,
+}
+
+impl Care {
+    pub const ALL: [Care; 3] = [Care::Plain, Care::Watched, Care::Rescaled];
+}
+
+/// A block with the care that may be taken of it, compiled when it is first needed.
 #[derive(Debug)]
 pub struct Pool {
-    pub engine: Engine,
-    free: Mutex<Vec<Session>>,
+    pub plain: Compiled,
+    watched: OnceLock<Option<Compiled>>,
+    rescaled: OnceLock<Option<Compiled>>,
     /// Computes what depends on parameters alone, such as variances, and its results: the same for all calls.
     preparation: (Engine, Session),
     /// The parameters that the block itself reads, by number.
     kept: Vec<usize>,
+    /// Nothing overflows in [`Care::Plain`] that its outputs would not show, if no number of a row exceeds it.
+    pub bound: f32,
+    /// Whether samples differ: whether anything draws noise.
+    pub draws: bool,
 }
 
 impl Pool {
@@ -67,24 +92,101 @@ impl Pool {
         let stages = stage(&simplify(graph)?, is_parameter)?;
         let first = Engine::new(stages.first, backend)?;
         let session = first.session()?;
-        let engine = Engine::new(stages.second, backend)?;
-        let mut pool = Pool { engine, free: Mutex::default(), preparation: (first, session), kept: stages.kept };
+        let plain = Compiled::new(Engine::new(stages.second, backend)?);
+        let graph = plain.engine.graph();
+        let live = graph.live();
+        let draws = graph.values().any(|v| live[v.index()] && matches!(graph.node(v).op, Op::Noise(_)));
+        let mut pool = Pool {
+            plain,
+            watched: OnceLock::new(),
+            rescaled: OnceLock::new(),
+            preparation: (first, session),
+            kept: stages.kept,
+            bound: 0.0,
+            draws,
+        };
         pool.prepare(network)?;
         Ok(pool)
+    }
+
+    /// The block with this care; `None` if it would be that with less.
+    pub fn with(&self, care: Care, backend: &Backend) -> Result<Option<&Compiled>, Error> {
+        let cell = match care {
+            Care::Plain => return Ok(Some(&self.plain)),
+            Care::Watched => &self.watched,
+            Care::Rescaled => &self.rescaled,
+        };
+        if let Some(made) = cell.get() {
+            return Ok(made.as_ref());
+        }
+        let plain = self.plain.engine.graph();
+        let graph = if care == Care::Watched { watch(plain, true)? } else { rescaled(plain)? };
+        let made = graph.map(|graph| Engine::as_it_is(graph, backend)).transpose()?.map(Compiled::new);
+        Ok(cell.get_or_init(|| made).as_ref())
     }
 
     /// Takes over a network's parameters.
     fn prepare(&mut self, network: &Network) -> Result<(), Error> {
         let (engine, session) = &mut self.preparation;
         let mut parameters: Vec<_> = tensors(network).map(Argument::from).collect();
-        engine.call(session, &mut parameters)
+        engine.call(session, &mut parameters)?;
+        let known: Vec<&Tensor> = self.known(network).collect();
+        self.bound = largest_bound(self.plain.engine.graph(), &known)?;
+        Ok(())
     }
 
-    /// The block's first arguments: what depends on nothing but the parameters of this network, which it was prepared for.
-    pub fn parameters<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = Argument<'a>> {
+    /// What depends on nothing but the parameters of this network, which it was prepared for: the block's first inputs.
+    fn known<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = &'a Tensor> {
         let own: Vec<&Tensor> = tensors(network).collect();
         let kept = self.kept.iter().map(move |&i| own[i]);
-        self.preparation.1.outputs.iter().chain(kept).map(Argument::from)
+        self.preparation.1.outputs.iter().chain(kept)
+    }
+
+    /// The block's first arguments: see [`Pool::known`].
+    pub fn parameters<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = Argument<'a>> {
+        self.known(network).map(Argument::from)
+    }
+}
+
+/// [`rescale`], and then [`watch`] what is left to watch.
+fn rescaled(graph: &Graph) -> Result<Option<Graph>, bayeslift_ir::Error> {
+    let Some(graph) = rescale(graph)? else { return Ok(None) };
+    Ok(Some(watch(&graph, false)?.unwrap_or(graph)))
+}
+
+/// The largest power of two, or the largest number, for which interval analysis proves: if no number of a row exceeds it,
+/// nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
+fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
+    let analysis = RangeAnalysis::new(graph, |i| known.get(i).copied())?;
+    let is_safe = |size: f32| hidden(graph, &analysis.ranges(|_| Range::new(-size, size))).is_empty();
+    if is_safe(f32::MAX) {
+        return Ok(f32::MAX);
+    }
+    // Ranges grow with those of the inputs. A smaller bound is of no use.
+    let (mut safe, mut failing) = (-20, 128);
+    let size = |exponent: i32| f32::from_bits(((127 + exponent) as u32) << 23);
+    if !is_safe(size(safe)) {
+        return Ok(-1.0);
+    }
+    while failing - safe > 1 {
+        let middle = (safe + failing) / 2;
+        if is_safe(size(middle)) { safe = middle } else { failing = middle }
+    }
+    Ok(size(safe))
+}
+
+/// A graph that is ready to run, and the memory of those who called it.
+#[derive(Debug)]
+pub struct Compiled {
+    pub engine: Engine,
+    free: Mutex<Vec<Session>>,
+    is_watched: bool,
+}
+
+impl Compiled {
+    fn new(engine: Engine) -> Compiled {
+        let is_watched = engine.graph().outputs().iter().any(|output| output.name == WATCH);
+        Compiled { engine, free: Mutex::default(), is_watched }
     }
 
     pub fn take(&self) -> Result<Session, Error> {
@@ -95,31 +197,16 @@ impl Pool {
     pub fn put_back(&self, session: Session) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
+
+    /// Whether the last call said that a value was not finite.
+    pub fn found(&self, session: &Session) -> bool {
+        let watch = session.outputs.last().and_then(Tensor::as_f32).filter(|_| self.is_watched);
+        watch.is_some_and(|watch| watch != [0.0])
+    }
 }
 
 fn tensors(network: &Network) -> impl Iterator<Item = &Tensor> {
     network.parameters().iter().map(|(_, parameter)| &parameter.tensor)
-}
-
-/// Rows of a call that are computed at once: `count` rows from `first` on, in a block of `size`.
-#[derive(Clone, Copy, Debug)]
-pub struct RowBlock {
-    pub first: usize,
-    pub count: usize,
-    pub size: usize,
-}
-
-impl RowBlock {
-    /// Their part of values that a row has `units` of; padded with zeros to the size of the block.
-    pub fn of<T: Copy + Default>(self, all: &[T], units: usize) -> Cow<'_, [T]> {
-        let rows = &all[self.first * units..(self.first + self.count) * units];
-        if self.count == self.size {
-            return rows.into();
-        }
-        let mut padded = rows.to_vec();
-        padded.resize(self.size * units, T::default());
-        padded.into()
-    }
 }
 
 /// The graph of a block of this many rows. Inputs: the parameters, the noise address, `x`, and with `likelihood` also `targets`. Outputs,

@@ -19,6 +19,9 @@ pub struct PredictorOptions {
     pub posterior_value: Option<PosteriorValue>,
     /// Whether inputs are checked to be finite. They are unless told.
     pub check_inputs: bool,
+    /// Whether a row whose prediction is not finite is returned, as what is not a number, instead of an error. It is not
+    /// unless told.
+    pub allow_non_finite: bool,
     /// How predictions are run.
     pub backend: Backend,
 }
@@ -32,6 +35,7 @@ impl Default for PredictorOptions {
             row_block: 32,
             posterior_value: None,
             check_inputs: true,
+            allow_non_finite: false,
             backend: Backend::default(),
         }
     }
@@ -65,6 +69,13 @@ impl PredictorOptions {
     /// With or without a check that inputs are finite.
     pub fn check_inputs(mut self, check: bool) -> Self {
         self.check_inputs = check;
+        self
+    }
+
+    /// With or without rows whose prediction is not finite: all numbers of such a row are `NaN`, and it has no label. The
+    /// other rows are what they are without it.
+    pub fn allow_non_finite(mut self, allow: bool) -> Self {
+        self.allow_non_finite = allow;
         self
     }
 
