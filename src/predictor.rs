@@ -231,7 +231,8 @@ impl Predictor {
     /// As for [`Predictor::log_likelihood`].
     pub fn negative_log_likelihood(&self, data: &Dataset) -> Result<f64, Error> {
         let rows = self.log_likelihood(data)?;
-        Ok(-rows.iter().sum::<f64>() / rows.len() as f64)
+        // not -0 of a sum that is 0
+        Ok(0.0 - rows.iter().sum::<f64>() / rows.len() as f64)
     }
 
     /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it

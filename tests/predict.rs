@@ -117,15 +117,7 @@ fn the_posterior_mean_has_no_spread() {
 
 #[test]
 fn samples_have_the_posteriors_law() {
-    // One layer without inputs to speak of: the output is normal with the bias's location and scale.
-    let posterior = Posterior::new(|scope, shape| {
-        shape.each(scope, |scope, shape, _| {
-            let loc = scope.parameter("loc", shape, &Initializer::Constant(2.0))?;
-            Ok(Normal::new(loc, scope.builder().constant(3.0).broadcast(shape)).into())
-        })
-    });
-    let layer = AffineVariationalReparameterizationLocal::new(1, 1).posterior_maker(posterior);
-    let network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
+    let network = normal_outputs();
     let prediction = predictor(&network, 4096, (512, 4)).regress(&[0.0; 4]).unwrap();
     // Standard errors: 3 / 64 of the mean, 3 / sqrt(2 * 4096) of the deviation. Four each, at a fixed seed.
     for row in 0..4 {
@@ -185,4 +177,114 @@ fn bad_input_is_an_error() {
     }
     let labels = Dataset::classification([3], vec![0.0; 3], vec![9]).unwrap();
     assert!(matches!(predictor.log_likelihood(&labels), Err(Error::Label { row: 0, label: 9, classes: 2 })));
+}
+
+/// A layer without inputs to speak of: the output is normal with the location 2 and the scale 3 of its bias.
+fn normal_outputs() -> Network {
+    let posterior = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, _| {
+            let loc = scope.parameter("loc", shape, &Initializer::Constant(2.0))?;
+            Ok(Normal::new(loc, scope.builder().constant(3.0).broadcast(shape)).into())
+        })
+    });
+    let layer = AffineVariationalReparameterizationLocal::new(1, 1).posterior_maker(posterior);
+    Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap()
+}
+
+#[test]
+fn the_variance_of_few_samples_has_no_bias() {
+    let network = normal_outputs();
+    // The estimate of one row has the standard deviation 9 sqrt(2 / (S - 1)); the mean is of 4096 rows.
+    for samples in [2, 4] {
+        let found = predictor(&network, samples, (samples, 64)).regress(&[0.0; 4096]).unwrap();
+        let variance = found.epistemic().iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / 4096.0;
+        let error = 9.0 * (2.0 / (samples as f64 - 1.0)).sqrt() / 64.0;
+        assert!((variance - 9.0).abs() < 4.0 * error, "{samples} samples: {variance}");
+        for (epistemic, total) in found.epistemic().iter().zip(found.total()) {
+            assert!((total / epistemic.hypot(1.0) - 1.0).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_network_that_draws_nothing_has_no_spread() {
+    let network = Network::new(Affine::new(3, 2), [3], Likelihood::normal(0.5), 1).unwrap();
+    for (samples, blocks) in [(1, (1, 1)), (8, (1, 4)), (8, (8, 4))] {
+        let found = predictor(&network, samples, blocks).regress(small_data(5).inputs()).unwrap();
+        assert_eq!((found.epistemic(), found.total()), (&[0.0; 10][..], &[0.5; 10][..]), "{samples} samples");
+    }
+}
+
+#[test]
+fn certainty_has_no_entropy() {
+    // logits of 0 and -200 or so, in every sample
+    let mut network = Network::new(Affine::new(3, 2), [3], Likelihood::Categorical, 1).unwrap();
+    network.parameters_mut().get_mut("bias").unwrap().tensor.as_f32_mut().unwrap()[0] = -200.0;
+    let found = predictor(&network, 3, (3, 4)).classify(small_data(5).inputs()).unwrap();
+    for of in [found.predictive_entropy(), found.expected_entropy(), found.mutual_information()] {
+        assert!(of.iter().all(|x| x.to_bits() == 0), "{of:?}");
+    }
+}
+
+/// Requests with numbers of their own, from many threads, are computed in whatever groups they come together in.
+#[test]
+fn a_service_answers_each_request_alone() {
+    use std::sync::{Mutex, mpsc};
+    let network = wide(Likelihood::Categorical);
+    let predictor = predictor(&network, 9, (4, 8));
+    let data = small_data(60);
+    // Numbers in turns close and far, repeated ones and the largest among them.
+    let number = |request: usize| match request % 5 {
+        0 => u64::MAX - request as u64 / 5,
+        1 => 7,
+        2 => 1 << (request % 60),
+        _ => 1000 + request as u64,
+    };
+    let answers = Mutex::new(vec![None; 60]);
+    let serve = |requests: Vec<usize>| {
+        let numbers: Vec<u64> = requests.iter().map(|&request| number(request)).collect();
+        let inputs: Vec<f32> = requests.iter().flat_map(|&request| data.input(request).to_vec()).collect();
+        let found = predictor.classify_rows(&numbers, &inputs).unwrap();
+        for (row, &request) in requests.iter().enumerate() {
+            let answer = (found.row(row).to_vec(), found.mutual_information()[row]);
+            answers.lock().unwrap()[request] = Some(answer);
+        }
+    };
+    let (send, receive) = mpsc::channel::<usize>();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let send = send.clone();
+            scope.spawn(move || (0..15).for_each(|i| send.send(i * 4 + client).unwrap()));
+        }
+        drop(send);
+        // groups of one to seventeen
+        let mut size = 1;
+        while let Ok(first) = receive.recv() {
+            let requests: Vec<usize> = std::iter::once(first).chain(receive.iter().take(size - 1)).collect();
+            size = size % 17 + 4;
+            let serve = &serve;
+            scope.spawn(move || serve(requests));
+        }
+    });
+    for (request, answer) in answers.into_inner().unwrap().into_iter().enumerate() {
+        let alone = predictor.classify_from(number(request), data.input(request)).unwrap();
+        let want = (alone.row(0).to_vec(), alone.mutual_information()[0]);
+        assert_eq!(answer, Some(want), "request {request}, number {}", number(request));
+    }
+}
+
+#[test]
+fn regressions_of_numbered_rows_are_those_of_the_numbers() {
+    let network = wide(Likelihood::normal(0.5));
+    let predictor = predictor(&network, 7, (3, 4));
+    let inputs = small_data(10).inputs().to_vec();
+    let numbers = [5, 3, 3, 4, 1 << 50, 6, 3, 0, 2, 5];
+    let found = predictor.regress_rows(&numbers, &inputs).unwrap();
+    for (row, &number) in numbers.iter().enumerate() {
+        let alone = predictor.regress_from(number, &inputs[row * 3..][..3]).unwrap();
+        let own = row * 2..(row + 1) * 2;
+        assert_eq!((&found.mean()[own.clone()], &found.total()[own]), (alone.mean(), alone.total()), "row {row}");
+    }
+    let error = predictor.regress_rows(&numbers[..9], &inputs).unwrap_err().to_string();
+    assert_eq!(error, "the number of row numbers is 9, expected 10, the number of rows");
 }

@@ -3,11 +3,13 @@
 //! Probabilities are row-major `[rows, classes]`, those of several posterior samples `[samples, rows, classes]`. Sums
 //! are taken in `f64` in order, logarithms without the platform's library, so a report is the same on every machine.
 //! Every function refuses no rows, lengths that do not fit, labels out of range, and numbers that are not
-//! probabilities.
+//! probabilities. A row that is `NaN` throughout is one without a prediction: for [`accuracy`] it is wrong, and all others
+//! refuse it.
 
 use crate::{Error, natural_log};
 
-/// The part of rows whose most probable class is their label. Of equally probable classes the first counts.
+/// The part of rows whose most probable class is their label. Of equally probable classes the first counts; a row of `NaN`,
+/// which has no prediction, is wrong.
 ///
 /// ```
 /// use bayeslift_layers::metrics::accuracy;
@@ -18,8 +20,9 @@ use crate::{Error, natural_log};
 /// # Errors
 /// As for the [module](self).
 pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
-    let rows = labelled(probabilities, classes, labels)?;
-    let right = rows.filter(|&(row, label)| best(row).0 == label).count();
+    let has_prediction = |row: &[f32]| row.iter().any(|p| !p.is_nan());
+    let rows = labelled_if(has_prediction, probabilities, classes, labels)?;
+    let right = rows.filter(|&(row, label)| has_prediction(row) && best(row).0 == label).count();
     Ok(right as f64 / labels.len() as f64)
 }
 
@@ -31,7 +34,8 @@ pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[
     let rows = labelled(probabilities, classes, labels)?;
     // a probability may be below 0 by rounding
     let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label].max(0.0)))).sum();
-    Ok(sum / labels.len() as f64)
+    // without the sign of a sum of -0
+    Ok(sum / labels.len() as f64 + 0.0)
 }
 
 /// The mean over rows of sum_c (p_c - [c is the label])^2, between 0 and 2 (Brier 1950).
@@ -158,14 +162,18 @@ pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize)
     let of_row = |row: usize| {
         let mean = |c| (0..samples).map(|s| element(s, row, c)).sum::<f64>() / samples as f64;
         let each = (0..samples).map(|s| entropy((0..classes).map(|c| element(s, row, c)))).sum::<f64>();
-        // The difference is not negative but for rounding.
-        (entropy((0..classes).map(mean)) - each / samples as f64).max(0.0)
+        not_negative(entropy((0..classes).map(mean)) - each / samples as f64)
     };
     Ok((0..rows).map(of_row).collect())
 }
 
 fn entropy(probabilities: impl Iterator<Item = f64>) -> f64 {
-    probabilities.filter(|&p| p > 0.0).map(|p| -p * natural_log(p)).sum()
+    not_negative(probabilities.filter(|&p| p > 0.0).map(|p| -p * natural_log(p)).sum())
+}
+
+/// What is not negative but for rounding, without the sign that 0 may have.
+fn not_negative(x: f64) -> f64 {
+    if x > 0.0 { x } else { 0.0 }
 }
 
 /// The first of the most probable classes, and its probability.
@@ -179,7 +187,17 @@ fn labelled<'a>(
     classes: usize,
     labels: &'a [u32],
 ) -> Result<impl Iterator<Item = (&'a [f32], usize)>, Error> {
-    check_probabilities(probabilities, classes)?;
+    labelled_if(|_| true, probabilities, classes, labels)
+}
+
+/// As [`labelled`], where only these rows need to be probabilities.
+fn labelled_if<'a>(
+    is_checked: impl Fn(&[f32]) -> bool,
+    probabilities: &'a [f32],
+    classes: usize,
+    labels: &'a [u32],
+) -> Result<impl Iterator<Item = (&'a [f32], usize)> , Error> {
+    check_probabilities_if(is_checked, probabilities, classes)?;
     check_length("labels", labels.len(), "one for each of the rows", probabilities.len() / classes)?;
     if let Some((i, &label)) = labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
         return Err(Error::argument(&format!("label {i}"), format!("below the number of classes, {classes}"), label));
@@ -193,6 +211,14 @@ const SUM_TOLERANCE: f64 = 1e-3;
 const MOST_BINS: usize = 1 << 20;
 
 fn check_probabilities(probabilities: &[f32], classes: usize) -> Result<(), Error> {
+    check_probabilities_if(|_| true, probabilities, classes)
+}
+
+fn check_probabilities_if(
+    is_checked: impl Fn(&[f32]) -> bool,
+    probabilities: &[f32],
+    classes: usize,
+) -> Result<(), Error> {
     if classes == 0 {
         return Err(Error::argument("the number of classes", "at least 1", classes));
     }
@@ -200,7 +226,7 @@ fn check_probabilities(probabilities: &[f32], classes: usize) -> Result<(), Erro
         let expected = format!("one or more rows of {classes}");
         return Err(Error::argument("the number of probabilities", expected, probabilities.len()));
     }
-    for (i, row) in probabilities.chunks_exact(classes).enumerate() {
+    for (i, row) in probabilities.chunks_exact(classes).enumerate().filter(|(_, row)| is_checked(row)) {
         if let Some(p) = row.iter().find(|&&p| !(-1e-6..=1.0 + 1e-5).contains(&p)) {
             return Err(Error::argument(&format!("a probability of row {i}"), "a number from 0 to 1", p));
         }
@@ -244,6 +270,22 @@ mod tests {
         close(root_mean_square_error(&[1.0, 3.0], &[0.0, 1.0]).unwrap(), 2.5_f64.sqrt());
         assert_eq!(negative_log_likelihood(&[0.0, 1.0], 2, &[0]).unwrap(), f64::INFINITY);
         assert_eq!(mutual_information(&[0.5, 0.5, 0.5, 0.5], 2, 2).unwrap(), [0.0]);
+        // a row without a prediction is wrong, whatever its label
+        let with_none = [f32::NAN, f32::NAN, 0.9, 0.1];
+        assert_eq!([0, 1].map(|label| accuracy(&with_none, 2, &[label, 0]).unwrap()), [0.5; 2]);
+    }
+
+    #[test]
+    fn certainty_is_zero_without_a_sign() {
+        let of = |probabilities: &[f32]| -> Vec<u64> {
+            let (entropy, none) = (predictive_entropy(probabilities, 2).unwrap(), predictive_entropy(&[0.0, 1.0], 2).unwrap());
+            let information = mutual_information(probabilities, 1, 2).unwrap();
+            entropy.into_iter().chain(none).chain(information).map(f64::to_bits).collect()
+        };
+        assert_eq!(of(&[1.0, 0.0]), [0; 3]);
+        // beyond 1 by rounding
+        assert_eq!(of(&[1.0 + 1e-6, 0.0]), [0; 3]);
+        assert_eq!(negative_log_likelihood(&[1.0, 0.0], 2, &[0]).unwrap().to_bits(), 0);
     }
 
     #[test]
@@ -255,6 +297,11 @@ mod tests {
         check(accuracy(&[0.5, 0.5], 2, &[2]), "label 0 is 2, expected below the number of classes, 2");
         check(brier_score(&[0.5, 0.5], 2, &[0, 1]), "the number of labels is 2, expected one for each of the rows: 1");
         check(accuracy(&[0.5, f32::NAN], 2, &[0]), "a probability of row 0 is NaN, expected a number from 0 to 1");
+        let none = "a probability of row 0 is NaN, expected a number from 0 to 1";
+        check(negative_log_likelihood(&[f32::NAN; 2], 2, &[0]), none);
+        check(brier_score(&[f32::NAN; 2], 2, &[0]), none);
+        assert_eq!(calibration(&[f32::NAN; 2], 2, &[0], 3).unwrap_err().to_string(), none);
+        assert_eq!(predictive_entropy(&[f32::NAN; 2], 2).unwrap_err().to_string(), none);
         check(accuracy(&[0.5, 0.7], 2, &[0]), "the sum of the probabilities of row 0 is 1.199999988079071, expected 1");
         check(root_mean_square_error(&[], &[]), "the number of predictions is 0, expected at least 1");
         check(root_mean_square_error(&[1.0], &[f32::NAN]), "element 0 of the targets is NaN, expected a finite number");
