@@ -282,7 +282,11 @@ impl Predictor {
         if let Numbers::Each(numbers) = numbers
             && numbers.len() != rows
         {
-            return Err(Error::argument("the number of row numbers", format!("{rows}, the number of rows"), numbers.len()));
+            return Err(Error::argument(
+                "the number of row numbers",
+                format!("{rows}, the number of rows"),
+                numbers.len(),
+            ));
         }
         let sizes = dataset::sizes(inputs.len() / rows, inputs);
         if self.options.check_inputs && sizes.iter().any(|size| !size.is_finite()) {

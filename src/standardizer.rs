@@ -74,7 +74,7 @@ impl Standardizer {
     /// Predictions that were made in standard units, in the data's own.
     ///
     /// # Errors
-    /// Another number of targets than was measured.
+    /// Another number of targets than was measured; a prediction that is too large for `f32` in the data's units.
     pub fn restore(&self, prediction: &Regression) -> Result<Regression, Error> {
         if prediction.units() != self.targets.len() {
             return Err(Error::argument("the number of targets of a row", self.targets.len(), prediction.units()));
@@ -84,8 +84,18 @@ impl Standardizer {
             spread.iter().enumerate().map(|(i, &x)| (f64::from(x) * column(i).scale) as f32).collect()
         };
         let mean = prediction.mean().iter().enumerate();
-        let mean = mean.map(|(i, &x)| (f64::from(x) * column(i).scale + column(i).mean) as f32).collect();
+        let mean: Vec<f32> = mean.map(|(i, &x)| (f64::from(x) * column(i).scale + column(i).mean) as f32).collect();
         let spreads = [prediction.aleatoric(), prediction.epistemic(), prediction.total()].map(scaled);
+        if let Some(i) =
+            [&mean].into_iter().chain(&spreads).find_map(|values| values.iter().position(|x| x.is_infinite()))
+        {
+            let row = i / prediction.units();
+            return Err(Error::argument(
+                format!("the restored prediction of row {row}"),
+                "finite",
+                "too large for f32",
+            ));
+        }
         Ok(Regression::new(prediction.units(), mean, spreads))
     }
 
@@ -131,6 +141,9 @@ mod tests {
         let restored = standardizer.restore(&prediction).unwrap();
         assert!(restored.mean().iter().zip(data.values()).all(|(a, b)| (a - b).abs() < 1e-6));
         assert!((f64::from(restored.total()[0]).ln() - standardizer.log_scale()).abs() < 1e-6);
+        let large = Regression::new(1, vec![0.0, 3e38], [vec![1.0; 2], vec![0.0; 2], vec![1.0; 2]]);
+        let error = standardizer.restore(&large).unwrap_err().to_string();
+        assert_eq!(error, "the restored prediction of row 1 is too large for f32, expected finite");
         assert!(standardizer.inputs(&[0.0; 3]).is_err());
         for columns in [1, 4] {
             let other = Dataset::regression([columns], vec![0.0; 4], 1, vec![0.0; 4 / columns]).unwrap();

@@ -196,7 +196,7 @@ fn labelled_if<'a>(
     probabilities: &'a [f32],
     classes: usize,
     labels: &'a [u32],
-) -> Result<impl Iterator<Item = (&'a [f32], usize)> , Error> {
+) -> Result<impl Iterator<Item = (&'a [f32], usize)>, Error> {
     check_probabilities_if(is_checked, probabilities, classes)?;
     check_length("labels", labels.len(), "one for each of the rows", probabilities.len() / classes)?;
     if let Some((i, &label)) = labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn certainty_is_zero_without_a_sign() {
         let of = |probabilities: &[f32]| -> Vec<u64> {
-            let (entropy, none) = (predictive_entropy(probabilities, 2).unwrap(), predictive_entropy(&[0.0, 1.0], 2).unwrap());
+            let (entropy, none) =
+                (predictive_entropy(probabilities, 2).unwrap(), predictive_entropy(&[0.0, 1.0], 2).unwrap());
             let information = mutual_information(probabilities, 1, 2).unwrap();
             entropy.into_iter().chain(none).chain(information).map(f64::to_bits).collect()
         };

@@ -37,7 +37,8 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
         let fine = if only_nan {
             graph.push(Op::Compare(Compare::Equal), &[value, value])?
         } else {
-            let (size, largest) = (graph.push(Op::Unary(Unary::Abs), &[value])?, constant(&mut graph, &shape, f32::MAX)?);
+            let (size, largest) =
+                (graph.push(Op::Unary(Unary::Abs), &[value])?, constant(&mut graph, &shape, f32::MAX)?);
             graph.push(Op::Compare(Compare::LessEqual), &[size, largest])?
         };
         let (zero, one) = (constant(&mut graph, &shape, 0.0)?, constant(&mut graph, &shape, 1.0)?);

@@ -99,7 +99,10 @@ mod tests {
             let blocks = RowBlock::all((0..numbers.len()).collect(), Numbers::Each(numbers), 4);
             let mut seen = vec![0; numbers.len()];
             for block in &blocks {
-                assert!(block.size == 1 && block.rows.len() == 1 || block.size == 4 && block.rows.len() > 2, "{block:?}");
+                assert!(
+                    block.size == 1 && block.rows.len() == 1 || block.size == 4 && block.rows.len() > 2,
+                    "{block:?}"
+                );
                 for &(place, row) in &block.rows {
                     assert!(place < block.size, "{block:?}");
                     assert_eq!(block.first.wrapping_add(place as u64), numbers[row], "{block:?}");

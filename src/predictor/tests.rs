@@ -15,7 +15,8 @@ fn posterior() -> Posterior {
 
 /// Networks of many kinds of layers, with their names, for images of four by four.
 fn networks() -> Vec<(&'static str, Network)> {
-    let local = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).posterior_maker(posterior());
+    let local =
+        |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).posterior_maker(posterior());
     let convolution = || ConvolutionVariationalReparameterizationLocal::new(1, 3, 2).posterior_maker(posterior());
     let flat = || Sequential::new().layer(Flatten);
     let categorical = |layers: Sequential| Network::new(layers, [4, 4, 1], Likelihood::Categorical, 5).unwrap();
@@ -23,16 +24,45 @@ fn networks() -> Vec<(&'static str, Network)> {
     let drawn = AffineVariationalReparameterization::new(6, 5).posterior_maker(posterior());
     vec![
         ("affine", categorical(flat().layer(local(16, 6).activation(Activation::Relu)).layer(local(6, 3)))),
-        ("without biases", categorical(flat().layer(local(16, 6).use_bias(false).activation(Activation::Tanh)).layer(local(6, 3)))),
+        (
+            "without biases",
+            categorical(flat().layer(local(16, 6).use_bias(false).activation(Activation::Tanh)).layer(local(6, 3))),
+        ),
         ("one layer", normal(flat().layer(local(16, 2)))),
-        ("convolution", categorical(Sequential::new().layer(convolution().activation(Activation::Relu)).layer(Flatten).layer(local(27, 3)))),
-        ("normalization", normal(flat().layer(local(16, 6)).layer(LayerNormalization::new(6)).layer(local(6, 2).activation(Activation::Gelu)))),
-        ("drawn weights", normal(flat().layer(local(16, 6).activation(Activation::Elu)).layer(drawn).layer(Activation::Softplus).layer(Affine::new(5, 2)))),
+        (
+            "convolution",
+            categorical(
+                Sequential::new().layer(convolution().activation(Activation::Relu)).layer(Flatten).layer(local(27, 3)),
+            ),
+        ),
+        (
+            "normalization",
+            normal(
+                flat()
+                    .layer(local(16, 6))
+                    .layer(LayerNormalization::new(6))
+                    .layer(local(6, 2).activation(Activation::Gelu)),
+            ),
+        ),
+        (
+            "drawn weights",
+            normal(
+                flat()
+                    .layer(local(16, 6).activation(Activation::Elu))
+                    .layer(drawn)
+                    .layer(Activation::Softplus)
+                    .layer(Affine::new(5, 2)),
+            ),
+        ),
         (
             "flipout",
             categorical(
                 flat()
-                    .layer(AffineVariationalFlipout::new(16, 6).posterior_maker(posterior()).activation(Activation::LeakyRelu))
+                    .layer(
+                        AffineVariationalFlipout::new(16, 6)
+                            .posterior_maker(posterior())
+                            .activation(Activation::LeakyRelu),
+                    )
                     .layer(AffineVariationalFlipout::new(6, 3).posterior_maker(posterior())),
             ),
         ),
@@ -56,12 +86,14 @@ fn with_care(predictor: &Predictor, care: Care, numbers: Numbers<'_>, x: &[f32])
     };
     if let Some(classes) = predictor.network.classes() {
         let mut sums = ClassificationSums::new(rows, classes);
-        let failed = run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
+        let failed =
+            run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
         let found = sums.finish();
         return (all(vec![found.probabilities(), found.predictive_entropy(), found.mutual_information()]), failed);
     }
     let mut sums = RegressionSums::new(rows, predictor.network.outputs(), true);
-    let failed = run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
+    let failed =
+        run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
     let found = sums.finish();
     (all(vec![found.mean(), found.epistemic(), found.total()]), failed)
 }
@@ -85,14 +117,16 @@ fn care_changes_no_bits() {
             let options = PredictorOptions::default().samples(5).blocks(3, 4).backend(backend.clone());
             let predictor = Predictor::with_options(&network, &options).unwrap();
             let bound = predictor.outputs.any(&network, &options, 4).unwrap().bound;
-            assert!(bound >= 1024.0, "{name}: bound {bound}");
+            let of_likelihood = predictor.likelihoods.pool(&network, &options, 4).unwrap().bound;
+            assert!(bound >= 1024.0 && of_likelihood >= 1024.0, "{name}: bounds {bound}, {of_likelihood}");
             let x = inputs(9, &[1.0, 2000.0, 1e-3, 3e8]);
             let plain = with_care(&predictor, Care::Plain, Numbers::From(3), &x);
             assert_eq!(plain.1, [] as [usize; 0], "{name}");
             for care in [Care::Watched, Care::Rescaled] {
                 let careful = with_care(&predictor, care, Numbers::From(3), &x);
                 // some networks have nothing to take care of
-                let is_other = predictor.outputs.pool(&network, &options, 4).unwrap().with(care, &backend).unwrap().is_some();
+                let is_other =
+                    predictor.outputs.pool(&network, &options, 4).unwrap().with(care, &backend).unwrap().is_some();
                 assert!(careful == plain || !is_other, "{name}, {backend:?}, {care:?}: {:?}", careful.1);
             }
         }

@@ -1,5 +1,5 @@
 use super::*;
-use bayeslift_ir::{Builder, Type, arbitrary::graph_and_inputs};
+use bayeslift_ir::{Builder, Type, arbitrary::graph_and_inputs, evaluate};
 use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
@@ -91,7 +91,8 @@ fn a_known_matrix_is_bounded_by_its_columns() {
     // each of its rows sums to 6 in absolute value, of which 5 are positive or negative
     let tensor = Tensor::f32([2, 3], [5.0, 0.0, -1.0, 1.0, -2.0, -3.0]).unwrap();
     let analysis = RangeAnalysis::new(&graph, |i| (i == 1).then_some(&tensor)).unwrap();
-    let of = |input: Range| graph.outputs().iter().map(|o| analysis.ranges(|_| input)[o.value.index()]).collect::<Vec<_>>();
+    let of =
+        |input: Range| graph.outputs().iter().map(|o| analysis.ranges(|_| input)[o.value.index()]).collect::<Vec<_>>();
     for found in of(Range::new(-1.0, 1.0)) {
         assert!(found.contains(6.0) && found.contains(-6.0) && found.high < 6.001 && found.low > -6.001, "{found:?}");
     }
