@@ -390,14 +390,16 @@ impl Predictor {
         // Where no layer draws noise all samples are one.
         let samples = if pool.draws { self.options.samples } else { 1 };
         let mut found = false;
-        for first_sample in (0..samples).step_by(self.options.sample_block) {
+        for next in (0..samples).step_by(self.options.sample_block) {
+            // The last block has some samples again rather than ones that nobody asked for.
+            let first_sample = next.min(samples.saturating_sub(self.options.sample_block));
             let first_sample_word = [first_sample as u32];
             let mut arguments = self.arguments(pool, [&key, &first_sample_word, &first_row], &x);
             arguments.extend(targets.iter().map(reborrow));
             compiled.engine.call(session, &mut arguments)?;
             found |= compiled.found(session);
             let outputs: Vec<&[f32]> = session.outputs.iter().filter_map(Tensor::as_f32).collect();
-            for sample in 0..self.options.sample_block.min(samples - first_sample) {
+            for sample in next - first_sample..self.options.sample_block.min(samples - first_sample) {
                 for &(place, row) in &block.rows {
                     sums.add(Row { number: row, at: sample * block.size + place }, &outputs);
                 }

@@ -105,3 +105,28 @@ fn likelihoods_are_of_the_same_outputs() {
     assert_eq!(of(1.0, 1e30)[0], f64::NEG_INFINITY);
     assert_eq!(of(1.0, 1e30)[1], of(1e24, 0.3)[1]);
 }
+
+/// Whether a row has a prediction is a matter of its own samples, however they are split into blocks.
+#[test]
+fn samples_that_are_not_asked_for_do_not_count() {
+    let posterior = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, _| {
+            let loc = scope.parameter("loc", shape, &Initializer::Zeros)?;
+            Ok(Normal::new(loc, scope.builder().constant(1.0).broadcast(shape)).into())
+        })
+    });
+    // 2.5e38 times a normal number: one sample in six overflows, and tanh makes 1 of it
+    let layer = AffineVariationalReparameterizationLocal::new(1, 1).posterior_maker(posterior);
+    let network = regression(layer.activation(Activation::Tanh), 1);
+    let found = |samples: usize, rows: usize| -> Vec<bool> {
+        let options = PredictorOptions::default().samples(5).blocks(samples, rows).allow_non_finite(true);
+        let found = Predictor::with_options(&network, &options).unwrap().regress(&[2.5e38; 64]).unwrap();
+        found.mean().iter().map(|mean| mean.is_nan()).collect()
+    };
+    let want = found(5, 64);
+    let refused = want.iter().filter(|refused| **refused).count();
+    assert!((20..60).contains(&refused), "{refused} of 64");
+    for (samples, rows) in [(1, 1), (2, 8), (3, 64), (4, 16)] {
+        assert_eq!(found(samples, rows), want, "blocks of {samples} samples and {rows} rows");
+    }
+}
