@@ -4,6 +4,7 @@
 //! [`rescale`], which deal with overflow. Graph to facts: [`RangeAnalysis`] and what it leaves [`hidden`]. Graph to plan: [`Plan`]
 //! forms kernels, orders them and lays out their memory. This crate knows no machine code.
 
+mod bound;
 mod gradient;
 mod guard;
 mod plan;
@@ -13,6 +14,7 @@ mod simplify;
 mod stage;
 mod view;
 
+pub use bound::magnitude_bounds;
 pub use gradient::gradients;
 pub use guard::{WATCH, hidden, rescale, watch};
 pub use plan::{Access, Counts, ElementRead, Extents, Footprint, Kernel, Operand, Part, Place, Plan, Role, Work};

@@ -1,0 +1,302 @@
+//! How large a value can be, told by what it is made of.
+//!
+//! The gradient of a kernel is a product of what a layer was called with and of what comes back to it: two values of a row for
+//! each example, where the gradient has a row for each input. A bound from the sizes of these two is known before
+//! the gradient is, costs a small part of it, and does not need the gradient to be kept.
+
+use bayeslift_ir::{Binary, Builder, Distribution, Expr, Node, Op, Unary, Value};
+
+/// For each `f32` value, a scalar that no magnitude among its elements exceeds: computed from the operands of the contractions
+/// that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
+/// infinite or not a number, which says nothing.
+///
+/// A scalar that is finite also bounds whatever arises between those operands and the value, in whichever order terms are
+/// added and factors multiplied: each size that enters is at least 1. So a value with a finite bound is finite.
+///
+/// The size of an operand is its Frobenius norm, since by Cauchy's inequality no element of a product exceeds that of the left
+/// operand times that of the right one. Sums round, by less than a thousandth.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_passes::magnitude_bounds;
+/// let b = Builder::new();
+/// let [x, y] = ["x", "y"].map(|name| b.input(name, Type::f32([2, 2])));
+/// b.output("bound", magnitude_bounds(&[x.dot(y)])[0]);
+/// let (x, y) = (Tensor::f32([2, 2], [1.0, 1.0, 1.0, 0.0])?, Tensor::f32([2, 2], [2.0, 0.0, 2.0, 0.0])?);
+/// let bound = evaluate(&b.finish()?, &[x, y])?;
+/// assert_eq!(bound, [Tensor::f32([], [6.0])?]); // the largest element of the product is 4
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+pub fn magnitude_bounds<'b>(values: &[Expr<'b>]) -> Vec<Expr<'b>> {
+    let Some(b) = values.first().map(|value| value.builder()).filter(|b| b.check().is_ok()) else {
+        return values.to_vec();
+    };
+    let nodes = b.graph().nodes().to_vec();
+    let [without_sums, with_sums] = [false, true].map(|sums| ends_with_contraction(&nodes, sums));
+    let mut sizes = Sizes::new(b);
+    let all = |sizes: &mut Sizes<'b>| -> Vec<Expr<'b>> {
+        let ends = |value: &Expr<'b>| if value.shape().len() > 1 { &with_sums } else { &without_sums };
+        values.iter().map(|value| bound(sizes, *value, &nodes, ends(value))).collect()
+    };
+    // first to find out what is measured, then with what that measured
+    all(&mut sizes);
+    sizes.measure();
+    all(&mut sizes)
+}
+
+/// For each node whether it is made, by operations that [`bound`] sees through, of the result of a contraction: a product, or a sum
+/// of what comes back for each example, as the gradient of a bias is. For values with more axes sums are seen through.
+fn ends_with_contraction(nodes: &[Node], see_sums: bool) -> Vec<bool> {
+    let mut ends = Vec::with_capacity(nodes.len());
+    for Node { op, args, .. } in nodes {
+        let any = |args: &[Value]| args.iter().any(|arg| ends[arg.index()]);
+        ends.push(match op {
+            Op::Dot => true,
+            Op::Sum(_) => !see_sums || any(args),
+            Op::Fold(..) | Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Window(_) => any(args),
+            Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => any(args),
+            Op::Binary(Binary::Add | Binary::Mul | Binary::Max) => any(args),
+            Op::Binary(Binary::Div) => any(&args[..1]) && !any(&args[1..]),
+            Op::Select => any(&args[1..]),
+            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => false,
+            Op::Unary(_) | Op::Compare(_) | Op::Convert | Op::Max(_) => false,
+        });
+    }
+    ends
+}
+
+/// The bound of a value. Nodes that it is made of come before it, so no recursion is needed for long chains.
+fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[bool]) -> Expr<'b> {
+    let b = value.builder();
+    let last = value.value().index();
+    let is_end = |x: Value| match &nodes[x.index()].op {
+        Op::Dot => true,
+        Op::Sum(_) => !ends[nodes[x.index()].args[0].index()] || value.shape().len() < 2,
+        _ => !ends[x.index()],
+    };
+    let values: Vec<Value> = b.graph().values().take(last + 1).collect();
+    let mut needed = vec![false; last + 1];
+    needed[last] = true;
+    for &x in values.iter().rev() {
+        if needed[x.index()] && !is_end(x) {
+            let masks = usize::from(nodes[x.index()].op == Op::Select);
+            nodes[x.index()].args[masks..].iter().for_each(|arg| needed[arg.index()] = true);
+        }
+    }
+    let mut bounds: Vec<Option<Expr<'b>>> = vec![None; last + 1];
+    for x in values.into_iter().filter(|x| needed[x.index()]) {
+        let Node { op, args, .. } = &nodes[x.index()];
+        let arg = |i: usize| b.expr(args[i]);
+        let of = |i: usize| bounds[args[i].index()].expect("operands come first");
+        let found = match op {
+            _ if !ends[x.index()] => sizes.of_other(b.expr(x)),
+            Op::Dot => sizes.of(arg(0), Role::Left, DEPTH) * sizes.of(arg(1), Role::Right, DEPTH),
+            Op::Sum(axis) if is_end(x) => sizes.of(arg(0), Role::Right, DEPTH) * (arg(0).shape()[*axis] as f32).sqrt(),
+            Op::Sum(axis) => of(0) * arg(0).shape()[*axis] as f32,
+            // each element is the sum of as many as a window has places, at most
+            Op::Fold(window, _) => of(0) * window.size as f32,
+            Op::Binary(Binary::Mul) => of(0) * of(1),
+            Op::Binary(Binary::Div) => of(0) * sizes.of_other(1.0 / arg(1)),
+            Op::Binary(Binary::Add | Binary::Max) => of(0) + of(1),
+            Op::Select => of(1) + of(2),
+            _ => of(0),
+        };
+        bounds[x.index()] = Some(found);
+    }
+    bounds[last].expect("it is needed")
+}
+
+/// How far to look into an operand.
+const DEPTH: usize = 16;
+
+/// What a value that is measured is to a gradient. Those of one role have one size: what layers are called with may be large,
+/// what comes back to them is small, and a product of both is to stay below a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Left,
+    Right,
+    /// It is in no contraction.
+    Other,
+}
+
+/// The sizes of values: Frobenius norms, or more; at least 1.
+struct Sizes<'b> {
+    builder: &'b Builder,
+    /// What is to be measured.
+    measured: Vec<(Role, Expr<'b>)>,
+    /// The size of all that has a role, once it was measured.
+    of_role: Option<[Expr<'b>; 3]>,
+}
+
+impl<'b> Sizes<'b> {
+    fn new(builder: &'b Builder) -> Self {
+        Sizes { builder, measured: Vec::new(), of_role: None }
+    }
+
+    fn of(&mut self, x: Expr<'b>, role: Role, depth: usize) -> Expr<'b> {
+        let root = |times: usize| (times as f32).sqrt();
+        if let Some(factor) = self.factor(x) {
+            return factor * root(x.shape().elements());
+        }
+        let (op, args) = node(x);
+        let Some(depth) = depth.checked_sub(1) else { return self.measured(x, role) };
+        match &op {
+            Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
+                self.of(args[0], role, depth)
+            }
+            Op::Broadcast(shape) => {
+                self.of(args[0], role, depth) * root(shape.elements() / args[0].shape().elements().max(1))
+            }
+            // an element is in at most as many windows as they have places
+            Op::Window(window) => self.of(args[0], role, depth) * root(window.size),
+            Op::Binary(Binary::Mul) if args[0].value() == args[1].value() => self.of(args[0], role, depth).square(),
+            Op::Binary(Binary::Mul) => match [0, 1].map(|i| self.factor(args[i])) {
+                [Some(factor), _] => self.of(args[1], role, depth) * factor,
+                [None, Some(factor)] => self.of(args[0], role, depth) * factor,
+                [None, None] => self.measured(x, role),
+            },
+            _ => self.measured(x, role),
+        }
+    }
+
+    /// The size of what is in no contraction: told by parameters and scales where it can be, since these are read anyway.
+    fn of_other(&mut self, x: Expr<'b>) -> Expr<'b> {
+        let before = self.measured.len();
+        if let Some(size) = self.of_parameters(x, DEPTH) {
+            return size;
+        }
+        self.measured.truncate(before);
+        self.of(x, Role::Other, DEPTH)
+    }
+
+    fn of_parameters(&mut self, x: Expr<'b>, depth: usize) -> Option<Expr<'b>> {
+        let depth = depth.checked_sub(1)?;
+        if let Some(factor) = self.factor(x) {
+            return Some(factor * (x.shape().elements() as f32).sqrt());
+        }
+        let (op, args) = node(x);
+        match &op {
+            Op::Input(_) if x.shape().is_empty() => Some(x.abs().max(1.0)),
+            Op::Input(_) | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
+            Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
+                self.of_parameters(args[0], depth)
+            }
+            Op::Binary(Binary::Add) => Some(self.of_parameters(args[0], depth)? + self.of_parameters(args[1], depth)?),
+            Op::Binary(Binary::Mul) => match [0, 1].map(|i| self.factor(args[i])) {
+                [Some(factor), _] => Some(self.of_parameters(args[1], depth)? * factor),
+                [None, Some(factor)] => Some(self.of_parameters(args[0], depth)? * factor),
+                _ => Some(self.of_parameters(args[0], depth)? * self.of_parameters(args[1], depth)?),
+            },
+            Op::Binary(Binary::Div) => {
+                // finite, so that no element is not a number
+                self.of_parameters(args[1], depth)?;
+                let least = self.builder.graph().lower_bound(args[1].value());
+                let factor = Some(1.0 / least).filter(|factor| *factor > 0.0 && factor.is_finite())?;
+                Some(self.of_parameters(args[0], depth)? * factor.max(1.0))
+            }
+            _ => None,
+        }
+    }
+
+    /// What no magnitude exceeds, at least 1, if that is known without measuring, or of a scalar.
+    fn factor(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+        if let Some(largest) = largest(x, DEPTH) {
+            return Some(self.builder.constant(largest.max(1.0)));
+        }
+        let mut scalar = x;
+        for _ in 0..DEPTH {
+            let (op, args) = node(scalar);
+            match op.is_movement() {
+                true => scalar = args[0],
+                false => break,
+            }
+        }
+        scalar.shape().is_empty().then(|| scalar.abs().max(1.0))
+    }
+
+    fn measured(&mut self, x: Expr<'b>, role: Role) -> Expr<'b> {
+        if let Some(sizes) = self.of_role {
+            return sizes[role as usize];
+        }
+        if !self.measured.iter().any(|(of, known)| *of == role && known.value() == x.value()) {
+            self.measured.push((role, x));
+        }
+        self.builder.constant(1.0)
+    }
+
+    /// For each role the Frobenius norm of the sum of all magnitudes of one shape, and 1: so few kernels do it, which read each
+    /// value once.
+    fn measure(&mut self) {
+        let sizes = [Role::Left, Role::Right, Role::Other].map(|role| {
+            let of_role = self.measured.iter().filter(|(of, _)| *of == role);
+            let magnitudes = by_shape(of_role.map(|(_, x)| x.abs()));
+            let sums = by_shape(magnitudes.into_iter().map(|x| first_sums(x.square(), role)));
+            sums.into_iter().fold(self.builder.constant(1.0), |sum, x| sum + x.sum_all()).sqrt()
+        });
+        self.of_role = Some(sizes);
+    }
+}
+
+/// Sums over the axes that are summed over first: over the last one where divergences are summed over long rows anyway, else over the
+/// others, since whole vectors are added up then.
+fn first_sums(x: Expr<'_>, role: Role) -> Expr<'_> {
+    /// How many elements make a long row.
+    const LONG: usize = 256;
+    let Some(last) = x.shape().len().checked_sub(1) else { return x };
+    match role == Role::Other && x.shape().last_extent() >= LONG {
+        true => x.sum(last),
+        false => (0..last).rev().fold(x, Expr::sum),
+    }
+}
+
+/// The sums of those that have one shape.
+fn by_shape<'b>(values: impl Iterator<Item = Expr<'b>>) -> Vec<Expr<'b>> {
+    let mut sums: Vec<Expr<'b>> = Vec::new();
+    for value in values {
+        match sums.iter_mut().find(|sum| sum.shape() == value.shape()) {
+            Some(sum) => *sum = *sum + value,
+            None => sums.push(value),
+        }
+    }
+    sums
+}
+
+/// What no magnitude exceeds, if the operations say so, given that inputs are numbers.
+fn largest(x: Expr<'_>, depth: usize) -> Option<f32> {
+    let depth = depth.checked_sub(1)?;
+    let (op, args) = node(x);
+    match &op {
+        Op::Constant(bits) => Some(f32::from_bits(*bits).abs()).filter(|x| x.is_finite()),
+        Op::Noise(noise) => Some(if noise.distribution == Distribution::Normal { 7.0 } else { 1.0 }),
+        Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) if is_number(args[0], depth) => Some(1.0),
+        Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => largest(args[0], depth),
+        op if op.is_movement() => largest(args[0], depth),
+        Op::Select => Some(largest(args[1], depth)?.max(largest(args[2], depth)?)),
+        _ => None,
+    }
+}
+
+/// Whether each element is a number, or infinite, given that inputs are numbers.
+fn is_number(x: Expr<'_>, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let (op, args) = node(x);
+    let is_factor = |x: Expr<'_>| largest(x, depth).is_some_and(|x| x > 0.0) && is_constant(x, depth);
+    match &op {
+        Op::Input(_) => true,
+        Op::Unary(Unary::Neg | Unary::Abs) => is_number(args[0], depth),
+        Op::Binary(Binary::Mul) => (0..2).any(|i| is_number(args[i], depth) && is_factor(args[1 - i])),
+        op if op.is_movement() => is_number(args[0], depth),
+        _ => false,
+    }
+}
+
+fn is_constant(x: Expr<'_>, depth: usize) -> bool {
+    let (op, args) = node(x);
+    matches!(op, Op::Constant(_)) || op.is_movement() && depth > 0 && is_constant(args[0], depth - 1)
+}
+
+fn node<'b>(x: Expr<'b>) -> (Op, Vec<Expr<'b>>) {
+    let b = x.builder();
+    let node = b.graph().node(x.value()).clone();
+    (node.op, node.args.iter().map(|&arg| b.expr(arg)).collect())
+}
