@@ -104,6 +104,26 @@ pub enum Error {
         /// Why it ended.
         source: Box<Error>,
     },
+    /// A training step whose loss is finite would make a parameter, the optimizer's state or a statistic infinite or not a number.
+    /// All of them are bit for bit those before the step.
+    #[error(
+        "step {step} would make element {index} of `{path}` {value}, though its loss is {loss}: {cause}; the parameters are \
+         those before the step"
+    )]
+    NonFiniteUpdate {
+        /// The step, counted from 1.
+        step: u64,
+        /// The loss.
+        loss: f32,
+        /// The parameter, or the optimizer's state of one.
+        path: String,
+        /// The row-major index of its first element that would not be finite.
+        index: usize,
+        /// What that would be.
+        value: f32,
+        /// Where to look: the first value of the step that is not finite, and its layer, where that can be told.
+        cause: String,
+    },
     /// A file could not be read or written.
     #[error("could not {action} `{}`: {source}", path.display())]
     File {

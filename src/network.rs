@@ -230,6 +230,11 @@ impl Network {
         Ok((context, call))
     }
 
+    /// The number of rows of inputs.
+    pub(crate) fn rows(&self, inputs: &[f32]) -> Result<usize, Error> {
+        crate::dataset::rows(&self.input, inputs)
+    }
+
     /// The type of a batch of inputs.
     pub(crate) fn batch_type(&self, rows: usize) -> Type {
         Type::f32([rows].iter().chain(self.input.iter()).copied().collect::<Shape>())

@@ -1,14 +1,23 @@
 //! Training step by step. One step is one compiled function: forward pass, gradients, update of the parameters.
 
+mod checked;
+mod finite;
+mod graph;
+mod overflow;
+mod targets;
+
+pub(crate) use targets::check_targets;
+
 use crate::{
-    Backend, Error, Network, Targets,
-    dataset::{self, check_finite, check_labels, check_simplex},
+    Backend, Error, Network, Targets, dataset,
     engine::{Engine, Session, noise_key},
 };
-use bayeslift_ir::{Builder, Graph, Tensor, Type};
-use bayeslift_layers::{Adam, Context, Divergence, Likelihood, Optimizer, Scope, Variable, noise_inputs};
-use bayeslift_passes::gradients;
+use bayeslift_ir::{Graph, Tensor};
+use bayeslift_layers::{Adam, Divergence, Optimizer, Variable};
 use bayeslift_runtime::{Argument, Explanation};
+use checked::{CheckedStep, Measured};
+use finite::FiniteUpdates;
+use graph::Updates;
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -99,7 +108,8 @@ pub struct Trainer {
     variables: Vec<Variable>,
     /// The optimizer's state by path, in the order of the graph's inputs.
     state: Vec<(String, Tensor)>,
-    compiled: Compiled,
+    updates: FiniteUpdates,
+    compiled: BTreeMap<usize, Compiled>,
     compile_time: Duration,
 }
 
@@ -124,8 +134,9 @@ impl Trainer {
             return Err(Error::argument("the number of trainable parameters", "at least 1", 0));
         }
         let seed = options.seed.unwrap_or(network.seed());
+        let updates = FiniteUpdates::of(&*options.optimizer);
         let (compiled, compile_time) = (BTreeMap::new(), Duration::ZERO);
-        Ok(Trainer { options, training_examples, seed, step: 0, variables, state, compiled, compile_time })
+        Ok(Trainer { options, training_examples, seed, step: 0, variables, state, updates, compiled, compile_time })
     }
 
     /// The number of steps made.
@@ -140,7 +151,7 @@ impl Trainer {
 
     /// The number of kernels that the step for this number of rows was compiled to, if it was.
     pub fn kernels(&self, rows: usize) -> Option<usize> {
-        self.compiled.get(&rows).map(|(engine, _)| engine.kernels())
+        self.compiled.get(&rows).map(|compiled| compiled.engine.kernels())
     }
 
     /// The optimizer's state by path, such as `adam/affine/kernel/loc/m`.
@@ -152,92 +163,39 @@ impl Trainer {
     ///
     /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars
     /// by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
-    /// `loss`, `negative_log_likelihood`, `divergence`.
+    /// `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is
+    /// [too large](Trainer::step), the updates are what was before.
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
     pub fn graph(&self, network: &Network, rows: usize) -> Result<Graph, Error> {
-        self.check_network(network)?;
-        let b = &Builder::new();
-        let scope = Scope::bind(b, network.parameters())?;
-        let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
-        let context = Context::new(scope.clone()).noise(noise_inputs(b)).training();
-        let samples = self.options.samples;
-        let context = if samples > 1 { context.samples(samples) } else { context };
-        let x = b.input("x", network.batch_type(rows));
-        let call = network.call(&context, x)?;
-        let axes = usize::from(samples > 1);
-        let target_type = network.likelihood().target_type(&call.output.shape(), axes);
-        let targets = b.input("targets", target_type);
-        let optimizer = &self.options.optimizer;
-        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
-        let scale = b.input("divergence_scale", Type::f32([]));
-
-        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, targets)?;
-        let divergence = call.divergence(&self.options.divergence)?;
-        let loss = negative_log_likelihood + divergence * scale;
-        // Not-a-number is not below anything.
-        let finite = loss.abs().less_equal(f32::MAX);
-
-        let trainable = self.variables.iter().filter(|variable| variable.trainable);
-        let trainable: Vec<_> =
-            trainable.filter_map(|variable| Some((variable, scope.expr(&variable.path)?))).collect();
-        let of: Vec<_> = trainable.iter().map(|(_, parameter)| *parameter).collect();
-        let mut state = state.into_iter().zip(&self.state);
-        for ((variable, parameter), gradient) in trainable.into_iter().zip(gradients(loss, &of)) {
-            let own: Vec<_> = state.by_ref().take(optimizer.state().len()).collect();
-            let old: Vec<_> = own.iter().map(|(old, _)| *old).collect();
-            let update = optimizer.update(parameter, gradient, &old, &scalars);
-            b.output_updating(&variable.path, finite.select(update.parameter, parameter), parameter);
-            for ((old, (path, _)), new) in own.into_iter().zip(update.state) {
-                b.output_updating(path, finite.select(new, old), old);
-            }
-        }
-        for (path, new) in call.updates {
-            let old = scope.expr(&path).filter(|_| self.is_statistic(&path));
-            let Some(old) = old else {
-                let found = format!("`{path}`");
-                return Err(Error::argument("what a layer updates", "a parameter that is not trainable", found));
-            };
-            b.output_updating(&path, finite.select(new, old), old);
-        }
-        b.output("loss", loss);
-        b.output("negative_log_likelihood", negative_log_likelihood);
-        b.output("divergence", divergence);
-        b.check()?;
-        let graph = b.graph().clone();
-        Ok(graph)
-    }
-
-    /// Whether a layer, and not the optimizer, may change the parameter at a path.
-    fn is_statistic(&self, path: &str) -> bool {
-        self.variables.iter().any(|variable| variable.path == path && !variable.trainable)
+        Ok(self.step_graph(network, rows, Updates::InPlace)?.graph)
     }
 
     /// Makes one step. Compiles first if it is the first batch of its size.
     ///
     /// # Errors
     /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is
-    /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`]: parameters and state are bit for bit
-    /// what they were.
+    /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`], [`Error::NonFiniteUpdate`]: parameters and
+    /// state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
-        let step = self.step + 1;
-        let scalars = self.scalars(&input)?;
-        let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
-        let state = self.state.iter_mut().map(|(_, tensor)| tensor);
-        let mut arguments = scalars.arguments(parameters.chain(state), &input);
-        let (engine, session) = prepared(&mut self.compiled, rows)?;
-        engine.call(session, &mut arguments)?;
-        let scalar = |i: usize| session.outputs[i].as_f32().map_or(f32::NAN, |x| x[0]);
-        let (loss, negative_log_likelihood, divergence) = (scalar(0), scalar(1), scalar(2));
-        if !loss.is_finite() {
-            let cause = cause(network, &input);
-            return Err(Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause });
+        let (step, scalars) = (self.step + 1, self.scalars(&input)?);
+        let compiled = prepared(&mut self.compiled, rows)?;
+        // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be.
+        let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
+        if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer) {
+            return self.checked_step(network, &input, step, &scalars);
+        }
+        let mut arguments = scalars.arguments(tensors(network, &mut self.state), &input);
+        compiled.engine.call(&mut compiled.session, &mut arguments)?;
+        let measured = Measured::of(step, &compiled.session.outputs);
+        if !measured.is_bounded() {
+            return self.checked_step(network, &input, step, &scalars);
         }
         self.step = step;
-        Ok(StepLoss { step, loss, negative_log_likelihood, divergence })
+        Ok(measured.loss)
     }
 
     /// Compiles the step for this number of rows, if it is not compiled yet.
@@ -249,7 +207,7 @@ impl Trainer {
             let start = Instant::now();
             let engine = Engine::new(self.graph(network, rows)?, &self.options.backend)?;
             let session = engine.session()?;
-            self.compiled.insert(rows, (engine, session));
+            self.compiled.insert(rows, Compiled { engine, session, is_bounded: true, checked: None });
             self.compile_time += start.elapsed();
         }
         Ok(())
@@ -275,8 +233,7 @@ impl Trainer {
     /// As for [`Trainer::prepare`]; a backend that compiles nothing.
     pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
         self.prepare(network, rows)?;
-        let (engine, _) = prepared(&mut self.compiled, rows)?;
-        engine.explain()
+        prepared(&mut self.compiled, rows)?.engine.explain()
     }
 
     /// As [`Trainer::explain`], with the median time of each kernel over `runs` steps on this batch. Parameters, the
@@ -291,7 +248,7 @@ impl Trainer {
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
         let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
         let mut arguments = scalars.arguments(copies.iter_mut(), &input);
-        let (engine, session) = prepared(&mut self.compiled, rows)?;
+        let Compiled { engine, session, .. } = prepared(&mut self.compiled, rows)?;
         engine.profile(session, &mut arguments, runs)
     }
 
@@ -341,9 +298,23 @@ impl Trainer {
     }
 }
 
-type Compiled = BTreeMap<usize, (Engine, Session)>;
+/// The step for one number of rows.
+#[derive(Debug)]
+struct Compiled {
+    engine: Engine,
+    session: Session,
+    /// Whether the last step was known to be finite before anything was written.
+    is_bounded: bool,
+    checked: Option<CheckedStep>,
+}
 
-fn prepared(compiled: &mut Compiled, rows: usize) -> Result<&mut (Engine, Session), Error> {
+/// The tensors that a step updates or reads, in the order of its graph.
+fn tensors<'a>(network: &'a mut Network, state: &'a mut [(String, Tensor)]) -> impl Iterator<Item = &'a mut Tensor> {
+    let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
+    parameters.chain(state.iter_mut().map(|(_, tensor)| tensor))
+}
+
+fn prepared(compiled: &mut BTreeMap<usize, Compiled>, rows: usize) -> Result<&mut Compiled, Error> {
     let missing = || Error::argument("the number of rows", "one that was prepared", rows);
     compiled.get_mut(&rows).ok_or_else(missing)
 }
@@ -375,56 +346,5 @@ impl Scalars {
         arguments.extend(self.optimizer.chunks(1).map(Argument::F32));
         arguments.push(Argument::F32(&self.scale));
         arguments
-    }
-}
-
-/// Checks that targets are those of this number of rows of the network.
-pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -> Result<(), Error> {
-    let on_simplex = matches!(network.likelihood(), Likelihood::SoftmaxCenteredNormal { .. });
-    let wanted = network.classes().filter(|_| on_simplex).unwrap_or(network.outputs());
-    let wants_labels = network.classes().is_some() && !on_simplex;
-    let fits = match targets {
-        Targets::Labels(labels) if wants_labels => {
-            check_labels(wanted, labels)?;
-            labels.len() == rows
-        }
-        Targets::Values { units, values } => !wants_labels && *units == wanted && values.len() == rows * wanted,
-        Targets::Labels(_) => false,
-    };
-    if !fits {
-        let numbers = |rows: usize, units: usize| format!("{rows} rows of {units} numbers");
-        let expected = match (wants_labels, on_simplex) {
-            (true, _) => format!("{rows} labels"),
-            (false, true) => format!("{} that sum to 1", numbers(rows, wanted)),
-            (false, false) => numbers(rows, wanted),
-        };
-        let found = match targets {
-            Targets::Labels(labels) if wants_labels => format!("{} labels", labels.len()),
-            Targets::Labels(_) if on_simplex => "labels: use `Dataset::smoothed`".to_owned(),
-            Targets::Labels(_) => "labels".to_owned(),
-            Targets::Values { units, values } if values.len().is_multiple_of((*units).max(1)) => {
-                numbers(values.len() / (*units).max(1), *units)
-            }
-            Targets::Values { units, values } => format!("{} numbers in rows of {units}", values.len()),
-        };
-        return Err(Error::argument("the set of targets", expected, found));
-    }
-    match targets {
-        Targets::Values { units, values } if on_simplex => check_simplex(*units, values),
-        _ => Ok(()),
-    }
-}
-
-/// Where to look for the reason of a loss that is not finite.
-fn cause(network: &Network, input: &StepInput<'_>) -> String {
-    let inputs = check_finite("inputs", network.input().elements(), input.inputs);
-    let targets = match input.targets {
-        Targets::Labels(_) => Ok(()),
-        Targets::Values { units, values } => check_finite("targets", (*units).max(1), values),
-    };
-    let parameters = network.parameters().check_finite().map_err(Error::from);
-    match inputs.and(targets).and(parameters) {
-        Err(error) => error.to_string(),
-        Ok(()) => "parameters and data are finite, so the forward pass overflowed".to_owned(),
     }
 }

@@ -97,19 +97,19 @@ impl<'b> Context<'b> {
         // Errors of the graph are kept for later; here the layer is known.
         self.builder().check().map_err(|error| Error::from(error).within(context.path()))?;
         if let Some(trace) = &self.trace {
-            trace.borrow_mut().push(TraceRow { path: context.path().to_owned(), ty: call.output.ty() });
+            trace.borrow_mut().push(TraceRow::new(context.path(), call.output));
         }
         Ok(call)
     }
 
     /// This context, which notes what the layers called in it give.
-    pub(crate) fn tracing(mut self) -> Self {
+    pub fn tracing(mut self) -> Self {
         self.trace = Some(Rc::default());
         self
     }
 
-    /// What was noted.
-    pub(crate) fn traced(&self) -> Vec<TraceRow> {
+    /// What was noted, in the order in which layers returned; nothing unless [tracing](Context::tracing).
+    pub fn traced(&self) -> Vec<TraceRow> {
         self.trace.as_ref().map(|trace| trace.borrow().clone()).unwrap_or_default()
     }
 

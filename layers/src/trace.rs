@@ -1,5 +1,5 @@
 use crate::{Context, Error, Layer, Scope, noise_inputs};
-use bayeslift_ir::{Builder, Shape, Type};
+use bayeslift_ir::{Builder, Expr, Shape, Type};
 use std::fmt;
 
 /// What each layer of a network gives: see [`Layer::trace`](crate::Layer::trace).
@@ -16,13 +16,22 @@ pub struct TraceRow {
     pub path: String,
     /// The element type and the shape of its output.
     pub ty: Type,
+    /// How many values the graph had when it returned: those that it added come before.
+    pub values: usize,
+}
+
+impl TraceRow {
+    pub(crate) fn new(path: &str, output: Expr<'_>) -> TraceRow {
+        let values = output.builder().graph().nodes().len();
+        TraceRow { path: path.to_owned(), ty: output.ty(), values }
+    }
 }
 
 /// A table of paths, element types and shapes.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.path.chars().count()).max().unwrap_or(0);
-        for (number, TraceRow { path, ty }) in self.rows.iter().enumerate() {
+        for (number, TraceRow { path, ty, .. }) in self.rows.iter().enumerate() {
             writeln!(f, "{number:>3}  {path:width$}  {:4}  {}", ty.dtype.name(), ty.shape)?;
         }
         Ok(())
@@ -41,6 +50,6 @@ pub(crate) fn of<L: Layer + ?Sized>(layer: &L, input: Shape) -> Result<Trace, Er
     let call = layer.call(&context, x).map_err(|error| error.within(name))?;
     builder.check().map_err(|error| Error::from(error).within(name))?;
     let mut rows = context.traced();
-    rows.push(TraceRow { path: name.to_owned(), ty: call.output.ty() });
+    rows.push(TraceRow::new(name, call.output));
     Ok(Trace { rows })
 }

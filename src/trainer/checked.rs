@@ -1,0 +1,99 @@
+//! Steps that are checked after they were computed, and before anything is written: where it could not be known before.
+
+use super::{
+    Scalars, StepInput, StepLoss, Trainer,
+    finite::LARGEST_GRADIENT,
+    graph::Updates,
+    overflow::{self, Culprit},
+    prepared, tensors,
+};
+use crate::{
+    Error, Network,
+    engine::{Engine, Session},
+};
+use bayeslift_ir::Tensor;
+
+/// A step that writes beside parameters and state what becomes of them, with the same bits.
+#[derive(Debug)]
+pub(super) struct CheckedStep {
+    engine: Engine,
+    session: Session,
+    /// What each of its first outputs is to replace.
+    paths: Vec<String>,
+}
+
+/// What a step gives besides updates.
+pub(super) struct Measured {
+    pub loss: StepLoss,
+    /// What no magnitude of a gradient exceeds.
+    bound: f32,
+}
+
+impl Measured {
+    pub fn of(step: u64, outputs: &[Tensor]) -> Measured {
+        const COUNT: usize = 4;
+        let scalar = |i: usize| outputs[outputs.len() - COUNT + i].as_f32().map_or(f32::NAN, |x| x[0]);
+        let [loss, negative_log_likelihood, divergence, bound] = [0, 1, 2, 3].map(scalar);
+        Measured { loss: StepLoss { step, loss, negative_log_likelihood, divergence }, bound }
+    }
+
+    /// Whether the step's graph, which compares the same numbers, has written updates in place.
+    pub fn is_bounded(&self) -> bool {
+        self.bound <= LARGEST_GRADIENT
+    }
+}
+
+impl Trainer {
+    /// Makes a step, and applies it if everything that it computed is finite.
+    pub(super) fn checked_step(
+        &mut self,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        step: u64,
+        scalars: &Scalars,
+    ) -> Result<StepLoss, Error> {
+        let rows = network.rows(input.inputs)?;
+        let made = match prepared(&mut self.compiled, rows)?.checked.take() {
+            Some(made) => made,
+            None => self.compile_checked(network, rows)?,
+        };
+        let CheckedStep { engine, session, paths } = prepared(&mut self.compiled, rows)?.checked.insert(made);
+        engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
+        let measured = Measured::of(step, &session.outputs);
+        let StepLoss { loss, negative_log_likelihood, divergence, .. } = measured.loss;
+        let is_bad = |x: &f32| !x.is_finite();
+        if is_bad(&loss) {
+            let cause = overflow::cause(self, network, input, scalars, Culprit::Loss);
+            return Err(Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause });
+        }
+        for (path, new) in paths.iter().zip(&session.outputs) {
+            let elements = new.as_f32().unwrap_or_default();
+            if let Some(index) = elements.iter().position(is_bad) {
+                let (path, value) = (path.clone(), elements[index]);
+                let cause = overflow::cause(self, network, input, scalars, Culprit::Update(&path));
+                return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
+            }
+        }
+        for (path, new) in paths.iter().zip(&mut session.outputs) {
+            let state = self.state.iter_mut().find(|(name, _)| name == path).map(|(_, tensor)| tensor);
+            let old = match state {
+                Some(old) => old,
+                None => &mut network.parameters_mut().get_mut(path)?.tensor,
+            };
+            std::mem::swap(old, new);
+        }
+        prepared(&mut self.compiled, rows)?.is_bounded = measured.is_bounded();
+        self.step = step;
+        Ok(measured.loss)
+    }
+
+    fn compile_checked(&mut self, network: &Network, rows: usize) -> Result<CheckedStep, Error> {
+        let start = std::time::Instant::now();
+        let graph = self.step_graph(network, rows, Updates::Aside)?.graph;
+        let paths = graph.outputs().iter().map(|output| output.name.clone()).take(graph.outputs().len() - 4).collect();
+        let engine = Engine::new(graph, &self.options.backend)?;
+        let session = engine.session()?;
+        self.compile_time += start.elapsed();
+        Ok(CheckedStep { engine, session, paths })
+    }
+}

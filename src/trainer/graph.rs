@@ -1,0 +1,106 @@
+//! The graph of a training step.
+
+use super::{Trainer, finite::LARGEST_GRADIENT};
+use crate::{Error, Network};
+use bayeslift_ir::{Builder, Expr, Graph, Type};
+use bayeslift_layers::{Context, Scope, TraceRow, noise_inputs};
+use bayeslift_passes::{gradients, magnitude_bounds};
+
+/// What becomes of the new parameters, state and statistics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Updates {
+    /// They overwrite the old ones, where the loss is finite and no gradient is too large.
+    InPlace,
+    /// They are outputs beside the old ones, whatever they are.
+    Aside,
+}
+
+/// The graph of a step, and what is known of its making.
+pub(super) struct StepGraph {
+    pub graph: Graph,
+    /// How many values the graph had when each layer returned.
+    pub layers: Vec<TraceRow>,
+    /// How many values the graph had before gradients were added.
+    pub forward: usize,
+}
+
+impl Trainer {
+    pub(super) fn step_graph(&self, network: &Network, rows: usize, updates: Updates) -> Result<StepGraph, Error> {
+        self.check_network(network)?;
+        let b = &Builder::new();
+        let scope = Scope::bind(b, network.parameters())?;
+        let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
+        let context = Context::new(scope.clone()).noise(noise_inputs(b)).training().tracing();
+        let samples = self.options.samples;
+        let context = if samples > 1 { context.samples(samples) } else { context };
+        let x = b.input("x", network.batch_type(rows));
+        let call = network.call(&context, x)?;
+        let layers = context.traced();
+        let axes = usize::from(samples > 1);
+        let target_type = network.likelihood().target_type(&call.output.shape(), axes);
+        let targets = b.input("targets", target_type);
+        let optimizer = &self.options.optimizer;
+        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
+        let scale = b.input("divergence_scale", Type::f32([]));
+
+        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, targets)?;
+        let divergence = call.divergence(&self.options.divergence)?;
+        let loss = negative_log_likelihood + divergence * scale;
+        let forward = b.graph().nodes().len();
+
+        let trainable = self.variables.iter().filter(|variable| variable.trainable);
+        let trainable: Vec<_> =
+            trainable.filter_map(|variable| Some((variable, scope.expr(&variable.path)?))).collect();
+        let of: Vec<_> = trainable.iter().map(|(_, parameter)| *parameter).collect();
+        let gradients = gradients(loss, &of);
+        let mut changes: Vec<Change<'_, '_>> = Vec::new();
+        let mut state = state.into_iter().zip(&self.state);
+        for ((variable, parameter), &gradient) in trainable.into_iter().zip(&gradients) {
+            let own: Vec<_> = state.by_ref().take(optimizer.state().len()).collect();
+            let old: Vec<_> = own.iter().map(|(old, _)| *old).collect();
+            let update = optimizer.update(parameter, gradient, &old, &scalars);
+            changes.push(Change { path: &variable.path, old: parameter, new: update.parameter });
+            let state = own.into_iter().zip(update.state);
+            changes.extend(state.map(|((old, (path, _)), new)| Change { path, old, new }));
+        }
+        let mut bounded = gradients;
+        for (path, new) in &call.updates {
+            let old = scope.expr(path).filter(|_| self.is_statistic(path));
+            let Some(old) = old else {
+                let found = format!("`{path}`");
+                return Err(Error::argument("what a layer updates", "a parameter that is not trainable", found));
+            };
+            changes.push(Change { path, old, new: *new });
+            bounded.push(*new);
+        }
+        // What is not a number is not below anything, and makes a sum that is not.
+        let bound = magnitude_bounds(&bounded).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
+        let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
+        let is_finite = bound.less_equal(LARGEST_GRADIENT);
+        for Change { path, old, new } in changes {
+            match updates {
+                Updates::InPlace => b.output_updating(path, is_finite.select(new, old), old),
+                Updates::Aside => b.output(path, new),
+            }
+        }
+        b.output("loss", loss);
+        b.output("negative_log_likelihood", negative_log_likelihood);
+        b.output("divergence", divergence);
+        b.output("bound", bound);
+        b.check()?;
+        let graph = b.graph().clone();
+        Ok(StepGraph { graph, layers, forward })
+    }
+
+    /// Whether a layer, and not the optimizer, may change the parameter at a path.
+    fn is_statistic(&self, path: &str) -> bool {
+        self.variables.iter().any(|variable| variable.path == path && !variable.trainable)
+    }
+}
+
+/// A parameter, state or statistic, and what it becomes.
+struct Change<'a, 'b> {
+    path: &'a str,
+    old: Expr<'b>,
+    new: Expr<'b>,
+}

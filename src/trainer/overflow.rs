@@ -1,0 +1,121 @@
+//! Why a step is not finite: which value was the first that is not.
+
+use super::{Scalars, StepInput, Trainer, graph::StepGraph, graph::Updates, tensors};
+use crate::{Backend, Error, Network, Targets, dataset::check_finite, engine::Engine};
+use bayeslift_ir::{Builder, DType, Graph, Op, Value};
+use bayeslift_runtime::Rewriting;
+
+/// What was seen not to be finite.
+#[derive(Clone, Copy)]
+pub(super) enum Culprit<'a> {
+    Loss,
+    /// What the parameter, state or statistic of this path was to become.
+    Update(&'a str),
+}
+
+/// Where to look for the reason.
+pub(super) fn cause(
+    trainer: &mut Trainer,
+    network: &mut Network,
+    input: &StepInput<'_>,
+    scalars: &Scalars,
+    culprit: Culprit<'_>,
+) -> String {
+    let inputs = check_finite("inputs", network.input().elements(), input.inputs);
+    let targets = match input.targets {
+        Targets::Labels(_) => Ok(()),
+        Targets::Values { units, values } => check_finite("targets", (*units).max(1), values),
+    };
+    let parameters = network.parameters().check_finite().map_err(Error::from);
+    if let Err(error) = inputs.and(targets).and(parameters) {
+        return error.to_string();
+    }
+    // What goes wrong on the way to a reason is none.
+    let origin = origin(trainer, network, input, scalars, culprit).ok().flatten();
+    let origin = origin.map_or(String::new(), |origin| format!(", {origin}"));
+    match culprit {
+        Culprit::Loss => format!("parameters and data are finite, so the forward pass overflowed{origin}"),
+        Culprit::Update(_) => {
+            format!("parameters, data and loss are finite, so what is behind the loss overflowed{origin}")
+        }
+    }
+}
+
+/// The value that is not finite though all that it is made of is.
+fn origin(
+    trainer: &mut Trainer,
+    network: &mut Network,
+    input: &StepInput<'_>,
+    scalars: &Scalars,
+    culprit: Culprit<'_>,
+) -> Result<Option<String>, Error> {
+    let rows = network.rows(input.inputs)?;
+    let step = trainer.step_graph(network, rows, Updates::Aside)?;
+    let name = match culprit {
+        Culprit::Loss => "loss",
+        Culprit::Update(path) => path,
+    };
+    let Some(output) = step.graph.outputs().iter().find(|output| output.name == name) else { return Ok(None) };
+    let mut value = output.value;
+    let looks = |value: Value| step.graph.ty(value).dtype == DType::F32 && !is_leaf(&step.graph.node(value).op);
+    let looked_at: Vec<Value> = ancestors(&step.graph, value).into_iter().filter(|value| looks(*value)).collect();
+    let backend = match &trainer.options.backend {
+        Backend::Compiled(options) => options.clone().rewriting(Rewriting::Off).into(),
+        Backend::Reference => Backend::Reference,
+    };
+    let engine = Engine::new(counting(step.graph.clone(), &looked_at)?, &backend)?;
+    let mut session = engine.session()?;
+    engine.call(&mut session, &mut scalars.arguments(tensors(network, &mut trainer.state), input))?;
+    let counts = session.outputs[session.outputs.len() - looked_at.len()..].iter();
+    let counts = counts.map(|count| count.as_f32().is_some_and(|count| count[0] > 0.0));
+    let bad: Vec<Value> = looked_at.into_iter().zip(counts).filter(|(_, bad)| *bad).map(|(value, _)| value).collect();
+    if !bad.contains(&value) {
+        return Ok(None);
+    }
+    // operands come before what is made of them
+    while let Some(operand) = step.graph.node(value).args.iter().filter(|arg| bad.contains(arg)).min() {
+        value = *operand;
+    }
+    Ok(Some(describe(&step, network, value)))
+}
+
+fn is_leaf(op: &Op) -> bool {
+    matches!(op, Op::Input(_) | Op::Constant(_) | Op::Noise(_))
+}
+
+/// All that a value is made of, and the value.
+fn ancestors(graph: &Graph, value: Value) -> Vec<Value> {
+    let mut is_needed = vec![false; value.index() + 1];
+    is_needed[value.index()] = true;
+    for value in graph.values().take(value.index() + 1).rev() {
+        if is_needed[value.index()] {
+            graph.node(value).args.iter().for_each(|arg| is_needed[arg.index()] = true);
+        }
+    }
+    graph.values().zip(is_needed).filter(|(_, is_needed)| *is_needed).map(|(value, _)| value).collect()
+}
+
+/// The graph with more outputs: how many elements of each value are not finite.
+fn counting(graph: Graph, values: &[Value]) -> Result<Graph, Error> {
+    let b = Builder::from(graph);
+    for value in values {
+        let x = b.expr(*value);
+        b.output(&format!("not finite/{value}"), x.abs().less_equal(f32::MAX).select(0.0, 1.0).sum_all());
+    }
+    Ok(b.finish()?)
+}
+
+/// The operation of a value, its type, and the layer that it belongs to.
+fn describe(step: &StepGraph, network: &Network, value: Value) -> String {
+    let (op, ty) = (step.graph.node(value).op.name(), step.graph.ty(value));
+    let place = if value.index() >= step.forward {
+        "of the gradient or update".to_owned()
+    } else {
+        match step.layers.iter().find(|layer| value.index() < layer.values) {
+            Some(layer) => format!("in layer `{}`", layer.path),
+            None if step.layers.is_empty() => format!("in layer `{}` or its loss", network.layer().name()),
+            None => "in the loss".to_owned(),
+        }
+    };
+    format!("first in a `{op}` {place}, of type {ty}")
+}

@@ -1,0 +1,239 @@
+//! Steps that overflow: whatever they are, what follows `Ok` is finite, and what follows an error is what was before.
+
+use bayeslift::ir::{Distribution, Expr, noise};
+use bayeslift::layers::{Optimizer, Update};
+use bayeslift::prelude::*;
+use bayeslift::runtime::{Options, Width};
+use std::sync::Arc;
+
+fn options(backend: Backend) -> TrainerOptions {
+    let mut options = TrainerOptions::default();
+    options.backend = backend;
+    options
+}
+
+fn backends() -> [Backend; 4] {
+    let compiled = |width, threads| Backend::from(Options::default().width(width).threads(threads));
+    [compiled(Width::Sixteen, 2), compiled(Width::Four, 1), compiled(Width::One, 1), Backend::Reference]
+}
+
+fn saturating(activation: Activation) -> Network {
+    let layers = Sequential::new()
+        .layer(AffineVariationalReparameterizationLocal::new(1, 4).activation(activation))
+        .layer(AffineVariationalReparameterizationLocal::new(4, 2));
+    Network::new(layers, [1], Likelihood::Categorical, 0).unwrap()
+}
+
+/// The variance of the first layer overflows, and what saturates hides it from the loss.
+#[test]
+fn what_a_loss_hides_is_found() {
+    for activation in [Activation::Tanh, Activation::Sigmoid] {
+        for backend in backends() {
+            let mut network = saturating(activation.clone());
+            let before = network.clone();
+            let mut trainer = Trainer::new(&network, 100, options(backend.clone())).unwrap();
+            let state: Vec<_> = trainer.state().map(|(path, tensor)| (path.to_owned(), tensor.clone())).collect();
+            let labels = Targets::Labels(vec![0, 1]);
+            let error = trainer.step(&mut network, StepInput::new(&[1e20, 1.0], &labels)).unwrap_err();
+            let Error::NonFiniteUpdate { step: 1, loss, ref path, ref cause, .. } = error else { panic!("{error}") };
+            assert!(loss.is_finite());
+            assert_eq!(path, "affine/kernel/raw_scale");
+            assert!(cause.contains("first in a `mul` in layer `affine`, of type f32[2,1]"), "{cause}");
+            assert_eq!(network.parameters(), before.parameters());
+            assert!(trainer.state().map(|(path, tensor)| (path.to_owned(), tensor.clone())).eq(state));
+            // and training goes on, as if nothing had been
+            let mut other = before.clone();
+            let mut fresh = Trainer::new(&other, 100, options(backend)).unwrap();
+            for inputs in [[0.5, 1.0], [-0.5, 0.25]] {
+                let loss = trainer.step(&mut network, StepInput::new(&inputs, &labels)).unwrap();
+                assert_eq!(loss, fresh.step(&mut other, StepInput::new(&inputs, &labels)).unwrap());
+            }
+            assert_eq!(network.parameters(), other.parameters());
+        }
+    }
+}
+
+/// Gradients divided by a scalar that is 1: the same bits, but nothing is known of a quotient by any number, so every step is
+/// checked before it is applied.
+#[derive(Clone, Debug)]
+struct Unproved<O>(O);
+
+impl<O: Optimizer> Optimizer for Unproved<O> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        self.0.state()
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate", "one"]
+    }
+
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+        [self.0.scalar_values(step, rate), vec![1.0]].concat()
+    }
+
+    fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, state: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
+        self.0.update(p, gradient / scalars[1], state, &scalars[..1])
+    }
+
+    fn check(&self) -> Result<(), bayeslift::layers::Error> {
+        self.0.check()
+    }
+}
+
+type Bits = Vec<(String, Vec<u32>)>;
+
+fn bits(network: &Network, trainer: &Trainer) -> Bits {
+    let parameters = network.parameters().iter().map(|(path, parameter)| (path.to_owned(), parameter.tensor.words()));
+    parameters.chain(trainer.state().map(|(path, tensor)| (path.to_owned(), tensor.words()))).collect()
+}
+
+fn are_finite(bits: &Bits) -> bool {
+    bits.iter().flat_map(|(_, words)| words).all(|word| f32::from_bits(*word).is_finite())
+}
+
+/// Networks in which overflow hides, of one to three inputs.
+fn networks(seed: u64) -> Vec<(&'static str, Network)> {
+    type Local = AffineVariationalReparameterizationLocal;
+    let categorical = |name, layers: Sequential, input: &[usize]| {
+        (name, Network::new(layers, input, Likelihood::Categorical, seed).unwrap())
+    };
+    // with a closed form of the divergence, or without
+    let prior = || if seed % 2 == 0 { Prior::spike_and_slab() } else { Prior::normal(0.0, 1.0) };
+    let local = |inputs, outputs| Local::new(inputs, outputs).prior_maker(prior());
+    let hidden =
+        |activation: Activation| Sequential::new().layer(local(2, 5).activation(activation)).layer(local(5, 3));
+    let apply = |f: for<'b> fn(Expr<'b>) -> Expr<'b>| Sequential::new().layer(local(2, 5)).apply(f).layer(local(5, 3));
+    let regression = Network::new(hidden(Activation::Relu), [2], Likelihood::normal_learned(1.0), seed).unwrap();
+    let convolution = ConvolutionVariationalReparameterizationLocal::new(1, 4, [2, 2]);
+    let image = Sequential::new()
+        .layer(convolution.prior_maker(prior()).activation(Activation::Relu))
+        .layer(GlobalPooling::max(2))
+        .layer(Affine::new(4, 3));
+    let without_bias = Sequential::new()
+        .layer(local(2, 5).use_bias(false).activation(Activation::Tanh))
+        .layer(local(5, 3).use_bias(false));
+    let drawn = Sequential::new()
+        .layer(AffineVariationalReparameterization::new(2, 5).prior_maker(prior()).activation(Activation::Tanh))
+        .layer(AffineVariationalFlipout::new(5, 3).prior_maker(prior()));
+    let normalized = Sequential::new()
+        .layer(local(2, 5))
+        .layer(BatchNormalization::new(5))
+        .layer(LayerNormalization::new(5))
+        .layer(local(5, 3).activation(Activation::Sigmoid));
+    vec![
+        categorical("tanh", hidden(Activation::Tanh), &[2]),
+        categorical("sigmoid", hidden(Activation::Sigmoid), &[2]),
+        categorical("relu", hidden(Activation::Relu), &[2]),
+        categorical("square", apply(|x| x.square().tanh()), &[2]),
+        categorical("log", apply(|x| x.abs().log().sigmoid()), &[2]),
+        categorical("reciprocal", apply(|x| (1.0 / x).tanh()), &[2]),
+        categorical("exp", apply(|x| x.exp().tanh()), &[2]),
+        categorical("pooled", image, &[3, 3, 1]),
+        categorical("without bias", without_bias, &[2]),
+        categorical("drawn", drawn, &[2]),
+        categorical("normalized", normalized, &[2]),
+        ("regression", regression),
+    ]
+}
+
+/// Steps on inputs, targets and parameters of all sizes: what follows `Ok` is finite, what follows an error is what was before, and
+/// both are those of steps that are always checked: a step that is finite is not refused, and has the same bits.
+#[test]
+fn a_step_is_finite_or_was_not() {
+    let cases: u64 = match std::env::var("BAYESLIFT_CASES") {
+        Ok(cases) => cases.parse().expect("BAYESLIFT_CASES is a number"),
+        Err(_) => 3,
+    };
+    let mut seen = [0; 2];
+    for seed in 0..cases {
+        for (name, network) in networks(seed) {
+            let uniform = |unit: u32| {
+                let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
+                noise::element(Distribution::Uniform, 7, address)
+            };
+            let optimizers: [(Arc<dyn Optimizer>, Arc<dyn Optimizer>); 3] = [
+                (Arc::new(Adam::default()), Arc::new(Unproved(Adam::default()))),
+                (Arc::new(Sgd::new(0.1)), Arc::new(Unproved(Sgd::new(0.1)))),
+                (Arc::new(RmsProp::new(0.01).momentum(0.9)), Arc::new(Unproved(RmsProp::new(0.01).momentum(0.9)))),
+            ];
+            let (proved, unproved) = optimizers[seed as usize % 3].clone();
+            let trainer = |optimizer| {
+                let mut options = options(Options::default().threads(1).into());
+                options.optimizer = optimizer;
+                options.divergence =
+                    if seed % 2 == 0 { Divergence::MonteCarlo { draws: 1 } } else { Divergence::Exact };
+                Trainer::new(&network, 10, options).unwrap()
+            };
+            let (mut fast, mut checked) = (trainer(proved), trainer(unproved));
+            let [mut network, mut twin] = [network.clone(), network];
+            for step in 0..12_u32 {
+                let exponent = -38.0 + 76.0 * uniform(step);
+                let exponents = [0.0, exponent, exponent, 10.0, 19.0, 25.0, 37.0, 0.0];
+                let scale = 10_f32.powf(exponents[step as usize % exponents.len()]);
+                let columns = network.input().elements();
+                let element = |i: usize| {
+                    let x = uniform(100 * step + i as u32 + 50) - 0.5;
+                    if i % 3 == 0 { x } else { x * scale }
+                };
+                let inputs: Vec<f32> = (0..4 * columns).map(element).collect();
+                let targets = match network.classes() {
+                    Some(_) => Targets::Labels(vec![0, 1, 2, 1]),
+                    None => Targets::Values { units: 3, values: (0..12).map(|i| element(i + 5)).collect() },
+                };
+                let before = bits(&network, &fast);
+                let result = fast.step(&mut network, StepInput::new(&inputs, &targets));
+                let expected = checked.step(&mut twin, StepInput::new(&inputs, &targets));
+                let after = bits(&network, &fast);
+                let place = format!("{name}, seed {seed}, step {step}, inputs {inputs:?}");
+                assert_eq!(result.is_ok(), expected.is_ok(), "{place}: {result:?}, checked {expected:?}");
+                match result {
+                    Ok(_) => assert!(are_finite(&after), "{place}"),
+                    Err(Error::NonFiniteLoss { .. } | Error::NonFiniteUpdate { .. }) => {
+                        assert!(before == after, "{place}");
+                    }
+                    Err(error) => panic!("{place}: {error}"),
+                }
+                seen[usize::from(expected.is_ok())] += 1;
+                assert!(after == bits(&twin, &checked), "{place}");
+            }
+        }
+    }
+    assert!(seen.iter().all(|&count| count > 20), "{seen:?} steps were not finite, and were");
+}
+
+/// Steps of ordinary size are known to be finite before they write, for every built-in optimizer: nothing else is compiled.
+#[test]
+fn ordinary_steps_are_known_to_be_finite() {
+    let optimizers: [Arc<dyn Optimizer>; 6] = [
+        Arc::new(Adam::default()),
+        Arc::new(Sgd::new(0.01)),
+        Arc::new(Sgd::new(0.01).momentum(0.9).nesterov(true)),
+        Arc::new(RmsProp::default()),
+        Arc::new(RmsProp::default().centered(true)),
+        Arc::new(RmsProp::default().centered(true).momentum(0.9)),
+    ];
+    for (i, optimizer) in optimizers.into_iter().enumerate() {
+        for (name, mut network) in networks(i as u64) {
+            let mut options = options(Options::default().threads(1).into());
+            options.optimizer = optimizer.clone();
+            let mut trainer = Trainer::new(&network, 10, options).unwrap();
+            trainer.prepare(&network, 4).unwrap();
+            let compiled = trainer.compile_time();
+            let columns = network.input().elements();
+            let element = |i: usize| (i as f32).sin() + 1.5;
+            let inputs: Vec<f32> = (0..4 * columns).map(element).collect();
+            let targets = match network.classes() {
+                Some(_) => Targets::Labels(vec![0, 1, 2, 1]),
+                None => Targets::Values { units: 3, values: (0..12).map(element).collect() },
+            };
+            for _ in 0..4 {
+                trainer.step(&mut network, StepInput::new(&inputs, &targets)).unwrap();
+            }
+            assert_eq!(trainer.compile_time(), compiled, "{name}, {optimizer:?}");
+        }
+    }
+}
