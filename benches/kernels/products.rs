@@ -11,7 +11,7 @@ use crate::{
     common::{Result, best_seconds, machine},
     rounded,
 };
-use bayeslift::ir::{Builder, Type};
+use bayeslift::ir::{Builder, Type, arbitrary::is_near};
 use bayeslift::layers::{LocalBias, distribution::Normal, local_affine};
 use bayeslift::runtime::{Argument, Executable};
 use gemm::Parallelism;
@@ -107,7 +107,7 @@ fn gflops(settings: &Settings, family: Family, (m, k, n): Size) -> Result<[f64; 
             Family::Dual => (mean[i] + bias[i % n] + output_variance[i].sqrt() * noise[i]).max(0.0),
             _ => mean[i],
         };
-        if (found - expected).abs() > 1e-5 + 1e-6 * k as f32 {
+        if !is_near(found.into(), expected.into(), 1e-5 + 1e-6 * k as f64) {
             return Err(format!("{m}x{k}x{n}: element {i} is {found}, but {expected} by gemm").into());
         }
     }

@@ -292,7 +292,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bayeslift_ir::{Graph, Tensor, arbitrary::graph_and_inputs, evaluate, same_bits};
+    use bayeslift_ir::{
+        Graph, Tensor,
+        arbitrary::{config, graph_and_inputs},
+        evaluate, same_bits,
+    };
     use bayeslift_passes::Place;
     use proptest::prelude::*;
 
@@ -330,8 +334,7 @@ mod tests {
         if cfg!(target_arch = "x86_64") {
             assert!(!has_vectors(&*isa().finish(flags().unwrap()).unwrap()), "comparisons trap on unaligned operands");
         }
-        let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
-        proptest!(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() },
+        proptest!(config(60),
             |((graph, inputs) in graph_and_inputs(), width in prop_oneof![Just(1), Just(4)])| {
             let mut plain = Graph::new();
             for value in graph.values() {

@@ -1,7 +1,8 @@
 //! The machine code for wide vectors, run by a model of the machine: needs none that can run it. Where this one can, it is
 //! compared with what the machine does.
 //!
-//! `BAYESLIFT_CASES=1000 cargo test --release -p bayeslift-codegen --test simulated` runs that many graphs.
+//! `BAYESLIFT_CASES=1000 cargo test --release -p bayeslift-codegen --test simulated` runs that many graphs, and
+//! `BAYESLIFT_SEED` says which.
 
 mod simulate;
 
@@ -10,10 +11,14 @@ use bayeslift_codegen::{
     tile::{Address, Base, Class, TileBuilder, TileKernel},
     wide::{self, Isa},
 };
-use bayeslift_ir::{Builder, Graph, Lanes, Tensor, Type, arbitrary::graph_and_inputs, evaluate, fma, same_bits};
+use bayeslift_ir::{
+    Builder, Graph, Lanes, Tensor, Type,
+    arbitrary::{config, graph_and_inputs},
+    evaluate, fma, same_bits,
+};
 use bayeslift_passes::{Kernel, Place, Plan, simplify};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRunner;
 use simulate::{Machine, POISON, bytes_of, native::Native, words_of};
 use std::collections::BTreeMap;
 
@@ -161,9 +166,7 @@ fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
 #[test]
 fn random_graphs() {
     let default = if cfg!(debug_assertions) { 60 } else { 600 };
-    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
-    let config = Config { cases, max_shrink_iters: 1024, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new(config(default));
     let run = |(graph, inputs): (Graph, Vec<Tensor>)| check(&graph, &inputs).map_err(TestCaseError::fail);
     runner.run(&graph_and_inputs(), run).unwrap();
 }

@@ -4,11 +4,14 @@ use bayeslift_codegen::{
     lower,
     wide::{self, Isa},
 };
-use bayeslift_ir::{Graph, arbitrary::graph_and_inputs};
+use bayeslift_ir::{
+    Graph,
+    arbitrary::{config, graph_and_inputs},
+};
 use bayeslift_passes::{Plan, simplify};
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Mnemonic, Register};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRunner;
 
 /// What every x86-64 has.
 const BASELINE: &[CpuidFeature] = &[
@@ -81,8 +84,7 @@ fn check_code(code: &[u8], isa: Isa) -> Result<(), String> {
 
 #[test]
 fn every_kernel_of_random_graphs_is_emitted_and_decodes() {
-    let config = Config { cases: 300, max_shrink_iters: 1024, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new(config(300));
     let check = |graph: &Graph| [Isa::Avx2, Isa::Avx512].into_iter().try_for_each(|isa| check(graph, isa));
     runner.run(&graph_and_inputs(), |(graph, _)| check(&graph).map_err(TestCaseError::fail)).unwrap();
 }

@@ -3,12 +3,18 @@
 //! A case is a list of steps, each an operation and choices. Choices are taken modulo what there is, so that every
 //! list is a graph and deleting steps, which is how proptest shrinks, leaves one. Operations that would exceed the
 //! limits on size are left out.
+//!
+//! How many cases there are, and which, is read from the environment in one way: [`config`].
 
+mod compare;
 mod program;
+mod settings;
 
 use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value, Window};
+pub use compare::{is_near, largest};
 use program::{MAX_SHAPE_RANK, MAX_VALUE, Program, SPECIAL};
 use proptest::prelude::*;
+pub use settings::{cases, config, seed};
 
 /// Extents around the widths of vectors, lanes and tiles; the last exceeds a chunk of `Dot`.
 const EXTENTS: [usize; 13] = [1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 64, 100, 260];

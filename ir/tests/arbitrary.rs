@@ -1,8 +1,9 @@
 //! The generator of random graphs: what it makes is well-formed, runs, and covers every operation.
 
 use bayeslift_ir::{
-    Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary, arbitrary::graph_and_inputs, evaluate,
-    same_bits, verify,
+    Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary,
+    arbitrary::{config, graph_and_inputs},
+    evaluate, same_bits, verify,
 };
 use proptest::{
     prelude::*,
@@ -12,7 +13,7 @@ use proptest::{
 use std::collections::BTreeSet;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(config(300))]
 
     #[test]
     fn graphs_are_well_formed_and_run((graph, inputs) in graph_and_inputs()) {

@@ -1,8 +1,9 @@
 //! Convolutions against their definition, in f64, and against the adjoint that a scalar product defines.
 
 use bayeslift_ir::{
-    Builder, Convolution, Elements, Expr, Shape, Sliding, Tensor, Type, Window, evaluate, evaluate_f64, spread,
-    windows_as_rows,
+    Builder, Convolution, Elements, Expr, Shape, Sliding, Tensor, Type, Window,
+    arbitrary::{cases, seed},
+    evaluate, evaluate_f64, spread, windows_as_rows,
 };
 
 /// A small generator of choices.
@@ -109,8 +110,8 @@ fn close(got: &[f64], want: &[f64], what: &str) {
 
 #[test]
 fn convolutions_are_what_the_definition_says() {
-    let mut choices = Choices(1);
-    for number in 0..400 {
+    let mut choices = Choices(seed());
+    for number in 0..cases(400) {
         let case = case(&mut choices);
         let b = Builder::new();
         let shape = |shape: Vec<usize>| Type::f32(shape.as_slice());

@@ -1,10 +1,14 @@
 //! What is said of a value without computing it holds when it is computed.
 
-use bayeslift_ir::{DType, Scalar, arbitrary::graph_and_inputs, elementary, evaluate};
+use bayeslift_ir::{
+    DType, Scalar,
+    arbitrary::{config, graph_and_inputs},
+    elementary, evaluate,
+};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(500))]
     #[test]
     fn no_element_is_below_the_bound((mut graph, inputs) in graph_and_inputs()) {
         let outputs = graph.outputs().len();

@@ -4,7 +4,7 @@
 //! generator fails with that probability when seeds or addresses in these tests are changed.
 
 use bayeslift_ir::Distribution::{self, Normal, Rademacher, Uniform};
-use bayeslift_ir::{Scalar, noise, noise::Address};
+use bayeslift_ir::{Scalar, arbitrary::largest, noise, noise::Address};
 
 /// Threefry2x32-20 and the address law written again, plainly, to check the words.
 mod plain {
@@ -181,15 +181,15 @@ fn normals_are_within_the_documented_error() {
             (f64::from(z) - exact).abs() / ulp
         };
         let pairs = pair_of(Normal, words).into_iter().zip(plain::normals(words));
-        pairs.filter(|(_, exact)| *exact != 0.0).map(error_in_ulp).fold(0.0, f64::max)
+        largest(pairs.filter(|(_, exact)| *exact != 0.0).map(error_in_ulp))
     };
     // All octants, and all magnitudes of u and of the angle's rest.
     let sample = (0..1_u32 << 17).map(|i| {
         let spread = [i.wrapping_mul(2_654_435_769), i.wrapping_mul(1_640_531_535)];
         [spread[0] >> (i % 29), (spread[1] as i32 >> (i / 29 % 29)) as u32 ^ (i << 30)]
     });
-    let largest = sample.map(error).fold(0.0, f64::max);
-    assert!(largest <= 4.3, "{largest}");
+    let error_of_all = largest(sample.map(error));
+    assert!(error_of_all <= 4.3, "{error_of_all}");
     // The worst of 2^30 normals from random words.
     let worst = error([0x9ee3_d3d2, 0x7d69_8e9a]);
     assert!((4.2..=4.3).contains(&worst), "{worst}");
@@ -260,8 +260,8 @@ fn assert_centered(what: &str, terms: impl Iterator<Item = f64>, variance: f64) 
 fn assert_distributed(mut values: Vec<f64>, cdf: impl Fn(f64) -> f64) {
     values.sort_unstable_by(f64::total_cmp);
     let n = values.len() as f64;
-    let above = |(i, x): (usize, &f64)| (cdf(*x) - i as f64 / n).abs().max((cdf(*x) - (i + 1) as f64 / n).abs());
-    let distance = values.iter().enumerate().map(above).fold(0.0, f64::max);
+    let above = |(i, x): (usize, &f64)| largest([i, i + 1].map(|i| (cdf(*x) - i as f64 / n).abs()));
+    let distance = largest(values.iter().enumerate().map(above));
     assert!(distance * n.sqrt() < 2.7, "{}", distance * n.sqrt());
 }
 

@@ -1,6 +1,10 @@
 //! The text form: what is printed reads back equal, and no text makes the reader panic.
 
-use bayeslift_ir::{Builder, Error, Graph, MAX_NODES, Type, Value, arbitrary::graph_and_inputs, verify};
+use bayeslift_ir::{
+    Builder, Error, Graph, MAX_NODES, Type, Value,
+    arbitrary::{config, graph_and_inputs},
+    verify,
+};
 use proptest::prelude::*;
 
 /// Prints and reads back.
@@ -93,7 +97,7 @@ fn mutate(text: &str, mutation: &Mutation) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(config(500))]
 
     #[test]
     fn round_trip((graph, _) in graph_and_inputs()) {

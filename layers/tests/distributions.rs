@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift_ir::{Builder, Shape, Tensor, Type, evaluate};
+use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::largest, evaluate};
 use bayeslift_layers::{
     Activation, Affine, Divergence, Draw, Initializer, Layer, Likelihood, Scope, Sequential,
     distribution::{Categorical, Deterministic, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
@@ -311,7 +311,7 @@ fn initial_values() {
             .limit(&shape, 0)
             .or_else(|| initializer.stddev_before_truncation(&shape, 0).map(|stddev| 2.0 * stddev))
             .unwrap();
-        let largest = values.iter().fold(0.0, |max: f64, x| max.max(x.abs()));
+        let largest = largest(values.iter().map(|x| x.abs()));
         assert!(largest <= limit * (1.0 + 1e-6) && largest > limit * 0.99, "{initializer:?}: {largest} of {limit}");
     }
 }

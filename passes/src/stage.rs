@@ -137,7 +137,11 @@ impl<'g> Copy<'g> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bayeslift_ir::{Tensor, arbitrary::graph_and_inputs, evaluate, same_bits};
+    use bayeslift_ir::{
+        Tensor,
+        arbitrary::{config, graph_and_inputs},
+        evaluate, same_bits,
+    };
     use proptest::prelude::*;
 
     #[test]
@@ -151,7 +155,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(config(256))]
         /// Whatever the cut, both stages together give the bits of the whole.
         #[test]
         fn stages_give_the_same_bits((graph, inputs) in graph_and_inputs(), choice in any::<u64>()) {

@@ -1,6 +1,10 @@
 //! Gradients of random graphs: they have the types of what they belong to, verify and run.
 
-use bayeslift_ir::{Builder, DType, Expr, Graph, Value, arbitrary::graph_and_inputs, evaluate, verify};
+use bayeslift_ir::{
+    Builder, DType, Expr, Graph, Value,
+    arbitrary::{config, graph_and_inputs},
+    evaluate, verify,
+};
 use bayeslift_passes::gradients;
 use proptest::prelude::*;
 
@@ -20,7 +24,7 @@ fn differentiate(graph: Graph) -> Graph {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(config(300))]
 
     #[test]
     fn gradients_verify_and_run((graph, inputs) in graph_and_inputs()) {

@@ -301,12 +301,12 @@ mod tests {
     use super::*;
     use crate::dependencies::Addresses;
     use bayeslift_codegen::{Argument, wide::Isa};
-    use bayeslift_ir::arbitrary::graph_and_inputs;
+    use bayeslift_ir::arbitrary::{config, graph_and_inputs};
     use bayeslift_passes::{Place, Plan};
     use proptest::{prelude::*, sample::Index};
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(config(300))]
         /// Tiles depend on no memory, and change none, but what they are said to touch.
         #[test]
         fn tiles_touch_what_they_say((graph, inputs) in graph_and_inputs(), threads in 1..9_usize, lanes in 0..4_usize, [first, count]: [Index; 2], seed: u32) {

@@ -2,17 +2,21 @@
 //! trap, at one end or the other, and is never used again once it is freed. A stray access ends this process.
 //!
 //! `BAYESLIFT_CASES=100000 BAYESLIFT_TRACE=case.txt cargo test --release -p bayeslift-runtime --test bounds` runs that
-//! many graphs, and leaves the one that ended it in `case.txt`.
+//! many graphs, and leaves the one that ended it in `case.txt`; `BAYESLIFT_SEED` says which.
 
 #![cfg(all(unix, target_pointer_width = "64"))]
 
 mod common;
 
-use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::graph_and_inputs, evaluate, same_bits};
+use bayeslift_ir::{
+    Builder, Shape, Tensor, Type,
+    arbitrary::{cases, config, graph_and_inputs, seed},
+    evaluate, same_bits,
+};
 use bayeslift_passes::Rewriting;
 use bayeslift_runtime::{Executable, Options, Width};
 use common::windows::{Choices, contraction_of_windows};
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::{
@@ -103,17 +107,10 @@ unsafe impl GlobalAlloc for Guarding {
     }
 }
 
-/// How many cases there are, if nothing else is asked for `default`.
-fn cases(default: u32) -> u32 {
-    std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn random_graphs_stay_within_their_memory() {
     reserve();
-    let cases = cases(200);
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new(config(200));
     let case = std::cell::Cell::new(0_usize);
     runner
         .run(&graph_and_inputs(), |(graph, inputs)| {
@@ -141,7 +138,7 @@ fn random_graphs_stay_within_their_memory() {
 #[test]
 fn contractions_of_windows_stay_within_their_memory() {
     reserve();
-    let mut choices = Choices(1);
+    let mut choices = Choices(seed());
     for number in 0..cases(100) {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         let width = choices.of(&[Width::Sixteen, Width::Eight, Width::Four, Width::One]);

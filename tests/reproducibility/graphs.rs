@@ -1,14 +1,17 @@
 //! Compiled code against the reference evaluator, bit for bit, on random graphs.
 //!
-//! `BAYESLIFT_CASES=1000000 cargo test --release --test reproducibility` runs that many graphs; `BAYESLIFT_SEED`, a number
-//! below 256, says which.
+//! `BAYESLIFT_CASES=1000000 cargo test --release --test reproducibility` runs that many graphs; `BAYESLIFT_SEED` says
+//! which.
 
 use crate::common::{self, check_everywhere};
-use bayeslift_ir::{Builder, DType, Expr, Graph, Tensor, Value, arbitrary::graph_and_inputs};
+use bayeslift_ir::{
+    Builder, DType, Expr, Graph, Tensor, Value,
+    arbitrary::{config, graph_and_inputs},
+};
 use bayeslift_passes::{Rewriting, gradients};
 use bayeslift_runtime::{Options, Width};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRunner;
 
 /// How many random graphs there are if nothing else is asked for.
 const CASES: u32 = if cfg!(debug_assertions) { 300 } else { 4000 };
@@ -32,10 +35,7 @@ fn configurations() -> impl Strategy<Value = Options> {
 }
 
 fn on_random_graphs(default: u32, check: impl Fn(Graph, &[Tensor], &Options) -> Result<(), TestCaseError>) {
-    let cases = std::env::var("BAYESLIFT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
-    let config = Config { cases, max_shrink_iters: 4096, failure_persistence: None, ..Config::default() };
-    let seed = std::env::var("BAYESLIFT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
+    let mut runner = TestRunner::new(config(default));
     let strategy = (graph_and_inputs(), configurations());
     runner.run(&strategy, |((graph, inputs), options)| check(graph, &inputs, &options)).unwrap();
 }

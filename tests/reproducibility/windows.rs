@@ -6,13 +6,13 @@ use crate::common::{
     self,
     windows::{Choices, contraction_of_windows},
 };
+use bayeslift_ir::arbitrary::{cases, seed};
 use bayeslift_runtime::{Options, Width};
 
 #[test]
 fn contractions_of_windows() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let mut choices = Choices(number("BAYESLIFT_SEED").unwrap_or(0));
-    for _ in 0..number("BAYESLIFT_CASES").unwrap_or(200) {
+    let mut choices = Choices(seed());
+    for _ in 0..cases(200) {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         let inputs = common::some_inputs(&graph);
         let width = choices.of(&[Width::One, Width::Four, Width::Eight, Width::Sixteen]);

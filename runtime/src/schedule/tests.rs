@@ -1,7 +1,10 @@
 use super::*;
 use crate::dependencies::{Addresses, Parts};
 use bayeslift_codegen::Argument;
-use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Type, arbitrary::graph_and_inputs};
+use bayeslift_ir::{
+    Builder, Distribution, Graph, Noise, NoiseAddress, Type,
+    arbitrary::{config, graph_and_inputs},
+};
 use bayeslift_passes::{Access, Place, gradients};
 use proptest::prelude::*;
 
@@ -62,7 +65,7 @@ fn network(rows: usize, widths: &[usize]) -> Graph {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(200))]
     #[test]
     fn schedules_are_sound((graph, _) in graph_and_inputs(), threads in 1..9_usize, finest: bool) {
         check(graph, threads, finest)?;
@@ -70,7 +73,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(60))]
     #[test]
     fn schedules_of_networks_are_sound(
         rows in 1..1200_usize,

@@ -1,11 +1,15 @@
 //! Facts hold on random graphs.
 
 use super::{super::fact::Sign, terms::egraph_of};
-use bayeslift_ir::{DType, Graph, Op, arbitrary::graph_and_inputs, evaluate};
+use bayeslift_ir::{
+    DType, Graph, Op,
+    arbitrary::{config, graph_and_inputs},
+    evaluate,
+};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(config(500))]
 
     #[test]
     fn facts_hold((graph, inputs) in graph_and_inputs()) {

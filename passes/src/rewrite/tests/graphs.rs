@@ -4,7 +4,8 @@ use super::super::{Fused, Rewriting, optimize, rewrite};
 use crate::{gradients, simplify};
 use bayeslift_ir::{
     Binary, Builder, DType, Distribution, Elements, Expr, Graph, Noise, NoiseAddress, Op, Tensor, Type,
-    arbitrary::graph_and_inputs, evaluate, evaluate_f64, same_bits, verify,
+    arbitrary::{config, graph_and_inputs, largest},
+    evaluate, evaluate_f64, same_bits, verify,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::thread;
@@ -51,7 +52,7 @@ fn check_bits(before: &Graph, after: &Graph, inputs: &[Tensor]) -> Result<(), St
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn exact_rewriting_keeps_the_bits_of_random_graphs((graph, inputs) in graph_and_inputs(), simplified: bool) {
@@ -111,6 +112,29 @@ fn with_something_to_round(graph: Graph, choices: [u8; 2]) -> Graph {
     b.finish().unwrap()
 }
 
+/// Whether `all` is as near the truth as `off`, but for a few roundings; not a number where that is none, and only there.
+fn check_near(truth: &[f64], off: &[f32], all: &[f32], roundings: f64) -> Result<(), String> {
+    let are_numbers = |found: &[f32]| found.iter().map(|x| !x.is_nan()).collect::<Vec<_>>();
+    if are_numbers(off) != are_numbers(all) {
+        return Err(format!("not the same ones are numbers: {off:?} became {all:?}"));
+    }
+    let error = |found: &[f32]| {
+        let numbers = truth.iter().zip(found).filter(|(_, x)| !x.is_nan());
+        largest(numbers.map(|(truth, &x)| (f64::from(x) - truth).abs()))
+    };
+    let (found, allowed) = (error(all), 2.0 * error(off) + roundings);
+    if found <= allowed { Ok(()) } else { Err(format!("off by {found}, {allowed} allowed")) }
+}
+
+#[test]
+fn what_is_not_a_number_is_not_near() {
+    let truth = [1.0, 2.0];
+    assert!(check_near(&truth, &[1.0, 2.0], &[1.0, f32::NAN], 1.0).is_err());
+    assert!(check_near(&truth, &[f32::NAN, 2.0], &[1.0, 2.0], 1.0).is_err());
+    assert!(check_near(&truth, &[f32::NAN, 2.0], &[f32::NAN, 4.0], 1.0).is_err());
+    assert_eq!(check_near(&truth, &[f32::NAN, 2.0], &[f32::NAN, 2.5], 1.0), Ok(()));
+}
+
 /// Rewriting of random graphs that overflow nowhere is as near the truth as the graph, but for a few roundings of the largest
 /// number on the way. The same graphs in every run: roundings may fall on either side of a comparison.
 #[test]
@@ -124,7 +148,7 @@ fn rounding_rewriting_is_near_the_truth() {
         let doubles: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
         let all_values = evaluate_f64(&with_all_outputs(&graph), &doubles).unwrap();
         let floats = || all_values.iter().filter_map(Elements::floats).flatten();
-        let largest = floats().fold(0.0f64, |largest, x| largest.max(x.abs()));
+        let scale = largest(floats().map(|x| x.abs()));
         if !floats().all(|x| x.is_finite() && x.abs() < 1e30) {
             continue;
         }
@@ -136,11 +160,7 @@ fn rounding_rewriting_is_near_the_truth() {
         changed += usize::from(results[0] != results[1]);
         for ((truth, off), all) in all_values.iter().zip(&results[0]).zip(&results[1]) {
             let (Some(truth), Some(off), Some(all)) = (truth.floats(), off.as_f32(), all.as_f32()) else { continue };
-            let error = |found: &[f32]| {
-                truth.iter().zip(found).map(|(truth, &x)| (f64::from(x) - truth).abs()).fold(0.0, f64::max)
-            };
-            let allowed = 2.0 * error(off) + 1e-6 * largest;
-            assert!(error(all) <= allowed, "off by {}, {allowed} allowed\n{graph}{inputs:?}", error(all));
+            check_near(truth, off, all, 1e-6 * scale).unwrap_or_else(|error| panic!("{error}\n{graph}{inputs:?}"));
         }
     }
     assert!(checked > 500 && changed > 100, "{checked} graphs without overflow, {changed} of them changed");

@@ -2,7 +2,9 @@
 
 use super::super::{Fused, Rewriting, optimize, rewrite};
 use crate::gradients;
-use bayeslift_ir::{Builder, Elements, Expr, Graph, Op, Shape, Tensor, Type, evaluate, evaluate_f64, same_bits};
+use bayeslift_ir::{
+    Builder, Elements, Expr, Graph, Op, Shape, Tensor, Type, arbitrary::config, evaluate, evaluate_f64, same_bits,
+};
 use proptest::prelude::*;
 
 /// The loss of labels that all samples share, each row weighted if `weighted`, and its gradient.
@@ -39,7 +41,7 @@ fn sums_over_classes(graph: &Graph, shape: &[usize]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(config(300))]
 
     #[test]
     fn gradients_of_softmax_cross_entropy((shape, weighted, scale, by_product, seed) in case()) {
