@@ -72,7 +72,7 @@ impl Case {
     }
 
     /// The layer itself, with its batch shape.
-    pub(super) fn affine(&self, b: &Builder) -> Fallible<Checked> {
+    pub(super) fn affine(&self, b: &Builder) -> Fallible<Vec<Measured>> {
         let kernel = &self.array("kernel")?.shape;
         let batch: Vec<usize> = kernel[..kernel.len() - 2].to_vec();
         let layer = Affine::new(kernel[kernel.len() - 2], kernel[kernel.len() - 1])
