@@ -163,6 +163,36 @@ fn sample() -> impl Iterator<Item = f32> {
     bits.chain(multiples)
 }
 
+/// What an operation is where it has no case: the number itself, not a near one. An operation that is neither here nor there
+/// does not compile.
+fn exact(op: Unary) -> Option<fn(f32) -> f32> {
+    use Unary::{Abs, Cos, Erf, Exp, Floor, Log, Neg, Sigmoid, Sin, Softplus, Sqrt, Tanh};
+    match op {
+        Neg => Some(|x| -x),
+        Abs => Some(f32::abs),
+        Sqrt => Some(f32::sqrt),
+        Floor => Some(f32::floor),
+        Exp | Log | Sin | Cos | Tanh | Erf | Softplus | Sigmoid => None,
+    }
+}
+
+#[test]
+fn every_operation_is_exact_or_has_a_bound() {
+    for &op in Unary::ALL {
+        let bounds = CASES.iter().filter(|case| case.op == op).count();
+        let Some(exact) = exact(op) else {
+            assert_eq!(bounds, 1, "cases of {}", op.name());
+            continue;
+        };
+        assert_eq!(bounds, 0, "{} is exact", op.name());
+        for x in sample() {
+            let (found, want) = (evaluate(op, x), exact(x));
+            let same = found.to_bits() == want.to_bits() || found.is_nan() && want.is_nan();
+            assert!(same, "{}({x:e}) is {found:e}, not {want:e}", op.name());
+        }
+    }
+}
+
 #[test]
 fn errors_are_within_the_documented_bounds() {
     for case in &CASES {
@@ -247,6 +277,13 @@ fn special_values() {
             &[(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (f32::MIN, 0.0), (-103.5, TINY), (NAN, NAN)],
         ),
     ];
+    for op in Unary::ALL {
+        assert!(
+            table.iter().any(|(other, values)| other == op && !values.is_empty()),
+            "{} is special nowhere",
+            op.name()
+        );
+    }
     for &(op, values) in table {
         for &(x, expected) in values {
             let y = evaluate(op, x);
