@@ -76,6 +76,7 @@ fn fixtures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
+    assert!(!paths.is_empty(), "no fixtures in {}", folder.display());
     let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
     assert!(failures.is_empty(), "{}\n{} of {} failed", failures.join("\n"), failures.len(), paths.len());
 }

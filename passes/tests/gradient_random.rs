@@ -1,20 +1,25 @@
-//! Gradients of random graphs: they have the types of what they belong to, verify and run.
+//! Gradients of random graphs: they have the types of what they belong to, verify and run, and are the slopes of the loss.
 
 use bayeslift_ir::{
-    Builder, DType, Expr, Graph, Value,
-    arbitrary::{config, graph_and_inputs},
-    evaluate, verify,
+    Builder, DType, Elements, Expr, Graph, Op, Tensor, Value,
+    arbitrary::{config, graph_and_inputs, is_near},
+    evaluate, evaluate_f64, verify,
 };
 use bayeslift_passes::gradients;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
+use std::cell::Cell;
 
-/// The graph whose outputs are the gradients of the sum of all `f32` outputs with respect to all `f32` inputs.
+fn floats(graph: &Graph, values: impl Iterator<Item = Value>) -> Vec<Value> {
+    values.filter(|&value| graph.ty(value).dtype == DType::F32).collect()
+}
+
+/// The graph that also reports `loss`, the sum of all `f32` outputs, and its gradients with respect to all `f32` inputs.
 fn differentiate(graph: Graph) -> Graph {
-    let float = |value: &Value| graph.ty(*value).dtype == DType::F32;
-    let outputs: Vec<Value> = graph.outputs().iter().map(|output| output.value).filter(float).collect();
-    let inputs: Vec<Value> = graph.inputs().iter().map(|input| input.value).filter(float).collect();
+    let outputs = floats(&graph, graph.outputs().iter().map(|output| output.value));
+    let inputs = floats(&graph, graph.inputs().iter().map(|input| input.value));
     let b = Builder::from(graph);
     let loss = outputs.iter().fold(b.constant(0.0), |loss, &output| loss + b.expr(output).sum_all());
+    b.output("loss", loss);
     let x: Vec<Expr<'_>> = inputs.iter().map(|&input| b.expr(input)).collect();
     for (x, gradient) in x.iter().zip(gradients(loss, &x)) {
         assert_eq!(x.ty(), gradient.ty());
@@ -32,4 +37,79 @@ proptest! {
         prop_assert_eq!(verify(&graph), Ok(()));
         prop_assert!(evaluate(&graph, &inputs).is_ok());
     }
+}
+
+/// The graph without what stops gradients: there they are no slopes.
+fn without_stops(graph: &Graph) -> Graph {
+    let mut out = Graph::new();
+    let mut map: Vec<Value> = Vec::new();
+    for node in graph.nodes() {
+        let args: Vec<Value> = node.args.iter().map(|arg| map[arg.index()]).collect();
+        map.push(match node.op {
+            Op::Input(i) => out.input(&graph.inputs()[i as usize].name, node.ty.clone()).unwrap(),
+            Op::StopGradient => args[0],
+            _ => out.push(node.op.clone(), &args).unwrap(),
+        });
+    }
+    for output in graph.outputs() {
+        out.output(&output.name, map[output.value.index()]).unwrap();
+    }
+    out
+}
+
+/// Whether the gradients are the slope of the loss in some direction, by differences in double precision. `None` where the loss
+/// has no slope to speak of: a kink, a step, an overflow, or digits that are lost.
+fn is_slope(graph: &Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
+    let at: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
+    let direction = |input: usize, i: usize| ((input * 131 + i * 17) as f64 * 0.7).sin();
+    let loss_at = graph.outputs().iter().position(|output| output.name == "loss")?;
+    let loss = |h: f64| {
+        let moved = at.iter().enumerate().map(|(input, elements)| match elements {
+            Elements::Floats(x) => {
+                Elements::Floats(x.iter().enumerate().map(|(i, x)| x + h * direction(input, i)).collect())
+            }
+            other => other.clone(),
+        });
+        evaluate_f64(graph, &moved.collect::<Vec<_>>()).unwrap()[loss_at].floats().unwrap()[0]
+    };
+    const H: f64 = 1e-6;
+    let [before, here, after] = [loss(-H), loss(0.0), loss(H)];
+    let [left, right] = [(here - before) / H, (after - here) / H];
+    // what is lost of a sum of so many digits
+    let lost = here.abs().max(1.0) * 1e-14 / H;
+    let size = left.abs().max(right.abs()).max(1e-3);
+    if ![before, here, after].iter().all(|x| x.is_finite()) || !is_near(left, right, 1e-3 * size) || lost > 1e-3 * size
+    {
+        return None;
+    }
+    let results = evaluate_f64(graph, &at).unwrap();
+    let mut gradients = results[loss_at + 1..].iter();
+    let mut slope = 0.0;
+    for (input, elements) in at.iter().enumerate() {
+        if let Elements::Floats(x) = elements {
+            let gradient = gradients.next().unwrap().floats().unwrap();
+            assert_eq!(gradient.len(), x.len());
+            slope += gradient.iter().enumerate().map(|(i, g)| g * direction(input, i)).sum::<f64>();
+        }
+    }
+    assert!(gradients.next().is_none());
+    let differences = (after - before) / (2.0 * H);
+    Some(match is_near(slope, differences, 2e-3 * size + lost) {
+        true => Ok(()),
+        false => Err(format!("the slope is {slope} by gradients, {differences} by differences\n{graph}{inputs:?}")),
+    })
+}
+
+#[test]
+fn gradients_are_slopes() {
+    let config = config(400);
+    let cases = config.cases;
+    let checked = Cell::new(0);
+    let check = |(graph, inputs): (Graph, Vec<Tensor>)| {
+        let Some(result) = is_slope(&differentiate(without_stops(&graph)), &inputs) else { return Ok(()) };
+        checked.set(checked.get() + 1);
+        result.map_err(TestCaseError::fail)
+    };
+    TestRunner::new(config).run(&graph_and_inputs(), check).unwrap_or_else(|error| panic!("{error}"));
+    assert!(checked.get() > cases / 4, "{} of {cases} graphs have slopes", checked.get());
 }

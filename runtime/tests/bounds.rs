@@ -139,8 +139,10 @@ fn random_graphs_stay_within_their_memory() {
 fn contractions_of_windows_stay_within_their_memory() {
     reserve();
     let mut choices = Choices(seed());
-    for number in 0..cases(100) {
+    let (cases, mut checked) = (cases(100), 0);
+    for number in 0..cases {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
+        checked += 1;
         let width = choices.of(&[Width::Sixteen, Width::Eight, Width::Four, Width::One]);
         let options = Options::default().width(width).threads(1 + choices.below(2)).finest(true);
         let (executable, inputs) = (Executable::compile(graph.clone(), &options).unwrap(), common::some_inputs(&graph));
@@ -150,6 +152,7 @@ fn contractions_of_windows_stay_within_their_memory() {
             same_bits(got, want).unwrap();
         }
     }
+    assert!(checked >= cases / 4, "{checked} of {cases} choices are a graph");
 }
 
 /// The guard pages work: an element too far ends the process.

@@ -39,9 +39,11 @@ fn code_text(graph: &Graph) -> String {
 
 #[test]
 fn compiling_again_gives_the_same_code() {
-    let mut runner = TestRunner::deterministic();
+    let config = arbitrary::config(40);
+    let cases = config.cases;
+    let mut runner = TestRunner::new(config);
     let strategy = arbitrary::graph_and_inputs();
-    let mut graphs: Vec<Graph> = (0..40).map(|_| strategy.new_tree(&mut runner).unwrap().current().0).collect();
+    let mut graphs: Vec<Graph> = (0..cases).map(|_| strategy.new_tree(&mut runner).unwrap().current().0).collect();
     graphs.push(network());
     let texts: Vec<String> = graphs.iter().map(code_text).collect();
     std::thread::scope(|scope| {
@@ -152,11 +154,12 @@ fn refused_executable_memory_is_an_error() {
     in_a_process_of_its_own("refused_executable_memory_is_an_error", &[], || {
         // SAFETY: forbids this process to make memory executable.
         let refused = unsafe { libc::prctl(libc::PR_SET_MDWE, libc::PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) } == 0;
-        let compiled = Executable::compile(network(), &Options::default());
-        if refused {
-            let error = compiled.expect_err("the system refuses").to_string();
-            assert!(error.starts_with("no executable memory"), "{error}");
+        if !refused {
+            assert!(std::env::var_os("CI").is_none(), "this system cannot refuse executable memory");
+            return eprintln!("skipped: this system cannot refuse executable memory");
         }
+        let error = Executable::compile(network(), &Options::default()).expect_err("the system refuses").to_string();
+        assert!(error.starts_with("no executable memory"), "{error}");
     });
 }
 

@@ -12,12 +12,15 @@ use bayeslift_runtime::{Options, Width};
 #[test]
 fn contractions_of_windows() {
     let mut choices = Choices(seed());
-    for _ in 0..cases(200) {
+    let (cases, mut checked) = (cases(200), 0);
+    for _ in 0..cases {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
+        checked += 1;
         let inputs = common::some_inputs(&graph);
         let width = choices.of(&[Width::One, Width::Four, Width::Eight, Width::Sixteen]);
         let options =
             Options::default().width(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0).finest(true);
         common::check(&graph, &inputs, &options).unwrap();
     }
+    assert!(checked >= cases / 4, "{checked} of {cases} choices are a graph");
 }
