@@ -1,7 +1,7 @@
 //! Gradients of random graphs: they have the types of what they belong to, verify and run, and are the slopes of the loss.
 
 use bayeslift_ir::{
-    Builder, DType, Elements, Expr, Graph, Op, Tensor, Value,
+    Builder, DType, Elements, Expr, Graph, Op, Tensor, Unary, Value,
     arbitrary::{config, graph_and_inputs, is_near},
     evaluate, evaluate_f64, verify,
 };
@@ -39,7 +39,7 @@ proptest! {
     }
 }
 
-/// The graph without what stops gradients: there they are no slopes.
+/// The graph without what stops gradients, and without steps, whose slopes differences do not see: they are 0.
 fn without_stops(graph: &Graph) -> Graph {
     let mut out = Graph::new();
     let mut map: Vec<Value> = Vec::new();
@@ -47,7 +47,7 @@ fn without_stops(graph: &Graph) -> Graph {
         let args: Vec<Value> = node.args.iter().map(|arg| map[arg.index()]).collect();
         map.push(match node.op {
             Op::Input(i) => out.input(&graph.inputs()[i as usize].name, node.ty.clone()).unwrap(),
-            Op::StopGradient => args[0],
+            Op::StopGradient | Op::Unary(Unary::Floor) => args[0],
             _ => out.push(node.op.clone(), &args).unwrap(),
         });
     }
@@ -57,10 +57,30 @@ fn without_stops(graph: &Graph) -> Graph {
     out
 }
 
+/// Whether every float on the way to the outputs is a number far from overflow.
+fn is_tame(graph: &Graph, inputs: &[Elements<f64>]) -> bool {
+    let mut all = graph.clone();
+    for value in floats(graph, graph.values()) {
+        all.output(&format!("value {value}"), value).unwrap();
+    }
+    let results = evaluate_f64(&all, inputs).unwrap();
+    results.iter().filter_map(Elements::floats).flatten().all(|x| x.abs() < 1e9)
+}
+
 /// Whether the gradients are the slope of the loss in some direction, by differences in double precision. `None` where the loss
 /// has no slope to speak of: a kink, a step, an overflow, or digits that are lost.
-fn is_slope(graph: &Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
-    let at: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
+fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
+    let mut at: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
+    // elements that are equal would be kinks
+    for (input, elements) in at.iter_mut().enumerate() {
+        if let Elements::Floats(x) = elements {
+            x.iter_mut().enumerate().for_each(|(i, x)| *x += 1e-3 * ((input * 57 + i * 29) as f64).sin());
+        }
+    }
+    if !is_tame(&graph, &at) {
+        return None;
+    }
+    let graph = &differentiate(graph);
     let direction = |input: usize, i: usize| ((input * 131 + i * 17) as f64 * 0.7).sin();
     let loss_at = graph.outputs().iter().position(|output| output.name == "loss")?;
     let loss = |h: f64| {
@@ -78,8 +98,11 @@ fn is_slope(graph: &Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     // what is lost of a sum of so many digits
     let lost = here.abs().max(1.0) * 1e-14 / H;
     let size = left.abs().max(right.abs()).max(1e-3);
-    if ![before, here, after].iter().all(|x| x.is_finite()) || !is_near(left, right, 1e-3 * size) || lost > 1e-3 * size
-    {
+    // nearer there must be the same slope, as there is not where the sine of a huge number was taken
+    let differences = (after - before) / (2.0 * H);
+    let nearer = (loss(H / 7.0) - loss(-H / 7.0)) / (2.0 * H / 7.0);
+    let is_straight = is_near(left, right, 1e-3 * size) && is_near(nearer, differences, 1e-3 * size);
+    if !differences.is_finite() || !is_straight || lost > 1e-4 * size {
         return None;
     }
     let results = evaluate_f64(graph, &at).unwrap();
@@ -93,7 +116,6 @@ fn is_slope(graph: &Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
         }
     }
     assert!(gradients.next().is_none());
-    let differences = (after - before) / (2.0 * H);
     Some(match is_near(slope, differences, 2e-3 * size + lost) {
         true => Ok(()),
         false => Err(format!("the slope is {slope} by gradients, {differences} by differences\n{graph}{inputs:?}")),
@@ -106,10 +128,10 @@ fn gradients_are_slopes() {
     let cases = config.cases;
     let checked = Cell::new(0);
     let check = |(graph, inputs): (Graph, Vec<Tensor>)| {
-        let Some(result) = is_slope(&differentiate(without_stops(&graph)), &inputs) else { return Ok(()) };
+        let Some(result) = is_slope(without_stops(&graph), &inputs) else { return Ok(()) };
         checked.set(checked.get() + 1);
         result.map_err(TestCaseError::fail)
     };
     TestRunner::new(config).run(&graph_and_inputs(), check).unwrap_or_else(|error| panic!("{error}"));
-    assert!(checked.get() > cases / 4, "{} of {cases} graphs have slopes", checked.get());
+    assert!(checked.get() > cases / 5, "{} of {cases} graphs have slopes", checked.get());
 }
