@@ -290,6 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn edges_of_bins_belong_below_and_ties_to_the_first_class() {
+        let calibration = calibration(&[0.5, 0.5, 0.25, 0.75, 1.0, 0.0], 2, &[0, 0, 1], 4).unwrap();
+        let of_bins = |of: fn(&CalibrationBin) -> f64| calibration.bins.iter().map(of).collect::<Vec<_>>();
+        assert_eq!(of_bins(|bin| bin.count as f64), [0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(of_bins(|bin| bin.accuracy), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(accuracy(&[0.4, 0.2, 0.4], 3, &[0]).unwrap(), 1.0);
+        assert_eq!(accuracy(&[0.4, 0.2, 0.4], 3, &[2]).unwrap(), 0.0);
+    }
+
+    /// Samples that agree tell nothing of each other, whatever rounding says.
+    #[test]
+    fn mutual_information_is_not_negative() {
+        for i in 1..200 {
+            let p = i as f32 / 400.0;
+            let row = [p, 0.5 - p, 0.5];
+            for samples in [1, 3, 5, 7] {
+                let found = mutual_information(&row.repeat(samples), samples, 3).unwrap();
+                assert!(found.len() == 1 && (0.0..1e-12).contains(&found[0]), "{found:?} of {samples} times {row:?}");
+            }
+        }
+    }
+
+    #[test]
     fn bad_input_is_an_error() {
         let check = |result: Result<f64, Error>, message: &str| assert_eq!(result.unwrap_err().to_string(), message);
         check(accuracy(&[], 2, &[]), "the number of probabilities is 0, expected one or more rows of 2");

@@ -111,6 +111,16 @@ fn poolings_of_one_to_three_axes() {
     close(&of(&GlobalPooling::average(2), &Parameters::new(), &x), all(false), "the mean of all");
 }
 
+/// Nothing wins against what is not there, however small what is there is.
+#[test]
+fn the_largest_of_the_smallest_numbers() {
+    for smallest in [f32::MIN, f32::NEG_INFINITY] {
+        let x = Tensor::f32([1, 4, 1], [smallest; 4]).unwrap();
+        let layer = Pooling::max(3).strides(1).padding(Padding::Same);
+        assert_eq!(of(&layer, &Parameters::new(), &x), [smallest; 4]);
+    }
+}
+
 #[test]
 fn flattening_keeps_examples_and_samples() {
     let x = random(&[3, 2, 4], 1);

@@ -434,6 +434,10 @@ fn distributions_likelihoods_optimizers() {
             "the scale of a normal likelihood is 0, expected a positive, finite number",
         ),
         (
+            Likelihood::normal(f32::INFINITY).loss(&scope, output("i", &[4, 1]), output("j", &[4, 1])),
+            "the scale of a normal likelihood is inf, expected a positive, finite number",
+        ),
+        (
             Likelihood::normal_learned(f32::NAN).loss(&scope, output("d", &[4, 1]), output("v", &[4, 1])),
             "the initial scale is NaN, expected a finite number above 1e-5",
         ),

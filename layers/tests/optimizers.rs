@@ -21,6 +21,27 @@ fn cases() -> Vec<Case> {
             // Keras's epsilon is added to the uncorrected root.
             *p -= RATE * mean / (square.sqrt() + 1e-7 / (1.0 - 0.999_f64.powi(t)).sqrt());
         }),
+        // where its epsilon is matters once it is not small
+        (Box::new(Adam { epsilon: 0.3, ..Adam::new(RATE) }), &["adam/w/m", "adam/w/v"], |[p, m, v, _], g, t| {
+            *m = 0.9 * *m + 0.1 * g;
+            *v = 0.999 * *v + 0.001 * g * g;
+            let rate = RATE * (1.0 - 0.999_f64.powi(t)).sqrt() / (1.0 - 0.9_f64.powi(t));
+            *p -= rate * *m / (v.sqrt() + 0.3);
+        }),
+        (Box::new(RmsProp { epsilon: 0.3, ..RmsProp::new(RATE) }), &["rms_prop/w/v"], |[p, v, ..], g, _| {
+            *v = 0.9 * *v + 0.1 * g * g;
+            *p -= RATE * g / (*v + 0.3).sqrt();
+        }),
+        (
+            Box::new(RmsProp { epsilon: 0.3, ..RmsProp::new(RATE).centered(true).momentum(0.5) }),
+            &["rms_prop/w/v", "rms_prop/w/a", "rms_prop/w/momentum"],
+            |[p, v, a, m], g, _| {
+                *v = 0.9 * *v + 0.1 * g * g;
+                *a = 0.9 * *a + 0.1 * g;
+                *m = 0.5 * *m + RATE * g / (*v - *a * *a + 0.3).sqrt();
+                *p -= *m;
+            },
+        ),
         (Box::new(Sgd::new(RATE)), &[], |[p, ..], g, _| *p -= RATE * g),
         (Box::new(Sgd::new(RATE).nesterov(true)), &[], |[p, ..], g, _| *p -= RATE * g),
         (Box::new(Sgd::new(RATE).momentum(0.7)), &["sgd/w/momentum"], |[p, m, ..], g, _| {

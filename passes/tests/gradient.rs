@@ -196,6 +196,19 @@ fn convolutions() {
     });
 }
 
+/// What is known in the forward pass arrives beside what comes from a contraction, and both go on through a square.
+#[test]
+fn squares_of_what_a_contraction_and_a_divergence_read() {
+    check(&[(&[3, 4], SIGNED), (&[4, 2], SIGNED)], |_, x| {
+        let square = x[1].square();
+        x[0].dot(square.tanh()) + square.sin().sum_all()
+    });
+    check(&[(&[3, 4], SIGNED), (&[4, 2], SIGNED)], |_, x| {
+        let square = x[1].square();
+        x[0].dot(square.tanh()) * 2.0 + (square * 0.3).sin().sum_all() + square.cos().sum(0)
+    });
+}
+
 #[test]
 fn compositions() {
     check(&[(&[3, 5], SIGNED)], |_, x| x[0].log_softmax());

@@ -9,7 +9,7 @@ use super::{
     terms::{Instance, Random, egraph_of, graph_of},
 };
 use bayeslift_ir::{
-    Elements, Graph, Tensor,
+    Builder, Elements, Graph, Tensor, Type,
     arbitrary::{cases, is_near, seed},
     evaluate, evaluate_f64, same_bits,
 };
@@ -173,4 +173,29 @@ fn an_unsound_rule_is_noticed() {
     let (mut egraph, ids) = egraph_of(&instance.graph);
     let wrong = super::super::template::add(&mut egraph, bayeslift_ir::Op::Sum(0), &[ids[value.index()]]).unwrap();
     egraph.union(ids[value.index()], wrong);
+}
+
+/// Rules on divisions by constants apply to those that their conditions name, and to no others.
+#[test]
+fn divisors_are_those_that_conditions_name() {
+    let fires = |name: &str, divisor: f32| {
+        let rule = RULES.iter().find(|rule| rule.name == name).unwrap();
+        let b = Builder::new();
+        let x = b.input("x", Type::f32([2, 3]));
+        b.output("y", x / b.constant(divisor).broadcast(&x.shape()));
+        check(rule, &b.finish().unwrap(), &mut Random(0)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let smallest = f32::MIN_POSITIVE;
+    for divisor in [2.0, 0.5, -4.0, 1024.0, smallest] {
+        assert!(fires("div-power-of-two", divisor), "{divisor:e}");
+    }
+    for divisor in [0.0, -0.0, 3.0, 0.75, smallest / 2.0, f32::INFINITY, f32::NAN] {
+        assert!(!fires("div-power-of-two", divisor), "{divisor:e}");
+    }
+    for divisor in [1.0, 3.0, -10.0, 1e30] {
+        assert!(fires("div-constant", divisor), "{divisor:e}");
+    }
+    for divisor in [0.0, -0.0, 0.75, -0.1, smallest, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        assert!(!fires("div-constant", divisor), "{divisor:e}");
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 /// Extents around one vector, and one.
 const EXTENTS: [usize; 4] = [1, 7, 16, 33];
-const SPECIAL: [f32; 12] = [
+pub const SPECIAL: [f32; 12] = [
     0.0,
     -0.0,
     1e-45,

@@ -1,0 +1,72 @@
+//! Simplification keeps every bit beside constants that are special: zeros of both signs, what is no number, infinities.
+
+use bayeslift_ir::{Binary, Builder, Expr, Graph, Op, Tensor, Type, Unary, evaluate, same_bits};
+use bayeslift_passes::simplify;
+
+const SPECIAL: [f32; 16] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    2.0,
+    -3.25,
+    1e-45,
+    -1e-40,
+    f32::MIN_POSITIVE,
+    f32::MAX,
+    -1e30,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+    88.8,
+];
+
+#[track_caller]
+fn check(graph: &Graph, what: &str) -> Graph {
+    let x = Tensor::f32([SPECIAL.len()], SPECIAL).unwrap();
+    let inputs: Vec<Tensor> = graph.inputs().iter().map(|_| x.clone()).collect();
+    let simplified = simplify(graph).unwrap();
+    let [want, found] = [graph, &simplified].map(|graph| evaluate(graph, &inputs).unwrap());
+    for (i, (want, found)) in want.iter().zip(&found).enumerate() {
+        assert_eq!(same_bits(want, found), Ok(()), "{what}, output {i}\n{simplified}");
+    }
+    simplified
+}
+
+/// The graph that reports what `build` makes of a builder.
+fn graph(build: impl for<'b> Fn(&'b Builder) -> Vec<Expr<'b>>) -> Graph {
+    let b = Builder::new();
+    build(&b).into_iter().enumerate().for_each(|(i, y)| b.output(&format!("y{i}"), y));
+    b.finish().unwrap()
+}
+
+#[test]
+fn constants_fold_to_the_bits_of_the_evaluator() {
+    for &op in Unary::ALL {
+        let graph = graph(|b| SPECIAL.map(|c| b.push(Op::Unary(op), &[b.constant(c)])).to_vec());
+        let simplified = check(&graph, op.name());
+        assert!(simplified.nodes().iter().all(|node| node.args.is_empty()), "{simplified}");
+    }
+    for &op in Binary::ALL {
+        for left in SPECIAL {
+            let graph = graph(|b| SPECIAL.map(|c| b.push(Op::Binary(op), &[b.constant(left), b.constant(c)])).to_vec());
+            let simplified = check(&graph, &format!("{} of {left:e} and others", op.name()));
+            assert!(simplified.nodes().iter().all(|node| node.args.is_empty()), "{simplified}");
+        }
+    }
+}
+
+#[test]
+fn constants_beside_anything_keep_its_bits() {
+    for &op in Binary::ALL {
+        for c in SPECIAL {
+            let graph = graph(|b| {
+                let x = b.input("x", Type::f32([SPECIAL.len()]));
+                let c = b.constant(c).broadcast(&x.shape());
+                vec![b.push(Op::Binary(op), &[x, c]), b.push(Op::Binary(op), &[c, x])]
+            });
+            check(&graph, &format!("{} beside {c:e}", op.name()));
+        }
+    }
+}
