@@ -13,7 +13,7 @@ fn extents_at_the_limits() {
     let fits = [
         format!("{limit}"),
         format!("2,{}", limit / 2),
-        format!("65536,1,32768"),
+        "65536,1,32768".to_owned(),
         format!("{}", limit - 1),
         ["2"; 11].join(",") + ",1048576",
     ];
@@ -158,11 +158,8 @@ fn a_chain_of_a_hundred_thousand_operations() {
     let step = b.finish().unwrap();
     assert_eq!(step.ty(step.outputs()[1].value).dtype, DType::F32);
     verify(&step).unwrap();
-    for level in [Rewriting::Exact, Rewriting::All] {
-        let rewritten = optimize(&step, level).unwrap().graph;
-        let found = evaluate(&rewritten, &inputs).unwrap();
-        assert_eq!(same_bits(&found[0], &want[0]), Ok(()));
-    }
+    let rewritten = optimize(&step, Rewriting::All).unwrap().graph;
+    assert_eq!(same_bits(&evaluate(&rewritten, &inputs).unwrap()[0], &want[0]), Ok(()));
     pass_through(step).unwrap();
     let executable = Executable::compile(graph.clone(), &Options::default().threads(1)).unwrap();
     let found = crate::common::call(&executable, &graph, &inputs).unwrap();

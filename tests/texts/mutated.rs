@@ -37,15 +37,16 @@ fn check_text(text: &str, options: &Options, outcomes: &Cell<Outcomes>) -> Resul
     let mut counts = outcomes.get();
     let graph = match text.parse::<Graph>() {
         Ok(graph) => graph,
-        Err(Error::Parse { line, .. }) if (1..=text.lines().count() + 1).contains(&line) => {
+        Err(error) => {
+            let says_where = match &error {
+                Error::Parse { line, .. } => (1..=text.lines().count() + 1).contains(line),
+                Error::In { scope, .. } => scope.starts_with("line "),
+                _ => false,
+            };
             counts.refused += 1;
-            return Ok(outcomes.set(counts));
+            outcomes.set(counts);
+            return if says_where { Ok(()) } else { Err(format!("an error without a line: {error}")) };
         }
-        Err(Error::In { scope, .. }) if scope.starts_with("line ") => {
-            counts.refused += 1;
-            return Ok(outcomes.set(counts));
-        }
-        Err(error) => return Err(format!("an error without a line: {error}")),
     };
     let printed = graph.to_string();
     let again: Graph = printed.parse().map_err(|error| format!("printed, it is an error: {error}\n{printed}"))?;

@@ -2,7 +2,7 @@
 //! random ones.
 
 use super::{Machine, bytes_of, encode, native::Native, words_of};
-use bayeslift_ir::arbitrary::{cases, seed};
+use bayeslift_ir::arbitrary::seed;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Instruction, MemoryOperand, OpKind, Register};
 use std::collections::BTreeSet;
 
@@ -88,7 +88,7 @@ fn compare(cases: &[(Instruction, bool)]) -> BTreeSet<String> {
     let mut modelled = BTreeSet::new();
     let native = Native::new(&programs);
     for (n, (program, (instruction, _))) in programs.iter().zip(cases).enumerate() {
-        for _ in 0..cases(16) {
+        for _ in 0..16 {
             let mut words: Vec<u32> = (0..WORDS).map(|_| random.word()).collect();
             if instruction.is_vsib() {
                 words[8..16].iter_mut().for_each(|index| *index %= 64);
