@@ -122,3 +122,32 @@ impl FreeList {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ranges that are taken do not overlap, whatever was given back before.
+    #[test]
+    fn ranges_in_use_are_apart() {
+        let mut random = 1_u64;
+        let mut below = |n: usize| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (random >> 33) as usize % n
+        };
+        let (mut free, mut used): (FreeList, Vec<(usize, usize)>) = Default::default();
+        for _ in 0..5000 {
+            if !used.is_empty() && below(2) == 0 {
+                let (offset, size) = used.swap_remove(below(used.len()));
+                free.give(offset, size);
+                continue;
+            }
+            let size = (1 + below(9)) * ALIGNMENT;
+            let offset = free.take(size);
+            let apart = |&(other, length): &(usize, usize)| other + length <= offset || offset + size <= other;
+            assert!(used.iter().all(apart) && offset + size <= free.end, "{offset} of {size} beside {used:?}");
+            used.push((offset, size));
+        }
+        assert!(free.end < 1000 * 9 * ALIGNMENT, "nothing is used again: {}", free.end);
+    }
+}
