@@ -116,7 +116,7 @@ fn poolings_of_one_to_three_axes() {
 fn the_largest_of_the_smallest_numbers() {
     for smallest in [f32::MIN, f32::NEG_INFINITY] {
         let x = Tensor::f32([1, 4, 1], [smallest; 4]).unwrap();
-        let layer = Pooling::max(3).strides(1).padding(Padding::Same);
+        let layer = Pooling::max([3]).strides([1]).padding(Padding::Same);
         assert_eq!(of(&layer, &Parameters::new(), &x), [smallest; 4]);
     }
 }
