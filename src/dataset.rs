@@ -1,7 +1,7 @@
 //! Examples in memory: inputs and targets, checked once.
 
 use crate::{Error, shuffle::permutation};
-use bayeslift_ir::Shape;
+use bayeslift_ir::{Environment, Shape};
 
 /// What a network is to predict.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,6 +168,7 @@ impl Dataset {
     /// # Errors
     /// Targets that are no labels, or not below `classes`; a smoothing outside (0, 1).
     pub fn smoothed(&self, classes: usize, smoothing: f32) -> Result<Dataset, Error> {
+        let _environment = Environment::enter();
         let Targets::Labels(labels) = &self.targets else {
             return Err(Error::argument("the set of targets to smooth", "labels", "rows of numbers"));
         };
@@ -190,6 +191,7 @@ impl Dataset {
     /// # Errors
     /// A fraction that leaves one part without rows.
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), Error> {
+        let _environment = Environment::enter();
         let rows = self.rows();
         let part = (rows as f64 * fraction).round();
         if !(part >= 1.0 && part < rows as f64) {
@@ -265,6 +267,7 @@ pub(crate) fn sizes(columns: usize, values: &[f32]) -> Vec<f32> {
 
 /// Checks that each row is inside the simplex: positive numbers that sum to 1, to a thousandth.
 pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error> {
+    let _environment = Environment::enter();
     for (row, point) in values.chunks_exact(classes.max(1)).enumerate() {
         let target = format!("the target of row {row}");
         if let Some(column) = point.iter().position(|x| x.is_nan() || *x <= 0.0) {

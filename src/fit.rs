@@ -10,6 +10,7 @@ pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
 use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_targets};
+use bayeslift_ir::Environment;
 use bayeslift_layers::{Adam, Divergence, Optimizer};
 use course::Course;
 use std::{fmt, sync::Arc};
@@ -258,6 +259,7 @@ impl<'a> Fit<'a> {
     /// schedule that is negative or not finite. It has the report so far, and the network has the best parameters so far;
     /// if validation has chosen none, those from before the step that failed.
     pub fn run(mut self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
+        let _environment = Environment::enter();
         self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
         let rest;

@@ -1,7 +1,7 @@
 //! A network: a layer with its parameters.
 
 use crate::{Error, model_file};
-use bayeslift_ir::{Builder, Expr, Graph, Shape, Type};
+use bayeslift_ir::{Builder, Environment, Expr, Graph, Shape, Type};
 use bayeslift_layers::{Call, Context, Divergence, Layer, Likelihood, Parameters, Scope, noise_inputs};
 use std::{fmt, path::Path, sync::Arc};
 
@@ -42,6 +42,7 @@ impl Network {
         likelihood: Likelihood,
         seed: u64,
     ) -> Result<Network, Error> {
+        let _environment = Environment::enter();
         let (layer, input) = (Arc::new(layer), input.into());
         input.check()?;
         let parameters = {
@@ -144,6 +145,7 @@ impl Network {
     /// # Errors
     /// [`Error::File`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
         model_file::save(self, path.as_ref())
     }
 
@@ -154,6 +156,7 @@ impl Network {
     /// another type than the network's; another shape of inputs, another likelihood, posteriors that are made of them in
     /// another way. The network is unchanged then.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
         model_file::load(self, path.as_ref())
     }
 
@@ -171,6 +174,7 @@ impl Network {
     /// since a file says nothing of that; [`Error::File`].
     #[cfg(feature = "npz")]
     pub fn save_tfp(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
         crate::tfp_file::save(self, path.as_ref())
     }
 
@@ -201,6 +205,7 @@ impl Network {
     /// The network is unchanged then.
     #[cfg(feature = "npz")]
     pub fn load_tfp(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
         crate::tfp_file::load(self, path.as_ref())
     }
 
@@ -214,6 +219,7 @@ impl Network {
     /// # Errors
     /// As for [`Network::new`].
     pub fn graph(&self, rows: usize) -> Result<Graph, Error> {
+        let _environment = Environment::enter();
         let builder = Builder::new();
         let (_, call) = self.on_rows(&builder, rows)?;
         builder.output("output", call.output);

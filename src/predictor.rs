@@ -14,7 +14,7 @@ use crate::{
     prediction::{ClassificationSums, LikelihoodSums, RegressionSums, Row, Sums},
     trainer::check_targets,
 };
-use bayeslift_ir::Tensor;
+use bayeslift_ir::{Environment, Tensor};
 use bayeslift_layers::Likelihood;
 use bayeslift_runtime::{Argument, Explanation};
 use block::{Blocks, Care, Compiled, Pool};
@@ -72,6 +72,7 @@ impl Predictor {
     /// # Errors
     /// Options out of range; layers that refuse the posterior value; a machine that refuses executable memory.
     pub fn with_options(network: &Network, options: &PredictorOptions) -> Result<Predictor, Error> {
+        let _environment = Environment::enter();
         let mut options = options.clone();
         let counts = [
             ("number of samples", options.samples),
@@ -101,6 +102,7 @@ impl Predictor {
     /// # Errors
     /// Other parameters than the predictor was compiled for; it is unchanged then.
     pub fn set_parameters(&mut self, network: &Network) -> Result<(), Error> {
+        let _environment = Environment::enter();
         self.network.check(network.parameters())?;
         if network.parameters().len() != self.network.parameters().len() {
             let expected = format!("{}, as compiled for", self.network.parameters().len());
@@ -157,6 +159,7 @@ impl Predictor {
     }
 
     fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
+        let _environment = Environment::enter();
         let Some(classes) = self.network.classes() else {
             return Err(Error::argument(
                 "the network's likelihood",
@@ -197,6 +200,7 @@ impl Predictor {
     }
 
     fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
+        let _environment = Environment::enter();
         let Likelihood::Normal { .. } = self.network.likelihood() else {
             return Err(Error::argument("the network's likelihood", "normal, to regress", "another: use `classify`"));
         };
@@ -214,6 +218,7 @@ impl Predictor {
     /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite, as
     /// for predictions.
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
+        let _environment = Environment::enter();
         check_shape(&self.network, data)?;
         check_targets(&self.network, data.rows(), data.targets())?;
         let mut sizes = dataset::sizes(data.shape().elements(), data.inputs());
@@ -232,7 +237,7 @@ impl Predictor {
     pub fn negative_log_likelihood(&self, data: &Dataset) -> Result<f64, Error> {
         let rows = self.log_likelihood(data)?;
         // not -0 of a sum that is 0
-        Ok(0.0 - rows.iter().sum::<f64>() / rows.len() as f64)
+        Ok(Environment::within(|| 0.0 - rows.iter().sum::<f64>() / rows.len() as f64))
     }
 
     /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
@@ -241,6 +246,7 @@ impl Predictor {
     /// # Errors
     /// A backend that compiles nothing.
     pub fn explain(&self) -> Result<Explanation, Error> {
+        let _environment = Environment::enter();
         self.outputs.pool(&self.network, &self.options, self.options.row_block)?.plain.engine.explain()
     }
 
@@ -250,6 +256,7 @@ impl Predictor {
     /// # Errors
     /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
     pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {
+        let _environment = Environment::enter();
         let size = self.options.row_block;
         let count = size.min(self.sizes(Numbers::From(0), inputs)?.len());
         let block = RowBlock { first: 0, size, rows: (0..count).map(|row| (row, row)).collect() };

@@ -1,6 +1,6 @@
 //! What changes from step to step: the learning rate, the weight of the divergence.
 
-use bayeslift_ir::{Scalar, elementary};
+use bayeslift_ir::{Environment, Scalar, elementary};
 use std::{fmt, sync::Arc};
 
 /// A factor of the learning rate, by the part of the training that is done.
@@ -40,7 +40,7 @@ impl Schedule {
 
     /// The factor when this part of the training is done.
     pub fn factor(&self, done: f64) -> f64 {
-        match self {
+        Environment::within(|| match self {
             Schedule::Constant => 1.0,
             Schedule::Linear { to } => 1.0 + (to - 1.0) * done,
             Schedule::Cosine { to } => {
@@ -48,7 +48,7 @@ impl Schedule {
                 to + (1.0 - to) * (0.5 * (1.0 + cosine))
             }
             Schedule::Custom(factor) => factor(done),
-        }
+        })
     }
 }
 
@@ -88,12 +88,14 @@ impl WarmUp {
     /// assert_eq!(WarmUp::Fraction(0.5).factor(60, 100), 1.0);
     /// ```
     pub fn factor(self, step: u64, steps: u64) -> f64 {
-        let over = match self {
-            WarmUp::None => 0.0,
-            WarmUp::Steps(steps) => steps as f64,
-            WarmUp::Fraction(fraction) => fraction * steps as f64,
-        };
-        let done = step.saturating_sub(1) as f64;
-        if done >= over { 1.0 } else { done / over }
+        Environment::within(|| {
+            let over = match self {
+                WarmUp::None => 0.0,
+                WarmUp::Steps(steps) => steps as f64,
+                WarmUp::Fraction(fraction) => fraction * steps as f64,
+            };
+            let done = step.saturating_sub(1) as f64;
+            if done >= over { 1.0 } else { done / over }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Units: data brought to mean 0 and standard deviation 1, predictions brought back.
 
 use crate::{Dataset, Error, Regression, Targets};
+use bayeslift_ir::Environment;
 use libm::log;
 
 /// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
@@ -29,6 +30,7 @@ struct Column {
 impl Standardizer {
     /// Measures a data set. A column that is constant keeps its unit.
     pub fn of(data: &Dataset) -> Standardizer {
+        let _environment = Environment::enter();
         let inputs = columns(data.inputs(), data.shape().elements());
         let targets = match data.targets() {
             Targets::Labels(_) => Vec::new(),
@@ -42,6 +44,7 @@ impl Standardizer {
     /// # Errors
     /// Another number of columns than was measured; numbers that overflow.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
+        let _environment = Environment::enter();
         let shape = data.shape().clone();
         if shape.elements() != self.inputs.len() {
             return Err(Error::argument("the number of inputs of a row", self.inputs.len(), shape.elements()));
@@ -64,6 +67,7 @@ impl Standardizer {
     /// # Errors
     /// Not whole rows of as many columns as were measured.
     pub fn inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
+        let _environment = Environment::enter();
         if !inputs.len().is_multiple_of(self.inputs.len()) {
             let expected = format!("whole rows of {}", self.inputs.len());
             return Err(Error::argument("the number of input elements", expected, inputs.len()));
@@ -76,6 +80,7 @@ impl Standardizer {
     /// # Errors
     /// Another number of targets than was measured; a prediction that is too large for `f32` in the data's units.
     pub fn restore(&self, prediction: &Regression) -> Result<Regression, Error> {
+        let _environment = Environment::enter();
         if prediction.units() != self.targets.len() {
             return Err(Error::argument("the number of targets of a row", self.targets.len(), prediction.units()));
         }
@@ -102,7 +107,7 @@ impl Standardizer {
     /// What a log density of the targets in standard units loses in the data's own: the sum of the logarithms of the
     /// standard deviations. It is to be added to a negative log likelihood.
     pub fn log_scale(&self) -> f64 {
-        self.targets.iter().map(|column| log(column.scale)).sum()
+        Environment::within(|| self.targets.iter().map(|column| log(column.scale)).sum())
     }
 }
 

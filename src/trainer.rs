@@ -12,7 +12,7 @@ use crate::{
     Backend, Error, Network, Targets, dataset,
     engine::{Engine, Session, noise_key},
 };
-use bayeslift_ir::{Graph, Tensor};
+use bayeslift_ir::{Environment, Graph, Tensor};
 use bayeslift_layers::{Adam, Divergence, Optimizer, Variable};
 use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
@@ -119,6 +119,7 @@ impl Trainer {
     /// # Errors
     /// Options out of range, a network without trainable parameters.
     pub fn new(network: &Network, training_examples: usize, options: TrainerOptions) -> Result<Trainer, Error> {
+        let _environment = Environment::enter();
         options.optimizer.check()?;
         for (argument, count) in [("samples", options.samples), ("training examples", training_examples)] {
             if count == 0 {
@@ -179,6 +180,7 @@ impl Trainer {
     /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`], [`Error::NonFiniteUpdate`]: parameters and
     /// state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
+        let _environment = Environment::enter();
         let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
         let (step, scalars) = (self.step + 1, self.scalars(&input)?);
@@ -203,6 +205,7 @@ impl Trainer {
     /// # Errors
     /// As for [`Trainer::graph`]; a machine that refuses executable memory.
     pub fn prepare(&mut self, network: &Network, rows: usize) -> Result<(), Error> {
+        let _environment = Environment::enter();
         if !self.compiled.contains_key(&rows) {
             let start = Instant::now();
             let engine = Engine::new(self.graph(network, rows)?, &self.options.backend)?;
@@ -242,6 +245,7 @@ impl Trainer {
     /// # Errors
     /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
+        let _environment = Environment::enter();
         let rows = self.check_input(network, &input)?;
         self.prepare(network, rows)?;
         let scalars = self.scalars(&input)?;

@@ -7,7 +7,7 @@
 mod loops;
 mod real;
 
-use crate::{Binary, Compare, DType, Error, Graph, Noise, Op, Tensor, Type, Value, noise};
+use crate::{Binary, Compare, DType, Environment, Error, Graph, Noise, Op, Tensor, Type, Value, noise};
 use real::Real;
 use std::rc::Rc;
 
@@ -84,6 +84,7 @@ impl<R: From<f32>> From<&Tensor> for Elements<R> {
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    let _environment = Environment::enter();
     check_count(graph, inputs.len())?;
     for (input, tensor) in graph.inputs().iter().zip(inputs) {
         check_input(&input.name, graph.ty(input.value), &tensor.ty())?;
@@ -108,6 +109,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 /// A wrong number of inputs; an input that is no float where the graph's is `f32` or the reverse, or of another
 /// number of elements.
 pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
+    let _environment = Environment::enter();
     check_count(graph, inputs.len())?;
     for (input, elements) in graph.inputs().iter().zip(inputs) {
         let ty = graph.ty(input.value);

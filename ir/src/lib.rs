@@ -10,6 +10,7 @@ mod builder;
 mod convolution;
 pub mod elementary;
 mod elements;
+mod environment;
 mod error;
 mod evaluate;
 mod expr;
@@ -26,6 +27,7 @@ mod verify;
 
 pub use builder::{Builder, NoiseAddress};
 pub use convolution::{Convolution, Patches, Sliding, spread, windows_as_rows};
+pub use environment::Environment;
 pub use error::Error;
 pub use evaluate::{DOT_CHUNK, Elements, SUM_CHUNK, SUM_LANES, evaluate, evaluate_f64};
 pub use expr::{Expr, Operand};

@@ -1,5 +1,5 @@
 use crate::{Context, Distribution, Draw, Error, Parameters, Scope, noise_inputs};
-use bayeslift_ir::{Builder, Expr, Graph, Shape, Tensor, evaluate};
+use bayeslift_ir::{Builder, Environment, Expr, Graph, Shape, Tensor, evaluate};
 use std::{fmt, sync::Arc};
 
 type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<Distribution<'b>, Error> + Send + Sync;
@@ -100,6 +100,7 @@ impl Eager {
         seed: Option<u64>,
         build: impl for<'b> Fn(&Scope<'b>, &Distribution<'b>) -> Result<Expr<'b>, Error>,
     ) -> Result<Tensor, Error> {
+        let _environment = Environment::enter();
         let builder = Builder::new();
         let scope = Scope::bind(&builder, &self.parameters)?;
         let value = build(&scope, &(self.make)(&scope)?)?;

@@ -3,65 +3,72 @@
 //! Only `+ - * /` on `f64` and the bits of numbers are used; each is correctly rounded everywhere, so no platform's
 //! mathematical library has a say.
 
+use bayeslift_ir::Environment;
 use std::f64::consts::{LN_2, PI};
 
 /// x^n by repeated squaring.
 pub fn integer_power(x: f64, mut n: u64) -> f64 {
-    let (mut power, mut square) = (1.0, x);
-    while n > 0 {
-        if n & 1 == 1 {
-            power *= square;
+    Environment::within(|| {
+        let (mut power, mut square) = (1.0, x);
+        while n > 0 {
+            if n & 1 == 1 {
+                power *= square;
+            }
+            square *= square;
+            n >>= 1;
         }
-        square *= square;
-        n >>= 1;
-    }
-    power
+        power
+    })
 }
 
 /// The `r` with softplus(r) = log(1 + e^r) = y, for y > 0: r = y + log(1 - e^-y).
 ///
 /// Gives not-a-number for y <= 0.
 pub fn inverse_softplus(y: f64) -> f64 {
-    if y.is_nan() || y <= 0.0 { f64::NAN } else { y + natural_log(-expm1(-y)) }
+    Environment::within(|| if y.is_nan() || y <= 0.0 { f64::NAN } else { y + natural_log(-expm1(-y)) })
 }
 
 /// Natural logarithm, within a few ulp; minus infinity for 0 and subnormal numbers, not-a-number for negative ones.
 pub fn natural_log(x: f64) -> f64 {
-    if x.is_nan() || x < 0.0 {
-        return f64::NAN;
-    }
-    if x < f64::MIN_POSITIVE {
-        return f64::NEG_INFINITY;
-    }
-    if x == f64::INFINITY {
-        return x;
-    }
-    let bits = x.to_bits();
-    let mut exponent = (bits >> 52) as i64 - 1023;
-    let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
-    if mantissa > std::f64::consts::SQRT_2 {
-        mantissa *= 0.5;
-        exponent += 1;
-    }
-    // log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.1716: twelve terms leave 0.1716^24 / 25.
-    let s = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = s * s;
-    let series = (0..12).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
-    exponent as f64 * LN_2 + 2.0 * s * series
+    Environment::within(|| {
+        if x.is_nan() || x < 0.0 {
+            return f64::NAN;
+        }
+        if x < f64::MIN_POSITIVE {
+            return f64::NEG_INFINITY;
+        }
+        if x == f64::INFINITY {
+            return x;
+        }
+        let bits = x.to_bits();
+        let mut exponent = (bits >> 52) as i64 - 1023;
+        let mut mantissa = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+        if mantissa > std::f64::consts::SQRT_2 {
+            mantissa *= 0.5;
+            exponent += 1;
+        }
+        // log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.1716: twelve terms leave 0.1716^24 / 25.
+        let s = (mantissa - 1.0) / (mantissa + 1.0);
+        let square = s * s;
+        let series = (0..12).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+        exponent as f64 * LN_2 + 2.0 * s * series
+    })
 }
 
 /// Natural logarithm of the gamma function of a positive number: Stirling's series from 10 on (Abramowitz and Stegun 1964, 6.1.41), below it
 /// by Gamma(x + 1) = x Gamma(x). Within 1e-13, or a few ulp where that is more.
 pub fn log_gamma(mut x: f64) -> f64 {
-    let mut product = 1.0;
-    while x < 10.0 {
-        product *= x;
-        x += 1.0;
-    }
-    let (inverse, square) = (1.0 / x, 1.0 / (x * x));
-    let terms = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0];
-    let series = inverse * terms.iter().rev().fold(0.0, |sum, term| sum * square + term);
-    (x - 0.5) * natural_log(x) - x + natural_log(2.0 * PI) / 2.0 + series - natural_log(product)
+    Environment::within(|| {
+        let mut product = 1.0;
+        while x < 10.0 {
+            product *= x;
+            x += 1.0;
+        }
+        let (inverse, square) = (1.0 / x, 1.0 / (x * x));
+        let terms = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0];
+        let series = inverse * terms.iter().rev().fold(0.0, |sum, term| sum * square + term);
+        (x - 0.5) * natural_log(x) - x + natural_log(2.0 * PI) / 2.0 + series - natural_log(product)
+    })
 }
 
 /// e^x - 1 for x <= 0; within a few ulp.

@@ -1,5 +1,5 @@
 use crate::{Error, context::addressed_noise, eager};
-use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape, Tensor};
+use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor};
 use std::{fmt, sync::Arc};
 
 /// The closure of [`Initializer::Custom`].
@@ -77,23 +77,23 @@ impl Initializer {
 
     /// The limit of a uniform initializer for a shape.
     pub fn limit(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
-        match self {
+        Environment::within(|| match self {
             Initializer::Uniform { limit } => Some(f64::from(*limit)),
             Initializer::GlorotUniform | Initializer::HeUniform => {
                 Some((3.0 * self.variance(shape, batch_ndims)).sqrt())
             }
             _ => None,
-        }
+        })
     }
 
     /// The standard deviation, before the cut, of a truncated normal initializer for a shape.
     pub fn stddev_before_truncation(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
-        match self {
+        Environment::within(|| match self {
             Initializer::GlorotNormal | Initializer::HeNormal => {
                 Some(self.variance(shape, batch_ndims).sqrt() / TRUNCATED_STDDEV)
             }
             _ => None,
-        }
+        })
     }
 
     /// The initial value of a parameter whose draws are addressed by a seed and a stream.
@@ -101,6 +101,7 @@ impl Initializer {
     /// # Errors
     /// A shape of extent 0; for a custom initializer its own error, or a value of another shape.
     pub fn initial(&self, seed: u64, stream: u64, shape: &Shape, batch_ndims: usize) -> Result<Tensor, Error> {
+        let _environment = Environment::enter();
         shape.check()?;
         let fill = |x: f32| Ok(Tensor::f32(shape.clone(), vec![x; shape.elements()])?);
         match self {

@@ -7,6 +7,7 @@
 //! refuse it.
 
 use crate::{Error, natural_log};
+use bayeslift_ir::Environment;
 
 /// The part of rows whose most probable class is their label. Of equally probable classes the first counts; a row of `NaN`,
 /// which has no prediction, is wrong.
@@ -20,10 +21,12 @@ use crate::{Error, natural_log};
 /// # Errors
 /// As for the [module](self).
 pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
-    let has_prediction = |row: &[f32]| row.iter().any(|p| !p.is_nan());
-    let rows = labelled_if(has_prediction, probabilities, classes, labels)?;
-    let right = rows.filter(|&(row, label)| has_prediction(row) && best(row).0 == label).count();
-    Ok(right as f64 / labels.len() as f64)
+    Environment::within(|| {
+        let has_prediction = |row: &[f32]| row.iter().any(|p| !p.is_nan());
+        let rows = labelled_if(has_prediction, probabilities, classes, labels)?;
+        let right = rows.filter(|&(row, label)| has_prediction(row) && best(row).0 == label).count();
+        Ok(right as f64 / labels.len() as f64)
+    })
 }
 
 /// The mean of -log p(label), in nats; infinite where a label has probability 0.
@@ -31,11 +34,13 @@ pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result
 /// # Errors
 /// As for the [module](self).
 pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
-    let rows = labelled(probabilities, classes, labels)?;
-    // a probability may be below 0 by rounding
-    let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label].max(0.0)))).sum();
-    // without the sign of a sum of -0
-    Ok(sum / labels.len() as f64 + 0.0)
+    Environment::within(|| {
+        let rows = labelled(probabilities, classes, labels)?;
+        // a probability may be below 0 by rounding
+        let sum: f64 = rows.map(|(row, label)| -natural_log(f64::from(row[label].max(0.0)))).sum();
+        // without the sign of a sum of -0
+        Ok(sum / labels.len() as f64 + 0.0)
+    })
 }
 
 /// The mean over rows of sum_c (p_c - [c is the label])^2, between 0 and 2 (Brier 1950).
@@ -43,12 +48,14 @@ pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[
 /// # Errors
 /// As for the [module](self).
 pub fn brier_score(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
-    let rows = labelled(probabilities, classes, labels)?;
-    let square = |x: f64| x * x;
-    let of_row = |(row, label): (&[f32], usize)| -> f64 {
-        row.iter().enumerate().map(|(c, &p)| square(f64::from(p) - if c == label { 1.0 } else { 0.0 })).sum()
-    };
-    Ok(rows.map(of_row).sum::<f64>() / labels.len() as f64)
+    Environment::within(|| {
+        let rows = labelled(probabilities, classes, labels)?;
+        let square = |x: f64| x * x;
+        let of_row = |(row, label): (&[f32], usize)| -> f64 {
+            row.iter().enumerate().map(|(c, &p)| square(f64::from(p) - if c == label { 1.0 } else { 0.0 })).sum()
+        };
+        Ok(rows.map(of_row).sum::<f64>() / labels.len() as f64)
+    })
 }
 
 /// How confidence compares with accuracy.
@@ -83,28 +90,30 @@ pub const CALIBRATION_BINS: usize = 15;
 /// # Errors
 /// As for the [module](self); no bins, or more than 2^20.
 pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: usize) -> Result<Calibration, Error> {
-    let rows = labelled(probabilities, classes, labels)?;
-    if !(1..=MOST_BINS).contains(&bins) {
-        return Err(Error::argument("the number of bins", format!("from 1 to {MOST_BINS}"), bins));
-    }
-    let edge = |i: usize| i as f64 / bins as f64;
-    let empty = |i| CalibrationBin { lower: edge(i), upper: edge(i + 1), count: 0, confidence: 0.0, accuracy: 0.0 };
-    let mut bins: Vec<CalibrationBin> = (0..bins).map(empty).collect();
-    for (row, label) in rows {
-        let (class, confidence) = best(row);
-        let confidence = f64::from(confidence);
-        let at = bins.iter().position(|bin| confidence <= bin.upper).unwrap_or(bins.len() - 1);
-        bins[at].count += 1;
-        bins[at].confidence += confidence;
-        bins[at].accuracy += if class == label { 1.0 } else { 0.0 };
-    }
-    let mut expected_error = 0.0;
-    for bin in bins.iter_mut().filter(|bin| bin.count > 0) {
-        expected_error += (bin.accuracy - bin.confidence).abs() / labels.len() as f64;
-        bin.confidence /= bin.count as f64;
-        bin.accuracy /= bin.count as f64;
-    }
-    Ok(Calibration { expected_error, bins })
+    Environment::within(|| {
+        let rows = labelled(probabilities, classes, labels)?;
+        if !(1..=MOST_BINS).contains(&bins) {
+            return Err(Error::argument("the number of bins", format!("from 1 to {MOST_BINS}"), bins));
+        }
+        let edge = |i: usize| i as f64 / bins as f64;
+        let empty = |i| CalibrationBin { lower: edge(i), upper: edge(i + 1), count: 0, confidence: 0.0, accuracy: 0.0 };
+        let mut bins: Vec<CalibrationBin> = (0..bins).map(empty).collect();
+        for (row, label) in rows {
+            let (class, confidence) = best(row);
+            let confidence = f64::from(confidence);
+            let at = bins.iter().position(|bin| confidence <= bin.upper).unwrap_or(bins.len() - 1);
+            bins[at].count += 1;
+            bins[at].confidence += confidence;
+            bins[at].accuracy += if class == label { 1.0 } else { 0.0 };
+        }
+        let mut expected_error = 0.0;
+        for bin in bins.iter_mut().filter(|bin| bin.count > 0) {
+            expected_error += (bin.accuracy - bin.confidence).abs() / labels.len() as f64;
+            bin.confidence /= bin.count as f64;
+            bin.accuracy /= bin.count as f64;
+        }
+        Ok(Calibration { expected_error, bins })
+    })
 }
 
 /// The square root of the mean of (prediction - target)^2.
@@ -112,15 +121,19 @@ pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: 
 /// # Errors
 /// No predictions, another number of targets, elements that are not finite.
 pub fn root_mean_square_error(predictions: &[f32], targets: &[f32]) -> Result<f64, Error> {
-    check_length("predictions", predictions.len(), "one for each of the targets", targets.len())?;
-    for (argument, values) in [("predictions", predictions), ("targets", targets)] {
-        if let Some((i, x)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
-            return Err(Error::argument(&format!("element {i} of the {argument}"), "a finite number", x));
+    Environment::within(|| {
+        check_length("predictions", predictions.len(), "one for each of the targets", targets.len())?;
+        for (argument, values) in [("predictions", predictions), ("targets", targets)] {
+            if let Some((i, x)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+                return Err(Error::argument(&format!("element {i} of the {argument}"), "a finite number", x));
+            }
         }
-    }
-    let squares =
-        predictions.iter().zip(targets).map(|(&p, &t)| (f64::from(p) - f64::from(t)) * (f64::from(p) - f64::from(t)));
-    Ok((squares.sum::<f64>() / targets.len() as f64).sqrt())
+        let squares = predictions
+            .iter()
+            .zip(targets)
+            .map(|(&p, &t)| (f64::from(p) - f64::from(t)) * (f64::from(p) - f64::from(t)));
+        Ok((squares.sum::<f64>() / targets.len() as f64).sqrt())
+    })
 }
 
 /// The entropy -sum_c p_c log p_c of each row, in nats. Of the mean prediction over posterior samples it is the total
@@ -129,6 +142,7 @@ pub fn root_mean_square_error(predictions: &[f32], targets: &[f32]) -> Result<f6
 /// # Errors
 /// As for the [module](self).
 pub fn predictive_entropy(probabilities: &[f32], classes: usize) -> Result<Vec<f64>, Error> {
+    let _environment = Environment::enter();
     check_probabilities(probabilities, classes)?;
     Ok(probabilities.chunks_exact(classes).map(|row| entropy(row.iter().map(|&p| f64::from(p)))).collect())
 }
@@ -148,6 +162,7 @@ pub fn predictive_entropy(probabilities: &[f32], classes: usize) -> Result<Vec<f
 /// # Errors
 /// As for the [module](self); a number of rows that is no multiple of the number of samples.
 pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize) -> Result<Vec<f64>, Error> {
+    let _environment = Environment::enter();
     check_probabilities(probabilities, classes)?;
     let all = probabilities.len() / classes;
     if samples == 0 || !all.is_multiple_of(samples) {

@@ -1,6 +1,6 @@
 //! Deterministic local simplification: every rule keeps every bit, and none makes code worse.
 
-use bayeslift_ir::{Args, Binary, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
+use bayeslift_ir::{Args, Binary, Environment, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
 
 /// The same outputs with fewer operations: dead nodes gone, constants folded, movement composed, elementwise
 /// work done before it is broadcast rather than after. Exact: the outputs keep their bits.
@@ -8,6 +8,7 @@ use bayeslift_ir::{Args, Binary, Error, Graph, Op, Scalar, Shape, Unary, Value, 
 /// # Errors
 /// Those of building a graph; none for a graph that verifies.
 pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
+    let _environment = Environment::enter();
     // the second time for what the first left without users
     rebuild(&rebuild(graph, push)?, |graph, op, args| graph.push(op, args))
 }

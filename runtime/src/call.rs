@@ -5,12 +5,12 @@
 
 use crate::{
     dependencies::Parts,
-    environment::Guard,
     pool::{self, lock},
     schedule::Schedule,
     workspace::{Block, Workspace},
 };
 use bayeslift_codegen::{Code, Stage};
+use bayeslift_ir::Environment;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -37,7 +37,7 @@ const NAP: Duration = Duration::from_micros(50);
 /// `schedule` must be that of `code`. Every pointer must be valid for the extent of its value in the plan that `code` was compiled
 /// from, or for what the code shares, writable where a kernel writes, and distinct writable memories must not overlap.
 pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
-    let _guard = Guard::enter();
+    let _environment = Environment::enter();
     let Workspace { pointers, scratch, crew, trial, .. } = workspace;
     let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, only: None, pointers, scratch };
     if let Some(times) = times {

@@ -3,14 +3,13 @@
 use crate::{
     Argument, Error, Workspace,
     call::{self, Crew},
-    environment::Guard,
     pool::{self, MAX_THREADS},
     schedule::Schedule,
     trial::Trial,
     workspace::Block,
 };
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
-use bayeslift_ir::{self as ir, Graph, Tensor, Type, verify};
+use bayeslift_ir::{self as ir, Environment, Graph, Tensor, Type, verify};
 use bayeslift_passes::{self as passes, Fusion, Place, Plan, Report, Rewriting, Rewritten};
 use std::sync::{
     LazyLock,
@@ -112,8 +111,6 @@ impl Options {
     /// A graph that does not verify.
     pub fn optimize(&self, graph: &Graph) -> Result<Rewritten, Error> {
         verify(graph)?;
-        // constants are folded in the environment that compiled code runs in
-        let _guard = Guard::enter();
         let rewritten = match self.simplify {
             true => passes::optimize(graph, self.rewriting),
             false => passes::rewrite(graph, self.rewriting),
@@ -167,7 +164,7 @@ impl Executable {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
         // code generation folds constants too
-        let _guard = Guard::enter();
+        let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let code = Code::compile(&plan, options.width.lanes(), threads)?;

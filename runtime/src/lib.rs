@@ -21,7 +21,6 @@
 mod argument;
 mod call;
 mod dependencies;
-mod environment;
 mod executable;
 mod explain;
 mod pool;

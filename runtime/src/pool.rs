@@ -5,10 +5,8 @@
 //! is missing after a fork merely does not help. So callers only try the locks of workers that were started; what is
 //! locked is not idle.
 
-use crate::{
-    call::{Crew, Seat},
-    environment::Guard,
-};
+use crate::call::{Crew, Seat};
+use bayeslift_ir::Environment;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -50,7 +48,7 @@ impl Worker {
     /// Works wherever it is called to, without end: nothing here panics, and compiled code does not unwind.
     fn serve(&self) {
         // a thread begins with the floating-point environment of the one that started it
-        let _guard = Guard::enter();
+        let _environment = Environment::enter();
         let mut state = lock(&self.state);
         loop {
             if let State::Called(seat) = &*state {

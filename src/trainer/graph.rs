@@ -2,7 +2,7 @@
 
 use super::{Trainer, finite::LARGEST_GRADIENT};
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, Expr, Graph, Type};
+use bayeslift_ir::{Builder, Environment, Expr, Graph, Type};
 use bayeslift_layers::{Context, Scope, TraceRow, noise_inputs};
 use bayeslift_passes::{gradients, magnitude_bounds};
 
@@ -26,6 +26,7 @@ pub(super) struct StepGraph {
 
 impl Trainer {
     pub(super) fn step_graph(&self, network: &Network, rows: usize, updates: Updates) -> Result<StepGraph, Error> {
+        let _environment = Environment::enter();
         self.check_network(network)?;
         let b = &Builder::new();
         let scope = Scope::bind(b, network.parameters())?;

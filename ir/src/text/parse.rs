@@ -1,7 +1,9 @@
 //! Reading graphs. The reader builds through [`Graph::push`], so what it gives is a graph like any other.
 
 use super::lexer::{Lexer, Token};
-use crate::{Args, Binary, Compare, DType, Distribution, Error, Graph, Noise, Op, Type, Unary, Value, Window};
+use crate::{
+    Args, Binary, Compare, DType, Distribution, Environment, Error, Graph, Noise, Op, Type, Unary, Value, Window,
+};
 use std::{collections::HashMap, str::FromStr};
 
 impl FromStr for Graph {
@@ -13,6 +15,7 @@ impl FromStr for Graph {
     /// [`Error::Parse`] names the line, what was expected and what came. An operation that the graph refuses gives
     /// the graph's error in the scope `line 3`.
     fn from_str(text: &str) -> Result<Graph, Error> {
+        let _environment = Environment::enter();
         let mut parser = Parser::new(text)?;
         parser.graph()?;
         Ok(parser.graph)

@@ -1,6 +1,6 @@
 use super::{Optimizer, Options, Update};
 use crate::{Error, host::integer_power};
-use bayeslift_ir::Expr;
+use bayeslift_ir::{Environment, Expr};
 
 /// Adam (Kingma and Ba 2015, algorithm 1 in the form of its section 2), with the defaults of Keras.
 ///
@@ -47,9 +47,11 @@ impl Optimizer for Adam {
     }
 
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
-        let correction = |beta| 1.0 - integer_power(beta, step.max(1));
-        let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);
-        vec![rate as f32]
+        Environment::within(|| {
+            let correction = |beta| 1.0 - integer_power(beta, step.max(1));
+            let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);
+            vec![rate as f32]
+        })
     }
 
     fn update<'b>(

@@ -1,6 +1,6 @@
 use super::{Optimizer, Options, Update};
 use crate::Error;
-use bayeslift_ir::Expr;
+use bayeslift_ir::{Environment, Expr};
 
 /// RMSprop (Tieleman and Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 41), with the conventions and defaults of Keras.
 ///
@@ -67,7 +67,7 @@ impl Optimizer for RmsProp {
     }
 
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        vec![(self.learning_rate * rate) as f32]
+        Environment::within(|| vec![(self.learning_rate * rate) as f32])
     }
 
     fn update<'b>(

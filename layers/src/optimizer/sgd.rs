@@ -1,6 +1,6 @@
 use super::{Optimizer, Options, Update};
 use crate::Error;
-use bayeslift_ir::Expr;
+use bayeslift_ir::{Environment, Expr};
 
 /// Stochastic gradient descent, plain or with momentum (Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013,
 /// equations 3 and 4), with the conventions of Keras.
@@ -60,7 +60,7 @@ impl Optimizer for Sgd {
     }
 
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        vec![(self.learning_rate * rate) as f32]
+        Environment::within(|| vec![(self.learning_rate * rate) as f32])
     }
 
     fn update<'b>(

@@ -23,7 +23,7 @@ mod term;
 mod tests;
 
 use crate::simplify;
-use bayeslift_ir::{Error, Graph, Value};
+use bayeslift_ir::{Environment, Error, Graph, Value};
 pub use fused::Fused;
 use region::{Problem, Region};
 use saturate::Solution;
@@ -170,6 +170,7 @@ pub fn optimize(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
+    let _environment = Environment::enter();
     if level == Rewriting::Off {
         return Ok(Rewritten { graph: graph.clone(), fusions: Vec::new(), report: Report::default() });
     }
