@@ -1,7 +1,7 @@
 //! Examples in memory: inputs and targets, checked once.
 
 use crate::{Error, shuffle::permutation};
-use bayeslift_ir::{Environment, Shape};
+use bayeslift_ir::{Environment, Shape, memory};
 
 /// What a network is to predict.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +177,7 @@ impl Dataset {
             return Err(Error::argument("the smoothing of labels", "a number between 0 and 1", smoothing));
         }
         Shape::new(&[labels.len(), classes]).check()?;
+        memory::check(labels.len() * classes, 4, "smoothed labels")?;
         let other = smoothing / classes as f32;
         let mut values = vec![other; labels.len() * classes];
         for (row, &label) in values.chunks_exact_mut(classes).zip(labels) {

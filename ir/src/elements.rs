@@ -1,5 +1,6 @@
 //! The elements of a tensor.
 
+use crate::memory;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -22,7 +23,8 @@ impl<T> From<Vec<T>> for Elements<T> {
 
 impl<T: Copy + Default> Elements<T> {
     pub fn align(&mut self) {
-        if !self.is_aligned {
+        // a copy is made; without memory for it access is only slower
+        if !self.is_aligned && memory::check(self.len(), size_of::<T>(), "a copy").is_ok() {
             *self = self.aligned();
         }
     }

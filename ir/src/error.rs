@@ -62,6 +62,14 @@ pub enum Error {
         /// How much there may be.
         limit: u64,
     },
+    /// The machine has not that much memory left.
+    #[error("out of memory: {bytes} bytes for {what}")]
+    OutOfMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: u64,
+    },
     /// Two inputs or two outputs share a name.
     #[error("the name `{name}` is used twice among the {what}")]
     DuplicateName {

@@ -7,7 +7,7 @@
 mod loops;
 mod real;
 
-use crate::{Binary, Compare, DType, Environment, Error, Graph, Noise, Op, Tensor, Type, Value, noise};
+use crate::{Binary, Compare, DType, Environment, Error, Graph, Noise, Op, Tensor, Type, Value, memory, noise};
 use real::Real;
 use std::rc::Rc;
 
@@ -72,7 +72,7 @@ impl<R: From<f32>> From<&Tensor> for Elements<R> {
 /// Its bits define what compiled code gives.
 ///
 /// # Errors
-/// A wrong number of inputs; an input of another element type or shape than the graph's.
+/// A wrong number of inputs; an input of another element type or shape than the graph's; [`Error::OutOfMemory`].
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -89,7 +89,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
     for (input, tensor) in graph.inputs().iter().zip(inputs) {
         check_input(&input.name, graph.ty(input.value), &tensor.ty())?;
     }
-    let results = run::<f32>(graph, &|index| Elements::from(&inputs[index]));
+    let results = run::<f32>(graph, &|index| Elements::from(&inputs[index]))?;
     let tensors = graph.outputs().iter().zip(results).map(|(output, elements)| {
         let ty = graph.ty(output.value);
         match Rc::unwrap_or_clone(elements) {
@@ -107,7 +107,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 ///
 /// # Errors
 /// A wrong number of inputs; an input that is no float where the graph's is `f32` or the reverse, or of another
-/// number of elements.
+/// number of elements; [`Error::OutOfMemory`].
 pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
     let _environment = Environment::enter();
     check_count(graph, inputs.len())?;
@@ -123,7 +123,7 @@ pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Eleme
             return Err(Error::ElementCount { name: input.name.clone(), ty: ty.clone(), expected, found });
         }
     }
-    let results = run::<f64>(graph, &|index| inputs[index].clone());
+    let results = run::<f64>(graph, &|index| inputs[index].clone())?;
     Ok(results.into_iter().map(Rc::unwrap_or_clone).collect())
 }
 
@@ -156,7 +156,7 @@ fn dtype_mismatch(name: &str, expected: DType, found: DType) -> Error {
 }
 
 /// The values of the outputs.
-fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Vec<Rc<Elements<R>>> {
+fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Result<Vec<Rc<Elements<R>>>, Error> {
     let live = graph.live();
     let mut uses = vec![0usize; graph.nodes().len()];
     for value in graph.values().filter(|value| live[value.index()]) {
@@ -166,6 +166,7 @@ fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Vec<Rc<E
 
     let mut values: Vec<Option<Rc<Elements<R>>>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|value| live[value.index()]) {
+        memory::check(graph.ty(value).shape.elements(), size_of::<R>(), "values of the evaluator")?;
         values[value.index()] = Some(compute(graph, value, &values, input));
         for arg in &graph.node(value).args {
             uses[arg.index()] -= 1;
@@ -175,7 +176,7 @@ fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Vec<Rc<E
         }
     }
     let result = |value: Value| values[value.index()].clone().expect("outputs are live");
-    graph.outputs().iter().map(|output| result(output.value)).collect()
+    Ok(graph.outputs().iter().map(|output| result(output.value)).collect())
 }
 
 /// The value of one node; its operands' values are present.

@@ -17,6 +17,7 @@ mod expr;
 mod graph;
 mod infer;
 mod lanes;
+pub mod memory;
 pub mod noise;
 mod op;
 mod same_bits;

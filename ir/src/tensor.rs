@@ -1,7 +1,7 @@
 //! Host tensors.
 
 use crate::elements::Elements;
-use crate::{DType, Error, Shape, Type};
+use crate::{DType, Error, Shape, Type, memory};
 
 /// A tensor in host memory, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,14 +65,23 @@ impl Tensor {
     /// All elements zero (or false).
     ///
     /// # Errors
-    /// A shape that is empty or beyond the limits.
+    /// A shape that is empty or beyond the limits; [`Error::OutOfMemory`].
     pub fn zeros(ty: &Type) -> Result<Tensor, Error> {
         ty.shape.check()?;
-        Tensor::from_words(ty, vec![0; ty.shape.elements()])
+        let elements = ty.shape.elements();
+        memory::check(elements, 4, "the elements of a tensor")?;
+        // systems have zeros for nothing, until they are written
+        let data = match ty.dtype {
+            DType::F32 => Data::F32(vec![0.0; elements].into()),
+            DType::U32 => Data::U32(vec![0; elements].into()),
+            DType::Mask => Data::Mask(vec![0; elements].into()),
+        };
+        Ok(Tensor { shape: ty.shape.clone(), data })
     }
 
     /// Moves the elements to the beginning of a cache line, where they and those of clones stay. Compiled code then reads and
-    /// writes vectors that lie in one line each: worth it for large tensors that are used often, such as parameters.
+    /// writes vectors that lie in one line each: worth it for large tensors that are used often, such as parameters. Where there is no
+    /// memory for a copy, they stay where they are.
     pub fn align(&mut self) {
         match &mut self.data {
             Data::F32(elements) => elements.align(),

@@ -1,5 +1,5 @@
 use crate::{Error, context::addressed_noise, eager};
-use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor};
+use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor, memory};
 use std::{fmt, sync::Arc};
 
 /// The closure of [`Initializer::Custom`].
@@ -99,10 +99,11 @@ impl Initializer {
     /// The initial value of a parameter whose draws are addressed by a seed and a stream.
     ///
     /// # Errors
-    /// A shape of extent 0; for a custom initializer its own error, or a value of another shape.
+    /// A shape of extent 0, or for which there is no memory; for a custom initializer its own error, or a value of another shape.
     pub fn initial(&self, seed: u64, stream: u64, shape: &Shape, batch_ndims: usize) -> Result<Tensor, Error> {
         let _environment = Environment::enter();
         shape.check()?;
+        memory::check(shape.elements(), 4, "the initial value of a parameter")?;
         let fill = |x: f32| Ok(Tensor::f32(shape.clone(), vec![x; shape.elements()])?);
         match self {
             Initializer::Zeros => fill(0.0),

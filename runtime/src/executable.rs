@@ -9,7 +9,11 @@ use crate::{
     workspace::Block,
 };
 use bayeslift_codegen::{self as codegen, Code, wide::Isa};
-use bayeslift_ir::{self as ir, Environment, Graph, Tensor, Type, verify};
+use bayeslift_ir::{
+    self as ir, Environment, Graph, Tensor, Type,
+    memory::{LARGE, Reservation},
+    verify,
+};
 use bayeslift_passes::{self as passes, Fusion, Place, Plan, Report, Rewriting, Rewritten};
 use std::sync::{
     LazyLock,
@@ -231,12 +235,20 @@ impl Executable {
         returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
     }
 
-    /// Memory for calls; starts the threads that work on them. A process that is forked afterwards has none of them, and
+    /// Memory for calls; starts the threads that work on them. It takes what it takes when a call touches it; but where that is 64 MiB or
+    /// more, what the machine cannot hold is refused now: what is available, to the process's control group on Linux, without what other
+    /// workspaces have been promised and not touched yet.
+    /// A process that is forked afterwards has none of them, and
     /// makes its calls alone.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn workspace(&self) -> Result<Workspace, Error> {
+        let (threads, scratch_bytes) = (self.schedule.threads as u64, self.code.scratch_bytes() as u64);
+        let bytes = (self.plan.arena_bytes as u64)
+            .saturating_add(scratch_bytes.saturating_mul(threads))
+            .saturating_add(self.code.shared_bytes() as u64);
+        let reservation = Reservation::new(bytes, "a workspace")?;
         let arena = Block::new(self.plan.arena_bytes, "intermediate values")?;
         let scratch = (0..self.schedule.threads)
             .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
@@ -255,6 +267,7 @@ impl Executable {
             owner: self.id,
             _memory: [arena, shared],
             scratch,
+            untouched: Some(reservation).filter(|_| bytes >= LARGE),
             crew: Crew::new(self.schedule.threads, self.schedule.groups.len()),
             trial: Trial::new(),
             tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
@@ -318,6 +331,9 @@ impl Executable {
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
         // plan and code want them.
         unsafe { call::run(&self.code, &self.schedule, workspace, times) };
+        if workspace.untouched.is_some() {
+            workspace.untouched = None;
+        }
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub use workspace::Workspace;
 pub enum Error {
     /// The graph is at fault.
     #[error(transparent)]
-    Graph(#[from] bayeslift_ir::Error),
+    Graph(bayeslift_ir::Error),
     /// The code generator or the machine is at fault.
     #[error(transparent)]
     Code(#[from] CodeError),
@@ -51,7 +51,7 @@ pub enum Error {
         /// What it was for.
         what: &'static str,
         /// How much was asked for.
-        bytes: usize,
+        bytes: u64,
     },
     /// A call passes a wrong number of tensors.
     #[error("{found} {what} passed, expected {expected}: {names}")]
@@ -74,4 +74,13 @@ pub enum Error {
     /// A workspace made by another executable.
     #[error("the workspace belongs to another executable")]
     ForeignWorkspace,
+}
+
+impl From<bayeslift_ir::Error> for Error {
+    fn from(error: bayeslift_ir::Error) -> Error {
+        match error {
+            bayeslift_ir::Error::OutOfMemory { what, bytes } => Error::OutOfMemory { what, bytes },
+            error => Error::Graph(error),
+        }
+    }
 }

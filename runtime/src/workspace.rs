@@ -1,6 +1,7 @@
 //! The memory of a call.
 
 use crate::{Error, call::Crew, trial::Trial};
+use bayeslift_ir::memory::Reservation;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -8,11 +9,18 @@ use std::sync::Arc;
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
 
+/// What allocators align to anyway. Of more, they take memory and fill it with zeros; of this, they take zeros from the system, which
+/// has them for nothing until they are touched.
+const NATURAL: usize = 16;
+
 /// Zeroed memory, aligned to a cache line.
 #[derive(Debug)]
 pub(crate) struct Block {
-    start: NonNull<u8>,
+    /// Where it was allocated.
+    memory: NonNull<u8>,
     layout: Layout,
+    /// Where the first whole cache line begins.
+    start: NonNull<u8>,
 }
 
 // SAFETY: a block owns its memory like a `Box<[u8]>`.
@@ -22,12 +30,15 @@ unsafe impl Sync for Block {}
 
 impl Block {
     pub fn new(bytes: usize, what: &'static str) -> Result<Block, Error> {
-        let out_of_memory = || Error::OutOfMemory { what, bytes };
-        let layout = Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT).map_err(|_| out_of_memory())?;
+        let out_of_memory = || Error::OutOfMemory { what, bytes: bytes as u64 };
+        let size = bytes.checked_add(ALIGNMENT - 1).ok_or_else(out_of_memory)?;
+        let layout = Layout::from_size_align(size, NATURAL).map_err(|_| out_of_memory())?;
         // SAFETY: the layout has a positive size.
-        let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start).ok_or_else(out_of_memory)?;
-        Ok(Block { start, layout })
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(out_of_memory)?;
+        let before = memory.addr().get().wrapping_neg() % ALIGNMENT;
+        // SAFETY: the first multiple of the alignment is less than the alignment further on, and there is that much more.
+        let start = unsafe { memory.add(before) };
+        Ok(Block { memory, layout, start })
     }
 
     pub fn pointer(&self) -> *mut u8 {
@@ -38,7 +49,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        unsafe { dealloc(self.memory.as_ptr(), self.layout) };
     }
 }
 
@@ -52,6 +63,8 @@ pub struct Workspace {
     pub(crate) _memory: [Block; 2],
     /// Of each thread.
     pub(crate) scratch: Vec<Block>,
+    /// Of all this memory, until a call has touched it.
+    pub(crate) untouched: Option<Reservation>,
     /// The threads that work on a call.
     pub(crate) crew: Arc<Crew>,
     /// How long calls have taken, where that decides on how many threads they run.
