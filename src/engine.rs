@@ -82,7 +82,7 @@ impl Engine {
     pub fn session(&self) -> Result<Session, Error> {
         match self {
             Engine::Compiled(executable) => {
-                let mut outputs = executable.new_outputs();
+                let mut outputs = executable.new_outputs()?;
                 outputs.iter_mut().for_each(Tensor::align);
                 Ok(Session { workspace: Some(executable.workspace()?), outputs })
             }

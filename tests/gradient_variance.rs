@@ -87,7 +87,7 @@ fn compile(estimator: Estimator, batch: usize, parameters: &Parameters) -> Execu
 /// The variance of the gradient in each parameter over draws of batch and noise, summed over its elements.
 fn variances(estimator: Estimator, batch: usize, parameters: &Parameters, data: &Dataset) -> [f64; 4] {
     let executable = compile(estimator, batch, parameters);
-    let (mut workspace, mut outputs) = (executable.workspace().unwrap(), executable.new_outputs());
+    let (mut workspace, mut outputs) = (executable.workspace().unwrap(), executable.new_outputs().unwrap());
     let mut sums = [2048, 2048, 320, 320].map(|elements| vec![[0.0f64; 2]; elements]);
     let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ batch as u64;
     for draw in 0..DRAWS {

@@ -55,7 +55,7 @@ pub fn function_seconds(function: Unary, n: usize, runs: usize, options: &Option
     let b = Builder::new();
     b.output("y", b.push(Op::Unary(function), &[b.input("x", Type::f32([n]))]));
     let executable = Executable::compile(b.finish()?, options)?;
-    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
+    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs()?);
     // Where all of them are defined. Kernels have no branches: which arguments they get does not matter otherwise.
     let x: Vec<f32> = (1..=n).map(|i| i as f32 * (8.0 / n as f32)).collect();
     let mut call = || Ok(executable.call_into(&mut workspace, &mut [x.as_slice().into()], &mut y)?);

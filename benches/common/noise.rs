@@ -20,7 +20,7 @@ impl NoiseKernel {
         let noise = Noise { distribution, stream, sample_axis: None, example_axis: None, shape: shape.into() };
         b.output("noise", b.noise(noise, noise_inputs(&b)));
         let executable = Executable::compile(b.finish()?, options)?;
-        let (workspace, outputs) = (executable.workspace()?, executable.new_outputs());
+        let (workspace, outputs) = (executable.workspace()?, executable.new_outputs()?);
         Ok(NoiseKernel { executable, workspace, outputs, step: 0 })
     }
 

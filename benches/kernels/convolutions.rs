@@ -68,7 +68,7 @@ impl Size {
         let tensors: Vec<Vec<f32>> =
             graph.inputs().iter().map(|input| values(graph.ty(input.value).shape.elements())).collect();
         let executable = Executable::compile(graph, &settings.options)?;
-        let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
+        let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs()?);
         let mut inputs: Vec<Argument<'_>> = tensors.iter().map(|tensor| tensor.as_slice().into()).collect();
         let mut run = || Ok(executable.call_into(&mut workspace, &mut inputs, &mut y)?);
         let [seconds] = best_seconds(settings.runs(), [&mut run])?;

@@ -54,7 +54,7 @@ pub fn copy(settings: &Settings, table: &mut Table) -> Result<()> {
             b.output("z", z)
         }
         let executable = Executable::compile(b.finish()?, &settings.options)?;
-        let (mut workspace, mut z) = (executable.workspace()?, executable.new_outputs());
+        let (mut workspace, mut z) = (executable.workspace()?, executable.new_outputs()?);
         // not 0: the memory would be one page of zeros, read again and again
         let (x, mut y, a) = (vec![1.0_f32; N], vec![1.0_f32; N], [0.5_f32]);
         let mut call = || {

@@ -83,7 +83,7 @@ fn gflops(settings: &Settings, family: Family, (m, k, n): Size) -> Result<[f64; 
     let (x, loc, scale, noise, bias) = (values(m * k), values(k * n), values(k * n), values(m * n), values(n));
 
     let executable = Executable::compile(graph(family, (m, k, n))?, &settings.options)?;
-    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs());
+    let (mut workspace, mut y) = (executable.workspace()?, executable.new_outputs()?);
     let mut inputs: Vec<Argument<'_>> = vec![x.as_slice().into(), loc.as_slice().into()];
     if is_dual {
         inputs.extend([&scale, &noise, &bias].map(|tensor| Argument::from(tensor.as_slice())));

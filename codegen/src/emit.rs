@@ -92,7 +92,8 @@ impl Emitter<'_> {
                         Some(lanes) => {
                             for lane in 0..*lanes {
                                 let element = self.b.ins().extractlane(value, lane as u8);
-                                self.b.ins().store(flags(), element, base, offset + lane as i32 * 4);
+                                let (base, offset) = self.further(base, offset, i64::from(lane) * 4);
+                                self.b.ins().store(flags(), element, base, offset);
                             }
                         }
                     }
@@ -157,6 +158,14 @@ impl Emitter<'_> {
         match i32::try_from(address.offset * 4) {
             Ok(offset) => (pointer, offset),
             Err(_) => (self.b.ins().iadd_imm_s(pointer, address.offset * 4), 0),
+        }
+    }
+
+    /// This many bytes further on: in the offset, where it has room for them.
+    fn further(&mut self, base: Value, offset: i32, bytes: i64) -> (Value, i32) {
+        match i32::try_from(i64::from(offset) + bytes) {
+            Ok(offset) => (base, offset),
+            Err(_) => (self.b.ins().iadd_imm_s(base, bytes), offset),
         }
     }
 
@@ -313,10 +322,7 @@ impl Emitter<'_> {
         let (base, offset) = self.address(address);
         let mut vector = if part.is_some() { Some(self.vector_constant(0, clif)) } else { None };
         for i in 0..part.map_or(WIDTH as i64, i64::from) {
-            let (base, offset) = match i32::try_from(i64::from(offset) + i * stride * 4) {
-                Ok(offset) => (base, offset),
-                Err(_) => (self.b.ins().iadd_imm_s(base, i * stride * 4), offset),
-            };
+            let (base, offset) = self.further(base, offset, i * stride * 4);
             let element = self.b.ins().load(clif.lane_type(), flags(), base, offset);
             vector = Some(match vector {
                 None => self.b.ins().splat(clif, element),

@@ -292,6 +292,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tile::{Address, Base, Class, Reg, TileBuilder};
     use bayeslift_ir::{
         Graph, Tensor,
         arbitrary::{config, graph_and_inputs},
@@ -324,6 +325,65 @@ mod tests {
             unsafe { (stage.function)(pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, stage.tiles as i64) };
         }
         types.into_iter().zip(outputs).map(|(ty, words)| Tensor::from_words(ty, words).unwrap()).collect()
+    }
+
+    /// Accesses of which some lanes lie within 2 GiB of the pointer and some beyond, on both sides; where a kernel cannot be wide, it is not.
+    #[test]
+    fn offsets_around_two_gibibytes_are_right() {
+        const BORDER: i64 = 1 << 29;
+        type Load = fn(&mut TileBuilder, Address, i64) -> Vec<Reg>;
+        let loads: [Load; 2] = [
+            |b, from, stride| vec![b.load_strided(Class::Int, from, stride)],
+            |b, from, stride| b.load_transposed(Class::Int, from, stride).to_vec(),
+        ];
+        let widths = [Some(Isa::Avx512), Some(Isa::Avx2), None].into_iter();
+        let widths: Vec<_> = widths.filter(|isa| isa.is_none_or(Isa::is_supported)).collect();
+        for (part, offset) in (1..=4).flat_map(|part| (-6..6).map(move |offset| (part, offset))) {
+            for (load, border, stride) in loads.iter().flat_map(|load| {
+                [BORDER, -BORDER].into_iter().flat_map(move |border| [1, 7].map(move |stride| (load, border, stride)))
+            }) {
+                let mut b = TileBuilder::new();
+                let (begin, end) = b.tile_range();
+                let memory = |argument, index, offset| Address { base: Base::Argument(argument), index, offset };
+                (b.vector, b.part) = (true, Some(part));
+                let rows = load(&mut b, memory(0, begin, border + offset), stride);
+                for (i, &row) in (0..).zip(&rows) {
+                    b.store(memory(1, end, border + offset + i * 4), row);
+                }
+                let kernel = b.finish(2, 0);
+                let input: Vec<u32> = (100..164).collect();
+                for isa in &widths {
+                    let native = cranelift_native::builder().unwrap().finish(flags().unwrap()).unwrap();
+                    if isa.is_none() && !has_vectors(&*native) {
+                        continue;
+                    }
+                    let mut linker = Linker::new(native);
+                    let wide = isa.and_then(|isa| linker.add_wide(&kernel, isa).unwrap());
+                    let id = wide.unwrap_or_else(|| linker.add(&kernel).unwrap());
+                    let module = linker.module.get();
+                    module.finalize_definitions().unwrap();
+                    // SAFETY: it was defined with this signature.
+                    let function =
+                        unsafe { std::mem::transmute::<*const u8, Function>(module.get_finalized_function(id)) };
+                    let mut input = input.clone();
+                    let mut output = vec![0_u32; 64];
+                    let pointers = [input.as_mut_ptr().cast::<u8>(), output.as_mut_ptr().cast()];
+                    // SAFETY: the indices bring all accesses to elements 16 to 64 of memory that has as many.
+                    unsafe { function(pointers.as_ptr(), std::ptr::null_mut(), 16 - border, 16 - border) };
+                    let mut want = vec![0_u32; 64];
+                    for row in 0..rows.len() as i64 {
+                        for lane in 0..i64::from(part) {
+                            let from = 16 + offset + lane * stride + row;
+                            want[(16 + offset + row * 4 + lane) as usize] = input[from as usize];
+                        }
+                    }
+                    assert_eq!(
+                        output, want,
+                        "{isa:?}, {part} lanes from {border} + {offset}, {stride} apart:\n{kernel}"
+                    );
+                }
+            }
+        }
     }
 
     /// The same bits on a machine of which nothing is known but its architecture: on x86-64 one that has no fused

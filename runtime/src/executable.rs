@@ -15,10 +15,7 @@ use bayeslift_ir::{
     verify,
 };
 use bayeslift_passes::{self as passes, Fusion, Place, Plan, Report, Rewriting, Rewritten};
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -72,9 +69,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        static CORES: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+        // not behind a lock, which a process that is forked meanwhile would wait for; whoever comes first counts
+        static CORES: AtomicUsize = AtomicUsize::new(0);
+        let mut cores = CORES.load(Ordering::Relaxed);
+        if cores == 0 {
+            cores = available_parallelism().map_or(1, usize::from);
+            CORES.store(cores, Ordering::Relaxed);
+        }
         let (width, rewriting) = (Width::default(), Rewriting::default());
-        Options { width, threads: *CORES, simplify: true, rewriting, finest: false }
+        Options { width, threads: cores, simplify: true, rewriting, finest: false }
     }
 }
 
@@ -276,16 +279,19 @@ impl Executable {
     }
 
     /// Tensors that [`Executable::call_into`] can fill.
-    pub fn new_outputs(&self) -> Vec<Tensor> {
-        self.outputs().map(|(_, ty)| Tensor::zeros(ty).expect("the graph verified")).collect()
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new_outputs(&self) -> Result<Vec<Tensor>, Error> {
+        self.outputs().map(|(_, ty)| Ok(Tensor::zeros(ty)?)).collect()
     }
 
     /// Calls with these inputs, in order. Returns the outputs that update no input, in order.
     ///
     /// # Errors
-    /// As for [`Executable::call_into`].
+    /// As for [`Executable::call_into`]; [`Error::OutOfMemory`].
     pub fn call(&self, workspace: &mut Workspace, inputs: &mut [Argument<'_>]) -> Result<Vec<Tensor>, Error> {
-        let mut outputs = self.new_outputs();
+        let mut outputs = self.new_outputs()?;
         self.call_into(workspace, inputs, &mut outputs)?;
         Ok(outputs)
     }

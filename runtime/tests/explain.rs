@@ -26,7 +26,8 @@ fn profile(graph: &Graph) -> (Explanation, Vec<f32>) {
     let mut workspace = executable.workspace().unwrap();
     let (x, mut w) = (vec![0.5; 64 * 32], vec![0.25; 32 * 16]);
     let mut inputs = [Argument::F32(&x), Argument::F32Mut(&mut w)];
-    let explanation = executable.profile(&mut workspace, &mut inputs, &mut executable.new_outputs(), 3).unwrap();
+    let explanation =
+        executable.profile(&mut workspace, &mut inputs, &mut executable.new_outputs().unwrap(), 3).unwrap();
     (explanation, w)
 }
 
@@ -152,7 +153,7 @@ fn profiling_checks_like_a_call() {
     let mut workspace = executable.workspace().unwrap();
     let mut inputs: Vec<Tensor> = executable.inputs().map(|(_, ty)| Tensor::zeros(ty).unwrap()).collect();
     let mut arguments: Vec<Argument> = inputs.iter().map(Argument::from).collect();
-    let mut outputs = executable.new_outputs();
+    let mut outputs = executable.new_outputs().unwrap();
     assert!(executable.profile(&mut workspace, &mut arguments, &mut outputs, 1).is_err());
     let mut arguments: Vec<Argument> = inputs.iter_mut().map(Argument::from).collect();
     assert_eq!(executable.profile(&mut workspace, &mut arguments, &mut outputs, 0).unwrap().runs, 1);

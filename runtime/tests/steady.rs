@@ -42,7 +42,7 @@ fn calls_after_the_first_allocate_nothing() {
         let options = Options::default().threads(threads).finest(finest);
         let executable = Executable::compile(graph.clone(), &options).unwrap();
         let mut workspace = executable.workspace().unwrap();
-        let mut outputs = executable.new_outputs();
+        let mut outputs = executable.new_outputs().unwrap();
         let mut inputs: Vec<Tensor> =
             graph.inputs().iter().map(|i| Tensor::zeros(graph.ty(i.value)).unwrap()).collect();
         let mut arguments: Vec<Argument> = inputs.iter_mut().map(Argument::from).collect();

@@ -49,7 +49,7 @@ impl Case {
     /// Calls this often with one workspace.
     fn check(&self, calls: usize) {
         let mut workspace = self.executable.workspace().unwrap();
-        let mut outputs = self.executable.new_outputs();
+        let mut outputs = self.executable.new_outputs().unwrap();
         let mut arguments: Vec<Argument> = self.inputs.iter().map(Argument::from).collect();
         for _ in 0..calls {
             self.executable.call_into(&mut workspace, &mut arguments, &mut outputs).unwrap();
@@ -119,7 +119,7 @@ fn callers_of_many_executables() {
 fn a_forked_process() {
     let case = Case::new(&chain(256, 64, 3), 2);
     let mut workspace = case.executable.workspace().unwrap();
-    let mut outputs = case.executable.new_outputs();
+    let mut outputs = case.executable.new_outputs().unwrap();
     let mut arguments: Vec<Argument> = case.inputs.iter().map(Argument::from).collect();
     let mut call = || {
         case.executable.call_into(&mut workspace, &mut arguments, &mut outputs).unwrap();

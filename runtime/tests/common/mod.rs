@@ -22,7 +22,7 @@ pub fn run(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<Vec<Te
 fn again(executable: &Executable, graph: &Graph, inputs: &[Tensor], want: &[Tensor]) -> Result<(), String> {
     const CALLS: usize = 12;
     let mut workspace = executable.workspace().map_err(|error| error.to_string())?;
-    let mut calls: Vec<_> = (0..CALLS).map(|_| (inputs.to_vec(), executable.new_outputs())).collect();
+    let mut calls: Vec<_> = (0..CALLS).map(|_| (inputs.to_vec(), executable.new_outputs().unwrap())).collect();
     let mut arguments: Vec<_> = calls
         .iter_mut()
         .map(|(inputs, outputs)| (inputs.iter_mut().map(Argument::from).collect::<Vec<_>>(), outputs))
