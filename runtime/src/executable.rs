@@ -3,6 +3,7 @@
 use crate::{
     Argument, Error, Workspace,
     call::{self, Crew},
+    compiling::Compiling,
     pool::{self, MAX_THREADS},
     schedule::Schedule,
     trial::Trial,
@@ -115,9 +116,10 @@ impl Options {
     /// The graph that is compiled with these options: the evaluator gives the bits of compiled code for this one.
     ///
     /// # Errors
-    /// A graph that does not verify.
+    /// A graph that does not verify; [`Error::ForkedWhileCompiling`].
     pub fn optimize(&self, graph: &Graph) -> Result<Rewritten, Error> {
         verify(graph)?;
+        let _compiling = Compiling::begin()?;
         let rewritten = match self.simplify {
             true => passes::optimize(graph, self.rewriting),
             false => passes::rewrite(graph, self.rewriting),
@@ -166,10 +168,11 @@ impl Executable {
     /// Compiles a graph.
     ///
     /// # Errors
-    /// A graph that does not verify, or is too large; a machine that refuses executable memory.
+    /// A graph that does not verify, or is too large; a machine that refuses executable memory; [`Error::ForkedWhileCompiling`].
     pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
+        let _compiling = Compiling::begin()?;
         // code generation folds constants too
         let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;

@@ -20,6 +20,7 @@
 
 mod argument;
 mod call;
+mod compiling;
 mod dependencies;
 mod executable;
 mod explain;
@@ -71,6 +72,9 @@ pub enum Error {
         /// The input's name.
         name: String,
     },
+    /// A process was forked while another thread of its parent was compiling: what that thread had locked stays locked.
+    #[error("this process was forked while its parent was compiling, so it cannot compile; compile before forking")]
+    ForkedWhileCompiling,
     /// A workspace made by another executable.
     #[error("the workspace belongs to another executable")]
     ForeignWorkspace,

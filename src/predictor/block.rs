@@ -9,7 +9,10 @@ use bayeslift_ir::{Builder, Graph, Input, Op, Tensor};
 use bayeslift_layers::{Context, Scope, noise_inputs};
 use bayeslift_passes::{Range, RangeAnalysis, WATCH, hidden, rescale, simplify, stage, watch};
 use bayeslift_runtime::Argument;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, OnceLock, TryLockError},
+    thread,
+};
 
 /// What is computed of each sample of each row, compiled for a block of rows and for a single one, each when it is first
 /// needed.
@@ -18,11 +21,13 @@ pub struct Blocks {
     likelihood: bool,
     many: OnceLock<Pool>,
     one: OnceLock<Pool>,
+    /// Locked by who sets one of them.
+    setting: Mutex<()>,
 }
 
 impl Blocks {
     pub fn new(likelihood: bool) -> Blocks {
-        Blocks { likelihood, many: OnceLock::new(), one: OnceLock::new() }
+        Blocks { likelihood, many: OnceLock::new(), one: OnceLock::new(), setting: Mutex::default() }
     }
 
     /// The block of this many rows: 1, or the options' number.
@@ -33,6 +38,7 @@ impl Blocks {
             None => {
                 let graph = block(network, options, rows, self.likelihood)?;
                 let made = Pool::new(&graph, network, &options.backend)?;
+                let _setting = lock(&self.setting).ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
                 Ok(pool.get_or_init(|| made))
             }
         }
@@ -190,12 +196,14 @@ impl Compiled {
     }
 
     pub fn take(&self) -> Result<Session, Error> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = lock(&self.free).and_then(|mut free| free.pop());
         free.map_or_else(|| self.engine.session(), Ok)
     }
 
     pub fn put_back(&self, session: Session) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        if let Some(mut free) = lock(&self.free) {
+            free.push(session);
+        }
     }
 
     /// Whether the last call said that a value was not finite.
@@ -203,6 +211,20 @@ impl Compiled {
         let watch = session.outputs.last().and_then(Tensor::as_f32).filter(|_| self.is_watched);
         watch.is_some_and(|watch| watch != [0.0])
     }
+}
+
+/// Locks what nobody holds for longer than a moment. Whoever holds it for so long is gone: this process was forked while another thread of
+/// its parent had it.
+fn lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    const ATTEMPTS: usize = 500;
+    for _ in 0..ATTEMPTS {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::yield_now(),
+        }
+    }
+    None
 }
 
 fn tensors(network: &Network) -> impl Iterator<Item = &Tensor> {
