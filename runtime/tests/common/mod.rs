@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test uses everything")]
 
+pub mod process;
 pub mod windows;
 
 use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
