@@ -13,6 +13,9 @@ const ALIGNMENT: usize = 64;
 /// has them for nothing until they are touched.
 const NATURAL: usize = 16;
 
+/// Of fewer bytes allocators keep memory of their own, and fill it in any case.
+const FROM_THE_SYSTEM: usize = 1 << 17;
+
 /// Zeroed memory, aligned to a cache line.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -31,12 +34,16 @@ unsafe impl Sync for Block {}
 impl Block {
     pub fn new(bytes: usize, what: &'static str) -> Result<Block, Error> {
         let out_of_memory = || Error::OutOfMemory { what, bytes: bytes as u64 };
-        let size = bytes.checked_add(ALIGNMENT - 1).ok_or_else(out_of_memory)?;
-        let layout = Layout::from_size_align(size, NATURAL).map_err(|_| out_of_memory())?;
+        let layout = if bytes < FROM_THE_SYSTEM {
+            Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT)
+        } else {
+            Layout::from_size_align(bytes.saturating_add(ALIGNMENT - 1), NATURAL)
+        };
+        let layout = layout.map_err(|_| out_of_memory())?;
         // SAFETY: the layout has a positive size.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(out_of_memory)?;
         let before = memory.addr().get().wrapping_neg() % ALIGNMENT;
-        // SAFETY: the first multiple of the alignment is less than the alignment further on, and there is that much more.
+        // SAFETY: the first multiple of the alignment is here, or less than the alignment further on, and there is that much more.
         let start = unsafe { memory.add(before) };
         Ok(Block { memory, layout, start })
     }
