@@ -4,6 +4,7 @@ use bayeslift::ir::{Distribution, Expr, noise};
 use bayeslift::layers::{Optimizer, Update};
 use bayeslift::prelude::*;
 use bayeslift::runtime::{Options, Width};
+use bayeslift_ir::arbitrary::{cases, seed};
 use std::sync::Arc;
 
 fn options(backend: Backend) -> TrainerOptions {
@@ -102,7 +103,7 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
         (name, Network::new(layers, input, Likelihood::Categorical, seed).unwrap())
     };
     // with a closed form of the divergence, or without
-    let prior = || if seed % 2 == 0 { Prior::spike_and_slab() } else { Prior::normal(0.0, 1.0) };
+    let prior = || if seed.is_multiple_of(2) { Prior::spike_and_slab() } else { Prior::normal(0.0, 1.0) };
     let local = |inputs, outputs| Local::new(inputs, outputs).prior_maker(prior());
     let hidden =
         |activation: Activation| Sequential::new().layer(local(2, 5).activation(activation)).layer(local(5, 3));
@@ -144,12 +145,9 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
 /// both are those of steps that are always checked: a step that is finite is not refused, and has the same bits.
 #[test]
 fn a_step_is_finite_or_was_not() {
-    let cases: u64 = match std::env::var("BAYESLIFT_CASES") {
-        Ok(cases) => cases.parse().expect("BAYESLIFT_CASES is a number"),
-        Err(_) => 3,
-    };
     let mut seen = [0; 2];
-    for seed in 0..cases {
+    let first = seed();
+    for seed in first..first + u64::from(cases(3)) {
         for (name, network) in networks(seed) {
             let uniform = |unit: u32| {
                 let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
@@ -165,7 +163,7 @@ fn a_step_is_finite_or_was_not() {
                 let mut options = options(Options::default().threads(1).into());
                 options.optimizer = optimizer;
                 options.divergence =
-                    if seed % 2 == 0 { Divergence::MonteCarlo { draws: 1 } } else { Divergence::Exact };
+                    if seed.is_multiple_of(2) { Divergence::MonteCarlo { draws: 1 } } else { Divergence::Exact };
                 Trainer::new(&network, 10, options).unwrap()
             };
             let (mut fast, mut checked) = (trainer(proved), trainer(unproved));
@@ -177,7 +175,7 @@ fn a_step_is_finite_or_was_not() {
                 let columns = network.input().elements();
                 let element = |i: usize| {
                     let x = uniform(100 * step + i as u32 + 50) - 0.5;
-                    if i % 3 == 0 { x } else { x * scale }
+                    if i.is_multiple_of(3) { x } else { x * scale }
                 };
                 let inputs: Vec<f32> = (0..4 * columns).map(element).collect();
                 let targets = match network.classes() {
