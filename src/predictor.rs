@@ -137,8 +137,9 @@ impl Predictor {
     /// [`Predictor::classify_from`] gives it alone. Rows may share a number, and then they share their noise.
     ///
     /// A service that collects requests gives each request a number, and its answer does not depend on the requests that
-    /// it is computed with. Rows whose numbers are close are computed together, which is several times faster than rows one by
-    /// one, as rows of scattered numbers are: number requests as they come.
+    /// it is computed with. Rows whose numbers are close are computed together. Rows of scattered numbers are computed one by
+    /// one: 32 of them take 1.1 to 1.6 times as long, for networks of 11 to 784 inputs and 8 to 64 samples, so number requests
+    /// as they come.
     ///
     /// ```
     /// # use bayeslift::prelude::*;

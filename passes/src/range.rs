@@ -37,16 +37,21 @@ impl Range {
 
     /// That of a tensor's elements.
     pub fn of(tensor: &Tensor) -> Range {
-        let include = |range: Option<Range>, x: f32| match range {
-            _ if x.is_nan() => Some(Range { nan: true, ..range.unwrap_or(Range::new(0.0, 0.0)) }),
-            None => Some(Range::new(x, x)),
-            Some(Range { low, high, nan }) => Some(Range { low: low.min(x), high: high.max(x), nan }),
-        };
-        let range = match tensor.as_f32() {
-            Some(elements) => elements.iter().copied().fold(None, include),
-            None => tensor.words().into_iter().map(|word| word as f32).fold(None, include),
-        };
-        range.unwrap_or(Range::ALL)
+        match tensor.as_f32() {
+            Some(elements) => Range::around(elements.iter().copied()),
+            None => Range::around(tensor.words().into_iter().map(|word| word as f32)),
+        }
+    }
+
+    fn around(elements: impl Iterator<Item = f32>) -> Range {
+        let none = Range { low: f32::INFINITY, high: f32::NEG_INFINITY, nan: false };
+        // comparisons with what is no number do not hold
+        let range = elements.fold(none, |Range { low, high, nan }, x| Range {
+            low: if x < low { x } else { low },
+            high: if x > high { x } else { high },
+            nan: nan | x.is_nan(),
+        });
+        if range.low <= range.high { range } else { Range::ALL }
     }
 
     /// Whether an element can be `x`.

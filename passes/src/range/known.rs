@@ -24,54 +24,68 @@ pub(super) fn factors(graph: &Graph, tensors: &[Option<&Tensor>]) -> Result<Hash
         });
     }
     let live = graph.live();
-    let mut copy = Copy::new(graph);
-    let mut given = Vec::new();
-    for (input, tensor) in graph.inputs().iter().zip(tensors) {
-        if let Some(tensor) = tensor {
-            copy.input(&input.name, input.value)?;
-            given.push((*tensor).clone());
-        }
+    let mut computed = Copy::new(graph);
+    for input in graph.inputs().iter().zip(tensors).filter(|(_, tensor)| tensor.is_some()).map(|(input, _)| input) {
+        computed.input(&input.name, input.value)?;
     }
-    let mut operands: Vec<(Value, usize)> = Vec::new();
+    let (mut all, mut later) = (HashMap::new(), Vec::new());
     for value in graph.values().filter(|v| live[v.index()] && graph.node(*v).op == Op::Dot) {
         let args = &graph.node(value).args;
         // two that are known need no bound
-        if let Some(operand) = [1, 0].into_iter().find(|&i| known[args[i].index()] && !known[args[1 - i].index()]) {
-            let result = copy.value(args[operand])?;
-            copy.graph.output(&value.to_string(), result)?;
-            operands.push((value, operand));
-        }
-    }
-    let results = evaluate(&copy.graph, &given)?;
-    let factor = |((value, operand), tensor): ((Value, usize), &Tensor)| {
-        let (shape, elements) = (tensor.shape(), tensor.as_f32()?);
-        let finite = elements.iter().all(|x| x.is_finite());
-        finite.then(|| {
-            (value, Factor { operand, sums: sums(elements, shape[shape.len() - 2], shape.last_extent(), operand) })
-        })
-    };
-    Ok(operands.into_iter().zip(&results).filter_map(factor).collect())
-}
-
-/// The sums of what is positive and of what is negative, for each column of matrices if they are the right operand, else for
-/// each row.
-fn sums(elements: &[f32], rows: usize, columns: usize, operand: usize) -> Vec<[f64; 2]> {
-    let count = if operand == 1 { columns } else { rows };
-    let mut all = Vec::with_capacity(elements.len() / (rows * columns) * count);
-    for matrix in elements.chunks_exact(rows * columns) {
-        let start = all.len();
-        all.resize(start + count, [0.0; 2]);
-        for (i, row) in matrix.chunks_exact(columns).enumerate() {
-            for (j, &x) in row.iter().enumerate() {
-                let [positive, negative] = &mut all[start + if operand == 1 { j } else { i }];
-                if x > 0.0 { *positive += f64::from(x) } else { *negative -= f64::from(x) }
+        let Some(operand) = [1, 0].into_iter().find(|&i| known[args[i].index()] && !known[args[1 - i].index()]) else {
+            continue;
+        };
+        match graph.node(args[operand]).op {
+            Op::Input(i) => {
+                all.extend(tensors[i as usize].and_then(|tensor| Some((value, Factor::of(tensor, operand)?))))
+            }
+            _ => {
+                let result = computed.value(args[operand])?;
+                computed.graph.output(&value.to_string(), result)?;
+                later.push((value, operand));
             }
         }
     }
-    all
+    if !later.is_empty() {
+        let given: Vec<Tensor> = tensors.iter().flatten().map(|&tensor| tensor.clone()).collect();
+        let results = evaluate(&computed.graph, &given)?;
+        let factors = later.into_iter().zip(&results);
+        all.extend(factors.filter_map(|((value, operand), tensor)| Some((value, Factor::of(tensor, operand)?))));
+    }
+    Ok(all)
 }
 
 impl Factor {
+    /// That of matrices which are this operand; none if they are not finite.
+    fn of(tensor: &Tensor, operand: usize) -> Option<Factor> {
+        let (shape, elements) = (tensor.shape(), tensor.as_f32()?);
+        let (rows, columns) = (shape[shape.len() - 2], shape.last_extent());
+        let mut sums = Vec::new();
+        for matrix in elements.chunks_exact(rows * columns) {
+            // Of columns if it is on the right, else of rows.
+            let (mut positive, mut negative) = (vec![0.0; columns], vec![0.0; columns]);
+            for row in matrix.chunks_exact(columns) {
+                for ((positive, negative), &x) in positive.iter_mut().zip(&mut negative).zip(row) {
+                    *positive += f64::from(if x > 0.0 { x } else { 0.0 });
+                    // also what is no number
+                    *negative += f64::from(if x > 0.0 { 0.0 } else { -x });
+                }
+                if operand == 0 {
+                    sums.push([&mut positive, &mut negative].map(|sums| {
+                        let sum = sums.iter().sum::<f64>();
+                        sums.fill(0.0);
+                        sum
+                    }));
+                }
+            }
+            if operand == 1 {
+                sums.extend(positive.into_iter().zip(negative).map(|(positive, negative)| [positive, negative]));
+            }
+        }
+        let is_finite = sums.iter().flatten().all(|sum| sum.is_finite());
+        is_finite.then_some(Factor { operand, sums })
+    }
+
     /// The range of products of so many terms with finite numbers of this range.
     pub fn times(&self, x: Range, depth: usize) -> Range {
         let (above, below) = (f64::from(x.high.max(0.0)), f64::from((-x.low).max(0.0)));
