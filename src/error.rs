@@ -1,7 +1,11 @@
 //! What can go wrong, in one enumeration.
 
 use crate::FitReport;
-use std::{io, path::PathBuf};
+use bayeslift_ir::Foreign;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// What can be wrong with a network, its data, a training step or a file.
 ///
@@ -17,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] bayeslift_runtime::Error),
     /// An argument does not fit.
-    #[error("{argument} is {found}, expected {expected}")]
+    #[error("{} is {}, expected {expected}", Foreign::whole(argument), Foreign::whole(found))]
     Argument {
         /// The argument at fault.
         argument: String,
@@ -125,7 +129,7 @@ pub enum Error {
         cause: String,
     },
     /// A file could not be read or written.
-    #[error("could not {action} `{}`: {source}", path.display())]
+    #[error("could not {action} `{}`: {source}", shown(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -135,21 +139,26 @@ pub enum Error {
         source: io::Error,
     },
     /// A file is no model file, or a damaged one.
-    #[error("`{}` is no model file that can be read: {message}", path.display())]
+    #[error("`{}` is no model file that can be read: {}", shown(path), Foreign::whole(message))]
     Format {
-        /// The file.
+        /// The file; `(bytes)` of what was in memory.
         path: PathBuf,
         /// What was expected and what came.
         message: String,
     },
     /// A model file is sound, but of another network.
-    #[error("the model file `{}` is of another network: {message}", path.display())]
+    #[error("the model file `{}` is of another network: {}", shown(path), Foreign::whole(message))]
     OtherNetwork {
-        /// The file.
+        /// The file; `(bytes)` of what was in memory.
         path: PathBuf,
         /// What was expected and what came.
         message: String,
     },
+}
+
+/// A path as messages show it: file names may hold anything.
+fn shown(path: &Path) -> String {
+    Foreign::whole(&path.to_string_lossy()).to_string()
 }
 
 impl From<bayeslift_ir::Error> for Error {

@@ -68,7 +68,7 @@ pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;
 pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
-pub use model_file::{Described, ModelFile};
+pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
 pub use prediction::{Classification, Regression};
 pub use predictor::{Predictor, PredictorOptions};

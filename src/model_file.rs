@@ -1,21 +1,33 @@
 //! Model files: safetensors, with all that is known about the network in the metadata.
 
+mod compare;
 pub(crate) mod describe;
+mod digest;
+mod json;
 pub(crate) mod write;
 
 use crate::{Error, Network};
-use bayeslift_ir::{Graph, Shape, Tensor, Type};
-use bayeslift_layers::{Group, Parameter, Parameters, value_where_absent};
+use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
+use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters};
+pub(crate) use compare::{load, load_bytes, load_weights};
+use digest::Contents;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{
+    borrow::Cow,
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::Path,
 };
 
-/// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The version of the format that is written. Version 1, which is read as well, had no layers and no digest.
+const VERSION: u32 = 2;
+
+/// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
+/// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
+/// alone, and go on to load.
+const EMITTER_VERSION: u32 = 1;
 
 /// The metadata key that holds the description, as JSON. One key, because safetensors keeps keys in no order and the
 /// same network is to give the same bytes.
@@ -26,6 +38,9 @@ const LARGEST_FILE: u64 = 8 << 30;
 
 /// What a file may hold besides the elements of its tensors: the limit of safetensors for its header, and its length.
 const LARGEST_HEADER: u64 = 100_000_000 + 8;
+
+/// What errors call a model that is no file but bytes.
+const BYTES: &str = "(bytes)";
 
 /// A model file, read to look at: what [`Network::save`](crate::Network::save) wrote.
 ///
@@ -42,12 +57,25 @@ const LARGEST_HEADER: u64 = 100_000_000 + 8;
 /// assert_eq!(file.seed, 7);
 /// assert!(file.graph()?.outputs().iter().any(|output| output.name == "output"));
 /// assert_eq!(file.priors[0].path, "kernel");
+/// assert_eq!(file.layers[0].options["estimator"], "Local");
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
+    /// The version of the format: 2, or 1 of files from before there were layers and a digest.
+    pub version: u32,
+    /// SHA-256 of all that the file says and holds, as 64 hexadecimal digits; it was compared when the file was read.
+    /// `None` in a file of version 1, **of which damage goes unnoticed**: save it again.
+    ///
+    /// It is the digest of pieces of bytes, each after its length as a number. Numbers have 8 bytes, the lowest first. The
+    /// pieces are the JSON text under the key `bayeslift` but for its last field, `,"digest":".."}`; then for each tensor,
+    /// in the order of that text, its name, its element type as the header has it, the number of its axes and the extents
+    /// (numbers), and its bytes (without their length).
+    pub digest: Option<String>,
+    /// The version of what made the graph; two graphs of one network may differ if it does. `None` in a file of version 1.
+    pub emitter: Option<u32>,
     /// The parameters, in the network's order.
     pub parameters: Parameters,
     /// How each stored parameter is turned into what it describes, such as a scale, by path.
@@ -56,6 +84,8 @@ pub struct ModelFile {
     pub posteriors: Vec<Described>,
     /// The prior of each random variable.
     pub priors: Vec<Described>,
+    /// The layers, a container before those inside. None in a file of version 1.
+    pub layers: Vec<DescribedLayer>,
     /// The likelihood, as text.
     pub likelihood: String,
     /// The shape of one input.
@@ -72,6 +102,7 @@ pub struct ModelFile {
 
 /// Something about a parameter or random variable, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Described {
     /// Its path.
     pub path: String,
@@ -79,10 +110,24 @@ pub struct Described {
     pub text: String,
 }
 
+/// A layer, in words: what [`Layer::describe`](crate::layers::Layer::describe) says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DescribedLayer {
+    /// Its path; empty for the network's own layer.
+    pub path: String,
+    /// The kind of layer.
+    pub kind: String,
+    /// What it was told, by name.
+    pub options: BTreeMap<String, String>,
+}
+
 /// The JSON document under [`KEY`].
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Description {
     version: u32,
+    emitter: Option<u32>,
     seed: u64,
     training_examples: Option<usize>,
     input: Vec<usize>,
@@ -91,11 +136,16 @@ struct Description {
     parameterization: Vec<Described>,
     posteriors: Vec<Described>,
     priors: Vec<Described>,
+    layers: Option<Vec<DescribedLayer>>,
     summary: String,
     graph: String,
+    /// The last one, so that it can be cut off from what it is the digest of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct DescribedParameter {
     path: String,
     group: String,
@@ -108,73 +158,78 @@ struct AnyVersion {
     version: u32,
 }
 
-pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
-    let description = describe::description(network)?;
-    let format = |message: String| Error::Format { path: path.to_owned(), message };
-    let json = serde_json::to_string(&description).map_err(|error| format(error.to_string()))?;
-    let metadata = [(KEY.to_owned(), json)].into_iter().collect();
-    let tensors = network.parameters().iter().map(|(path, parameter)| (path, write::View(&parameter.tensor)));
-    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|error| format(error.to_string()))?;
-    write::replace(path, &bytes)
+/// A tensor as safetensors sees it.
+struct View<'a>(&'a Tensor);
+
+impl safetensors::View for View<'_> {
+    fn dtype(&self) -> Dtype {
+        if self.0.dtype() == DType::F32 { Dtype::F32 } else { Dtype::U32 }
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.words().into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.shape().elements() * 4
+    }
 }
 
-pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
-    let own = network.parameters().iter().map(|(_, parameter)| parameter.tensor.shape().elements() as u64 * 4);
-    let file = ModelFile::read_limited(path, own.sum::<u64>().saturating_add(LARGEST_HEADER))?;
-    let other = |message: String| Error::OtherNetwork { path: path.to_owned(), message };
-    if file.input != *network.input() {
-        return Err(other(format!("its inputs have shape {}, expected {}", file.input, network.input())));
+/// What follows the text that a digest is of.
+fn signature(digest: &str) -> String {
+    format!(",\"digest\":\"{digest}\"}}")
+}
+
+/// A network as the bytes of a model file.
+pub(crate) fn bytes(network: &Network) -> Result<Vec<u8>, Error> {
+    network.parameters().check_finite()?;
+    let format = |message: String| Error::Format { path: BYTES.into(), message };
+    let description = describe::description(network)?;
+    let mut json = serde_json::to_string(&description).map_err(|error| format(error.to_string()))?;
+    json.pop();
+    let mut contents = Contents::of(&json);
+    for (path, Parameter { tensor, .. }) in network.parameters().iter() {
+        contents.tensor(path, &safetensors::View::dtype(&View(tensor)).to_string(), tensor.shape());
+        contents.elements(tensor);
     }
-    let likelihood = describe::likelihood(network);
-    if file.likelihood != likelihood {
-        return Err(other(format!("its likelihood is {}, expected {likelihood}", file.likelihood)));
-    }
-    let mut parameters = Parameters::new();
-    for (name, own) in network.parameters().iter() {
-        let Ok(found) = file.parameters.get(name) else {
-            if let Some(tensor) = value_where_absent(name, own) {
-                parameters.insert(name, Parameter { tensor, ..own.clone() })?;
-                continue;
-            }
-            let known = file.parameters.paths().collect::<Vec<_>>().join(", ");
-            return Err(other(format!("it has no parameter `{name}`; it has: {known}")));
-        };
-        let (expected, ty) = (own.tensor.ty(), found.tensor.ty());
-        if expected != ty {
-            return Err(other(format!("its parameter `{name}` has type {ty}, expected {expected}")));
-        }
-        parameters.insert(name, Parameter { group: own.group, ..found.clone() })?;
-    }
-    if let Some(extra) = file.parameters.paths().find(|name| !parameters.contains(name)) {
-        return Err(other(format!("it has the parameter `{extra}`, which the network has not")));
-    }
-    let own = describe::posteriors(network)?;
-    if file.posteriors.len() != own.len() {
-        return Err(other(format!("it has {} posteriors, expected {}", file.posteriors.len(), own.len())));
-    }
-    // what is not told, in words, may be the same
-    let is_told = |posterior: &Described| !posterior.text.contains(describe::COMPUTED);
-    for (found, expected) in file.posteriors.iter().zip(&own) {
-        if found != expected && is_told(found) && is_told(expected) {
-            let Described { path, text } = found;
-            let (own, expected) = (&expected.path, &expected.text);
-            return Err(other(format!("its posterior of `{path}` is {text}; expected, of `{own}`, {expected}")));
-        }
-    }
-    network.check(&parameters)?;
-    network.replace_parameters(parameters);
-    network.set_seed(file.seed);
-    network.set_training_examples(file.training_examples);
-    Ok(())
+    json.push_str(&signature(&contents.finish()));
+    let metadata = [(KEY.to_owned(), json)].into_iter().collect();
+    let tensors = network.parameters().iter().map(|(path, parameter)| (path, View(&parameter.tensor)));
+    safetensors::serialize(tensors, Some(metadata)).map_err(|error| format(error.to_string()))
+}
+
+pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
+    write::replace(path, &bytes(network)?)
+}
+
+/// A network of these layers with what the bytes of a model file have.
+pub(crate) fn network(layer: impl Layer + 'static, likelihood: Likelihood, bytes: &[u8]) -> Result<Network, Error> {
+    let file = ModelFile::from_bytes(bytes)?;
+    let mut network = Network::new(layer, file.input.clone(), likelihood, file.seed)?;
+    compare::load_file(&mut network, file, Path::new(BYTES))?;
+    Ok(network)
 }
 
 impl ModelFile {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Format`] for one that is truncated, foreign, larger than 8 GiB or of another version.
+    /// [`Error::File`]; [`Error::Format`] for one that is truncated, damaged, foreign, larger than 8 GiB or of another
+    /// version, or with an element that is not finite.
     pub fn read(path: impl AsRef<Path>) -> Result<ModelFile, Error> {
         ModelFile::read_limited(path.as_ref(), LARGEST_FILE)
+    }
+
+    /// Reads the bytes of a model file, which [`Network::to_bytes`](crate::Network::to_bytes) gives as well.
+    ///
+    /// # Errors
+    /// As for [`ModelFile::read`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<ModelFile, Error> {
+        parse(bytes).map_err(|message| Error::Format { path: BYTES.into(), message })
     }
 
     /// The graph of the network's forward pass on one row; see [`Network::graph`](crate::Network::graph).
@@ -183,6 +238,11 @@ impl ModelFile {
     /// A text that does not parse.
     pub fn graph(&self) -> Result<Graph, Error> {
         Ok(self.graph_text.parse()?)
+    }
+
+    /// Reads a model file that has no more than this many bytes of elements.
+    pub(crate) fn read_for(path: &Path, elements: u64) -> Result<ModelFile, Error> {
+        ModelFile::read_limited(path, elements.saturating_add(LARGEST_HEADER))
     }
 
     fn read_limited(path: &Path, limit: u64) -> Result<ModelFile, Error> {
@@ -212,45 +272,94 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
+/// The description in the header of a file, of a version that is known, and its text.
+fn description(bytes: &[u8]) -> Result<(Description, String), String> {
     let damaged = |error: safetensors::SafeTensorError| format!("it is no whole safetensors file: {error}");
-    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let (length, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let unique = |what: &str, text: &[u8]| json::check(text).map_err(|error| format!("{what} does not parse: {error}"));
+    unique("its header", &bytes[8..8 + length])?;
     let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let json = json.ok_or(format!("its metadata has no key `{KEY}`: it was not written by Bayeslift"))?;
-    let invalid = |error: serde_json::Error| format!("its metadata `{KEY}` does not parse: {error}");
+    let what = format!("its metadata `{KEY}`");
+    let invalid = |error: serde_json::Error| format!("{what} does not parse: {error}");
     let AnyVersion { version } = serde_json::from_str(json).map_err(invalid)?;
-    if version != VERSION {
-        return Err(format!("it has version {version}, expected {VERSION}"));
+    if !(1..=VERSION).contains(&version) {
+        return Err(format!("it has version {version}, expected 1 to {VERSION}"));
     }
+    unique(&what, json.as_bytes())?;
     let description: Description = serde_json::from_str(json).map_err(invalid)?;
+    let is_new = version > 1;
+    for (name, is_there) in [
+        ("emitter", description.emitter.is_some()),
+        ("layers", description.layers.is_some()),
+        ("digest", description.digest.is_some()),
+    ] {
+        if is_there != is_new {
+            let has = if is_there { "has a" } else { "has no" };
+            return Err(format!("{what} {has} field `{name}`, which version {version} does not allow"));
+        }
+    }
+    Ok((description, json.clone()))
+}
+
+fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
+    // What the file says is quoted here and there by those who read it.
+    contents(bytes).map_err(|message| Foreign::cut(&message, 1000).to_string())
+}
+
+fn contents(bytes: &[u8]) -> Result<ModelFile, String> {
+    let tensors =
+        SafeTensors::deserialize(bytes).map_err(|error| format!("it is no whole safetensors file: {error}"))?;
+    let (description, json) = description(bytes)?;
+    let digest = &description.digest;
+    let signed = digest.as_ref().map(|digest| {
+        let text = json.strip_suffix(&signature(digest));
+        text.ok_or("its digest is not the last field of its metadata, or not plain").map(Contents::of)
+    });
+    let mut signed = signed.transpose()?;
     let input = Shape::new(&description.input);
     input.check().map_err(|error| format!("its input: {error}"))?;
 
     let mut parameters = Parameters::new();
     for DescribedParameter { path, group, trainable } in description.parameters {
-        let view = tensors.tensor(&path).map_err(|_| format!("it has no tensor for the parameter `{path}`"))?;
+        let name = Foreign::new(&path).to_string();
+        let view = tensors.tensor(&path).map_err(|_| format!("it has no tensor for the parameter `{name}`"))?;
         if view.dtype() != Dtype::F32 {
-            return Err(format!("its tensor `{path}` has element type {}, expected F32", view.dtype()));
+            return Err(format!("its tensor `{name}` has element type {}, expected F32", view.dtype()));
         }
         let ty = Type::f32(view.shape());
-        ty.shape.check().map_err(|error| format!("its tensor `{path}`: {error}"))?;
+        ty.shape.check().map_err(|error| format!("its tensor `{name}`: {error}"))?;
+        if let Some(signed) = &mut signed {
+            signed.tensor(&path, &view.dtype().to_string(), view.shape());
+            signed.bytes(view.data());
+        }
         let words = view.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-        let tensor = Tensor::from_words(&ty, words).map_err(|error| format!("its tensor `{path}`: {error}"))?;
-        let group =
-            Group::from_name(&group).ok_or(format!("its parameter `{path}` has the unknown group `{group}`"))?;
+        let tensor = Tensor::from_words(&ty, words).map_err(|error| format!("its tensor `{name}`: {error}"))?;
+        let group = Group::from_name(&group)
+            .ok_or_else(|| format!("its parameter `{name}` has the unknown group `{}`", Foreign::new(&group)))?;
         parameters.insert(&path, Parameter { tensor, trainable, group }).map_err(|error| error.to_string())?;
     }
     let mut extra: Vec<&str> = tensors.names().into_iter().filter(|name| !parameters.contains(name)).collect();
     extra.sort_unstable();
     if let Some(extra) = extra.first() {
-        return Err(format!("it has the tensor `{extra}`, which its metadata does not describe"));
+        return Err(format!("it has the tensor `{}`, which its metadata does not describe", Foreign::new(extra)));
     }
+    if let (Some(signed), Some(digest)) = (signed, digest) {
+        let found = signed.finish();
+        if found != *digest {
+            return Err(format!("it is damaged: its contents have the digest {found}, expected {digest}"));
+        }
+    }
+    parameters.check_finite().map_err(|error| error.to_string())?;
     Ok(ModelFile {
+        version: description.version,
+        digest: description.digest,
+        emitter: description.emitter,
         parameters,
         parameterization: description.parameterization,
         posteriors: description.posteriors,
         priors: description.priors,
+        layers: description.layers.unwrap_or_default(),
         likelihood: description.likelihood,
         input,
         summary: description.summary,

@@ -139,25 +139,101 @@ impl Network {
     }
 
     /// Saves the network as a safetensors file: parameters by path, and in the metadata all that is known about them;
-    /// see [`ModelFile`](crate::ModelFile). The file is written under a temporary name, synced and renamed, so that it
-    /// is there as a whole or not at all.
+    /// see [`ModelFile`](crate::ModelFile).
+    ///
+    /// The file is written under a temporary name in the same folder, synced and renamed, so that it is there as a whole or
+    /// not at all, whatever happens meanwhile; what a killed process leaves of that is removed by the next save there. A
+    /// link stays one, and its target is written. A file that is replaced keeps its mode and, where the system allows
+    /// it, its owner.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::File`], also for a name that is taken by what is no regular file: a folder, a pipe, a device; a parameter
+    /// with an element that is not finite, which [`Network::load`] would refuse.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
         model_file::save(self, path.as_ref())
     }
 
-    /// Loads parameters that [`Network::save`] wrote, with what is trainable, seed and number of training examples.
+    /// Loads what [`Network::save`] wrote of this very network: parameters with what is trainable, seed and number of
+    /// training examples.
+    ///
+    /// Compared are the shape of inputs, the likelihood, the layers with all that changes their output, the parameters'
+    /// names and types, posteriors and priors. What has no words - an activation, posterior, prior or layer of one's own -
+    /// is compared by the network's graph, as long as the file was written by a version of Bayeslift that makes the same
+    /// graphs. [`Network::load_weights`] loads the parameters of another network on purpose.
     ///
     /// # Errors
-    /// A file that is missing, truncated, foreign or of another version; parameters that are missing, too many or of
-    /// another type than the network's; another shape of inputs, another likelihood, posteriors that are made of them in
-    /// another way. The network is unchanged then.
+    /// [`Error::File`]; [`Error::Format`] for a file that is truncated, damaged, foreign or of another version, or has an
+    /// element that is not finite; [`Error::OtherNetwork`] with the first difference. The network is unchanged then.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
         model_file::load(self, path.as_ref())
+    }
+
+    /// Loads parameters that [`Network::save`] wrote, of any network that has parameters of the same names and types:
+    /// the same layers with another activation, estimator or prior. Their values are all that changes.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let path = std::env::temp_dir().join(format!("bayeslift-weights-{}.safetensors", std::process::id()));
+    /// let layer = AffineVariationalReparameterizationLocal::new(4, 3);
+    /// Network::new(layer, [4], Likelihood::Categorical, 1)?.save(&path)?;
+    ///
+    /// let mut flipout = Network::new(AffineVariationalFlipout::new(4, 3), [4], Likelihood::Categorical, 2)?;
+    /// let error = flipout.load(&path).unwrap_err().to_string();
+    /// assert!(error.ends_with("layer `affine`: its estimator is Local, the network's is Flipout"), "{error}");
+    /// flipout.load_weights(&path)?;
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Network::load`], where only the parameters are compared.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        model_file::load_weights(self, path.as_ref())
+    }
+
+    /// The bytes that [`Network::save`] writes to a file.
+    ///
+    /// # Errors
+    /// A parameter with an element that is not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        model_file::bytes(self)
+    }
+
+    /// Loads what [`Network::to_bytes`] gave, or a file has that [`Network::save`] wrote.
+    ///
+    /// # Errors
+    /// As for [`Network::load`].
+    pub fn load_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        model_file::load_bytes(self, bytes)
+    }
+
+    /// A trained network of the bytes of a model file, such as one that is part of the program. The shape of inputs and
+    /// the seed are the file's.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// fn layer() -> Sequential {
+    ///     Sequential::new().layer(AffineVariationalReparameterizationLocal::new(4, 3))
+    /// }
+    ///
+    /// # let trained = Network::new(layer(), [4], Likelihood::Categorical, 7)?;
+    /// // In a program: const MODEL: &[u8] = include_bytes!("model.safetensors");
+    /// # #[allow(non_snake_case)]
+    /// let MODEL: &[u8] = &trained.to_bytes()?;
+    /// let network = Network::from_bytes(layer(), Likelihood::Categorical, MODEL)?;
+    /// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, 0.3, 0.4])?;
+    /// # assert_eq!((network.seed(), network.parameters()), (7, trained.parameters()));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Network::new`] and [`Network::load`].
+    pub fn from_bytes(layer: impl Layer + 'static, likelihood: Likelihood, bytes: &[u8]) -> Result<Network, Error> {
+        model_file::network(layer, likelihood, bytes)
     }
 
     /// Saves the layers' parameters as `save` of a network of `tfp.experimental.nn` does, for its `load` to read: a
@@ -171,7 +247,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Argument`] for a posterior other than TFP's default, normal with scale = softplus(raw scale) + 1e-5,
-    /// since a file says nothing of that; [`Error::File`].
+    /// since a file says nothing of that; otherwise as for [`Network::save`].
     #[cfg(feature = "npz")]
     pub fn save_tfp(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
@@ -200,13 +276,23 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Format`] for a file that is no NumPy archive of row-major `f32` arrays, or damaged;
+    /// [`Error::File`]; [`Error::Format`] for a file that is no NumPy archive of `f32` arrays, or damaged;
     /// [`Error::OtherNetwork`] for other arrays than the network has; [`Error::Argument`] as for [`Network::save_tfp`].
     /// The network is unchanged then.
     #[cfg(feature = "npz")]
     pub fn load_tfp(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
-        crate::tfp_file::load(self, path.as_ref())
+        crate::tfp_file::load(self, path.as_ref(), false)
+    }
+
+    /// As [`Network::load_tfp`], and rounds elements that are `f64` to the nearest `f32`.
+    ///
+    /// # Errors
+    /// As for [`Network::load_tfp`]; an element beyond the largest `f32`.
+    #[cfg(feature = "npz")]
+    pub fn load_tfp_rounded(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
+        crate::tfp_file::load(self, path.as_ref(), true)
     }
 
     pub(crate) fn set_seed(&mut self, seed: u64) {

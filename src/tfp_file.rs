@@ -9,7 +9,7 @@ use crate::{
     Error, Network,
     model_file::{describe, read_bytes, write},
 };
-use bayeslift_ir::{Builder, Shape, Tensor};
+use bayeslift_ir::{Builder, Foreign, Shape, Tensor};
 use bayeslift_layers::{Group, Parameter, Parameters, unflatten_kernel, value_where_absent};
 use std::{
     io::{Cursor, Read, Write},
@@ -22,6 +22,7 @@ const LARGEST_HEADER: u64 = 1 << 12;
 
 pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
     check_posteriors(network)?;
+    network.parameters().check_finite()?;
     let format = |error: zip::result::ZipError| Error::Format { path: path.to_owned(), message: error.to_string() };
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     // Without the time, so that the same network gives the same bytes.
@@ -34,14 +35,16 @@ pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
     write::replace(path, archive.finish().map_err(format)?.get_ref())
 }
 
-pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
+/// Loads parameters of `f32`, or of `f64` where they may be rounded.
+pub(crate) fn load(network: &mut Network, path: &Path, may_round: bool) -> Result<(), Error> {
     check_posteriors(network)?;
     let mut parameters = network.parameters().clone();
     let variables = variables(network.parameters());
     let other = |message: String| Error::OtherNetwork { path: path.to_owned(), message };
     let format = |message: String| Error::Format { path: path.to_owned(), message };
 
-    let largest = |tensor: &Tensor| tensor.shape().elements() as u64 * 4 + LARGEST_HEADER;
+    // Of f64, so that the message is about them, also where they are not read.
+    let largest = |tensor: &Tensor| tensor.shape().elements() as u64 * 8 + LARGEST_HEADER;
     let tensors = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
     let bytes = read_bytes(path, tensors.map(largest).sum::<u64>() + LARGEST_HEADER)?;
     let damaged = |error: zip::result::ZipError| format(format!("it is no whole NumPy archive: {error}"));
@@ -50,20 +53,21 @@ pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
         return Err(format("two of its arrays have one name".to_owned()));
     }
     if archive.len() != variables.len() {
-        let paths = variables.join(", ");
+        let paths = Foreign::list(variables.iter().copied());
         return Err(other(format!("it has {} arrays, expected {}: {paths}", archive.len(), variables.len())));
     }
     for (i, parameter) in variables.into_iter().enumerate() {
         let (name, own) = (file_name(i), &network.parameters().get(parameter)?.tensor);
-        let about = |message: String| format!("its array {i}, for the parameter `{parameter}`: {message}");
+        let about =
+            |message: String| format!("its array {i}, for the parameter `{}`: {message}", Foreign::new(parameter));
         let limit = largest(own);
         let mut content = Vec::new();
         let file = archive.by_name(&name).map_err(|error| format(about(error.to_string())))?;
         file.take(limit + 1).read_to_end(&mut content).map_err(|error| format(about(error.to_string())))?;
         if content.len() as u64 > limit {
-            return Err(other(about(format!("it has more than the {limit} bytes that {} needs", own.ty()))));
+            return Err(other(about(format!("it has more than the {limit} bytes that {} needs at most", own.ty()))));
         }
-        let found = npy::parse(&content).map_err(|message| format(about(message)))?;
+        let found = npy::parse(&content, may_round).map_err(|message| format(about(message)))?;
         let found = under_own_shape(found, own.shape());
         if found.ty() != own.ty() {
             return Err(other(about(format!("it has type {}, expected {}", found.ty(), own.ty()))));

@@ -1,11 +1,11 @@
-use crate::{DType, Shape, Type};
+use crate::{DType, Foreign, Shape, Type};
 
 /// What can be wrong with a graph, a tensor or a text form. Errors arrive before anything is compiled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An error, and the scope (such as a layer's path) it arose in.
-    #[error("in `{scope}`: {error}")]
+    #[error("in `{}`: {error}", Foreign::new(scope))]
     In {
         /// The path of the scope.
         scope: String,
@@ -71,7 +71,7 @@ pub enum Error {
         bytes: u64,
     },
     /// Two inputs or two outputs share a name.
-    #[error("the name `{name}` is used twice among the {what}")]
+    #[error("the name `{}` is used twice among the {what}", Foreign::new(name))]
     DuplicateName {
         /// `inputs` or `outputs`.
         what: &'static str,
@@ -79,7 +79,7 @@ pub enum Error {
         name: String,
     },
     /// A name that does not exist.
-    #[error("there is no {what} named `{name}`; there are: {known}")]
+    #[error("there is no {what} named `{}`; there are: {known}", Foreign::new(name))]
     UnknownName {
         /// What was looked for.
         what: &'static str,
@@ -106,7 +106,7 @@ pub enum Error {
         message: String,
     },
     /// A tensor's number of elements does not fit its type.
-    #[error("`{name}`: {found} elements for the type {ty}, which has {expected}")]
+    #[error("`{}`: {found} elements for the type {ty}, which has {expected}", Foreign::new(name))]
     ElementCount {
         /// The tensor's name.
         name: String,

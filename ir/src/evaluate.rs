@@ -7,7 +7,7 @@
 mod loops;
 mod real;
 
-use crate::{Binary, Compare, DType, Environment, Error, Graph, Noise, Op, Tensor, Type, Value, memory, noise};
+use crate::{Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory, noise};
 use real::Real;
 use std::rc::Rc;
 
@@ -131,8 +131,8 @@ fn check_count(graph: &Graph, found: usize) -> Result<(), Error> {
     if found == graph.inputs().len() {
         return Ok(());
     }
-    let names: Vec<&str> = graph.inputs().iter().map(|input| input.name.as_str()).collect();
-    let message = format!("{found} tensors for {} inputs: {}", names.len(), names.join(", "));
+    let names = Foreign::list(graph.inputs().iter().map(|input| input.name.as_str()));
+    let message = format!("{found} tensors for {} inputs: {names}", graph.inputs().len());
     Err(Error::Attribute { op: "evaluate".into(), message })
 }
 

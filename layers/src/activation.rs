@@ -1,4 +1,4 @@
-use crate::{Call, Context, Error, Layer, Scope};
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope};
 use bayeslift_ir::Expr;
 use std::{fmt, sync::Arc};
 
@@ -123,5 +123,9 @@ impl Layer for Activation {
 
     fn call<'b>(&self, _: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         Ok(Call::new(self.apply(x)))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new("activation").option("function", self.name())
     }
 }

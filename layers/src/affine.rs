@@ -1,5 +1,6 @@
 use crate::{
-    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear, MatrixProduct,
+    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
+    MatrixProduct,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
     linear::add_bias,
 };
@@ -37,6 +38,10 @@ impl Affine {
     pub fn batch_shape(mut self, batch_shape: impl Into<Shape>) -> Self {
         self.batch_shape = batch_shape.into();
         self
+    }
+
+    fn words(&self) -> LayerDescription {
+        self.config.describe().option("batch_shape", &self.batch_shape)
     }
 }
 

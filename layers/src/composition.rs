@@ -1,6 +1,6 @@
 //! Layers side by side: a sum with the input, several layers of one input.
 
-use crate::{Call, Context, Error, Layer, Scope, Sequential, sequential::check_name};
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope, Sequential, sequential::check_name};
 use bayeslift_ir::{Expr, Shape};
 use std::sync::Arc;
 
@@ -98,6 +98,14 @@ impl Layer for Residual {
         all.output = shortcut + all.output;
         Ok(all)
     }
+
+    fn describe(&self) -> LayerDescription {
+        let description = LayerDescription::new("residual").layer(self.layer.name(), &*self.layer);
+        match &self.shortcut {
+            Some(shortcut) => description.layer("shortcut", &**shortcut),
+            None => description,
+        }
+    }
 }
 
 /// How [`Branches`] join what their layers give.
@@ -184,6 +192,14 @@ impl Layer for Branches {
         };
         all.output = joined.ok_or_else(|| Error::argument("the number of branches", "at least 1", 0))?;
         Ok(all)
+    }
+
+    fn describe(&self) -> LayerDescription {
+        let join = match self.join {
+            Join::Concatenate => "concatenate",
+            Join::Add => "add",
+        };
+        LayerDescription { kind: "branches".into(), ..self.layers.describe() }.option("join", join)
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{Call, Context, Error, Layer, Scope};
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope};
 use bayeslift_ir::{Distribution as Law, Expr};
 
 /// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays
@@ -65,5 +65,9 @@ impl Layer for Dropout {
         }
         let uniform = context.call_site("mask").example_noise(Law::Uniform, &shape)?;
         Ok(Call::new(uniform.less(self.rate).select(0.0, x / (1.0 - self.rate))))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new(if self.always { "monte_carlo_dropout" } else { "dropout" }).option("rate", self.rate)
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    Context, Error, Estimator, Flipout, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear, Local,
-    MatrixProduct, Reparameterization, Variational,
+    Context, Error, Estimator, Flipout, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
+    Local, MatrixProduct, Reparameterization, Variational,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
 };
 use bayeslift_ir::{DType, Expr, Shape};
@@ -55,6 +55,10 @@ impl Embedding {
     }
 
     kernel_bias_options!();
+
+    fn words(&self) -> LayerDescription {
+        self.config.describe()
+    }
 }
 
 impl<E: Estimator> EmbeddingVariational<E> {

@@ -1,11 +1,11 @@
-use bayeslift_ir::{Shape, Type};
+use bayeslift_ir::{Foreign, Shape, Type};
 
 /// What can be wrong with a network, its parameters or its data. Errors arrive before anything is compiled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An error, and the path of the layer it arose in.
-    #[error("in layer `{path}`: {error}")]
+    #[error("in layer `{}`: {error}", Foreign::new(path))]
     In {
         /// The path of the layer.
         path: String,
@@ -23,7 +23,7 @@ pub enum Error {
         found: Shape,
     },
     /// An argument has a value that does not fit.
-    #[error("{argument} is {found}, expected {expected}")]
+    #[error("{} is {}, expected {expected}", Foreign::whole(argument), Foreign::whole(found))]
     Argument {
         /// The argument at fault.
         argument: String,
@@ -33,7 +33,7 @@ pub enum Error {
         found: String,
     },
     /// Two things that need different names share one.
-    #[error("two {what} are named `{name}`; give one of them another name")]
+    #[error("two {what} are named `{}`; give one of them another name", Foreign::new(name))]
     DuplicateName {
         /// What is named.
         what: &'static str,
@@ -41,7 +41,7 @@ pub enum Error {
         name: String,
     },
     /// A name that does not exist.
-    #[error("there is no {what} named `{name}`; there are: {known}")]
+    #[error("there is no {what} named `{}`; there are: {known}", Foreign::new(name))]
     UnknownName {
         /// What was looked for.
         what: &'static str,
@@ -51,7 +51,7 @@ pub enum Error {
         known: String,
     },
     /// A parameter has another type than the layer declares.
-    #[error("parameter `{path}` has type {found}, expected {expected}")]
+    #[error("parameter `{}` has type {found}, expected {expected}", Foreign::new(path))]
     ParameterType {
         /// The path of the parameter.
         path: String,
@@ -61,7 +61,7 @@ pub enum Error {
         found: Type,
     },
     /// A parameter of a layer with `validate_args` has an element that is infinite or not a number.
-    #[error("parameter `{path}` is {value} at element {index}; every element must be finite")]
+    #[error("parameter `{}` is {value} at element {index}; every element must be finite", Foreign::new(path))]
     NonFinite {
         /// The path of the parameter.
         path: String,

@@ -6,6 +6,8 @@ use bayeslift_ir::Expr;
 use std::fmt::Debug;
 
 /// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
+///
+/// Its `Debug` text is what a model file says of it: it should tell what changes outputs, and be the same in every run.
 pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     /// The output before the activation, and the weights that it used, if it used a value of them.
     ///

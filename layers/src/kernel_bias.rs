@@ -1,6 +1,6 @@
 use crate::{
-    Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, KernelBiasShape, Layer, Linear,
-    Scope, linear::add_bias,
+    Activation, Call, Context, Declaration, Error, Group, Initializer, KernelBias, KernelBiasShape, Layer,
+    LayerDescription, Linear, Scope, linear::add_bias,
 };
 use bayeslift_ir::{DType, Expr, Shape};
 use std::fmt::Debug;
@@ -58,7 +58,7 @@ pub(crate) fn output<'b>(
     Ok(weights.bias.map_or(y, |bias| add_bias(y, bias)))
 }
 
-/// Makes a [`KernelBiasLayer`] a layer without randomness: its weights are parameters.
+/// Makes a [`KernelBiasLayer`] a layer without randomness: its weights are parameters. Its method `words` describes it.
 macro_rules! layer_of_kernel_and_bias {
     ($layer:ty) => {
         impl crate::Layer for $layer {
@@ -76,6 +76,10 @@ macro_rules! layer_of_kernel_and_bias {
 
             fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<crate::Call<'b>, Error> {
                 crate::kernel_bias::call(self, context, x)
+            }
+
+            fn describe(&self) -> crate::LayerDescription {
+                self.words()
             }
         }
     };
@@ -127,6 +131,15 @@ impl KernelBiasConfig {
     /// Its own name, or the default of its kind.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.kind)
+    }
+
+    /// What changes the layer's output, in words.
+    pub(crate) fn describe(&self) -> LayerDescription {
+        LayerDescription::new(self.kind)
+            .option("input_size", self.input_size)
+            .option("output_size", self.output_size)
+            .option("use_bias", self.use_bias)
+            .option("activation", self.activation.name())
     }
 
     /// The shapes of a kernel `batch ++ window ++ [input, output]` and of its bias `batch ++ [output]`.

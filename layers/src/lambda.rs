@@ -1,4 +1,4 @@
-use crate::{Call, Context, Error, Layer, Scope};
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope};
 use bayeslift_ir::{Error as GraphError, Expr};
 use std::{fmt, sync::Arc};
 
@@ -47,6 +47,10 @@ impl Layer for Lambda {
 
     fn call<'b>(&self, _: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         Ok(Call::new((self.function)(x)))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new("lambda").option("name", &self.name)
     }
 }
 

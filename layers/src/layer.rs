@@ -1,5 +1,6 @@
 use crate::{
-    Context, Distribution, Divergence, Draw, Error, Parameters, Scope, Site, Trace, Variable, parameters, trace,
+    Context, Distribution, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, Trace, Variable,
+    parameters, trace,
 };
 use bayeslift_ir::{Builder, Expr, Shape};
 
@@ -27,6 +28,34 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// An input that does not fit, parameters that do not fit, noise where there is no address.
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error>;
+
+    /// What the layer is, in words, for model files: its name, unless told. A container should tell its layers, and a
+    /// layer with options those that change its output; what is not told is compared by the network's graph alone.
+    ///
+    /// ```
+    /// use bayeslift_ir::Expr;
+    /// use bayeslift_layers::{Call, Context, Error, Layer, LayerDescription, Scope};
+    ///
+    /// struct Power(i32);
+    ///
+    /// impl Layer for Power {
+    ///     fn name(&self) -> &str {
+    ///         "power"
+    ///     }
+    ///     fn declare(&self, _: &Scope<'_>) -> Result<(), Error> {
+    ///         Ok(())
+    ///     }
+    ///     fn call<'b>(&self, _: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+    ///         Ok(Call::new((1..self.0).fold(x, |power, _| power * x)))
+    ///     }
+    ///     fn describe(&self) -> LayerDescription {
+    ///         LayerDescription::new("power").option("exponent", self.0)
+    ///     }
+    /// }
+    /// ```
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new(self.name())
+    }
 
     /// The parameters with their initial values. Each is drawn at an address made of `seed` and its path, so adding a
     /// layer elsewhere changes nothing, and the bits are the same on every machine.
@@ -110,6 +139,9 @@ impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
     }
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         (**self).call(context, x)
+    }
+    fn describe(&self) -> LayerDescription {
+        (**self).describe()
     }
 }
 

@@ -35,6 +35,7 @@ mod affine;
 mod composition;
 mod context;
 mod convolution;
+mod description;
 pub mod distribution;
 mod divergence;
 mod dropout;
@@ -77,6 +78,7 @@ pub use convolution::{
     ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
     ConvolutionVariationalReparameterizationLocal, Padding, PerAxis, unflatten_kernel,
 };
+pub use description::LayerDescription;
 pub use distribution::{Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
 pub use dropout::Dropout;

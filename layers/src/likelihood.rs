@@ -4,6 +4,7 @@ use crate::{
     posterior::initial_raw_scale,
 };
 use bayeslift_ir::{Expr, Shape, Type};
+use std::fmt;
 
 /// The law of a target given a network's output; its negative logarithm is the loss.
 ///
@@ -159,6 +160,28 @@ impl Likelihood {
     /// As for [`Likelihood::log_prob`].
     pub fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, targets: Expr<'b>) -> Result<Expr<'b>, Error> {
         Ok(-self.log_prob(scope, output, targets)?.mean_all())
+    }
+}
+
+/// The law in words, without its learned numbers: what model files say of it.
+impl fmt::Display for Likelihood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Likelihood::Categorical => f.write_str("Categorical(logits = output)"),
+            Likelihood::Normal { scale } => write!(f, "Normal(loc = output, scale = {scale})"),
+            Likelihood::SoftmaxCenteredNormal { scale } => {
+                write!(f, "SoftmaxCentered(Normal(loc = output, scale = {scale}))")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scale::Fixed(scale) => write!(f, "{scale}"),
+            Scale::Learned { .. } => f.write_str("softplus(likelihood/raw_scale) + 1e-5"),
+        }
     }
 }
 

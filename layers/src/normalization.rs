@@ -1,4 +1,4 @@
-use crate::{Call, Context, Declaration, Error, Group, Initializer, Layer, Parameter, Scope};
+use crate::{Call, Context, Declaration, Error, Group, Initializer, Layer, LayerDescription, Parameter, Scope};
 use bayeslift_ir::{Expr, Shape, Tensor};
 
 /// What both normalizations are told.
@@ -24,6 +24,14 @@ impl Config {
 
     fn shape(&self) -> Shape {
         Shape::new(&[self.units])
+    }
+
+    fn describe(&self, kind: &str) -> LayerDescription {
+        LayerDescription::new(kind)
+            .option("units", self.units)
+            .option("epsilon", self.epsilon)
+            .option("center", self.center)
+            .option("scale", self.scale)
     }
 
     fn affinity<'b>(&self, scope: &Scope<'b>) -> Result<Affinity<'b>, Error> {
@@ -100,6 +108,10 @@ impl LayerNormalization {
 }
 
 impl Layer for LayerNormalization {
+    fn describe(&self) -> LayerDescription {
+        self.config.describe("layer_normalization")
+    }
+
     fn name(&self) -> &str {
         self.config.name.as_deref().unwrap_or("layer_normalization")
     }
@@ -209,6 +221,10 @@ impl BatchNormalization {
 }
 
 impl Layer for BatchNormalization {
+    fn describe(&self) -> LayerDescription {
+        self.config.describe("batch_normalization").option("momentum", self.momentum)
+    }
+
     fn name(&self) -> &str {
         self.config.name.as_deref().unwrap_or("batch_normalization")
     }

@@ -1,5 +1,5 @@
 use crate::Error;
-use bayeslift_ir::{Shape, Tensor, Type};
+use bayeslift_ir::{Foreign, Shape, Tensor, Type};
 use std::{collections::HashMap, fmt::Write};
 
 /// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate
@@ -107,7 +107,7 @@ impl Parameters {
     /// The parameter at `path`.
     ///
     /// # Errors
-    /// No such path; the message lists those that exist.
+    /// No such path; the message lists some that exist.
     pub fn get(&self, path: &str) -> Result<&Parameter, Error> {
         self.index.get(path).map(|&i| &self.entries[i].1).ok_or_else(|| self.unknown(path))
     }
@@ -139,8 +139,7 @@ impl Parameters {
     }
 
     fn unknown(&self, path: &str) -> Error {
-        let known = self.paths().collect::<Vec<_>>().join(", ");
-        Error::UnknownName { what: "parameter", name: path.to_owned(), known }
+        Error::UnknownName { what: "parameter", name: path.to_owned(), known: Foreign::list(self.paths()) }
     }
 
     /// Whether there is a parameter at `path`.

@@ -1,4 +1,4 @@
-use crate::{Call, Context, Error, Layer, Padding, PerAxis, Scope, convolution::Geometry};
+use crate::{Call, Context, Error, Layer, LayerDescription, Padding, PerAxis, Scope, convolution::Geometry};
 use bayeslift_ir::{Builder, Expr, Sliding, Window};
 
 /// What a pooling makes of the elements of a window.
@@ -6,6 +6,15 @@ use bayeslift_ir::{Builder, Expr, Sliding, Window};
 enum Statistic {
     Max,
     Average,
+}
+
+impl Statistic {
+    fn kind(self, max: &'static str, average: &'static str) -> &'static str {
+        match self {
+            Statistic::Max => max,
+            Statistic::Average => average,
+        }
+    }
 }
 
 /// The largest or the mean element of each window, in each channel of an input `[examples.., positions.., channels]`.
@@ -84,10 +93,7 @@ impl Pooling {
 
 impl Layer for Pooling {
     fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(match self.statistic {
-            Statistic::Max => "max_pooling",
-            Statistic::Average => "average_pooling",
-        })
+        self.name.as_deref().unwrap_or(self.statistic.kind("max_pooling", "average_pooling"))
     }
 
     fn has_default_name(&self) -> bool {
@@ -110,6 +116,15 @@ impl Layer for Pooling {
             Statistic::Average => average(x, first + i, axis),
         };
         Ok(Call::new(axes.iter().enumerate().fold(x, pool)))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        let strides = self.strides.clone().unwrap_or_else(|| self.geometry.filter_shape.clone());
+        let rank = self.geometry.rank();
+        LayerDescription::new(self.statistic.kind("max_pooling", "average_pooling"))
+            .option("pool_size", self.geometry.filter_shape.on(rank))
+            .option("strides", strides.on(rank))
+            .option("padding", format!("{:?}", self.geometry.padding))
     }
 }
 
@@ -197,10 +212,7 @@ impl GlobalPooling {
 
 impl Layer for GlobalPooling {
     fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(match self.statistic {
-            Statistic::Max => "global_max_pooling",
-            Statistic::Average => "global_average_pooling",
-        })
+        self.name.as_deref().unwrap_or(self.statistic.kind("global_max_pooling", "global_average_pooling"))
     }
 
     fn has_default_name(&self) -> bool {
@@ -222,5 +234,10 @@ impl Layer for GlobalPooling {
             Statistic::Max => joined.reduce_max(first),
             Statistic::Average => joined.mean(first),
         }))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new(self.statistic.kind("global_max_pooling", "global_average_pooling"))
+            .option("rank", self.rank)
     }
 }

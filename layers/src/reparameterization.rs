@@ -56,7 +56,7 @@ impl<L: KernelBiasLayer> Variational<L, Reparameterization> {
 
 impl fmt::Debug for Reparameterization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reparameterization")
+        f.write_str(if self.unpack.is_some() { "Reparameterization of unpacked weights" } else { "Reparameterization" })
     }
 }
 

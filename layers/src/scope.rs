@@ -1,5 +1,5 @@
 use crate::{Error, Group, Initializer, Parameter, Parameters, Variable, parameters};
-use bayeslift_ir::{Builder, Expr, Shape, Type, noise::stream};
+use bayeslift_ir::{Builder, Expr, Foreign, Shape, Type, noise::stream};
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
@@ -193,14 +193,14 @@ impl<'b> Scope<'b> {
         store.exprs.get(path).copied().ok_or_else(|| {
             let mut known: Vec<&str> = store.exprs.keys().map(String::as_str).collect();
             known.sort_unstable();
-            Error::UnknownName { what: "parameter", name: path.to_owned(), known: known.join(", ") }
+            Error::UnknownName { what: "parameter", name: path.to_owned(), known: Foreign::list(known) }
         })
     }
 
     /// A parameter of this scope that was declared or bound before.
     ///
     /// # Errors
-    /// No such parameter; the message lists those that exist.
+    /// No such parameter; the message lists some that exist.
     pub fn existing(&self, name: &str) -> Result<Expr<'b>, Error> {
         self.at(&self.path_of(name))
     }

@@ -1,5 +1,5 @@
-use crate::{Call, Context, Error, Lambda, Layer, Scope};
-use bayeslift_ir::Expr;
+use crate::{Call, Context, Error, Lambda, Layer, LayerDescription, Scope};
+use bayeslift_ir::{Expr, Foreign};
 use std::{
     fmt,
     ops::{Bound, RangeBounds},
@@ -106,12 +106,13 @@ impl Sequential {
     /// The layer of this name.
     ///
     /// # Errors
-    /// No such layer; the message lists those that exist.
+    /// No such layer; the message lists some that exist.
     pub fn by_name(&self, name: &str) -> Result<&Arc<dyn Layer>, Error> {
         let found = self.children.iter().find(|(child, _)| child == name);
-        found.map(|(_, layer)| layer).ok_or_else(|| {
-            let known = self.names().collect::<Vec<_>>().join(", ");
-            Error::UnknownName { what: "layer", name: name.to_owned(), known }
+        found.map(|(_, layer)| layer).ok_or_else(|| Error::UnknownName {
+            what: "layer",
+            name: name.to_owned(),
+            known: Foreign::list(self.names()),
         })
     }
 
@@ -216,5 +217,9 @@ impl Layer for Sequential {
             all.absorb_all(call);
         }
         Ok(all)
+    }
+
+    fn describe(&self) -> LayerDescription {
+        self.children.iter().fold(LayerDescription::new("sequential"), |all, (name, layer)| all.layer(name, layer))
     }
 }

@@ -2,7 +2,7 @@ use crate::{
     Distribution, Error, KernelBias,
     estimator::{Forward, Output},
 };
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A function from a posterior to the distributions that an output is drawn from; the identity unless told.
 #[derive(Clone, Default)]
@@ -39,6 +39,13 @@ impl Unpack {
     }
 }
 
+/// What follows an estimator's name: it is a closure, so there is only that it was told.
+impl fmt::Debug for Unpack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { " of unpacked weights" } else { "" })
+    }
+}
+
 /// What estimators have that draw from distributions made of the posterior: the option that says how, and a name to print.
 macro_rules! unpacking_estimator {
     ($estimator:ident) => {
@@ -69,7 +76,8 @@ macro_rules! unpacking_estimator {
 
         impl std::fmt::Debug for $estimator {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(stringify!($estimator))
+                f.write_str(stringify!($estimator))?;
+                self.unpack.fmt(f)
             }
         }
     };

@@ -2,8 +2,8 @@
 
 use crate::{
     Affine, Call, Context, Distribution, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
-    KernelBiasLayer, KernelBiasShape, Layer, Parameters, Posterior, PosteriorValue, Prior, RandomVariable, Scope,
-    kernel_bias::kernel_bias_options,
+    KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
+    RandomVariable, Scope, kernel_bias::kernel_bias_options,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
@@ -234,5 +234,14 @@ impl<L: KernelBiasLayer, E: Estimator> Layer for Variational<L, E> {
 
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         self.try_call(context, x).map_err(|error| error.within(self.config().label(context.path())))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        let seed = self.seed.map(|seed| seed.to_string());
+        self.layer
+            .describe()
+            .option("estimator", format!("{:?}", self.estimator))
+            .option("posterior_value", format!("{:?}", self.posterior_value))
+            .option("seed", seed.as_deref().unwrap_or("none"))
     }
 }

@@ -1,5 +1,5 @@
-use crate::{Call, Context, Distribution, Draw, Error, Layer, PosteriorValue, RandomVariable, Scope};
-use bayeslift_ir::Expr;
+use crate::{Call, Context, Distribution, Draw, Error, Layer, LayerDescription, PosteriorValue, RandomVariable, Scope};
+use bayeslift_ir::{Expr, Foreign};
 use std::cell::Cell;
 
 /// A layer of your own with random variables: what they are, and what is computed of their values. Whoever implements
@@ -115,8 +115,8 @@ impl<'b> Draws<'_, 'b> {
 
     fn variable(&self, name: &str) -> Result<&(RandomVariable<'b>, Cell<Option<Draw<'b>>>), Error> {
         self.variables.iter().find(|(variable, _)| variable.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.variables.iter().map(|(variable, _)| variable.name.as_str()).collect();
-            Error::UnknownName { what: "random variable", name: name.to_owned(), known: known.join(", ") }
+            let known = self.variables.iter().map(|(variable, _)| variable.name.as_str());
+            Error::UnknownName { what: "random variable", name: name.to_owned(), known: Foreign::list(known) }
         })
     }
 }
@@ -144,6 +144,11 @@ impl<V: VariationalLayer> Layer for V {
             Ok(Call { terms: terms.collect(), ..Call::new(output) })
         };
         call().map_err(|error: Error| error.within(label(self, context.path())))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        let value = format!("{:?}", VariationalLayer::posterior_value(self));
+        LayerDescription::new(self.kind()).option("posterior_value", value)
     }
 }
 

@@ -1,9 +1,9 @@
 //! What a model file says about a network in words and as a graph.
 
-use super::{Described, DescribedParameter, Description, VERSION};
+use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION};
 use crate::{Error, Network};
 use bayeslift_ir::{Binary, Builder, Expr, Op};
-use bayeslift_layers::{Distribution, Group, Likelihood, Scale, Term};
+use bayeslift_layers::{Distribution, Group, LayerDescription, Term};
 
 pub(super) fn description(network: &Network) -> Result<Description, Error> {
     let parameters = network.parameters().iter();
@@ -16,42 +16,45 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
     let terms = network.on_rows(&builder, 1)?.1.terms;
     Ok(Description {
         version: VERSION,
+        emitter: Some(EMITTER_VERSION),
         seed: network.seed(),
         training_examples: network.training_examples(),
         input: network.input().to_vec(),
-        likelihood: likelihood(network),
+        likelihood: network.likelihood().to_string(),
         parameters: parameters.collect(),
         parameterization: parameterization(network, &terms),
         posteriors: each(&terms, |term| distribution(&term.posterior)),
         priors: each(&terms, |term| distribution(&term.prior)),
+        layers: Some(layers(network)),
         summary: network.summary(),
         graph: network.graph(1)?.to_string(),
+        digest: None,
     })
 }
 
-/// What each random variable of the network has as its posterior.
-pub fn posteriors(network: &Network) -> Result<Vec<Described>, Error> {
+/// The layers of the network, a container before those inside.
+pub fn layers(network: &Network) -> Vec<DescribedLayer> {
+    fn walk(path: String, layer: LayerDescription, all: &mut Vec<DescribedLayer>) {
+        let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+        let inner: Vec<(String, LayerDescription)> =
+            layer.layers.into_iter().map(|(name, layer)| (inside(&name), layer)).collect();
+        all.push(DescribedLayer { path, kind: layer.kind, options: layer.options.into_iter().collect() });
+        inner.into_iter().for_each(|(path, layer)| walk(path, layer, all));
+    }
+    let mut all = Vec::new();
+    walk(String::new(), network.layer().describe(), &mut all);
+    all
+}
+
+/// What each random variable of the network has as its posterior and as its prior.
+pub fn posteriors_and_priors(network: &Network) -> Result<[Vec<Described>; 2], Error> {
     let builder = Builder::new();
     let terms = network.on_rows(&builder, 1)?.1.terms;
-    Ok(each(&terms, |term| distribution(&term.posterior)))
+    Ok([each(&terms, |term| distribution(&term.posterior)), each(&terms, |term| distribution(&term.prior))])
 }
 
 fn each(terms: &[Term<'_>], of: impl Fn(&Term<'_>) -> String) -> Vec<Described> {
     terms.iter().map(|term| Described { path: term.site.path(), text: of(term) }).collect()
-}
-
-/// The likelihood, without its learned numbers.
-pub fn likelihood(network: &Network) -> String {
-    let normal = |scale: &Scale| match scale {
-        Scale::Fixed(scale) => format!("Normal(loc = output, scale = {scale})"),
-        Scale::Learned { .. } => "Normal(loc = output, scale = softplus(likelihood/raw_scale) + 1e-5)".to_owned(),
-    };
-    match network.likelihood() {
-        Likelihood::Categorical => "Categorical(logits = output)".to_owned(),
-        Likelihood::Normal { scale } => normal(scale),
-        Likelihood::SoftmaxCenteredNormal { scale } => format!("SoftmaxCentered({})", normal(scale)),
-        other => format!("{other:?}"),
-    }
 }
 
 /// How scales are made of parameters: the positive numbers that are stored as any real ones.
@@ -119,19 +122,25 @@ pub const COMPUTED: &str = "computed; see the graph";
 
 /// A constant, a parameter, or what is made of them by the element; of others only that they are computed.
 fn expression(x: Expr<'_>) -> String {
+    shallow(x, 12)
+}
+
+/// As [`expression`], of at most so many functions in each other: written out, what shares values may have no end.
+fn shallow(x: Expr<'_>, depth: u32) -> String {
     let builder = x.builder();
     let graph = builder.graph();
     if let Some(constant) = graph.constant(x.value()) {
         return constant.to_string();
     }
     let node = graph.node(x.value());
-    let arg = |i: usize| builder.expr(node.args[i]);
+    let Some(deeper) = depth.checked_sub(1) else { return COMPUTED.to_owned() };
+    let arg = |i: usize| shallow(builder.expr(node.args[i]), deeper);
     match &node.op {
         Op::Input(i) => graph.inputs()[*i as usize].name.clone(),
-        Op::Broadcast(_) | Op::Reshape(_) => expression(arg(0)),
-        Op::Unary(function) => format!("{}({})", function.name(), expression(arg(0))),
-        Op::Binary(Binary::Add) => format!("{} + {}", expression(arg(0)), expression(arg(1))),
-        Op::Binary(function) => format!("{}({}, {})", function.name(), expression(arg(0)), expression(arg(1))),
+        Op::Broadcast(_) | Op::Reshape(_) => arg(0),
+        Op::Unary(function) => format!("{}({})", function.name(), arg(0)),
+        Op::Binary(Binary::Add) => format!("{} + {}", arg(0), arg(1)),
+        Op::Binary(function) => format!("{}({}, {})", function.name(), arg(0), arg(1)),
         _ => COMPUTED.to_owned(),
     }
 }

@@ -1,64 +1,169 @@
 //! Writing a file so that it is there as a whole or not at all.
 
 use crate::Error;
-use bayeslift_ir::{DType, Tensor};
-use safetensors::Dtype;
 use std::{
-    borrow::Cow,
     collections::hash_map::RandomState,
-    fs::{self, File, OpenOptions},
+    ffi::OsStr,
+    fs::{self, File, Metadata, OpenOptions, TryLockError},
     hash::BuildHasher,
-    io::{self, Write},
-    path::Path,
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
 };
 
-/// A tensor as safetensors sees it.
-pub struct View<'a>(pub &'a Tensor);
+/// How the names of temporary files begin and end; between are the number of the process that writes it and a random one.
+const TEMPORARY: [&str; 2] = [".bayeslift-", ".tmp"];
 
-impl safetensors::View for View<'_> {
-    fn dtype(&self) -> Dtype {
-        if self.0.dtype() == DType::F32 { Dtype::F32 } else { Dtype::U32 }
-    }
+/// As many links as Linux follows.
+const MOST_LINKS: usize = 40;
 
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.0.words().into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.shape().elements() * 4
-    }
+/// Writes a file under a temporary name in the same folder, syncs it and gives it its name. Links are followed; mode and,
+/// where the system allows it, owner of a file that is replaced stay. Temporary files that killed processes left in the
+/// folder are removed first.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write(path, bytes).map_err(|source| Error::File { path: path.to_owned(), action: "write", source })
 }
 
-/// Writes a file under a temporary name in the same folder, syncs it and gives it its name.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |source: io::Error| Error::File { path: path.to_owned(), action: "write", source };
-    let Some(name) = path.file_name() else {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")));
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = &resolved(path)?;
+    if path.file_name().is_none() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
+    }
+    let replaced = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Some(metadata),
+        Ok(metadata) => {
+            let what = format!("it is {}, not a regular file", kind(&metadata));
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
     };
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    // Each hasher has keys of its own, so no two calls have one name, also of machines that share the folder.
-    temporary.push(format!(".{:016x}.tmp", RandomState::new().hash_one(std::process::id())));
-    let temporary = path.with_file_name(temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(failed)?;
-    let result = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    remove_stale(folder(path));
+    let (temporary, mut file) = create(path, replaced.is_some())?;
+    let result = file.write_all(bytes).and_then(|()| {
+        if let Some(replaced) = &replaced {
+            keep_owner_and_mode(&file, replaced)?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
     if let Err(error) = result {
         // The first error is the one to report.
         let _ = fs::remove_file(&temporary);
-        return Err(failed(error));
+        return Err(error);
     }
     sync_folder(path);
     Ok(())
 }
 
+/// Where a path leads that may be a link, also if there is nothing yet.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..=MOST_LINKS {
+        match fs::symlink_metadata(&path) {
+            // A target that is no absolute path starts from the link's folder.
+            Ok(metadata) if metadata.is_symlink() => path = folder(&path).join(fs::read_link(&path)?),
+            _ => return Ok(path),
+        }
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, format!("it is a chain of more than {MOST_LINKS} links")))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let file_type = metadata.file_type();
+        for (is, name) in [
+            (file_type.is_fifo(), "a pipe"),
+            (file_type.is_socket(), "a socket"),
+            (file_type.is_block_device() || file_type.is_char_device(), "a device"),
+        ] {
+            if is {
+                return name;
+            }
+        }
+    }
+    if metadata.is_dir() { "a folder" } else { "something else" }
+}
+
+/// A new file in the folder of `path`, locked: whoever finds it unlocked knows that nobody writes it any more.
+fn create(path: &Path, is_private: bool) -> io::Result<(PathBuf, File)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if is_private {
+        // Nobody reads it before it has the mode of the file that it replaces.
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = is_private;
+    let process = std::process::id();
+    loop {
+        // Each hasher has keys of its own, so no two calls have one name, also of machines that share the folder.
+        let random = RandomState::new().hash_one(process);
+        let temporary = folder(path).join(format!("{}{process}-{random:016x}{}", TEMPORARY[0], TEMPORARY[1]));
+        let file = options.open(&temporary)?;
+        match file.try_lock() {
+            // Another process found it before it was locked, and removes it, or has removed it.
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) if fs::symlink_metadata(&temporary).is_err() => {}
+            // Where files cannot be locked nobody removes them either.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok((temporary, file)),
+        }
+    }
+}
+
+/// Removes temporary files that nobody writes any more. What cannot be looked at or removed stays.
+fn remove_stale(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let is_temporary = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        TEMPORARY.iter().all(|part| name.len() > part.len())
+            && name.starts_with(TEMPORARY[0].as_bytes())
+            && name.ends_with(TEMPORARY[1].as_bytes())
+    };
+    for entry in entries.flatten().filter(|entry| is_temporary(&entry.file_name())) {
+        if !entry.file_type().is_ok_and(|file_type| file_type.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        // Some systems lock only what may be written.
+        let Ok(file) = OpenOptions::new().write(true).open(&path) else { continue };
+        if file.try_lock().is_ok() {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Gives a file the owner and the mode of the one that it replaces.
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let own = file.metadata()?;
+    let mut mode = replaced.mode() & 0o777;
+    if (own.uid(), own.gid()) != (replaced.uid(), replaced.gid()) {
+        // Only a privileged process may give files away; any may choose a group that it is in.
+        let _ = fchown(file, Some(replaced.uid()), None);
+        if fchown(file, None, Some(replaced.gid())).is_err() {
+            // Another group than before has the rights of the others.
+            mode = (mode & !0o070) | ((mode & 0o7) << 3);
+        }
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn keep_owner_and_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
+    file.set_permissions(replaced.permissions())
+}
+
 /// Makes the new name durable, on systems where folders can be synced. The file is whole either way.
 fn sync_folder(path: &Path) {
     if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
     }
 }

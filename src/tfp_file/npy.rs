@@ -1,6 +1,9 @@
 //! One array in NumPy's `.npy` format: a magic number, a version, a Python dictionary, the elements.
 
+mod header;
+
 use bayeslift_ir::{Shape, Tensor, Type};
+use header::Literal;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -23,8 +26,9 @@ pub fn bytes(tensor: &Tensor) -> Vec<u8> {
     bytes
 }
 
-/// The array in a file of format version 1, 2 or 3, which must be `f32`, little-endian and row-major.
-pub fn parse(bytes: &[u8]) -> Result<Tensor, String> {
+/// The array in a file of format version 1, 2 or 3: of `f32` in any order of bytes and axes, or of `f64` where they may be
+/// rounded.
+pub fn parse(bytes: &[u8], may_round: bool) -> Result<Tensor, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it is no NumPy array")?;
     let cut_off = "it is cut off";
     let (version, rest) = rest.split_first_chunk::<2>().ok_or(cut_off)?;
@@ -36,41 +40,78 @@ pub fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     .ok_or(cut_off)?;
     let (header, elements) = rest.split_at_checked(length).ok_or(cut_off)?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is no text")?;
+    let [element_type, fortran_order, shape] = header::fields(header, ["descr", "fortran_order", "shape"])?;
 
-    let element_type = field(header, "descr")?;
-    if element_type != "'<f4'" {
-        return Err(format!("it has element type {element_type}, expected '<f4', little-endian f32"));
-    }
-    let fortran_order = field(header, "fortran_order")?;
-    if fortran_order != "False" {
-        return Err(format!("it has fortran_order {fortran_order}, expected False: a row-major array"));
-    }
-    let text = field(header, "shape")?;
-    let wrong = || format!("it has shape {text}, expected a tuple of extents");
-    let extents = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).ok_or_else(wrong)?;
-    let extents = extents.split(',').map(str::trim).filter(|extent| !extent.is_empty());
-    let extents: Vec<usize> = extents.map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
-    let ty = Type::f32(Shape::new(&extents));
+    let size = match element_type.literal {
+        Literal::Text("<f4" | ">f4") => 4,
+        Literal::Text("<f8" | ">f8") if may_round => 8,
+        Literal::Text("<f8" | ">f8") => {
+            return Err(format!(
+                "it has element type {element_type}, f64; Network::load_tfp_rounded rounds such to f32"
+            ));
+        }
+        _ => return Err(format!("it has element type {element_type}, expected '<f4' or '>f4', f32")),
+    };
+    let is_big_endian = matches!(element_type.literal, Literal::Text(text) if text.starts_with('>'));
+    let Literal::Boolean(is_column_major) = fortran_order.literal else {
+        return Err(format!("it has fortran_order {fortran_order}, expected True or False"));
+    };
+    let Literal::Numbers(extents) = &shape.literal else {
+        return Err(format!("it has shape {shape}, expected a tuple of extents"));
+    };
+    let ty = Type::f32(Shape::new(extents));
     ty.shape.check().map_err(|error| error.to_string())?;
-    let expected = ty.shape.elements() * 4;
+    let expected = ty.shape.elements() * size;
     if elements.len() != expected {
         return Err(format!("it has {} bytes of elements, expected {expected} for {ty}", elements.len()));
     }
-    let words = elements.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    Tensor::from_words(&ty, words).map_err(|error| error.to_string())
+    let values = if size == 4 {
+        let words = elements.as_chunks::<4>().0.iter();
+        words.map(|word| if is_big_endian { f32::from_be_bytes(*word) } else { f32::from_le_bytes(*word) }).collect()
+    } else {
+        let words = elements.as_chunks::<8>().0.iter();
+        let exact = words.map(|word| if is_big_endian { f64::from_be_bytes(*word) } else { f64::from_le_bytes(*word) });
+        exact.enumerate().map(rounded).collect::<Result<Vec<f32>, String>>()?
+    };
+    let values = if is_column_major { row_major(&values, &ty.shape) } else { values };
+    Tensor::f32(ty.shape, values).map_err(|error| error.to_string())
 }
 
-/// The text of a field of the header, a Python dictionary of `'name': value` of which no value has a comma or brace but
-/// a tuple in parentheses.
-fn field<'a>(header: &'a str, name: &str) -> Result<&'a str, String> {
-    let missing = || format!("its header has no `{name}`");
-    let (_, rest) = header.split_once(&format!("'{name}':")).ok_or_else(missing)?;
-    let rest = rest.trim_start();
-    let end = match rest.strip_prefix('(') {
-        Some(tuple) => tuple.find(')').map(|end| end + 2),
-        None => rest.find([',', '}']),
-    };
-    rest.get(..end.ok_or_else(missing)?).map(str::trim_end).ok_or_else(missing)
+/// The nearest `f32`; of what is not finite itself.
+fn rounded((at, exact): (usize, f64)) -> Result<f32, String> {
+    let nearest = exact as f32;
+    if exact.is_finite() && !nearest.is_finite() {
+        return Err(format!("its element {at} is {exact:e}, which no f32 is near; the largest is {:e}", f32::MAX));
+    }
+    Ok(nearest)
+}
+
+/// Elements of which the first index runs fastest, in an order in which the last one does.
+fn row_major(values: &[f32], shape: &Shape) -> Vec<f32> {
+    let strides: Vec<usize> = shape
+        .iter()
+        .scan(1, |stride, extent| {
+            let own = *stride;
+            *stride *= extent;
+            Some(own)
+        })
+        .collect();
+    let mut index = vec![0; shape.len()];
+    let mut at = 0;
+    let mut ordered = Vec::with_capacity(values.len());
+    for _ in values {
+        ordered.push(values[at]);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= strides[axis] * shape[axis];
+            index[axis] = 0;
+        }
+    }
+    ordered
 }
 
 #[cfg(test)]
@@ -83,11 +124,20 @@ mod tests {
             let bytes = bytes(&Tensor::zeros(&Type::f32(extents)).unwrap());
             assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
             assert_eq!(bytes[127], b'\n');
-            assert_eq!(parse(&bytes).unwrap().shape()[..], *extents);
+            assert_eq!(parse(&bytes, false).unwrap().shape()[..], *extents);
             String::from_utf8(bytes[10..128].to_vec()).unwrap().trim_end().to_owned()
         };
         assert_eq!(header(&[3, 4]), "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }");
         assert_eq!(header(&[3]), "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }");
         assert_eq!(header(&[]), "{'descr': '<f4', 'fortran_order': False, 'shape': (), }");
+    }
+
+    /// The elements of `numpy.asfortranarray(numpy.arange(24).reshape(2, 3, 4))` as they lie in memory.
+    #[test]
+    fn columns_become_rows() {
+        let shape = Shape::new(&[2, 3, 4]);
+        let columns: Vec<f32> = (0..24).map(|i| (i % 2 * 12 + i / 2 % 3 * 4 + i / 6) as f32).collect();
+        assert_eq!(row_major(&columns, &shape), (0..24).map(|i| i as f32).collect::<Vec<f32>>());
+        assert_eq!(row_major(&[7.0], &Shape::default()), [7.0]);
     }
 }

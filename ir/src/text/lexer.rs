@@ -1,6 +1,6 @@
 //! Cutting text into tokens.
 
-use crate::Error;
+use crate::{Error, Foreign};
 use std::fmt;
 
 /// A token of the text form.
@@ -21,26 +21,18 @@ pub(super) enum Token<'a> {
 impl fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Token::Word(word) => write!(f, "`{}`", Excerpt(word)),
-            Token::Value(number) => write!(f, "`%{}`", Excerpt(number)),
-            Token::Name(name) => write!(f, "the name {:?}", Excerpt(name).to_string()),
+            Token::Word(word) => write!(f, "`{}`", excerpt(word)),
+            Token::Value(number) => write!(f, "`%{}`", excerpt(number)),
+            Token::Name(name) => write!(f, "the name \"{}\"", excerpt(name)),
             Token::Symbol(symbol) => write!(f, "`{symbol}`"),
             Token::End => f.write_str("the end of the text"),
         }
     }
 }
 
-/// The beginning of what may be very long.
-struct Excerpt<'a>(&'a str);
-
-impl fmt::Display for Excerpt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 40;
-        match self.0.char_indices().nth(SHOWN) {
-            Some((end, _)) => write!(f, "{}...", &self.0[..end]),
-            None => f.write_str(self.0),
-        }
-    }
+/// A part of what may be very long.
+fn excerpt(text: &str) -> Foreign<'_> {
+    Foreign::cut(text, 40)
 }
 
 /// Reads tokens from the front of a text and counts its lines.

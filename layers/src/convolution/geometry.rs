@@ -1,5 +1,5 @@
 use super::{Padding, PerAxis};
-use crate::{Error, KernelBiasConfig, KernelBiasShape};
+use crate::{Error, KernelBiasConfig, KernelBiasShape, LayerDescription};
 use bayeslift_ir::{Convolution, MAX_ELEMENTS, Shape, Sliding};
 
 /// How a convolution, transposed or not, moves over its input.
@@ -28,6 +28,17 @@ impl Geometry {
     /// The number of axes of positions: what was said, or as many as the filter has, or 2.
     pub fn rank(&self) -> usize {
         self.rank.or(self.filter_shape.len()).unwrap_or(2)
+    }
+
+    /// Says how windows move.
+    pub fn describe(&self, description: LayerDescription) -> LayerDescription {
+        let rank = self.rank();
+        description
+            .option("filter_shape", self.filter_shape.on(rank))
+            .option("strides", self.strides.on(rank))
+            .option("padding", format!("{:?}", self.padding))
+            .option("dilations", self.dilations.on(rank))
+            .option("groups", self.groups)
     }
 
     /// Checks what does not depend on the input.

@@ -15,7 +15,7 @@ pub use variational::{
 };
 
 use crate::{
-    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear,
+    Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor};
@@ -65,6 +65,10 @@ impl Convolution {
     pub fn batch_shape(mut self, batch_shape: impl Into<Shape>) -> Self {
         self.batch_shape = batch_shape.into();
         self
+    }
+
+    fn words(&self) -> LayerDescription {
+        self.geometry.describe(self.config.describe()).option("batch_shape", &self.batch_shape)
     }
 
     fn geometry_mut(&mut self) -> &mut Geometry {

@@ -35,6 +35,11 @@ impl PerAxis {
         }
     }
 
+    /// The same for so many axes, as a list.
+    pub(crate) fn on(&self, rank: usize) -> PerAxis {
+        PerAxis(Sizes::Each(self.each(rank).collect()))
+    }
+
     /// Checks that there is a number from `least` to 2^31 - 1 for each of so many axes.
     pub(crate) fn check(&self, argument: &str, rank: usize, least: usize) -> Result<(), Error> {
         let most = i32::MAX as usize;

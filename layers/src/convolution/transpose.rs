@@ -3,7 +3,7 @@ use super::{
     geometry::{Geometry, convolution_options, parts, within_limits},
 };
 use crate::{
-    Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, Linear,
+    Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape};
@@ -60,6 +60,12 @@ impl ConvolutionTranspose {
     pub fn output_padding(mut self, output_padding: impl Into<PerAxis>) -> Self {
         self.output_padding = Some(output_padding.into());
         self
+    }
+
+    fn words(&self) -> LayerDescription {
+        let more = self.output_padding.as_ref().map(|more| more.on(self.geometry.rank()).to_string());
+        let description = self.geometry.describe(self.config.describe());
+        description.option("output_padding", more.as_deref().unwrap_or("none"))
     }
 
     pub(super) fn geometry_mut(&mut self) -> &mut Geometry {
