@@ -3,27 +3,22 @@
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
+#[allow(dead_code)]
+mod files;
 mod npz;
 
 use bayeslift::{layers::distribution::Normal, prelude::*};
 use facade::{bits, small_layers};
+use files::{Random, cases, damaged, folder, seed};
 use std::{
     fs,
     io::{Cursor, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 fn small(seed: u64) -> Network {
     Network::new(small_layers(), [3], Likelihood::normal_learned(0.3), seed).unwrap()
-}
-
-/// A fresh folder for one test.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tfp_file-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
 }
 
 /// A NumPy array with this header and these elements.
@@ -49,7 +44,7 @@ fn archive<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
 
 #[test]
 fn a_network_comes_back() {
-    let path = folder("whole").join("model.npz");
+    let path = folder("tfp_file-whole").join("model.npz");
     let network = small(5);
     network.save_tfp(&path).unwrap();
     let mut loaded = small(6);
@@ -71,7 +66,7 @@ fn a_network_comes_back() {
 /// Weights that are not random variables may come first.
 #[test]
 fn a_network_that_begins_with_weights_comes_back() {
-    let path = folder("weights").join("model.npz");
+    let path = folder("tfp_file-weights").join("model.npz");
     let network = |seed| {
         let layers = Sequential::new().layer(Affine::new(3, 4)).layer(Affine::new(4, 2).use_bias(false));
         Network::new(layers, [3], Likelihood::Categorical, seed).unwrap()
@@ -85,7 +80,7 @@ fn a_network_that_begins_with_weights_comes_back() {
 /// Read by a reader of its own: arrays by number, in the order of the variables of TFP's modules.
 #[test]
 fn the_order_is_that_of_a_tensorflow_module() {
-    let path = folder("order").join("model.npz");
+    let path = folder("tfp_file-order").join("model.npz");
     let network = small(5);
     network.save_tfp(&path).unwrap();
     let arrays = npz::read(&path).unwrap();
@@ -140,7 +135,7 @@ fn a_file_that_tfp_wrote() {
         assert!((f64::from(*found) - want).abs() < 2e-5 * want.abs().max(0.1), "{found}, expected {want}");
     }
     // The same numbers in the same order make the same arrays again.
-    let copy = folder("tfp").join("copy.npz");
+    let copy = folder("tfp_file-tfp").join("copy.npz");
     network.save_tfp(&copy).unwrap();
     let copied = npz::read(&copy).unwrap();
     assert!(
@@ -152,7 +147,7 @@ fn a_file_that_tfp_wrote() {
 /// positions.
 #[test]
 fn kernels_that_are_matrices_are_read() {
-    let path = folder("matrices").join("model.npz");
+    let path = folder("tfp_file-matrices").join("model.npz");
     let layers = || {
         Sequential::new()
             .layer(ConvolutionVariationalReparameterizationLocal::new(1, 2, [2, 2]))
@@ -191,7 +186,7 @@ fn tiny() -> Network {
 
 #[test]
 fn what_does_not_fit_is_an_error_that_says_where() {
-    let path = folder("fit").join("model.npz");
+    let path = folder("tfp_file-fit").join("model.npz");
     let mut network = tiny();
     let before = bits(&network);
     let good = || array(&header("(3, 2)"), &[0.5; 6]);
@@ -226,27 +221,39 @@ fn what_does_not_fit_is_an_error_that_says_where() {
     let inf = [0.5, 0.5, 0.5, f32::NEG_INFINITY, f32::NAN, 0.5];
     check(&second(array(&header("(3, 2)"), &inf)), true, &says("its element 3 is -inf, expected a finite number"));
     let double = header("(3, 2)").replace("<f4", "<f8");
-    check(&second(array(&double, &[0.5; 12])), false, &says("it has element type '<f8', expected '<f4'"));
-    let big_endian = header("(3, 2)").replace("<f4", ">f4");
-    check(&second(array(&big_endian, &[0.5; 6])), false, &says("it has element type '>f4'"));
+    check(
+        &second(array(&double, &[0.5; 12])),
+        false,
+        &says("it has element type '<f8', f64; Network::load_tfp_rounded rounds such to f32"),
+    );
+    for other in ["<f2", "<i4", "|b1", "=f4", "f4", "<c8"] {
+        let other = header("(3, 2)").replace("<f4", other);
+        check(&second(array(&other, &[0.5; 6])), false, "expected '<f4' or '>f4', f32");
+    }
     let record = header("(3, 2)").replace("'<f4'", "[('a', '<f4')]");
-    check(&second(array(&record, &[0.5; 6])), false, &says("it has element type [('a'"));
-    let column_major = header("(3, 2)").replace("False", "True");
-    check(&second(array(&column_major, &[0.5; 6])), false, &says("it has fortran_order True"));
+    check(&second(array(&record, &[0.5; 6])), false, &says("it has element type [('a', '<f4')], expected"));
+    let unknown = header("(3, 2)").replace("False", "None");
+    check(&second(array(&unknown, &[0.5; 6])), false, &says("it has fortran_order None, expected True or False"));
+    let twice = header("(3, 2)").replace("}", "'shape': (2, 3)}");
+    check(&second(array(&twice, &[0.5; 6])), false, &says("its header has the field `shape` twice"));
+    let more = header("(3, 2)").replace("}", "'\u{1b}]0;owned': 1}");
+    check(&second(array(&more, &[0.5; 6])), false, &says("its header has the field `\\u{1b}]0;owned`, which no array has"));
+    check(&second(array(&(header("(3, 2)") + "x"), &[0.5; 6])), false, &says("its header has `x`, expected nothing"));
     check(&second(array(&header("(3, 2)"), &[0.5; 5])), false, &says("it has 20 bytes of elements, expected 24"));
     check(&second(array(&header("(3, 2)"), &[0.5; 7])), false, &says("it has 28 bytes of elements, expected 24"));
     for shape in
-        ["3, 2", "(3, 2", "(3, -2)", "(3, 2.0)", "(three, two)", "(99999999999999999999, 2)", "((3, 2),)", "(3 2)"]
+        ["3, 2", "(3, 2", "(3, -2)", "(3, 2.0)", "(three, two)", "(99999999999999999999, 2)", "((3, 2),)", "(3 2)", "(+3, 2)", "(03, 2)", "(3, 2, +)"]
     {
         check(&second(array(&header(shape), &[0.5; 6])), false, at);
     }
     for shape in ["(0, 2)", "(9223372036854775808, 2, 4)", "(4294967296, 4294967296)", "(1,1,1,1,1,1,1,1,1,1,1,3,2)"] {
         check(&second(array(&header(shape), &[0.5; 6])), false, at);
     }
-    for broken in
-        ["", "{}", "{'descr': ", "{'descr': '<f4', 'fortran_order': False}", "{'shape': (3, 2), 'descr': '<f4'}"]
-    {
-        check(&second(array(broken, &[0.5; 6])), false, &says("its header has no"));
+    for broken in ["{}", "{'descr': '<f4', 'fortran_order': False}", "{'shape': (3, 2), 'descr': '<f4'}"] {
+        check(&second(array(broken, &[0.5; 6])), false, &says("its header has no field"));
+    }
+    for broken in ["", "{'descr': ", "{'descr': '<f4'"] {
+        check(&second(array(broken, &[0.5; 6])), false, &says("its header ends, expected"));
     }
     check(&second(b"\x93NUMPY\x01\x00\xff\xff{}".to_vec()), false, &says("it is cut off"));
     check(&second(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}".to_vec()), false, &says("it is cut off"));
@@ -256,7 +263,7 @@ fn what_does_not_fit_is_an_error_that_says_where() {
     check(&second(Vec::new()), false, &says("it is no NumPy array"));
     // A small file that unpacks to a hundred megabytes is not unpacked.
     check(&second(vec![0; 100_000_000]), false, "at most");
-    check(&second(vec![0; 1_000_000]), true, &says("it has more than the 4120 bytes that f32[3,2] needs"));
+    check(&second(vec![0; 1_000_000]), true, &says("it has more than the 4144 bytes that f32[3,2] needs"));
     check(b"this is a text", false, "no whole NumPy archive");
     check(b"", false, "no whole NumPy archive");
 
@@ -272,9 +279,110 @@ fn what_does_not_fit_is_an_error_that_says_where() {
     }
 }
 
+/// Any order of bytes and of axes holds the same numbers.
+#[test]
+fn other_orders_are_read_exactly() {
+    let path = folder("tfp_file-orders").join("model.npz");
+    let want = [0.5_f32, -1e-40, 3.0, f32::MAX, -0.0, 1.0 / 3.0];
+    let columns = [0, 2, 4, 1, 3, 5].map(|i| want[i]);
+    let bytes = |header: &str, words: Vec<u8>| [array(header, &[]), words].concat();
+    let little = |x: [f32; 6]| x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let big = |x: [f32; 6]| x.iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<u8>>();
+    let rows = header("(3, 2)");
+    for (header, words) in [
+        (rows.clone(), little(want)),
+        (rows.replace("False", "True"), little(columns)),
+        (rows.replace('<', ">"), big(want)),
+        (rows.replace('<', ">").replace("False", "True"), big(columns)),
+    ] {
+        let array = || bytes(&header, words.clone());
+        fs::write(&path, archive([("arr_0.npy", array()), ("arr_1.npy", array())])).unwrap();
+        let mut network = tiny();
+        network.load_tfp(&path).unwrap();
+        let found = network.parameters().get("kernel/loc").unwrap().tensor.words();
+        assert_eq!(found, want.map(f32::to_bits), "{header}");
+    }
+}
+
+#[test]
+fn doubles_are_rounded_where_that_is_asked_for() {
+    let path = folder("tfp_file-doubles").join("model.npz");
+    let save = |order: char, is_column_major: bool, x: [f64; 6]| {
+        let header = header("(3, 2)").replace("<f4", &format!("{order}f8"));
+        let header = if is_column_major { header.replace("False", "True") } else { header };
+        let words = x.iter().flat_map(|x| if order == '<' { x.to_le_bytes() } else { x.to_be_bytes() });
+        let array = [array(&header, &[]), words.collect()].concat();
+        fs::write(&path, archive([("arr_0.npy", array.clone()), ("arr_1.npy", array)])).unwrap();
+    };
+    let exact = [1.0 / 3.0, -2.5, 1e-60, f64::from(f32::MAX), 1.0 + 1e-9, 16_777_217.0];
+    let rounded = [0.333_333_34_f32, -2.5, 0.0, f32::MAX, 1.0, 16_777_216.0];
+    for order in ['<', '>'] {
+        save(order, false, exact);
+        let mut network = tiny();
+        let before = bits(&network);
+        let error = network.load_tfp(&path).unwrap_err().to_string();
+        assert!(error.ends_with("f64; Network::load_tfp_rounded rounds such to f32"), "{error}");
+        assert_eq!(bits(&network), before);
+        network.load_tfp_rounded(&path).unwrap();
+        assert_eq!(network.parameters().get("kernel/raw_scale").unwrap().tensor.as_f32().unwrap(), rounded);
+        save(order, true, [0, 2, 4, 1, 3, 5].map(|i| exact[i]));
+        network.load_tfp_rounded(&path).unwrap();
+        assert_eq!(network.parameters().get("kernel/loc").unwrap().tensor.as_f32().unwrap(), rounded);
+        for (value, expected) in [
+            (1e300, "its element 4 is 1e300, which no f32 is near; the largest is 3.4028235e38"),
+            (-f64::MAX, "its element 4 is -1.7976931348623157e308, which no f32 is near"),
+            (f64::NAN, "its element 4 is NaN, expected a finite number"),
+            (f64::INFINITY, "its element 4 is inf, expected a finite number"),
+        ] {
+            let mut network = tiny();
+            let before = bits(&network);
+            save(order, false, [0.0, 1.0, 2.0, 3.0, value, 5.0]);
+            let error = network.load_tfp_rounded(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} instead of {expected}");
+            assert_eq!(bits(&network), before);
+        }
+    }
+    // Files of f32 load as they do.
+    tiny().save_tfp(&path).unwrap();
+    tiny().load_tfp_rounded(&path).unwrap();
+}
+
+/// `BAYESLIFT_CASES=25000 BAYESLIFT_SEED=7 cargo test --test tfp_file random` tries that many.
+#[test]
+fn random_damage_is_an_error_or_changes_nothing() {
+    let path = folder("tfp_file-random").join("model.npz");
+    let (own, mut network) = (tiny(), tiny());
+    own.save_tfp(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let stored = {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["arr_0.npy", "arr_1.npy"] {
+            archive.start_file(name, SimpleFileOptions::DEFAULT.compression_method(CompressionMethod::Stored)).unwrap();
+            archive.write_all(&array(&header("(3, 2)"), &[0.5; 6])).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    };
+    for case in 0..cases(500) {
+        let mut random = Random::of_case(case);
+        let is_stored = random.below(2) == 0;
+        let bytes = damaged(if is_stored { &stored } else { &whole }, &mut random);
+        fs::write(&path, bytes).unwrap();
+        let about = format!("case {case} of BAYESLIFT_SEED={}", seed());
+        let before = bits(&network);
+        match [network.load_tfp_rounded(&path), network.load_tfp(&path)] {
+            [.., Ok(())] if is_stored => {
+                assert!(network.parameters().iter().all(|(_, p)| p.tensor.as_f32().unwrap() == [0.5; 6]), "{about}");
+            }
+            [.., Ok(())] => assert_eq!(bits(&network), bits(&own), "{about}"),
+            [_, Err(Error::Format { .. } | Error::OtherNetwork { .. })] => assert_eq!(bits(&network), before, "{about}"),
+            [_, Err(error)] => panic!("{about}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn damaged_files_change_nothing() {
-    let path = folder("damaged").join("model.npz");
+    let path = folder("tfp_file-damaged").join("model.npz");
     let mut network = tiny();
     network.save_tfp(&path).unwrap();
     let whole = fs::read(&path).unwrap();
@@ -299,7 +407,7 @@ fn damaged_files_change_nothing() {
 
 #[test]
 fn what_is_no_file_is_an_error() {
-    let folder = folder("none");
+    let folder = folder("tfp_file-none");
     let mut network = tiny();
     assert!(matches!(network.load_tfp(folder.join("missing")), Err(Error::File { action: "read", .. })));
     assert!(network.load_tfp(&folder).unwrap_err().to_string().contains("not a regular file"));
@@ -314,7 +422,7 @@ fn what_is_no_file_is_an_error() {
 /// writes one.
 #[test]
 fn other_scales_are_refused() {
-    let path = folder("scales").join("model.npz");
+    let path = folder("tfp_file-scales").join("model.npz");
     let layer = AffineVariationalReparameterizationLocal::new(3, 2).use_bias(false);
     let exponential = Posterior::new(|scope, shape| {
         shape.each(scope, |scope, shape, initializer| {
