@@ -220,13 +220,12 @@ impl Network {
     ///     Sequential::new().layer(AffineVariationalReparameterizationLocal::new(4, 3))
     /// }
     ///
-    /// # let trained = Network::new(layer(), [4], Likelihood::Categorical, 7)?;
-    /// // In a program: const MODEL: &[u8] = include_bytes!("model.safetensors");
-    /// # #[allow(non_snake_case)]
-    /// let MODEL: &[u8] = &trained.to_bytes()?;
-    /// let network = Network::from_bytes(layer(), Likelihood::Categorical, MODEL)?;
+    /// # let trained = Network::new(layer(), [4], Likelihood::Categorical, 7)?.to_bytes()?;
+    /// # macro_rules! include_bytes { ($name:literal) => { &trained } }
+    /// let model: &[u8] = include_bytes!("model.safetensors");
+    /// let network = Network::from_bytes(layer(), Likelihood::Categorical, model)?;
     /// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, 0.3, 0.4])?;
-    /// # assert_eq!((network.seed(), network.parameters()), (7, trained.parameters()));
+    /// # assert_eq!((network.seed(), network.to_bytes()?), (7, trained));
     /// # Ok::<(), Error>(())
     /// ```
     ///

@@ -14,6 +14,53 @@ const EMITTER: u32 = 1;
 
 /// For each network the first 16 digits of the digest of its words, and of its graph's text.
 const EXPECTED: &[(&str, &str, &str)] = &[
+    ("affine", "81f2ed8e7fb42cff", "f9cdfab77ef7595c"),
+    ("local", "dcd459800d273e76", "5d7b87ae1db5d4d1"),
+    ("reparameterization", "3ef7f0ecaacd4083", "ccbaee522c4e184b"),
+    ("flipout", "609726205ec49ecb", "34a2122ce27f202b"),
+    ("mean", "27af924b596f304d", "659962cbb00c6cae"),
+    ("mode", "6e682d7a91608d54", "659962cbb00c6cae"),
+    ("seed", "bfb2f9954e08e8ce", "91e1636973010a37"),
+    ("relu", "fd507ce5b04ae4b9", "68f6a611956963ee"),
+    ("leaky_relu", "7550afd6da1564a8", "62a52ccf4d77780b"),
+    ("elu", "b7dc19034bb9d2e8", "8e5080a6855713ec"),
+    ("selu", "1fc07cb9689d4a50", "19778c47476619f8"),
+    ("gelu", "2f3c5619e8d13302", "97e68a7a36806c40"),
+    ("sigmoid", "bcb2c7d74ac0259e", "b11a2dd7faaf41cd"),
+    ("softplus", "bfbc06cfb6384dcc", "b68fb89c937a310d"),
+    ("swish", "89989a0dd76581e6", "e83edc5b209efce7"),
+    ("tanh", "e1e32f5583899640", "b3117137a6f397eb"),
+    ("prior_normal", "1a40a167d2bdfd52", "5505f1fd76ffbd1f"),
+    ("prior_laplace", "7f95e75b31751576", "a458ee20f676297e"),
+    ("prior_logistic", "ffdd7fd32b0268b5", "2bf09ffa9ee37858"),
+    ("prior_cauchy", "457a968790917ea6", "31d1eb25f426863e"),
+    ("prior_student_t", "d4563152724a601a", "3d244b7966e7319b"),
+    ("normal", "e29d5f8423aae003", "5d7b87ae1db5d4d1"),
+    ("normal_learned", "ff67395ed5f741ed", "4b2c23c40d080c2e"),
+    ("softmax_centered", "db565ddf55183258", "5d7b87ae1db5d4d1"),
+    ("softmax_centered_learned", "a4c3b73bbb984a5e", "4b2c23c40d080c2e"),
+    ("convolution", "0eb2697720ecbfd2", "cb59b0459c8f069a"),
+    ("convolution_local", "540affcc675c9ae8", "bf764e4be41124f5"),
+    ("convolution_reparameterization", "4b20e7bc53747e2c", "2ee11aab3166b21d"),
+    ("convolution_flipout", "73d942b63751c085", "90161d1241bfcfae"),
+    ("transpose", "0a3a296ac5fd70cd", "a96d9d8646ad8a41"),
+    ("transpose_local", "c7a309240d6aa50a", "75e1be2a8241192c"),
+    ("transpose_reparameterization", "c830636c997d7cc3", "872629bac022dcb6"),
+    ("transpose_flipout", "83c8a5fb156cca9d", "18fbe35f9051d567"),
+    ("max_pooling", "b77e8b99c8348599", "7a07b4087ed827e1"),
+    ("average_pooling", "be79c1c2da1c61ab", "4bec9136fb9d83d1"),
+    ("global_max_pooling", "04f6807f510f6c04", "0b21b6724c529da9"),
+    ("global_average_pooling", "78768a348f8c2a29", "8d131611d51a0568"),
+    ("flatten_rightmost", "b43efa046390cf4f", "850af8d51a44a6cc"),
+    ("embedding", "900650696c37f342", "a96e1d72df008e33"),
+    ("embedding_local", "1c6bf6df99c76b68", "fbb75258d9fba05b"),
+    ("embedding_reparameterization", "98f7e50f7eb0fa2d", "96e56c527e8f0213"),
+    ("embedding_flipout", "84bc9bff4677cbae", "ca0b5bbeef761b44"),
+    ("dropout", "1454ab9d13a67177", "cd4b631707505dac"),
+    ("normalization", "9cda49ebc8ea5817", "5edd6e519136163f"),
+    ("residual", "1a8c5b29826e2fff", "68f470d1850dee44"),
+    ("branches", "a0a62bb85065eeb0", "985dbf7b84c9515a"),
+    ("small", "58c2c061217c9d2d", "00905afb84fbedf5"),
 ];
 
 const IF_GRAPHS_CHANGED: &str = "\
@@ -70,7 +117,12 @@ fn networks() -> Vec<(String, Network)> {
     add("convolution_local", image(one().layer(local)), &[4, 4, 1], categorical());
     let drawn = ConvolutionVariationalReparameterization::new(1, 2, [3]).padding(Padding::Causal).dilations(2);
     add("convolution_reparameterization", image(one().layer(drawn)), &[6, 1], categorical());
-    add("convolution_flipout", image(one().layer(ConvolutionVariationalFlipout::new(1, 2, 2))), &[3, 3, 1], categorical());
+    add(
+        "convolution_flipout",
+        image(one().layer(ConvolutionVariationalFlipout::new(1, 2, 2))),
+        &[3, 3, 1],
+        categorical(),
+    );
     let transpose = ConvolutionTranspose::new(1, 2, 3).strides(2).output_padding(1).padding(Padding::Same);
     add("transpose", image(one().layer(transpose)), &[2, 2, 1], categorical());
     let local = ConvolutionTransposeVariationalReparameterizationLocal::new(1, 2, 2);
@@ -88,7 +140,12 @@ fn networks() -> Vec<(String, Network)> {
 
     let embedded = |layer: Sequential| image(layer);
     add("embedding", embedded(one().layer(Embedding::new(5, 2))), &[3], categorical());
-    add("embedding_local", embedded(one().layer(EmbeddingVariationalReparameterizationLocal::new(5, 2))), &[3], categorical());
+    add(
+        "embedding_local",
+        embedded(one().layer(EmbeddingVariationalReparameterizationLocal::new(5, 2))),
+        &[3],
+        categorical(),
+    );
     let drawn = EmbeddingVariationalReparameterization::new(5, 2);
     add("embedding_reparameterization", embedded(one().layer(drawn)), &[3], categorical());
     add("embedding_flipout", embedded(one().layer(EmbeddingVariationalFlipout::new(5, 2))), &[3], categorical());
@@ -99,7 +156,12 @@ fn networks() -> Vec<(String, Network)> {
     let residual = Residual::new(inner()).shortcut(Affine::new(3, 3).name("straight"));
     add("residual", one().layer(residual).layer(Residual::new(inner())), &[3], categorical());
     let branches = Branches::concatenate().layer(inner()).layer(Affine::new(3, 1));
-    add("branches", one().layer(branches).layer(Branches::add().layer(Affine::new(4, 2)).layer(Affine::new(4, 2))), &[3], categorical());
+    add(
+        "branches",
+        one().layer(branches).layer(Branches::add().layer(Affine::new(4, 2)).layer(Affine::new(4, 2))),
+        &[3],
+        categorical(),
+    );
     add("small", facade::small_layers(), &[3], Likelihood::normal_learned(0.3));
     all
 }
@@ -111,7 +173,11 @@ fn networks_say_what_they_said() {
     let networks = networks();
     for (i, (name, network)) in networks.iter().enumerate() {
         let file = ModelFile::from_bytes(&network.to_bytes().unwrap()).unwrap();
-        assert_eq!(file.emitter, Some(EMITTER), "EMITTER_VERSION was raised: raise EMITTER here as well, and look at the digests");
+        assert_eq!(
+            file.emitter,
+            Some(EMITTER),
+            "EMITTER_VERSION was raised: raise EMITTER here as well, and look at the digests"
+        );
         let words = format!("{} {:?} {:?} {:?}", file.likelihood, file.layers, file.posteriors, file.priors);
         let (words, graph) = (digest(&words), digest(&file.graph_text));
         let (expected_name, expected_words, expected_graph) = EXPECTED.get(i).copied().unwrap_or_default();

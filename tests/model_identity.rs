@@ -8,7 +8,8 @@ mod files;
 use bayeslift::{
     ir::Expr,
     layers::{
-        Call, Context, Error as LayerError, KernelBias, LayerDescription, Local, Scope, Variational, distribution::Normal,
+        Call, Context, Error as LayerError, KernelBias, LayerDescription, Local, Scope, Variational,
+        distribution::Normal,
     },
     prelude::*,
 };

@@ -24,7 +24,8 @@ use std::{
 };
 
 fn network(seed: u64) -> Network {
-    let layers = Sequential::new().layer(AffineVariationalReparameterizationLocal::new(8, 64)).layer(Affine::new(64, 2));
+    let layers =
+        Sequential::new().layer(AffineVariationalReparameterizationLocal::new(8, 64)).layer(Affine::new(64, 2));
     Network::new(layers, [8], Likelihood::Categorical, seed).unwrap()
 }
 
@@ -195,7 +196,9 @@ fn only_what_nobody_writes_is_removed() {
     file(".bayeslift-.tmp2");
     fs::create_dir(folder.join(".bayeslift-2-folder.tmp")).unwrap();
     symlink("bayeslift-1-00000000000000bb.tmp", folder.join(".bayeslift-3-link.tmp")).unwrap();
-    assert!(run("mkfifo", &[folder.join(".bayeslift-4-pipe.tmp").to_str().unwrap()]));
+    if !run("mkfifo", &[folder.join(".bayeslift-4-pipe.tmp").to_str().unwrap()]) {
+        return unavailable("the program mkfifo");
+    }
     network(1).save(folder.join("model")).unwrap();
     let expected = [
         ".bayeslift-.tmp2",

@@ -237,13 +237,27 @@ fn what_does_not_fit_is_an_error_that_says_where() {
     let twice = header("(3, 2)").replace("}", "'shape': (2, 3)}");
     check(&second(array(&twice, &[0.5; 6])), false, &says("its header has the field `shape` twice"));
     let more = header("(3, 2)").replace("}", "'\u{1b}]0;owned': 1}");
-    check(&second(array(&more, &[0.5; 6])), false, &says("its header has the field `\\u{1b}]0;owned`, which no array has"));
+    check(
+        &second(array(&more, &[0.5; 6])),
+        false,
+        &says("its header has the field `\\u{1b}]0;owned`, which no array has"),
+    );
     check(&second(array(&(header("(3, 2)") + "x"), &[0.5; 6])), false, &says("its header has `x`, expected nothing"));
     check(&second(array(&header("(3, 2)"), &[0.5; 5])), false, &says("it has 20 bytes of elements, expected 24"));
     check(&second(array(&header("(3, 2)"), &[0.5; 7])), false, &says("it has 28 bytes of elements, expected 24"));
-    for shape in
-        ["3, 2", "(3, 2", "(3, -2)", "(3, 2.0)", "(three, two)", "(99999999999999999999, 2)", "((3, 2),)", "(3 2)", "(+3, 2)", "(03, 2)", "(3, 2, +)"]
-    {
+    for shape in [
+        "3, 2",
+        "(3, 2",
+        "(3, -2)",
+        "(3, 2.0)",
+        "(three, two)",
+        "(99999999999999999999, 2)",
+        "((3, 2),)",
+        "(3 2)",
+        "(+3, 2)",
+        "(03, 2)",
+        "(3, 2, +)",
+    ] {
         check(&second(array(&header(shape), &[0.5; 6])), false, at);
     }
     for shape in ["(0, 2)", "(9223372036854775808, 2, 4)", "(4294967296, 4294967296)", "(1,1,1,1,1,1,1,1,1,1,1,3,2)"] {
@@ -374,7 +388,9 @@ fn random_damage_is_an_error_or_changes_nothing() {
                 assert!(network.parameters().iter().all(|(_, p)| p.tensor.as_f32().unwrap() == [0.5; 6]), "{about}");
             }
             [.., Ok(())] => assert_eq!(bits(&network), bits(&own), "{about}"),
-            [_, Err(Error::Format { .. } | Error::OtherNetwork { .. })] => assert_eq!(bits(&network), before, "{about}"),
+            [_, Err(Error::Format { .. } | Error::OtherNetwork { .. })] => {
+                assert_eq!(bits(&network), before, "{about}")
+            }
             [_, Err(error)] => panic!("{about}: {error}"),
         }
     }

@@ -49,7 +49,8 @@ pub fn fields<'a, const N: usize>(header: &'a str, keys: [&str; N]) -> Result<[V
             break;
         }
     }
-    if !reader.rest.trim_ascii().is_empty() {
+    reader.rest = reader.rest.trim_ascii();
+    if !reader.rest.is_empty() {
         return Err(reader.unexpected("nothing after the dictionary"));
     }
     for (key, value) in keys.iter().zip(&found) {
@@ -204,7 +205,7 @@ mod tests {
             assert!(read(broken).unwrap_err().starts_with("its header"), "{broken}");
         }
         let after = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), } x";
-        assert_eq!(read(after).unwrap_err(), "its header has ` x`, expected nothing after the dictionary");
+        assert_eq!(read(after).unwrap_err(), "its header has `x`, expected nothing after the dictionary");
         let deep = format!("{{'descr': {}", "[".repeat(1 << 20));
         assert!(read(&deep).unwrap_err().contains("expected fewer parentheses"));
     }
