@@ -1,7 +1,7 @@
 //! Saving: a file is there as a whole or not at all, at the place and with the rights that it had.
 //!
 //! `BAYESLIFT_CASES=2000 cargo test --test saving` kills that many programs that save.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "npz"))]
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
