@@ -71,7 +71,10 @@ pub enum Error {
         value: String,
     },
     /// There is no closed form of the divergence between two distributions.
-    #[error("the divergence of {posterior} from {prior} at `{path}` has no closed form; use Divergence::MonteCarlo")]
+    #[error(
+        "the divergence of {posterior} from {prior} at `{}` has no closed form; use Divergence::MonteCarlo",
+        Foreign::new(path)
+    )]
     NoExactDivergence {
         /// The path of the random variable.
         path: String,
@@ -90,7 +93,8 @@ pub enum Error {
     },
     /// A layer draws noise, but the context has no noise address.
     #[error(
-        "`{site}` draws noise, but the context has no noise address; call Context::noise, or use PosteriorValue::Mean"
+        "`{}` draws noise, but the context has no noise address; call Context::noise, or use PosteriorValue::Mean",
+        Foreign::new(site)
     )]
     NoNoise {
         /// The path of the noise site.

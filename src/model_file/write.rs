@@ -153,7 +153,8 @@ fn keep_owner_and_mode(file: &File, replaced: &Metadata) -> io::Result<()> {
             mode = (mode & !0o070) | ((mode & 0o7) << 3);
         }
     }
-    file.set_permissions(fs::Permissions::from_mode(mode))
+    // Some file systems have one mode for all files, and refuse to set it.
+    if own.mode() & 0o777 == mode { Ok(()) } else { file.set_permissions(fs::Permissions::from_mode(mode)) }
 }
 
 #[cfg(not(unix))]
