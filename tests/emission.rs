@@ -57,7 +57,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("embedding_reparameterization", "98f7e50f7eb0fa2d", "96e56c527e8f0213"),
     ("embedding_flipout", "84bc9bff4677cbae", "ca0b5bbeef761b44"),
     ("dropout", "1454ab9d13a67177", "cd4b631707505dac"),
-    ("normalization", "9cda49ebc8ea5817", "5edd6e519136163f"),
+    ("normalization", "9cda49ebc8ea5817", "382131745b2919b4"),
     ("residual", "1a8c5b29826e2fff", "68f470d1850dee44"),
     ("branches", "a0a62bb85065eeb0", "985dbf7b84c9515a"),
     ("small", "58c2c061217c9d2d", "00905afb84fbedf5"),
