@@ -8,9 +8,12 @@ mod facade;
 #[allow(dead_code)]
 mod files;
 
-use bayeslift::prelude::*;
+use bayeslift::{
+    ir::arbitrary::{cases, seed},
+    prelude::*,
+};
 use facade::bits;
-use files::{Random, cases, folder, seed, unavailable};
+use files::{Random, folder, unavailable};
 use std::{
     env, fs,
     os::unix::{
@@ -265,9 +268,10 @@ fn a_killed_program_leaves_a_whole_file() {
     network(1).save_tfp(folder.join("model.npz")).unwrap();
     let own = [network(1), network(2)].map(|network| bits(&network));
     let mut left = 0;
+    let seed = seed();
     for case in 0..cases(100) {
-        let about = || format!("case {case} of BAYESLIFT_SEED={}", seed());
-        let mut random = Random::of_case(case);
+        let about = || format!("case {case} of BAYESLIFT_SEED={seed}");
+        let mut random = Random::of_case(seed, case);
         let mut children: Vec<Child> =
             (0..1 + random.below(2)).map(|_| child("save_until_killed", &folder).spawn().unwrap()).collect();
         thread::sleep(Duration::from_micros(2_000 + random.next() % 20_000));

@@ -7,9 +7,13 @@ mod facade;
 mod files;
 mod npz;
 
-use bayeslift::{layers::distribution::Normal, prelude::*};
+use bayeslift::{
+    ir::arbitrary::{cases, seed},
+    layers::distribution::Normal,
+    prelude::*,
+};
 use facade::{bits, small_layers};
-use files::{Random, cases, damaged, folder, seed};
+use files::{Random, damaged, folder};
 use std::{
     fs,
     io::{Cursor, Write},
@@ -376,12 +380,13 @@ fn random_damage_is_an_error_or_changes_nothing() {
         }
         archive.finish().unwrap().into_inner()
     };
+    let seed = seed();
     for case in 0..cases(500) {
-        let mut random = Random::of_case(case);
+        let mut random = Random::of_case(seed, case);
         let is_stored = random.below(2) == 0;
         let bytes = damaged(if is_stored { &stored } else { &whole }, &mut random);
         fs::write(&path, bytes).unwrap();
-        let about = format!("case {case} of BAYESLIFT_SEED={}", seed());
+        let about = format!("case {case} of BAYESLIFT_SEED={seed}");
         let before = bits(&network);
         match [network.load_tfp_rounded(&path), network.load_tfp(&path)] {
             [.., Ok(())] if is_stored => {

@@ -21,25 +21,13 @@ pub fn with_header(header: &str, data: usize) -> Vec<u8> {
     bytes
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a natural number")),
-        Err(std::env::VarError::NotPresent) => default,
-        Err(error) => panic!("{name}: {error}"),
-    }
-}
-
-/// How many cases random tests try: `BAYESLIFT_CASES`, or so many.
-pub fn cases(default: u64) -> u64 {
-    number("BAYESLIFT_CASES", default)
-}
-
-/// Random numbers from `BAYESLIFT_SEED`, or 0, and the number of a case.
+/// Random numbers.
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn of_case(case: u64) -> Self {
-        Random(seed() ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    /// Those that follow from a seed and the number of a case.
+    pub fn of_case(seed: u64, case: u32) -> Self {
+        Random(seed ^ u64::from(case).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     /// The next number (SplitMix64).
@@ -54,11 +42,6 @@ impl Random {
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
-}
-
-/// The seed of random tests.
-pub fn seed() -> u64 {
-    number("BAYESLIFT_SEED", 0)
 }
 
 /// Says that a test needs what this system has not. Where everything should be there it fails.
