@@ -191,6 +191,7 @@ impl Network {
     /// # Errors
     /// As for [`Network::load`], where only the parameters are compared.
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
         model_file::load_weights(self, path.as_ref())
     }
 
@@ -199,6 +200,7 @@ impl Network {
     /// # Errors
     /// A parameter with an element that is not finite.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let _environment = Environment::enter();
         model_file::bytes(self)
     }
 
@@ -207,6 +209,7 @@ impl Network {
     /// # Errors
     /// As for [`Network::load`].
     pub fn load_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let _environment = Environment::enter();
         model_file::load_bytes(self, bytes)
     }
 
@@ -232,6 +235,7 @@ impl Network {
     /// # Errors
     /// As for [`Network::new`] and [`Network::load`].
     pub fn from_bytes(layer: impl Layer + 'static, likelihood: Likelihood, bytes: &[u8]) -> Result<Network, Error> {
+        let _environment = Environment::enter();
         model_file::network(layer, likelihood, bytes)
     }
 

@@ -7,7 +7,9 @@
 mod loops;
 mod real;
 
-use crate::{Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory, noise};
+use crate::{
+    Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory, noise,
+};
 use real::Real;
 use std::rc::Rc;
 
