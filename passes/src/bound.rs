@@ -109,11 +109,12 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
 /// How far to look into an operand.
 const DEPTH: usize = 16;
 
-/// What a value that is measured is to a gradient. Those of one role have one size: what layers are called with may be large,
-/// what comes back to them is small, and a product of both is to stay below a limit.
+/// What a value that is measured is to a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
+    /// What layers are called with.
     Left,
+    /// What comes back to them.
     Right,
     /// It is in no contraction.
     Other,
@@ -124,13 +125,14 @@ struct Sizes<'b> {
     builder: &'b Builder,
     /// What is to be measured.
     measured: Vec<(Role, Expr<'b>)>,
-    /// The size of all that has a role, once it was measured.
-    of_role: Option<[Expr<'b>; 3]>,
+    /// The size of all left operands, and that of all others, once they were measured: what layers are called with may be large, the
+    /// others are small, and a product of both is to stay below a limit.
+    known: Option<[Expr<'b>; 2]>,
 }
 
 impl<'b> Sizes<'b> {
     fn new(builder: &'b Builder) -> Self {
-        Sizes { builder, measured: Vec::new(), of_role: None }
+        Sizes { builder, measured: Vec::new(), known: None }
     }
 
     fn of(&mut self, x: Expr<'b>, role: Role, depth: usize) -> Expr<'b> {
@@ -159,7 +161,8 @@ impl<'b> Sizes<'b> {
         }
     }
 
-    /// The size of what is in no contraction: told by parameters and scales where it can be, since these are read anyway.
+    /// What no magnitude exceeds in what is in no contraction, at least 1: told by parameters and scales where it can be, since these
+    /// are read anyway.
     fn of_other(&mut self, x: Expr<'b>) -> Expr<'b> {
         let before = self.measured.len();
         if let Some(size) = self.of_parameters(x, DEPTH) {
@@ -172,7 +175,7 @@ impl<'b> Sizes<'b> {
     fn of_parameters(&mut self, x: Expr<'b>, depth: usize) -> Option<Expr<'b>> {
         let depth = depth.checked_sub(1)?;
         if let Some(factor) = self.factor(x) {
-            return Some(factor * (x.shape().elements() as f32).sqrt());
+            return Some(factor);
         }
         let (op, args) = node(x);
         match &op {
@@ -180,6 +183,10 @@ impl<'b> Sizes<'b> {
             Op::Input(_) | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
             Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
                 self.of_parameters(args[0], depth)
+            }
+            // at most 1 of what is a number, which is what a size says that is finite, be it huge
+            Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) => {
+                Some(1.0 + self.of_parameters(args[0], depth)? * f32::MIN_POSITIVE)
             }
             Op::Binary(Binary::Add) => Some(self.of_parameters(args[0], depth)? + self.of_parameters(args[1], depth)?),
             Op::Binary(Binary::Mul) => match [0, 1].map(|i| self.factor(args[i])) {
@@ -215,8 +222,8 @@ impl<'b> Sizes<'b> {
     }
 
     fn measured(&mut self, x: Expr<'b>, role: Role) -> Expr<'b> {
-        if let Some(sizes) = self.of_role {
-            return sizes[role as usize];
+        if let Some([left, other]) = self.known {
+            return if role == Role::Left { left } else { other };
         }
         if !self.measured.iter().any(|(of, known)| *of == role && known.value() == x.value()) {
             self.measured.push((role, x));
@@ -224,16 +231,19 @@ impl<'b> Sizes<'b> {
         self.builder.constant(1.0)
     }
 
-    /// For each role the Frobenius norm of the sum of all magnitudes of one shape, and 1: so few kernels do it, which read each
-    /// value once.
+    /// The Frobenius norms of sums of all magnitudes of one role and shape, and 1: so few kernels do it, which read each value once.
     fn measure(&mut self) {
-        let sizes = [Role::Left, Role::Right, Role::Other].map(|role| {
-            let of_role = self.measured.iter().filter(|(of, _)| *of == role);
+        let squares = |role: Role| {
+            let of_role = self.measured.iter().filter(move |(of, _)| *of == role);
             let magnitudes = by_shape(of_role.map(|(_, x)| x.abs()));
-            let sums = by_shape(magnitudes.into_iter().map(|x| first_sums(x.square(), role)));
-            sums.into_iter().fold(self.builder.constant(1.0), |sum, x| sum + x.sum_all()).sqrt()
-        });
-        self.of_role = Some(sizes);
+            magnitudes.into_iter().map(move |x| first_sums(x.square(), role))
+        };
+        let norm = |squares: Vec<Expr<'b>>| {
+            squares.into_iter().fold(self.builder.constant(1.0), |sum, x| sum + x.sum_all()).sqrt()
+        };
+        let left = norm(by_shape(squares(Role::Left)));
+        let other = norm(by_shape(squares(Role::Right).chain(squares(Role::Other))));
+        self.known = Some([left, other]);
     }
 }
 

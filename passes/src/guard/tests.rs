@@ -38,8 +38,9 @@ fn roots_of_what_overflowed_are_as_in_double_precision() {
 
 #[test]
 fn a_watched_graph_says_what_its_outputs_hide() {
-    // (activation, inputs, whether something overflowed, whether roots count)
-    let cases: [(fn(Expr<'_>) -> Expr<'_>, f32, bool); 6] = [
+    type Activation = fn(Expr<'_>) -> Expr<'_>;
+    // (activation, inputs, whether something overflowed)
+    let cases: [(Activation, f32, bool); 6] = [
         (|y| y.tanh(), 1e20, true),
         (|y| y.relu(), 1e20, true),
         (|y| y.tanh(), 1e10, false),
