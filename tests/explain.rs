@@ -28,10 +28,10 @@ fn a_step_is_explained() {
     assert_eq!(trainer.kernels(16), Some(explanation.kernels.len()));
     assert!(explanation.time().is_none());
 
-    // every parameter, the optimizer's state and the three results are written once
+    // every parameter, the optimizer's state and the four results are written once
     let names = network.parameters().iter().map(|(path, _)| path.to_owned());
     let mut expected: Vec<String> = names.chain(trainer.state().map(|(path, _)| path.to_owned())).collect();
-    expected.extend(["loss", "negative_log_likelihood", "divergence"].map(String::from));
+    expected.extend(["loss", "negative_log_likelihood", "divergence", "bound"].map(String::from));
     expected.sort_unstable();
     assert_eq!(written(&explanation), expected);
 

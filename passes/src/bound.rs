@@ -195,11 +195,11 @@ impl<'b> Sizes<'b> {
                 _ => Some(self.of_parameters(args[0], depth)? * self.of_parameters(args[1], depth)?),
             },
             Op::Binary(Binary::Div) => {
-                // finite, so that no element is not a number
-                self.of_parameters(args[1], depth)?;
+                let divisor = self.of_parameters(args[1], depth)?;
                 let least = self.builder.graph().lower_bound(args[1].value());
                 let factor = Some(1.0 / least).filter(|factor| *factor > 0.0 && factor.is_finite())?;
-                Some(self.of_parameters(args[0], depth)? * factor.max(1.0))
+                // a quotient by what may be no number, which its size says, may be none
+                Some(self.of_parameters(args[0], depth)? * factor.max(1.0) + divisor * f32::MIN_POSITIVE)
             }
             _ => None,
         }
@@ -231,18 +231,20 @@ impl<'b> Sizes<'b> {
         self.builder.constant(1.0)
     }
 
-    /// The Frobenius norms of sums of all magnitudes of one role and shape, and 1: so few kernels do it, which read each value once.
+    /// The Frobenius norms of sums of magnitudes of one role and shape, and 1: so few kernels do it, which read each value once.
     fn measure(&mut self) {
         let squares = |role: Role| {
             let of_role = self.measured.iter().filter(move |(of, _)| *of == role);
-            let magnitudes = by_shape(of_role.map(|(_, x)| x.abs()));
+            // locations and scales of one layer, which its divergence reads, and not those of others
+            let most = if role == Role::Other { 2 } else { usize::MAX };
+            let magnitudes = by_shape(of_role.map(|(_, x)| x.abs()), most);
             magnitudes.into_iter().map(move |x| first_sums(x.square(), role))
         };
         let norm = |squares: Vec<Expr<'b>>| {
             squares.into_iter().fold(self.builder.constant(1.0), |sum, x| sum + x.sum_all()).sqrt()
         };
-        let left = norm(by_shape(squares(Role::Left)));
-        let other = norm(by_shape(squares(Role::Right).chain(squares(Role::Other))));
+        let left = norm(by_shape(squares(Role::Left), usize::MAX));
+        let other = norm(by_shape(squares(Role::Right).chain(squares(Role::Other)), usize::MAX));
         self.known = Some([left, other]);
     }
 }
@@ -259,16 +261,16 @@ fn first_sums(x: Expr<'_>, role: Role) -> Expr<'_> {
     }
 }
 
-/// The sums of those that have one shape.
-fn by_shape<'b>(values: impl Iterator<Item = Expr<'b>>) -> Vec<Expr<'b>> {
-    let mut sums: Vec<Expr<'b>> = Vec::new();
+/// The sums of values that have one shape, of so many each at most.
+fn by_shape<'b>(values: impl Iterator<Item = Expr<'b>>, most: usize) -> Vec<Expr<'b>> {
+    let mut sums: Vec<(Expr<'b>, usize)> = Vec::new();
     for value in values {
-        match sums.iter_mut().find(|sum| sum.shape() == value.shape()) {
-            Some(sum) => *sum = *sum + value,
-            None => sums.push(value),
+        match sums.iter_mut().find(|(sum, count)| sum.shape() == value.shape() && *count < most) {
+            Some((sum, count)) => (*sum, *count) = (*sum + value, *count + 1),
+            None => sums.push((value, 1)),
         }
     }
-    sums
+    sums.into_iter().map(|(sum, _)| sum).collect()
 }
 
 /// What no magnitude exceeds, if the operations say so, given that inputs are numbers.

@@ -51,7 +51,8 @@ fn prove(optimizer: &dyn Optimizer) -> Result<bool, Error> {
     for _ in 0..TRIES {
         let ranges = analysis.ranges(|i| match i {
             0 => Range::new(-f32::MAX, f32::MAX),
-            1 => Range::new(-LARGEST_GRADIENT, LARGEST_GRADIENT),
+            // with room for the rounding of its bound
+            1 => Range::new(-1.01 * LARGEST_GRADIENT, 1.01 * LARGEST_GRADIENT),
             _ if i < 2 + state.len() => known[i - 2],
             _ => Range::new(-LARGEST_SCALAR, LARGEST_SCALAR),
         });
