@@ -135,7 +135,7 @@ impl Trainer {
             return Err(Error::argument("the number of trainable parameters", "at least 1", 0));
         }
         let seed = options.seed.unwrap_or(network.seed());
-        let updates = FiniteUpdates::of(&*options.optimizer);
+        let updates = FiniteUpdates::of(&*options.optimizer, &variables, &state);
         let (compiled, compile_time) = (BTreeMap::new(), Duration::ZERO);
         Ok(Trainer { options, training_examples, seed, step: 0, variables, state, updates, compiled, compile_time })
     }

@@ -114,6 +114,11 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
         .layer(convolution.prior_maker(prior()).activation(Activation::Relu))
         .layer(GlobalPooling::max(2))
         .layer(Affine::new(4, 3));
+    let saturated = Sequential::new()
+        .apply(|x| x.tanh())
+        .layer(Convolution::new(1, 4, [2, 2]))
+        .layer(GlobalPooling::max(2))
+        .layer(Affine::new(4, 3));
     let without_bias = Sequential::new()
         .layer(local(2, 5).use_bias(false).activation(Activation::Tanh))
         .layer(local(5, 3).use_bias(false));
@@ -134,6 +139,7 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
         categorical("reciprocal", apply(|x| (1.0 / x).tanh()), &[2]),
         categorical("exp", apply(|x| x.exp().tanh()), &[2]),
         categorical("pooled", image, &[3, 3, 1]),
+        categorical("saturated", saturated, &[3, 3, 1]),
         categorical("without bias", without_bias, &[2]),
         categorical("drawn", drawn, &[2]),
         categorical("normalized", normalized, &[2]),
@@ -147,18 +153,20 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
 fn a_step_is_finite_or_was_not() {
     let mut seen = [0; 2];
     let first = seed();
-    for seed in first..first + u64::from(cases(3)) {
+    for seed in first..first + u64::from(cases(4)) {
         for (name, network) in networks(seed) {
             let uniform = |unit: u32| {
                 let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
                 noise::element(Distribution::Uniform, 7, address)
             };
-            let optimizers: [(Arc<dyn Optimizer>, Arc<dyn Optimizer>); 3] = [
+            let momentum = Sgd::new(10.0).momentum(0.9);
+            let optimizers: [(Arc<dyn Optimizer>, Arc<dyn Optimizer>); 4] = [
                 (Arc::new(Adam::default()), Arc::new(Unproved(Adam::default()))),
                 (Arc::new(Sgd::new(0.1)), Arc::new(Unproved(Sgd::new(0.1)))),
                 (Arc::new(RmsProp::new(0.01).momentum(0.9)), Arc::new(Unproved(RmsProp::new(0.01).momentum(0.9)))),
+                (Arc::new(momentum), Arc::new(Unproved(momentum))),
             ];
-            let (proved, unproved) = optimizers[seed as usize % 3].clone();
+            let (proved, unproved) = optimizers[seed as usize % 4].clone();
             let trainer = |optimizer| {
                 let mut options = options(Options::default().threads(1).into());
                 options.optimizer = optimizer;
@@ -177,10 +185,15 @@ fn a_step_is_finite_or_was_not() {
                     let x = uniform(100 * step + i as u32 + 50) - 0.5;
                     if i.is_multiple_of(3) { x } else { x * scale }
                 };
-                let inputs: Vec<f32> = (0..4 * columns).map(element).collect();
+                // of two sizes, and some with an element that is no number
+                let rows = 4 - 2 * (step as usize % 2);
+                let mut inputs: Vec<f32> = (0..rows * columns).map(element).collect();
+                if step == 6 {
+                    inputs[columns - 1] = f32::NAN;
+                }
                 let targets = match network.classes() {
-                    Some(_) => Targets::Labels(vec![0, 1, 2, 1]),
-                    None => Targets::Values { units: 3, values: (0..12).map(|i| element(i + 5)).collect() },
+                    Some(_) => Targets::Labels([0, 1, 2, 1][..rows].to_vec()),
+                    None => Targets::Values { units: 3, values: (0..3 * rows).map(|i| element(i + 5)).collect() },
                 };
                 let before = bits(&network, &fast);
                 let result = fast.step(&mut network, StepInput::new(&inputs, &targets));
@@ -234,4 +247,75 @@ fn ordinary_steps_are_known_to_be_finite() {
             assert_eq!(trainer.compile_time(), compiled, "{name}, {optimizer:?}");
         }
     }
+}
+
+/// A gradient that was too large for a proof leaves state behind that is too large for it, for all sizes of batches.
+#[test]
+fn state_of_a_huge_gradient_is_remembered() {
+    let layer = Affine::new(1, 1).use_bias(false).kernel_initializer(Initializer::Zeros);
+    let mut network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut options = TrainerOptions::default();
+    options.optimizer = Arc::new(Sgd::new(1000.0).momentum(0.9));
+    let mut trainer = Trainer::new(&network, 10, options).unwrap();
+    let targets = |values: &[f32]| Targets::Values { units: 1, values: values.to_vec() };
+    trainer.step(&mut network, StepInput::new(&[1e17; 2], &targets(&[6e17; 2]))).unwrap();
+    let mut failed = 0;
+    for _ in 0..30 {
+        let before = bits(&network, &trainer);
+        match trainer.step(&mut network, StepInput::new(&[0.0], &targets(&[0.0]))) {
+            Ok(_) => assert!(are_finite(&bits(&network, &trainer))),
+            Err(Error::NonFiniteUpdate { path, .. }) => {
+                assert_eq!((path.as_str(), bits(&network, &trainer)), ("kernel", before));
+                failed += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(failed > 0, "the parameter never overflowed");
+}
+
+/// Scales the gradients of matrices by row, with a quotient of no meaning where the gradient is zero; others are followed as they are.
+#[derive(Clone, Debug)]
+struct ByRow;
+
+impl Optimizer for ByRow {
+    fn name(&self) -> &'static str {
+        "by_row"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn scalar_values(&self, _: u64, rate: f64) -> Vec<f32> {
+        vec![rate as f32]
+    }
+
+    fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, _: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
+        let squares = gradient.square();
+        let gradient = match p.shape().len() {
+            2 => gradient * (squares.sum(1).expand(1) / squares.sum_all()),
+            _ => gradient,
+        };
+        Update { parameter: p - gradient * scalars[0], state: Vec::new() }
+    }
+
+    fn check(&self) -> Result<(), bayeslift::layers::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn optimizers_are_proved_for_the_shapes_that_they_have() {
+    let mut network = Network::new(Affine::new(1, 1), [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut options = TrainerOptions::default();
+    options.optimizer = Arc::new(ByRow);
+    let mut trainer = Trainer::new(&network, 10, options).unwrap();
+    let targets = Targets::Values { units: 1, values: vec![1.0] };
+    let before = bits(&network, &trainer);
+    let error = trainer.step(&mut network, StepInput::new(&[0.0], &targets)).unwrap_err();
+    assert!(matches!(&error, Error::NonFiniteUpdate { path, .. } if path == "kernel"), "{error}");
+    assert_eq!(bits(&network, &trainer), before);
+    trainer.step(&mut network, StepInput::new(&[1.0], &targets)).unwrap();
+    assert!(are_finite(&bits(&network, &trainer)));
 }

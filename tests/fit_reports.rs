@@ -70,10 +70,13 @@ fn a_validation_that_is_never_finite_is_an_error_that_names_the_row() {
         let (epoch, report, source, _) = failed(fit(3).run(&mut slope(1.0), &line(2.0)));
         assert!(epoch == 3 && report.epochs.len() == 3 && matches!(source, Error::NonFiniteValidation { .. }));
     }
-    // not a number: squares of this row overflow in a local layer
+    // not a number: a quotient of two infinities, for the second row
     let validation = Dataset::classification([3], [[0.1; 3], [1e20, -1e20, 1e20]].concat(), vec![0, 1]).unwrap();
     let layer = AffineVariationalReparameterizationLocal::new;
-    let layers = Sequential::new().layer(layer(3, 8).activation(Activation::Relu)).layer(layer(8, 2));
+    let layers = Sequential::new()
+        .layer(layer(3, 8).activation(Activation::Relu))
+        .apply(|x| x.square() / (x.square() + 1.0))
+        .layer(layer(8, 2));
     let mut network = Network::new(layers, [3], Likelihood::Categorical, 1).unwrap();
     let (_, report, source, _) = failed(Fit::new().epochs(4).validation(validation).run(&mut network, &small_data(40)));
     assert!(matches!(source, Error::NonFiniteValidation { epoch: 4, row: 1, .. }), "{source}");

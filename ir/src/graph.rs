@@ -275,9 +275,10 @@ impl Graph {
             (Op::Binary(Binary::Mul), [a, b]) if a == b => 0.0,
             // rounding keeps the order of sums
             (Op::Binary(Binary::Add), &[a, b]) => self.bound_within(a, depth) + self.bound_within(b, depth),
-            (Op::Binary(Binary::Div), &[a, b]) if self.constant(b).is_some_and(|b| b > 0.0) => {
-                self.bound_within(a, depth) / self.bound_within(b, depth)
-            }
+            (Op::Binary(Binary::Div), &[a, b]) => match self.constant(b) {
+                Some(b) if b > 0.0 && b.is_finite() => self.bound_within(a, depth) / b,
+                _ => f32::NEG_INFINITY,
+            },
             // if `b` is no number, the larger is `a`
             (Op::Binary(Binary::Max), &[a, _]) => self.bound_within(a, depth),
             (op, &[x]) if op.is_movement() => self.bound_within(x, depth),

@@ -6,8 +6,8 @@
 
 use bayeslift_ir::{Binary, Builder, Distribution, Expr, Node, Op, Unary, Value};
 
-/// For each `f32` value, a scalar that no magnitude among its elements exceeds: computed from the operands of the contractions
-/// that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
+/// For each `f32` value, a scalar that no magnitude among its elements exceeds, given that those of `finite` are finite: computed from the
+/// operands of the contractions that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
 /// infinite or not a number, which says nothing.
 ///
 /// A scalar that is finite also bounds whatever arises between those operands and the value, in whichever order terms are
@@ -21,19 +21,20 @@ use bayeslift_ir::{Binary, Builder, Distribution, Expr, Node, Op, Unary, Value};
 /// use bayeslift_passes::magnitude_bounds;
 /// let b = Builder::new();
 /// let [x, y] = ["x", "y"].map(|name| b.input(name, Type::f32([2, 2])));
-/// b.output("bound", magnitude_bounds(&[x.dot(y)])[0]);
+/// b.output("bound", magnitude_bounds(&[x.dot(y)], &[])[0]);
 /// let (x, y) = (Tensor::f32([2, 2], [1.0, 1.0, 1.0, 0.0])?, Tensor::f32([2, 2], [2.0, 0.0, 2.0, 0.0])?);
 /// let bound = evaluate(&b.finish()?, &[x, y])?;
 /// assert_eq!(bound, [Tensor::f32([], [6.0])?]); // the largest element of the product is 4
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
-pub fn magnitude_bounds<'b>(values: &[Expr<'b>]) -> Vec<Expr<'b>> {
+pub fn magnitude_bounds<'b>(values: &[Expr<'b>], finite: &[Expr<'b>]) -> Vec<Expr<'b>> {
     let Some(b) = values.first().map(|value| value.builder()).filter(|b| b.check().is_ok()) else {
         return values.to_vec();
     };
     let nodes = b.graph().nodes().to_vec();
     let [without_sums, with_sums] = [false, true].map(|sums| ends_with_contraction(&nodes, sums));
-    let mut sizes = Sizes::new(b);
+    let mut sizes =
+        Sizes { builder: b, finite: finite.iter().map(|x| x.value()).collect(), measured: Vec::new(), known: None };
     let all = |sizes: &mut Sizes<'b>| -> Vec<Expr<'b>> {
         let ends = |value: &Expr<'b>| if value.shape().len() > 1 { &with_sums } else { &without_sums };
         values.iter().map(|value| bound(sizes, *value, &nodes, ends(value))).collect()
@@ -96,7 +97,10 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
             // each element is the sum of as many as a window has places, at most
             Op::Fold(window, _) => of(0) * window.size as f32,
             Op::Binary(Binary::Mul) => of(0) * of(1),
-            Op::Binary(Binary::Div) => of(0) * sizes.of_other(1.0 / arg(1)),
+            // an infinite divisor makes nothing of what is not finite
+            Op::Binary(Binary::Div) => {
+                of(0) * sizes.of_other(1.0 / arg(1)) + sizes.of_other(arg(1)) * f32::MIN_POSITIVE
+            }
             Op::Binary(Binary::Add | Binary::Max) => of(0) + of(1),
             Op::Select => of(1) + of(2),
             _ => of(0),
@@ -123,6 +127,8 @@ enum Role {
 /// The sizes of values: Frobenius norms, or more; at least 1.
 struct Sizes<'b> {
     builder: &'b Builder,
+    /// Values of which every element is known to be finite.
+    finite: Vec<Value>,
     /// What is to be measured.
     measured: Vec<(Role, Expr<'b>)>,
     /// The size of all left operands, and that of all others, once they were measured: what layers are called with may be large, the
@@ -131,10 +137,6 @@ struct Sizes<'b> {
 }
 
 impl<'b> Sizes<'b> {
-    fn new(builder: &'b Builder) -> Self {
-        Sizes { builder, measured: Vec::new(), known: None }
-    }
-
     fn of(&mut self, x: Expr<'b>, role: Role, depth: usize) -> Expr<'b> {
         let root = |times: usize| (times as f32).sqrt();
         if let Some(factor) = self.factor(x) {
@@ -207,7 +209,7 @@ impl<'b> Sizes<'b> {
 
     /// What no magnitude exceeds, at least 1, if that is known without measuring, or of a scalar.
     fn factor(&self, x: Expr<'b>) -> Option<Expr<'b>> {
-        if let Some(largest) = largest(x, DEPTH) {
+        if let Some(largest) = self.largest(x, DEPTH) {
             return Some(self.builder.constant(largest.max(1.0)));
         }
         let mut scalar = x;
@@ -219,6 +221,36 @@ impl<'b> Sizes<'b> {
             }
         }
         scalar.shape().is_empty().then(|| scalar.abs().max(1.0))
+    }
+
+    /// What no magnitude exceeds, if the operations say so.
+    fn largest(&self, x: Expr<'b>, depth: usize) -> Option<f32> {
+        let depth = depth.checked_sub(1)?;
+        let (op, args) = node(x);
+        match &op {
+            Op::Constant(bits) => Some(f32::from_bits(*bits).abs()).filter(|x| x.is_finite()),
+            Op::Noise(noise) => Some(if noise.distribution == Distribution::Normal { 7.0 } else { 1.0 }),
+            Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) if self.is_number(args[0], depth) => Some(1.0),
+            Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => self.largest(args[0], depth),
+            op if op.is_movement() => self.largest(args[0], depth),
+            Op::Select => Some(self.largest(args[1], depth)?.max(self.largest(args[2], depth)?)),
+            _ => None,
+        }
+    }
+
+    /// Whether each element is a number, or infinite.
+    fn is_number(&self, x: Expr<'b>, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        let is_factor =
+            |x: Expr<'b>| x.builder().graph().constant(x.value()).is_some_and(|x| x != 0.0 && x.is_finite());
+        let (op, args) = node(x);
+        match &op {
+            Op::Input(_) => self.finite.contains(&x.value()),
+            Op::Unary(Unary::Neg | Unary::Abs) => self.is_number(args[0], depth),
+            Op::Binary(Binary::Mul) => (0..2).any(|i| self.is_number(args[i], depth) && is_factor(args[1 - i])),
+            op if op.is_movement() => self.is_number(args[0], depth),
+            _ => false,
+        }
     }
 
     fn measured(&mut self, x: Expr<'b>, role: Role) -> Expr<'b> {
@@ -271,40 +303,6 @@ fn by_shape<'b>(values: impl Iterator<Item = Expr<'b>>, most: usize) -> Vec<Expr
         }
     }
     sums.into_iter().map(|(sum, _)| sum).collect()
-}
-
-/// What no magnitude exceeds, if the operations say so, given that inputs are numbers.
-fn largest(x: Expr<'_>, depth: usize) -> Option<f32> {
-    let depth = depth.checked_sub(1)?;
-    let (op, args) = node(x);
-    match &op {
-        Op::Constant(bits) => Some(f32::from_bits(*bits).abs()).filter(|x| x.is_finite()),
-        Op::Noise(noise) => Some(if noise.distribution == Distribution::Normal { 7.0 } else { 1.0 }),
-        Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) if is_number(args[0], depth) => Some(1.0),
-        Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => largest(args[0], depth),
-        op if op.is_movement() => largest(args[0], depth),
-        Op::Select => Some(largest(args[1], depth)?.max(largest(args[2], depth)?)),
-        _ => None,
-    }
-}
-
-/// Whether each element is a number, or infinite, given that inputs are numbers.
-fn is_number(x: Expr<'_>, depth: usize) -> bool {
-    let Some(depth) = depth.checked_sub(1) else { return false };
-    let (op, args) = node(x);
-    let is_factor = |x: Expr<'_>| largest(x, depth).is_some_and(|x| x > 0.0) && is_constant(x, depth);
-    match &op {
-        Op::Input(_) => true,
-        Op::Unary(Unary::Neg | Unary::Abs) => is_number(args[0], depth),
-        Op::Binary(Binary::Mul) => (0..2).any(|i| is_number(args[i], depth) && is_factor(args[1 - i])),
-        op if op.is_movement() => is_number(args[0], depth),
-        _ => false,
-    }
-}
-
-fn is_constant(x: Expr<'_>, depth: usize) -> bool {
-    let (op, args) = node(x);
-    matches!(op, Op::Constant(_)) || op.is_movement() && depth > 0 && is_constant(args[0], depth - 1)
 }
 
 fn node<'b>(x: Expr<'b>) -> (Op, Vec<Expr<'b>>) {

@@ -100,7 +100,8 @@ fn parameters(network: &Network, file: &ModelFile) -> Result<Parameters, String>
     let mut parameters = Parameters::new();
     for (name, own) in network.parameters().iter() {
         let Ok(found) = file.parameters.get(name) else {
-            if let Some(tensor) = value_where_absent(name, own) {
+            // files of version 2 have every parameter
+            if let Some(tensor) = value_where_absent(name, own).filter(|_| file.version == 1) {
                 let parameter = Parameter { tensor, ..own.clone() };
                 parameters.insert(name, parameter).map_err(|error| error.to_string())?;
                 continue;

@@ -83,6 +83,7 @@ impl Trainer {
             std::mem::swap(old, new);
         }
         prepared(&mut self.compiled, rows)?.is_bounded = measured.is_bounded();
+        self.updates.look(&self.state);
         self.step = step;
         Ok(measured.loss)
     }

@@ -1,8 +1,8 @@
 //! Which gradients an optimizer surely makes finite updates of.
 
 use crate::Error;
-use bayeslift_ir::{Builder, Expr, Type};
-use bayeslift_layers::Optimizer;
+use bayeslift_ir::{Builder, Expr, Graph, Tensor, Type, Value};
+use bayeslift_layers::{Optimizer, Variable};
 use bayeslift_passes::{Range, RangeAnalysis};
 
 /// The largest gradient of which a step that writes in place makes updates, 2^50. Adam squares it, and divides what its root
@@ -12,62 +12,114 @@ pub(super) const LARGEST_GRADIENT: f32 = (1_u64 << 50) as f32;
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
 const LARGEST_SCALAR: f32 = 1024.0;
 
-/// Whether an optimizer's updates are finite, of whatever finite parameters, if no gradient ever exceeded [`LARGEST_GRADIENT`]
-/// and no scalar [`LARGEST_SCALAR`].
+/// When an optimizer's updates are finite, of whatever finite parameters and of gradients up to [`LARGEST_GRADIENT`]: if its state
+/// is in these ranges, which such an update does not leave.
 #[derive(Debug)]
 pub(super) struct FiniteUpdates {
-    is_proved: bool,
+    /// For each state tensor of a parameter; nothing if there is no proof.
+    state: Option<Vec<Range>>,
+    /// Whether the state is in these ranges.
+    is_inside: bool,
 }
 
 impl FiniteUpdates {
-    pub fn of(optimizer: &dyn Optimizer) -> FiniteUpdates {
-        FiniteUpdates { is_proved: prove(optimizer).unwrap_or(false) }
+    /// `state` is that of all parameters that are trainable, one after the other.
+    pub fn of(optimizer: &dyn Optimizer, variables: &[Variable], state: &[(String, Tensor)]) -> FiniteUpdates {
+        // what fails to be a proof is none
+        let state = prove(optimizer, variables, state).ok().flatten();
+        FiniteUpdates { state, is_inside: true }
     }
 
-    /// Whether they are with these scalars.
+    /// Whether an update with these scalars is.
     pub fn are_finite_for(&self, scalars: &[f32]) -> bool {
-        self.is_proved && scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR)
+        self.state.is_some() && self.is_inside && scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR)
+    }
+
+    /// Looks whether the state, which an update has made that may have left the ranges, is in them.
+    pub fn look(&mut self, state: &[(String, Tensor)]) {
+        let Some(ranges) = self.state.as_ref().filter(|ranges| !ranges.is_empty()) else { return };
+        let is_inside = |(range, (_, tensor)): (&Range, &(String, Tensor))| {
+            let found = Range::of(tensor);
+            !found.nan && range.low <= found.low && found.high <= range.high
+        };
+        self.is_inside = ranges.iter().cycle().zip(state).all(is_inside);
     }
 }
 
-/// By interval analysis of the update of one number: finds ranges of the state that contain its start and that an update does
-/// not leave. What fails to be one is no proof.
-fn prove(optimizer: &dyn Optimizer) -> Result<bool, Error> {
+/// An update of parameters of one type.
+struct Update {
+    graph: Graph,
+    parameter: Value,
+    state: Vec<Value>,
+}
+
+impl Update {
+    /// Inputs are a parameter, its gradient, its state, scalars.
+    fn new(optimizer: &dyn Optimizer, ty: &Type) -> Result<Update, Error> {
+        let b = Builder::new();
+        let input = |name: &str| b.input(name, ty.clone());
+        let (parameter, gradient) = (input("parameter"), input("gradient"));
+        let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(&format!("state/{name}"))).collect();
+        let scalar = |name: &&str| b.input(&format!("scalar/{name}"), Type::f32([]));
+        let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(scalar).collect();
+        let update = optimizer.update(parameter, gradient, &state, &scalars);
+        b.check()?;
+        let (parameter, state) = (update.parameter.value(), update.state.iter().map(|new| new.value()).collect());
+        Ok(Update { parameter, state, graph: b.finish()? })
+    }
+
+    /// The ranges of the parameter and the state after an update, if the state was in `known`.
+    fn after(&self, known: &[Range]) -> Result<(Range, Vec<Range>), Error> {
+        // with room for the rounding of a bound
+        let gradient = Range::new(-1.01 * LARGEST_GRADIENT, 1.01 * LARGEST_GRADIENT);
+        let ranges = RangeAnalysis::new(&self.graph, |_| None)?.ranges(|i| match i {
+            0 => Range::new(-f32::MAX, f32::MAX),
+            1 => gradient,
+            _ => known.get(i - 2).copied().unwrap_or(Range::new(-LARGEST_SCALAR, LARGEST_SCALAR)),
+        });
+        let of = |value: Value| ranges[value.index()];
+        Ok((of(self.parameter), self.state.iter().map(|new| of(*new)).collect()))
+    }
+}
+
+/// By interval analysis of updates: ranges that contain the state, and that no update of any of the parameters leaves; none if it finds
+/// none, or if an update may not be finite.
+fn prove(
+    optimizer: &dyn Optimizer,
+    variables: &[Variable],
+    state: &[(String, Tensor)],
+) -> Result<Option<Vec<Range>>, Error> {
     /// State that grows without end, or slowly, is given up.
     const TRIES: usize = 400;
-    let b = Builder::new();
-    let input = |name: &str| b.input(name, Type::f32([]));
-    let (parameter, gradient) = (input("parameter"), input("gradient"));
-    let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(&format!("state/{name}"))).collect();
-    let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| input(&format!("scalar/{name}"))).collect();
-    let update = optimizer.update(parameter, gradient, &state, &scalars);
-    b.check()?;
-    if update.state.len() != state.len() {
-        return Ok(false);
+    let mut types: Vec<&Type> = Vec::new();
+    for variable in variables.iter().filter(|variable| variable.trainable) {
+        if !types.contains(&&variable.ty) {
+            types.push(&variable.ty);
+        }
     }
-    let graph = b.graph().clone();
-    let analysis = RangeAnalysis::new(&graph, |_| None)?;
-    let mut known = vec![Range::new(0.0, 0.0); state.len()];
+    let updates = types.into_iter().map(|ty| Update::new(optimizer, ty)).collect::<Result<Vec<_>, _>>()?;
+    let mut known = vec![Range::new(0.0, 0.0); optimizer.state().len()];
+    if updates.iter().any(|update| update.state.len() != known.len()) {
+        return Ok(None);
+    }
+    let count = known.len().max(1);
+    for (i, (_, tensor)) in state.iter().enumerate() {
+        known[i % count] = widened(known[i % count], Range::of(tensor));
+    }
     for _ in 0..TRIES {
-        let ranges = analysis.ranges(|i| match i {
-            0 => Range::new(-f32::MAX, f32::MAX),
-            // with room for the rounding of its bound
-            1 => Range::new(-1.01 * LARGEST_GRADIENT, 1.01 * LARGEST_GRADIENT),
-            _ if i < 2 + state.len() => known[i - 2],
-            _ => Range::new(-LARGEST_SCALAR, LARGEST_SCALAR),
-        });
-        let of = |x: Expr<'_>| ranges[x.value().index()];
-        if !of(update.parameter).is_finite() || !update.state.iter().all(|new| of(*new).is_finite()) {
-            return Ok(false);
+        let before = known.clone();
+        for update in &updates {
+            let (parameter, state) = update.after(&before)?;
+            if !parameter.is_finite() || !state.iter().all(|new| new.is_finite()) {
+                return Ok(None);
+            }
+            known = known.iter().zip(state).map(|(known, new)| widened(*known, new)).collect();
         }
-        let next = known.iter().zip(&update.state).map(|(known, new)| widened(*known, of(*new)));
-        let next: Vec<Range> = next.collect();
-        if next == known {
-            return Ok(true);
+        if known == before {
+            return Ok(Some(known));
         }
-        known = next;
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The first range, with ends moved out to twice those of the second where that is beyond: so that ends are reached.

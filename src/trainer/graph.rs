@@ -52,6 +52,7 @@ impl Trainer {
         let trainable = self.variables.iter().filter(|variable| variable.trainable);
         let trainable: Vec<_> =
             trainable.filter_map(|variable| Some((variable, scope.expr(&variable.path)?))).collect();
+        let parameters: Vec<_> = self.variables.iter().filter_map(|variable| scope.expr(&variable.path)).collect();
         let of: Vec<_> = trainable.iter().map(|(_, parameter)| *parameter).collect();
         let gradients = gradients(loss, &of);
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
@@ -75,7 +76,7 @@ impl Trainer {
             bounded.push(*new);
         }
         // What is not a number is not below anything, and makes a sum that is not.
-        let bound = magnitude_bounds(&bounded).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
+        let bound = magnitude_bounds(&bounded, &parameters).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
         let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);
         for Change { path, old, new } in changes {
