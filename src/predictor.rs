@@ -1,6 +1,7 @@
 //! Predicting with posterior samples.
 
 mod block;
+mod moment;
 mod options;
 mod rows;
 

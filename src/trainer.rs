@@ -86,7 +86,7 @@ pub struct StepLoss {
 }
 
 /// Makes training steps on a network: holds the optimizer's state and the compiled step, one for each size of batch it
-/// has seen.
+/// has seen, and a second one where a step was not known to be finite before it was made.
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -164,8 +164,8 @@ impl Trainer {
     ///
     /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars
     /// by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
-    /// `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is
-    /// [too large](Trainer::step), the updates are what was before.
+    /// `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is above 2^50 or
+    /// not a number, the updates are what was before, and [`Trainer::step`] makes the step in another way.
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
@@ -174,6 +174,11 @@ impl Trainer {
     }
 
     /// Makes one step. Compiles first if it is the first batch of its size.
+    ///
+    /// After `Ok` parameters, state and statistics are finite, if parameters were before. Mostly that is known before anything is written, from
+    /// bounds of the gradients (see [`Trainer::graph`]) and of what the optimizer makes of them. Where it is not - gradients that may exceed
+    /// 2^50, a rate above 1024, an optimizer of which nothing can be proved -, the step is computed beside parameters and state, with the same
+    /// bits, and put in place if it is finite: that takes a second compiled step, about twice the time, and memory for a copy of them.
     ///
     /// # Errors
     /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is

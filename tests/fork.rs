@@ -16,8 +16,7 @@ fn network() -> Network {
 }
 
 fn cases() -> usize {
-    let number = std::env::var("BAYESLIFT_CASES").ok();
-    number.map_or(400, |number| number.parse().expect("BAYESLIFT_CASES must be a number"))
+    bayeslift_ir::arbitrary::cases(400) as usize
 }
 
 /// Forks while threads do `busy`. The child does `child`, and ends with what that says; if it hangs, the alarm ends it.

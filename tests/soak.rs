@@ -8,8 +8,7 @@ use bayeslift::{prelude::*, runtime::Options};
 use std::thread;
 
 /// How much more memory the process may have in the end than in the middle. Allocators keep what they had for a while, for each thread;
-/// a single kernel of each network that stayed would be 4 KiB, and so 600 KiB for the second half, a predictor's workspace or a
-/// network's graph and plan far more.
+/// of what each network has, its graphs, plans, code and workspaces, a tenth that stayed would be more.
 const GROWTH: usize = 8 << 20;
 
 fn resident() -> usize {
@@ -18,8 +17,7 @@ fn resident() -> usize {
 }
 
 fn cases() -> usize {
-    let number = std::env::var("BAYESLIFT_CASES").ok();
-    number.map_or(300, |number| number.parse().expect("BAYESLIFT_CASES must be a number"))
+    bayeslift_ir::arbitrary::cases(300) as usize
 }
 
 /// Compiles, trains a little, predicts and drops a network; a few shapes come in turns.

@@ -99,6 +99,16 @@ impl<'g> RangeAnalysis<'g> {
     /// Tensors that do not fit the inputs.
     pub fn new<'t>(graph: &'g Graph, known: impl Fn(usize) -> Option<&'t Tensor>) -> Result<RangeAnalysis<'g>, Error> {
         let tensors: Vec<Option<&Tensor>> = (0..graph.inputs().len()).map(known).collect();
+        for (input, tensor) in graph.inputs().iter().zip(&tensors) {
+            let expected = graph.ty(input.value);
+            if let Some(found) = tensor.map(|tensor| tensor.ty()).filter(|found| found != expected) {
+                let (op, argument) = ("range analysis".into(), format!("the tensor of `{}`", input.name));
+                return Err(match found.dtype == expected.dtype {
+                    true => Error::ShapeMismatch { op, argument, expected: expected.to_string(), found: found.shape },
+                    false => Error::DTypeMismatch { op, argument, expected: expected.dtype, found: found.dtype },
+                });
+            }
+        }
         let factors = factors(graph, &tensors)?;
         Ok(RangeAnalysis { graph, known: tensors.iter().map(|tensor| tensor.map(Range::of)).collect(), factors })
     }

@@ -1,6 +1,6 @@
 //! Blocks of samples and rows: their graphs, compiled when first needed, and the memory of those who call them.
 
-use super::PredictorOptions;
+use super::{PredictorOptions, moment::MomentaryLock};
 use crate::{
     Backend, Error, Network,
     engine::{Engine, Session},
@@ -9,10 +9,7 @@ use bayeslift_ir::{Builder, Graph, Input, Op, Tensor};
 use bayeslift_layers::{Context, Scope, noise_inputs};
 use bayeslift_passes::{Range, RangeAnalysis, WATCH, hidden, rescale, simplify, stage, watch};
 use bayeslift_runtime::Argument;
-use std::{
-    sync::{Mutex, MutexGuard, OnceLock, TryLockError},
-    thread,
-};
+use std::sync::OnceLock;
 
 /// What is computed of each sample of each row, compiled for a block of rows and for a single one, each when it is first
 /// needed.
@@ -22,12 +19,12 @@ pub struct Blocks {
     many: OnceLock<Pool>,
     one: OnceLock<Pool>,
     /// Locked by who sets one of them.
-    setting: Mutex<()>,
+    setting: MomentaryLock<()>,
 }
 
 impl Blocks {
     pub fn new(likelihood: bool) -> Blocks {
-        Blocks { likelihood, many: OnceLock::new(), one: OnceLock::new(), setting: Mutex::default() }
+        Blocks { likelihood, many: OnceLock::new(), one: OnceLock::new(), setting: MomentaryLock::default() }
     }
 
     /// The block of this many rows: 1, or the options' number.
@@ -38,7 +35,7 @@ impl Blocks {
             None => {
                 let graph = block(network, options, rows, self.likelihood)?;
                 let made = Pool::new(&graph, network, &options.backend)?;
-                let _setting = lock(&self.setting).ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
+                let _setting = self.setting.lock().ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
                 Ok(pool.get_or_init(|| made))
             }
         }
@@ -82,6 +79,8 @@ pub struct Pool {
     pub plain: Compiled,
     watched: OnceLock<Option<Compiled>>,
     rescaled: OnceLock<Option<Compiled>>,
+    /// Held while one of these two is set.
+    setting: MomentaryLock<()>,
     /// Computes what depends on parameters alone, such as variances, and its results: the same for all calls.
     preparation: (Engine, Session),
     /// The parameters that the block itself reads, by number.
@@ -103,6 +102,7 @@ impl Pool {
         let live = graph.live();
         let draws = graph.values().any(|v| live[v.index()] && matches!(graph.node(v).op, Op::Noise(_)));
         let mut pool = Pool {
+            setting: MomentaryLock::default(),
             plain,
             watched: OnceLock::new(),
             rescaled: OnceLock::new(),
@@ -128,6 +128,7 @@ impl Pool {
         let plain = self.plain.engine.graph();
         let graph = if care == Care::Watched { watch(plain, true)? } else { rescaled(plain)? };
         let made = graph.map(|graph| Engine::as_it_is(graph, backend)).transpose()?.map(Compiled::new);
+        let _setting = self.setting.lock().ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
         Ok(cell.get_or_init(|| made).as_ref())
     }
 
@@ -185,23 +186,23 @@ fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
 #[derive(Debug)]
 pub struct Compiled {
     pub engine: Engine,
-    free: Mutex<Vec<Session>>,
+    free: MomentaryLock<Vec<Session>>,
     is_watched: bool,
 }
 
 impl Compiled {
     fn new(engine: Engine) -> Compiled {
         let is_watched = engine.graph().outputs().iter().any(|output| output.name == WATCH);
-        Compiled { engine, free: Mutex::default(), is_watched }
+        Compiled { engine, free: MomentaryLock::default(), is_watched }
     }
 
     pub fn take(&self) -> Result<Session, Error> {
-        let free = lock(&self.free).and_then(|mut free| free.pop());
+        let free = self.free.lock().and_then(|mut free| free.pop());
         free.map_or_else(|| self.engine.session(), Ok)
     }
 
     pub fn put_back(&self, session: Session) {
-        if let Some(mut free) = lock(&self.free) {
+        if let Some(mut free) = self.free.lock() {
             free.push(session);
         }
     }
@@ -211,20 +212,6 @@ impl Compiled {
         let watch = session.outputs.last().and_then(Tensor::as_f32).filter(|_| self.is_watched);
         watch.is_some_and(|watch| watch != [0.0])
     }
-}
-
-/// Locks what nobody holds for longer than a moment. Whoever holds it for so long is gone: this process was forked while another thread of
-/// its parent had it.
-fn lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    const ATTEMPTS: usize = 500;
-    for _ in 0..ATTEMPTS {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
-            Err(TryLockError::WouldBlock) => thread::yield_now(),
-        }
-    }
-    None
 }
 
 fn tensors(network: &Network) -> impl Iterator<Item = &Tensor> {

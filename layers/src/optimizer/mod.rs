@@ -32,6 +32,9 @@ pub trait Optimizer: Debug + Send + Sync {
 
     /// The parameter and its state after a step. `state` and `scalars` are in the order of their names.
     ///
+    /// A trainer proves by interval analysis, if it can, that updates of moderate gradients are finite, and then writes in place; what it
+    /// cannot prove, such as a quotient by what may be 0, costs it a look at each step.
+    ///
     /// # Panics
     /// Fewer of them than names.
     fn update<'b>(
