@@ -167,15 +167,16 @@ impl<'b> Sizes<'b> {
     /// are read anyway.
     fn of_other(&mut self, x: Expr<'b>) -> Expr<'b> {
         let before = self.measured.len();
-        if let Some(size) = self.of_parameters(x, DEPTH) {
+        // as many operations are looked at as a density has that is a mixture of a few
+        if let Some(size) = self.of_parameters(x, &mut 512) {
             return size;
         }
         self.measured.truncate(before);
         self.of(x, Role::Other, DEPTH)
     }
 
-    fn of_parameters(&mut self, x: Expr<'b>, depth: usize) -> Option<Expr<'b>> {
-        let depth = depth.checked_sub(1)?;
+    fn of_parameters(&mut self, x: Expr<'b>, left: &mut usize) -> Option<Expr<'b>> {
+        *left = left.checked_sub(1)?;
         if let Some(factor) = self.factor(x) {
             return Some(factor);
         }
@@ -184,24 +185,24 @@ impl<'b> Sizes<'b> {
             Op::Input(_) if x.shape().is_empty() => Some(x.abs().max(1.0)),
             Op::Input(_) | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
             Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
-                self.of_parameters(args[0], depth)
+                self.of_parameters(args[0], left)
             }
             // at most 1 of what is a number, which is what a size says that is finite, be it huge
             Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) => {
-                Some(1.0 + self.of_parameters(args[0], depth)? * f32::MIN_POSITIVE)
+                Some(1.0 + self.of_parameters(args[0], left)? * f32::MIN_POSITIVE)
             }
-            Op::Binary(Binary::Add) => Some(self.of_parameters(args[0], depth)? + self.of_parameters(args[1], depth)?),
+            Op::Binary(Binary::Add) => Some(self.of_parameters(args[0], left)? + self.of_parameters(args[1], left)?),
             Op::Binary(Binary::Mul) => match [0, 1].map(|i| self.factor(args[i])) {
-                [Some(factor), _] => Some(self.of_parameters(args[1], depth)? * factor),
-                [None, Some(factor)] => Some(self.of_parameters(args[0], depth)? * factor),
-                _ => Some(self.of_parameters(args[0], depth)? * self.of_parameters(args[1], depth)?),
+                [Some(factor), _] => Some(self.of_parameters(args[1], left)? * factor),
+                [None, Some(factor)] => Some(self.of_parameters(args[0], left)? * factor),
+                _ => Some(self.of_parameters(args[0], left)? * self.of_parameters(args[1], left)?),
             },
             Op::Binary(Binary::Div) => {
-                let divisor = self.of_parameters(args[1], depth)?;
+                let divisor = self.of_parameters(args[1], left)?;
                 let least = self.builder.graph().lower_bound(args[1].value());
                 let factor = Some(1.0 / least).filter(|factor| *factor > 0.0 && factor.is_finite())?;
                 // a quotient by what may be no number, which its size says, may be none
-                Some(self.of_parameters(args[0], depth)? * factor.max(1.0) + divisor * f32::MIN_POSITIVE)
+                Some(self.of_parameters(args[0], left)? * factor.max(1.0) + divisor * f32::MIN_POSITIVE)
             }
             _ => None,
         }
