@@ -178,7 +178,7 @@ impl Trainer {
     /// After `Ok` parameters, state and statistics are finite, if parameters were before. Mostly that is known before anything is written, from
     /// bounds of the gradients (see [`Trainer::graph`]) and of what the optimizer makes of them. Where it is not - gradients that may exceed
     /// 2^50, a rate above 1024, an optimizer of which nothing can be proved -, the step is computed beside parameters and state, with the same
-    /// bits, and put in place if it is finite: that takes a second compiled step, about twice the time, and memory for a copy of them.
+    /// bits, and put in place if it is finite: that takes a second compiled step, up to half as long again, and memory for a copy of them.
     ///
     /// # Errors
     /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is

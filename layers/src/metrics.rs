@@ -186,9 +186,9 @@ fn entropy(probabilities: impl Iterator<Item = f64>) -> f64 {
     not_negative(probabilities.filter(|&p| p > 0.0).map(|p| -p * natural_log(p)).sum())
 }
 
-/// What is not negative but for rounding, without the sign that 0 may have.
+/// What is not negative but for rounding, without the sign that 0 may have. What is not a number stays so.
 fn not_negative(x: f64) -> f64 {
-    if x > 0.0 { x } else { 0.0 }
+    if x <= 0.0 { 0.0 } else { x }
 }
 
 /// The first of the most probable classes, and its probability.

@@ -1,5 +1,6 @@
 //! Numbers and names for people.
 
+use bayeslift_ir::Foreign;
 use std::time::Duration;
 
 /// Three significant digits and a decimal prefix: `51.2k`. Nothing for zero.
@@ -47,10 +48,9 @@ pub fn percent(part: f64) -> String {
     if part > 0.9995 { "100%".to_owned() } else { format!("{:.1}%", part * 100.0) }
 }
 
-/// The text in one line: control characters as escapes.
+/// The text in one line, with escapes for what is not seen.
 pub fn visible(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
-    text.chars().map(escape).collect()
+    Foreign::whole(text).to_string()
 }
 
 /// At most `width` characters of a text; the middle goes where it is longer.
