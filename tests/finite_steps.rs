@@ -127,7 +127,7 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
         .layer(AffineVariationalFlipout::new(5, 3).prior_maker(prior()));
     let normalized = Sequential::new()
         .layer(local(2, 5))
-        .layer(BatchNormalization::new(5))
+        .layer(BatchNormalization::new(5).momentum(if seed % 3 == 2 { 1.0 } else { 0.9 }))
         .layer(LayerNormalization::new(5))
         .layer(local(5, 3).activation(Activation::Sigmoid));
     vec![

@@ -208,8 +208,8 @@ impl BatchNormalization {
     fn moved<'b>(&self, old: [Expr<'b>; 3], batch: [Expr<'b>; 2], count: usize) -> [Expr<'b>; 3] {
         let [mean, variance, weight] = old;
         let count = count as f32;
-        // averages that never forget, and are warm, weigh so much that nothing moves them
-        let warm = (count / (1.0 - self.momentum)).min((1_u64 << 60) as f32);
+        // infinite for averages that never forget: below, what follows of it is not remembered
+        let warm = count / (1.0 - self.momentum);
         let new_weight = weight.less(0.0).select(warm, weight) * self.momentum + count;
         let share = count / new_weight;
         let toward = |old: Expr<'b>, new: Expr<'b>| old + (new.stop_gradient() - old) * share;
