@@ -198,6 +198,9 @@ impl Trainer {
         let mut arguments = scalars.arguments(tensors(network, &mut self.state), &input);
         compiled.engine.call(&mut compiled.session, &mut arguments)?;
         let measured = Measured::of(step, &compiled.session.outputs);
+        if !measured.loss.loss.is_finite() {
+            return Err(self.non_finite_loss(network, &input, &scalars, measured.loss));
+        }
         if !measured.is_bounded() {
             return self.checked_step(network, &input, step, &scalars);
         }

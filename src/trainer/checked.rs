@@ -30,9 +30,11 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// How many outputs of a step's graph these are: the last ones.
+    const COUNT: usize = 4;
+
     pub fn of(step: u64, outputs: &[Tensor]) -> Measured {
-        const COUNT: usize = 4;
-        let scalar = |i: usize| outputs[outputs.len() - COUNT + i].as_f32().map_or(f32::NAN, |x| x[0]);
+        let scalar = |i: usize| outputs[outputs.len() - Self::COUNT + i].as_f32().map_or(f32::NAN, |x| x[0]);
         let [loss, negative_log_likelihood, divergence, bound] = [0, 1, 2, 3].map(scalar);
         Measured { loss: StepLoss { step, loss, negative_log_likelihood, divergence }, bound }
     }
@@ -60,15 +62,13 @@ impl Trainer {
         let CheckedStep { engine, session, paths } = prepared(&mut self.compiled, rows)?.checked.insert(made);
         engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
         let measured = Measured::of(step, &session.outputs);
-        let StepLoss { loss, negative_log_likelihood, divergence, .. } = measured.loss;
-        let is_bad = |x: &f32| !x.is_finite();
-        if is_bad(&loss) {
-            let cause = overflow::cause(self, network, input, scalars, Culprit::Loss);
-            return Err(Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause });
+        let loss = measured.loss.loss;
+        if !loss.is_finite() {
+            return Err(self.non_finite_loss(network, input, scalars, measured.loss));
         }
         for (path, new) in paths.iter().zip(&session.outputs) {
             let elements = new.as_f32().unwrap_or_default();
-            if let Some(index) = elements.iter().position(is_bad) {
+            if let Some(index) = elements.iter().position(|x| !x.is_finite()) {
                 let (path, value) = (path.clone(), elements[index]);
                 let cause = overflow::cause(self, network, input, scalars, Culprit::Update(&path));
                 return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
@@ -88,10 +88,24 @@ impl Trainer {
         Ok(measured.loss)
     }
 
+    /// The error for a loss that is not finite, of a step that has written nothing.
+    pub(super) fn non_finite_loss(
+        &mut self,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        scalars: &Scalars,
+        loss: StepLoss,
+    ) -> Error {
+        let cause = overflow::cause(self, network, input, scalars, Culprit::Loss);
+        let StepLoss { step, loss, negative_log_likelihood, divergence } = loss;
+        Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause }
+    }
+
     fn compile_checked(&mut self, network: &Network, rows: usize) -> Result<CheckedStep, Error> {
         let start = std::time::Instant::now();
         let graph = self.step_graph(network, rows, Updates::Aside)?.graph;
-        let paths = graph.outputs().iter().map(|output| output.name.clone()).take(graph.outputs().len() - 4).collect();
+        let updates = &graph.outputs()[..graph.outputs().len() - Measured::COUNT];
+        let paths = updates.iter().map(|output| output.name.clone()).collect();
         let engine = Engine::new(graph, &self.options.backend)?;
         let session = engine.session()?;
         self.compile_time += start.elapsed();

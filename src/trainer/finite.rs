@@ -69,16 +69,16 @@ impl Update {
     }
 
     /// The ranges of the parameter and the state after an update, if the state was in `known`.
-    fn after(&self, known: &[Range]) -> Result<(Range, Vec<Range>), Error> {
+    fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> (Range, Vec<Range>) {
         // with room for the rounding of a bound
         let gradient = Range::new(-1.01 * LARGEST_GRADIENT, 1.01 * LARGEST_GRADIENT);
-        let ranges = RangeAnalysis::new(&self.graph, |_| None)?.ranges(|i| match i {
+        let ranges = analysis.ranges(|i| match i {
             0 => Range::new(-f32::MAX, f32::MAX),
             1 => gradient,
             _ => known.get(i - 2).copied().unwrap_or(Range::new(-LARGEST_SCALAR, LARGEST_SCALAR)),
         });
         let of = |value: Value| ranges[value.index()];
-        Ok((of(self.parameter), self.state.iter().map(|new| of(*new)).collect()))
+        (of(self.parameter), self.state.iter().map(|new| of(*new)).collect())
     }
 }
 
@@ -106,10 +106,12 @@ fn prove(
     for (i, (_, tensor)) in state.iter().enumerate() {
         known[i % count] = widened(known[i % count], Range::of(tensor));
     }
+    let analyses = updates.iter().map(|update| RangeAnalysis::new(&update.graph, |_| None));
+    let analyses = analyses.collect::<Result<Vec<_>, _>>()?;
     for _ in 0..TRIES {
         let before = known.clone();
-        for update in &updates {
-            let (parameter, state) = update.after(&before)?;
+        for (update, analysis) in updates.iter().zip(&analyses) {
+            let (parameter, state) = update.after(analysis, &before);
             if !parameter.is_finite() || !state.iter().all(|new| new.is_finite()) {
                 return Ok(None);
             }
