@@ -1,4 +1,4 @@
-//! The primitive operations: names, arity, payload. Types are in `infer`, values in `evaluate`.
+//! The primitive operations: names, arity, payload. Sorts of them are in `kind`, types in `infer`, values in `evaluate`.
 
 use crate::Shape;
 use smallvec::SmallVec;
@@ -177,13 +177,6 @@ named! {
     }
 }
 
-impl Unary {
-    /// Whether it is a sequence of operations, as [`elementary`](crate::elementary) has them, rather than one.
-    pub fn is_elementary(self) -> bool {
-        !matches!(self, Unary::Neg | Unary::Abs | Unary::Sqrt | Unary::Floor)
-    }
-}
-
 impl Op {
     /// The operation's name in the text form.
     pub fn name(&self) -> &'static str {
@@ -219,15 +212,5 @@ impl Op {
             Op::Binary(_) | Op::Compare(_) | Op::Dot => 2,
             Op::Select | Op::Noise(_) => 3,
         }
-    }
-
-    /// Whether the operation only moves or repeats elements.
-    pub fn is_movement(&self) -> bool {
-        matches!(self, Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_))
-    }
-
-    /// Whether the operation computes each element from the operands' elements at the same index.
-    pub fn is_elementwise(&self) -> bool {
-        matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert | Op::StopGradient)
     }
 }

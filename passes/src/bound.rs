@@ -66,6 +66,8 @@ fn ends_with_contraction(nodes: &[Node], see_sums: bool) -> Vec<bool> {
     ends
 }
 
+const UNSEEN: &str = "`ends_with_contraction` sees through it";
+
 /// The bound of a value. Nodes that it is made of come before it, so no recursion is needed for long chains.
 fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[bool]) -> Expr<'b> {
     let b = value.builder();
@@ -103,7 +105,12 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
             }
             Op::Binary(Binary::Add | Binary::Max) => of(0) + of(1),
             Op::Select => of(1) + of(2),
-            _ => of(0),
+            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Window(_) => of(0),
+            Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => of(0),
+            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+                unreachable!("{UNSEEN}")
+            }
+            Op::Unary(_) | Op::Compare(_) | Op::Convert | Op::Max(_) => unreachable!("{UNSEEN}"),
         };
         bounds[x.index()] = Some(found);
     }

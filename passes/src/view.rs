@@ -1,6 +1,6 @@
 //! Views: reading a value through broadcasts, reshapes, transposes and windows without computing anything.
 
-use bayeslift_ir::{Graph, Op, Shape, Value, Window};
+use bayeslift_ir::{Graph, Kind, Movement, Op, Shape, Value, Window};
 use smallvec::{SmallVec, smallvec};
 
 /// How the elements of a value of shape `shape` lie in the row-major memory of `source`.
@@ -54,9 +54,10 @@ impl View {
     /// The view of a view operation's result, given the view of its operand. `None` for a reshape or windows
     /// that no strides can express, and for operations that compute.
     pub fn through(&self, op: &Op) -> Option<View> {
+        let Kind::Movement(movement) = op.kind() else { return None };
         let mut start = self.start;
-        let (shape, axes) = match op {
-            Op::Broadcast(shape) => {
+        let (shape, axes) = match movement {
+            Movement::Broadcast(shape) => {
                 let missing = shape.len() - self.shape.len();
                 let on_axis = |axis: usize| match axis.checked_sub(missing) {
                     Some(a) if self.shape[a] == shape[axis] => self.axes[a].clone(),
@@ -64,12 +65,12 @@ impl View {
                 };
                 (shape.clone(), (0..shape.len()).map(on_axis).collect())
             }
-            Op::Transpose(permutation) => (
+            Movement::Transpose(permutation) => (
                 permutation.iter().map(|&a| self.shape[usize::from(a)]).collect(),
                 permutation.iter().map(|&a| self.axes[usize::from(a)].clone()).collect(),
             ),
-            Op::Reshape(shape) => (shape.clone(), self.reshaped(shape)?),
-            &Op::Window(Window { axis, start: first, size, dilation, count, step }) => {
+            Movement::Reshape(shape) => (shape.clone(), self.reshaped(shape)?),
+            Movement::Window(Window { axis, start: first, size, dilation, count, step }) => {
                 let stride = self.axes[axis].stride()?;
                 start += first as i64 * stride;
                 let windows = [Axis::new(size, dilation * stride), Axis::new(count, step * stride)];
@@ -79,7 +80,6 @@ impl View {
                 axes.splice(axis..=axis, windows);
                 (Shape::new(&shape), axes.into())
             }
-            _ => return None,
         };
         Some(View { source: self.source, shape, start, axes })
     }

@@ -1,9 +1,10 @@
 //! Reductions over an axis that is not the last: columns side by side, rows in order.
 
 use super::element::Points;
+use super::sums::{identity, step};
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Reg};
-use bayeslift_ir::{Lanes, Op, SUM_CHUNK, Value};
+use bayeslift_ir::{Lanes, Reduction, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
 const TILE_COLUMNS: usize = 64;
@@ -15,7 +16,7 @@ const ABREAST: usize = 4;
 #[derive(Clone, Copy)]
 struct Column {
     operand: Value,
-    is_sum: bool,
+    function: Reduction,
     first: Reg,
     stride: usize,
     extent: usize,
@@ -23,14 +24,8 @@ struct Column {
 
 impl Lowering<'_> {
     /// A kernel that reduces an outer axis. Returns the number of tiles.
-    pub(super) fn column_reduction(&mut self, reduction: Value) -> usize {
+    pub(super) fn column_reduction(&mut self, reduction: Value, function: Reduction, axis: usize) -> usize {
         let node = self.plan.graph.node(reduction);
-        let axis = match node.op {
-            Op::Sum(axis) | Op::Max(axis) => axis,
-            Op::Fold(window, extent) => return self.fold(reduction, window, extent),
-            _ => unreachable!("not a reduction"),
-        };
-        let is_sum = matches!(node.op, Op::Sum(_));
         let shape = self.plan.graph.ty(node.args[0]).shape.clone();
         let extent = shape[axis];
         let between: usize = shape[axis + 1..shape.len() - 1].iter().product();
@@ -53,7 +48,7 @@ impl Lowering<'_> {
                 let inner = s.b.index_rem(result_row, between);
                 s.b.index_add(outer, inner)
             };
-            let column = Column { operand: node.args[0], is_sum, first, stride: between, extent };
+            let column = Column { operand: node.args[0], function, first, stride: between, extent };
             let offset = s.b.index_scale(result_row, cols);
             s.each_column([start, end], TILE_COLUMNS, cols, ABREAST, |s, cols| match *cols {
                 [a, b, c, d] => s.reduce(column, [a, b, c, d], base, offset),
@@ -78,19 +73,17 @@ impl Lowering<'_> {
             let row = s.b.index_add(column.first, row);
             let row = s.enter_row(row, None);
             let x = s.eval(column.operand, &row, &mut Points::new(cols));
-            let b = &mut Abreast(&mut s.b);
-            if column.is_sum { b.add(of(sum), x).to_vec() } else { b.max(of(sum), x).to_vec() }
+            step(column.function, &mut Abreast(&mut s.b), of(sum), x).to_vec()
         };
-        if !column.is_sum {
-            let lowest = [self.b.constant(f32::NEG_INFINITY); N];
-            return of(&self.repeat_carrying(zero, end, 1, &lowest, add));
+        let none = [self.b.constant(identity(column.function)); N];
+        match column.function {
+            Reduction::Max => of(&self.repeat_carrying(zero, end, 1, &none, add)),
+            Reduction::Sum => of(&self.repeat_carrying(zero, end, SUM_CHUNK as i64, &none, |s, chunk, total| {
+                let chunk_end = s.b.index_offset(chunk, SUM_CHUNK as i64);
+                let chunk_end = s.b.index_min(chunk_end, end);
+                let sum = s.repeat_carrying(chunk, chunk_end, 1, &none, add);
+                Abreast(&mut s.b).add(of(total), of(&sum)).to_vec()
+            })),
         }
-        let none = [self.b.constant(0.0); N];
-        of(&self.repeat_carrying(zero, end, SUM_CHUNK as i64, &none, |s, chunk, total| {
-            let chunk_end = s.b.index_offset(chunk, SUM_CHUNK as i64);
-            let chunk_end = s.b.index_min(chunk_end, end);
-            let sum = s.repeat_carrying(chunk, chunk_end, 1, &none, add);
-            Abreast(&mut s.b).add(of(total), of(&sum)).to_vec()
-        }))
     }
 }

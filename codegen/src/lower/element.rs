@@ -2,7 +2,7 @@
 
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
-use bayeslift_ir::{Binary, Compare, DType, Lanes, Noise, Op, Unary, Value, elementary};
+use bayeslift_ir::{Binary, Compare, DType, Elementwise, Kind, Lanes, Literal, Noise, Op, Unary, Value, elementary};
 use bayeslift_passes::{ElementRead, Place, View, merge_axes};
 use std::collections::HashMap;
 
@@ -67,27 +67,27 @@ impl Lowering<'_> {
 
     /// What is made from nothing.
     fn made(&self, value: Value) -> Leaf {
-        match &self.plan.graph.node(value).op {
-            Op::Noise(noise) => Leaf::Noise(noise.clone()),
-            Op::Constant(bits) => Leaf::Float(*bits),
-            Op::ConstantU32(word) => Leaf::Word(*word),
-            Op::Iota(_) => Leaf::Position(View::identity(&self.plan.graph, value)),
-            op => unreachable!("{} has operands", op.name()),
+        match self.plan.graph.node(value).op.kind() {
+            Kind::Noise(noise) => Leaf::Noise(noise.clone()),
+            Kind::Literal(literal) => literal_leaf(literal, View::identity(&self.plan.graph, value)),
+            Kind::Input(_) | Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => {
+                unreachable!("{value} is not made from nothing")
+            }
+            Kind::Reduction { .. } | Kind::Fold { .. } => unreachable!("{value} is not made from nothing"),
         }
     }
 
     /// What a view reads.
     pub(super) fn leaf(&mut self, view: View) -> Leaf {
         let source = view.source;
-        match (self.plan.places[source.index()], &self.plan.graph.node(source).op) {
-            (Some(place), _) => {
-                Leaf::Memory { argument: self.argument(Argument::Place(place)), class: self.class(source), view }
-            }
-            (None, Op::Constant(bits)) => Leaf::Float(*bits),
-            (None, Op::ConstantU32(word)) => Leaf::Word(*word),
-            (None, Op::Iota(_)) => Leaf::Position(view),
-            (None, op) => unreachable!("{source} = {} is read but has no memory", op.name()),
+        if let Some(place) = self.plan.places[source.index()] {
+            return Leaf::Memory { argument: self.argument(Argument::Place(place)), class: self.class(source), view };
         }
+        let op = &self.plan.graph.node(source).op;
+        let Kind::Literal(literal) = op.kind() else {
+            unreachable!("{source} = {} is read but has no memory", op.name())
+        };
+        literal_leaf(literal, view)
     }
 
     /// Element `i` of a `u32` value of rank 0 or 1.
@@ -176,33 +176,34 @@ impl Lowering<'_> {
                 points.know(value, logarithm);
                 return logarithm;
             }
-            self.apply(&node.op, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
+            let Kind::Elementwise(function) = node.op.kind() else {
+                unreachable!("{value} = {} is neither read nor computed by the element", node.op.name())
+            };
+            self.apply(function, self.plan.graph.ty(node.args[node.args.len() - 1]).dtype, &args)
         };
         points.know(value, regs);
         regs
     }
 
     /// An elementwise operation; `dtype` is that of its last operand.
-    pub(super) fn apply<const N: usize>(&mut self, op: &Op, dtype: DType, args: &[[Reg; N]]) -> [Reg; N] {
+    pub(super) fn apply<const N: usize>(&mut self, function: Elementwise, dtype: DType, x: &[[Reg; N]]) -> [Reg; N] {
         let b = &mut Abreast(&mut self.b);
-        match (op, args) {
-            (Op::Unary(op), &[x]) => elementary::unary(b, *op, x),
-            (Op::Binary(op), &[x, y]) => match op {
-                Binary::Add => b.add(x, y),
-                Binary::Mul => b.mul(x, y),
-                Binary::Div => b.div(x, y),
-                Binary::Max => b.max(x, y),
+        match function {
+            Elementwise::Unary(function) => elementary::unary(b, function, x[0]),
+            Elementwise::Binary(Binary::Add) => b.add(x[0], x[1]),
+            Elementwise::Binary(Binary::Mul) => b.mul(x[0], x[1]),
+            Elementwise::Binary(Binary::Div) => b.div(x[0], x[1]),
+            Elementwise::Binary(Binary::Max) => b.max(x[0], x[1]),
+            Elementwise::Compare(function) if dtype == DType::F32 => match function {
+                Compare::Less => b.less(x[0], x[1]),
+                Compare::LessEqual => b.less_equal(x[0], x[1]),
+                Compare::Equal => b.equal(x[0], x[1]),
             },
-            (Op::Compare(op), &[x, y]) if dtype == DType::F32 => match op {
-                Compare::Less => b.less(x, y),
-                Compare::LessEqual => b.less_equal(x, y),
-                Compare::Equal => b.equal(x, y),
-            },
-            (Op::Compare(op), &[x, y]) => {
+            Elementwise::Compare(function) => {
                 // flipping the sign bit turns unsigned order into signed order
                 let sign = b.integer(1 << 31);
-                let (x, y) = (b.xor(x, sign), b.xor(y, sign));
-                match op {
+                let (x, y) = (b.xor(x[0], sign), b.xor(x[1], sign));
+                match function {
                     Compare::Less => b.iless(x, y),
                     Compare::Equal => b.iequal(x, y),
                     Compare::LessEqual => {
@@ -213,26 +214,25 @@ impl Lowering<'_> {
                     }
                 }
             }
-            (Op::Select, &[mask, x, y]) => match dtype {
-                DType::F32 => b.select(mask, x, y),
-                DType::U32 => b.iselect(mask, x, y),
+            Elementwise::Select => match dtype {
+                DType::F32 => b.select(x[0], x[1], x[2]),
+                DType::U32 => b.iselect(x[0], x[1], x[2]),
                 DType::Mask => {
                     let (yes, no) = (b.integer(u32::MAX), b.integer(0));
-                    let (x, y) = (b.iselect(x, yes, no), b.iselect(y, yes, no));
-                    let word = b.iselect(mask, x, y);
+                    let (one, other) = (b.iselect(x[1], yes, no), b.iselect(x[2], yes, no));
+                    let word = b.iselect(x[0], one, other);
                     b.iless(word, no)
                 }
             },
-            (Op::Convert, &[x]) => {
+            Elementwise::Convert => {
                 // both halves are exact, so the one rounding is that of the sum
                 let low_bits = b.integer(0xffff);
-                let (high, low) = (b.shr(x, 16), b.and(x, low_bits));
+                let (high, low) = (b.shr(x[0], 16), b.and(x[0], low_bits));
                 let (high, low) = (b.to_float(high), b.to_float(low));
                 let scale = b.constant(65536.0);
                 b.fma(high, scale, low)
             }
-            (Op::StopGradient, &[x]) => x,
-            (op, _) => unreachable!("{} is not elementwise", op.name()),
+            Elementwise::StopGradient => x[0],
         }
     }
 
@@ -296,6 +296,14 @@ impl Lowering<'_> {
                 self.b.store(Address { base, index, offset: 0 }, reg);
             }
         }
+    }
+}
+
+fn literal_leaf(literal: Literal, view: View) -> Leaf {
+    match literal {
+        Literal::Float(bits) => Leaf::Float(bits),
+        Literal::Word(word) => Leaf::Word(word),
+        Literal::Position => Leaf::Position(view),
     }
 }
 

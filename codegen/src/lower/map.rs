@@ -6,7 +6,7 @@ use super::shape::BAND;
 use super::sums::Accumulator;
 use super::{Lowering, Tiling};
 use crate::tile::Reg;
-use bayeslift_ir::{Op, Value};
+use bayeslift_ir::{Arithmetic, Kind, Value};
 use bayeslift_passes::Axis;
 
 /// About how many elements are computed in one go: those for which keys of rows are prepared, and lanes of sums kept.
@@ -237,8 +237,9 @@ impl Lowering<'_> {
 
     /// Whether the loop around an element takes longer than the element.
     fn is_light(&self) -> bool {
-        let takes_one = |&member: &Value| match self.plan.graph.node(member).op {
-            Op::Unary(op) => !op.is_elementary(),
+        let takes_one = |&member: &Value| match self.plan.graph.node(member).op.kind() {
+            Kind::Elementwise(function) => function.arithmetic() != Arithmetic::Elementary,
+            // made or moved; only how much is unrolled depends on it
             _ => true,
         };
         let members = &self.kernel.members;

@@ -16,7 +16,7 @@ mod windows;
 
 use crate::WIDTH;
 use crate::tile::{Class, TileBuilder, TileKernel};
-use bayeslift_ir::{Binary, DType, Op, Unary, Value};
+use bayeslift_ir::{Arithmetic, DType, Kind, Value};
 use bayeslift_passes::{Kernel, Place, Plan};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
@@ -132,7 +132,14 @@ impl<'p> Lowering<'p> {
         if !self.kernel.dots.is_empty() {
             self.dots()
         } else if let Some(reduction) = self.kernel.column_reduction {
-            self.column_reduction(reduction)
+            match self.plan.graph.node(reduction).op.kind() {
+                Kind::Reduction { function, axis } => self.column_reduction(reduction, function, axis),
+                Kind::Fold { window, extent } => self.fold(reduction, window, extent),
+                Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => unreachable!("{reduction} is no reduction"),
+                Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => {
+                    unreachable!("{reduction} is no reduction")
+                }
+            }
         } else {
             self.map()
         }
@@ -194,15 +201,20 @@ fn slowness(width: usize) -> usize {
 /// About how many instructions an element of a kernel takes besides products and stores.
 fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
     let graph = &plan.graph;
-    let of = |&value: &Value| match graph.node(value).op {
-        Op::Noise(_) => 60,
-        Op::Unary(op) if op.is_elementary() => 20,
-        Op::Unary(Unary::Sqrt) | Op::Binary(Binary::Div) => 8,
-        _ => 1,
+    let of = |&value: &Value| match graph.node(value).op.kind() {
+        Kind::Noise(_) => 60,
+        Kind::Elementwise(function) => match function.arithmetic() {
+            Arithmetic::Copy | Arithmetic::Simple => 1,
+            Arithmetic::Division => 8,
+            Arithmetic::Elementary => 20,
+        },
+        Kind::Literal(_) | Kind::Movement(_) => 1,
+        Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => {
+            unreachable!("{value} is no member of a kernel")
+        }
     };
     // noise that only this kernel reads is no member of it
     let read = kernel.members.iter().flat_map(|&member| &graph.node(member).args).map(|&value| plan.aligned(value));
-    let drawn =
-        read.filter(|&value| matches!(graph.node(value).op, Op::Noise(_)) && plan.places[value.index()].is_none());
+    let drawn = read.filter(|&value| graph.node(value).op.is_noise() && plan.places[value.index()].is_none());
     1 + kernel.members.iter().copied().chain(drawn).collect::<BTreeSet<_>>().iter().map(of).sum::<usize>()
 }

@@ -5,7 +5,7 @@ use super::noise::NOISE_BLOCK;
 use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{DOT_CHUNK, DType, Lanes, Value};
+use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes, Value};
 use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
@@ -52,7 +52,7 @@ pub(super) enum Source {
     },
     /// Computed from leaves of the same shape.
     Computed {
-        value: Value,
+        function: Elementwise,
         operands: Vec<(Leaf, Matrix)>,
     },
 }
@@ -98,7 +98,10 @@ impl Lowering<'_> {
             }
             Operand::Computed { value, views } => {
                 let operands = views.into_iter().map(|view| (self.leaf(view.clone()), matrix(&view))).collect();
-                Source::Computed { value, operands }
+                let Kind::Elementwise(function) = self.plan.graph.node(value).op.kind() else {
+                    unreachable!("{value} is computed by the element while it is packed")
+                };
+                Source::Computed { function, operands }
             }
         }
     }
@@ -138,7 +141,7 @@ impl Lowering<'_> {
         };
         match source {
             Source::Memory { base, matrix } => load(self, *base, Class::Float, matrix, indices[0]),
-            Source::Computed { value, operands } => {
+            Source::Computed { function, operands } => {
                 let operands = operands.iter().zip(indices).map(|((leaf, matrix), &index)| match leaf {
                     Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
                     Leaf::Memory { argument, class, .. } => {
@@ -147,8 +150,7 @@ impl Lowering<'_> {
                     leaf => unreachable!("{leaf:?} is no operand of a prologue"),
                 });
                 let operands: Vec<[Reg; N]> = operands.collect();
-                let op = self.plan.graph.node(*value).op.clone();
-                self.apply(&op, DType::F32, &operands)
+                self.apply(*function, DType::F32, &operands)
             }
         }
     }
@@ -396,9 +398,9 @@ impl Source {
         };
         match self {
             Source::Memory { base, matrix } => Source::Memory { base: *base, matrix: swap(matrix) },
-            Source::Computed { value, operands } => {
+            Source::Computed { function, operands } => {
                 let operands = operands.iter().map(|(leaf, matrix)| (leaf.clone(), swap(matrix))).collect();
-                Source::Computed { value: *value, operands }
+                Source::Computed { function: *function, operands }
             }
         }
     }

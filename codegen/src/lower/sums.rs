@@ -4,13 +4,13 @@
 use super::element::{Points, Row};
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{Lanes, Op, SUM_LANES, Value};
+use bayeslift_ir::{Kind, Lanes, Reduction, SUM_LANES, Value};
 
 /// A reduction of a kernel, and where its lanes are.
 #[derive(Clone, Copy)]
 pub(super) struct Accumulator {
     reduction: Value,
-    is_sum: bool,
+    function: Reduction,
     /// Where in scratch memory; where rows are short, the first row's.
     place: usize,
 }
@@ -20,22 +20,23 @@ impl Lowering<'_> {
     pub(super) fn accumulators(&mut self, rows_at_once: usize) -> Vec<Accumulator> {
         let lanes = if self.has_short_rows() { rows_at_once * self.width } else { SUM_LANES };
         let reductions = self.kernel.row_reductions.clone().into_iter();
-        let accumulator = |reduction| Accumulator {
-            reduction,
-            is_sum: matches!(self.plan.graph.node(reduction).op, Op::Sum(_)),
-            place: self.take_scratch(lanes),
+        let accumulator = |reduction| {
+            let Kind::Reduction { function, .. } = self.plan.graph.node(reduction).op.kind() else {
+                unreachable!("{reduction} is no reduction")
+            };
+            Accumulator { reduction, function, place: self.take_scratch(lanes) }
         };
         reductions.map(accumulator).collect()
     }
 
     fn add(&mut self, accumulator: Accumulator, a: Reg, b: Reg) -> Reg {
-        if accumulator.is_sum { self.b.add(a, b) } else { self.b.max(a, b) }
+        step(accumulator.function, &mut self.b, a, b)
     }
 
     /// Sets all lanes to their identities.
     pub(super) fn clear(&mut self, accumulators: &[Accumulator]) {
-        for &Accumulator { reduction, is_sum, place } in accumulators {
-            let identity = if is_sum { 0.0 } else { f32::NEG_INFINITY };
+        for &Accumulator { reduction, function, place } in accumulators {
+            let identity = identity(function);
             if self.has_short_rows() {
                 let lanes = self.lanes(self.width, |s| vec![s.b.constant(identity); SUM_LANES / s.width]);
                 self.short_sums.insert(reduction, lanes);
@@ -149,5 +150,21 @@ impl Lowering<'_> {
             lanes = lanes.into_iter().zip(upper).map(|(a, b)| self.add(accumulator, a, b)).collect();
         }
         lanes[0]
+    }
+}
+
+/// What a reduction begins with.
+pub(super) fn identity(function: Reduction) -> f32 {
+    match function {
+        Reduction::Sum => 0.0,
+        Reduction::Max => f32::NEG_INFINITY,
+    }
+}
+
+/// What a reduction makes of what it has and another element.
+pub(super) fn step<L: Lanes>(function: Reduction, lanes: &mut L, so_far: L::F, x: L::F) -> L::F {
+    match function {
+        Reduction::Sum => lanes.add(so_far, x),
+        Reduction::Max => lanes.max(so_far, x),
     }
 }

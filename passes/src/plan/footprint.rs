@@ -2,7 +2,7 @@
 
 use super::{Kernel, Operand, Plan};
 use crate::{View, merge_axes};
-use bayeslift_ir::{Op, Value};
+use bayeslift_ir::{Kind, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -60,16 +60,19 @@ impl Plan {
         let node = |value: Value| self.graph.node(value);
         let (computing, moving): (Vec<Value>, Vec<Value>) =
             kernel.members.iter().partition(|member| node(**member).op.is_elementwise());
-        let moved = moving.into_iter().map(|member| match node(member).op.is_movement() {
-            true => ElementRead::Copied(member),
-            false => ElementRead::Made(member),
+        let moved = moving.into_iter().map(|member| match node(member).op.kind() {
+            Kind::Movement(_) => ElementRead::Copied(member),
+            Kind::Literal(_) | Kind::Noise(_) => ElementRead::Made(member),
+            Kind::Input(_) | Kind::Elementwise(_) => unreachable!("{member} is in memory or computes"),
+            Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => unreachable!("{member} is no member"),
         });
         let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction).copied();
         let args = computing.into_iter().chain(reductions).flat_map(|value| node(value).args.iter().copied());
         let read = args.chain(kernel.stores.iter().map(|&(value, _)| value)).map(|value| self.aligned(value));
-        let read = read.filter(|&value| !kernel.computes(value)).map(|value| match node(value).op {
-            Op::Noise(_) if self.places[value.index()].is_none() => ElementRead::Made(value),
-            _ => ElementRead::Value(value),
+        let is_drawn = |value: Value| node(value).op.is_noise() && self.places[value.index()].is_none();
+        let read = read.filter(|&value| !kernel.computes(value)).map(|value| match is_drawn(value) {
+            true => ElementRead::Made(value),
+            false => ElementRead::Value(value),
         });
         moved.chain(read).collect()
     }

@@ -5,7 +5,7 @@ mod sink;
 mod stored;
 
 use super::{Fusion, Kernel, behind_views, keeps_columns, prologue_views};
-use bayeslift_ir::{Binary, Error, Graph, Op, Shape, Unary, Value};
+use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Shape, Unary, Value};
 use set::Set;
 
 /// The cost of a kernel's body, in rough vector operations, beyond which it takes no more members: keeps
@@ -113,8 +113,11 @@ impl Former<'_> {
     /// The kernel whose elements include `value` at the same row and column, if it is computed by the element.
     fn joinable(&self, value: Value) -> Option<usize> {
         let value = self.aligned(value);
-        let op = &self.graph.node(value).op;
-        if op.is_elementwise() || *op == Op::Dot { self.group_of[value.index()] } else { None }
+        match self.graph.node(value).op.kind() {
+            Kind::Elementwise(_) | Kind::Contraction => self.group_of[value.index()],
+            Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => None,
+            Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Movement(_) => None,
+        }
     }
 
     fn is_prologue(&self, value: Value, uses: &[Vec<Option<Value>>]) -> bool {
@@ -143,15 +146,15 @@ impl Former<'_> {
     /// Finds or makes the kernel that computes `value`.
     fn place(&mut self, value: Value) {
         let node = self.graph.node(value);
-        match &node.op {
-            Op::Dot => {
+        match node.op.kind() {
+            Kind::Contraction => {
                 let group = self.start(value);
                 let partner = self.partner[value.index()].and_then(|partner| self.group_of[partner.index()]);
                 if let Some(partner) = partner.filter(|&partner| self.may_merge(partner, group)) {
                     self.merge(partner, group);
                 }
             }
-            Op::Sum(axis) | Op::Max(axis) => {
+            Kind::Reduction { axis, .. } => {
                 let operand = node.args[0];
                 let (rows, cols) = self.space(operand);
                 if axis + 1 < self.graph.ty(operand).shape.len() {
@@ -165,15 +168,17 @@ impl Former<'_> {
                 };
                 self.group_of[value.index()] = Some(group);
                 self.kernels[group].row_reductions.push(value);
-                self.cost[group] += 2;
+                self.cost[group] += own_cost(&node.op);
             }
-            Op::Fold(..) => {
+            Kind::Fold { .. } => {
                 let (rows, cols) = self.space(node.args[0]);
                 let kernel = Kernel { rows, cols, column_reduction: Some(value), ..Kernel::default() };
                 self.add(kernel, value, 1);
             }
-            op if op.is_elementwise() && !self.prologue[value.index()] => self.place_elementwise(value),
-            _ => {}
+            Kind::Elementwise(_) if self.prologue[value.index()] => {}
+            Kind::Elementwise(_) => self.place_elementwise(value),
+            // read or made wherever it is needed
+            Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => {}
         }
     }
 
@@ -252,7 +257,7 @@ impl Former<'_> {
     fn outside(&self, g: usize, other: usize) -> Vec<Value> {
         let mut reads = Vec::new();
         for value in values_of(&self.kernels[g]) {
-            let by_element = !matches!(self.graph.node(value).op, Op::Dot);
+            let by_element = self.graph.node(value).op != Op::Dot;
             for &arg in &self.graph.node(value).args {
                 let internal = by_element && self.joinable(arg).is_some_and(|h| h == g || h == other);
                 if !internal && self.group_of[arg.index()] != Some(g) {
@@ -363,19 +368,27 @@ impl Former<'_> {
         Groups { kernels: kept, group_of, stored: self.stored }
     }
 
-    /// A rough count of vector operations.
+    /// A rough count of vector operations, with the noise that is drawn for them.
     fn cost_of(&self, value: Value) -> usize {
-        let node = self.graph.node(value);
-        let own = match &node.op {
-            Op::Unary(op) if op.is_elementary() => 30,
-            _ => 1,
-        };
-        own + 150 * self.noise_operands(value)
+        own_cost(&self.graph.node(value).op) + 150 * self.noise_operands(value)
     }
 
     fn noise_operands(&self, value: Value) -> usize {
-        let is_noise = |&&arg: &&Value| matches!(self.graph.node(self.aligned(arg)).op, Op::Noise(_));
+        let is_noise = |&&arg: &&Value| self.graph.node(self.aligned(arg)).op.is_noise();
         self.graph.node(value).args.iter().filter(is_noise).count()
+    }
+}
+
+/// A rough count of an operation's vector operations, besides what makes its operands.
+fn own_cost(op: &Op) -> usize {
+    match op.kind() {
+        Kind::Elementwise(function) => match function.arithmetic() {
+            Arithmetic::Copy | Arithmetic::Simple | Arithmetic::Division => 1,
+            Arithmetic::Elementary => 30,
+        },
+        Kind::Contraction => 1,
+        Kind::Reduction { .. } | Kind::Fold { .. } => 2,
+        Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => 0,
     }
 }
 

@@ -3,6 +3,8 @@
 //! A kernel is a set of graph values evaluated together at each element of one index space; the graph itself
 //! stays the description of what is computed. Forming kernels is greedy and deterministic.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new sort of operation has to say how it is planned")]
+
 mod footprint;
 mod groups;
 mod memory;
@@ -189,9 +191,10 @@ fn isolate_copies(graph: Graph) -> Result<Graph, Error> {
     let mut out = Graph::new();
     for value in graph.values() {
         let node = graph.node(value);
-        let copy = match node.op {
-            Op::Input(i) => out.input(&graph.inputs()[i as usize].name, node.ty.clone())?,
-            _ => out.push(node.op.clone(), &node.args)?,
+        let copy = if let Op::Input(i) = node.op {
+            out.input(&graph.inputs()[i as usize].name, node.ty.clone())?
+        } else {
+            out.push(node.op.clone(), &node.args)?
         };
         debug_assert_eq!(copy, value);
     }

@@ -4,7 +4,7 @@
 //! it by the element alone; otherwise the new value is made elsewhere and copied at the end.
 
 use super::{Kernel, Place, groups::Groups, groups::values_of};
-use bayeslift_ir::{Graph, Op, Value};
+use bayeslift_ir::{Graph, Kind, Op, Value};
 use std::collections::{BTreeSet, HashSet};
 
 pub(super) struct Ordered {
@@ -97,7 +97,11 @@ fn row_major_source(graph: &Graph, mut value: Value) -> Value {
 }
 
 fn is_reduction(graph: &Graph, value: Value) -> bool {
-    matches!(graph.node(value).op, Op::Sum(_) | Op::Max(_) | Op::Fold(..))
+    match graph.node(value).op.kind() {
+        Kind::Reduction { .. } | Kind::Fold { .. } => true,
+        Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => false,
+        Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => false,
+    }
 }
 
 fn reads_of(graph: &Graph, kernels: &[Kernel], group_of: &[Option<usize>], stored: &[bool], g: usize) -> Reads {

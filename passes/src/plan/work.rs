@@ -3,7 +3,7 @@
 
 use super::{Footprint, Place, Plan, groups::values_of};
 use crate::{Axis, View};
-use bayeslift_ir::{Op, Value};
+use bayeslift_ir::{Arithmetic, Kind, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::{iter, ops};
 
@@ -182,18 +182,20 @@ impl Plan {
     /// How a kernel computes a value that it does not read; `None` for what costs nothing there.
     fn role(&self, k: usize, value: Value, is_computed: bool) -> Option<Role> {
         let node = self.graph.node(value);
-        let role = match &node.op {
-            Op::Noise(_) => Role::Noise,
-            op if !is_computed && op.is_elementwise() => Role::Packing,
+        let role = match node.op.kind() {
+            Kind::Noise(_) => Role::Noise,
+            Kind::Elementwise(_) if !is_computed => Role::Packing,
             _ if !is_computed => return None,
-            Op::Dot => Role::Product(self.extents(value)),
-            Op::Sum(_) | Op::Max(_) | Op::Fold(..) if self.kernels[k].column_reduction == Some(value) => {
-                Role::ColumnReduction
-            }
-            Op::Sum(_) | Op::Max(_) => Role::RowReduction,
-            Op::Unary(op) if op.is_elementary() => Role::Function,
-            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => Role::Element,
-            _ => Role::Movement,
+            Kind::Contraction => Role::Product(self.extents(value)),
+            Kind::Fold { .. } => Role::ColumnReduction,
+            Kind::Reduction { .. } if self.kernels[k].column_reduction == Some(value) => Role::ColumnReduction,
+            Kind::Reduction { .. } => Role::RowReduction,
+            Kind::Elementwise(function) => match function.arithmetic() {
+                Arithmetic::Elementary => Role::Function,
+                Arithmetic::Simple | Arithmetic::Division => Role::Element,
+                Arithmetic::Copy => Role::Movement,
+            },
+            Kind::Input(_) | Kind::Literal(_) | Kind::Movement(_) => Role::Movement,
         };
         Some(role)
     }

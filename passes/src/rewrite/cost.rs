@@ -6,8 +6,10 @@
 //! Constants are of one core of a Zen 3 server, whole tens of what `cargo bench --bench kernels -- products functions copy
 //! threads=1` measures there.
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new operation has to say what it costs")]
+
 use super::{Fused, fact::Fact, template::Template};
-use bayeslift_ir::{Binary, Op, Type, Unary, result_type};
+use bayeslift_ir::{Arithmetic, Kind, Movement, Op, Type, result_type};
 
 /// One multiplication and addition of a contraction: 100 GFLOP/s.
 const PRODUCT: u64 = 20;
@@ -31,17 +33,18 @@ pub(super) fn of(op: &Op, fact: &Fact, args: &[&Type]) -> u64 {
 
 fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
     let elements = ty.shape.elements() as u64;
-    match op {
-        Op::Dot => KERNEL + elements * (args[0].shape.last_extent() as u64 * PRODUCT + ELEMENT),
-        Op::Binary(Binary::Div) | Op::Unary(Unary::Sqrt) => elements * DIVISION,
-        Op::Unary(Unary::Neg | Unary::Abs | Unary::Floor) => elements * SIMPLE,
-        Op::Unary(_) => elements * ELEMENTARY,
-        Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert => elements * SIMPLE,
-        Op::Sum(_) | Op::Max(_) => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
-        Op::Transpose(_) | Op::Window(_) => VIEW + elements * SIMPLE,
-        Op::Fold(..) => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
-        Op::Broadcast(_) | Op::Reshape(_) | Op::StopGradient => VIEW,
-        Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => 0,
+    match op.kind() {
+        Kind::Contraction => KERNEL + elements * (args[0].shape.last_extent() as u64 * PRODUCT + ELEMENT),
+        Kind::Elementwise(function) => match function.arithmetic() {
+            Arithmetic::Copy => VIEW,
+            Arithmetic::Simple => elements * SIMPLE,
+            Arithmetic::Division => elements * DIVISION,
+            Arithmetic::Elementary => elements * ELEMENTARY,
+        },
+        Kind::Reduction { .. } | Kind::Fold { .. } => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
+        Kind::Movement(Movement::Transpose(_) | Movement::Window(_)) => VIEW + elements * SIMPLE,
+        Kind::Movement(Movement::Broadcast(_) | Movement::Reshape(_)) => VIEW,
+        Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => 0,
     }
 }
 

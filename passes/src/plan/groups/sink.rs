@@ -1,7 +1,7 @@
 //! Values computed where they are read instead of where their operands are, if that takes less memory traffic.
 
 use super::{Former, behind_views};
-use bayeslift_ir::{Op, Value};
+use bayeslift_ir::{Kind, Literal, Value};
 use std::collections::BTreeSet;
 
 /// The most operations that move together.
@@ -24,10 +24,8 @@ impl Former<'_> {
             let Some(cone) = self.cone(value, from) else { continue };
             let before = self.sources_of(&self.kernels[to].members);
             let new: Vec<Value> = self.sources_of(&cone).difference(&before).copied().collect();
-            let is_donated = |v: &Value| match self.graph.node(*v).op {
-                Op::Input(i) => self.graph.is_donated(i as usize),
-                _ => false,
-            };
+            let input = |v: &Value| if let Kind::Input(i) = self.graph.node(*v).op.kind() { Some(i) } else { None };
+            let is_donated = |v: &Value| input(v).is_some_and(|i| self.graph.is_donated(i));
             if new.len() >= STORED || new.iter().any(is_donated) {
                 continue;
             }
@@ -87,7 +85,10 @@ impl Former<'_> {
     /// Whether a value can be read, or made, in any kernel.
     fn is_at_hand(&self, value: Value) -> bool {
         let (source, _) = behind_views(self.graph, value, |v| self.in_memory(v));
-        self.in_memory(source) || matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_))
+        let is_scalar = |value: Value| {
+            matches!(self.graph.node(value).op.kind(), Kind::Literal(Literal::Float(_) | Literal::Word(_)))
+        };
+        self.in_memory(source) || is_scalar(source)
     }
 
     /// What elementwise values read from memory that is as large as they are.

@@ -2,7 +2,7 @@
 
 use super::{Former, Kernel, behind_views, prologue_views};
 use crate::View;
-use bayeslift_ir::{Op, Value};
+use bayeslift_ir::{Kind, Op, Value};
 use std::collections::BTreeSet;
 
 /// What a reader can do with a view.
@@ -44,13 +44,14 @@ impl Former<'_> {
         for value in self.graph.values().filter(|v| live[v.index()]) {
             let node = self.graph.node(value);
             for (i, &arg) in node.args.iter().enumerate() {
-                match &node.op {
-                    op if op.is_movement() && self.stored[value.index()] => self.reach(value, Reader::Element),
-                    op if op.is_movement() => {}
-                    _ if self.prologue[value.index()] => self.read(arg, Reader::Strided),
-                    Op::Dot => self.read_operand(arg, i == 0),
-                    Op::Noise(_) => self.read(arg, Reader::Element),
-                    _ => self.read_element(value, arg),
+                match node.op.kind() {
+                    Kind::Movement(_) if self.stored[value.index()] => self.reach(value, Reader::Element),
+                    Kind::Movement(_) => {}
+                    Kind::Elementwise(_) if self.prologue[value.index()] => self.read(arg, Reader::Strided),
+                    Kind::Elementwise(_) | Kind::Reduction { .. } | Kind::Fold { .. } => self.read_element(value, arg),
+                    Kind::Contraction => self.read_operand(arg, i == 0),
+                    Kind::Noise(_) => self.read(arg, Reader::Element),
+                    Kind::Input(_) | Kind::Literal(_) => unreachable!("{value} has no operands"),
                 }
             }
         }
@@ -65,23 +66,24 @@ impl Former<'_> {
         while let Op::Reshape(_) = self.graph.node(computed).op {
             computed = self.graph.node(computed).args[0];
         }
-        match self.graph.node(computed).op {
-            Op::Input(_) => {}
-            Op::Broadcast(_) | Op::Transpose(_) | Op::Window(_) => {
+        match self.graph.node(computed).op.kind() {
+            Kind::Input(_) => {}
+            Kind::Movement(_) => {
                 self.force(computed);
                 self.reach(computed, Reader::Element);
             }
-            _ => self.force(computed),
+            Kind::Literal(_) | Kind::Noise(_) | Kind::Elementwise(_) => self.force(computed),
+            Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => self.force(computed),
         }
     }
 
     /// `user` reads `arg` by the element, from its own kernel if that computes it.
     fn read_element(&mut self, user: Value, arg: Value) {
-        let source = self.aligned(arg);
-        match self.graph.node(source).op {
-            Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {}
-            _ if self.joinable(arg).is_some() && self.joinable(arg) == self.group_of[user.index()] => {}
-            _ => self.read(arg, Reader::Element),
+        let source = &self.graph.node(self.aligned(arg)).op;
+        let is_made = source.is_literal() || source.is_noise();
+        let is_computed = self.joinable(arg).is_some() && self.joinable(arg) == self.group_of[user.index()];
+        if !is_made && !is_computed {
+            self.read(arg, Reader::Element);
         }
     }
 
@@ -103,7 +105,7 @@ impl Former<'_> {
         }
         if !self.prologue[source.index()] {
             self.read(arg, reader);
-            if matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+            if self.graph.node(source).op.is_literal() {
                 self.force(source);
             }
         }
@@ -119,7 +121,7 @@ impl Former<'_> {
     /// Gives what lies behind `value` the memory that it can be read or copied from.
     fn reach(&mut self, value: Value, reader: Reader) {
         let (source, movement) = behind_views(self.graph, value, |v| v != value && self.in_memory(v));
-        if !matches!(self.graph.node(source).op, Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_)) {
+        if !self.graph.node(source).op.is_literal() {
             self.force(source);
         }
         let mut view = View::identity(self.graph, source);

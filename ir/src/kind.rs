@@ -1,0 +1,167 @@
+//! What sort of operation each primitive is: the one classification that grouping, order, storage, costs and code follow.
+
+use crate::{Binary, Compare, Noise, Op, Shape, Unary, Window};
+
+/// What sort of operation an [`Op`] is, with what each sort does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// What the caller passes: the graph input with this index.
+    Input(usize),
+    /// Known when the graph is made, without operands.
+    Literal(Literal),
+    /// Random numbers, each a function of where it is.
+    Noise(&'a Noise),
+    /// Each element is computed from the operands' elements at the same index.
+    Elementwise(Elementwise),
+    /// Products summed over an axis that both operands have.
+    Contraction,
+    /// The elements along an axis become one.
+    Reduction {
+        /// What they become.
+        function: Reduction,
+        /// The axis, which disappears.
+        axis: usize,
+    },
+    /// Each element is the sum of those that a window takes from there.
+    Fold {
+        /// The windows.
+        window: Window,
+        /// The extent of the axis in the result.
+        extent: usize,
+    },
+    /// Elements are moved or repeated, and none is computed.
+    Movement(Movement<'a>),
+}
+
+/// The value of a literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Literal {
+    /// An `f32` scalar, by its bits.
+    Float(u32),
+    /// A `u32` scalar.
+    Word(u32),
+    /// Each element is its own index.
+    Position,
+}
+
+/// A function of the operands' elements at one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elementwise {
+    /// See [`Op::Unary`].
+    Unary(Unary),
+    /// See [`Op::Binary`].
+    Binary(Binary),
+    /// See [`Op::Compare`].
+    Compare(Compare),
+    /// See [`Op::Select`].
+    Select,
+    /// See [`Op::Convert`].
+    Convert,
+    /// See [`Op::StopGradient`].
+    StopGradient,
+}
+
+/// What machines make of an elementwise function, for whatever counts what elements cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// None: the operand's element.
+    Copy,
+    /// An instruction, or a few.
+    Simple,
+    /// One instruction that takes long: a division or a square root.
+    Division,
+    /// A sequence of instructions, as [`elementary`](crate::elementary) has them.
+    Elementary,
+}
+
+/// What the elements along an axis become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// See [`Op::Sum`].
+    Sum,
+    /// See [`Op::Max`].
+    Max,
+}
+
+/// How elements are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Movement<'a> {
+    /// See [`Op::Broadcast`].
+    Broadcast(&'a Shape),
+    /// See [`Op::Reshape`].
+    Reshape(&'a Shape),
+    /// See [`Op::Transpose`].
+    Transpose(&'a [u8]),
+    /// See [`Op::Window`].
+    Window(Window),
+}
+
+impl Op {
+    /// What sort of operation it is.
+    pub fn kind(&self) -> Kind<'_> {
+        match self {
+            Op::Input(index) => Kind::Input(*index as usize),
+            Op::Constant(bits) => Kind::Literal(Literal::Float(*bits)),
+            Op::ConstantU32(word) => Kind::Literal(Literal::Word(*word)),
+            Op::Iota(_) => Kind::Literal(Literal::Position),
+            Op::Noise(noise) => Kind::Noise(noise),
+            Op::Unary(function) => Kind::Elementwise(Elementwise::Unary(*function)),
+            Op::Binary(function) => Kind::Elementwise(Elementwise::Binary(*function)),
+            Op::Compare(function) => Kind::Elementwise(Elementwise::Compare(*function)),
+            Op::Select => Kind::Elementwise(Elementwise::Select),
+            Op::Convert => Kind::Elementwise(Elementwise::Convert),
+            Op::StopGradient => Kind::Elementwise(Elementwise::StopGradient),
+            Op::Dot => Kind::Contraction,
+            Op::Sum(axis) => Kind::Reduction { function: Reduction::Sum, axis: *axis },
+            Op::Max(axis) => Kind::Reduction { function: Reduction::Max, axis: *axis },
+            Op::Broadcast(shape) => Kind::Movement(Movement::Broadcast(shape)),
+            Op::Reshape(shape) => Kind::Movement(Movement::Reshape(shape)),
+            Op::Transpose(permutation) => Kind::Movement(Movement::Transpose(permutation)),
+            Op::Window(window) => Kind::Movement(Movement::Window(*window)),
+            Op::Fold(window, extent) => Kind::Fold { window: *window, extent: *extent },
+        }
+    }
+
+    /// Whether the operation only moves or repeats elements.
+    pub fn is_movement(&self) -> bool {
+        matches!(self.kind(), Kind::Movement(_))
+    }
+
+    /// Whether the operation computes each element from the operands' elements at the same index.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(self.kind(), Kind::Elementwise(_))
+    }
+
+    /// Whether the operation makes its elements of nothing.
+    pub fn is_literal(&self) -> bool {
+        matches!(self.kind(), Kind::Literal(_))
+    }
+
+    /// Whether the operation draws random numbers.
+    pub fn is_noise(&self) -> bool {
+        matches!(self.kind(), Kind::Noise(_))
+    }
+}
+
+impl Elementwise {
+    /// What machines make of it.
+    pub fn arithmetic(self) -> Arithmetic {
+        match self {
+            Elementwise::Unary(Unary::Neg | Unary::Abs | Unary::Floor) => Arithmetic::Simple,
+            Elementwise::Unary(Unary::Sqrt) | Elementwise::Binary(Binary::Div) => Arithmetic::Division,
+            Elementwise::Unary(
+                Unary::Exp
+                | Unary::Log
+                | Unary::Sin
+                | Unary::Cos
+                | Unary::Tanh
+                | Unary::Erf
+                | Unary::Softplus
+                | Unary::Sigmoid,
+            ) => Arithmetic::Elementary,
+            Elementwise::Binary(Binary::Add | Binary::Mul | Binary::Max) => Arithmetic::Simple,
+            Elementwise::Compare(_) | Elementwise::Select | Elementwise::Convert => Arithmetic::Simple,
+            Elementwise::StopGradient => Arithmetic::Copy,
+        }
+    }
+}
