@@ -1,9 +1,9 @@
 //! A parameter's update runs on the tile of its gradient where it is the only reader, else in a kernel of its own: the
 //! same bits either way.
 
-use bayeslift::ir::{Builder, Expr, Graph, Op, Tensor, Type, evaluate, same_bits};
+use bayeslift::ir::{Builder, Expr, Graph, Tensor, Type, evaluate, same_bits};
 use bayeslift::layers::{Adam, Optimizer, RmsProp, Sgd};
-use bayeslift::passes::gradients;
+use bayeslift::passes::{Place, Write, gradients};
 use bayeslift::runtime::{Argument, Executable, Options, Width};
 
 const SHAPE: [usize; 2] = [40, 50];
@@ -81,9 +81,9 @@ fn run(graph: &Graph, options: &Options) -> (Vec<Tensor>, bool) {
     let mut arguments: Vec<Argument> = tensors.iter_mut().map(Argument::from).collect();
     executable.call(&mut executable.workspace().unwrap(), &mut arguments).unwrap();
     let plan = executable.plan();
-    let stores_w = |place| place == bayeslift::passes::Place::Input(0);
-    let writer = plan.kernels.iter().find(|kernel| kernel.stores.iter().any(|&(_, place)| stores_w(place))).unwrap();
-    let on_tile = writer.dots.iter().any(|&dot| plan.graph.node(dot).op == Op::Dot);
+    let stores_w = |write: &Write| write.place == Place::Input(0);
+    let writer = plan.kernels.iter().find(|kernel| kernel.writes.iter().any(stores_w)).unwrap();
+    let on_tile = !writer.products().is_empty();
     let updated = graph.outputs().iter().filter(|output| output.updates.is_some()).count();
     (tensors[..updated].to_vec(), on_tile)
 }

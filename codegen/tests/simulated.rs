@@ -67,10 +67,7 @@ impl Tensors {
 
 /// Where a kernel stores values and results of reductions, and how many words.
 fn stores(plan: &Plan, kernel: &Kernel) -> BTreeMap<Place, usize> {
-    let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction);
-    let reductions = reductions.map(|&value| (value, plan.places[value.index()].expect("reductions are stored")));
-    let stores = kernel.stores.iter().copied().chain(reductions);
-    stores.map(|(value, place)| (place, plan.graph.ty(value).shape.elements())).collect()
+    kernel.writes.iter().map(|write| (write.place, plan.graph.ty(write.value).shape.elements())).collect()
 }
 
 /// The words behind each argument after a kernel ran on the model.

@@ -17,7 +17,9 @@ mod view;
 pub use bound::magnitude_bounds;
 pub use gradient::gradients;
 pub use guard::{WATCH, hidden, rescale, watch};
-pub use plan::{Access, Counts, ElementRead, Extents, Footprint, Kernel, Operand, Part, Place, Plan, Role, Work};
+pub use plan::{
+    Access, Counts, Defect, Extents, Footprint, Kernel, KernelKind, Operand, Part, Place, Plan, Read, Role, Work, Write,
+};
 pub use range::{Range, RangeAnalysis};
 pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting, Rewritten, optimize, rewrite};
 pub use simplify::simplify;

@@ -150,10 +150,10 @@ impl ExplainedKernel {
 fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
     let computes = |fusion: &&Fusion| match fusion.kind {
         Fused::SoftmaxCrossEntropy => {
-            let mut computed = kernel.members.iter().chain(&kernel.row_reductions);
+            let mut computed = kernel.members.iter().chain(kernel.row_reductions());
             computed.any(|value| fusion.values.contains(value))
         }
-        _ => fusion.values.iter().filter(|value| kernel.dots.contains(value)).count() > 1,
+        _ => fusion.values.iter().filter(|value| kernel.products().contains(value)).count() > 1,
     };
     let mut labels: Vec<String> = executable.fusions().iter().filter(computes).map(Fusion::label).collect();
     labels.dedup();

@@ -168,7 +168,7 @@ fn three_thousand_parameters() {
     let plan = Plan::new(b.finish().unwrap()).unwrap();
     assert_eq!(plan.kernels.len(), 6000);
     assert!(
-        plan.kernels.iter().all(|kernel| kernel.stores.iter().all(|&(_, place)| !matches!(place, Place::Output(_))))
+        plan.kernels.iter().all(|kernel| kernel.writes.iter().all(|write| !matches!(write.place, Place::Output(_))))
     );
 }
 

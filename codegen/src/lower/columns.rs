@@ -1,10 +1,10 @@
 //! Reductions over an axis that is not the last: columns side by side, rows in order.
 
+use super::Lowering;
 use super::element::Points;
 use super::sums::{identity, step};
-use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Reg};
-use bayeslift_ir::{Lanes, Reduction, SUM_CHUNK, Value};
+use bayeslift_ir::{Kind, Lanes, Reduction, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
 const TILE_COLUMNS: usize = 64;
@@ -24,15 +24,15 @@ struct Column {
 
 impl Lowering<'_> {
     /// A kernel that reduces an outer axis. Returns the number of tiles.
-    pub(super) fn column_reduction(&mut self, reduction: Value, function: Reduction, axis: usize) -> usize {
+    pub(super) fn column_reduction(&mut self, reduction: Value) -> usize {
         let node = self.plan.graph.node(reduction);
+        let Kind::Reduction { function, axis } = node.op.kind() else { unreachable!("{reduction} is a reduction") };
         let shape = self.plan.graph.ty(node.args[0]).shape.clone();
         let extent = shape[axis];
         let between: usize = shape[axis + 1..shape.len() - 1].iter().product();
         let outer: usize = shape[..axis].iter().product();
         let cols = self.kernel.cols;
-        let place = self.plan.places[reduction.index()].expect("reductions are stored");
-        let base = Base::Argument(self.argument(Argument::Place(place)));
+        let base = self.written(reduction);
 
         let blocks = cols.div_ceil(TILE_COLUMNS);
         self.tiles(outer * between * blocks, 1, 1, |s, tile, _| {

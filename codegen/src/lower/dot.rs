@@ -79,10 +79,10 @@ struct Block {
 impl Lowering<'_> {
     /// How a kernel's products are computed.
     pub(super) fn products(&mut self) -> Products {
-        let shape = &self.plan.graph.ty(self.kernel.dots[0]).shape;
+        let dots = self.kernel.products().to_vec();
+        let shape = &self.plan.graph.ty(dots[0]).shape;
         let (mut rows, mut cols) = (shape[shape.len() - 2], self.kernel.cols);
         let batches = self.kernel.rows / rows;
-        let dots = self.kernel.dots.clone();
         let mut operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
         let has_windows = operands.iter().any(|[left, _]| left.has_windows());
         let is_transposed = cols == 1 && rows > 1 && self.width > 1 && !has_windows;
@@ -186,8 +186,7 @@ impl Lowering<'_> {
     }
 
     fn operands(&mut self, dot: Value) -> Operands {
-        let args = self.plan.graph.node(dot).args.clone();
-        [args[0], args[1]].map(|operand| self.source(operand))
+        [0, 1].map(|number| self.source(self.kernel.operand(dot, number)))
     }
 
     /// The extent of the contracted axis.

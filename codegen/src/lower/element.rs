@@ -3,7 +3,7 @@
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{Binary, Compare, DType, Elementwise, Kind, Lanes, Literal, Noise, Op, Unary, Value, elementary};
-use bayeslift_passes::{ElementRead, Place, View, merge_axes};
+use bayeslift_passes::{Place, Read, View, merge_axes};
 use std::collections::HashMap;
 
 /// A value that a kernel does not compute from others.
@@ -55,11 +55,11 @@ impl<const N: usize> Points<N> {
 impl Lowering<'_> {
     /// Finds everything the kernel reads by the element.
     pub(super) fn collect_leaves(&mut self) {
-        for read in self.plan.element_reads(self.kernel) {
+        for read in &self.kernel.reads {
             let (value, leaf) = match read {
-                ElementRead::Made(value) => (value, self.made(value)),
-                ElementRead::Copied(value) => (value, self.leaf(self.plan.copied(value))),
-                ElementRead::Value(value) => (value, self.leaf(self.plan.view(value))),
+                Read::Made { value, .. } => (*value, self.made(*value)),
+                Read::Element { value, view } => (*value, self.leaf(view.clone())),
+                Read::Operand { .. } => continue,
             };
             self.leaves.insert(value, leaf);
         }
@@ -90,9 +90,13 @@ impl Lowering<'_> {
         literal_leaf(literal, view)
     }
 
-    /// Element `i` of a `u32` value of rank 0 or 1.
-    pub(super) fn word(&mut self, value: Value, i: usize) -> Reg {
-        let view = self.plan.view(value);
+    /// Element `i` of an operand of noise that the kernel draws: a `u32` value of rank 0 or 1.
+    pub(super) fn word(&mut self, noise: Value, operand: usize, i: usize) -> Reg {
+        let view = self.kernel.reads.iter().find_map(|read| match read {
+            Read::Made { value, address } if *value == noise => Some(address[operand].clone()),
+            Read::Made { .. } | Read::Element { .. } | Read::Operand { .. } => None,
+        });
+        let view = view.expect("noise that is drawn is addressed");
         let at = view.start + view.last_stride().expect("of rank 0 or 1, and strided") * i as i64;
         match self.leaf(view) {
             Leaf::Word(word) => self.b.integer(word),
@@ -283,11 +287,17 @@ impl Lowering<'_> {
         sum
     }
 
+    /// The memory of a value that the kernel writes.
+    pub(super) fn written(&mut self, value: Value) -> Base {
+        let write = self.kernel.writes.iter().find(|write| write.value == value).expect("reductions are written");
+        Base::Argument(self.argument(Argument::Place(write.place)))
+    }
+
     /// Writes every value that the kernel stores in full. All are computed before any is written, because
     /// one may overwrite what another reads.
     pub(super) fn store<const N: usize>(&mut self, row: &Row, points: &mut Points<N>) {
         let stores: Vec<([Reg; N], Place)> =
-            self.kernel.stores.iter().map(|&(value, place)| (self.eval(value, row, points), place)).collect();
+            self.kernel.element_writes().map(|write| (self.eval(write.value, row, points), write.place)).collect();
         for (regs, place) in stores {
             let offset = self.b.index_scale(row.row, self.kernel.cols);
             let base = Base::Argument(self.argument(Argument::Place(place)));

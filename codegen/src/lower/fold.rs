@@ -1,10 +1,10 @@
 //! Folds: cleared first, then every window adds its elements where it takes them from.
 
+use super::Lowering;
 use super::element::Points;
 use super::noise::NOISE_BLOCK;
-use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Reg};
-use bayeslift_ir::{Lanes, Value, Window};
+use bayeslift_ir::{Kind, Lanes, Value, Window};
 
 /// How many vectors are added side by side.
 const ABREAST: usize = 4;
@@ -12,14 +12,16 @@ const ABREAST: usize = 4;
 impl Lowering<'_> {
     /// A kernel that folds `[outer.., size, count, inner..]` to `[outer.., extent, inner..]`. Returns the number of tiles: what
     /// windows share is in one.
-    pub(super) fn fold(&mut self, value: Value, window: Window, extent: usize) -> usize {
+    pub(super) fn fold(&mut self, value: Value) -> usize {
+        let Kind::Fold { window, extent } = self.plan.graph.node(value).op.kind() else {
+            unreachable!("{value} is a fold")
+        };
         let operand = self.plan.graph.node(value).args[0];
         let shape = self.plan.graph.ty(operand).shape.clone();
         let outer: usize = shape[..window.axis].iter().product();
         let inner = &shape[window.axis + 2..];
         let (between, cols) = (inner.iter().rev().skip(1).product::<usize>(), shape.last_extent());
-        let place = self.plan.places[value.index()].expect("folds are stored");
-        let base = Base::Argument(self.argument(Argument::Place(place)));
+        let base = self.written(value);
         let row_of = if inner.is_empty() { 1 } else { between * cols };
         let (is_last, block) = (inner.is_empty(), extent * row_of);
         self.tiles(outer, 1, 1, |s, tile, _| {

@@ -36,7 +36,7 @@ impl Lowering<'_> {
                 }
             }
         }
-        if rows == 1 && self.kernel.row_reductions.is_empty() {
+        if rows == 1 && self.kernel.row_reductions().is_empty() {
             let unit = if self.noise_sites().is_empty() { BAND } else { NOISE_BLOCK };
             self.tiling = Some(Tiling::of_one_block(cols, unit));
             return self.tiles(cols, unit, AT_ONCE, |s, first, last| {
@@ -48,7 +48,7 @@ impl Lowering<'_> {
         let short = self.has_short_rows();
         let rows_at_once = match AT_ONCE.div_ceil(cols) {
             rows if short => {
-                let most = MOST_SHORT_ROWS / self.kernel.row_reductions.len().max(1);
+                let most = MOST_SHORT_ROWS / self.kernel.row_reductions().len().max(1);
                 rows.min(most).max(1).next_multiple_of(self.width)
             }
             rows => rows,
@@ -106,7 +106,7 @@ impl Lowering<'_> {
 
     /// Whether rows may be joined to one: every element is read and written at its own number.
     fn is_flat(&self) -> bool {
-        self.kernel.row_reductions.is_empty()
+        self.kernel.row_reductions().is_empty()
             && self.leaves.values().all(|leaf| match leaf {
                 Leaf::Float(_) | Leaf::Word(_) => true,
                 Leaf::Memory { view, .. } => view.is_contiguous() || view.is_uniform(),
@@ -177,9 +177,9 @@ impl Lowering<'_> {
     /// `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         if self.width == 1 || self.noise_sites().is_empty() {
-            let is_heavy = !self.kernel.dots.is_empty() && !self.is_light();
+            let is_heavy = !self.kernel.products().is_empty() && !self.is_light();
             let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
-            let unit = if self.kernel.dots.is_empty() { BAND } else { NOISE_BLOCK };
+            let unit = if self.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };
             return self.each_column([start, end], unit, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }
         self.noisy_columns(row, start, end, cols, accumulators);

@@ -17,7 +17,7 @@ mod windows;
 use crate::WIDTH;
 use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{Arithmetic, DType, Kind, Value};
-use bayeslift_passes::{Kernel, Place, Plan};
+use bayeslift_passes::{Kernel, KernelKind, Place, Plan, Read};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
 pub use tiling::Tiling;
@@ -61,7 +61,7 @@ const COST_LANES: usize = 8;
 /// tiles share, if they share any, and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Vec<Lowered> {
     let mut stages = Vec::new();
-    if !kernel.dots.is_empty() {
+    if let KernelKind::Products(_) = kernel.kind {
         let mut packing = Lowering::new(plan, kernel, width, threads);
         let tiles = packing.pack_shared();
         stages.extend((tiles > 0).then(|| packing.finish(tiles)));
@@ -129,19 +129,11 @@ impl<'p> Lowering<'p> {
     fn kernel(&mut self) -> usize {
         self.collect_leaves();
         self.load_site_keys();
-        if !self.kernel.dots.is_empty() {
-            self.dots()
-        } else if let Some(reduction) = self.kernel.column_reduction {
-            match self.plan.graph.node(reduction).op.kind() {
-                Kind::Reduction { function, axis } => self.column_reduction(reduction, function, axis),
-                Kind::Fold { window, extent } => self.fold(reduction, window, extent),
-                Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => unreachable!("{reduction} is no reduction"),
-                Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => {
-                    unreachable!("{reduction} is no reduction")
-                }
-            }
-        } else {
-            self.map()
+        match self.kernel.kind {
+            KernelKind::Products(_) => self.dots(),
+            KernelKind::Rows(_) | KernelKind::Copy(_) => self.map(),
+            KernelKind::Column(reduction) => self.column_reduction(reduction),
+            KernelKind::Fold(fold) => self.fold(fold),
         }
     }
 
@@ -178,13 +170,14 @@ fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
     /// So many elements take no longer than one, since an element's operations wait for each other.
     const ABREAST: usize = 32;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent();
-    let products = kernel.dots.iter().map(depth).sum::<usize>();
-    let rows = match kernel.column_reduction {
-        Some(reduction) => plan.graph.ty(plan.graph.node(reduction).args[0]).shape.elements() / kernel.cols,
-        None => kernel.rows,
+    let products = kernel.products().iter().map(depth).sum::<usize>();
+    let writes = match kernel.kind {
+        KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => kernel.writes.len(),
+        // in the end, not for each element
+        KernelKind::Column(_) | KernelKind::Fold(_) => 0,
     };
-    let elements = rows * kernel.cols.next_multiple_of(COST_LANES);
-    let each = instructions(plan, kernel) + kernel.row_reductions.len() + kernel.stores.len() + products;
+    let elements = kernel.rows * kernel.cols.next_multiple_of(COST_LANES);
+    let each = instructions(plan, kernel) + writes + products;
     (elements.max(ABREAST) * each + BEGIN) * slowness(width)
 }
 
@@ -213,8 +206,10 @@ fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
             unreachable!("{value} is no member of a kernel")
         }
     };
-    // noise that only this kernel reads is no member of it
-    let read = kernel.members.iter().flat_map(|&member| &graph.node(member).args).map(|&value| plan.aligned(value));
-    let drawn = read.filter(|&value| graph.node(value).op.is_noise() && plan.places[value.index()].is_none());
-    1 + kernel.members.iter().copied().chain(drawn).collect::<BTreeSet<_>>().iter().map(of).sum::<usize>()
+    // noise that is only drawn for members is none of them
+    let made = kernel.reads.iter().filter_map(|read| match read {
+        Read::Made { value, .. } => Some(*value),
+        Read::Element { .. } | Read::Operand { .. } => None,
+    });
+    1 + kernel.members.iter().copied().chain(made).collect::<BTreeSet<_>>().iter().map(of).sum::<usize>()
 }

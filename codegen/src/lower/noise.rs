@@ -22,9 +22,8 @@ impl Lowering<'_> {
             let Leaf::Noise(noise) = &self.leaves[&site] else { unreachable!("filtered") };
             let words = vec![noise.stream as u32, (noise.stream >> 32) as u32];
             let base = Base::Argument(self.argument(Argument::Words(words)));
-            let key = self.plan.graph.node(site).args[0];
-            let seed = [0, 1].map(|i| self.word(key, i));
-            let step = [2, 3].map(|i| self.word(key, i));
+            let seed = [0, 1].map(|i| self.word(site, 0, i));
+            let step = [2, 3].map(|i| self.word(site, 0, i));
             let index = self.b.index(0);
             let stream = [0, 1].map(|offset| self.b.load(Class::Int, Address { base, index, offset }));
             let site_key = noise::site_key(&mut self.b, seed, step, stream);
@@ -72,14 +71,13 @@ impl Lowering<'_> {
 
     /// The sample and the number of a row.
     fn row_number(&mut self, site: Value, noise: &Noise, row: Reg) -> (Reg, Reg) {
-        let args = self.plan.graph.node(site).args.clone();
         let rows = noise.shape.rows();
         let samples = noise.sample_axis.map_or(1, |axis| noise.shape[usize::from(axis)]);
         let rows_of_a_sample = rows / samples;
         let mut sample = self.b.integer(0);
         let mut number = row;
         if noise.sample_axis.is_some() {
-            let first = self.word(args[1], 0);
+            let first = self.word(site, 1, 0);
             let index = self.b.index_div(row, rows_of_a_sample);
             let low = self.b.index_low(index);
             sample = self.b.iadd(first, low);
@@ -87,7 +85,7 @@ impl Lowering<'_> {
         }
         if let Some(axis) = noise.example_axis {
             let rows_of_an_example = rows_of_a_sample / noise.shape[usize::from(axis)];
-            let (low, high) = (self.word(args[2], 0), self.word(args[2], 1));
+            let (low, high) = (self.word(site, 2, 0), self.word(site, 2, 1));
             let first = self.b.index_from(low, high);
             let first = self.b.index_scale(first, rows_of_an_example);
             number = self.b.index_add(first, number);

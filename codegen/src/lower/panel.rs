@@ -5,7 +5,7 @@ use super::noise::NOISE_BLOCK;
 use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes, Value};
+use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes};
 use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
@@ -90,15 +90,15 @@ pub(super) struct Span {
 }
 
 impl Lowering<'_> {
-    pub(super) fn source(&mut self, operand: Value) -> Source {
-        match self.plan.operand(operand) {
+    pub(super) fn source(&mut self, operand: &Operand) -> Source {
+        match operand {
             Operand::Memory(view) => {
                 let place = self.plan.places[view.source.index()].expect("operands lie in memory");
-                Source::Memory { base: Base::Argument(self.argument(Argument::Place(place))), matrix: matrix(&view) }
+                Source::Memory { base: Base::Argument(self.argument(Argument::Place(place))), matrix: matrix(view) }
             }
             Operand::Computed { value, views } => {
-                let operands = views.into_iter().map(|view| (self.leaf(view.clone()), matrix(&view))).collect();
-                let Kind::Elementwise(function) = self.plan.graph.node(value).op.kind() else {
+                let operands = views.iter().map(|view| (self.leaf(view.clone()), matrix(view))).collect();
+                let Kind::Elementwise(function) = self.plan.graph.node(*value).op.kind() else {
                     unreachable!("{value} is computed by the element while it is packed")
                 };
                 Source::Computed { function, operands }

@@ -7,6 +7,7 @@ use super::panel::{Source, Span};
 use super::shape::{LINE, RegisterTile};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::{DOT_CHUNK, Value};
+use bayeslift_passes::Read;
 use std::collections::{BTreeSet, HashSet};
 
 /// Rows of the right operand that one register tile brings near at most.
@@ -30,15 +31,21 @@ impl Lowering<'_> {
         }
     }
 
-    /// How many values as large as the kernel its elements read from memory or leave there. Both stages of a kernel must agree on it, so
+    /// How many values as large as the kernel its elements read from memory, or leave there and read. Both stages of a kernel must agree on it, so
     /// it depends on the plan alone.
     pub(super) fn large_values(&self) -> usize {
-        let (graph, places) = (&self.plan.graph, &self.plan.places);
         let elements = self.kernel.rows * self.kernel.cols;
-        let read = self.kernel.members.iter().flat_map(|&member| &graph.node(member).args);
-        let read = read.map(|&value| self.plan.aligned(value));
-        let large = |value: &Value| places[value.index()].is_some() && graph.ty(*value).shape.elements() == elements;
-        read.filter(large).collect::<BTreeSet<_>>().len()
+        let read = self.kernel.reads.iter().filter(|read| match read {
+            Read::Element { value, view } => {
+                view.source == *value && self.plan.places[value.index()].is_some() && view.shape.elements() == elements
+            }
+            Read::Made { .. } | Read::Operand { .. } => false,
+        });
+        let is_operand = |value: Value| {
+            let mut args = self.kernel.members.iter().flat_map(|&member| &self.plan.graph.node(member).args);
+            args.any(|&arg| self.plan.aligned(arg) == value)
+        };
+        read.count() + self.kernel.element_writes().filter(|write| is_operand(write.value)).count()
     }
 
     /// The arguments of which the kernel reads the element at its own row and column.

@@ -1,8 +1,8 @@
 //! Reductions over the last axis: sixteen lanes, then the tree of the contract. Lanes lie in scratch memory; in registers where a
 //! row is short, and then the lanes of several rows are combined at once.
 
+use super::Lowering;
 use super::element::{Points, Row};
-use super::{Argument, Lowering};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{Kind, Lanes, Reduction, SUM_LANES, Value};
 
@@ -19,8 +19,8 @@ impl Lowering<'_> {
     /// Takes memory for the kernel's reductions: where rows are short, for those of so many.
     pub(super) fn accumulators(&mut self, rows_at_once: usize) -> Vec<Accumulator> {
         let lanes = if self.has_short_rows() { rows_at_once * self.width } else { SUM_LANES };
-        let reductions = self.kernel.row_reductions.clone().into_iter();
-        let accumulator = |reduction| {
+        let reductions = self.kernel.row_reductions().iter();
+        let accumulator = |&reduction: &Value| {
             let Kind::Reduction { function, .. } = self.plan.graph.node(reduction).op.kind() else {
                 unreachable!("{reduction} is no reduction")
             };
@@ -138,8 +138,7 @@ impl Lowering<'_> {
     }
 
     fn store_results(&mut self, accumulator: Accumulator, row: Reg, results: Reg) {
-        let place = self.plan.places[accumulator.reduction.index()].expect("reductions are stored");
-        let base = Base::Argument(self.argument(Argument::Place(place)));
+        let base = self.written(accumulator.reduction);
         self.b.store(Address { base, index: row, offset: 0 }, results);
     }
 

@@ -1,9 +1,9 @@
 //! Which part of a value each element of a kernel's index space reads or writes, where that is a simple part.
 
-use super::{Kernel, Operand, Plan};
+use super::{Kernel, Read};
 use crate::{View, merge_axes};
-use bayeslift_ir::{Kind, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use bayeslift_ir::Value;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Of each `span` neighbouring elements of the index space, the first of which is a multiple of that, a kernel touches `each`
@@ -16,7 +16,12 @@ pub struct Footprint {
 
 impl Footprint {
     /// Element by element.
-    pub(super) const SAME: Footprint = Footprint { span: 1, each: 1 };
+    pub(super) const ELEMENT: Footprint = Footprint { span: 1, each: 1 };
+
+    /// One element a row.
+    pub(super) fn of_rows(kernel: &Kernel) -> Footprint {
+        Footprint { span: kernel.cols, each: 1 }
+    }
 
     /// What these elements of the index space touch.
     pub fn of(self, elements: Range<usize>) -> Range<usize> {
@@ -24,77 +29,41 @@ impl Footprint {
     }
 }
 
-impl Plan {
-    /// For each value in memory that a kernel reads, which part each element reads; `None` for no simple one. Values that are not there
-    /// may be read in any way.
-    pub(super) fn read_footprints(&self, kernel: &Kernel) -> BTreeMap<Value, Option<Footprint>> {
+impl Kernel {
+    /// For each value that is read, literals among them, which part each element reads; `None` for no simple one.
+    pub fn read_footprints(&self) -> BTreeMap<Value, Option<Footprint>> {
         let mut footprints = BTreeMap::new();
-        let mut add = |source: Value, footprint: Option<Footprint>| {
-            let known = footprints.entry(source).or_insert(footprint);
-            if *known != footprint {
-                *known = None;
-            }
-        };
-        for read in self.element_reads(kernel) {
-            let view = match read {
-                ElementRead::Copied(member) => self.copied(member),
-                ElementRead::Value(value) => self.view(value),
-                ElementRead::Made(value) => {
-                    // what addresses noise
-                    self.graph.node(value).args.iter().for_each(|&arg| add(self.view(arg).source, None));
-                    continue;
+        for read in &self.reads {
+            for view in read.views() {
+                let footprint = self.footprint(read, view);
+                let known = footprints.entry(view.source).or_insert(footprint);
+                if *known != footprint {
+                    *known = None;
                 }
-            };
-            add(view.source, by_the_element(&view, kernel));
-        }
-        for &dot in &kernel.dots {
-            let [left, right] = [0, 1].map(|i| self.operand(self.graph.node(dot).args[i]));
-            views(&left).for_each(|view| add(view.source, by_the_row(view, kernel)));
-            views(&right).for_each(|view| add(view.source, None));
+            }
         }
         footprints
     }
 
-    /// All that the elements of a kernel need and that is not computed from others there, besides products, each once.
-    pub fn element_reads(&self, kernel: &Kernel) -> BTreeSet<ElementRead> {
-        let node = |value: Value| self.graph.node(value);
-        let (computing, moving): (Vec<Value>, Vec<Value>) =
-            kernel.members.iter().partition(|member| node(**member).op.is_elementwise());
-        let moved = moving.into_iter().map(|member| match node(member).op.kind() {
-            Kind::Movement(_) => ElementRead::Copied(member),
-            Kind::Literal(_) | Kind::Noise(_) => ElementRead::Made(member),
-            Kind::Input(_) | Kind::Elementwise(_) => unreachable!("{member} is in memory or computes"),
-            Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => unreachable!("{member} is no member"),
-        });
-        let reductions = kernel.row_reductions.iter().chain(&kernel.column_reduction).copied();
-        let args = computing.into_iter().chain(reductions).flat_map(|value| node(value).args.iter().copied());
-        let read = args.chain(kernel.stores.iter().map(|&(value, _)| value)).map(|value| self.aligned(value));
-        let is_drawn = |value: Value| node(value).op.is_noise() && self.places[value.index()].is_none();
-        let read = read.filter(|&value| !kernel.computes(value)).map(|value| match is_drawn(value) {
-            true => ElementRead::Made(value),
-            false => ElementRead::Value(value),
-        });
-        moved.chain(read).collect()
+    /// Whether the kernel may write over a value: if it reads that, then for each element the one that is written there next.
+    pub(super) fn may_overwrite(&self, value: Value) -> bool {
+        let reads_own = |read: &Read| match read {
+            Read::Element { view, .. } => self.footprint(read, view) == Some(Footprint::ELEMENT),
+            Read::Made { .. } | Read::Operand { .. } => false,
+        };
+        let mut reads = self.reads.iter().filter(|read| read.views().iter().any(|view| view.source == value));
+        reads.all(|read| self.writes_elements() && reads_own(read))
     }
-}
 
-/// What the elements of a kernel need and that is not computed from others there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ElementRead {
-    /// Noise, or a member that is a constant or counts elements: made from nothing, but for what addresses noise.
-    Made(Value),
-    /// A member that only moves data: see [`Plan::copied`].
-    Copied(Value),
-    /// A value that is read: see [`Plan::view`].
-    Value(Value),
-}
-
-fn views(operand: &Operand) -> impl Iterator<Item = &View> {
-    match operand {
-        Operand::Memory(view) => std::slice::from_ref(view),
-        Operand::Computed { views, .. } => views,
+    fn footprint(&self, read: &Read, view: &View) -> Option<Footprint> {
+        match read {
+            // all elements share what addresses noise
+            Read::Made { .. } => None,
+            Read::Element { .. } => by_the_element(view, self),
+            Read::Operand { number: 0, .. } => by_the_row(view, self),
+            Read::Operand { .. } => None,
+        }
     }
-    .iter()
 }
 
 /// Of a value that is viewed in the kernel's own shape.
@@ -104,11 +73,11 @@ fn by_the_element(view: &View, kernel: &Kernel) -> Option<Footprint> {
         return None;
     }
     if view.is_contiguous() {
-        return Some(Footprint::SAME);
+        return Some(Footprint::ELEMENT);
     }
     let (last, leading) = view.axes.split_last()?;
     let is_one_a_row = last.stride() == Some(0) && view.start == 0 && merge_axes(leading)[..] == [(kernel.rows, 1)];
-    is_one_a_row.then_some(Footprint { span: kernel.cols, each: 1 })
+    is_one_a_row.then_some(Footprint::of_rows(kernel))
 }
 
 /// Of the left operand of a product, of which each row of the result reads a row.

@@ -1,11 +1,13 @@
 //! Forming kernels: anchors are contractions and reductions, elementwise values join the kernels of their operands.
 
+mod merge;
 mod set;
 mod sink;
 mod stored;
 
-use super::{Fusion, Kernel, behind_views, keeps_columns, prologue_views};
-use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Shape, Unary, Value};
+use super::reads::{self, behind_views, prologue_views};
+use super::{Fusion, Kernel, KernelKind, Place, Plan};
+use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Unary, Value};
 use set::Set;
 
 /// The cost of a kernel's body, in rough vector operations, beyond which it takes no more members: keeps
@@ -13,18 +15,22 @@ use set::Set;
 const MAX_BODY: usize = 900;
 /// The most kernels a plan may have.
 const MAX_KERNELS: usize = 1 << 14;
-/// The most contractions one kernel computes: bounds its scratch memory.
-const MAX_DOTS: usize = 4;
+/// The arena, before offsets are assigned.
+pub(super) const UNASSIGNED: Place = Place::Arena(usize::MAX);
 
-/// Kernels, not yet ordered, and which kernel computes each value.
-pub(super) struct Groups {
-    pub kernels: Vec<Kernel>,
-    pub group_of: Vec<Option<usize>>,
-    /// Values that must be in memory: read across kernels or not by the element.
-    pub stored: Vec<bool>,
+/// A plan whose kernels have no order and write nothing yet. Values that must be in memory, since they are read across kernels or not
+/// by the element, have a place, which is not known yet.
+pub(super) fn form(graph: Graph, fusions: &[Fusion]) -> Result<Plan, Error> {
+    let (kernels, stored) = kernels(&graph, fusions)?;
+    let mut places: Vec<Option<Place>> = stored.iter().map(|&stored| stored.then_some(UNASSIGNED)).collect();
+    for (i, input) in graph.inputs().iter().enumerate() {
+        places[input.value.index()] = Some(Place::Input(i));
+    }
+    Ok(Plan { graph, kernels, places, arena_bytes: 0 })
 }
 
-pub(super) fn form(graph: &Graph, fusions: &[Fusion]) -> Result<Groups, Error> {
+/// The kernels, and for each value whether it must be in memory.
+fn kernels(graph: &Graph, fusions: &[Fusion]) -> Result<(Vec<Kernel>, Vec<bool>), Error> {
     let live = graph.live();
     let uses = uses(graph, &live);
     let mut former = Former {
@@ -103,11 +109,8 @@ impl Former<'_> {
     }
 
     /// The value behind reshapes that keep rows and columns.
-    fn aligned(&self, mut value: Value) -> Value {
-        while keeps_columns(self.graph, value) {
-            value = self.graph.node(value).args[0];
-        }
-        value
+    fn aligned(&self, value: Value) -> Value {
+        reads::aligned(self.graph, value, &|_| false)
     }
 
     /// The kernel whose elements include `value` at the same row and column, if it is computed by the element.
@@ -158,21 +161,21 @@ impl Former<'_> {
                 let operand = node.args[0];
                 let (rows, cols) = self.space(operand);
                 if axis + 1 < self.graph.ty(operand).shape.len() {
-                    let kernel = Kernel { rows, cols, column_reduction: Some(value), ..Kernel::default() };
+                    let kernel = Kernel { kind: KernelKind::Column(value), rows, cols, ..Kernel::default() };
                     self.add(kernel, value, 1);
                     return;
                 }
-                let group = match self.joinable(operand) {
-                    Some(g) if self.kernels[g].dots.is_empty() => g,
-                    _ => self.add(Kernel { rows, cols, ..Kernel::default() }, value, 0),
-                };
+                let joined = self.joinable(operand).filter(|&g| matches!(self.kernels[g].kind, KernelKind::Rows(_)));
+                let group = joined.unwrap_or_else(|| self.add(Kernel { rows, cols, ..Kernel::default() }, value, 0));
                 self.group_of[value.index()] = Some(group);
-                self.kernels[group].row_reductions.push(value);
+                if let KernelKind::Rows(reductions) = &mut self.kernels[group].kind {
+                    reductions.push(value);
+                }
                 self.cost[group] += own_cost(&node.op);
             }
             Kind::Fold { .. } => {
                 let (rows, cols) = self.space(node.args[0]);
-                let kernel = Kernel { rows, cols, column_reduction: Some(value), ..Kernel::default() };
+                let kernel = Kernel { kind: KernelKind::Fold(value), rows, cols, ..Kernel::default() };
                 self.add(kernel, value, 1);
             }
             Kind::Elementwise(_) if self.prologue[value.index()] => {}
@@ -197,7 +200,7 @@ impl Former<'_> {
         let (rows, cols) = self.space(value);
         let mut kernel = Kernel { rows, cols, ..Kernel::default() };
         if self.graph.node(value).op == Op::Dot {
-            kernel.dots.push(value);
+            kernel.kind = KernelKind::Products(vec![value]);
         } else {
             kernel.members.insert(value);
         }
@@ -235,73 +238,6 @@ impl Former<'_> {
         self.graph.node(value).args.iter().all(|&arg| self.joinable(arg) == Some(g) || !self.behind(&[arg]).contains(g))
     }
 
-    /// Whether two kernels can be one: same space, and no path between them through other kernels or memory.
-    fn may_merge(&self, a: usize, b: usize) -> bool {
-        let (x, y) = (&self.kernels[a], &self.kernels[b]);
-        let reduces = |k: &Kernel| !k.row_reductions.is_empty() || k.column_reduction.is_some();
-        let fits = (x.rows, x.cols) == (y.rows, y.cols)
-            && self.cost[a] + self.cost[b] <= MAX_BODY
-            && x.dots.len() + y.dots.len() <= MAX_DOTS
-            && (x.dots.is_empty() || !reduces(y))
-            && (y.dots.is_empty() || !reduces(x))
-            && x.column_reduction.is_none()
-            && y.column_reduction.is_none()
-            && match (x.dots.first(), y.dots.first()) {
-                (Some(&p), Some(&q)) => batch(self.graph, p) == batch(self.graph, q),
-                _ => true,
-            };
-        fits && !self.behind(&self.outside(a, b)).contains(b) && !self.behind(&self.outside(b, a)).contains(a)
-    }
-
-    /// What kernel `g` reads other than by the element from `g` or `other`.
-    fn outside(&self, g: usize, other: usize) -> Vec<Value> {
-        let mut reads = Vec::new();
-        for value in values_of(&self.kernels[g]) {
-            let by_element = self.graph.node(value).op != Op::Dot;
-            for &arg in &self.graph.node(value).args {
-                let internal = by_element && self.joinable(arg).is_some_and(|h| h == g || h == other);
-                if !internal && self.group_of[arg.index()] != Some(g) {
-                    reads.push(arg);
-                }
-            }
-        }
-        reads
-    }
-
-    fn merge(&mut self, into: usize, from: usize) {
-        let kernel = std::mem::take(&mut self.kernels[from]);
-        for value in values_of(&kernel) {
-            self.group_of[value.index()] = Some(into);
-        }
-        let target = &mut self.kernels[into];
-        target.dots.extend(kernel.dots);
-        target.dots.sort_unstable();
-        target.members.extend(kernel.members);
-        target.row_reductions.extend(kernel.row_reductions);
-        target.row_reductions.sort_unstable();
-        self.cost[into] += std::mem::take(&mut self.cost[from]);
-        let mut waits_for = std::mem::take(&mut self.ancestors[from]);
-        waits_for.remove(into);
-        self.ancestors[into].remove(from);
-        for set in &mut self.ancestors {
-            if set.remove(from) {
-                set.insert(into);
-            }
-        }
-        self.ancestors[into].remove(into);
-        let all = {
-            waits_for.union(&self.ancestors[into]);
-            waits_for
-        };
-        self.depend(into, all);
-        // Numbers at the end are free again: mostly young kernels are merged into old ones.
-        while self.kernels.last().is_some_and(|kernel| kernel.rows == 0) {
-            self.kernels.pop();
-            self.cost.pop();
-            self.ancestors.pop();
-        }
-    }
-
     /// The kernels that must have run before any of `values` can be read.
     fn behind(&self, values: &[Value]) -> Set {
         let mut set = Set::default();
@@ -332,14 +268,17 @@ impl Former<'_> {
     /// An elementwise kernel whose only result is the operand of one reduction over an outer axis becomes part of it.
     fn fuse_into_column_reductions(&mut self, uses: &[Vec<Option<Value>>]) {
         for g in 0..self.kernels.len() {
-            let Some(reduction) = self.kernels[g].column_reduction else { continue };
+            let reduction = match self.kernels[g].kind {
+                KernelKind::Column(reduction) | KernelKind::Fold(reduction) => reduction,
+                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => continue,
+            };
             let operand = self.graph.node(reduction).args[0];
             let Some(h) = self.joinable(operand) else { continue };
             let kernel = &self.kernels[h];
-            let stored: Vec<Value> = values_of(kernel).filter(|v| self.stored[v.index()]).collect();
+            let stored: Vec<Value> = kernel.values().filter(|v| self.stored[v.index()]).collect();
             let private = self.aligned(operand) == operand && stored == [operand] && uses[operand.index()].len() == 1;
             let noisy = kernel.members.iter().any(|&v| self.noise_operands(v) > 0);
-            if private && !noisy && kernel.dots.is_empty() && kernel.row_reductions.is_empty() {
+            if private && !noisy && kernel.anchors().is_empty() {
                 self.stored[operand.index()] = false;
                 let members = std::mem::take(&mut self.kernels[h].members);
                 for member in &members {
@@ -350,22 +289,14 @@ impl Former<'_> {
         }
     }
 
-    fn finish(mut self) -> Groups {
-        // Emptied kernels go; the rest keep their order.
-        let mut new_index = vec![None; self.kernels.len()];
-        let mut kept = Vec::new();
-        let mut has_value = vec![false; self.kernels.len()];
-        for group in self.group_of.iter().flatten() {
-            has_value[*group] = true;
+    /// Emptied kernels go; the rest keep their order. What they read is settled.
+    fn finish(mut self) -> (Vec<Kernel>, Vec<bool>) {
+        let mut kernels = std::mem::take(&mut self.kernels);
+        kernels.retain(|kernel| kernel.values().next().is_some());
+        for kernel in &mut kernels {
+            kernel.reads = reads::of(self.graph, &|value| self.in_memory(value), kernel);
         }
-        for (g, kernel) in std::mem::take(&mut self.kernels).into_iter().enumerate() {
-            if has_value[g] {
-                new_index[g] = Some(kept.len());
-                kept.push(kernel);
-            }
-        }
-        let group_of = self.group_of.iter().map(|g| g.and_then(|g| new_index[g])).collect();
-        Groups { kernels: kept, group_of, stored: self.stored }
+        (kernels, self.stored)
     }
 
     /// A rough count of vector operations, with the noise that is drawn for them.
@@ -390,16 +321,4 @@ fn own_cost(op: &Op) -> usize {
         Kind::Reduction { .. } | Kind::Fold { .. } => 2,
         Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => 0,
     }
-}
-
-/// All values a kernel computes.
-pub(super) fn values_of(kernel: &Kernel) -> impl Iterator<Item = Value> {
-    let anchors = kernel.dots.iter().chain(&kernel.row_reductions).chain(&kernel.column_reduction);
-    anchors.chain(&kernel.members).copied()
-}
-
-/// The leading axes of a contraction, over which it is a separate product.
-fn batch(graph: &Graph, dot: Value) -> Shape {
-    let shape = &graph.ty(dot).shape;
-    Shape::new(&shape[..shape.len() - 2])
 }

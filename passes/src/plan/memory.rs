@@ -1,31 +1,24 @@
 //! The arena: values share memory when their lifetimes do not overlap, unless all of them take little.
 
-use super::{Kernel, Place, Plan, groups::values_of, order::UNASSIGNED};
+use super::{Place, Plan, Read, groups::UNASSIGNED};
 use bayeslift_ir::{Error, Graph, Value};
-use std::collections::HashSet;
 
 /// Offsets and sizes are multiples of this: a cache line.
-const ALIGNMENT: usize = 64;
+pub(super) const ALIGNMENT: usize = 64;
 /// Of so few bytes all values keep their memory, so that kernels need not wait for others to have read what was there.
 const FEW: usize = 1 << 17;
 /// The largest arena.
 const MAX_ARENA: usize = 1 << 36;
 
-pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Place>>) -> Result<Plan, Error> {
-    let mut plan = Plan { graph, kernels, places, arena_bytes: 0 };
-    let lifetimes = lifetimes(&plan);
+/// Assigns offsets in the arena to the values that are to lie there.
+pub(super) fn assign(plan: &mut Plan) -> Result<(), Error> {
+    let lifetimes = lifetimes(plan);
     let arena = || plan.graph.values().filter(|value| plan.places[value.index()] == Some(UNASSIGNED));
     let all: usize = arena().map(|value| size_of(&plan.graph, value)).fold(0, usize::saturating_add);
     let mut free = FreeList::default();
-    for (k, (born, dead)) in lifetimes.iter().enumerate() {
+    for (born, dead) in &lifetimes {
         for &value in born {
-            let offset = free.take(size_of(&plan.graph, value));
-            plan.places[value.index()] = Some(Place::Arena(offset));
-            for (stored, place) in &mut plan.kernels[k].stores {
-                if *stored == value && *place == UNASSIGNED {
-                    *place = Place::Arena(offset);
-                }
-            }
+            plan.places[value.index()] = Some(Place::Arena(free.take(size_of(&plan.graph, value))));
         }
         if all <= FEW {
             continue;
@@ -35,43 +28,38 @@ pub(super) fn assign(graph: Graph, kernels: Vec<Kernel>, places: Vec<Option<Plac
             free.give(offset, size_of(&plan.graph, value));
         }
     }
+    for write in plan.kernels.iter_mut().flat_map(|kernel| &mut kernel.writes) {
+        if write.place == UNASSIGNED {
+            write.place = plan.places[write.value.index()].expect("what is written has a place");
+        }
+    }
     plan.arena_bytes = free.end;
     if plan.arena_bytes > MAX_ARENA {
         let size = plan.arena_bytes as u64;
         return Err(Error::TooLarge { what: "bytes of intermediate values", size, limit: MAX_ARENA as u64 });
     }
-    Ok(plan)
+    Ok(())
 }
 
-fn size_of(graph: &Graph, value: Value) -> usize {
+/// The bytes that a value takes in the arena.
+pub(super) fn size_of(graph: &Graph, value: Value) -> usize {
     (graph.ty(value).shape.elements() * 4).next_multiple_of(ALIGNMENT)
 }
 
 /// For each kernel the arena values it is the first to write and the last to touch.
 fn lifetimes(plan: &Plan) -> Vec<(Vec<Value>, Vec<Value>)> {
-    let mut first = vec![None; plan.places.len()];
-    let mut last = vec![None; plan.places.len()];
+    let mut touched = vec![None; plan.places.len()];
     for (k, kernel) in plan.kernels.iter().enumerate() {
-        let computed: HashSet<Value> = values_of(kernel).collect();
-        let stores = kernel.stores.iter().map(|&(value, _)| value);
-        let mut touched: Vec<Value> = values_of(kernel).chain(stores).collect();
-        let mut seen = HashSet::new();
-        while let Some(value) = touched.pop() {
-            if !seen.insert(value) {
-                continue;
-            }
-            if plan.places[value.index()] == Some(UNASSIGNED) {
-                first[value.index()].get_or_insert(k);
-                last[value.index()] = Some(k);
-            }
-            if plan.places[value.index()].is_none() || computed.contains(&value) {
-                touched.extend(&plan.graph.node(value).args);
-            }
+        let written = kernel.writes.iter().map(|write| write.value);
+        let read = kernel.reads.iter().flat_map(Read::views).map(|view| view.source);
+        for value in written.chain(read).filter(|value| plan.places[value.index()] == Some(UNASSIGNED)) {
+            let (_, last) = touched[value.index()].get_or_insert((k, k));
+            *last = k;
         }
     }
     let mut lifetimes = vec![(Vec::new(), Vec::new()); plan.kernels.len()];
     for value in plan.graph.values() {
-        if let (Some(first), Some(last)) = (first[value.index()], last[value.index()]) {
+        if let Some((first, last)) = touched[value.index()] {
             lifetimes[first].0.push(value);
             lifetimes[last].1.push(value);
         }

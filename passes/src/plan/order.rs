@@ -3,41 +3,28 @@
 //! A donated input is overwritten in place where every other reader can run before the writer and the writer reads
 //! it by the element alone; otherwise the new value is made elsewhere and copied at the end.
 
-use super::{Kernel, Place, groups::Groups, groups::values_of};
-use bayeslift_ir::{Graph, Kind, Op, Value};
+use super::{Footprint, Kernel, KernelKind, Place, Plan, Read, Write, groups::UNASSIGNED};
+use crate::View;
+use bayeslift_ir::{Graph, Op, Value};
 use std::collections::{BTreeSet, HashSet};
 
-pub(super) struct Ordered {
-    pub kernels: Vec<Kernel>,
-    /// `None` for values without memory; the arena's offsets are not assigned yet.
-    pub places: Vec<Option<Place>>,
-}
-
-/// The arena, before offsets are assigned.
-pub(super) const UNASSIGNED: Place = Place::Arena(usize::MAX);
-
-/// What a kernel reads from memory.
-#[derive(Default)]
-struct Reads {
-    kernels: BTreeSet<usize>,
-    inputs: BTreeSet<usize>,
-    /// Inputs read other than at the very element that is computed.
-    inputs_elsewhere: BTreeSet<usize>,
-}
-
-pub(super) fn order(graph: &Graph, groups: Groups) -> Ordered {
-    let Groups { mut kernels, group_of, stored } = groups;
-    let reads: Vec<Reads> = (0..kernels.len()).map(|g| reads_of(graph, &kernels, &group_of, &stored, g)).collect();
-    let mut before: Vec<BTreeSet<usize>> = reads.iter().map(|r| r.kernels.clone()).collect();
-    let mut places: Vec<Option<Place>> =
-        graph.values().map(|v| if stored[v.index()] { Some(UNASSIGNED) } else { None }).collect();
-    for (i, input) in graph.inputs().iter().enumerate() {
-        places[input.value.index()] = Some(Place::Input(i));
+/// Orders the kernels of a plan, and says what each writes; offsets in the arena are not assigned yet.
+pub(super) fn order(plan: &mut Plan) {
+    let (graph, kernels, places) = (&plan.graph, &plan.kernels, &mut plan.places);
+    let mut makers: Vec<Option<usize>> = vec![None; graph.nodes().len()];
+    for (k, kernel) in kernels.iter().enumerate() {
+        let stored = kernel.values().filter(|value| places[value.index()].is_some());
+        stored.for_each(|value| makers[value.index()] = Some(k));
     }
-
-    let mut readers = vec![Vec::new(); graph.inputs().len()];
-    for (g, reads) in reads.iter().enumerate() {
-        reads.inputs.iter().for_each(|&input| readers[input].push(g));
+    let mut before: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); kernels.len()];
+    let mut readers: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); graph.inputs().len()];
+    for (k, kernel) in kernels.iter().enumerate() {
+        for value in kernel.reads.iter().flat_map(Read::views).map(|view| view.source) {
+            before[k].extend(makers[value.index()]);
+            if let Op::Input(i) = graph.node(value).op {
+                readers[i as usize].insert(k);
+            }
+        }
     }
     // Inputs whose old value some output reports: it must survive until the end.
     let reported: HashSet<Value> = graph.outputs().iter().map(|output| row_major_source(graph, output.value)).collect();
@@ -49,13 +36,14 @@ pub(super) fn order(graph: &Graph, groups: Groups) -> Ordered {
         if places[source.index()] == Some(target) {
             continue; // the donated input itself
         }
-        let writer = group_of[source.index()].filter(|_| places[source.index()] == Some(UNASSIGNED));
+        let writer = makers[source.index()].filter(|_| places[source.index()] == Some(UNASSIGNED));
         let in_place = writer.is_some_and(|writer| match output.updates {
             None => true,
             Some(input) => {
-                let others = readers[input].iter().copied().filter(|&g| g != writer);
-                let free = !reads[writer].inputs_elsewhere.contains(&input)
-                    && !reported.contains(&graph.inputs()[input].value)
+                let others = readers[input].iter().copied().filter(|&k| k != writer);
+                let old = graph.inputs()[input].value;
+                let free = kernels[writer].may_overwrite(old)
+                    && !reported.contains(&old)
                     && others.clone().all(|reader| !waits_for(&before, reader, writer));
                 if free {
                     before[writer].extend(others);
@@ -69,86 +57,48 @@ pub(super) fn order(graph: &Graph, groups: Groups) -> Ordered {
             copies.push((source, target));
         }
     }
-    for (value, place) in graph.values().zip(&places) {
-        if let (Some(place), Some(g)) = (place, group_of[value.index()])
-            && !is_reduction(graph, value)
-        {
-            kernels[g].stores.push((value, *place));
-        }
-    }
 
-    let mut ordered: Vec<Kernel> = topological(&before).into_iter().map(|g| std::mem::take(&mut kernels[g])).collect();
+    let mut kernels = std::mem::take(&mut plan.kernels);
+    for kernel in &mut kernels {
+        kernel.writes = writes(kernel, places);
+    }
+    plan.kernels = topological(&before).into_iter().map(|k| std::mem::take(&mut kernels[k])).collect();
     // Copies come last: all readers of what they overwrite have run. Those that read a donated input go first.
     copies.sort_by_key(|&(_, target)| matches!(target, Place::Input(_)));
-    for (source, target) in copies {
-        let shape = &graph.ty(source).shape;
-        let stores = vec![(source, target)];
-        ordered.push(Kernel { rows: shape.rows(), cols: shape.last_extent(), stores, ..Kernel::default() });
-    }
-    Ordered { kernels: ordered, places }
+    plan.kernels.extend(copies.into_iter().map(|(source, target)| copy(graph, source, target)));
+}
+
+/// What a kernel leaves in memory: of what it computes all that has a place.
+fn writes(kernel: &Kernel, places: &[Option<Place>]) -> Vec<Write> {
+    let in_place = |value: Value, footprint: Option<Footprint>| {
+        places[value.index()].map(|place| Write { value, place, footprint })
+    };
+    let of_rows = Some(Footprint::of_rows(kernel));
+    let reductions = match &kernel.kind {
+        KernelKind::Rows(reductions) => reductions.iter().filter_map(|&value| in_place(value, of_rows)).collect(),
+        KernelKind::Column(value) | KernelKind::Fold(value) => in_place(*value, None).into_iter().collect(),
+        KernelKind::Products(_) | KernelKind::Copy(_) => Vec::new(),
+    };
+    let elements: BTreeSet<Value> = kernel.products().iter().chain(&kernel.members).copied().collect();
+    let elements = elements.into_iter().filter_map(|value| in_place(value, Some(Footprint::ELEMENT)));
+    reductions.into_iter().chain(elements).collect()
+}
+
+/// The kernel that copies a value in memory to a place.
+fn copy(graph: &Graph, value: Value, place: Place) -> Kernel {
+    let shape = &graph.ty(value).shape;
+    let (rows, cols) = (shape.rows(), shape.last_extent());
+    let reads = vec![Read::Element { value, view: View::identity(graph, value) }];
+    let writes = vec![Write { value, place, footprint: Some(Footprint::ELEMENT) }];
+    Kernel { kind: KernelKind::Copy(value), rows, cols, reads, writes, ..Kernel::default() }
 }
 
 /// The value with the same row-major elements that has memory.
-fn row_major_source(graph: &Graph, mut value: Value) -> Value {
+pub(super) fn row_major_source(graph: &Graph, mut value: Value) -> Value {
     while let Op::Reshape(_) = graph.node(value).op {
         value = graph.node(value).args[0];
     }
     value
-}
-
-fn is_reduction(graph: &Graph, value: Value) -> bool {
-    match graph.node(value).op.kind() {
-        Kind::Reduction { .. } | Kind::Fold { .. } => true,
-        Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => false,
-        Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => false,
-    }
-}
-
-fn reads_of(graph: &Graph, kernels: &[Kernel], group_of: &[Option<usize>], stored: &[bool], g: usize) -> Reads {
-    let kernel = &kernels[g];
-    let mut reads = Reads::default();
-    for value in values_of(kernel) {
-        let node = graph.node(value);
-        let by_element = node.op.is_elementwise() || kernel.row_reductions.contains(&value);
-        for &arg in &node.args {
-            if kernel.computes(arg) {
-                continue;
-            }
-            if by_element && kernel.column_reduction.is_none() && in_place_input(graph, arg, kernel) {
-                let Op::Input(i) = graph.node(arg).op else { unreachable!("checked by in_place_input") };
-                reads.inputs.insert(i as usize);
-            } else {
-                read(graph, group_of, stored, g, arg, &mut reads);
-            }
-        }
-    }
-    reads
-}
-
-/// Whether `arg` is an input whose element at the kernel's own row and column is read.
-fn in_place_input(graph: &Graph, arg: Value, kernel: &Kernel) -> bool {
-    let shape = &graph.ty(arg).shape;
-    matches!(graph.node(arg).op, Op::Input(_)) && (shape.rows(), shape.last_extent()) == (kernel.rows, kernel.cols)
-}
-
-fn read(graph: &Graph, group_of: &[Option<usize>], stored: &[bool], g: usize, value: Value, reads: &mut Reads) {
-    let mut stack = vec![value];
-    while let Some(value) = stack.pop() {
-        let node = graph.node(value);
-        if let Op::Input(i) = node.op {
-            reads.inputs.insert(i as usize);
-            reads.inputs_elsewhere.insert(i as usize);
-        } else if let Some(h) = group_of[value.index()] {
-            // What the kernel computes itself it does not read, unless a stored view of it comes between.
-            if h != g {
-                debug_assert!(stored[value.index()], "{value} is read by another kernel but not stored");
-                reads.kernels.insert(h);
-            }
-        } else {
-            debug_assert!(node.args.is_empty() || node.op.is_movement() || !stored[value.index()]);
-            stack.extend(&node.args);
-        }
-    }
 }
 
 /// Whether kernel `a` runs after kernel `b` in every order.

@@ -1,10 +1,10 @@
 //! What each kernel of a plan does, counted from the graph: what is fused into it, which memory it touches, how much it
 //! computes.
 
-use super::{Footprint, Place, Plan, groups::values_of};
+use super::{Footprint, Kernel, KernelKind, Operand, Place, Plan, Read, Write};
 use crate::{Axis, View};
 use bayeslift_ir::{Arithmetic, Kind, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::{iter, ops};
 
 /// What a kernel does.
@@ -134,61 +134,48 @@ impl Plan {
     pub fn work(&self) -> Vec<Work> {
         let mut maker = HashMap::new();
         for (k, kernel) in self.kernels.iter().enumerate() {
-            maker.extend(values_of(kernel).map(|value| (value, k)));
+            maker.extend(kernel.values().map(|value| (value, k)));
         }
-        (0..self.kernels.len()).map(|k| self.work_of(k, &maker)).collect()
+        self.kernels.iter().enumerate().map(|(k, kernel)| self.work_of(k, kernel, &maker)).collect()
     }
 
-    fn work_of(&self, k: usize, maker: &HashMap<Value, usize>) -> Work {
-        let kernel = &self.kernels[k];
-        let computed: BTreeSet<Value> = values_of(kernel).collect();
-        let (mut inside, mut read) = (BTreeSet::new(), BTreeSet::new());
-        let mut pending: Vec<Value> = computed.iter().copied().collect();
-        pending.extend(kernel.stores.iter().map(|&(value, _)| value));
-        while let Some(value) = pending.pop() {
-            if self.places[value.index()].is_some() && !computed.contains(&value) {
-                read.insert(value);
-            } else if inside.insert(value) {
-                pending.extend(&self.graph.node(value).args);
-            }
-        }
-
-        let parts = inside.iter().filter_map(|&value| {
-            let role = self.role(k, value, computed.contains(&value))?;
-            Some(Part { value, operation: self.graph.node(value).op.name(), role })
-        });
-        let parts: Vec<Part> = parts.collect();
-        let placed = |value: Value| Some((value, self.places[value.index()]?));
-        let footprints = self.read_footprints(kernel);
-        let reads = read.into_iter().filter_map(placed).map(|(value, place)| {
-            let footprint = footprints.get(&value).copied().flatten();
-            self.access(value, place, maker.get(&value).copied(), footprint)
-        });
-        let reads = reads.collect();
-        // reductions have a place, and are not among the stores
-        let of_a_row = Some(Footprint { span: kernel.cols, each: 1 });
-        let reductions = kernel.row_reductions.iter().map(|&value| (value, of_a_row));
-        let reductions = reductions.chain(kernel.column_reduction.map(|value| (value, None)));
-        let reductions =
-            reductions.filter_map(|(value, footprint)| Some((value, self.places[value.index()]?, footprint)));
-        let stores = kernel.stores.iter().map(|&(value, place)| (value, place, Some(Footprint::SAME)));
-        let writes = reductions.chain(stores);
-        let writes = writes.map(|(value, place, footprint)| self.access(value, place, Some(k), footprint)).collect();
-        let mut work = Work { parts, reads, writes, counts: Counts::default() };
+    fn work_of(&self, k: usize, kernel: &Kernel, maker: &HashMap<Value, usize>) -> Work {
+        let read = |(value, footprint): (Value, Option<Footprint>)| {
+            Some(self.access(value, self.places[value.index()]?, maker.get(&value).copied(), footprint))
+        };
+        let reads = kernel.read_footprints().into_iter().filter_map(read).collect();
+        let write = |write: &Write| self.access(write.value, write.place, Some(k), write.footprint);
+        let writes = kernel.writes.iter().map(write).collect();
+        let mut work = Work { parts: self.parts(kernel), reads, writes, counts: Counts::default() };
         work.counts = self.counts(&work);
         work
     }
 
-    /// How a kernel computes a value that it does not read; `None` for what costs nothing there.
-    fn role(&self, k: usize, value: Value, is_computed: bool) -> Option<Role> {
-        let node = self.graph.node(value);
-        let role = match node.op.kind() {
+    /// What a kernel computes, with what it makes on the way.
+    fn parts(&self, kernel: &Kernel) -> Vec<Part> {
+        let mut roles: BTreeMap<Value, Role> = kernel.values().map(|value| (value, self.role(kernel, value))).collect();
+        for read in &kernel.reads {
+            match read {
+                Read::Operand { operand: Operand::Computed { value, .. }, .. } => {
+                    roles.entry(*value).or_insert(Role::Packing);
+                }
+                Read::Made { value, .. } => {
+                    roles.entry(*value).or_insert(Role::Noise);
+                }
+                Read::Operand { operand: Operand::Memory(_), .. } | Read::Element { .. } => {}
+            }
+        }
+        let part = |(value, role): (Value, Role)| Part { value, operation: self.graph.node(value).op.name(), role };
+        roles.into_iter().map(part).collect()
+    }
+
+    /// How a kernel computes a value.
+    fn role(&self, kernel: &Kernel, value: Value) -> Role {
+        match self.graph.node(value).op.kind() {
             Kind::Noise(_) => Role::Noise,
-            Kind::Elementwise(_) if !is_computed => Role::Packing,
-            _ if !is_computed => return None,
-            Kind::Contraction => Role::Product(self.extents(value)),
+            Kind::Contraction => Role::Product(self.extents(kernel, value)),
             Kind::Fold { .. } => Role::ColumnReduction,
-            Kind::Reduction { .. } if self.kernels[k].column_reduction == Some(value) => Role::ColumnReduction,
+            Kind::Reduction { .. } if kernel.kind == KernelKind::Column(value) => Role::ColumnReduction,
             Kind::Reduction { .. } => Role::RowReduction,
             Kind::Elementwise(function) => match function.arithmetic() {
                 Arithmetic::Elementary => Role::Function,
@@ -196,30 +183,16 @@ impl Plan {
                 Arithmetic::Copy => Role::Movement,
             },
             Kind::Input(_) | Kind::Literal(_) | Kind::Movement(_) => Role::Movement,
-        };
-        Some(role)
+        }
     }
 
-    fn extents(&self, dot: Value) -> Extents {
+    fn extents(&self, kernel: &Kernel, dot: Value) -> Extents {
         let node = self.graph.node(dot);
         let (left, result) = (&self.graph.ty(node.args[0]).shape, &node.ty.shape);
         let (axes, k) = (result.len(), left.last_extent());
         let (m, n) = (result[axes - 2], result[axes - 1]);
-        let transposed = [node.args[0], node.args[1]].map(|operand| self.lies_transposed(operand));
+        let transposed = [0, 1].map(|number| kernel.operand(dot, number).views().iter().any(lies_transposed));
         Extents { batch: result.elements() / (m * n), m, k, n, transposed }
-    }
-
-    fn lies_transposed(&self, operand: Value) -> bool {
-        // by the neighbours that are nearest in memory
-        let distance = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride.abs());
-        let transposed = |view: &View| match &view.axes[..] {
-            [.., row, col] => 0 < distance(row) && distance(row) < distance(col),
-            _ => false,
-        };
-        match self.operand(operand) {
-            super::Operand::Memory(view) => transposed(&view),
-            super::Operand::Computed { views, .. } => views.iter().any(transposed),
-        }
     }
 
     fn access(&self, value: Value, place: Place, maker: Option<usize>, footprint: Option<Footprint>) -> Access {
@@ -255,6 +228,15 @@ impl Plan {
             }
         }
         counts
+    }
+}
+
+/// Whether rows are nearer than columns, by the neighbours that are nearest in memory.
+fn lies_transposed(view: &View) -> bool {
+    let distance = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride.abs());
+    match &view.axes[..] {
+        [.., row, col] => 0 < distance(row) && distance(row) < distance(col),
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values computed where they are read instead of where their operands are, if that takes less memory traffic.
 
-use super::{Former, behind_views};
+use super::{Former, KernelKind, behind_views};
 use bayeslift_ir::{Kind, Literal, Value};
 use std::collections::BTreeSet;
 
@@ -55,7 +55,8 @@ impl Former<'_> {
         let readers: Option<BTreeSet<usize>> = uses[value.index()].iter().map(reader).collect();
         let to = readers.filter(|readers| readers.len() == 1)?.pop_first().filter(|&to| to != from)?;
         let space = |g: usize| (self.kernels[g].rows, self.kernels[g].cols);
-        (space(from) == space(to) && self.kernels[to].column_reduction.is_none()).then_some((from, to))
+        let reads_in_place = matches!(self.kernels[to].kind, KernelKind::Products(_) | KernelKind::Rows(_));
+        (space(from) == space(to) && reads_in_place).then_some((from, to))
     }
 
     fn is_cheap(&self, value: Value) -> bool {

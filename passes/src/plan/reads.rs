@@ -1,0 +1,111 @@
+//! What a kernel reads, stated once: all who ask read [`Kernel::reads`].
+
+use super::{Kernel, KernelKind, Operand, Read};
+use crate::View;
+use bayeslift_ir::{Graph, Kind, Op, Value};
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+
+/// What a kernel reads, given which values have memory: each once, and in order of their values.
+pub(super) fn of(graph: &Graph, has_memory: &impl Fn(Value) -> bool, kernel: &Kernel) -> Vec<Read> {
+    let node = |value: Value| graph.node(value);
+    let mut read: Vec<Value> = match &kernel.kind {
+        KernelKind::Products(_) => Vec::new(),
+        KernelKind::Rows(reductions) => reductions.iter().map(|&reduction| node(reduction).args[0]).collect(),
+        KernelKind::Column(value) | KernelKind::Fold(value) => vec![node(*value).args[0]],
+        KernelKind::Copy(value) => vec![*value],
+    };
+    let (mut made, mut moved) = (BTreeSet::new(), BTreeSet::new());
+    for &member in &kernel.members {
+        match node(member).op.kind() {
+            Kind::Elementwise(_) => read.extend(&node(member).args),
+            Kind::Literal(_) | Kind::Noise(_) => made.extend([member]),
+            Kind::Movement(_) => moved.extend([member]),
+            Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => {
+                unreachable!("{member} = {} is no member of a kernel", node(member).op.name())
+            }
+        }
+    }
+    let read = read.into_iter().map(|value| aligned(graph, value, has_memory));
+    let is_drawn = |value: &Value| node(*value).op.is_noise() && !has_memory(*value);
+    let (drawn, read): (BTreeSet<Value>, BTreeSet<Value>) =
+        read.filter(|value| !kernel.has_elements_of(*value)).partition(is_drawn);
+    made.extend(drawn);
+
+    let view = |value: Value| try_view(graph, value, has_memory).expect("what strides cannot express is in memory");
+    let made = made.into_iter().map(|value| {
+        let address = node(value).args.iter().map(|&arg| view(arg)).collect();
+        Read::Made { value, address }
+    });
+    let moved = moved.into_iter().map(|value| {
+        let view = view(node(value).args[0]).through(&node(value).op);
+        Read::Element { value, view: view.expect("what strides cannot express is in memory") }
+    });
+    let read = read.into_iter().map(|value| Read::Element { value, view: view(value) });
+    let operands = kernel.products().iter().flat_map(|&dot| {
+        [0, 1].map(|number| Read::Operand { dot, number, operand: operand(graph, node(dot).args[number], has_memory) })
+    });
+    made.chain(moved).chain(read).chain(operands).collect()
+}
+
+/// The value whose elements `value` has, in the same rows and columns: looks through reshapes that keep the last axis, as
+/// long as nothing on the way has memory of its own.
+pub(super) fn aligned(graph: &Graph, mut value: Value, has_memory: &impl Fn(Value) -> bool) -> Value {
+    while !has_memory(value) && keeps_columns(graph, value) {
+        value = graph.node(value).args[0];
+    }
+    value
+}
+
+/// Whether a value is a reshape under which every element keeps its row and column.
+fn keeps_columns(graph: &Graph, value: Value) -> bool {
+    let node = graph.node(value);
+    matches!(node.op, Op::Reshape(_)) && graph.ty(node.args[0]).shape.last_extent() == node.ty.shape.last_extent()
+}
+
+/// How a contraction reads an operand: in memory, or as a cheap elementwise value that is computed while packing.
+fn operand(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) -> Operand {
+    let (source, _) = behind_views(graph, value, has_memory);
+    if has_memory(source) {
+        let view = try_view(graph, value, has_memory);
+        return Operand::Memory(view.expect("operands are read through views"));
+    }
+    let views = prologue_views(graph, value, has_memory);
+    let (value, views) = views.expect("checked when the kernels were formed");
+    Operand::Computed { value, views }
+}
+
+/// The view of a value down to one that `has_memory` or is no view operation; `None` where strides cannot express it.
+fn try_view(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) -> Option<View> {
+    let (source, movement) = behind_views(graph, value, has_memory);
+    movement.iter().rev().try_fold(View::identity(graph, source), |view, &v| view.through(&graph.node(v).op))
+}
+
+/// The value that view operations lead to from `value`, and their results, the last first. Ends at memory.
+pub(super) fn behind_views(
+    graph: &Graph,
+    mut value: Value,
+    has_memory: impl Fn(Value) -> bool,
+) -> (Value, SmallVec<[Value; 4]>) {
+    let mut movement = SmallVec::new();
+    while !has_memory(value) && graph.node(value).op.is_movement() {
+        movement.push(value);
+        value = graph.node(value).args[0];
+    }
+    (value, movement)
+}
+
+/// For a contraction's operand that is a cheap elementwise value behind views: that value, and how each of its operands is
+/// read in the shape of the contraction's operand.
+pub(super) fn prologue_views(
+    graph: &Graph,
+    operand: Value,
+    has_memory: &impl Fn(Value) -> bool,
+) -> Option<(Value, SmallVec<[View; 2]>)> {
+    let (source, movement) = behind_views(graph, operand, |_| false);
+    let views = graph.node(source).args.iter().map(|&arg| {
+        let view = try_view(graph, arg, has_memory)?;
+        movement.iter().rev().try_fold(view, |view, &v| view.through(&graph.node(v).op))
+    });
+    Some((source, views.collect::<Option<_>>()?))
+}
