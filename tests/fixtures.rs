@@ -1,4 +1,5 @@
-//! Tests as data: each file of `tests/fixtures` is a command, a graph and the text that must come of it.
+//! Tests as data: each file of `tests/fixtures` is a command, a graph and the text that must come of it. Settings may follow the
+//! command, as in `; test: rewrite stop_after=simplify`.
 //!
 //! ```text
 //! ; test: grad
@@ -10,13 +11,14 @@
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
-use bayeslift::passes::{Plan, Rewriting, Rewritten, gradients, optimize, simplify};
+use bayeslift::passes::{Pipeline, Plan, Rewritten, gradients, simplify};
 use bayeslift::runtime::{Executable, Explanation, Options};
 use bayeslift_codegen::{WIDTH, lower};
 use std::{env, fs, path::Path};
 
 /// What a command makes of a graph's text. Errors are results like others.
-fn run(command: &str, text: &str) -> Result<String, Error> {
+fn run(header: &str, text: &str) -> Result<String, Error> {
+    let (command, settings) = header.split_once(' ').unwrap_or((header, ""));
     let graph: Graph = text.parse()?;
     match command {
         "print" => return Ok(graph.to_string()),
@@ -26,7 +28,7 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
     let result = match command {
         "grad" => gradients_of_loss(graph)?,
         "simplify" => simplify(&graph)?,
-        "rewrite" => return rewritten(&graph),
+        "rewrite" => return rewritten(&graph, setting(settings, "stop_after")),
         "plan" => return Ok(Plan::new(graph)?.to_string()),
         "lower" => return lowered(Plan::new(graph)?),
         "explain" => return Ok(explained(graph)?.to_string()),
@@ -38,9 +40,14 @@ fn run(command: &str, text: &str) -> Result<String, Error> {
     Ok(result.to_string())
 }
 
-/// The rewritten graph, which of its values are one operation, and the rules that found something.
-fn rewritten(graph: &Graph) -> Result<String, Error> {
-    let Rewritten { graph, fusions, report } = optimize(graph, Rewriting::All)?;
+/// The value of a setting `key=value`.
+fn setting<'a>(settings: &'a str, key: &str) -> Option<&'a str> {
+    settings.split_whitespace().find_map(|setting| setting.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The graph after all passes, or those up to one, which of its values are one operation, and the rules that found something.
+fn rewritten(graph: &Graph, stop_after: Option<&str>) -> Result<String, Error> {
+    let Rewritten { graph, fusions, report } = Pipeline { stop_after, ..Pipeline::default() }.run(graph)?;
     verify(&graph)?;
     let fusions: String = fusions.iter().map(|fusion| format!("{fusion}\n")).collect();
     Ok(format!("{graph}{fusions}{report}"))

@@ -177,20 +177,6 @@ impl Graph {
         self.add_output(Output { name: name.to_owned(), value, updates: Some(index) })
     }
 
-    /// Names a result as `output` does in a graph with the same inputs.
-    ///
-    /// # Errors
-    /// As for [`Graph::output_updating`].
-    pub fn output_like(&mut self, output: &Output, value: Value) -> Result<(), Error> {
-        let Some(updated) = output.updates else { return self.output(&output.name, value) };
-        match self.inputs.get(updated).map(|input| input.value) {
-            Some(input) => self.output_updating(&output.name, value, input),
-            None => {
-                Err(Error::Malformed(format!("output `{}` updates input {updated}, which does not exist", output.name)))
-            }
-        }
-    }
-
     /// Whether an output updates the input of this index.
     pub fn is_donated(&self, input: usize) -> bool {
         self.donated.contains(&input)

@@ -4,8 +4,11 @@
 //! 0 makes 0 of -infinity. [`hidden`] lists what they read where interval analysis cannot exclude that it is not finite,
 //! [`watch`] makes a graph say whether it was, and [`rescale`] computes square roots of what overflowed in another unit.
 
-use crate::range::{Range, RangeAnalysis};
-use bayeslift_ir::{Args, Binary, Compare, DType, Error, Graph, Op, Shape, Unary, Value};
+use crate::{
+    range::{Range, RangeAnalysis},
+    rebuild::{Rebuild, rebuild},
+};
+use bayeslift_ir::{Binary, Compare, DType, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::HashMap;
 
 /// The name of the output that [`watch`] adds.
@@ -72,30 +75,16 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
 /// Those of building a graph; none for a graph that verifies.
 pub fn rescale(graph: &Graph) -> Result<Option<Graph>, Error> {
     let ranges = RangeAnalysis::new(graph, |_| None)?.ranges(|_| Range::ALL);
-    let mut to = Rescaled::new(graph);
-    for input in graph.inputs() {
-        to.values[input.value.index()] = Some(to.graph.input(&input.name, graph.ty(input.value).clone())?);
-    }
-    let live = graph.live();
-    let mut found = false;
-    for value in graph.values().filter(|v| live[v.index()]) {
-        let node = graph.node(value);
-        if let Op::Input(_) = node.op {
-            continue;
+    let (mut rescaled, mut found) = (Rescaled::new(graph), false);
+    let graph = rebuild(graph, |to, value| {
+        let (node, result) = (graph.node(value), to.copy(value)?);
+        if node.op != Op::Unary(Unary::Sqrt) || ranges[node.args[0].index()].high != f32::INFINITY {
+            return Ok(result);
         }
-        let args: Args = node.args.iter().map(|&arg| to.value(arg)).collect();
-        let mut result = to.graph.push(node.op.clone(), &args)?;
-        if node.op == Op::Unary(Unary::Sqrt) && ranges[node.args[0].index()].high == f32::INFINITY {
-            found = true;
-            result = to.root(node.args[0], result)?;
-        }
-        to.values[value.index()] = Some(result);
-    }
-    for output in graph.outputs() {
-        let value = to.value(output.value);
-        to.graph.output_like(output, value)?;
-    }
-    Ok(found.then_some(to.graph))
+        found = true;
+        rescaled.root(to, node.args[0], result)
+    })?;
+    Ok(found.then_some(graph))
 }
 
 /// A value that may be not finite, or of which it only counts whether it is no number.
@@ -176,11 +165,9 @@ fn hides(graph: &Graph, value: Value, i: usize) -> Hides {
     Hides { nan, below, above }
 }
 
-/// A graph with other square roots, under construction.
+/// What square roots are taken of, in another unit.
 struct Rescaled<'g> {
     from: &'g Graph,
-    graph: Graph,
-    values: Vec<Option<Value>>,
     /// Values times 2^-140.
     scaled: HashMap<Value, Value>,
     /// For each value whether it is made of squares by operations that keep their scale.
@@ -207,91 +194,86 @@ impl<'g> Rescaled<'g> {
             };
             has_square.push(made);
         }
-        let values = vec![None; from.nodes().len()];
-        Rescaled { from, graph: Graph::new(), values, scaled: HashMap::new(), has_square, depth: 0 }
-    }
-
-    fn value(&self, value: Value) -> Value {
-        self.values[value.index()].expect("operands come first")
+        Rescaled { from, scaled: HashMap::new(), has_square, depth: 0 }
     }
 
     /// The root of `of`, where that is infinite by way of its 2^-140th part.
-    fn root(&mut self, of: Value, root: Value) -> Result<Value, Error> {
+    fn root(&mut self, to: &mut Rebuild<'_>, of: Value, root: Value) -> Result<Value, Error> {
         let shape = self.from.ty(of).shape.clone();
-        let scaled = self.scaled(of)?;
-        let scaled = self.graph.push(Op::Unary(Unary::Sqrt), &[scaled])?;
-        let up = constant(&mut self.graph, &shape, two_to(70))?;
-        let rescaled = self.graph.push(Op::Binary(Binary::Mul), &[scaled, up])?;
-        let infinity = constant(&mut self.graph, &shape, f32::INFINITY)?;
-        let overflowed = self.graph.push(Op::Compare(Compare::Equal), &[self.value(of), infinity])?;
-        self.graph.push(Op::Select, &[overflowed, rescaled, root])
+        let scaled = self.scaled(to, of)?;
+        let scaled = to.graph.push(Op::Unary(Unary::Sqrt), &[scaled])?;
+        let up = constant(&mut to.graph, &shape, two_to(70))?;
+        let rescaled = to.graph.push(Op::Binary(Binary::Mul), &[scaled, up])?;
+        let infinity = constant(&mut to.graph, &shape, f32::INFINITY)?;
+        let overflowed = to.graph.push(Op::Compare(Compare::Equal), &[to.of(of), infinity])?;
+        to.graph.push(Op::Select, &[overflowed, rescaled, root])
     }
 
     /// A value of the old graph times 2^-140, of smaller numbers where it is made of squares.
-    fn scaled(&mut self, value: Value) -> Result<Value, Error> {
+    fn scaled(&mut self, to: &mut Rebuild<'_>, value: Value) -> Result<Value, Error> {
         if let Some(&scaled) = self.scaled.get(&value) {
             return Ok(scaled);
         }
         self.depth += 1;
         let scaled = match self.depth < MAX_DEPTH {
-            true => self.scaled_by_parts(value)?,
-            false => self.tiny(value)?,
+            true => self.scaled_by_parts(to, value)?,
+            false => self.tiny(to, value)?,
         };
         self.depth -= 1;
         self.scaled.insert(value, scaled);
         Ok(scaled)
     }
 
-    fn scaled_by_parts(&mut self, value: Value) -> Result<Value, Error> {
+    fn scaled_by_parts(&mut self, to: &mut Rebuild<'_>, value: Value) -> Result<Value, Error> {
         let node = self.from.node(value);
         let (op, args) = (node.op.clone(), node.args.clone());
         match &op {
             Op::Binary(Binary::Mul) | Op::Dot => {
                 let has_square = |&i: &usize| args[0] != args[1] && self.has_square[args[i].index()];
                 let (a, b) = match [0, 1].into_iter().find(has_square) {
-                    Some(0) => (self.scaled(args[0])?, self.value(args[1])),
-                    Some(_) => (self.value(args[0]), self.scaled(args[1])?),
-                    None => (self.small(args[0])?, self.small(args[1])?),
+                    Some(0) => (self.scaled(to, args[0])?, to.of(args[1])),
+                    Some(_) => (to.of(args[0]), self.scaled(to, args[1])?),
+                    None => (self.small(to, args[0])?, self.small(to, args[1])?),
                 };
-                self.graph.push(op, &[a, b])
+                to.graph.push(op, &[a, b])
             }
             Op::Binary(Binary::Add | Binary::Max) => {
-                let (a, b) = (self.scaled(args[0])?, self.scaled(args[1])?);
-                self.graph.push(op, &[a, b])
+                let (a, b) = (self.scaled(to, args[0])?, self.scaled(to, args[1])?);
+                to.graph.push(op, &[a, b])
             }
             Op::Binary(Binary::Div) => {
-                let a = self.scaled(args[0])?;
-                self.graph.push(op, &[a, self.value(args[1])])
+                let a = self.scaled(to, args[0])?;
+                to.graph.push(op, &[a, to.of(args[1])])
             }
             Op::Select => {
-                let (a, b) = (self.scaled(args[1])?, self.scaled(args[2])?);
-                self.graph.push(op, &[self.value(args[0]), a, b])
+                let (a, b) = (self.scaled(to, args[1])?, self.scaled(to, args[2])?);
+                to.graph.push(op, &[to.of(args[0]), a, b])
             }
             Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient | Op::Sum(_) | Op::Max(_) | Op::Fold(..) => {
-                let x = self.scaled(args[0])?;
-                self.graph.push(op, &[x])
+                let x = self.scaled(to, args[0])?;
+                to.graph.push(op, &[x])
             }
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => {
-                let x = self.scaled(args[0])?;
-                self.graph.push(op, &[x])
+                let x = self.scaled(to, args[0])?;
+                to.graph.push(op, &[x])
             }
-            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => self.tiny(value),
-            Op::Unary(_) | Op::Compare(_) | Op::Convert => self.tiny(value),
+            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => self.tiny(to, value),
+            Op::Unary(_) | Op::Compare(_) | Op::Convert => self.tiny(to, value),
         }
     }
 
     /// A value times 2^-70.
-    fn small(&mut self, value: Value) -> Result<Value, Error> {
-        let (x, shape) = (self.value(value), self.from.ty(value).shape.clone());
-        let scale = constant(&mut self.graph, &shape, two_to(-70))?;
-        self.graph.push(Op::Binary(Binary::Mul), &[x, scale])
+    fn small(&mut self, to: &mut Rebuild<'_>, value: Value) -> Result<Value, Error> {
+        let (x, shape) = (to.of(value), self.from.ty(value).shape.clone());
+        let scale = constant(&mut to.graph, &shape, two_to(-70))?;
+        to.graph.push(Op::Binary(Binary::Mul), &[x, scale])
     }
 
     /// A value times 2^-140, in two steps.
-    fn tiny(&mut self, value: Value) -> Result<Value, Error> {
-        let (x, shape) = (self.small(value)?, self.from.ty(value).shape.clone());
-        let scale = constant(&mut self.graph, &shape, two_to(-70))?;
-        self.graph.push(Op::Binary(Binary::Mul), &[x, scale])
+    fn tiny(&mut self, to: &mut Rebuild<'_>, value: Value) -> Result<Value, Error> {
+        let (x, shape) = (self.small(to, value)?, self.from.ty(value).shape.clone());
+        let scale = constant(&mut to.graph, &shape, two_to(-70))?;
+        to.graph.push(Op::Binary(Binary::Mul), &[x, scale])
     }
 }
 

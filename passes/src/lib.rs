@@ -1,14 +1,16 @@
 //! Passes over the tensor graph of Bayeslift.
 //!
-//! Graph to graph: [`gradients`], [`simplify`], [`rewrite`], [`stage`], which makes two graphs of one, and [`watch`] and
-//! [`rescale`], which deal with overflow. Graph to facts: [`RangeAnalysis`] and what it leaves [`hidden`]. Graph to plan: [`Plan`]
-//! forms kernels, orders them and lays out their memory. This crate knows no machine code.
+//! Graph to graph: [`gradients`], [`stage`], which makes two graphs of one, [`watch`] and [`rescale`], which deal with overflow,
+//! and the [`Pipeline`], the list of what is done to every graph before it is planned. Graph to facts: [`RangeAnalysis`] and what it
+//! leaves [`hidden`]. Graph to plan: [`Plan`] forms kernels, orders them and lays out their memory. This crate knows no machine code.
 
 mod bound;
 mod gradient;
 mod guard;
+mod pipeline;
 mod plan;
 mod range;
+mod rebuild;
 mod rewrite;
 mod simplify;
 mod stage;
@@ -17,11 +19,12 @@ mod view;
 pub use bound::magnitude_bounds;
 pub use gradient::gradients;
 pub use guard::{WATCH, hidden, rescale, watch};
+pub use pipeline::{Pipeline, Rewritten, optimize};
 pub use plan::{
     Access, Counts, Defect, Extents, Footprint, Kernel, KernelKind, Operand, Part, Place, Plan, Read, Role, Work, Write,
 };
 pub use range::{Range, RangeAnalysis};
-pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting, Rewritten, optimize, rewrite};
+pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};
 pub use view::{Axis, View, merge_axes};

@@ -1,5 +1,6 @@
 //! Deterministic local simplification: every rule keeps every bit, and none makes code worse.
 
+use crate::rebuild::{Rebuild, rebuild};
 use bayeslift_ir::{Args, Binary, Environment, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
 
 /// The same outputs with fewer operations: dead nodes gone, constants folded, movement composed, elementwise
@@ -9,31 +10,12 @@ use bayeslift_ir::{Args, Binary, Environment, Error, Graph, Op, Scalar, Shape, U
 /// Those of building a graph; none for a graph that verifies.
 pub fn simplify(graph: &Graph) -> Result<Graph, Error> {
     let _environment = Environment::enter();
-    // the second time for what the first left without users
-    rebuild(&rebuild(graph, push)?, |graph, op, args| graph.push(op, args))
-}
-
-/// The live nodes, each added by `push`.
-fn rebuild(graph: &Graph, push: impl Fn(&mut Graph, Op, &[Value]) -> Result<Value, Error>) -> Result<Graph, Error> {
-    let mut out = Graph::new();
-    let mut map: Vec<Option<Value>> = vec![None; graph.nodes().len()];
-    for input in graph.inputs() {
-        map[input.value.index()] = Some(out.input(&input.name, graph.ty(input.value).clone())?);
-    }
-    let live = graph.live();
-    for value in graph.values().filter(|v| live[v.index()]) {
-        let node = graph.node(value);
-        if let Op::Input(_) = node.op {
-            continue;
-        }
-        let args: Args = node.args.iter().map(|arg| map[arg.index()].expect("operands come first")).collect();
-        map[value.index()] = Some(push(&mut out, node.op.clone(), &args)?);
-    }
-    for output in graph.outputs() {
-        let value = map[output.value.index()].expect("outputs are live");
-        out.output_like(output, value)?;
-    }
-    Ok(out)
+    let simple = rebuild(graph, |to, value| {
+        let args = to.operands(value);
+        push(&mut to.graph, graph.node(value).op.clone(), &args)
+    })?;
+    // again for what that left without users
+    rebuild(&simple, Rebuild::copy)
 }
 
 /// Adds `op` in its simplest form. Operands are simple already.

@@ -1,6 +1,7 @@
 //! Two graphs in the place of one: what depends on inputs that are known early, and the rest.
 
-use bayeslift_ir::{Args, DType, Error, Graph, Input, Op, Value};
+use crate::rebuild::Rebuild;
+use bayeslift_ir::{DType, Error, Graph, Input, Op, Value};
 
 /// A graph cut in two. Running `first`, then `second` with what that gave, gives what the graph gives, to the bit.
 #[derive(Clone, Debug)]
@@ -24,15 +25,15 @@ pub fn stage(graph: &Graph, early: impl Fn(&Input) -> bool) -> Result<Stages, Er
     let when = moments(graph, &is_early_input);
     let needed = needed(graph, &when);
 
-    let mut first = Copy::new(graph);
+    let mut first = Rebuild::new(graph);
     for (input, _) in graph.inputs().iter().zip(&is_early_input).filter(|(_, early)| **early) {
         first.input(&input.name, input.value)?;
     }
-    let mut second = Copy::new(graph);
+    let mut second = Rebuild::new(graph);
     let computed = |v: &Value| needed[v.index()] && !matches!(graph.node(*v).op, Op::Input(_));
     for value in graph.values().filter(computed) {
         let name = format!("early {value}");
-        let result = first.value(value)?;
+        let result = first.copy_with_operands(value)?;
         first.graph.output(&name, result)?;
         second.input(&name, value)?;
     }
@@ -43,14 +44,8 @@ pub fn stage(graph: &Graph, early: impl Fn(&Input) -> bool) -> Result<Stages, Er
         second.input(&input.name, input.value)?;
     }
     for output in graph.outputs() {
-        let value = second.value(output.value)?;
-        match output.updates {
-            Some(input) => {
-                let input = second.value(graph.inputs()[input].value)?;
-                second.graph.output_updating(&output.name, value, input)?;
-            }
-            None => second.graph.output(&output.name, value)?,
-        }
+        let value = second.copy_with_operands(output.value)?;
+        second.output(output, value)?;
     }
     Ok(Stages { first: first.graph, second: second.graph, kept })
 }
@@ -97,46 +92,10 @@ fn needed(graph: &Graph, when: &[Moment]) -> Vec<bool> {
     needed
 }
 
-/// A part of a graph under construction.
-pub(crate) struct Copy<'g> {
-    of: &'g Graph,
-    pub(crate) graph: Graph,
-    values: Vec<Option<Value>>,
-}
-
-impl<'g> Copy<'g> {
-    pub(crate) fn new(of: &'g Graph) -> Copy<'g> {
-        Copy { of, graph: Graph::new(), values: vec![None; of.nodes().len()] }
-    }
-
-    /// `value` as an input.
-    pub(crate) fn input(&mut self, name: &str, value: Value) -> Result<(), Error> {
-        self.values[value.index()] = Some(self.graph.input(name, self.of.ty(value).clone())?);
-        Ok(())
-    }
-
-    /// `value` as computed here.
-    pub(crate) fn value(&mut self, value: Value) -> Result<Value, Error> {
-        let mut stack = vec![value];
-        while let Some(&top) = stack.last() {
-            let node = self.of.node(top);
-            let missing = |arg: &&Value| self.values[arg.index()].is_none();
-            if self.values[top.index()].is_some() {
-                stack.pop();
-            } else if node.args.iter().any(|arg| missing(&arg)) {
-                stack.extend(node.args.iter().filter(missing));
-            } else {
-                let args: Args = node.args.iter().filter_map(|arg| self.values[arg.index()]).collect();
-                self.values[top.index()] = Some(self.graph.push(node.op.clone(), &args)?);
-            }
-        }
-        Ok(self.values[value.index()].expect("computed above"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simplify;
     use bayeslift_ir::{
         Tensor,
         arbitrary::{config, graph_and_inputs},
@@ -170,6 +129,20 @@ mod tests {
             let second = evaluate(&stages.second, &of(&stages.second, &first)).unwrap();
             for (got, want) in second.iter().zip(evaluate(&graph, &inputs).unwrap()) {
                 prop_assert_eq!(same_bits(got, &want), Ok(()));
+            }
+        }
+
+        /// Both stages of a graph that is simple are simple.
+        #[test]
+        fn stages_stay_simple((graph, _) in graph_and_inputs(), choice in any::<u64>()) {
+            let graph = simplify(&graph).unwrap();
+            let is_early = |input: &Input| {
+                let index = graph.inputs().iter().position(|other| other.name == input.name);
+                choice >> (index.unwrap() % 64) & 1 == 1
+            };
+            let Stages { first, second, .. } = stage(&graph, is_early).unwrap();
+            for stage in [first, second] {
+                prop_assert_eq!(simplify(&stage).unwrap().to_string(), stage.to_string());
             }
         }
     }

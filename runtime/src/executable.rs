@@ -15,7 +15,7 @@ use bayeslift_ir::{
     memory::{LARGE, Reservation},
     verify,
 };
-use bayeslift_passes::{self as passes, Fusion, Place, Plan, Report, Rewriting, Rewritten};
+use bayeslift_passes::{Fusion, Pipeline, Place, Plan, Report, Rewriting, Rewritten};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -120,11 +120,7 @@ impl Options {
     pub fn optimize(&self, graph: &Graph) -> Result<Rewritten, Error> {
         verify(graph)?;
         let _compiling = Compiling::begin()?;
-        let rewritten = match self.simplify {
-            true => passes::optimize(graph, self.rewriting),
-            false => passes::rewrite(graph, self.rewriting),
-        };
-        Ok(rewritten?)
+        Ok(Pipeline { simplify: self.simplify, rewriting: self.rewriting, stop_after: None }.run(graph)?)
     }
 }
 

@@ -19,7 +19,7 @@ pub use kernel::{Kernel, KernelKind, Operand, Read, Write};
 pub use verify::Defect;
 pub use work::{Access, Counts, Extents, Part, Role, Work};
 
-use crate::Fusion;
+use crate::{Fusion, rebuild::Rebuild};
 use bayeslift_ir::{Error, Graph, Op, Value};
 use std::fmt;
 
@@ -91,24 +91,17 @@ fn isolate_copies(graph: Graph) -> Result<Graph, Error> {
     if !graph.outputs().iter().any(|output| is_foreign_input(&graph, output)) {
         return Ok(graph);
     }
-    let mut out = Graph::new();
-    for value in graph.values() {
-        let node = graph.node(value);
-        let copy = if let Op::Input(i) = node.op {
-            out.input(&graph.inputs()[i as usize].name, node.ty.clone())?
-        } else {
-            out.push(node.op.clone(), &node.args)?
-        };
-        debug_assert_eq!(copy, value);
-    }
+    // values are named by fusions, so all of them stay where they are
+    let mut to = Rebuild::new(&graph);
+    graph.values().try_for_each(|value| to.copy(value).map(|copy| debug_assert_eq!(copy, value)))?;
     for output in graph.outputs() {
         let value = match is_foreign_input(&graph, output) {
-            true => out.push(Op::StopGradient, &[output.value])?,
+            true => to.graph.push(Op::StopGradient, &[output.value])?,
             false => output.value,
         };
-        out.output_like(output, value)?;
+        to.output(output, value)?;
     }
-    Ok(out)
+    Ok(to.graph)
 }
 
 /// Lists kernels in order with what each computes, reads and writes.

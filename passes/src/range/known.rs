@@ -1,7 +1,7 @@
 //! What is known of the operands of contractions.
 
 use super::{Range, arithmetic::rounded};
-use crate::stage::Copy;
+use crate::rebuild::Rebuild;
 use bayeslift_ir::{Error, Graph, Op, Tensor, Value, evaluate};
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub(super) fn factors(graph: &Graph, tensors: &[Option<&Tensor>]) -> Result<Hash
         });
     }
     let live = graph.live();
-    let mut computed = Copy::new(graph);
+    let mut computed = Rebuild::new(graph);
     for input in graph.inputs().iter().zip(tensors).filter(|(_, tensor)| tensor.is_some()).map(|(input, _)| input) {
         computed.input(&input.name, input.value)?;
     }
@@ -40,7 +40,7 @@ pub(super) fn factors(graph: &Graph, tensors: &[Option<&Tensor>]) -> Result<Hash
                 all.extend(tensors[i as usize].and_then(|tensor| Some((value, Factor::of(tensor, operand)?))))
             }
             _ => {
-                let result = computed.value(args[operand])?;
+                let result = computed.copy_with_operands(args[operand])?;
                 computed.graph.output(&value.to_string(), result)?;
                 later.push((value, operand));
             }

@@ -9,6 +9,7 @@ use super::{
     saturate::Solution,
     term::{Head, Term},
 };
+use crate::rebuild::Rebuild;
 use bayeslift_ir::{Args, Error, Graph, Op, Value};
 use egg::Id;
 use std::{
@@ -25,39 +26,25 @@ pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<
         region.roots.iter().enumerate().for_each(|(i, root)| root_of[root.index()] = Some((r, i)));
     }
     let needed = needed(graph, regions, &root_of);
-    let mut out = Graph::new();
-    let mut map: Vec<Option<Value>> = vec![None; graph.nodes().len()];
-    for input in graph.inputs() {
-        map[input.value.index()] = Some(out.input(&input.name, graph.ty(input.value).clone())?);
-    }
+    let mut to = Rebuild::with_inputs(graph)?;
     let emitter = |(region, solution)| Emitter::new(region, solution, &needed);
     let mut emitters: Vec<_> = regions.iter().map(|(region, solution)| (region, &**solution)).map(emitter).collect();
     for value in graph.values() {
         if let Some(r) = region_of_dot[value.index()] {
-            emitters[r].emit_contractions(&mut out, &map, value)?;
+            emitters[r].emit_contractions(&mut to, value)?;
         }
-        if !needed[value.index()] {
-            continue;
-        }
-        let node = graph.node(value);
-        map[value.index()] = Some(match (root_of[value.index()], &node.op) {
-            (_, Op::Input(_)) => continue,
-            (Some((r, i)), _) => {
+        match root_of[value.index()] {
+            _ if !needed[value.index()] || matches!(graph.node(value).op, Op::Input(_)) => {}
+            Some((r, i)) => {
                 let root = emitters[r].solution.roots[i];
-                emitters[r].emit(&mut out, &map, root)?
+                let made = emitters[r].emit(&mut to, root)?;
+                to.set(value, made);
             }
-            (None, op) => {
-                let args = node.args.iter().map(|arg| map[arg.index()].expect("operands come first"));
-                out.push(op.clone(), &args.collect::<Args>())?
-            }
-        });
-    }
-    for output in graph.outputs() {
-        let value = map[output.value.index()].expect("outputs are needed");
-        out.output_like(output, value)?;
+            None => drop(to.copy(value)?),
+        }
     }
     let fusions = emitters.iter().flat_map(Emitter::fusions).collect();
-    Ok((out, fusions))
+    Ok((to.finish()?, fusions))
 }
 
 /// Which of a graph's values the outputs depend on, if regions are replaced.
@@ -105,18 +92,18 @@ impl Emitter<'_> {
     }
 
     /// Makes the contractions whose leaves come before this value.
-    fn emit_contractions(&mut self, out: &mut Graph, map: &[Option<Value>], before: Value) -> Result<(), Error> {
+    fn emit_contractions(&mut self, to: &mut Rebuild<'_>, before: Value) -> Result<(), Error> {
         let (ready, pending) = self.pending.iter().partition(|(last, _)| last.is_none_or(|last| last < before));
         self.pending = pending;
         let ready: Vec<(Option<Value>, Id)> = ready;
-        ready.into_iter().try_for_each(|(_, id)| self.emit(out, map, id).map(drop))
+        ready.into_iter().try_for_each(|(_, id)| self.emit(to, id).map(drop))
     }
 
     /// The value of a term that is a root or a contraction.
-    fn emit(&mut self, out: &mut Graph, map: &[Option<Value>], root: Id) -> Result<Value, Error> {
+    fn emit(&mut self, to: &mut Rebuild<'_>, root: Id) -> Result<Value, Error> {
         for id in self.solution.behind(root) {
             if self.made[usize::from(id)].is_none() {
-                self.made[usize::from(id)] = Some(self.emit_term(out, map, &self.solution.terms[usize::from(id)])?);
+                self.made[usize::from(id)] = Some(self.emit_term(to, &self.solution.terms[usize::from(id)])?);
             }
         }
         Ok(self.value(root))
@@ -126,13 +113,13 @@ impl Emitter<'_> {
         self.made[usize::from(id)].expect("operands come first")
     }
 
-    fn emit_term(&mut self, out: &mut Graph, map: &[Option<Value>], term: &Term) -> Result<Value, Error> {
+    fn emit_term(&mut self, to: &mut Rebuild<'_>, term: &Term) -> Result<Value, Error> {
         match &term.head {
-            Head::Slot(slot) => Ok(map[self.region.leaves[*slot as usize].index()].expect("leaves come first")),
-            Head::Part(part) => self.emit_part(out, term.args[0], *part),
+            Head::Slot(slot) => Ok(to.of(self.region.leaves[*slot as usize])),
+            Head::Part(part) => self.emit_part(&mut to.graph, term.args[0], *part),
             Head::Op(op) => {
                 let args: Args = term.args.iter().map(|&arg| self.value(arg)).collect();
-                out.push(op.clone(), &args)
+                to.graph.push(op.clone(), &args)
             }
             Head::Fused(fused) => unreachable!("{fused} is emitted by its parts"),
         }

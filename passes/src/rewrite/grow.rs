@@ -28,7 +28,7 @@ struct Member {
 }
 
 /// Adds to each [`Fused::LocalReparameterization`] what makes the layer's output of it, if all of that is there.
-pub(super) fn grow(graph: &Graph, fusions: &mut [Fusion]) {
+pub(crate) fn grow_layers(graph: &Graph, fusions: &mut [Fusion]) {
     let grower = Grower { graph, ends: ends(graph) };
     let mut members: Vec<Option<Member>> = vec![None; graph.nodes().len()];
     for (i, fusion) in fusions.iter().enumerate().filter(|(_, f)| f.kind == Fused::LocalReparameterization) {

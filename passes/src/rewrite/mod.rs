@@ -22,11 +22,12 @@ mod term;
 #[cfg(test)]
 mod tests;
 
-use crate::simplify;
-use bayeslift_ir::{Environment, Error, Graph, Value};
+use bayeslift_ir::{Error, Graph, Value};
 pub use fused::Fused;
+pub(crate) use grow::grow_layers;
 use region::{Problem, Region};
 use saturate::Solution;
+pub(crate) use softmax::{find_cross_entropies, shorten_one_hot_sums};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -36,8 +37,8 @@ use std::{
 /// The most regions that differ from each other; more stay as they are.
 const MAX_DISTINCT: usize = 256;
 
-/// Which rules rewrite a graph.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Which rules rewrite a graph, each level those of the levels before it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Rewriting {
     /// None.
@@ -101,17 +102,6 @@ impl fmt::Display for Fusion {
     }
 }
 
-/// A rewritten graph.
-#[derive(Clone, Debug)]
-pub struct Rewritten {
-    /// The graph: the same inputs and outputs, of primitive operations.
-    pub graph: Graph,
-    /// What of it is one operation.
-    pub fusions: Vec<Fusion>,
-    /// How it came about.
-    pub report: Report,
-}
-
 /// How a graph was rewritten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -139,48 +129,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// What every way to run a graph begins with: [`simplify`], then [`rewrite`]. With [`Rewriting::Off`] the graph is only
-/// simplified.
-///
-/// # Errors
-/// Those of building a graph; none for a graph that verifies.
-pub fn optimize(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
-    rewrite(&simplify(graph)?, level)
-}
-
-/// The same outputs by fewer or cheaper operations around contractions, and which contractions belong together. Inputs,
-/// outputs and donations stay; dead nodes go.
-///
-/// With [`Rewriting::Exact`] the outputs keep their bits; with [`Rewriting::All`] they may round differently, but never in
-/// a way that depends on extents. The result is a function of the graph: nothing depends on time or on the order of hashes.
-///
-/// # Errors
-/// Those of building a graph; none for a graph that verifies.
-///
-/// ```
-/// use bayeslift_ir::{Builder, Type};
-/// use bayeslift_passes::{Rewriting, rewrite};
-/// let b = Builder::new();
-/// let x = b.input("x", Type::f32([32, 64]));
-/// let (m, s) = (b.input("m", Type::f32([64, 10])), b.input("s", Type::f32([64, 10])));
-/// b.output("mean", x.dot(m));
-/// b.output("variance", x.square().dot(s.square()));
-/// let rewritten = rewrite(&b.finish()?, Rewriting::All)?;
-/// assert_eq!(rewritten.fusions[0].kind.name(), "local_reparameterization");
-/// # Ok::<(), bayeslift_ir::Error>(())
-/// ```
-pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
-    let _environment = Environment::enter();
-    if level == Rewriting::Off {
-        return Ok(Rewritten { graph: graph.clone(), fusions: Vec::new(), report: Report::default() });
-    }
+/// The graph with each region replaced by the cheapest of what equals it, and the fused operations of contractions in that.
+pub(crate) fn rewrite_regions(
+    graph: &Graph,
+    level: Rewriting,
+    report: &mut Report,
+) -> Result<(Graph, Vec<Fusion>), Error> {
     let mut solved: HashMap<Problem, Rc<Solution>> = HashMap::new();
-    let mut report = Report::default();
-    let shortened = softmax::shorten(graph, level)?;
-    let graph = shortened.as_ref().map_or(graph, |(graph, count)| {
-        report.fired.insert("sum-one-hot", *count);
-        graph
-    });
     let mut regions = Vec::new();
     for region in region::find(graph) {
         let solution = match solved.get(&region.problem) {
@@ -198,10 +153,7 @@ pub fn rewrite(graph: &Graph, level: Rewriting) -> Result<Rewritten, Error> {
         regions.push((region, solution));
     }
     (report.regions, report.distinct_regions) = (regions.len(), solved.len());
-    let (graph, mut fusions) = emit::emit(graph, &regions)?;
-    grow::grow(&graph, &mut fusions);
-    fusions.extend(softmax::find(&graph));
-    Ok(Rewritten { graph, fusions, report })
+    emit::emit(graph, &regions)
 }
 
 /// Whether each root is made of what comes before it in the graph, so that regions that read each other can be emitted.

@@ -6,10 +6,11 @@
 //! rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign or an infinity.
 
 use super::{
-    Fused, Fusion, Rewriting,
+    Fused, Fusion, Report, Rewriting,
     grow::{behind_views, is_view},
 };
-use bayeslift_ir::{Args, Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
+use crate::rebuild::rebuild;
+use bayeslift_ir::{Binary, Compare, Error, Graph, Op, Shape, Unary, Value};
 use std::collections::BTreeSet;
 
 /// A sum over the classes of a row's scale at its label.
@@ -22,34 +23,28 @@ struct OneHotSum {
     classes: usize,
 }
 
-/// The graph without sums over one-hots, and how many there were; `None` if there were none. Where the scale is not known to
-/// be a finite number the rule changes bits.
-pub(super) fn shorten(graph: &Graph, level: Rewriting) -> Result<Option<(Graph, usize)>, Error> {
+/// The graph without sums over one-hots; `None` if there were none. Where the scale is not known to be a finite number the rule
+/// changes bits.
+pub(crate) fn shorten_one_hot_sums(
+    graph: &Graph,
+    level: Rewriting,
+    report: &mut Report,
+) -> Result<Option<Graph>, Error> {
     let search = Search(graph);
     let sums: Vec<Option<OneHotSum>> = graph.values().map(|value| search.one_hot_sum(value, level)).collect();
     let count = sums.iter().flatten().count();
     if count == 0 {
         return Ok(None);
     }
-    let mut out = Graph::new();
-    let mut map: Vec<Value> = Vec::with_capacity(graph.nodes().len());
-    let mut inputs = graph.inputs().iter();
-    for (value, sum) in graph.values().zip(&sums) {
-        let node = graph.node(value);
-        map.push(match (&node.op, sum) {
-            (Op::Input(_), _) => {
-                let input = inputs.next().expect("inputs are in order");
-                out.input(&input.name, node.ty.clone())?
-            }
-            (_, Some(sum)) => sum.emit(&mut out, map[sum.scale.index()], map[sum.labels.index()], &node.ty.shape)?,
-            (op, None) => out.push(op.clone(), &node.args.iter().map(|arg| map[arg.index()]).collect::<Args>())?,
-        });
-    }
-    for output in graph.outputs() {
-        let value = map[output.value.index()];
-        out.output_like(output, value)?;
-    }
-    Ok(Some((out, count)))
+    let shortened = rebuild(graph, |to, value| match &sums[value.index()] {
+        Some(sum) => {
+            let (scale, labels) = (to.of(sum.scale), to.of(sum.labels));
+            sum.emit(&mut to.graph, scale, labels, &graph.ty(value).shape)
+        }
+        None => to.copy(value),
+    })?;
+    report.fired.insert("sum-one-hot", count);
+    Ok(Some(shortened))
 }
 
 impl OneHotSum {
@@ -74,7 +69,7 @@ impl OneHotSum {
 }
 
 /// All softmax cross-entropies of a graph.
-pub(super) fn find(graph: &Graph) -> Vec<Fusion> {
+pub(crate) fn find_cross_entropies(graph: &Graph) -> Vec<Fusion> {
     let live = graph.live();
     let search = Search(graph);
     let mut found: Vec<Forward> =

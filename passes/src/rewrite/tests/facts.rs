@@ -1,9 +1,10 @@
 //! Facts hold on random graphs.
 
 use super::{
-    super::{Rewriting, fact::Sign, optimize},
+    super::{Rewriting, fact::Sign},
     terms::{SPECIAL, egraph_of},
 };
+use crate::optimize;
 use bayeslift_ir::{
     Binary, Builder, DType, Expr, Graph, Op, Tensor, Type, Unary,
     arbitrary::{config, graph_and_inputs},

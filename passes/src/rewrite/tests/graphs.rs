@@ -1,7 +1,7 @@
 //! Whole graphs: bits, determinism, regions.
 
-use super::super::{Fused, Rewriting, optimize, rewrite};
-use crate::{gradients, simplify};
+use super::super::{Fused, Rewriting};
+use crate::{Pipeline, Rewritten, gradients, optimize, simplify};
 use bayeslift_ir::{
     Binary, Builder, DType, Distribution, Elements, Expr, Graph, Noise, NoiseAddress, Op, Tensor, Type,
     arbitrary::{config, graph_and_inputs, largest},
@@ -32,6 +32,11 @@ fn descent(layers: usize, width: usize, rows: usize) -> Graph {
     simplify(&graph).unwrap()
 }
 
+/// The passes of rewriting alone.
+fn rewrite(graph: &Graph, rewriting: Rewriting) -> Rewritten {
+    Pipeline { simplify: false, rewriting, stop_after: None }.run(graph).unwrap()
+}
+
 fn check_interface(before: &Graph, after: &Graph) {
     verify(after).unwrap();
     let inputs = |graph: &Graph| -> Vec<_> {
@@ -56,8 +61,8 @@ proptest! {
 
     #[test]
     fn exact_rewriting_keeps_the_bits_of_random_graphs((graph, inputs) in graph_and_inputs(), simplified: bool) {
-        let rewritten = if simplified { optimize(&graph, Rewriting::Exact) } else { rewrite(&graph, Rewriting::Exact) };
-        let rewritten = rewritten.unwrap().graph;
+        let pipeline = Pipeline { simplify: simplified, rewriting: Rewriting::Exact, stop_after: None };
+        let rewritten = pipeline.run(&graph).unwrap().graph;
         check_interface(&graph, &rewritten);
         check_bits(&graph, &rewritten, &inputs).map_err(TestCaseError::fail)?;
         check_interface(&graph, &optimize(&graph, Rewriting::All).unwrap().graph);
@@ -175,7 +180,7 @@ fn rounding_rewriting_is_near_the_truth() {
 fn rewriting_is_deterministic() {
     let graph = descent(3, 8, 5);
     let text = |graph: &Graph| {
-        let rewritten = rewrite(graph, Rewriting::All).unwrap();
+        let rewritten = rewrite(graph, Rewriting::All);
         format!("{}{:?}{}", rewritten.graph, rewritten.fusions, rewritten.report)
     };
     let want = text(&graph);
@@ -188,7 +193,7 @@ fn rewriting_is_deterministic() {
 #[test]
 fn equal_layers_are_rewritten_once() {
     let graph = descent(8, 400, 128);
-    let rewritten = rewrite(&graph, Rewriting::All).unwrap();
+    let rewritten = rewrite(&graph, Rewriting::All);
     // the first has no gradient with respect to its input, the last is followed by the loss
     assert_eq!((rewritten.report.regions, rewritten.report.distinct_regions), (8, 3));
     let count = |kind| rewritten.fusions.iter().filter(|fusion| fusion.kind == kind).count();
@@ -202,7 +207,7 @@ fn equal_layers_are_rewritten_once() {
 #[test]
 fn nothing_happens_when_it_is_off() {
     let graph = descent(2, 8, 5);
-    let rewritten = rewrite(&graph, Rewriting::Off).unwrap();
+    let rewritten = rewrite(&graph, Rewriting::Off);
     assert_eq!(rewritten.graph, graph);
     assert_eq!((rewritten.fusions.len(), rewritten.report.regions), (0, 0));
 }
@@ -230,7 +235,7 @@ fn long_chains_and_many_contractions_are_no_trouble() {
         sum = graph.push(Op::Binary(Binary::Add), &[sum, product]).unwrap();
     }
     graph.output("y", sum).unwrap();
-    check_interface(&graph, &rewrite(&graph, Rewriting::All).unwrap().graph);
+    check_interface(&graph, &rewrite(&graph, Rewriting::All).graph);
 }
 
 /// The label of the only layer of a graph: x M, x² S, and what `f` makes of the two and of noise.

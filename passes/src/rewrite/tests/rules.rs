@@ -2,12 +2,13 @@
 
 use super::{
     super::{
-        Fused, Rewriting, rewrite,
+        Fused, Rewriting,
         rules::{Class, RULES, Rule},
         template::Template,
     },
     terms::{Instance, Random, egraph_of, graph_of},
 };
+use crate::Pipeline;
 use bayeslift_ir::{
     Builder, Elements, Graph, Tensor, Type,
     arbitrary::{cases, is_near, seed},
@@ -148,7 +149,8 @@ fn fused_operations_are_found_and_are_their_definitions() {
             let mut graph = instance.graph;
             let outputs = (0..).zip(&values);
             outputs.for_each(|(i, &value)| graph.output(&format!("y{i}"), value).unwrap());
-            let rewritten = rewrite(&graph, Rewriting::Exact).unwrap();
+            let rewritten =
+                Pipeline { simplify: false, rewriting: Rewriting::Exact, stop_after: None }.run(&graph).unwrap();
             let inputs = graph.inputs().iter().map(|input| graph.ty(input.value));
             let inputs: Vec<Tensor> = inputs.map(|ty| random.tensor(ty, true)).collect();
             let results = [&graph, &rewritten.graph].map(|graph| evaluate(graph, &inputs).unwrap());
