@@ -54,20 +54,25 @@ impl Session {
 
 impl Engine {
     pub fn new(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
-        Ok(match backend {
-            Backend::Compiled(options) => Engine::Compiled(Box::new(Executable::compile(graph, options)?)),
-            Backend::Reference => Engine::Reference(Box::new(Options::default().optimize(&graph)?.graph)),
-        })
+        Engine::with(graph, backend, |options| options)
     }
 
-    /// As [`Engine::new`], for a graph that is to be run as it is: made of one that was rewritten already.
-    pub fn as_it_is(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+    /// As [`Engine::new`], for a graph that is simplified already.
+    pub fn of_simplified(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+        Engine::with(graph, backend, |options| options.simplify(false))
+    }
+
+    /// As [`Engine::new`], for a graph that is made of one that was rewritten already.
+    pub fn of_rewritten(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+        Engine::with(graph, backend, |options| options.rewriting(Rewriting::Off))
+    }
+
+    fn with(graph: Graph, backend: &Backend, passes: impl Fn(Options) -> Options) -> Result<Engine, Error> {
         Ok(match backend {
             Backend::Compiled(options) => {
-                let options = options.clone().rewriting(Rewriting::Off);
-                Engine::Compiled(Box::new(Executable::compile(graph, &options)?))
+                Engine::Compiled(Box::new(Executable::compile(graph, &passes(options.clone()))?))
             }
-            Backend::Reference => Engine::Reference(Box::new(graph)),
+            Backend::Reference => Engine::Reference(Box::new(passes(Options::default()).optimize(&graph)?.graph)),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use bayeslift_ir::{Builder, Graph, Input, Op, Tensor};
 use bayeslift_layers::{Context, Scope, noise_inputs};
-use bayeslift_passes::{Range, RangeAnalysis, WATCH, hidden, rescale, simplify, stage, watch};
+use bayeslift_passes::{Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, watch};
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
 
@@ -94,10 +94,11 @@ pub struct Pool {
 impl Pool {
     fn new(graph: &Graph, network: &Network, backend: &Backend) -> Result<Pool, Error> {
         let is_parameter = |input: &Input| network.parameters().get(&input.name).is_ok();
-        let stages = stage(&simplify(graph)?, is_parameter)?;
-        let first = Engine::new(stages.first, backend)?;
+        // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
+        let stages = stage(&optimize(graph, Rewriting::Off)?.graph, is_parameter)?;
+        let first = Engine::of_simplified(stages.first, backend)?;
         let session = first.session()?;
-        let plain = Compiled::new(Engine::new(stages.second, backend)?);
+        let plain = Compiled::new(Engine::of_simplified(stages.second, backend)?);
         let graph = plain.engine.graph();
         let live = graph.live();
         let draws = graph.values().any(|v| live[v.index()] && matches!(graph.node(v).op, Op::Noise(_)));
@@ -127,7 +128,7 @@ impl Pool {
         }
         let plain = self.plain.engine.graph();
         let graph = if care == Care::Watched { watch(plain, true)? } else { rescaled(plain)? };
-        let made = graph.map(|graph| Engine::as_it_is(graph, backend)).transpose()?.map(Compiled::new);
+        let made = graph.map(|graph| Engine::of_rewritten(graph, backend)).transpose()?.map(Compiled::new);
         let _setting = self.setting.lock().ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
         Ok(cell.get_or_init(|| made).as_ref())
     }
