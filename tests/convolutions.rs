@@ -4,12 +4,7 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{
-    Backend,
-    layers::metrics,
-    prelude::*,
-    runtime::{Options, Width},
-};
+use bayeslift::{Backend, layers::metrics, prelude::*, runtime::Options};
 use facade::{bits, digits};
 
 /// Images of 6 x 5 x 2, of which the first or the second half is brighter.
@@ -80,8 +75,8 @@ fn compiled_steps_give_the_bits_of_the_evaluator() {
         let network = || Network::new(layers(), [6, 5, 2], Likelihood::Categorical, 3).unwrap();
         for samples in [1, 2] {
             let (reference, losses) = trained_from(network(), Backend::Reference, samples);
-            for (width, threads) in [(Width::One, 1), (Width::Four, 2), (Width::Eight, 1), (Width::Sixteen, 3)] {
-                let options = Options::default().width(width).threads(threads);
+            for (width, threads) in [(1, 1), (4, 2), (8, 1), (16, 3)] {
+                let options = Options::default().lanes(width).threads(threads);
                 let (compiled, compiled_losses) = trained_from(network(), options.into(), samples);
                 assert_eq!(compiled_losses, losses, "{width:?}");
                 assert_eq!(bits(&compiled), bits(&reference), "{width:?}");

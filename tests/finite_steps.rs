@@ -3,7 +3,7 @@
 use bayeslift::ir::{Distribution, Expr, noise};
 use bayeslift::layers::{Optimizer, Update};
 use bayeslift::prelude::*;
-use bayeslift::runtime::{Options, Width};
+use bayeslift::runtime::Options;
 use bayeslift_ir::arbitrary::{cases, seed};
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ fn options(backend: Backend) -> TrainerOptions {
 }
 
 fn backends() -> [Backend; 4] {
-    let compiled = |width, threads| Backend::from(Options::default().width(width).threads(threads));
-    [compiled(Width::Sixteen, 2), compiled(Width::Four, 1), compiled(Width::One, 1), Backend::Reference]
+    let compiled = |width, threads| Backend::from(Options::default().lanes(width).threads(threads));
+    [compiled(16, 2), compiled(4, 1), compiled(1, 1), Backend::Reference]
 }
 
 fn saturating(activation: Activation) -> Network {

@@ -13,7 +13,7 @@
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
 use bayeslift::passes::{Pipeline, Plan, Rewritten, gradients, simplify};
 use bayeslift::runtime::{Executable, Explanation, Options};
-use bayeslift_codegen::{WIDTH, lower};
+use bayeslift_codegen::{Target, lower};
 use std::{env, fs, path::Path};
 
 /// What a command makes of a graph's text. Errors are results like others.
@@ -55,7 +55,7 @@ fn rewritten(graph: &Graph, stop_after: Option<&str>) -> Result<String, Error> {
 
 /// The tile code of all kernels.
 fn lowered(plan: Plan) -> Result<String, Error> {
-    let kernels = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, WIDTH, 1));
+    let kernels = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, Target::host().with_lanes(4), 1));
     Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
 }
 

@@ -7,7 +7,7 @@ use bayeslift::{
     layers::Lambda,
     passes::{Pipeline, Plan, Rewriting, simplify},
     prelude::*,
-    runtime::{Executable, Options, Width},
+    runtime::{Executable, Options},
 };
 use facade::{bits, small_data};
 use std::{thread, time::Instant};
@@ -93,9 +93,9 @@ fn training_has_the_bits_of_its_level() {
 fn compiling_twice_gives_the_same_bytes() {
     let network = network();
     let graph = Trainer::new(&network, 100, TrainerOptions::default()).unwrap().graph(&network, 16).unwrap();
-    for width in [Width::default(), Width::Four] {
+    for width in [16, 4] {
         let compile = |rewriting| {
-            let options = Options::default().width(width).threads(2).rewriting(rewriting);
+            let options = Options::default().lanes(width).threads(2).rewriting(rewriting);
             let executable = Executable::compile(graph.clone(), &options).unwrap();
             (executable.plan().to_string(), executable.code_digest())
         };

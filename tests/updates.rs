@@ -4,7 +4,7 @@
 use bayeslift::ir::{Builder, Expr, Graph, Tensor, Type, evaluate, same_bits};
 use bayeslift::layers::{Adam, Optimizer, RmsProp, Sgd};
 use bayeslift::passes::{Place, Write, gradients};
-use bayeslift::runtime::{Argument, Executable, Options, Width};
+use bayeslift::runtime::{Argument, Executable, Options};
 
 const SHAPE: [usize; 2] = [40, 50];
 const ROWS: usize = 33;
@@ -104,8 +104,8 @@ fn an_update_has_the_same_bits_wherever_it_runs() {
         let variants = [Variant::Plain, Variant::Summary, Variant::Clipped, Variant::Accumulated, Variant::Shared];
         for variant in variants {
             let graph = step(variant, optimizer);
-            for (width, threads) in [(Width::One, 1), (Width::Four, 1), (Width::Eight, 2), (Width::Sixteen, 1)] {
-                let (got, on_tile) = run(&graph, &Options::default().width(width).threads(threads));
+            for (width, threads) in [(1, 1), (4, 1), (8, 2), (16, 1)] {
+                let (got, on_tile) = run(&graph, &Options::default().lanes(width).threads(threads));
                 assert_eq!(got.len(), expected.len());
                 for (got, want) in got.iter().zip(&expected) {
                     let case = format!("{optimizer:?}, {variant:?}, {width:?}, {threads} threads");

@@ -4,21 +4,18 @@ pub mod machine;
 mod noise;
 
 use bayeslift::ir::{Builder, Op, Type, Unary};
-use bayeslift::runtime::{Executable, Options, Width};
+use bayeslift::runtime::{Executable, Options};
 pub use noise::NoiseKernel;
 use std::{error::Error, time::Instant};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The value of `isa=`: how many lanes the vectors have that Bayeslift may use.
-pub fn width(isa: &str) -> Result<Width> {
-    Ok(match isa {
-        "1" => Width::One,
-        "4" => Width::Four,
-        "8" => Width::Eight,
-        "16" => Width::Sixteen,
-        _ => return Err(format!("isa={isa}: no vectors of so many lanes").into()),
-    })
+pub fn lanes(isa: &str) -> Result<usize> {
+    match isa.parse() {
+        Ok(lanes @ (1 | 4 | 8 | 16)) => Ok(lanes),
+        _ => Err(format!("isa={isa}: no vectors of so many lanes").into()),
+    }
 }
 
 /// How many threads the machine runs at once.

@@ -59,7 +59,7 @@ impl Settings {
                 Some(("threads", n)) => {
                     settings.threads = n.parse().map_err(|_| format!("threads={n} is no number"))?
                 }
-                Some(("isa", isa)) => settings.options = settings.options.width(common::width(isa)?),
+                Some(("isa", isa)) => settings.options = settings.options.lanes(common::lanes(isa)?),
                 None if argument == "--json" => settings.json = true,
                 None if argument == "quick" => settings.quick = true,
                 None if SECTIONS.iter().any(|&(name, _)| name == argument) => settings.sections.push(argument),

@@ -120,7 +120,7 @@ impl Settings {
             "all" => Rewriting::All,
             other => return Err(format!("rewriting={other}: there are off, exact and all").into()),
         };
-        Ok(Options::default().width(common::width(self.isa())?).threads(self.threads()?).rewriting(rewriting))
+        Ok(Options::default().lanes(common::lanes(self.isa())?).threads(self.threads()?).rewriting(rewriting))
     }
 
     /// Prints an explanation in the form that `explain=` says.

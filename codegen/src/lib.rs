@@ -1,12 +1,18 @@
-//! Plan to machine code: the tile IR, its lowering from plans, its emission through Cranelift, linking.
+//! Plan to machine code.
+//!
+//! [`lower`] turns the kernels of a plan into [tile code](tile) for a [`Target`], an [emitter](emit) turns that into machine
+//! code, and a [linker](link) makes it run. What an executable is besides its code says the [`KernelTable`].
 
-mod emit;
-mod jit;
+pub mod emit;
+mod error;
+pub mod link;
 mod lower;
 mod print;
+mod table;
+pub mod target;
 pub mod tile;
-pub mod wide;
 
-pub use emit::WIDTH;
-pub use jit::{Code, Error, Function, Stage};
-pub use lower::{Argument, Lowered, Tiling, lower};
+pub use error::Error;
+pub use lower::{Lowered, Tiling, lower};
+pub use table::{Argument, Input, KernelTable, Output, Program, Stage, Summary, Symbol, Touch, compile};
+pub use target::{Architecture, InstructionSet, Target};

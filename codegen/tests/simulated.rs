@@ -7,9 +7,10 @@
 mod simulate;
 
 use bayeslift_codegen::{
-    Argument, Lowered, lower,
+    Argument, Lowered, Target,
+    emit::x86::{self, Isa},
+    lower,
     tile::{Address, Base, Class, TileBuilder, TileKernel},
-    wide::{self, Isa},
 };
 use bayeslift_ir::{
     Builder, Graph, Lanes, Tensor, Type,
@@ -104,16 +105,21 @@ fn simulate(
 
 const ISAS: [Isa; 2] = [Isa::Avx2, Isa::Avx512];
 
+/// A machine with these instructions.
+fn target(isa: Isa) -> Target {
+    Target::named(if isa == Isa::Avx2 { "zen3" } else { "zen4" }).expect("a row of the table")
+}
+
 /// Runs a plan on the model, and each kernel on this machine as well if it can.
 fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> {
     let mut tensors = Tensors::new(plan, inputs);
     for (i, kernel) in plan.kernels.iter().enumerate() {
         let stores = stores(plan, kernel);
-        let stages = lower(plan, kernel, isa.lanes(), 2);
+        let stages = lower(plan, kernel, target(isa), 2);
         let mut shared = vec![POISON; stages[0].shared_bytes / 4];
         for lowered in stages {
             let code =
-                wide::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+                x86::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
             let words = |argument: &Argument| match argument {
                 Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
                 Argument::Shared => shared.clone(),
@@ -122,7 +128,7 @@ fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> 
             let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
             let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
             let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
-            if isa.is_supported() {
+            if target(isa).runs_here() {
                 Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
                 // not-a-numbers have no particular bits
                 let is_nan = |x: u32| f32::from_bits(x).is_nan();
@@ -183,7 +189,7 @@ fn more_values_than_registers() {
 
 /// What a kernel makes of numbers: the words that it writes to its second argument in so many tiles.
 fn written(kernel: &TileKernel, isa: Isa, numbers: &[f32], words: usize, tiles: u64) -> Vec<u32> {
-    let code = wide::emit(kernel, isa).expect("it is emitted");
+    let code = x86::emit(kernel, isa).expect("it is emitted");
     let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; words]];
     let mut machine = Machine::new(&code);
     let pointers = arguments.map(|words: Vec<u32>| machine.memory.map("tensor", bytes_of(&words), true, 0));

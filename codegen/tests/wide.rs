@@ -1,8 +1,9 @@
 //! The machine code for 256-bit and 512-bit vectors, read back by a decoder. Needs no machine that can run it.
 
 use bayeslift_codegen::{
+    Target,
+    emit::x86::{self, Isa},
     lower,
-    wide::{self, Isa},
 };
 use bayeslift_ir::{
     Graph,
@@ -25,7 +26,7 @@ const BASELINE: &[CpuidFeature] = &[
     CpuidFeature::AVX,
 ];
 
-/// What `Isa::is_supported` asks for besides.
+/// What [`Target::host`] looks for besides.
 fn features(isa: Isa) -> &'static [CpuidFeature] {
     match isa {
         Isa::Avx2 => &[CpuidFeature::AVX2, CpuidFeature::FMA],
@@ -33,14 +34,21 @@ fn features(isa: Isa) -> &'static [CpuidFeature] {
     }
 }
 
+/// A machine with these instructions.
+fn target(isa: Isa) -> Target {
+    let targets = ["zen3", "zen4"].into_iter().filter_map(Target::named);
+    let mut targets = targets.filter(|target| Isa::of(target.instruction_set()) == Some(isa));
+    targets.next().expect("a row of the table")
+}
+
 /// Emits every kernel and checks each instruction.
 fn check(graph: &Graph, isa: Isa) -> Result<(), String> {
     let plan = Plan::new(simplify(graph).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    let stages = |(i, kernel)| lower(&plan, kernel, isa.lanes(), 2).into_iter().map(move |stage| (i, stage.code));
+    let stages = |(i, kernel)| lower(&plan, kernel, target(isa), 2).into_iter().map(move |stage| (i, stage.code));
     for (i, tile_code) in plan.kernels.iter().enumerate().flat_map(stages) {
         let code =
-            wide::emit(&tile_code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
-        if code != wide::emit(&tile_code, isa).expect("it was emitted before") {
+            x86::emit(&tile_code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
+        if code != x86::emit(&tile_code, isa).expect("it was emitted before") {
             return Err(format!("kernel {i} is not always the same"));
         }
         check_code(&code, isa).map_err(|message| format!("kernel {i}: {message}\n{tile_code}"))?;

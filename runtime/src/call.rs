@@ -9,7 +9,7 @@ use crate::{
     schedule::Schedule,
     workspace::{Block, Workspace},
 };
-use bayeslift_codegen::{Code, Stage};
+use bayeslift_codegen::{Stage, link::jit::Function};
 use bayeslift_ir::Environment;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -34,14 +34,19 @@ const NAP: Duration = Duration::from_micros(50);
 /// that is given; then stages run one after the other.
 ///
 /// # Safety
-/// `schedule` must be that of `code`. Every pointer must be valid for the extent of its value in the plan that `code` was compiled
-/// from, or for what the code shares, writable where a kernel writes, and distinct writable memories must not overlap.
-pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Workspace, times: Option<&mut [Duration]>) {
+/// `stages`, `functions` and `schedule` must be those of one kernel table. Every pointer must be valid for the extent of the value that
+/// the table has there, or for what tiles share, writable where a kernel writes, and distinct writable memories must not overlap.
+pub(crate) unsafe fn run(
+    (stages, functions): (&[Stage], &[Function]),
+    schedule: &Schedule,
+    workspace: &mut Workspace,
+    times: Option<&mut [Duration]>,
+) {
     let _environment = Environment::enter();
     let Workspace { pointers, scratch, crew, trial, .. } = workspace;
-    let whole = Job { stages: code.stages(), schedule, tasks: &schedule.tasks, only: None, pointers, scratch };
+    let whole = Job { stages, functions, schedule, tasks: &schedule.tasks, only: None, pointers, scratch };
     if let Some(times) = times {
-        for (i, stage) in code.stages().iter().enumerate() {
+        for (i, stage) in stages.iter().enumerate() {
             let (group, only) = schedule.group_of[i];
             let tasks = vec![group; schedule.parts(i)];
             let start = Instant::now();
@@ -59,7 +64,7 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
     // SAFETY: the caller vouches for the pointers, and has the workspace to itself.
     let together = || unsafe { crew.run(&whole, schedule.threads) };
     let alone = || {
-        for (i, stage) in code.stages().iter().enumerate() {
+        for (i, stage) in stages.iter().enumerate() {
             // SAFETY: the caller vouches for the pointers; nobody else is at work.
             unsafe { whole.stage(i, 0..stage.tiles, 0) };
         }
@@ -74,6 +79,8 @@ pub(crate) unsafe fn run(code: &Code, schedule: &Schedule, workspace: &mut Works
 /// What to do, and with what.
 struct Job<'a> {
     stages: &'a [Stage],
+    /// By the symbols of stages.
+    functions: &'a [Function],
     schedule: &'a Schedule,
     tasks: &'a [usize],
     /// Which stage of their groups is to be run, if only one is; what they wait for is over then.
@@ -93,7 +100,7 @@ impl Job<'_> {
         let pointers = self.pointers[self.schedule.arguments[stage]..].as_ptr();
         // SAFETY: tiles write different elements; for the rest the caller vouches.
         let (scratch, begin, end) = (self.scratch[thread].pointer(), tiles.start as i64, tiles.end as i64);
-        unsafe { (self.stages[stage].function)(pointers, scratch, begin, end) };
+        unsafe { self.functions[self.stages[stage].symbol.0](pointers, scratch, begin, end) };
     }
 }
 
@@ -300,7 +307,7 @@ fn spin<T>(patience: Duration, poll: impl Fn() -> Option<T>) -> Option<T> {
 mod tests {
     use super::*;
     use crate::dependencies::Addresses;
-    use bayeslift_codegen::{Argument, wide::Isa};
+    use bayeslift_codegen::{Argument, Target, compile, link::jit::Code};
     use bayeslift_ir::arbitrary::{config, graph_and_inputs};
     use bayeslift_passes::{Place, Plan};
     use proptest::{prelude::*, sample::Index};
@@ -311,17 +318,16 @@ mod tests {
         #[test]
         fn tiles_touch_what_they_say((graph, inputs) in graph_and_inputs(), threads in 1..9_usize, lanes in 0..4_usize, [first, count]: [Index; 2], seed: u32) {
             let lanes = [1, 4, 8, 16][lanes];
-            let width = Isa::of_lanes(lanes).filter(|isa| isa.is_supported()).map_or(lanes.min(4), Isa::lanes);
             let plan = Plan::new(graph).unwrap();
-            let code = Code::compile(&plan, width, threads).unwrap();
-            let addresses = Addresses::new(&plan, &code);
-            let touches = addresses.touches(&plan, &code);
+            let program = compile(&plan, &[], Target::host().with_lanes(lanes), threads).unwrap();
+            let (table, code) = (&program.table, Code::link(program.table.target, &program.functions).unwrap());
+            let addresses = Addresses::new(table);
             let mut state = vec![0_u32; addresses.end / 4];
             for (i, input) in inputs.iter().enumerate() {
                 let start = addresses.start(Place::Input(i)) / 4;
                 state[start..start + input.words().len()].copy_from_slice(&input.words());
             }
-            let scratch = Block::new(code.scratch_bytes(), "scratch memory").unwrap();
+            let scratch = Block::new(table.scratch_bytes, "scratch memory").unwrap();
             let call = |stage: &Stage, memory: &mut [u32], tiles: &Range<usize>| {
                 let base: *mut u8 = memory.as_mut_ptr().cast();
                 let pointers = stage.arguments.iter().map(|argument| match argument {
@@ -332,13 +338,13 @@ mod tests {
                 let pointers: Vec<*mut u8> = pointers.collect();
                 let (begin, end) = (tiles.start as i64, tiles.end as i64);
                 // SAFETY: the memory has room for all that the plan and the code place, apart from each other; only this thread is here.
-                unsafe { (stage.function)(pointers.as_ptr(), scratch.pointer(), begin, end) };
+                unsafe { code.functions()[stage.symbol.0](pointers.as_ptr(), scratch.pointer(), begin, end) };
             };
-            for (stage, touches) in code.stages().iter().zip(&touches) {
+            for stage in &table.stages {
                 let begin = first.index(stage.tiles);
                 let tiles = begin..begin + 1 + count.index(stage.tiles - begin);
                 let (mut reads, mut writes) = (vec![false; state.len()], vec![false; state.len()]);
-                for touch in touches {
+                for touch in addresses.touches(stage) {
                     let touched = touch.of(tiles.clone());
                     let memory = if touched.writes { &mut writes } else { &mut reads };
                     memory[touched.bytes.start / 4..touched.bytes.end / 4].fill(true);

@@ -1,8 +1,9 @@
 //! What must wait for what: found from the memory that stages, and tiles of them, touch, so that whatever the reason is - a value
 //! that is read, one that is overwritten, memory that is used again - none can be forgotten.
 
-use bayeslift_codegen::{Argument, Code, Tiling};
-use bayeslift_passes::{Access, Footprint, Place, Plan};
+use bayeslift_codegen::{KernelTable, Stage, Tiling};
+use bayeslift_ir::Type;
+use bayeslift_passes::{Footprint, Place};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -58,17 +59,16 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    pub fn new(plan: &Plan, code: &Code) -> Addresses {
-        let graph = &plan.graph;
-        let shared = plan.arena_bytes..plan.arena_bytes + code.shared_bytes();
+    pub fn new(table: &KernelTable) -> Addresses {
+        let shared = table.arena_bytes..table.arena_bytes + table.shared_bytes;
         let mut end = shared.end;
-        let mut take = |value| {
+        let mut take = |ty: &Type| {
             let start = end;
-            end += graph.ty(value).shape.elements() * 4;
+            end += ty.shape.elements() * 4;
             start
         };
-        let inputs = graph.inputs().iter().map(|input| take(input.value)).collect();
-        let outputs = graph.outputs().iter().map(|output| take(output.value)).collect();
+        let inputs = table.inputs.iter().map(|input| take(&input.ty)).collect();
+        let outputs = table.outputs.iter().map(|output| take(&output.ty)).collect();
         Addresses { shared, inputs, outputs, end }
     }
 
@@ -80,28 +80,14 @@ impl Addresses {
         }
     }
 
-    /// What each stage touches.
-    pub fn touches(&self, plan: &Plan, code: &Code) -> Vec<Vec<Touch>> {
-        let (stages, work) = (code.stages(), plan.work());
-        let of_stage = |i: usize| {
-            let (stage, work) = (&stages[i], &work[stages[i].kernel]);
-            let is_last = stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
-            let touch = |access: &Access, writes: bool| {
-                let start = self.start(access.place);
-                let whole = Touched { bytes: start..start + access.bytes as usize, writes };
-                Touch { whole, by_element: access.footprint.zip(stage.tiling) }
-            };
-            let mut touches: Vec<Touch> = work.reads.iter().map(|access| touch(access, false)).collect();
-            if stage.arguments.contains(&Argument::Shared) {
-                let whole = Touched { bytes: self.shared.clone(), writes: !is_last };
-                touches.push(Touch { whole, by_element: None });
-            }
-            if is_last {
-                touches.extend(work.writes.iter().map(|access| touch(access, true)));
-            }
-            touches
+    /// What a stage touches.
+    pub fn touches(&self, stage: &Stage) -> Vec<Touch> {
+        let touch = |touch: &bayeslift_codegen::Touch| {
+            let start = touch.place.map_or(self.shared.start, |place| self.start(place));
+            let whole = Touched { bytes: start..start + touch.bytes, writes: touch.writes };
+            Touch { whole, by_element: touch.footprint.zip(stage.tiling) }
         };
-        (0..stages.len()).map(of_stage).collect()
+        stage.touches.iter().map(touch).collect()
     }
 }
 

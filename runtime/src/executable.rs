@@ -9,7 +9,7 @@ use crate::{
     trial::Trial,
     workspace::Block,
 };
-use bayeslift_codegen::{self as codegen, Code, wide::Isa};
+use bayeslift_codegen::{self as codegen, KernelTable, Target, link::jit::Code};
 use bayeslift_ir::{
     self as ir, Environment, Graph, Tensor, Type,
     memory::{LARGE, Reservation},
@@ -20,41 +20,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// How many elements a vector register holds. Results do not depend on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Width {
-    /// Scalar code.
-    One,
-    /// 128-bit vectors.
-    Four,
-    /// 256-bit vectors where the machine has them, else 128-bit ones.
-    Eight,
-    /// 512-bit vectors where the machine has them, else the widest it has.
-    #[default]
-    Sixteen,
-}
-
-impl Width {
-    /// The lanes of the widest vectors that are no wider than this and that the machine has.
-    fn lanes(self) -> usize {
-        let most = match self {
-            Width::One => return 1,
-            Width::Four => return codegen::WIDTH,
-            Width::Eight => 8,
-            Width::Sixteen => 16,
-        };
-        let lanes = [Isa::Avx512, Isa::Avx2].into_iter().filter(|isa| isa.is_supported()).map(Isa::lanes);
-        lanes.filter(|&lanes| lanes <= most).max().unwrap_or(codegen::WIDTH)
-    }
-}
-
 /// How to compile a graph.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The vector width.
-    pub width: Width,
+    /// What code is for: this machine, unless told otherwise. Results do not depend on it.
+    pub target: Target,
     /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use fewer, and
     /// calls below two milliseconds or so use others only where that has turned out to be faster. Results do not depend on it.
     pub threads: usize,
@@ -77,16 +48,22 @@ impl Default for Options {
             cores = available_parallelism().map_or(1, usize::from);
             CORES.store(cores, Ordering::Relaxed);
         }
-        let (width, rewriting) = (Width::default(), Rewriting::default());
-        Options { width, threads: cores, simplify: true, rewriting, finest: false }
+        let (target, rewriting) = (Target::host(), Rewriting::default());
+        Options { target, threads: cores, simplify: true, rewriting, finest: false }
     }
 }
 
 impl Options {
-    /// With this vector width.
-    pub fn width(mut self, width: Width) -> Self {
-        self.width = width;
+    /// For this target: with narrower vectors, or as for another machine that this one can stand in for.
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
         self
+    }
+
+    /// With the widest vectors of the target that have at most so many elements: 1, 4, 8 or 16.
+    pub fn lanes(self, most: usize) -> Self {
+        let target = self.target.with_lanes(most);
+        self.target(target)
     }
 
     /// With up to this many threads, at least 1.
@@ -148,7 +125,9 @@ impl Expected {
 pub struct Executable {
     id: u64,
     plan: Plan,
+    table: KernelTable,
     code: Code,
+    digest: u64,
     /// Which argument of which number, counted over all stages, is which of the caller's tensors: inputs, then outputs.
     tensor_arguments: Vec<(usize, usize)>,
     schedule: Schedule,
@@ -173,32 +152,43 @@ impl Executable {
         let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
-        let code = Code::compile(&plan, options.width.lanes(), threads)?;
-        let schedule = Schedule::new(&plan, &code, threads, options.finest);
-        let inputs = plan.graph.inputs().len();
-        let tensor_arguments = code.stages().iter().flat_map(|stage| &stage.arguments).enumerate();
+        let program = codegen::compile(&plan, &fusions, options.target, threads)?;
+        let code = Code::link(options.target, &program.functions)?;
+        let (digest, table) = (program.digest(), program.table);
+        let schedule = Schedule::new(&table, threads, options.finest);
+        let inputs = table.inputs.len();
+        let tensor_arguments = table.stages.iter().flat_map(|stage| &stage.arguments).enumerate();
         let tensor_arguments = tensor_arguments.filter_map(|(i, argument)| match argument {
             codegen::Argument::Place(Place::Input(input)) => Some((i, *input)),
             codegen::Argument::Place(Place::Output(output)) => Some((i, inputs + output)),
             _ => None,
         });
         let tensor_arguments = tensor_arguments.collect();
-        let expected = plan.graph.inputs().iter().map(|input| {
-            let ty = plan.graph.ty(input.value);
-            Expected { dtype: ty.dtype, elements: ty.shape.elements(), donated: false }
+        let expected = table.inputs.iter().map(|input| {
+            let (dtype, elements) = (input.ty.dtype, input.ty.shape.elements());
+            Expected { dtype, elements, donated: input.is_donated }
         });
-        let mut expected: Vec<Expected> = expected.collect();
-        for input in plan.graph.outputs().iter().filter_map(|output| output.updates) {
-            expected[input].donated = true;
-        }
-        let returned = plan.graph.outputs().iter().filter(|output| output.updates.is_none()).count();
+        let expected = expected.collect();
+        let returned = table.outputs.iter().filter(|output| output.updates.is_none()).count();
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Executable { id, plan, code, tensor_arguments, schedule, expected, returned, fusions, report })
+        Ok(Executable {
+            id,
+            plan,
+            table,
+            code,
+            digest,
+            tensor_arguments,
+            schedule,
+            expected,
+            returned,
+            fusions,
+            report,
+        })
     }
 
     /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
     pub fn code_digest(&self) -> u64 {
-        self.code.digest()
+        self.digest
     }
 
     /// The plan that was compiled: prints as the list of kernels.
@@ -206,8 +196,9 @@ impl Executable {
         &self.plan
     }
 
-    pub(crate) fn code(&self) -> &Code {
-        &self.code
+    /// What it is besides the code of its functions: stages, arguments, memory. Prints as a list.
+    pub fn table(&self) -> &KernelTable {
+        &self.table
     }
 
     pub(crate) fn schedule(&self) -> &Schedule {
@@ -226,15 +217,13 @@ impl Executable {
 
     /// The inputs' names and types, in the order calls take them.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = (&str, &Type)> {
-        let graph = &self.plan.graph;
-        graph.inputs().iter().map(|input| (input.name.as_str(), graph.ty(input.value)))
+        self.table.inputs.iter().map(|input| (input.name.as_str(), &input.ty))
     }
 
     /// The names and types of the outputs that calls return, in order: those that update no input.
     pub fn outputs(&self) -> impl Iterator<Item = (&str, &Type)> {
-        let graph = &self.plan.graph;
-        let returned = graph.outputs().iter().filter(|output| output.updates.is_none());
-        returned.map(|output| (output.name.as_str(), graph.ty(output.value)))
+        let returned = self.table.outputs.iter().filter(|output| output.updates.is_none());
+        returned.map(|output| (output.name.as_str(), &output.ty))
     }
 
     /// Memory for calls; starts the threads that work on them. It takes what it takes when a call touches it; but where that is 64 MiB or
@@ -246,17 +235,17 @@ impl Executable {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn workspace(&self) -> Result<Workspace, Error> {
-        let (threads, scratch_bytes) = (self.schedule.threads as u64, self.code.scratch_bytes() as u64);
-        let bytes = (self.plan.arena_bytes as u64)
+        let (threads, scratch_bytes) = (self.schedule.threads as u64, self.table.scratch_bytes as u64);
+        let bytes = (self.table.arena_bytes as u64)
             .saturating_add(scratch_bytes.saturating_mul(threads))
-            .saturating_add(self.code.shared_bytes() as u64);
+            .saturating_add(self.table.shared_bytes as u64);
         let reservation = Reservation::new(bytes, "a workspace")?;
-        let arena = Block::new(self.plan.arena_bytes, "intermediate values")?;
+        let arena = Block::new(self.table.arena_bytes, "intermediate values")?;
         let scratch = (0..self.schedule.threads)
-            .map(|_| Block::new(self.code.scratch_bytes(), "scratch memory"))
+            .map(|_| Block::new(self.table.scratch_bytes, "scratch memory"))
             .collect::<Result<_, _>>()?;
-        let shared = Block::new(self.code.shared_bytes(), "operands that threads share")?;
-        let arguments = self.code.stages().iter().flat_map(|stage| &stage.arguments);
+        let shared = Block::new(self.table.shared_bytes, "operands that threads share")?;
+        let arguments = self.table.stages.iter().flat_map(|stage| &stage.arguments);
         let pointers = arguments.map(|argument| match argument {
             codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
             codegen::Argument::Place(Place::Input(_) | Place::Output(_)) => std::ptr::null_mut(),
@@ -272,7 +261,7 @@ impl Executable {
             untouched: Some(reservation).filter(|_| bytes >= LARGE),
             crew: Crew::new(self.schedule.threads, self.schedule.groups.len()),
             trial: Trial::new(),
-            tensors: Vec::with_capacity(self.plan.graph.inputs().len() + self.plan.graph.outputs().len()),
+            tensors: Vec::with_capacity(self.table.inputs.len() + self.table.outputs.len()),
             pointers,
         })
     }
@@ -323,7 +312,7 @@ impl Executable {
         tensors.clear();
         tensors.extend(inputs.iter_mut().map(Argument::pointer));
         let mut returned = outputs.iter_mut().map(|tensor| Argument::from(tensor).pointer());
-        for output in self.plan.graph.outputs() {
+        for output in &self.table.outputs {
             tensors.push(match output.updates {
                 Some(input) => tensors[input],
                 None => returned.next().expect("counted by `check`"),
@@ -332,10 +321,10 @@ impl Executable {
         for &(argument, tensor) in &self.tensor_arguments {
             pointers[argument] = tensors[tensor];
         }
-        // SAFETY: `check` has compared every tensor with its type in the plan and the workspace with the executable;
+        // SAFETY: `check` has compared every tensor with its type in the table and the workspace with the executable;
         // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
-        // plan and code want them.
-        unsafe { call::run(&self.code, &self.schedule, workspace, times) };
+        // the table wants them.
+        unsafe { call::run((&self.table.stages, self.code.functions()), &self.schedule, workspace, times) };
         if workspace.untouched.is_some() {
             workspace.untouched = None;
         }
@@ -377,8 +366,7 @@ impl Executable {
     /// Says why an argument does not fit its input.
     #[cold]
     fn misfit(&self, input: usize, argument: &Argument<'_>) -> Error {
-        let (expected, graph) = (&self.expected[input], &self.plan.graph);
-        let input = &graph.inputs()[input];
+        let (expected, input) = (&self.expected[input], &self.table.inputs[input]);
         let name = input.name.clone();
         if !argument.fits(expected.dtype) {
             let found = match argument {
@@ -389,7 +377,7 @@ impl Executable {
             return ir::Error::DTypeMismatch { op, argument, expected: expected.dtype, found }.into();
         }
         if expected.elements != argument.len() {
-            let (ty, expected, found) = (graph.ty(input.value).clone(), expected.elements, argument.len());
+            let (ty, expected, found) = (input.ty.clone(), expected.elements, argument.len());
             return ir::Error::ElementCount { name, ty, expected, found }.into();
         }
         if expected.donated && !argument.is_mutable() {

@@ -7,9 +7,9 @@ mod table;
 mod text;
 
 use crate::{Argument, Error, Executable, Workspace, schedule};
-use bayeslift_codegen::Stage;
+use bayeslift_codegen::{Stage, Summary};
 use bayeslift_ir::Tensor;
-use bayeslift_passes::{Access, Counts, Fused, Fusion, Kernel, Role, Work};
+use bayeslift_passes::{Access, Counts, Role, Work};
 use std::time::Duration;
 
 /// What each kernel of an [`Executable`] does. Prints as a table; drawn by [`Explanation::to_svg`] and
@@ -146,44 +146,26 @@ impl ExplainedKernel {
     }
 }
 
-/// The fused operations that a kernel computes, each once: two contractions of one, or the sums of one that has none.
-fn labels(executable: &Executable, kernel: &Kernel) -> Vec<String> {
-    let computes = |fusion: &&Fusion| match fusion.kind {
-        Fused::SoftmaxCrossEntropy => {
-            let mut computed = kernel.members.iter().chain(kernel.row_reductions());
-            computed.any(|value| fusion.values.contains(value))
-        }
-        _ => fusion.values.iter().filter(|value| kernel.products().contains(value)).count() > 1,
-    };
-    let mut labels: Vec<String> = executable.fusions().iter().filter(computes).map(Fusion::label).collect();
-    labels.dedup();
-    labels
-}
-
 impl Explanation {
     fn new(executable: &Executable) -> Explanation {
-        let plan = executable.plan();
-        let stages = executable.code().stages();
-        // of a kernel with two stages the second one tells
-        let last = |(i, stage): &(usize, &Stage)| stages.get(i + 1).is_none_or(|next| next.kernel != stage.kernel);
-        let compiled = stages.iter().enumerate().filter(last);
-        let kernels = plan.work().into_iter().zip(&plan.kernels).zip(compiled);
-        let mut costs = vec![0; plan.kernels.len()];
-        stages.iter().for_each(|stage| costs[stage.kernel] += stage.cost);
-        let kernels = kernels.map(|((work, planned), (stage, compiled))| ExplainedKernel {
-            name: work.name((planned.rows, planned.cols)),
-            labels: labels(executable, planned),
-            work,
-            tiles: compiled.tiles,
-            threads: {
-                let schedule = executable.schedule();
-                schedule.parts(stage).min(schedule.threads)
-            },
-            estimate: schedule::time(costs[compiled.kernel]),
-            time: None,
-        });
-        let kernels = kernels.collect();
-        Explanation { kernels, arena_bytes: plan.arena_bytes, threads: executable.schedule().threads, runs: 0 }
+        let (table, schedule) = (executable.table(), executable.schedule());
+        let stages: Vec<(usize, &Stage)> = table.stages.iter().enumerate().collect();
+        let stages = stages.chunk_by(|(_, a), (_, b)| a.kernel == b.kernel);
+        let kernel = |(Summary { name, labels, work }, stages): (&Summary, &[(usize, &Stage)])| {
+            // of a kernel with two stages the second one tells
+            let &(number, last) = stages.last()?;
+            Some(ExplainedKernel {
+                name: name.clone(),
+                labels: labels.clone(),
+                work: work.clone(),
+                tiles: last.tiles,
+                threads: schedule.parts(number).min(schedule.threads),
+                estimate: schedule::time(stages.iter().map(|(_, stage)| stage.cost).sum()),
+                time: None,
+            })
+        };
+        let kernels = table.kernels.iter().zip(stages).filter_map(kernel).collect();
+        Explanation { kernels, arena_bytes: table.arena_bytes, threads: schedule.threads, runs: 0 }
     }
 
     /// What all kernels do together.

@@ -30,9 +30,9 @@ mod trial;
 mod workspace;
 
 pub use argument::Argument;
-pub use bayeslift_codegen::Error as CodeError;
+pub use bayeslift_codegen::{Error as CodeError, Target};
 pub use bayeslift_passes::{Fusion, LocalOutput, Report, Rewriting, Rewritten};
-pub use executable::{Executable, Options, Width};
+pub use executable::{Executable, Options};
 pub use explain::{ExplainedKernel, Explanation, Kind};
 pub use workspace::Workspace;
 

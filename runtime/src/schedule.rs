@@ -8,8 +8,7 @@
 
 mod groups;
 
-use bayeslift_codegen::Code;
-use bayeslift_passes::Plan;
+use bayeslift_codegen::KernelTable;
 use groups::{Former, Group, one_after_the_other};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -59,13 +58,13 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// For up to `threads` threads; with `finest` for all of them, with as many tasks as there can be.
-    pub fn new(plan: &Plan, code: &Code, threads: usize, finest: bool) -> Schedule {
-        let stages = code.stages();
+    pub fn new(table: &KernelTable, threads: usize, finest: bool) -> Schedule {
+        let stages = &table.stages[..];
         let arguments = stages.iter().scan(0, |sum, stage| Some(std::mem::replace(sum, *sum + stage.arguments.len())));
         let arguments = arguments.collect();
         let small = if finest { 0 } else { SMALL };
         let alone: usize = stages.iter().map(|stage| stage.cost).sum();
-        let former = (threads > 1 && stages.len() <= MOST_STAGES).then(|| Former::new(plan, code, small));
+        let former = (threads > 1 && stages.len() <= MOST_STAGES).then(|| Former::new(table, small));
         let (mut used, mut end, mut groups, mut tasks) = (1, alone, Vec::new(), Vec::new());
         while used < threads {
             let more = if finest { threads } else { (2 * used).min(threads) };

@@ -14,7 +14,7 @@ use bayeslift_ir::{
     evaluate, same_bits,
 };
 use bayeslift_passes::Rewriting;
-use bayeslift_runtime::{Executable, Options, Width};
+use bayeslift_runtime::{Executable, Options};
 use common::windows::{Choices, contraction_of_windows};
 use proptest::test_runner::{TestCaseError, TestRunner};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -117,7 +117,7 @@ fn random_graphs_stay_within_their_memory() {
             let number = case.replace(case.get() + 1);
             let options =
                 Options::default().threads(1 + number / 8 % 2).finest(true).simplify((number / 4).is_multiple_of(2));
-            let options = options.width([Width::Sixteen, Width::Eight, Width::Four, Width::One][number / 2 % 4]);
+            let options = options.lanes([16, 8, 4, 1][number / 2 % 4]);
             let options = options.rewriting(Rewriting::Exact);
             let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
             if let Ok(path) = std::env::var("BAYESLIFT_TRACE") {
@@ -143,8 +143,8 @@ fn contractions_of_windows_stay_within_their_memory() {
     for number in 0..cases {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         checked += 1;
-        let width = choices.of(&[Width::Sixteen, Width::Eight, Width::Four, Width::One]);
-        let options = Options::default().width(width).threads(1 + choices.below(2)).finest(true);
+        let width = choices.of(&[16, 8, 4, 1]);
+        let options = Options::default().lanes(width).threads(1 + choices.below(2)).finest(true);
         let (executable, inputs) = (Executable::compile(graph.clone(), &options).unwrap(), common::some_inputs(&graph));
         let touching = if number.is_multiple_of(2) { Touching::End } else { Touching::Start };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();
@@ -188,7 +188,7 @@ fn products_stay_within_their_memory() {
     const ROWS: [usize; 9] = [1, 2, 5, 6, 7, 96, 97, 103, 199];
     const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
     const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
-    const WIDTHS: [Width; 4] = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
+    const LANES: [usize; 4] = [16, 8, 4, 1];
     // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go with
     // none of its extents
     let mut choices = Choices(11);
@@ -220,7 +220,7 @@ fn products_stay_within_their_memory() {
         let graph = b.finish().unwrap();
         let inputs = common::some_inputs(&graph);
         let options =
-            Options::default().width(WIDTHS[width]).threads(1 + number % 2).finest(true).rewriting(Rewriting::Exact);
+            Options::default().lanes(LANES[width]).threads(1 + number % 2).finest(true).rewriting(Rewriting::Exact);
         let executable = Executable::compile(graph.clone(), &options).unwrap();
         let touching = if ends { Touching::End } else { Touching::Start };
         let got = guarded(touching, || common::call(&executable, &graph, &inputs)).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift_codegen::lower;
+use bayeslift_codegen::{Target, lower};
 use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits};
 use bayeslift_passes::{Plan, Rewriting, simplify};
 use bayeslift_runtime::{CodeError, Error, Executable, Options};
@@ -31,7 +31,7 @@ fn network() -> Graph {
 /// Everything that decides what runs: the plan and the tile code of each kernel.
 fn code_text(graph: &Graph) -> String {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
-    let stages = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, 4, 1));
+    let stages = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, Target::host().with_lanes(4), 1));
     let stages =
         stages.map(|lowered| format!("{}\n{:?} {} {}\n", lowered.code, lowered.arguments, lowered.tiles, lowered.cost));
     format!("{plan}{}", stages.collect::<String>())

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Backend, prelude::*};
 use bayeslift_layers::distribution::Normal;
-use bayeslift_runtime::{Options, Rewriting, Width};
+use bayeslift_runtime::{Options, Rewriting};
 
 /// Locations that are drawn, and the scale 0.1 everywhere.
 fn posterior() -> Posterior {
@@ -102,7 +102,7 @@ fn backends() -> Vec<Backend> {
     let compiled = |rewriting| Options::default().rewriting(rewriting);
     vec![
         compiled(Rewriting::Off).into(),
-        compiled(Rewriting::Exact).width(Width::Four).into(),
+        compiled(Rewriting::Exact).lanes(4).into(),
         compiled(Rewriting::All).into(),
         Backend::Reference,
     ]

@@ -9,7 +9,7 @@ use bayeslift_ir::{
     arbitrary::{config, graph_and_inputs},
 };
 use bayeslift_passes::{Rewriting, gradients};
-use bayeslift_runtime::{Options, Width};
+use bayeslift_runtime::Options;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -26,11 +26,11 @@ fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), Test
 }
 
 fn configurations() -> impl Strategy<Value = Options> {
-    let widths = proptest::sample::select(&[Width::One, Width::Four, Width::Eight, Width::Sixteen][..]);
+    let widths = proptest::sample::select(&[1, 4, 8, 16][..]);
     let threads = proptest::sample::select(&[1, 2, 3, 8][..]);
     let levels = proptest::sample::select(&[Rewriting::Off, Rewriting::Exact, Rewriting::All][..]);
     (widths, threads, any::<[bool; 2]>(), levels).prop_map(|(width, threads, [simplify, finest], rewriting)| {
-        Options::default().width(width).threads(threads).simplify(simplify).rewriting(rewriting).finest(finest)
+        Options::default().lanes(width).threads(threads).simplify(simplify).rewriting(rewriting).finest(finest)
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::common::{check, some_inputs};
 use bayeslift_ir::{Builder, Graph, Shape, Type};
 use bayeslift_passes::Plan;
-use bayeslift_runtime::{Options, Width};
+use bayeslift_runtime::Options;
 
 /// The layouts of an operand: as it is, transposed, and squared.
 const LAYOUTS: usize = 3;
@@ -58,9 +58,9 @@ fn products_with_shared_operands() {
             let inputs = some_inputs(&graph);
             let threads = 1 + (i + layout) % 3;
             shared += usize::from(is_shared(&graph, threads));
-            let widths = [Width::Sixteen, Width::Eight, Width::Four, Width::One];
-            for width in [Width::Sixteen, widths[(i + layout) % 4]] {
-                check(&graph, &inputs, &Options::default().width(width).threads(threads).finest(true)).unwrap();
+            let widths = [16, 8, 4, 1];
+            for width in [16, widths[(i + layout) % 4]] {
+                check(&graph, &inputs, &Options::default().lanes(width).threads(threads).finest(true)).unwrap();
             }
         }
     }
@@ -74,8 +74,8 @@ fn any_number_of_rows() {
         for layout in 0..LAYOUTS {
             let graph = products([1, m, 300, 33], layout, 5);
             let inputs = some_inputs(&graph);
-            for width in [Width::Sixteen, Width::Eight, Width::Four] {
-                check(&graph, &inputs, &Options::default().width(width).threads(1)).unwrap();
+            for width in [16, 8, 4] {
+                check(&graph, &inputs, &Options::default().lanes(width).threads(1)).unwrap();
             }
         }
     }

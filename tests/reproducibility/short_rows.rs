@@ -2,7 +2,7 @@
 
 use crate::common::{check, some_inputs};
 use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type};
-use bayeslift_runtime::{Options, Width};
+use bayeslift_runtime::Options;
 
 /// The sum and the maximum of each row of something that takes several operations, with noise or without.
 fn reductions(rows: usize, cols: usize, is_noisy: bool) -> Graph {
@@ -37,8 +37,8 @@ fn reductions_of_short_rows() {
             if is_noisy {
                 inputs[3] = Tensor::u32([2], [u32::MAX - 2, 0]).unwrap();
             }
-            for width in [Width::One, Width::Four, Width::Eight, Width::Sixteen] {
-                let options = Options::default().width(width).threads(1);
+            for width in [1, 4, 8, 16] {
+                let options = Options::default().lanes(width).threads(1);
                 check(&graph, &inputs, &options).unwrap();
             }
         }

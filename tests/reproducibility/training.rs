@@ -1,22 +1,18 @@
 //! The same bits from every backend: 50 training steps on the digits, and predictions after them.
 
 use crate::facade::{bits, digits, digits_network, small_data};
-use bayeslift::{
-    layers::distribution::LocationScale,
-    prelude::*,
-    runtime::{Options, Width},
-};
+use bayeslift::{layers::distribution::LocationScale, prelude::*, runtime::Options};
 
 fn backends() -> Vec<(&'static str, Backend)> {
     vec![
         ("one thread, the widest vectors", Options::default().threads(1).into()),
-        ("width 8", Options::default().width(Width::Eight).into()),
-        ("width 4", Options::default().width(Width::Four).into()),
+        ("width 8", Options::default().lanes(8).into()),
+        ("width 4", Options::default().lanes(4).into()),
         ("two threads", Options::default().threads(2).into()),
         ("three threads", Options::default().threads(3).into()),
         ("eight threads", Options::default().threads(8).into()),
-        ("width 1", Options::default().width(Width::One).into()),
-        ("width 1, two threads", Options::default().width(Width::One).threads(2).into()),
+        ("width 1", Options::default().lanes(1).into()),
+        ("width 1, two threads", Options::default().lanes(1).threads(2).into()),
         ("not simplified", Options::default().simplify(false).into()),
         ("the reference evaluator", Backend::Reference),
     ]

@@ -7,7 +7,7 @@ use crate::common::{
     windows::{Choices, contraction_of_windows},
 };
 use bayeslift_ir::arbitrary::{cases, seed};
-use bayeslift_runtime::{Options, Width};
+use bayeslift_runtime::Options;
 
 #[test]
 fn contractions_of_windows() {
@@ -17,9 +17,9 @@ fn contractions_of_windows() {
         let Some(graph) = contraction_of_windows(&mut choices) else { continue };
         checked += 1;
         let inputs = common::some_inputs(&graph);
-        let width = choices.of(&[Width::One, Width::Four, Width::Eight, Width::Sixteen]);
+        let width = choices.of(&[1, 4, 8, 16]);
         let options =
-            Options::default().width(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0).finest(true);
+            Options::default().lanes(width).threads(1 + choices.below(3)).simplify(choices.below(2) == 0).finest(true);
         common::check(&graph, &inputs, &options).unwrap();
     }
     assert!(checked >= cases / 4, "{checked} of {cases} choices are a graph");

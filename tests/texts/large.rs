@@ -3,7 +3,7 @@
 use bayeslift::ir::{Builder, DType, Error, Graph, evaluate, same_bits, verify};
 use bayeslift::passes::{Plan, Rewriting, gradients, optimize, simplify};
 use bayeslift::runtime::{Executable, Options};
-use bayeslift_codegen::{WIDTH, lower};
+use bayeslift_codegen::{Target, lower};
 use std::fmt::Write;
 
 /// Extents around 2^31 elements, and those whose product is a small number once it has overflowed.
@@ -108,7 +108,7 @@ fn pass_through(graph: Graph) -> Result<(), Error> {
     for level in [Rewriting::Off, Rewriting::Exact, Rewriting::All] {
         let plan = Plan::new(optimize(&graph, level)?.graph)?;
         for kernel in &plan.kernels {
-            lower(&plan, kernel, WIDTH, 2);
+            lower(&plan, kernel, Target::host().with_lanes(4), 2);
         }
     }
     Ok(())

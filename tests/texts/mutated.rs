@@ -11,7 +11,7 @@ use bayeslift::ir::{
     verify,
 };
 use bayeslift::passes::{Plan, Rewriting, gradients};
-use bayeslift::runtime::{Options, Width};
+use bayeslift::runtime::Options;
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 use std::{cell::Cell, env, fs, path::Path};
 
@@ -106,10 +106,10 @@ fn changed_texts_are_errors_or_graphs() {
         graph_and_inputs().prop_map(|(graph, _)| Source::Random(Box::new(graph))),
         any::<Index>().prop_map(Source::Fixture),
     ];
-    let widths = prop::sample::select(&[Width::One, Width::Four, Width::Eight][..]);
+    let widths = prop::sample::select(&[1, 4, 8][..]);
     let levels = prop::sample::select(&[Rewriting::Off, Rewriting::Exact, Rewriting::All][..]);
     let options = (widths, levels, any::<bool>()).prop_map(|(width, rewriting, simplify)| {
-        Options::default().threads(1).width(width).rewriting(rewriting).simplify(simplify)
+        Options::default().threads(1).lanes(width).rewriting(rewriting).simplify(simplify)
     });
     let outcomes = Cell::new(Outcomes::default());
     let trace = env::var_os("BAYESLIFT_TRACE");

@@ -85,14 +85,14 @@ impl Lowering<'_> {
         let batches = self.kernel.rows / rows;
         let mut operands: Vec<Operands> = dots.iter().map(|&dot| self.operands(dot)).collect();
         let has_windows = operands.iter().any(|[left, _]| left.has_windows());
-        let is_transposed = cols == 1 && rows > 1 && self.width > 1 && !has_windows;
+        let is_transposed = cols == 1 && rows > 1 && self.target.lanes() > 1 && !has_windows;
         if is_transposed {
             (rows, cols) = (cols, rows);
             operands.iter_mut().for_each(|[left, right]| (*left, *right) = (right.transposed(), left.transposed()));
         }
         let space = (batches, rows, cols);
         let extents: Vec<Extents> =
-            dots.iter().map(|&dot| Extents { rows, cols, depth: self.depth(dot), lanes: self.width }).collect();
+            dots.iter().map(|&dot| Extents { rows, cols, depth: self.depth(dot), target: self.target }).collect();
         let depth = extents.iter().map(|product| product.depth).max().unwrap_or(0);
         let count = |holds: &dyn Fn(&Operands, Extents) -> bool| {
             operands.iter().zip(&extents).filter(|(operands, product)| holds(operands, **product)).count()
@@ -104,8 +104,8 @@ impl Lowering<'_> {
         let in_bands = rows >= 2 * BAND && depth <= DOT_CHUNK && !in_strips;
         let in_bands = in_bands && steps * cols <= BANDED && self.useful_threads() > 1;
         let register = match operands.iter().any(|[_, right]| right.is_transposed_right(rows)) {
-            true => RegisterTile::transposing(cols, self.width),
-            false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, in_bands, self.width),
+            true => RegisterTile::transposing(cols, self.target),
+            false => RegisterTile::new((rows, cols, depth), rows_compete, in_strips, in_bands, self.target),
         };
         let packed = Packed {
             products: dots.len(),
@@ -113,12 +113,12 @@ impl Lowering<'_> {
             rights: count(&|[_, right], product| right.is_packed_right(product)),
             streams: self.large_values(),
         };
-        let (row_cut, col_cut) = cache_tile(space, steps, register, self.width, packed, self.useful_threads());
+        let (row_cut, col_cut) = cache_tile(space, steps, register, self.target, packed, self.useful_threads());
         let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
-        let strip = register.vectors * self.width;
+        let strip = register.vectors * self.target.lanes();
         let pitch = spread(tile_cols.next_multiple_of(strip));
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
-        let block = if competes { column_block(register, self.width) } else { strip };
+        let block = if competes { column_block(register, self.target) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
         let products =
             Products { space, is_transposed, dots, extents, operands, sizes, row_cut, col_cut, shared: Vec::new() };
@@ -143,12 +143,12 @@ impl Lowering<'_> {
         let overlap = with_extents.any(|(operands, product)| overlaps(operands, sizes.register, *product));
         // rows that are packed together may begin before the tile and end after it
         let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
-        let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.width).max(ROW_PITCH);
+        let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.target).max(ROW_PITCH);
         let right_cols = sizes.block.min(sizes.tile_cols.next_multiple_of(sizes.strip));
         let scratch = Scratch {
             before: if is_deep && overlap { self.take_scratch(padded_rows * sizes.pitch) } else { 0 },
             left: self.take_scratch(left_elements),
-            right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.width)),
+            right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.target)),
         };
 
         if !products.is_transposed {
@@ -264,7 +264,7 @@ impl Lowering<'_> {
     /// fewer vectors, if there are such. Else the last tile ends where the block ends and may compute again what its
     /// neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the padding.
     fn register_tiles(&mut self, sizes: Sizes, block: Block, next: Option<&Source>, places: [usize; 2]) {
-        let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, self.width);
+        let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, self.target.lanes());
         let last_start = |s: &mut Self, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { s.b.index(0) } else { s.b.index_offset(span.last, -(size as i64)) }
@@ -276,7 +276,7 @@ impl Lowering<'_> {
             s.b.index_add(span.last, rest)
         };
         let rest_row = rest_first(self, tile.rows, register.rest.of);
-        let narrow = register.narrow_columns(cols.extent, width);
+        let narrow = register.narrow_columns(cols.extent, self.target);
         let narrow_col = rest_first(self, cols, narrow);
         // where this chunk's sums go, and how far from there those of the chunks before are
         let odd = self.b.index_div(chunk.first, DOT_CHUNK);
@@ -336,7 +336,7 @@ impl Lowering<'_> {
         let is_first = self.b.iequal(number, none);
         let sums = rows.enumerate().flat_map(|(i, sums)| sums.iter().enumerate().map(move |(v, &sum)| (i, v, sum)));
         for (i, v, sum) in sums {
-            let offset = (i * pitch + v * self.width) as i64;
+            let offset = (i * pitch + v * self.target.lanes()) as i64;
             let total = if chunk.extent <= DOT_CHUNK {
                 sum
             } else {
@@ -350,7 +350,7 @@ impl Lowering<'_> {
 
     /// The sums of the register tile at this row and column over a block's chunk, row by row.
     fn register_tile(&mut self, block: Block, (row, rows): (Reg, usize), (col, vectors): (Reg, usize)) -> Vec<Reg> {
-        let (Block { cols, chunk, left, right, .. }, width) = (block, self.width);
+        let (Block { cols, chunk, left, right, .. }, width) = (block, self.target.lanes());
         let zero = self.lanes(width, |s| s.b.constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
             let tile = self.b.index_scale_signed(free, panel.tiles);
@@ -426,7 +426,7 @@ impl Lowering<'_> {
         mut sum: Reg,
     ) -> Reg {
         for (n, elements) in elements.chunks(FOUR).enumerate() {
-            let offset = |u: usize| (v * self.width) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
+            let offset = |u: usize| (v * self.target.lanes()) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
             let at = |u: usize| Address { base: right.base, index, offset: right.offset as i64 + offset(u) };
             let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
             let pieces: Vec<Reg> = self.lanes(lanes, |s| match addresses.len() == FOUR && s.b.vector {
@@ -434,7 +434,7 @@ impl Lowering<'_> {
                 false => addresses.iter().map(|&at| s.b.load_strided(Class::Float, at, right.free)).collect(),
             });
             for (&element, piece) in elements.iter().zip(pieces) {
-                sum = self.lanes(self.width, |s| s.b.fma(element, piece, sum));
+                sum = self.lanes(self.target.lanes(), |s| s.b.fma(element, piece, sum));
             }
         }
         sum

@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let rows_at_once = match AT_ONCE.div_ceil(cols) {
             rows if short => {
                 let most = MOST_SHORT_ROWS / self.kernel.row_reductions().len().max(1);
-                rows.min(most).max(1).next_multiple_of(self.width)
+                rows.min(most).max(1).next_multiple_of(self.target.lanes())
             }
             rows => rows,
         };
@@ -96,7 +96,7 @@ impl Lowering<'_> {
 
     /// Whether a row is too short to hide that its operations wait for each other.
     pub(super) fn has_short_rows(&self) -> bool {
-        self.width > 1 && self.kernel.cols <= NOISE_BLOCK
+        self.target.lanes() > 1 && self.kernel.cols <= NOISE_BLOCK
     }
 
     /// How many short rows are computed side by side.
@@ -176,7 +176,7 @@ impl Lowering<'_> {
     /// The columns `start..end` of a row. `start` is a multiple of the noise block where noise is drawn, else of [`BAND`]; so is
     /// `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
-        if self.width == 1 || self.noise_sites().is_empty() {
+        if self.target.lanes() == 1 || self.noise_sites().is_empty() {
             let is_heavy = !self.kernel.products().is_empty() && !self.is_light();
             let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
             let unit = if self.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };
@@ -195,7 +195,7 @@ impl Lowering<'_> {
         abreast: usize,
         body: impl Fn(&mut Self, &[Reg]),
     ) {
-        let (width, part) = (self.width, cols % self.width);
+        let (width, part) = (self.target.lanes(), cols % self.target.lanes());
         if let (Some(mut col), Some(end)) = (self.b.constant_index(start), self.b.constant_index(end))
             && end - col <= NOISE_BLOCK as i64
         {
@@ -248,8 +248,8 @@ impl Lowering<'_> {
 
     /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.
     pub(super) fn lanes<T>(&mut self, lanes: usize, body: impl FnOnce(&mut Self) -> T) -> T {
-        self.b.vector = self.width > 1;
-        self.b.part = (lanes < self.width).then_some(lanes as u32);
+        self.b.vector = self.target.lanes() > 1;
+        self.b.part = (lanes < self.target.lanes()).then_some(lanes as u32);
         let result = body(self);
         (self.b.vector, self.b.part) = (false, None);
         result

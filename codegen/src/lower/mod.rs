@@ -14,24 +14,14 @@ mod sums;
 mod tiling;
 mod windows;
 
-use crate::WIDTH;
+use crate::table::Argument;
+use crate::target::{InstructionSet, Target};
 use crate::tile::{Class, TileBuilder, TileKernel};
 use bayeslift_ir::{Arithmetic, DType, Kind, Value};
-use bayeslift_passes::{Kernel, KernelKind, Place, Plan, Read};
+use bayeslift_passes::{Kernel, KernelKind, Plan, Read};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
 pub use tiling::Tiling;
-
-/// What a kernel's pointer argument points to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Argument {
-    /// A value's memory.
-    Place(Place),
-    /// Memory that all tiles of a kernel share: written by its first stage, read by its second.
-    Shared,
-    /// Words that differ between kernels that are otherwise the same, such as a noise stream.
-    Words(Vec<u32>),
-}
 
 /// A stage of a kernel as tile code, and what to call it with.
 #[derive(Clone, Debug)]
@@ -56,17 +46,16 @@ const TILE_COST: usize = 1 << 14;
 /// The lanes of which rows are counted as whole multiples.
 const COST_LANES: usize = 8;
 
-/// Lowers a kernel for vectors of `width` elements; 1 makes scalar code. Products that are worth several threads have tiles
-/// for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
+/// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
 /// tiles share, if they share any, and the rest.
-pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Vec<Lowered> {
+pub fn lower(plan: &Plan, kernel: &Kernel, target: Target, threads: usize) -> Vec<Lowered> {
     let mut stages = Vec::new();
     if let KernelKind::Products(_) = kernel.kind {
-        let mut packing = Lowering::new(plan, kernel, width, threads);
+        let mut packing = Lowering::new(plan, kernel, target, threads);
         let tiles = packing.pack_shared();
         stages.extend((tiles > 0).then(|| packing.finish(tiles)));
     }
-    let mut lowering = Lowering::new(plan, kernel, width, threads);
+    let mut lowering = Lowering::new(plan, kernel, target, threads);
     let tiles = lowering.kernel();
     stages.push(lowering.finish(tiles));
     stages
@@ -75,7 +64,7 @@ pub fn lower(plan: &Plan, kernel: &Kernel, width: usize, threads: usize) -> Vec<
 struct Lowering<'p> {
     plan: &'p Plan,
     kernel: &'p Kernel,
-    width: usize,
+    target: Target,
     threads: usize,
     cost: usize,
     b: TileBuilder,
@@ -98,13 +87,13 @@ struct Lowering<'p> {
 }
 
 impl<'p> Lowering<'p> {
-    fn new(plan: &'p Plan, kernel: &'p Kernel, width: usize, threads: usize) -> Lowering<'p> {
+    fn new(plan: &'p Plan, kernel: &'p Kernel, target: Target, threads: usize) -> Lowering<'p> {
         Lowering {
             plan,
             kernel,
-            width,
+            target,
             threads,
-            cost: cost(plan, kernel, width),
+            cost: cost(plan, kernel, target),
             b: TileBuilder::new(),
             arguments: Vec::new(),
             argument_of: HashMap::new(),
@@ -164,7 +153,7 @@ impl<'p> Lowering<'p> {
 
 /// About how many instructions of wide vectors a kernel takes, counted for each element: decides how many threads are
 /// worth waking.
-fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
+fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> usize {
     /// What a kernel takes before it does anything.
     const BEGIN: usize = 1 << 10;
     /// So many elements take no longer than one, since an element's operations wait for each other.
@@ -178,16 +167,16 @@ fn cost(plan: &Plan, kernel: &Kernel, width: usize) -> usize {
     };
     let elements = kernel.rows * kernel.cols.next_multiple_of(COST_LANES);
     let each = instructions(plan, kernel) + writes + products;
-    (elements.max(ABREAST) * each + BEGIN) * slowness(width)
+    (elements.max(ABREAST) * each + BEGIN) * slowness(target)
 }
 
 /// How much longer code of so many lanes takes than that of wide vectors, as `explain=json` of the bench `workloads` shows
 /// with `isa=1`, `isa=4` and wider: 256 and 512 bits take the same time where the latter are done by halves.
-fn slowness(width: usize) -> usize {
-    match width {
-        1 => 10,
-        WIDTH => 3,
-        _ => 1,
+fn slowness(target: Target) -> usize {
+    match target.instruction_set() {
+        InstructionSet::Scalar => 10,
+        InstructionSet::Simd128 => 3,
+        InstructionSet::Avx2 | InstructionSet::Avx512 => 1,
     }
 }
 

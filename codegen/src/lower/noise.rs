@@ -43,8 +43,8 @@ impl Lowering<'_> {
                 }
             });
             let (begin, end) = (self.b.index(0), self.b.index_sub(last, first));
-            self.repeat(begin, end, self.width as i64, |s, index| {
-                s.lanes(s.width, |s| {
+            self.repeat(begin, end, self.target.lanes() as i64, |s, index| {
+                s.lanes(s.target.lanes(), |s| {
                     let addresses = words.map(|word| Address { base: Base::Scratch, index, offset: word as i64 });
                     let [sample, high] = addresses.map(|address| s.b.load(Class::Int, address));
                     let site_key = s.site_keys[&site].map(|word| s.b.splat(word));
@@ -111,7 +111,7 @@ impl Lowering<'_> {
 
     /// Whether two rows share their draws: where a row is half of what a vector of slots makes.
     pub(super) fn draws_by_twos(&self) -> bool {
-        self.width == 2 * self.half() && !self.noise_sites().is_empty()
+        self.target.lanes() == 2 * self.half() && !self.noise_sites().is_empty()
     }
 
     /// Draws for two rows at once, where they share their draws: the first row's slots are in the lower lanes, the
@@ -122,7 +122,7 @@ impl Lowering<'_> {
         }
         for pair in rows.chunks_exact_mut(2) {
             for (site, noise) in self.noise_sites() {
-                let drawn = self.lanes(self.width, |s| {
+                let drawn = self.lanes(self.target.lanes(), |s| {
                     let (lane, half) = (s.b.lane_numbers(), s.b.integer(s.half() as u32));
                     let (upper, zero) = (s.b.and(lane, half), s.b.integer(0));
                     let is_first = s.b.iequal(upper, zero);
@@ -153,7 +153,7 @@ impl Lowering<'_> {
     fn slot(&mut self, col: Reg) -> Reg {
         let half = self.half();
         let lane = self.b.lane_numbers();
-        if self.b.vector && self.width > half {
+        if self.b.vector && self.target.lanes() > half {
             // the vector has both halves of the only block
             let (unit, within) = (self.unit(col), self.b.integer(half as u32 - 1));
             return self.b.and(unit, within);
@@ -197,7 +197,8 @@ impl Lowering<'_> {
     pub(super) fn noisy_columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         let mut done = start;
         // two blocks at once where one has few vectors and elements take little besides their noise
-        if cols >= 2 * NOISE_BLOCK && (self.width == 16 || self.width == 8 && self.is_short()) {
+        let draws = NOISE_BLOCK / 2 / self.target.lanes();
+        if cols >= 2 * NOISE_BLOCK && (draws == 1 || draws == 2 && self.is_short()) {
             done = self.noise_blocks(row, [done, end], 2, accumulators);
         }
         if cols >= NOISE_BLOCK {
@@ -223,7 +224,7 @@ impl Lowering<'_> {
 
     /// The vectors of `units` units from the beginning of a block on, several at a time.
     fn noise_vectors(&mut self, row: &Row, first: Reg, units: usize, accumulators: &[Accumulator]) {
-        let (width, half) = (self.width, self.half());
+        let (width, half) = (self.target.lanes(), self.half());
         if width > half {
             // both halves are in one vector
             let mut points = Points::new([first]);
@@ -260,15 +261,15 @@ impl Lowering<'_> {
             .into_iter()
             .map(|(site, noise)| {
                 let cols = cols.map(|[col, _]| col);
-                (site, self.lanes(self.width, |s| s.noise_pairs(site, &noise, row, cols)))
+                (site, self.lanes(self.target.lanes(), |s| s.noise_pairs(site, &noise, row, cols)))
             })
             .collect();
         for (i, pair) in cols.into_iter().enumerate() {
-            let lanes = pairs[i].map(|unit| units.saturating_sub(unit).min(self.width));
-            if lanes == [self.width; 2] {
+            let lanes = pairs[i].map(|unit| units.saturating_sub(unit).min(self.target.lanes()));
+            if lanes == [self.target.lanes(); 2] {
                 let mut points = Points::new(pair);
                 sites.iter().for_each(|(site, drawn)| points.know(*site, drawn[i]));
-                self.lanes(self.width, |s| s.points(row, &mut points, accumulators));
+                self.lanes(self.target.lanes(), |s| s.points(row, &mut points, accumulators));
                 continue;
             }
             for (j, lanes) in lanes.into_iter().enumerate().filter(|&(_, lanes)| lanes > 0) {

@@ -4,6 +4,7 @@ use super::element::Leaf;
 use super::noise::NOISE_BLOCK;
 use super::shape::compete;
 use super::{Argument, Lowering};
+use crate::target::{InstructionSet, Target};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes};
 use bayeslift_passes::{Axis, Operand, View};
@@ -71,13 +72,13 @@ pub(super) struct Panel {
     pub is_padded: bool,
 }
 
-/// The extents of a product, and of the vectors that it is computed in.
+/// The extents of a product, and the target that it is computed on.
 #[derive(Clone, Copy)]
 pub(super) struct Extents {
     pub rows: usize,
     pub cols: usize,
     pub depth: usize,
-    pub lanes: usize,
+    pub target: Target,
 }
 
 /// A range of an operand's rows or columns.
@@ -170,7 +171,8 @@ impl Lowering<'_> {
                 self.in_place((*base, matrix), batch, (free, depth))
             }
             _ => {
-                let panel = self.packed(chunk, cols, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
+                let panel =
+                    self.packed(chunk, cols, (strip_pitch(strip, self.target) as i64, 1, strip as i64), scratch);
                 self.pack_strips(source, batch, chunk, cols, strip, panel);
                 panel
             }
@@ -195,7 +197,8 @@ impl Lowering<'_> {
                 self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
             _ if source.is_in_strips(product) => {
-                let panel = self.packed(chunk, rows, (strip_pitch(strip, self.width) as i64, 1, strip as i64), scratch);
+                let panel =
+                    self.packed(chunk, rows, (strip_pitch(strip, self.target) as i64, 1, strip as i64), scratch);
                 self.pack_strips(&source.transposed(), batch, chunk, rows, strip, panel);
                 panel
             }
@@ -236,9 +239,9 @@ impl Lowering<'_> {
             let to_col = s.b.index_scale_signed(col, panel.tiles);
             let index = s.b.index_add(panel.origin, to_row);
             let index = s.b.index_add(index, to_col);
-            let pieces = (0..strip).step_by(s.width).map(|j| {
+            let pieces = (0..strip).step_by(s.target.lanes()).map(|j| {
                 let col = s.b.index_offset(col, j as i64);
-                let lanes = filled.saturating_sub(j).min(s.width);
+                let lanes = filled.saturating_sub(j).min(s.target.lanes());
                 s.lanes(lanes, |s| match (lanes, is_four) {
                     (0, _) => vec![s.b.constant(0.0); if is_four { FOUR } else { 1 }],
                     (_, true) => s.elements::<FOUR>(source, batch, row, col).to_vec(),
@@ -249,7 +252,7 @@ impl Lowering<'_> {
             // a piece may reach into the next row, which is written later, or beyond the strip
             for i in 0..pieces[0].len() {
                 for (j, piece) in pieces.iter().enumerate() {
-                    let offset = (panel.offset + i * strip + j * s.width) as i64;
+                    let offset = (panel.offset + i * strip + j * s.target.lanes()) as i64;
                     s.b.store_whole(Address { base: panel.base, index, offset }, piece[i]);
                 }
             }
@@ -333,12 +336,13 @@ impl Source {
     }
 
     /// Whether a product packs this right operand.
-    pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
+    pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
         let chunk = depth.min(DOT_CHUNK) * cols;
         let is_near = chunk <= IN_PLACE_ELEMENTS_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= IN_PLACE_ELEMENTS;
         match self {
             Source::Memory { matrix, .. } if matrix.steps().1 == 1 => {
-                let reads_in_place = lanes == 16 && is_near && !self.lines_compete();
+                let reads_in_place =
+                    target.instruction_set() == InstructionSet::Avx512 && is_near && !self.lines_compete();
                 rows >= PACK_ROWS && !reads_in_place
             }
             Source::Memory { .. } => !self.is_transposed_right(rows),
@@ -367,12 +371,15 @@ impl Source {
     }
 
     /// Whether a product packs this left operand.
-    pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, lanes }: Extents) -> bool {
+    pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
         let is_near = depth.min(DOT_CHUNK) * rows <= IN_PLACE_LEFT_ELEMENTS;
         match self {
             _ if self.has_windows() => true,
             Source::Memory { matrix, .. } => {
-                let reads_in_place = lanes == 16 && is_near && matrix.steps().0 == 1 && !self.lines_compete();
+                let reads_in_place = target.instruction_set() == InstructionSet::Avx512
+                    && is_near
+                    && matrix.steps().0 == 1
+                    && !self.lines_compete();
                 cols >= PACK_COLUMNS && matrix.steps().1 != 1 && !reads_in_place
             }
             Source::Computed { .. } => true,
@@ -408,8 +415,8 @@ impl Source {
 
 /// The distance of strips for each of their columns: room for a chunk's rows and for the last piece to reach beyond them,
 /// which also keeps strips from competing for the same lines of a cache.
-pub(super) fn strip_pitch(strip: usize, width: usize) -> usize {
-    DOT_CHUNK + width.div_ceil(strip)
+pub(super) fn strip_pitch(strip: usize, target: Target) -> usize {
+    DOT_CHUNK + target.lanes().div_ceil(strip)
 }
 
 fn matrix(view: &View) -> Matrix {

@@ -1,6 +1,7 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
 use super::noise::NOISE_BLOCK;
+use crate::target::{InstructionSet, Target};
 use bayeslift_ir::DOT_CHUNK;
 
 /// The register tile of a product: sums of this many rows and vectors of columns stay in registers.
@@ -90,14 +91,15 @@ impl RegisterTile {
         rows_compete: bool,
         in_strips: bool,
         in_bands: bool,
-        width: usize,
+        target: Target,
     ) -> RegisterTile {
         // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
         // the wide copy of an element is used more than once
-        let (registers, units, least_vectors) = match width {
-            16 => (32, 1.0, 2.min(cols.div_ceil(width))),
-            8 => (16, 2.0, 1),
-            _ => return RegisterTile::portable(rows, cols, in_bands, width),
+        let (registers, width) = (target.registers(), target.lanes());
+        let (units, least_vectors) = match target.instruction_set() {
+            InstructionSet::Avx512 => (1.0, 2.min(cols.div_ceil(width))),
+            InstructionSet::Avx2 => (2.0, 1),
+            _ => return RegisterTile::portable(rows, cols, in_bands, target),
         };
         let most_rows = if rows_compete { MOST_COMPETING_ROWS } else { MOST_ROWS };
         let depth = depth.min(DOT_CHUNK);
@@ -119,7 +121,7 @@ impl RegisterTile {
             (strips - 1) as f64 * all_rows(tile, tile.vectors) + all_rows(tile, tile.last_vectors)
         };
         let with_rests = |(tile_rows, vectors): (usize, usize)| {
-            let last_vectors = last_vectors(cols, vectors, width);
+            let last_vectors = last_vectors(cols, vectors, target);
             let row_step = if in_bands { BAND } else { tile_rows };
             let tile = move |rest: Rest| RegisterTile { rows: tile_rows, vectors, last_vectors, rest, row_step };
             let over = rows % tile_rows;
@@ -151,40 +153,41 @@ impl RegisterTile {
             let sums = |tile: &RegisterTile| tile.rows * tile.vectors;
             all(a).total_cmp(&all(b)).then(sums(b).cmp(&sums(a)))
         });
-        best.unwrap_or_else(|| RegisterTile::without_rest(1, 1, cols, width))
+        best.unwrap_or_else(|| RegisterTile::without_rest(1, 1, cols, target))
     }
 
-    fn without_rest(rows: usize, vectors: usize, cols: usize, width: usize) -> RegisterTile {
+    fn without_rest(rows: usize, vectors: usize, cols: usize, target: Target) -> RegisterTile {
         RegisterTile {
             rows,
             vectors,
-            last_vectors: last_vectors(cols, vectors, width),
+            last_vectors: last_vectors(cols, vectors, target),
             rest: Rest::default(),
             row_step: rows,
         }
     }
 
     /// Of one row, as many vectors as leave room for what transposing four columns takes.
-    pub fn transposing(cols: usize, width: usize) -> RegisterTile {
-        RegisterTile::without_rest(1, TRANSPOSED_VECTORS.min(cols.div_ceil(width)), cols, width)
+    pub fn transposing(cols: usize, target: Target) -> RegisterTile {
+        RegisterTile::without_rest(1, TRANSPOSED_VECTORS.min(cols.div_ceil(target.lanes())), cols, target)
     }
 
     /// Of six rows and two vectors, the best that was measured for Cranelift's code, which copies a factor of each
     /// multiply-add; of more vectors where there is one row.
-    fn portable(rows: usize, cols: usize, in_bands: bool, width: usize) -> RegisterTile {
+    fn portable(rows: usize, cols: usize, in_bands: bool, target: Target) -> RegisterTile {
         let vectors = if rows == 1 { 8 } else { 2 };
-        let tile = RegisterTile::without_rest(rows.min(6), vectors.min(cols.div_ceil(width)), cols, width);
+        let tile = RegisterTile::without_rest(rows.min(6), vectors.min(cols.div_ceil(target.lanes())), cols, target);
         RegisterTile { row_step: if in_bands { BAND } else { tile.row_step }, ..tile }
     }
 
     /// How many of so many columns are in narrower tiles.
-    pub fn narrow_columns(self, cols: usize, width: usize) -> usize {
-        if self.last_vectors < self.vectors { cols % (self.vectors * width) } else { 0 }
+    pub fn narrow_columns(self, cols: usize, target: Target) -> usize {
+        if self.last_vectors < self.vectors { cols % (self.vectors * target.lanes()) } else { 0 }
     }
 }
 
 /// How many vectors the last of so many columns need, in register tiles of so many vectors.
-fn last_vectors(cols: usize, vectors: usize, width: usize) -> usize {
+fn last_vectors(cols: usize, vectors: usize, target: Target) -> usize {
+    let width = target.lanes();
     match (cols % (vectors * width)).div_ceil(width) {
         0 => vectors,
         last => last,
@@ -227,11 +230,11 @@ pub(super) fn cache_tile(
     (batches, rows, cols): (usize, usize, usize),
     depth: usize,
     tile: RegisterTile,
-    width: usize,
+    target: Target,
     packed: Packed,
     threads: usize,
 ) -> (Cut, Cut) {
-    let tile_cols = tile.vectors * width;
+    let tile_cols = tile.vectors * target.lanes();
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let (most_rows, most_cols) = match packed {
         Packed { streams: STREAMS.., .. } if depth <= SHALLOW || cols > CACHE_COLUMNS_OF_PACKED => {
@@ -302,8 +305,8 @@ pub(super) fn compete(distance: usize) -> bool {
 }
 
 /// Columns of the right operand that are packed at once where its lines compete: more of each row, before it is gone.
-pub(super) fn column_block(tile: RegisterTile, width: usize) -> usize {
-    let step = least_common_multiple(tile.vectors * width, NOISE_BLOCK);
+pub(super) fn column_block(tile: RegisterTile, target: Target) -> usize {
+    let step = least_common_multiple(tile.vectors * target.lanes(), NOISE_BLOCK);
     (CACHE_COLUMNS / step).max(1) * step
 }
 
@@ -343,18 +346,18 @@ mod tests {
     #[test]
     fn tiles_fit_registers_and_each_other() {
         let extents = [1, 2, 7, 10, 31, 33, 50, 64, 100, 145, 400, 784, 1000, 4096];
-        let widths = [(1, 32), (4, 32), (8, 16), (16, 32)];
-        for ((width, registers), in_bands) in widths.into_iter().flat_map(|width| [(width, false), (width, true)]) {
+        for (target, in_bands) in Target::all().flat_map(|target| [(target, false), (target, true)]) {
+            let (width, registers) = (target.lanes(), target.registers());
             for (rows, cols) in extents.into_iter().flat_map(|rows| extents.map(|cols| (rows, cols))) {
                 for (depth, threads, lefts, streams) in
                     [(3, 1, 0, 0), (3, 2, 1, 5), (3, 8, 0, 1_000_000), (128, 2, 1, 1), (128, 2, 1, 5), (512, 8, 0, 3)]
                 {
                     let packed = Packed { products: 2, lefts, rights: 2, streams };
-                    let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, in_bands, width);
+                    let tile = RegisterTile::new((rows, cols, depth), depth == 512, lefts == 1, in_bands, target);
                     let factors = if tile.rows == 1 { 0 } else { tile.vectors };
                     assert!((1..=rows).contains(&tile.rows) && tile.vectors >= 1, "{tile:?} of {rows} x {cols}");
-                    assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} at {width} lanes");
-                    let narrow = tile.narrow_columns(cols, width);
+                    assert!(tile.rows * tile.vectors + factors < registers, "{tile:?} for {target}");
+                    let narrow = tile.narrow_columns(cols, target);
                     assert!((cols - narrow).is_multiple_of(tile.vectors * width) || narrow == 0, "{tile:?}");
                     let last = cols - (cols - 1) / (tile.vectors * width) * tile.vectors * width;
                     assert_eq!(tile.last_vectors, last.div_ceil(width), "{tile:?} of {cols} columns");
@@ -362,7 +365,7 @@ mod tests {
                     assert!(rest.rows <= tile.rows && rest.of <= rows, "{tile:?} of {rows} rows");
                     assert!(rest.of == 0 || (rows - rest.of).is_multiple_of(tile.rows), "{tile:?} of {rows} rows");
                     assert!((rest.of..=rest.of + 1).contains(&(rest.tiles * rest.rows)), "{tile:?}");
-                    let (row_cut, col_cut) = cache_tile((2, rows, cols), depth, tile, width, packed, threads);
+                    let (row_cut, col_cut) = cache_tile((2, rows, cols), depth, tile, target, packed, threads);
                     for (cut, extent) in [(row_cut, rows), (col_cut, cols)] {
                         assert_eq!(cut.extents().sum::<usize>(), extent, "{cut:?} of {extent}");
                     }

@@ -54,8 +54,8 @@ impl Lowering<'_> {
                 Side::Right => (source.is_packed_right(product), cols, products.sizes.strip, products.row_cut.tiles),
             };
             let layout = match side {
-                Side::Left if !source.is_in_strips(product) => Layout::Rows(spread(depth + self.width)),
-                _ => Layout::Strips(strip, depth + self.width.div_ceil(strip)),
+                Side::Left if !source.is_in_strips(product) => Layout::Rows(spread(depth + self.target.lanes())),
+                _ => Layout::Strips(strip, depth + self.target.lanes().div_ceil(strip)),
             };
             let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
             // a register tile may begin at any row, and reach beyond the last
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         if jobs.is_empty() {
             return 0;
         }
-        self.cost = self.shared * slowness(self.width);
+        self.cost = self.shared * slowness(self.target);
         let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
             let together = TOGETHER
                 * match shared.layout {

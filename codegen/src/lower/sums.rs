@@ -18,7 +18,7 @@ pub(super) struct Accumulator {
 impl Lowering<'_> {
     /// Takes memory for the kernel's reductions: where rows are short, for those of so many.
     pub(super) fn accumulators(&mut self, rows_at_once: usize) -> Vec<Accumulator> {
-        let lanes = if self.has_short_rows() { rows_at_once * self.width } else { SUM_LANES };
+        let lanes = if self.has_short_rows() { rows_at_once * self.target.lanes() } else { SUM_LANES };
         let reductions = self.kernel.row_reductions().iter();
         let accumulator = |&reduction: &Value| {
             let Kind::Reduction { function, .. } = self.plan.graph.node(reduction).op.kind() else {
@@ -38,7 +38,8 @@ impl Lowering<'_> {
         for &Accumulator { reduction, function, place } in accumulators {
             let identity = identity(function);
             if self.has_short_rows() {
-                let lanes = self.lanes(self.width, |s| vec![s.b.constant(identity); SUM_LANES / s.width]);
+                let lanes =
+                    self.lanes(self.target.lanes(), |s| vec![s.b.constant(identity); SUM_LANES / s.target.lanes()]);
                 self.short_sums.insert(reduction, lanes);
                 continue;
             }
@@ -62,7 +63,7 @@ impl Lowering<'_> {
             for (col, x) in points.cols.into_iter().zip(self.eval(operand, row, points)) {
                 if let Some(mut lanes) = self.short_sums.remove(&accumulator.reduction) {
                     let col = self.b.constant_index(col).expect("columns of short rows are known") as usize;
-                    let sum = &mut lanes[col % SUM_LANES / self.width];
+                    let sum = &mut lanes[col % SUM_LANES / self.target.lanes()];
                     *sum = self.accumulate_in_register(accumulator, *sum, x);
                     self.short_sums.insert(accumulator.reduction, lanes);
                     continue;
@@ -104,9 +105,9 @@ impl Lowering<'_> {
     pub(super) fn keep_lanes(&mut self, number: Reg, more: usize, accumulators: &[Accumulator]) {
         for &accumulator in accumulators {
             let lanes = self.short_sums.remove(&accumulator.reduction).expect("rows are short");
-            let index = self.b.index_scale(number, self.width);
-            let offset = (accumulator.place + more * self.width) as i64;
-            self.lanes(self.width, |s| {
+            let index = self.b.index_scale(number, self.target.lanes());
+            let offset = (accumulator.place + more * self.target.lanes()) as i64;
+            self.lanes(self.target.lanes(), |s| {
                 let vector = s.combine(accumulator, lanes);
                 s.b.store(Address { base: Base::Scratch, index, offset }, vector);
             });
@@ -116,7 +117,7 @@ impl Lowering<'_> {
     /// Combines the lanes of short rows, as many at once as a vector has elements, and stores the results. Ranges of rows
     /// begin at whole vectors of all `rows`.
     pub(super) fn finish_short_rows(&mut self, first: Reg, last: Reg, rows: usize, accumulators: &[Accumulator]) {
-        let width = self.width;
+        let width = self.target.lanes();
         for &accumulator in accumulators {
             let finish = |s: &mut Self, row: Reg| {
                 let number = s.b.index_sub(row, first);

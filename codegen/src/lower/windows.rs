@@ -75,7 +75,7 @@ impl Lowering<'_> {
 
     /// The columns of a chunk that are in the run of columns from `first` on.
     fn pack_run(&mut self, packing: &Packing<'_>, first: Reg, run: usize, chunk: Span) {
-        let width = self.width;
+        let width = self.target.lanes();
         let last = self.b.index_offset(first, run as i64);
         if chunk.extent <= DOT_CHUNK {
             // runs are whole

@@ -2,8 +2,7 @@
 
 use super::{BESIDE, CLAIM, MOST_PARTS, TASKS_PER_THREAD};
 use crate::dependencies::{Addresses, Parts, Touch, Touched, waits};
-use bayeslift_codegen::{Code, Stage};
-use bayeslift_passes::Plan;
+use bayeslift_codegen::{KernelTable, Stage};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -62,14 +61,14 @@ pub(super) struct Former<'a> {
 }
 
 impl<'a> Former<'a> {
-    pub fn new(plan: &Plan, code: &'a Code, small: usize) -> Former<'a> {
-        let addresses = Addresses::new(plan, code);
-        let (end, touches) = (addresses.end, addresses.touches(plan, code));
-        let stages = touches.iter().zip(code.stages());
+    pub fn new(table: &'a KernelTable, small: usize) -> Former<'a> {
+        let addresses = Addresses::new(table);
+        let touches: Vec<Vec<Touch>> = table.stages.iter().map(|stage| addresses.touches(stage)).collect();
+        let (end, stages) = (addresses.end, touches.iter().zip(&table.stages));
         let whole = stages.map(|(touches, stage)| vec![touches.iter().map(|touch| touch.of(0..stage.tiles)).collect()]);
         let waits = waits(end, whole).into_iter();
         let dependencies = waits.map(|parts| parts[0].iter().map(|wait| wait.work).collect()).collect();
-        Former { stages: code.stages(), end, dependencies, touches, small }
+        Former { stages: &table.stages, end, dependencies, touches, small }
     }
 
     /// Groups for so many threads, in an order in which they may run. A stage joins one that it waits for where their parts have to do

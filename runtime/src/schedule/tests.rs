@@ -1,17 +1,17 @@
 use super::*;
 use crate::dependencies::{Addresses, Parts};
-use bayeslift_codegen::Argument;
+use bayeslift_codegen::{Argument, Program, Target};
 use bayeslift_ir::{
     Builder, Distribution, Graph, Noise, NoiseAddress, Type,
     arbitrary::{config, graph_and_inputs},
 };
-use bayeslift_passes::{Access, Place, gradients};
+use bayeslift_passes::{Access, Place, Plan, gradients};
 use proptest::prelude::*;
 
 /// Where a stage reads or writes, and whether it writes, found from the pointers that it is called with.
-fn touches(plan: &Plan, code: &Code, stage: usize) -> Vec<(Place, usize, bool)> {
-    let work = &plan.work()[code.stages()[stage].kernel];
-    let places = code.stages()[stage].arguments.iter().filter_map(|argument| match argument {
+fn touches(table: &KernelTable, stage: usize) -> Vec<(Place, usize, bool)> {
+    let work = &table.kernels[table.stages[stage].kernel].work;
+    let places = table.stages[stage].arguments.iter().filter_map(|argument| match argument {
         Argument::Place(place) => Some(*place),
         _ => None,
     });
@@ -102,17 +102,21 @@ fn schedules_of_networks_that_use_memory_again_are_sound() {
 /// Some task is a band of rows of several kernels.
 #[test]
 fn kernels_are_joined_by_rows() {
-    let plan = Plan::new(network(100, &[16, 16, 10])).unwrap();
-    let code = Code::compile(&plan, 4, 2).unwrap();
-    let groups = Former::new(&plan, &code, SMALL).groups(2);
+    let table = table(network(100, &[16, 16, 10]), 2);
+    let groups = Former::new(&table, SMALL).groups(2);
     assert!(groups.iter().any(|group| group.parts() > 1 && group.stages.len() > 2), "{groups:#?}");
+}
+
+/// Of 128-bit vectors.
+fn table(graph: Graph, threads: usize) -> KernelTable {
+    let plan = Plan::new(graph).unwrap();
+    Program::lower(&plan, &[], Target::host().with_lanes(4), threads).table
 }
 
 /// Every tile is in one task; what a task waits for is before it; tasks that touch the same memory wait for each other.
 fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError> {
-    let plan = Plan::new(graph).unwrap();
-    let code = Code::compile(&plan, 4, threads).unwrap();
-    let schedule = Schedule::new(&plan, &code, threads, finest);
+    let table = table(graph, threads);
+    let schedule = Schedule::new(&table, threads, finest);
     let mut begun = vec![0; schedule.groups.len()];
     for &number in &schedule.tasks {
         for &Parts { work: wait, mask: parts } in schedule.groups[number].waits.iter().flatten() {
@@ -125,7 +129,7 @@ fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError
     if schedule.threads == 1 {
         return Ok(());
     }
-    let mut tiles = vec![Vec::new(); code.stages().len()];
+    let mut tiles = vec![Vec::new(); table.stages.len()];
     // for each part all that is over when it begins
     let mut before: Vec<Vec<Vec<u64>>> = Vec::new();
     for group in &schedule.groups {
@@ -146,10 +150,11 @@ fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError
         }
     }
     for (stage, tiles) in tiles.iter().enumerate() {
-        prop_assert_eq!(tiles, &(0..code.stages()[stage].tiles).collect::<Vec<_>>());
+        prop_assert_eq!(tiles, &(0..table.stages[stage].tiles).collect::<Vec<_>>());
     }
-    let touched: Vec<_> = (0..tiles.len()).map(|stage| touches(&plan, &code, stage)).collect();
-    let precise = Addresses::new(&plan, &code).touches(&plan, &code);
+    let touched: Vec<_> = (0..tiles.len()).map(|stage| touches(&table, stage)).collect();
+    let addresses = Addresses::new(&table);
+    let precise: Vec<_> = table.stages.iter().map(|stage| addresses.touches(stage)).collect();
     for (late, early) in (0..tiles.len()).flat_map(|late| (0..late).map(move |early| (late, early))) {
         let conflict = touched[late].iter().any(|&(a, x, writes)| {
             touched[early].iter().any(|&(b, y, written)| (writes || written) && overlap((a, x), (b, y)))

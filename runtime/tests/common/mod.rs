@@ -7,7 +7,7 @@ pub mod windows;
 
 use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
 use bayeslift_passes::Rewriting;
-use bayeslift_runtime::{Argument, Executable, Options, Width};
+use bayeslift_runtime::{Argument, Executable, Options};
 
 /// All outputs of a call in the graph's order, also those that update an input.
 pub fn run(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<Vec<Tensor>, String> {
@@ -84,9 +84,9 @@ pub fn some_inputs(graph: &Graph) -> Vec<Tensor> {
 pub fn check_everywhere(graph: &Graph) {
     let inputs = some_inputs(graph);
     for threads in 1..4 {
-        for width in [Width::One, Width::Four, Width::Eight, Width::Sixteen] {
+        for width in [1, 4, 8, 16] {
             for simplify in [false, true] {
-                let options = Options::default().width(width).threads(threads).simplify(simplify).finest(true);
+                let options = Options::default().lanes(width).threads(threads).simplify(simplify).finest(true);
                 check(graph, &inputs, &options).unwrap();
             }
         }

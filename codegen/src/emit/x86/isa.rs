@@ -1,5 +1,6 @@
 //! The instruction sets of vector code, and one table of their instructions.
 
+use crate::InstructionSet;
 use iced_x86::{Code, Register};
 
 /// An instruction set with vectors wider than Cranelift's.
@@ -12,9 +13,13 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// The instruction set whose vectors have this many lanes.
-    pub fn of_lanes(lanes: usize) -> Option<Isa> {
-        [Isa::Avx2, Isa::Avx512].into_iter().find(|isa| isa.lanes() == lanes)
+    /// The instruction set of a target; `None` if it is another emitter's.
+    pub fn of(set: InstructionSet) -> Option<Isa> {
+        match set {
+            InstructionSet::Scalar | InstructionSet::Simd128 => None,
+            InstructionSet::Avx2 => Some(Isa::Avx2),
+            InstructionSet::Avx512 => Some(Isa::Avx512),
+        }
     }
 
     /// The number of elements of a vector.
@@ -23,17 +28,6 @@ impl Isa {
             Isa::Avx2 => 8,
             Isa::Avx512 => 16,
         }
-    }
-
-    /// Whether this machine runs the code.
-    pub fn is_supported(self) -> bool {
-        #[cfg(all(target_arch = "x86_64", unix))]
-        match self {
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
-        }
-        #[cfg(not(all(target_arch = "x86_64", unix)))]
-        false
     }
 
     /// The vector register of this number, in full or only its first element's part.

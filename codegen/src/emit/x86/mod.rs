@@ -16,11 +16,29 @@ mod memory;
 mod schedule;
 mod vector;
 
-use crate::tile::*;
+use super::{Emitter as KernelEmitter, MachineCode, Refusal};
+use crate::{Target, tile::*};
 use allocate::{Allocation, Limits, Location, Ranges};
 use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, Register};
 pub use isa::Isa;
 use isa::*;
+
+/// Emits wide vectors.
+pub(super) struct X86 {
+    pub target: Target,
+    pub isa: Isa,
+}
+
+impl KernelEmitter for X86 {
+    fn target(&self) -> Target {
+        self.target
+    }
+
+    fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
+        let bytes = emit(kernel, self.isa).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
+        Ok(MachineCode { bytes, alignment: LINE as u64, relocations: Vec::new() })
+    }
+}
 
 /// Why a kernel is left to the portable emitter.
 #[derive(Debug)]

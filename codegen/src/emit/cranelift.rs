@@ -1,0 +1,472 @@
+//! Tile IR to machine code by Cranelift, for vectors of four elements or scalars.
+//!
+//! Facts about Cranelift that shape this file: `fmin`/`fmax` lower to long sequences, so maxima come as compare and
+//! select; fused multiply-adds need the `has_fma` flag; a load is folded into its user only if nothing with a side
+//! effect lies between, so loads stand right before their users; loops are not rotated, so they test at the end.
+
+use super::{Emitter, MachineCode, Refusal};
+use crate::{Architecture, Error, InstructionSet, Target, tile::*};
+use cranelift::codegen::{
+    Context, FinalizedRelocTarget,
+    binemit::{Addend, CodeOffset, Reloc},
+    control::ControlPlane,
+    ir::{BlockArg, ConstantData, Endianness, ExternalName, Function, LibCall, MemFlagsData, types},
+    isa::{self, OwnedTargetIsa, TargetFrontendConfig},
+    settings,
+};
+use cranelift::prelude::{
+    AbiParam, Configurable, FloatCC, FunctionBuilder, FunctionBuilderContext, InstBuilder, IntCC, Signature, Type,
+    Value,
+};
+
+/// The number of elements of a Cranelift vector.
+const WIDTH: usize = InstructionSet::Simd128.lanes();
+
+/// Emits through Cranelift.
+pub(super) struct Cranelift {
+    target: Target,
+    isa: OwnedTargetIsa,
+    context: Context,
+    functions: FunctionBuilderContext,
+}
+
+/// A place in code that the linker fills in.
+#[derive(Clone, Debug)]
+pub(crate) struct Relocation {
+    pub offset: CodeOffset,
+    pub kind: Reloc,
+    pub target: Relocated,
+    pub addend: Addend,
+}
+
+/// What a [`Relocation`] refers to.
+#[derive(Clone, Debug)]
+pub(crate) enum Relocated {
+    /// A function that stands in for an instruction that the machine lacks.
+    LibraryCall(LibCall),
+    /// A place in the same function.
+    Here(CodeOffset),
+}
+
+impl Cranelift {
+    pub fn new(target: Target) -> Result<Cranelift, Error> {
+        let isa = isa_of(target)?;
+        Ok(Cranelift { target, isa, context: Context::new(), functions: FunctionBuilderContext::new() })
+    }
+}
+
+impl Emitter for Cranelift {
+    fn target(&self) -> Target {
+        self.target
+    }
+
+    fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
+        let Cranelift { isa, context, functions, .. } = self;
+        context.clear();
+        let mut signature = Signature::new(isa.default_call_conv());
+        let pointer = isa.pointer_type();
+        signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
+        context.func.signature = signature;
+        fill(kernel, &mut context.func, functions, isa.frontend_config());
+        let code =
+            context.compile(&**isa, &mut ControlPlane::default()).map_err(|error| Refusal(format!("{error:?}")))?;
+        let relocation = |reloc: &cranelift::codegen::FinalizedMachReloc| {
+            let target = match &reloc.target {
+                FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => Relocated::LibraryCall(*call),
+                FinalizedRelocTarget::Func(offset) => Relocated::Here(*offset),
+                FinalizedRelocTarget::ExternalName(name) => return Err(Refusal(format!("it refers to {name:?}"))),
+            };
+            Ok(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend })
+        };
+        Ok(MachineCode {
+            bytes: code.code_buffer().to_vec(),
+            alignment: u64::from(code.buffer.alignment),
+            relocations: code.buffer.relocs().iter().map(relocation).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Cranelift's description of this machine: what else it has is of no matter to the linker.
+pub(crate) fn native() -> Result<OwnedTargetIsa, Error> {
+    isa_of(Target::host())
+}
+
+/// Cranelift's description of a target.
+fn isa_of(target: Target) -> Result<OwnedTargetIsa, Error> {
+    let mut builder = if target.is_host() {
+        cranelift_native::builder().map_err(unsupported)?
+    } else {
+        isa::lookup_by_name(target.machine().architecture.name()).map_err(unsupported)?
+    };
+    if !target.is_host() && target.machine().architecture == Architecture::X86_64 {
+        let avx = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_avx"];
+        let has_avx = target.instruction_set() > InstructionSet::Scalar;
+        let flags = avx.into_iter().filter(|_| has_avx).chain(target.machine().fuses.then_some("has_fma"));
+        flags.into_iter().try_for_each(|flag| builder.enable(flag)).map_err(unsupported)?;
+    }
+    builder.finish(flags()?).map_err(unsupported)
+}
+
+fn flags() -> Result<settings::Flags, Error> {
+    let mut flags = settings::builder();
+    let options = [
+        ("opt_level", "speed"),
+        ("is_pic", "false"),
+        ("use_colocated_libcalls", "false"),
+        // a frame of spilled registers may be larger than the guard page of a stack
+        ("enable_probestack", "true"),
+        ("probestack_strategy", "inline"),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+    ];
+    for (name, value) in options {
+        flags.set(name, value).map_err(unsupported)?;
+    }
+    Ok(settings::Flags::new(flags))
+}
+
+fn unsupported(error: impl std::fmt::Display) -> Error {
+    Error::UnsupportedMachine(error.to_string())
+}
+
+/// Fills `function`, which has the signature of kernels, with the code of `kernel`.
+fn fill(
+    kernel: &TileKernel,
+    function: &mut Function,
+    context: &mut FunctionBuilderContext,
+    target: TargetFrontendConfig,
+) {
+    let pointer = target.pointer_type();
+    let mut builder = FunctionBuilder::new(function, context);
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    let params = builder.block_params(entry).to_vec();
+    let mut filler =
+        Filler { b: builder, kernel, values: vec![None; kernel.regs.len()], arguments: Vec::new(), scratch: params[1] };
+    for i in 0..kernel.arguments {
+        let flags = MemFlagsData::trusted().with_readonly().with_can_move();
+        let address = filler.b.ins().load(pointer, flags, params[0], (i * pointer.bytes() as usize) as i32);
+        filler.arguments.push(address);
+    }
+    filler.set(kernel.begin, params[2]);
+    filler.set(kernel.end, params[3]);
+    filler.stmts(&kernel.body);
+    filler.b.ins().return_(&[]);
+    filler.b.seal_all_blocks();
+    filler.b.finalize(target);
+}
+
+struct Filler<'f> {
+    b: FunctionBuilder<'f>,
+    kernel: &'f TileKernel,
+    values: Vec<Option<Value>>,
+    arguments: Vec<Value>,
+    scratch: Value,
+}
+
+/// Tensors are aligned to their elements only; nothing traps because bounds are checked before the call.
+fn memory_flags() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
+fn bitcast_flags() -> MemFlagsData {
+    MemFlagsData::new().with_endianness(Endianness::Little)
+}
+
+impl Filler<'_> {
+    fn get(&self, reg: Reg) -> Value {
+        self.values[reg.0 as usize].expect("registers are defined before they are used")
+    }
+
+    fn set(&mut self, reg: Reg, value: Value) {
+        self.values[reg.0 as usize] = Some(value);
+    }
+
+    fn ty(&self, reg: Reg) -> RegType {
+        self.kernel.regs[reg.0 as usize]
+    }
+
+    fn stmts(&mut self, stmts: &[Stmt]) {
+        for stmt in stmts {
+            match stmt {
+                Stmt::Let(reg, inst) => {
+                    let value = self.inst(*inst, self.ty(*reg));
+                    self.set(*reg, value);
+                }
+                Stmt::Store(address, reg, part) => {
+                    let (base, offset) = self.address(*address);
+                    let value = self.get(*reg);
+                    match part {
+                        None => {
+                            self.b.ins().store(memory_flags(), value, base, offset);
+                        }
+                        Some(lanes) => {
+                            for lane in 0..*lanes {
+                                let element = self.b.ins().extractlane(value, lane as u8);
+                                let (base, offset) = self.further(base, offset, i64::from(lane) * 4);
+                                self.b.ins().store(memory_flags(), element, base, offset);
+                            }
+                        }
+                    }
+                }
+                // Cranelift has none
+                Stmt::Prefetch(_) => {}
+                Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                    for (i, reg) in (0..).zip(into) {
+                        let address = Address { offset: address.offset + i, ..*address };
+                        let value = self.lanes(clif_type(self.ty(*reg)), address, *stride, *part);
+                        self.set(*reg, value);
+                    }
+                }
+                Stmt::Loop { counter, start, end, step, carried, body } => {
+                    self.repeat(*counter, (*start, *end, *step), carried, body);
+                }
+            }
+        }
+    }
+
+    /// `if start < end { do { .. } while next < end }`: the test at the end saves a jump an iteration.
+    fn repeat(&mut self, counter: Reg, (start, end, step): (Reg, Reg, i64), carried: &[Carried], body: &[Stmt]) {
+        let (start, end) = (self.get(start), self.get(end));
+        let looped = self.b.create_block();
+        let after = self.b.create_block();
+        let number = self.b.append_block_param(looped, types::I64);
+        let mut initial: Vec<BlockArg> = vec![start.into()];
+        for carry in carried {
+            let ty = clif_type(self.ty(carry.reg));
+            let param = self.b.append_block_param(looped, ty);
+            self.b.append_block_param(after, ty);
+            initial.push(self.get(carry.initial).into());
+            self.set(carry.reg, param);
+        }
+        let enter = self.b.ins().icmp(IntCC::SignedLessThan, start, end);
+        self.b.ins().brif(enter, looped, &initial, after, &initial[1..]);
+        self.b.switch_to_block(looped);
+        self.set(counter, number);
+        self.stmts(body);
+        let next = self.b.ins().iadd_imm_s(number, step);
+        let mut again: Vec<BlockArg> = vec![next.into()];
+        again.extend(carried.iter().map(|carry| BlockArg::from(self.get(carry.next))));
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
+        self.b.ins().brif(more, looped, &again, after, &again[1..]);
+        self.b.switch_to_block(after);
+        let last: Vec<Value> = self.b.block_params(after).to_vec();
+        for (carry, value) in carried.iter().zip(last) {
+            self.set(carry.reg, value);
+        }
+    }
+
+    fn address(&mut self, address: Address) -> (Value, i32) {
+        let base = match address.base {
+            Base::Argument(i) => self.arguments[i],
+            Base::Scratch => self.scratch,
+        };
+        let bytes = {
+            let index = self.get(address.index);
+            self.b.ins().ishl_imm_u(index, 2)
+        };
+        let pointer = self.b.ins().iadd(base, bytes);
+        match i32::try_from(address.offset * 4) {
+            Ok(offset) => (pointer, offset),
+            Err(_) => (self.b.ins().iadd_imm_s(pointer, address.offset * 4), 0),
+        }
+    }
+
+    /// This many bytes further on: in the offset, where it has room for them.
+    fn further(&mut self, base: Value, offset: i32, bytes: i64) -> (Value, i32) {
+        match i32::try_from(i64::from(offset) + bytes) {
+            Ok(offset) => (base, offset),
+            Err(_) => (self.b.ins().iadd_imm_s(base, bytes), offset),
+        }
+    }
+
+    fn inst(&mut self, inst: Inst, ty: RegType) -> Value {
+        let clif = clif_type(ty);
+        match inst {
+            Inst::Float(bits) if ty.vector => self.vector_constant(bits, types::F32X4),
+            Inst::Float(bits) => self.b.ins().f32const(f32::from_bits(bits)),
+            Inst::Int(word) if ty.vector => self.vector_constant(word, types::I32X4),
+            Inst::Int(word) => self.b.ins().iconst(types::I32, i64::from(word)),
+            Inst::Unary(op, a) => {
+                let a = self.get(a);
+                match op {
+                    FloatUnary::Sqrt => self.b.ins().sqrt(a),
+                    FloatUnary::Neg => self.b.ins().fneg(a),
+                    FloatUnary::Abs => self.b.ins().fabs(a),
+                    FloatUnary::Floor => self.b.ins().floor(a),
+                }
+            }
+            Inst::Binary(op, a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                match op {
+                    FloatBinary::Add => self.b.ins().fadd(a, b),
+                    FloatBinary::Sub => self.b.ins().fsub(a, b),
+                    FloatBinary::Mul => self.b.ins().fmul(a, b),
+                    FloatBinary::Div => self.b.ins().fdiv(a, b),
+                    FloatBinary::Max => self.chosen(FloatCC::GreaterThan, a, b, ty.vector),
+                    FloatBinary::Min => self.chosen(FloatCC::LessThan, a, b, ty.vector),
+                }
+            }
+            Inst::Fma(a, b, c) => {
+                let (a, b, c) = (self.get(a), self.get(b), self.get(c));
+                self.b.ins().fma(a, b, c)
+            }
+            Inst::Compare(op, a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                let condition = match op {
+                    FloatCompare::Less => FloatCC::LessThan,
+                    FloatCompare::LessEqual => FloatCC::LessThanOrEqual,
+                    FloatCompare::Equal => FloatCC::Equal,
+                };
+                self.b.ins().fcmp(condition, a, b)
+            }
+            Inst::Select(mask, a, b) => {
+                let (mask, a, b) = (self.get(mask), self.get(a), self.get(b));
+                match (ty.vector, ty.class) {
+                    (false, _) => self.b.ins().select(mask, a, b),
+                    (true, Class::Float) => {
+                        let mask = self.b.ins().bitcast(types::F32X4, bitcast_flags(), mask);
+                        self.b.ins().bitselect(mask, a, b)
+                    }
+                    (true, _) => self.b.ins().bitselect(mask, a, b),
+                }
+            }
+            Inst::Bits(a) | Inst::FromBits(a) => {
+                let a = self.get(a);
+                self.b.ins().bitcast(clif, bitcast_flags(), a)
+            }
+            Inst::ToFloat(a) => {
+                let a = self.get(a);
+                self.b.ins().fcvt_from_sint(clif, a)
+            }
+            Inst::IntBinary(op, a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                match op {
+                    IntBinary::Add => self.b.ins().iadd(a, b),
+                    IntBinary::Sub => self.b.ins().isub(a, b),
+                    IntBinary::And => self.b.ins().band(a, b),
+                    IntBinary::Or => self.b.ins().bor(a, b),
+                    IntBinary::Xor => self.b.ins().bxor(a, b),
+                }
+            }
+            Inst::Shift(op, a, by) => {
+                let a = self.get(a);
+                let by64 = i64::from(by);
+                match op {
+                    Shift::Left => self.b.ins().ishl_imm_u(a, by64),
+                    Shift::LogicalRight => self.b.ins().ushr_imm_u(a, by64),
+                    Shift::ArithmeticRight => self.b.ins().sshr_imm_u(a, by64),
+                    Shift::RotateLeft if ty.vector => {
+                        let left = self.b.ins().ishl_imm_u(a, by64);
+                        let right = self.b.ins().ushr_imm_u(a, 32 - by64);
+                        self.b.ins().bor(left, right)
+                    }
+                    Shift::RotateLeft => self.b.ins().rotl_imm_u(a, by64),
+                }
+            }
+            Inst::IntEqual(a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                self.b.ins().icmp(IntCC::Equal, a, b)
+            }
+            Inst::IntLess(a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                self.b.ins().icmp(IntCC::SignedLessThan, a, b)
+            }
+            Inst::Splat(a) => {
+                let a = self.get(a);
+                self.b.ins().splat(clif, a)
+            }
+            Inst::LaneNumbers => {
+                let bytes: Vec<u8> = (0..WIDTH as u32).flat_map(u32::to_le_bytes).collect();
+                let handle = self.b.func.dfg.constants.insert(ConstantData::from(bytes));
+                self.b.ins().vconst(types::I32X4, handle)
+            }
+            Inst::Halves(..) => unreachable!("no noise block is as short as these vectors"),
+            Inst::Load(_, address, None) => {
+                let (base, offset) = self.address(address);
+                self.b.ins().load(clif, memory_flags(), base, offset)
+            }
+            Inst::Load(_, address, part) => self.lanes(clif, address, 1, part),
+            Inst::LoadStrided(_, address, stride, part) => self.lanes(clif, address, stride, part),
+            Inst::IndexLow(a) => {
+                let a = self.get(a);
+                self.b.ins().ireduce(types::I32, a)
+            }
+            Inst::IndexHigh(a) => {
+                let a = self.get(a);
+                let high = self.b.ins().ushr_imm_u(a, 32);
+                self.b.ins().ireduce(types::I32, high)
+            }
+            Inst::IndexFrom(low, high) => {
+                let (low, high) = (self.get(low), self.get(high));
+                let low = self.b.ins().uextend(types::I64, low);
+                let high = self.b.ins().uextend(types::I64, high);
+                let high = self.b.ins().ishl_imm_u(high, 32);
+                self.b.ins().bor(low, high)
+            }
+            Inst::Index(x) => self.b.ins().iconst(types::I64, x),
+            Inst::IndexAdd(a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                self.b.ins().iadd(a, b)
+            }
+            Inst::IndexScale(a, by) => {
+                let a = self.get(a);
+                self.b.ins().imul_imm_s(a, by)
+            }
+            Inst::IndexDiv(a, by) => {
+                let a = self.get(a);
+                self.b.ins().udiv_imm_u(a, by)
+            }
+            Inst::IndexRem(a, by) => {
+                let a = self.get(a);
+                self.b.ins().urem_imm_u(a, by)
+            }
+            Inst::IndexMin(a, b) => {
+                let (a, b) = (self.get(a), self.get(b));
+                self.b.ins().smin(a, b)
+            }
+        }
+    }
+
+    /// A vector read lane by lane.
+    fn lanes(&mut self, clif: Type, address: Address, stride: i64, part: Part) -> Value {
+        let (base, offset) = self.address(address);
+        let mut vector = if part.is_some() { Some(self.vector_constant(0, clif)) } else { None };
+        for i in 0..part.map_or(WIDTH as i64, i64::from) {
+            let (base, offset) = self.further(base, offset, i * stride * 4);
+            let element = self.b.ins().load(clif.lane_type(), memory_flags(), base, offset);
+            vector = Some(match vector {
+                None => self.b.ins().splat(clif, element),
+                Some(vector) => self.b.ins().insertlane(vector, element, i as u8),
+            });
+        }
+        vector.expect("vectors have lanes")
+    }
+
+    /// `a` where the comparison holds, else `b`.
+    fn chosen(&mut self, condition: FloatCC, a: Value, b: Value, vector: bool) -> Value {
+        let mask = self.b.ins().fcmp(condition, a, b);
+        if !vector {
+            return self.b.ins().select(mask, a, b);
+        }
+        let mask = self.b.ins().bitcast(types::F32X4, bitcast_flags(), mask);
+        self.b.ins().bitselect(mask, a, b)
+    }
+
+    fn vector_constant(&mut self, word: u32, ty: Type) -> Value {
+        let bytes: Vec<u8> = std::iter::repeat_n(word.to_le_bytes(), WIDTH).flatten().collect();
+        let handle = self.b.func.dfg.constants.insert(ConstantData::from(bytes));
+        self.b.ins().vconst(ty, handle)
+    }
+}
+
+fn clif_type(ty: RegType) -> Type {
+    match (ty.class, ty.vector) {
+        (Class::Float, true) => types::F32X4,
+        (Class::Float, false) => types::F32,
+        (Class::Int | Class::Mask, true) => types::I32X4,
+        (Class::Int, false) => types::I32,
+        (Class::Mask, false) => types::I8,
+        (Class::Index, _) => types::I64,
+    }
+}

@@ -1,0 +1,33 @@
+//! Why compiling failed.
+
+use crate::Target;
+
+/// Why compiling failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The machine refuses memory that can be executed.
+    #[error("no executable memory: {0}; the system may forbid programs to generate code")]
+    NoExecutableMemory(String),
+    /// The code generator does not know this machine.
+    #[error("no code generator for this machine: {0}")]
+    UnsupportedMachine(String),
+    /// The target is another machine: its kernels can be lowered and looked at here, not run.
+    #[error("code for {target} does not run on this machine, which is like {}", Target::host())]
+    ForeignTarget {
+        /// The target.
+        target: Target,
+    },
+    /// The code generator rejected a kernel: a defect of Bayeslift.
+    #[error("kernel {kernel} of {rows} x {cols} elements did not compile: {message}; please report this")]
+    Kernel {
+        /// The kernel's number in the plan.
+        kernel: usize,
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        cols: usize,
+        /// The code generator's message.
+        message: String,
+    },
+}

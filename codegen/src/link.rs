@@ -1,0 +1,3 @@
+//! Machine code to something that runs.
+
+pub mod jit;

@@ -1,0 +1,322 @@
+//! What an executable is, as data: its stages, what they are called with and touch, and the memory that they need.
+//!
+//! A [`KernelTable`] has no pointers. Its stages name their functions by [`Symbol`]s: a linker turns those into addresses. Whoever
+//! runs, schedules or explains a program reads the table alone.
+
+use crate::emit::{MachineCode, Refusal, emitters};
+use crate::lower::{Lowered, Tiling, lower};
+use crate::{Error, InstructionSet, Target, tile::TileKernel};
+use bayeslift_ir::Type;
+use bayeslift_passes::{Access, Footprint, Fused, Fusion, Kernel, Place, Plan, Work};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt;
+
+/// A table and what its functions are, by their symbols: [`MachineCode`] to be linked, or [`TileKernel`]s to be looked at.
+#[derive(Clone, Debug)]
+pub struct Program<F> {
+    /// The table.
+    pub table: KernelTable,
+    /// The functions.
+    pub functions: Vec<F>,
+}
+
+/// What an executable is besides the code of its functions.
+#[derive(Clone, Debug)]
+pub struct KernelTable {
+    /// What the functions are for.
+    pub target: Target,
+    /// What a caller passes, in order.
+    pub inputs: Vec<Input>,
+    /// What a caller gets, in order.
+    pub outputs: Vec<Output>,
+    /// What each kernel of the plan does.
+    pub kernels: Vec<Summary>,
+    /// The stages of all kernels, in an order in which they may run.
+    pub stages: Vec<Stage>,
+    /// The memory for intermediate values.
+    pub arena_bytes: usize,
+    /// The memory that each thread needs.
+    pub scratch_bytes: usize,
+    /// The memory that the tiles of one kernel share.
+    pub shared_bytes: usize,
+}
+
+/// What a caller passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// Whether an output takes its memory.
+    pub is_donated: bool,
+}
+
+/// What a caller gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// The input whose memory it takes, if it takes one's.
+    pub updates: Option<usize>,
+}
+
+/// What a kernel does, for people.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// What it computes, such as `2 products 128x784x400, 2 packed, noise, 9 ops`.
+    pub name: String,
+    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of in any case.
+    pub labels: Vec<String>,
+    /// What is fused into it, what it reads and writes, and how much that is.
+    pub work: Work,
+}
+
+/// A function, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(pub usize);
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "f{}", self.0)
+    }
+}
+
+/// A part of a kernel that begins when the part before is over. Its tiles begin when those of stages before are over that touch
+/// the same memory, of which one of the two writes some; they may run in any order and on any thread.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The kernel's number in the plan.
+    pub kernel: usize,
+    /// Its function.
+    pub symbol: Symbol,
+    /// What to call it with.
+    pub arguments: Vec<Argument>,
+    /// How many tiles it has.
+    pub tiles: usize,
+    /// Which elements of the kernel's index space each tile computes; `None` if tiles are not of rows or parts of them.
+    pub tiling: Option<Tiling>,
+    /// About how long one thread takes, in the unit of the schedule.
+    pub cost: usize,
+    /// What it reads and writes.
+    pub touches: Vec<Touch>,
+}
+
+/// What a pointer argument points to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Argument {
+    /// A value's memory.
+    Place(Place),
+    /// Memory that all tiles of a kernel share: written by its first stage, read by its second.
+    Shared,
+    /// Words that differ between kernels that are otherwise the same, such as a noise stream.
+    Words(Vec<u32>),
+}
+
+/// Memory that a stage reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Where a value lies; `None` for the memory that tiles share.
+    pub place: Option<Place>,
+    /// How much of it, at most.
+    pub bytes: usize,
+    /// Whether it is written.
+    pub writes: bool,
+    /// Which part each element of the kernel's index space touches; `None` for any.
+    pub footprint: Option<Footprint>,
+}
+
+/// Lowers and emits a plan, whose graph has these fusions, with tiles enough for `threads` threads.
+///
+/// # Errors
+/// An architecture that there is no emitter for; a kernel that no emitter takes, which is a defect.
+pub fn compile(plan: &Plan, fusions: &[Fusion], target: Target, threads: usize) -> Result<Program<MachineCode>, Error> {
+    let mut emitters = emitters(target)?;
+    Maker::new(plan, threads).program(fusions, target, |maker, kernel| {
+        let mut refusal = Refusal("there is no emitter".into());
+        for emitter in &mut emitters {
+            let target = emitter.target();
+            match maker.stages(kernel, target, |code| emitter.emit(code)) {
+                Ok(stages) => return Ok(stages),
+                Err(refused) => refusal = refused,
+            }
+        }
+        Err(refusal)
+    })
+}
+
+impl Program<TileKernel> {
+    /// Lowers a plan for any target: to be printed, verified and interpreted.
+    pub fn lower(plan: &Plan, fusions: &[Fusion], target: Target, threads: usize) -> Program<TileKernel> {
+        let lowered = Maker::new(plan, threads)
+            .program(fusions, target, |maker, kernel| maker.stages(kernel, target, |code| Ok(code.clone())));
+        lowered.expect("nothing is refused")
+    }
+}
+
+impl Program<MachineCode> {
+    /// A digest of all code, before it is linked: equal for equal code, wherever it lies. The first bytes of the SHA-256.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Sha256::new();
+        self.functions.iter().for_each(|function| digest.update(&function.bytes));
+        let bytes: [u8; 32] = digest.finalize().into();
+        u64::from_be_bytes(std::array::from_fn(|i| bytes[i]))
+    }
+}
+
+/// Makes a program. Equal kernels become one function.
+struct Maker<'p, F> {
+    plan: &'p Plan,
+    threads: usize,
+    known: HashMap<(InstructionSet, TileKernel), Symbol>,
+    functions: Vec<F>,
+}
+
+impl<'p, F> Maker<'p, F> {
+    fn new(plan: &'p Plan, threads: usize) -> Maker<'p, F> {
+        Maker { plan, threads, known: HashMap::new(), functions: Vec::new() }
+    }
+
+    /// A kernel's stages as functions; if one is refused, nothing of the kernel is kept.
+    fn stages(
+        &mut self,
+        kernel: &Kernel,
+        target: Target,
+        mut emit: impl FnMut(&TileKernel) -> Result<F, Refusal>,
+    ) -> Result<Vec<(Lowered, Symbol)>, Refusal> {
+        let lowered = lower(self.plan, kernel, target, self.threads);
+        let mut new: Vec<(&TileKernel, F)> = Vec::new();
+        for Lowered { code, .. } in &lowered {
+            let is_new = !self.known.contains_key(&(target.instruction_set(), code.clone()));
+            if is_new && new.iter().all(|(known, _)| *known != code) {
+                new.push((code, emit(code)?));
+            }
+        }
+        for (code, function) in new {
+            self.known.insert((target.instruction_set(), code.clone()), Symbol(self.functions.len()));
+            self.functions.push(function);
+        }
+        let symbol = |stage: Lowered| {
+            let symbol = self.known[&(target.instruction_set(), stage.code.clone())];
+            (stage, symbol)
+        };
+        Ok(lowered.into_iter().map(symbol).collect())
+    }
+
+    fn program(
+        mut self,
+        fusions: &[Fusion],
+        target: Target,
+        mut stages: impl FnMut(&mut Self, &Kernel) -> Result<Vec<(Lowered, Symbol)>, Refusal>,
+    ) -> Result<Program<F>, Error> {
+        let plan = self.plan;
+        let graph = &plan.graph;
+        let inputs = graph.inputs().iter().enumerate().map(|(i, input)| Input {
+            name: input.name.clone(),
+            ty: graph.ty(input.value).clone(),
+            is_donated: graph.is_donated(i),
+        });
+        let outputs = graph.outputs().iter().map(|output| Output {
+            name: output.name.clone(),
+            ty: graph.ty(output.value).clone(),
+            updates: output.updates,
+        });
+        let mut table = KernelTable {
+            target,
+            inputs: inputs.collect(),
+            outputs: outputs.collect(),
+            kernels: Vec::with_capacity(plan.kernels.len()),
+            stages: Vec::with_capacity(plan.kernels.len()),
+            arena_bytes: plan.arena_bytes,
+            scratch_bytes: 0,
+            shared_bytes: 0,
+        };
+        for (number, (kernel, work)) in plan.kernels.iter().zip(plan.work()).enumerate() {
+            let stages = stages(&mut self, kernel).map_err(|Refusal(message)| Error::Kernel {
+                kernel: number,
+                rows: kernel.rows,
+                cols: kernel.cols,
+                message,
+            })?;
+            let count = stages.len();
+            for (i, (lowered, symbol)) in stages.into_iter().enumerate() {
+                table.scratch_bytes = table.scratch_bytes.max(lowered.code.scratch_bytes);
+                table.shared_bytes = table.shared_bytes.max(lowered.shared_bytes);
+                let touches = touches(&work, &lowered, i + 1 == count);
+                let Lowered { arguments, tiles, tiling, cost, .. } = lowered;
+                table.stages.push(Stage { kernel: number, symbol, arguments, tiles, tiling, cost, touches });
+            }
+            let (name, labels) = (work.name((kernel.rows, kernel.cols)), labels(fusions, kernel));
+            table.kernels.push(Summary { name, labels, work });
+        }
+        Ok(Program { table, functions: self.functions })
+    }
+}
+
+/// What a stage reads and writes. All stages of a kernel may read what it reads; the last one writes.
+fn touches(work: &Work, lowered: &Lowered, is_last: bool) -> Vec<Touch> {
+    let touch = |access: &Access, writes: bool| {
+        let footprint = access.footprint.filter(|_| lowered.tiling.is_some());
+        Touch { place: Some(access.place), bytes: access.bytes as usize, writes, footprint }
+    };
+    let mut touches: Vec<Touch> = work.reads.iter().map(|access| touch(access, false)).collect();
+    if lowered.arguments.contains(&Argument::Shared) {
+        touches.push(Touch { place: None, bytes: lowered.shared_bytes, writes: !is_last, footprint: None });
+    }
+    if is_last {
+        touches.extend(work.writes.iter().map(|access| touch(access, true)));
+    }
+    touches
+}
+
+/// The fused operations that a kernel computes, each once: two contractions of one, or the sums of one that has none.
+fn labels(fusions: &[Fusion], kernel: &Kernel) -> Vec<String> {
+    let computes = |fusion: &&Fusion| match fusion.kind {
+        Fused::SoftmaxCrossEntropy => {
+            let mut computed = kernel.members.iter().chain(kernel.row_reductions());
+            computed.any(|value| fusion.values.contains(value))
+        }
+        _ => fusion.values.iter().filter(|value| kernel.products().contains(value)).count() > 1,
+    };
+    let mut labels: Vec<String> = fusions.iter().filter(computes).map(Fusion::label).collect();
+    labels.dedup();
+    labels
+}
+
+/// Lists memory, inputs and outputs, then the stages with what they are called with.
+impl fmt::Display for KernelTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KernelTable { target, arena_bytes, scratch_bytes, shared_bytes, .. } = self;
+        writeln!(f, "target {target}")?;
+        writeln!(f, "memory: arena {arena_bytes}, scratch {scratch_bytes}, shared {shared_bytes} bytes")?;
+        for (i, Input { name, ty, is_donated }) in self.inputs.iter().enumerate() {
+            writeln!(f, "input {i}: {name:?} : {ty}{}", if *is_donated { ", donated" } else { "" })?;
+        }
+        for (i, Output { name, ty, updates }) in self.outputs.iter().enumerate() {
+            let updates = updates.map_or(String::new(), |input| format!(", in input {input}"));
+            writeln!(f, "output {i}: {name:?} : {ty}{updates}")?;
+        }
+        for stage in &self.stages {
+            let arguments: Vec<String> = stage.arguments.iter().map(Argument::to_string).collect();
+            let (call, tiles) = (arguments.join(", "), stage.tiles);
+            write!(f, "kernel {}: {}({call}) on {tiles} tiles", stage.kernel, stage.symbol)?;
+            writeln!(f, ", cost {}; {}", stage.cost, self.kernels[stage.kernel].name)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Argument::Place(Place::Input(i)) => write!(f, "input {i}"),
+            Argument::Place(Place::Output(i)) => write!(f, "output {i}"),
+            Argument::Place(Place::Arena(offset)) => write!(f, "arena + {offset}"),
+            Argument::Shared => f.write_str("shared"),
+            Argument::Words(words) => write!(f, "{words:x?}"),
+        }
+    }
+}
