@@ -43,8 +43,8 @@ pub trait Emitter {
 /// An architecture that there is no emitter for.
 pub fn emitters(target: Target) -> Result<Vec<Box<dyn Emitter>>, Error> {
     let mut emitters: Vec<Box<dyn Emitter>> = Vec::new();
-    if let Some(isa) = x86::Isa::of(target.instruction_set()) {
-        emitters.push(Box::new(x86::X86 { target, isa }));
+    if !target.is_portable() {
+        emitters.push(Box::new(x86::X86(target)));
     }
     let narrow = target.with_lanes(InstructionSet::Simd128.lanes());
     emitters.push(Box::new(cranelift::Cranelift::new(narrow)?));

@@ -99,8 +99,8 @@ pub struct Stage {
     pub tiles: usize,
     /// Which elements of the kernel's index space each tile computes; `None` if tiles are not of rows or parts of them.
     pub tiling: Option<Tiling>,
-    /// About how long one thread takes, in the unit of the schedule.
-    pub cost: usize,
+    /// About how many picoseconds one thread takes.
+    pub cost: u64,
     /// What it reads and writes.
     pub touches: Vec<Touch>,
 }
@@ -303,7 +303,7 @@ impl fmt::Display for KernelTable {
             let arguments: Vec<String> = stage.arguments.iter().map(Argument::to_string).collect();
             let (call, tiles) = (arguments.join(", "), stage.tiles);
             write!(f, "kernel {}: {}({call}) on {tiles} tiles", stage.kernel, stage.symbol)?;
-            writeln!(f, ", cost {}; {}", stage.cost, self.kernels[stage.kernel].name)?;
+            writeln!(f, ", {} ns; {}", stage.cost / 1000, self.kernels[stage.kernel].name)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 mod host;
 mod machines;
 
-pub use machines::{MACHINES, Machine};
+pub use machines::{Cache, Latencies, MACHINES, Machine};
 use std::fmt;
 
 /// Vectors of some length, and how many registers there are for them. Each set has what those before it have.
@@ -69,6 +69,9 @@ impl Architecture {
         }
     }
 }
+
+/// How many multiply-adds of vectors, or of single elements, a core begins in a cycle at most.
+const MOST_MULTIPLY_ADDS: usize = 2;
 
 /// What code is compiled for: a kind of machine, and which of its instruction sets.
 ///
@@ -136,6 +139,31 @@ impl Target {
             (Architecture::X86_64, _) => 16,
             (Architecture::Aarch64 | Architecture::Riscv64, _) => 32,
         }
+    }
+
+    /// Whether code is Cranelift's, which has other habits than that for wide vectors.
+    pub fn is_portable(&self) -> bool {
+        self.instruction_set <= InstructionSet::Simd128
+    }
+
+    /// Whether register tiles of products are so large that they read an element of an operand seldom.
+    pub fn has_large_tiles(&self) -> bool {
+        !self.is_portable() && self.registers() >= 32
+    }
+
+    /// How many multiply-adds of whole vectors begin in a cycle.
+    pub fn multiply_adds(&self) -> f64 {
+        let most = self.machine.multiply_adds / self.lanes();
+        most.clamp(1, MOST_MULTIPLY_ADDS) as f64
+    }
+
+    /// What so many picoseconds on the machine's widest vectors are on this target's.
+    pub fn scaled(&self, picoseconds: u64) -> u64 {
+        let elements = |set: InstructionSet| self.machine.multiply_adds.min(MOST_MULTIPLY_ADDS * set.lanes()) as u64;
+        let narrower = picoseconds * elements(self.machine.instruction_set) / elements(self.instruction_set);
+        let is_measured_wide = self.machine.instruction_set > InstructionSet::Simd128;
+        // Cranelift copies a factor of each multiply-add
+        if self.is_portable() && is_measured_wide { narrower * 3 / 2 } else { narrower }
     }
 
     /// Whether code for it may use whatever this machine has.

@@ -118,8 +118,8 @@ fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> 
         let stages = lower(plan, kernel, target(isa), 2);
         let mut shared = vec![POISON; stages[0].shared_bytes / 4];
         for lowered in stages {
-            let code =
-                x86::emit(&lowered.code, isa).map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
+            let code = x86::emit(&lowered.code, target(isa))
+                .map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
             let words = |argument: &Argument| match argument {
                 Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
                 Argument::Shared => shared.clone(),
@@ -189,7 +189,7 @@ fn more_values_than_registers() {
 
 /// What a kernel makes of numbers: the words that it writes to its second argument in so many tiles.
 fn written(kernel: &TileKernel, isa: Isa, numbers: &[f32], words: usize, tiles: u64) -> Vec<u32> {
-    let code = x86::emit(kernel, isa).expect("it is emitted");
+    let code = x86::emit(kernel, target(isa)).expect("it is emitted");
     let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; words]];
     let mut machine = Machine::new(&code);
     let pointers = arguments.map(|words: Vec<u32>| machine.memory.map("tensor", bytes_of(&words), true, 0));

@@ -5,6 +5,7 @@
 //! leaves [`hidden`]. Graph to plan: [`Plan`] forms kernels, orders them and lays out their memory. This crate knows no machine code.
 
 mod bound;
+mod costs;
 mod gradient;
 mod guard;
 mod pipeline;
@@ -17,6 +18,7 @@ mod stage;
 mod view;
 
 pub use bound::magnitude_bounds;
+pub use costs::Costs;
 pub use gradient::gradients;
 pub use guard::{WATCH, hidden, rescale, watch};
 pub use pipeline::{Pipeline, Rewritten, optimize};

@@ -14,30 +14,29 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-/// About how many of the instructions that costs count take a microsecond: `cargo bench -q --bench workloads -- train_mlp
-/// threads=1 explain=json` prints the times that follow beside those measured.
-const MICROSECOND: usize = 48 << 10;
+/// Costs are picoseconds: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints them beside measured times.
+const MICROSECOND: u64 = 1_000_000;
 /// Claiming a task, and telling others that it is done.
-const CLAIM: usize = MICROSECOND / 10;
+const CLAIM: u64 = MICROSECOND / 10;
 /// What stages cost that one task runs, at most together; what a task of a stage with several costs, at least, or half as much where
 /// there is one for each thread.
-const SMALL: usize = MICROSECOND / 2;
+const SMALL: u64 = MICROSECOND / 2;
 /// Which part of that they cost at most where one only happens to come after the other.
-const BESIDE: usize = 4;
+const BESIDE: u64 = 4;
 /// How many tasks a large stage is cut into for each thread: a thread that comes late or is interrupted leaves the others work.
 const TASKS_PER_THREAD: usize = 4;
 /// The most tasks that a group is cut into: as many as a word has bits.
 const MOST_PARTS: usize = u64::BITS as usize;
 /// Twice as many threads must take at most this many tenths of the time.
-const WORTH_WHILE: usize = 9;
+const WORTH_WHILE: u64 = 9;
 /// What calls cost that always use several threads: they are not worth a trial each way.
-const LARGE: usize = 2000 * MICROSECOND;
+const LARGE: u64 = 2000 * MICROSECOND;
 /// Of more stages it is not known which may run at once: each waits for the one before.
 const MOST_STAGES: usize = 1 << 12;
 
-/// About how long what costs so much takes on one thread.
-pub(crate) fn time(cost: usize) -> Duration {
-    Duration::from_secs_f64(cost as f64 / (1e6 * MICROSECOND as f64))
+/// About how long what costs so many picoseconds takes on one thread.
+pub(crate) fn time(cost: u64) -> Duration {
+    Duration::from_nanos(cost / 1000)
 }
 
 /// How the stages of compiled code run.
@@ -63,7 +62,7 @@ impl Schedule {
         let arguments = stages.iter().scan(0, |sum, stage| Some(std::mem::replace(sum, *sum + stage.arguments.len())));
         let arguments = arguments.collect();
         let small = if finest { 0 } else { SMALL };
-        let alone: usize = stages.iter().map(|stage| stage.cost).sum();
+        let alone: u64 = stages.iter().map(|stage| stage.cost).sum();
         let former = (threads > 1 && stages.len() <= MOST_STAGES).then(|| Former::new(table, small));
         let (mut used, mut end, mut groups, mut tasks) = (1, alone, Vec::new(), Vec::new());
         while used < threads {
@@ -97,7 +96,7 @@ impl Schedule {
 /// The groups of tasks in the order in which they would be claimed, and when all would be done.
 struct List {
     tasks: Vec<usize>,
-    end: usize,
+    end: u64,
 }
 
 impl List {
@@ -112,14 +111,14 @@ impl List {
         let mut behind = vec![0; groups.len()];
         for (g, group) in groups.iter().enumerate().rev() {
             let next = after[g].iter().map(|&next| behind[next]).max().unwrap_or(0);
-            behind[g] = next + group.cost / counts[g].min(threads) + CLAIM;
+            behind[g] = next + group.cost / counts[g].min(threads) as u64 + CLAIM;
         }
 
         let mut left: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
         let (mut done, mut ready_at) = (vec![0; groups.len()], vec![0; groups.len()]);
         let mut claimed = vec![0; groups.len()];
-        let mut free: BinaryHeap<Reverse<(usize, usize)>> = (0..threads).map(|thread| Reverse((0, thread))).collect();
-        let mut waiting: BinaryHeap<Reverse<(usize, usize)>> =
+        let mut free: BinaryHeap<Reverse<(u64, usize)>> = (0..threads).map(|thread| Reverse((0, thread))).collect();
+        let mut waiting: BinaryHeap<Reverse<(u64, usize)>> =
             (0..groups.len()).filter(|&g| left[g] == 0).map(|g| Reverse((0, g))).collect();
         let mut ready = BinaryHeap::new();
         let mut list = List { tasks: Vec::with_capacity(counts.iter().sum()), end: 0 };
@@ -137,7 +136,7 @@ impl List {
             now = now.max(ready_at[g]);
             list.tasks.push(g);
             claimed[g] += 1;
-            let end = now + CLAIM + groups[g].cost / counts[g];
+            let end = now + CLAIM + groups[g].cost / counts[g] as u64;
             done[g] = done[g].max(end);
             list.end = list.end.max(end);
             free.push(Reverse((end, thread)));

@@ -182,7 +182,7 @@ impl Lowering<'_> {
 
     /// How many threads the kernel is worth.
     pub(super) fn useful_threads(&self) -> usize {
-        (self.cost / TILE_COST).min(self.threads).max(1)
+        ((self.cost / TILE_COST) as usize).clamp(1, self.threads.max(1))
     }
 
     fn operands(&mut self, dot: Value) -> Operands {

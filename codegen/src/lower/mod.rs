@@ -15,10 +15,10 @@ mod tiling;
 mod windows;
 
 use crate::table::Argument;
-use crate::target::{InstructionSet, Target};
+use crate::target::Target;
 use crate::tile::{Class, TileBuilder, TileKernel};
-use bayeslift_ir::{Arithmetic, DType, Kind, Value};
-use bayeslift_passes::{Kernel, KernelKind, Plan, Read};
+use bayeslift_ir::{DType, Kind, Value};
+use bayeslift_passes::{Costs, Kernel, KernelKind, Plan, Read};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
 pub use tiling::Tiling;
@@ -34,17 +34,14 @@ pub struct Lowered {
     pub tiles: usize,
     /// Which elements of the kernel's index space each of them computes; `None` if tiles are not of rows or parts of them.
     pub tiling: Option<Tiling>,
-    /// About how many instructions of wide vectors it takes, counted for each element.
-    pub cost: usize,
+    /// About how many picoseconds one thread takes.
+    pub cost: u64,
     /// The memory behind [`Argument::Shared`].
     pub shared_bytes: usize,
 }
 
-/// About what a tile of a product costs at least, a third of a microsecond: what makes handing it to a thread worth while.
-const TILE_COST: usize = 1 << 14;
-
-/// The lanes of which rows are counted as whole multiples.
-const COST_LANES: usize = 8;
+/// What a tile of a product costs at least, in picoseconds: what makes handing it to a thread worth while.
+const TILE_COST: u64 = 330_000;
 
 /// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages, each of which begins when the one before is over: what packs operands that
 /// tiles share, if they share any, and the rest.
@@ -66,7 +63,7 @@ struct Lowering<'p> {
     kernel: &'p Kernel,
     target: Target,
     threads: usize,
-    cost: usize,
+    cost: u64,
     b: TileBuilder,
     arguments: Vec<Argument>,
     argument_of: HashMap<Argument, usize>,
@@ -151,46 +148,32 @@ impl<'p> Lowering<'p> {
     }
 }
 
-/// About how many instructions of wide vectors a kernel takes, counted for each element: decides how many threads are
-/// worth waking.
-fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> usize {
+/// About how many picoseconds a kernel takes: decides how many threads are worth waking.
+fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> u64 {
     /// What a kernel takes before it does anything.
-    const BEGIN: usize = 1 << 10;
+    const BEGIN: u64 = 20_000;
     /// So many elements take no longer than one, since an element's operations wait for each other.
     const ABREAST: usize = 32;
-    let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent();
-    let products = kernel.products().iter().map(depth).sum::<usize>();
+    let costs = &target.machine().costs;
+    let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent() as u64;
+    let products = kernel.products().iter().map(depth).sum::<u64>() * costs.product;
     let writes = match kernel.kind {
-        KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => kernel.writes.len(),
+        KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => kernel.writes.len() as u64,
         // in the end, not for each element
         KernelKind::Column(_) | KernelKind::Fold(_) => 0,
     };
-    let elements = kernel.rows * kernel.cols.next_multiple_of(COST_LANES);
-    let each = instructions(plan, kernel) + writes + products;
-    (elements.max(ABREAST) * each + BEGIN) * slowness(target)
+    let elements = kernel.rows * kernel.cols.next_multiple_of(target.lanes());
+    let each = element_cost(plan, kernel, costs) + writes * costs.access + products;
+    target.scaled(elements.max(ABREAST) as u64 * each) + BEGIN
 }
 
-/// How much longer code of so many lanes takes than that of wide vectors, as `explain=json` of the bench `workloads` shows
-/// with `isa=1`, `isa=4` and wider: 256 and 512 bits take the same time where the latter are done by halves.
-fn slowness(target: Target) -> usize {
-    match target.instruction_set() {
-        InstructionSet::Scalar => 10,
-        InstructionSet::Simd128 => 3,
-        InstructionSet::Avx2 | InstructionSet::Avx512 => 1,
-    }
-}
-
-/// About how many instructions an element of a kernel takes besides products and stores.
-fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
+/// About how many picoseconds an element of a kernel takes besides products and stores.
+fn element_cost(plan: &Plan, kernel: &Kernel, costs: &Costs) -> u64 {
     let graph = &plan.graph;
     let of = |&value: &Value| match graph.node(value).op.kind() {
-        Kind::Noise(_) => 60,
-        Kind::Elementwise(function) => match function.arithmetic() {
-            Arithmetic::Copy | Arithmetic::Simple => 1,
-            Arithmetic::Division => 8,
-            Arithmetic::Elementary => 20,
-        },
-        Kind::Literal(_) | Kind::Movement(_) => 1,
+        Kind::Noise(_) => costs.draw,
+        Kind::Elementwise(function) => costs.of(function.arithmetic()),
+        Kind::Literal(_) | Kind::Movement(_) => costs.simple,
         Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => {
             unreachable!("{value} is no member of a kernel")
         }
@@ -200,5 +183,6 @@ fn instructions(plan: &Plan, kernel: &Kernel) -> usize {
         Read::Made { value, .. } => Some(*value),
         Read::Element { .. } | Read::Operand { .. } => None,
     });
-    1 + kernel.members.iter().copied().chain(made).collect::<BTreeSet<_>>().iter().map(of).sum::<usize>()
+    let computed: BTreeSet<Value> = kernel.members.iter().copied().chain(made).collect();
+    costs.access + computed.iter().map(of).sum::<u64>()
 }

@@ -4,7 +4,7 @@ use super::element::Leaf;
 use super::noise::NOISE_BLOCK;
 use super::shape::compete;
 use super::{Argument, Lowering};
-use crate::target::{InstructionSet, Target};
+use crate::Target;
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes};
 use bayeslift_passes::{Axis, Operand, View};
@@ -13,13 +13,13 @@ use bayeslift_passes::{Axis, Operand, View};
 const PACK_ROWS: usize = 24;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
-/// With 512-bit vectors, whose register tiles read an element of it half as often, a right operand with at most so many
-/// elements in a chunk is read in place where the product has at most so many rows, and with at most so few whatever its
-/// rows; a transposed left operand with at most so many.
-const IN_PLACE_ELEMENTS: usize = 1 << 17;
+/// Where register tiles are large, and read an element of it half as often, a right operand whose chunk takes no more than this part of the
+/// second-level cache is read in place where the product has at most so many rows, and one that takes no more than that part
+/// whatever its rows; a transposed left operand of at most such a part.
+const IN_PLACE_PART: usize = 2;
 const IN_PLACE_ROWS: usize = 319;
-const IN_PLACE_ELEMENTS_OF_ANY_ROWS: usize = 1 << 16;
-const IN_PLACE_LEFT_ELEMENTS: usize = 1 << 14;
+const IN_PLACE_PART_OF_ANY_ROWS: usize = 4;
+const IN_PLACE_PART_OF_LEFT: usize = 16;
 /// Rows that are packed at once.
 pub(super) const FOUR: usize = 4;
 /// The distance of packed rows: room for a chunk, and an odd number of cache lines.
@@ -337,12 +337,12 @@ impl Source {
 
     /// Whether a product packs this right operand.
     pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
-        let chunk = depth.min(DOT_CHUNK) * cols;
-        let is_near = chunk <= IN_PLACE_ELEMENTS_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= IN_PLACE_ELEMENTS;
+        let (chunk, cache) = (depth.min(DOT_CHUNK) * cols * 4, target.machine().second_level.bytes);
+        let is_near =
+            chunk <= cache / IN_PLACE_PART_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= cache / IN_PLACE_PART;
         match self {
             Source::Memory { matrix, .. } if matrix.steps().1 == 1 => {
-                let reads_in_place =
-                    target.instruction_set() == InstructionSet::Avx512 && is_near && !self.lines_compete();
+                let reads_in_place = target.has_large_tiles() && is_near && !self.lines_compete();
                 rows >= PACK_ROWS && !reads_in_place
             }
             Source::Memory { .. } => !self.is_transposed_right(rows),
@@ -372,14 +372,13 @@ impl Source {
 
     /// Whether a product packs this left operand.
     pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
-        let is_near = depth.min(DOT_CHUNK) * rows <= IN_PLACE_LEFT_ELEMENTS;
+        let cache = target.machine().second_level.bytes;
+        let is_near = depth.min(DOT_CHUNK) * rows * 4 <= cache / IN_PLACE_PART_OF_LEFT;
         match self {
             _ if self.has_windows() => true,
             Source::Memory { matrix, .. } => {
-                let reads_in_place = target.instruction_set() == InstructionSet::Avx512
-                    && is_near
-                    && matrix.steps().0 == 1
-                    && !self.lines_compete();
+                let reads_in_place =
+                    target.has_large_tiles() && is_near && matrix.steps().0 == 1 && !self.lines_compete();
                 cols >= PACK_COLUMNS && matrix.steps().1 != 1 && !reads_in_place
             }
             Source::Computed { .. } => true,

@@ -1,8 +1,9 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
 use super::noise::NOISE_BLOCK;
-use crate::target::{InstructionSet, Target};
+use crate::Target;
 use bayeslift_ir::DOT_CHUNK;
+use bayeslift_passes::Costs;
 
 /// The register tile of a product: sums of this many rows and vectors of columns stay in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,6 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 /// products, which take longer than their epilogues, only where rows would be cut.
 const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
-const STREAMED_BYTES: usize = 192 << 10;
 const SHALLOW: usize = 64;
 /// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at multiples of so many rows,
 /// which suits products, reductions of short rows, and vectors of a number for each row.
@@ -59,23 +59,20 @@ const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
 /// A rest of at most a third of a tile joins the tile before it.
 const SMALL_REST: usize = 3;
-/// What packing an element takes, in multiply-adds: a third of a nanosecond, most of it waiting for memory.
+/// What packing an element takes, in accesses: most of it is waiting for memory.
 const PACKING: usize = 16;
-/// How much later than the others a thread comes, in multiply-adds: about ten microseconds.
-const LATE: usize = 1 << 19;
-/// Cycles until a fused multiply-add may add to the same sum again, with half a cycle for what cannot be hidden.
-const LATENCY: f64 = 4.5;
+/// How much later than the others a thread comes, in picoseconds.
+const LATE: u64 = 10_000_000;
+/// What cannot be hidden of the cycles until a fused multiply-add may add to the same sum again.
+const NOT_HIDDEN: f64 = 0.5;
 /// Loads in a cycle.
 const LOADS: f64 = 2.0;
-/// Bytes in a cycle from the second-level cache, and how much of a right panel stays in the first-level cache while rows of
-/// tiles pass over it.
-const SECOND_LEVEL: f64 = 12.0;
-const FIRST_LEVEL_BYTES: usize = 20 << 10;
+/// How many eighths of the first-level cache a right panel may take that stays there while rows of tiles pass over it.
+const EIGHTHS: usize = 5;
 /// Cycles around the loop along the contracted axis.
 const AROUND: f64 = 60.0;
-/// Rows of a register tile; of rows that compete for one set of the first-level cache, as many as it has ways.
+/// Rows of a register tile.
 const MOST_ROWS: usize = 14;
-const MOST_COMPETING_ROWS: usize = 8;
 /// Vectors of a register tile whose right operand is transposed while it is read.
 const TRANSPOSED_VECTORS: usize = 2;
 
@@ -93,23 +90,25 @@ impl RegisterTile {
         in_bands: bool,
         target: Target,
     ) -> RegisterTile {
-        // vector registers; multiply-adds a cycle, one where only the widest machines have two; vectors at least, so that
-        // the wide copy of an element is used more than once
         let (registers, width) = (target.registers(), target.lanes());
-        let (units, least_vectors) = match target.instruction_set() {
-            InstructionSet::Avx512 => (1.0, 2.min(cols.div_ceil(width))),
-            InstructionSet::Avx2 => (2.0, 1),
-            _ => return RegisterTile::portable(rows, cols, in_bands, target),
-        };
-        let most_rows = if rows_compete { MOST_COMPETING_ROWS } else { MOST_ROWS };
+        if target.is_portable() {
+            return RegisterTile::portable(rows, cols, in_bands, target);
+        }
+        let machine = target.machine();
+        // where registers allow, the wide copy of an element is used more than once
+        let least_vectors = if target.has_large_tiles() { 2.min(cols.div_ceil(width)) } else { 1 };
+        // rows that compete for one set of the first-level cache: as many as it has ways
+        let most_rows = if rows_compete { machine.first_level.ways.min(MOST_ROWS) } else { MOST_ROWS };
+        let latency = f64::from(machine.latencies.arithmetic) + NOT_HIDDEN;
+        let near_bytes = machine.first_level.bytes / 8 * EIGHTHS;
         let depth = depth.min(DOT_CHUNK);
         // of one register tile of so many rows
         let cycles = |tile_rows: usize, vectors: usize| {
             let (r, v) = (tile_rows as f64, vectors as f64);
             let row_bytes = vectors * width * 4;
-            let is_near = rows <= tile_rows || depth * row_bytes <= FIRST_LEVEL_BYTES;
-            let transfer = if is_near { 0.0 } else { row_bytes as f64 / SECOND_LEVEL };
-            let step = (r * v / units).max((r + v) / LOADS).max(LATENCY).max(transfer);
+            let is_near = rows <= tile_rows || depth * row_bytes <= near_bytes;
+            let transfer = if is_near { 0.0 } else { row_bytes as f64 / machine.transfer };
+            let step = (r * v / target.multiply_adds()).max((r + v) / LOADS).max(latency).max(transfer);
             step * depth as f64 + AROUND
         };
         let all_rows = |tile: &RegisterTile, vectors: usize| {
@@ -234,11 +233,11 @@ pub(super) fn cache_tile(
     packed: Packed,
     threads: usize,
 ) -> (Cut, Cut) {
-    let tile_cols = tile.vectors * target.lanes();
+    let (tile_cols, costs) = (tile.vectors * target.lanes(), &target.machine().costs);
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let (most_rows, most_cols) = match packed {
         Packed { streams: STREAMS.., .. } if depth <= SHALLOW || cols > CACHE_COLUMNS_OF_PACKED => {
-            let elements = STREAMED_BYTES / (4 * packed.streams);
+            let elements = target.machine().streamed / (4 * packed.streams);
             (elements / cols.min(STREAMED_COLUMNS), STREAMED_COLUMNS)
         }
         Packed { lefts: 0, .. } => (CACHE_ROWS, CACHE_COLUMNS),
@@ -270,10 +269,13 @@ pub(super) fn cache_tile(
                 |(i, rows): (usize, usize)| if i + 1 < row_cut.tiles { rows.next_multiple_of(tile.rows) } else { rows };
             let rows = row_cut.extents().enumerate().map(whole);
             for (rows, cols) in rows.flat_map(|r| col_cut.extents().map(move |c| (r, c))) {
-                *busy.iter_mut().min().expect("there is a thread") += packed.work(rows, cols);
+                *busy.iter_mut().min().expect("there is a thread") += packed.work(rows, cols, costs);
             }
         }
-        let late = (packed.work(row_cut.size, col_cut.size) / 2).min(LATE / depth) * (threads - 1) / threads;
+        let late = (packed.work(row_cut.size, col_cut.size, costs) / 2)
+            .min(LATE as usize / costs.product as usize / depth)
+            * (threads - 1)
+            / threads;
         busy.into_iter().max().unwrap_or(0) + late
     };
     let parts = (0..MORE_PARTS).flat_map(|i| (0..MORE_PARTS).map(move |j| (i, j)));
@@ -294,8 +296,10 @@ pub(super) struct Packed {
 
 impl Packed {
     /// What a tile of a product takes, in multiply-adds for each step along the contracted axis.
-    fn work(self, rows: usize, cols: usize) -> usize {
-        rows * cols + PACKING * (rows * self.lefts + cols * self.rights) / self.products
+    fn work(self, rows: usize, cols: usize, costs: &Costs) -> usize {
+        rows * cols
+            + PACKING * costs.access as usize / costs.product as usize * (rows * self.lefts + cols * self.rights)
+                / self.products
     }
 }
 

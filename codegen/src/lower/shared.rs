@@ -4,7 +4,7 @@
 use super::dot::Products;
 use super::panel::{Extents, FOUR, Panel, Source, Span};
 use super::shape::{LINE, spread};
-use super::{Argument, Lowering, slowness};
+use super::{Argument, Lowering};
 use crate::tile::{Base, Reg};
 
 /// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are shared: 256 MB.
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         if jobs.is_empty() {
             return 0;
         }
-        self.cost = self.shared * slowness(self.target);
+        self.cost = self.target.scaled(self.shared as u64 * self.target.machine().costs.access);
         let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
             let together = TOGETHER
                 * match shared.layout {

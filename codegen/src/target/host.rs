@@ -36,7 +36,7 @@ fn nearest(set: InstructionSet, fuses: bool, caches: [usize; 2]) -> usize {
     let sixteenths = |a: usize, b: usize| 16 * a.abs_diff(b) / a.max(b).max(1);
     let distance = |machine: &Machine| {
         let [first, second] = caches;
-        sixteenths(machine.first_level, first) + sixteenths(machine.second_level, second)
+        sixteenths(machine.first_level.bytes, first) + sixteenths(machine.second_level.bytes, second)
     };
     let nearest = rows.min_by_key(|(_, machine)| (Reverse(machine.instruction_set), distance(machine)));
     nearest.map_or(0, |(row, _)| row)

@@ -1,4 +1,9 @@
+//! The table of machines: one row each, of what they have and what operations cost there.
+//!
+//! `cargo bench -q --bench kernels -- target` measures the costs of the machine at hand and prints them as a row.
+
 use super::{Architecture, InstructionSet};
+use bayeslift_passes::Costs;
 
 /// A kind of machine.
 #[derive(Debug, PartialEq)]
@@ -9,54 +14,116 @@ pub struct Machine {
     pub architecture: Architecture,
     /// The widest vectors it has.
     pub instruction_set: InstructionSet,
-    /// Fuses.
+    /// Whether it multiplies and adds in one instruction. Without, each is a call of a function that is exact.
     pub fuses: bool,
-    /// First.
-    pub first_level: usize,
-    /// Second.
-    pub second_level: usize,
+    /// How many multiply-adds of single elements a core begins in a cycle, with its widest vectors.
+    pub multiply_adds: usize,
+    /// A core's first-level cache for data.
+    pub first_level: Cache,
+    /// A core's second-level cache.
+    pub second_level: Cache,
+    /// How many bytes of the second-level cache tensors may take that a product's epilogue reads and writes.
+    pub streamed: usize,
+    /// How many bytes come from the second-level cache in a cycle, when a product waits for them.
+    pub transfer: f64,
+    /// After how many cycles results of instructions can be used.
+    pub latencies: Latencies,
+    /// What operations cost with the widest vectors.
+    pub costs: Costs,
 }
 
-/// All kinds.
+/// A cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Its size.
+    pub bytes: usize,
+    /// How many lines it can hold whose addresses are a page apart.
+    pub ways: usize,
+}
+
+/// After how many cycles results of instructions can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latencies {
+    /// Additions, multiplications, conversions of floats.
+    pub arithmetic: u32,
+    /// A division.
+    pub division: u32,
+    /// A square root.
+    pub root: u32,
+    /// A load from the first-level cache.
+    pub load: u32,
+    /// Moving lanes, or between vectors and general registers.
+    pub shuffle: u32,
+}
+
+const ZEN: Latencies = Latencies { arithmetic: 4, division: 12, root: 16, load: 7, shuffle: 3 };
+
+/// All kinds of machines. The costs of Zen 3, 4 and 5 are measured; those of others follow from what their makers say of instructions.
 pub const MACHINES: &[Machine] = &[
     Machine {
         name: "x86-64",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Scalar,
         fuses: false,
-        first_level: 32 << 10,
-        second_level: 256 << 10,
+        multiply_adds: 2,
+        first_level: Cache { bytes: 32 << 10, ways: 8 },
+        second_level: Cache { bytes: 256 << 10, ways: 8 },
+        streamed: 192 << 10,
+        transfer: 12.0,
+        latencies: ZEN,
+        // products call a function for each multiply-add
+        costs: Costs { product: 5000, access: 250, simple: 250, division: 1600, elementary: 20_000, draw: 40_000 },
     },
     Machine {
         name: "zen3",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Avx2,
         fuses: true,
-        first_level: 32 << 10,
-        second_level: 512 << 10,
+        multiply_adds: 16,
+        first_level: Cache { bytes: 32 << 10, ways: 8 },
+        second_level: Cache { bytes: 512 << 10, ways: 8 },
+        streamed: 192 << 10,
+        transfer: 12.0,
+        latencies: ZEN,
+        costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
     },
     Machine {
         name: "zen4",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Avx512,
         fuses: true,
-        first_level: 32 << 10,
-        second_level: 1 << 20,
+        multiply_adds: 16,
+        first_level: Cache { bytes: 32 << 10, ways: 8 },
+        second_level: Cache { bytes: 1 << 20, ways: 8 },
+        streamed: 192 << 10,
+        transfer: 12.0,
+        latencies: ZEN,
+        costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
     },
     Machine {
         name: "neon",
         architecture: Architecture::Aarch64,
         instruction_set: InstructionSet::Simd128,
         fuses: true,
-        first_level: 64 << 10,
-        second_level: 1 << 20,
+        multiply_adds: 8,
+        first_level: Cache { bytes: 64 << 10, ways: 4 },
+        second_level: Cache { bytes: 1 << 20, ways: 8 },
+        streamed: 192 << 10,
+        transfer: 12.0,
+        latencies: ZEN,
+        costs: Costs { product: 60, access: 60, simple: 60, division: 480, elementary: 1200, draw: 3600 },
     },
     Machine {
         name: "riscv64",
         architecture: Architecture::Riscv64,
         instruction_set: InstructionSet::Scalar,
         fuses: true,
-        first_level: 32 << 10,
-        second_level: 1 << 20,
+        multiply_adds: 1,
+        first_level: Cache { bytes: 32 << 10, ways: 8 },
+        second_level: Cache { bytes: 1 << 20, ways: 8 },
+        streamed: 192 << 10,
+        transfer: 12.0,
+        latencies: ZEN,
+        costs: Costs { product: 700, access: 700, simple: 700, division: 7000, elementary: 14_000, draw: 40_000 },
     },
 ];

@@ -3,24 +3,15 @@
 //! Costs choose between terms that are equal; they foretell no run times. Rules that change bits must win or lose whatever
 //! the extents are, which holds because they exchange one elementwise operation for a cheaper one.
 //!
-//! Constants are of one core of a Zen 3 server, whole tens of what `cargo bench --bench kernels -- products functions copy
-//! threads=1` measures there.
+//! They are those of one machine on all of them: some choices round differently.
 
 #![warn(clippy::wildcard_enum_match_arm, reason = "a new operation has to say what it costs")]
 
 use super::{Fused, fact::Fact, template::Template};
+use crate::Costs;
 use bayeslift_ir::{Arithmetic, Kind, Movement, Op, Type, result_type};
 
-/// One multiplication and addition of a contraction: 100 GFLOP/s.
-const PRODUCT: u64 = 20;
-/// Reading or writing an element, in the caches.
-const ELEMENT: u64 = 40;
-/// An addition, a multiplication, a comparison of one element.
-const SIMPLE: u64 = 20;
-/// A division or square root of one element.
-const DIVISION: u64 = 160;
-/// An elementary function of one element.
-const ELEMENTARY: u64 = 600;
+const COSTS: Costs = Costs::REFERENCE;
 /// Movement that reads through strides.
 const VIEW: u64 = 1;
 /// What an operation costs beside its elements: a kernel is woken, its tiles are shared out.
@@ -34,15 +25,15 @@ pub(super) fn of(op: &Op, fact: &Fact, args: &[&Type]) -> u64 {
 fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
     let elements = ty.shape.elements() as u64;
     match op.kind() {
-        Kind::Contraction => KERNEL + elements * (args[0].shape.last_extent() as u64 * PRODUCT + ELEMENT),
+        Kind::Contraction => KERNEL + elements * (args[0].shape.last_extent() as u64 * COSTS.product + COSTS.access),
         Kind::Elementwise(function) => match function.arithmetic() {
             Arithmetic::Copy => VIEW,
-            Arithmetic::Simple => elements * SIMPLE,
-            Arithmetic::Division => elements * DIVISION,
-            Arithmetic::Elementary => elements * ELEMENTARY,
+            arithmetic => elements * COSTS.of(arithmetic),
         },
-        Kind::Reduction { .. } | Kind::Fold { .. } => KERNEL + args[0].shape.elements() as u64 * (SIMPLE + ELEMENT),
-        Kind::Movement(Movement::Transpose(_) | Movement::Window(_)) => VIEW + elements * SIMPLE,
+        Kind::Reduction { .. } | Kind::Fold { .. } => {
+            KERNEL + args[0].shape.elements() as u64 * (COSTS.simple + COSTS.access)
+        }
+        Kind::Movement(Movement::Transpose(_) | Movement::Window(_)) => VIEW + elements * COSTS.simple,
         Kind::Movement(Movement::Broadcast(_) | Movement::Reshape(_)) => VIEW,
         Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => 0,
     }

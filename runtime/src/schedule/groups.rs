@@ -15,7 +15,7 @@ pub(crate) struct Group {
     pub(super) cuts: Vec<Vec<usize>>,
     /// For each part those of other groups that must be over before.
     pub waits: Vec<Vec<Parts>>,
-    pub(super) cost: usize,
+    pub(super) cost: u64,
 }
 
 impl Group {
@@ -42,8 +42,8 @@ impl Group {
 }
 
 /// Into how many tasks a stage is cut for so many threads.
-fn tasks_for(stage: &Stage, threads: usize, small: usize) -> usize {
-    let parts = |small: usize| stage.cost / small.max(1);
+fn tasks_for(stage: &Stage, threads: usize, small: u64) -> usize {
+    let parts = |small: u64| usize::try_from(stage.cost / small.max(1)).unwrap_or(usize::MAX);
     let parts = parts(small).max(parts(small / 2).min(threads));
     parts.min(threads * TASKS_PER_THREAD).min(MOST_PARTS).clamp(1, stage.tiles.max(1))
 }
@@ -57,11 +57,11 @@ pub(super) struct Former<'a> {
     /// What each stage waits for.
     dependencies: Vec<BTreeSet<usize>>,
     /// What stages cost that one task runs, at most together.
-    small: usize,
+    small: u64,
 }
 
 impl<'a> Former<'a> {
-    pub fn new(table: &'a KernelTable, small: usize) -> Former<'a> {
+    pub fn new(table: &'a KernelTable, small: u64) -> Former<'a> {
         let addresses = Addresses::new(table);
         let touches: Vec<Vec<Touch>> = table.stages.iter().map(|stage| addresses.touches(stage)).collect();
         let (end, stages) = (addresses.end, touches.iter().zip(&table.stages));
@@ -195,7 +195,7 @@ fn by_level(dependencies: &[BTreeSet<usize>]) -> Vec<usize> {
 }
 
 /// Each stage a group that waits for the one before.
-pub(super) fn one_after_the_other(stages: &[Stage], threads: usize, small: usize) -> Vec<Group> {
+pub(super) fn one_after_the_other(stages: &[Stage], threads: usize, small: u64) -> Vec<Group> {
     let mut before = None;
     let group = |(i, stage): (usize, &Stage)| {
         let mut group = Group::new(i, stage, tasks_for(stage, threads, small));

@@ -23,19 +23,16 @@ use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, Instruction
 pub use isa::Isa;
 use isa::*;
 
-/// Emits wide vectors.
-pub(super) struct X86 {
-    pub target: Target,
-    pub isa: Isa,
-}
+/// Emits wide vectors for this target.
+pub(super) struct X86(pub Target);
 
 impl KernelEmitter for X86 {
     fn target(&self) -> Target {
-        self.target
+        self.0
     }
 
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
-        let bytes = emit(kernel, self.isa).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
+        let bytes = emit(kernel, self.0).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
         Ok(MachineCode { bytes, alignment: LINE as u64, relocations: Vec::new() })
     }
 }
@@ -79,8 +76,9 @@ const MAX_ROUNDS: usize = 16;
 /// Where the constants are until the length of the code is known: no label, and near enough.
 const SOMEWHERE: i64 = 1 << 30;
 
-/// Machine code for `kernel`.
-pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
+/// Machine code for `kernel`, which was lowered for `target`.
+pub fn emit(kernel: &TileKernel, target: Target) -> Result<Vec<u8>, Unsupported> {
+    let isa = Isa::of(target.instruction_set()).ok_or(Unsupported)?;
     let (vector, mask) = match isa {
         Isa::Avx2 => (16, 0),
         Isa::Avx512 => (32, MASKS),
@@ -88,7 +86,7 @@ pub fn emit(kernel: &TileKernel, isa: Isa) -> Result<Vec<u8>, Unsupported> {
     let limits = Limits { vector, mask, general: GENERAL.len() as u8 };
     let mut uses = vec![0; kernel.regs.len()];
     count_uses(&kernel.body, &mut uses);
-    let kernel = &schedule::schedule(kernel, &uses, limits, isa);
+    let kernel = &schedule::schedule(kernel, &uses, limits, (isa, target.machine().latencies));
     let ranges = Ranges::new(kernel);
     let mut needs = vec![0; ranges.positions()];
     for _ in 0..MAX_ROUNDS {

@@ -5,7 +5,7 @@
 //! from an operation to the end, for as long as there are registers, and by what frees registers after that.
 
 use super::{Isa, Limits, allocate::File, reads_from_memory, vector::rotates_by_shifts};
-use crate::tile::*;
+use crate::{target::Latencies, tile::*};
 use smallvec::SmallVec;
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -21,13 +21,19 @@ const QUEUE: usize = 48;
 const FORWARD: u32 = 8 * ISSUE;
 
 /// The kernel with its straight-line code in another order, where that is better. `uses` says how often each register is read.
-pub(super) fn schedule(kernel: &TileKernel, uses: &[u32], limits: Limits, isa: Isa) -> TileKernel {
+pub(super) fn schedule(
+    kernel: &TileKernel,
+    uses: &[u32],
+    limits: Limits,
+    (isa, latencies): (Isa, Latencies),
+) -> TileKernel {
     let count = kernel.regs.len();
     let mut scheduler = Scheduler {
         kernel,
         uses,
         limits,
         isa,
+        latencies,
         places: (0..count as u32).map(Reg).collect(),
         reads: vec![0; count],
         definer: vec![None; count],
@@ -62,6 +68,7 @@ struct Scheduler<'k> {
     uses: &'k [u32],
     limits: Limits,
     isa: Isa,
+    latencies: Latencies,
     /// The register whose place each register shares: that of which it is the bits, or itself.
     places: Vec<Reg>,
     /// How often each place is read, in all the kernel.
@@ -284,16 +291,20 @@ impl Scheduler<'_> {
     }
     /// About how long a unit's result takes, in the time in which one operation begins.
     fn latency(&self, unit: &Unit) -> u32 {
+        let Latencies { arithmetic, division, root, load, shuffle } = self.latencies;
         let cycles = |stmt: &Stmt| match stmt {
             Stmt::Let(_, inst) => match inst {
                 Inst::Float(_) | Inst::Int(_) | Inst::Index(_) | Inst::Bits(_) | Inst::FromBits(_) => 0,
                 Inst::Unary(FloatUnary::Neg | FloatUnary::Abs, _) => 1,
-                Inst::Unary(FloatUnary::Sqrt, _) | Inst::LoadStrided(..) => 16,
-                Inst::Binary(FloatBinary::Div, ..) => 12,
+                Inst::Unary(FloatUnary::Sqrt, _) => root,
+                Inst::LoadStrided(..) => 16,
+                Inst::Binary(FloatBinary::Div, ..) => division,
                 Inst::Binary(FloatBinary::Max | FloatBinary::Min, ..) => 1,
-                Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => 4,
-                Inst::Load(..) => 7,
-                Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::Halves(..) | Inst::IndexLow(_) => 3,
+                Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => arithmetic,
+                Inst::Load(..) => load,
+                Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::Halves(..) | Inst::IndexLow(_) => {
+                    shuffle
+                }
                 _ if self.is_rotated_by_shifts(stmt) => 2,
                 _ => 1,
             },
