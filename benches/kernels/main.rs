@@ -1,7 +1,7 @@
 //! Each kind of kernel beside what the machine can do.
 //!
 //! ```text
-//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [quick] [threads=N] [isa=1|4|8|16] [--json]
+//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [target] [quick] [threads=N] [isa=1|4|8|16] [--json]
 //! ```
 //!
 //! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick` measures less, and less well. Kernels use one
@@ -18,6 +18,7 @@ mod convolutions;
 mod elementwise;
 mod products;
 mod table;
+mod target;
 
 use bayeslift::runtime::Options;
 use common::{Result, machine};
@@ -42,6 +43,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("functions", elementwise::functions),
     ("noise", elementwise::noise),
     ("copy", elementwise::copy),
+    ("target", target::target),
 ];
 
 impl Settings {

@@ -280,7 +280,7 @@ fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<
     let graph = b.finish().map_err(|e| e.to_string())?;
     check(&graph, &[x_elements, y_elements])?;
     let plan = Plan::new(graph).map_err(|e| e.to_string())?;
-    Ok(plan.kernels.iter().filter(|kernel| lower(&plan, kernel, 8, 2).len() > 1).count())
+    Ok(plan.kernels.iter().filter(|kernel| lower(&plan, kernel, target(Isa::Avx2), 2).len() > 1).count())
 }
 
 /// What is packed for all tiles, with rows, columns and depths that are no multiples of anything, is written within its own

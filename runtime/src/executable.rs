@@ -9,7 +9,7 @@ use crate::{
     trial::Trial,
     workspace::Block,
 };
-use bayeslift_codegen::{self as codegen, KernelTable, Target, link::jit::Code};
+use bayeslift_codegen::{self as codegen, KernelTable, Program, Target, link::jit::Code, tile::TileKernel};
 use bayeslift_ir::{
     self as ir, Environment, Graph, Tensor, Type,
     memory::{LARGE, Reservation},
@@ -98,6 +98,29 @@ impl Options {
         verify(graph)?;
         let _compiling = Compiling::begin()?;
         Ok(Pipeline { simplify: self.simplify, rewriting: self.rewriting, stop_after: None }.run(graph)?)
+    }
+
+    /// The kernels that a graph is compiled to, as tile code: to be printed, verified and interpreted, for any target.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Type};
+    /// use bayeslift_runtime::{Options, Target};
+    /// let b = Builder::new();
+    /// b.output("y", b.input("x", Type::f32([100])) * 2.0);
+    /// let neon = Target::named("neon").expect("a row of the table of machines");
+    /// let program = Options::default().target(neon).lower(&b.finish()?)?;
+    /// println!("{}{}", program.table, program.functions[0]);
+    /// # Ok::<(), bayeslift_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Executable::compile`].
+    pub fn lower(&self, graph: &Graph) -> Result<Program<TileKernel>, Error> {
+        let Rewritten { graph, fusions, .. } = self.optimize(graph)?;
+        let _compiling = Compiling::begin()?;
+        let _environment = Environment::enter();
+        let plan = Plan::with_fusions(graph, &fusions)?;
+        Ok(Program::lower(&plan, &fusions, self.target, self.threads.clamp(1, MAX_THREADS)))
     }
 }
 

@@ -6,8 +6,11 @@ mod svg;
 mod table;
 mod text;
 
-use crate::{Argument, Error, Executable, Workspace, schedule};
-use bayeslift_codegen::{Stage, Summary};
+use crate::{
+    Argument, Error, Executable, Workspace,
+    schedule::{self, Schedule},
+};
+use bayeslift_codegen::{KernelTable, Stage, Summary};
 use bayeslift_ir::Tensor;
 use bayeslift_passes::{Access, Counts, Role, Work};
 use std::time::Duration;
@@ -147,8 +150,12 @@ impl ExplainedKernel {
 }
 
 impl Explanation {
-    fn new(executable: &Executable) -> Explanation {
-        let (table, schedule) = (executable.table(), executable.schedule());
+    /// What the kernels of a table do, on up to so many threads: of any target, for this explains what is not compiled here.
+    pub fn of(table: &KernelTable, threads: usize) -> Explanation {
+        Explanation::new(table, &Schedule::new(table, threads, false))
+    }
+
+    fn new(table: &KernelTable, schedule: &Schedule) -> Explanation {
         let stages: Vec<(usize, &Stage)> = table.stages.iter().enumerate().collect();
         let stages = stages.chunk_by(|(_, a), (_, b)| a.kernel == b.kernel);
         let kernel = |(Summary { name, labels, work }, stages): (&Summary, &[(usize, &Stage)])| {
@@ -192,7 +199,7 @@ impl Explanation {
 impl Executable {
     /// What each kernel does: what was fused into it, what it reads and writes, how much it computes.
     pub fn explain(&self) -> Explanation {
-        Explanation::new(self)
+        Explanation::new(self.table(), self.schedule())
     }
 
     /// As [`Executable::explain`], with the median time of each kernel over `runs` calls, at least 1, which are made

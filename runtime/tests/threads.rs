@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift_codegen::lower;
+use bayeslift_codegen::{Target, lower};
 use bayeslift_ir::{Builder, Graph, Tensor, Type, evaluate, same_bits};
 use bayeslift_passes::{Plan, Rewriting, simplify};
 use bayeslift_runtime::{Argument, Executable, Options};
@@ -26,7 +26,7 @@ fn chain(rows: usize, cols: usize, kernels: usize) -> Graph {
 /// The numbers of tiles of the kernels that are well worth two threads, if they have as many tiles.
 fn tiles_of_large_kernels(graph: &Graph) -> Vec<usize> {
     let plan = Plan::new(simplify(graph).unwrap()).unwrap();
-    let lowered = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, 4, 2));
+    let lowered = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, Target::host().with_lanes(4), 2));
     lowered.filter(|kernel| kernel.cost >= 1 << 14).map(|kernel| kernel.tiles).collect()
 }
 

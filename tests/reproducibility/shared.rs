@@ -3,7 +3,7 @@
 use crate::common::{check, some_inputs};
 use bayeslift_ir::{Builder, Graph, Shape, Type};
 use bayeslift_passes::Plan;
-use bayeslift_runtime::Options;
+use bayeslift_runtime::{Options, Target};
 
 /// The layouts of an operand: as it is, transposed, and squared.
 const LAYOUTS: usize = 3;
@@ -37,7 +37,9 @@ fn products([batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) 
 
 fn is_shared(graph: &Graph, threads: usize) -> bool {
     let plan = Plan::new(graph.clone()).unwrap();
-    plan.kernels.iter().any(|kernel| bayeslift_codegen::lower(&plan, kernel, 8, threads).len() > 1)
+    plan.kernels
+        .iter()
+        .any(|kernel| bayeslift_codegen::lower(&plan, kernel, Target::host().with_lanes(8), threads).len() > 1)
 }
 
 #[test]

@@ -111,6 +111,12 @@ mod tests {
     fn unknown_machines_get_the_nearest() {
         let name = |set, fuses, caches: [usize; 2]| MACHINES[nearest(set, fuses, caches.map(|kib| kib << 10))].name;
         assert_eq!(name(InstructionSet::Avx512, true, [32, 1024]), "zen4");
+        assert_eq!(name(InstructionSet::Avx512, true, [48, 2048]), "sapphire-rapids");
+        assert_eq!(
+            name(InstructionSet::Avx512, true, [48, 1280]),
+            "zen5",
+            "Ice Lake, whose vectors are as wide inside"
+        );
         assert_eq!(name(InstructionSet::Avx2, true, [32, 256]), "zen3", "Haswell");
         assert_eq!(name(InstructionSet::Avx2, true, [0, 0]), "zen3", "a hypervisor that tells nothing");
         assert_eq!(name(InstructionSet::Simd128, false, [32, 256]), "x86-64", "Sandy Bridge");

@@ -182,7 +182,7 @@ fn idle_threads_do_not_go_back_in_time() {
         stages: vec![0],
         cuts: vec![(0..=parts).collect()],
         waits: vec![waits; parts],
-        cost: 100 * parts,
+        cost: 100 * parts as u64,
     };
     let groups = [group(vec![], 1), group(vec![Parts { work: 0, mask: 1 }], 2)];
     assert_eq!(List::new(&groups, 3).end, 200 + 2 * CLAIM);
