@@ -28,7 +28,9 @@ fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
         Kind::Contraction => KERNEL + elements * (args[0].shape.last_extent() as u64 * COSTS.product + COSTS.access),
         Kind::Elementwise(function) => match function.arithmetic() {
             Arithmetic::Copy => VIEW,
-            arithmetic => elements * COSTS.of(arithmetic),
+            arithmetic @ (Arithmetic::Simple | Arithmetic::Division | Arithmetic::Elementary) => {
+                elements * COSTS.of(arithmetic)
+            }
         },
         Kind::Reduction { .. } | Kind::Fold { .. } => {
             KERNEL + args[0].shape.elements() as u64 * (COSTS.simple + COSTS.access)
