@@ -7,7 +7,6 @@ pub mod emit;
 mod error;
 pub mod link;
 mod lower;
-mod print;
 mod table;
 pub mod target;
 pub mod tile;

@@ -2,15 +2,29 @@
 //!
 //! One [`TileKernel`] becomes one function `fn(arguments: *const *mut u8, scratch: *mut u8, begin: i64, end: i64)` that
 //! processes tiles `begin..end`. Emitters choose the vector width; the bits do not depend on it.
+//!
+//! [`interpret`] says what tile code does, [`verify`](verify()) what well-formed code is, and [`text`] prints and reads it.
 
 mod abreast;
 mod builder;
+mod error;
 mod index;
+mod inst;
+mod interpret;
+mod operation;
+mod renumber;
+pub mod text;
+mod verify;
 
 pub use abreast::Abreast;
 pub use builder::TileBuilder;
+pub use error::{Error, Fault};
+pub use inst::Inst;
+pub use interpret::{MAX_LANES, interpret};
+pub use operation::{Class, FloatBinary, FloatCompare, FloatUnary, IntBinary, Shift};
+pub use verify::{MAX_DEPTH, verify, verify_for};
 
-use std::fmt;
+use std::fmt::{self, Display};
 
 /// A value of a tile kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,19 +36,6 @@ impl fmt::Debug for Reg {
     }
 }
 
-/// What a register holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// `f32` elements.
-    Float,
-    /// 32-bit integers.
-    Int,
-    /// Truth values.
-    Mask,
-    /// One 64-bit signed integer: a row, a column, an element's number.
-    Index,
-}
-
 /// The class of a register and whether it is a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RegType {
@@ -44,163 +45,9 @@ pub struct RegType {
     pub vector: bool,
 }
 
-#[allow(missing_docs, reason = "named after the operations of `Lanes`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FloatUnary {
-    Sqrt,
-    Neg,
-    Abs,
-    Floor,
-}
-
-#[allow(missing_docs, reason = "named after the operations of `Lanes`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FloatBinary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    /// `a > b ? a : b`.
-    Max,
-    /// `a < b ? a : b`.
-    Min,
-}
-
-#[allow(missing_docs, reason = "named after the operations of `Lanes`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FloatCompare {
-    Less,
-    LessEqual,
-    Equal,
-}
-
-#[allow(missing_docs, reason = "named after the operations of `Lanes`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum IntBinary {
-    Add,
-    Sub,
-    And,
-    Or,
-    Xor,
-}
-
-#[allow(missing_docs, reason = "named after the operations of `Lanes`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Shift {
-    Left,
-    LogicalRight,
-    ArithmeticRight,
-    RotateLeft,
-}
-
-/// A pure operation, or a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Inst {
-    /// A float by its bits.
-    Float(u32),
-    /// An integer.
-    Int(u32),
-    /// Elementwise on floats.
-    Unary(FloatUnary, Reg),
-    /// Elementwise on floats.
-    Binary(FloatBinary, Reg, Reg),
-    /// `a * b + c`, rounded once.
-    Fma(Reg, Reg, Reg),
-    /// Floats to a mask.
-    Compare(FloatCompare, Reg, Reg),
-    /// Mask, floats or integers of that mask's width.
-    Select(Reg, Reg, Reg),
-    /// The bits of floats.
-    Bits(Reg),
-    /// Floats from bits.
-    FromBits(Reg),
-    /// Signed integers to floats.
-    ToFloat(Reg),
-    /// Elementwise on integers.
-    IntBinary(IntBinary, Reg, Reg),
-    /// Shift by a constant.
-    Shift(Shift, Reg, u32),
-    /// Integers to a mask: equal.
-    IntEqual(Reg, Reg),
-    /// Signed integers to a mask: less.
-    IntLess(Reg, Reg),
-    /// A scalar in every lane.
-    Splat(Reg),
-    /// 0, 1, 2, ... in the lanes of an integer vector.
-    LaneNumbers,
-    /// The lower halves of two vectors, one after the other; or, if so told, their upper halves. Of vectors of eight lanes
-    /// and more.
-    Halves(Reg, Reg, bool),
-    /// Reads one element, or as many consecutive ones as a vector has.
-    Load(Class, Address, Part),
-    /// Reads a vector whose lanes are this many elements apart.
-    LoadStrided(Class, Address, i64, Part),
-    /// The low 32 bits of an index, as a scalar integer.
-    IndexLow(Reg),
-    /// The high 32 bits of an index.
-    IndexHigh(Reg),
-    /// An index from its low and high 32 bits.
-    IndexFrom(Reg, Reg),
-    /// A constant index.
-    Index(i64),
-    /// Sum of indices.
-    IndexAdd(Reg, Reg),
-    /// An index times a constant.
-    IndexScale(Reg, i64),
-    /// A non-negative index divided by a positive constant.
-    IndexDiv(Reg, i64),
-    /// The remainder of that division.
-    IndexRem(Reg, i64),
-    /// The smaller index.
-    IndexMin(Reg, Reg),
-}
-
-impl Inst {
-    /// Calls `f` with each register that the operation reads.
-    pub fn operands(&self, mut f: impl FnMut(Reg)) {
-        match *self {
-            Inst::Float(_) | Inst::Int(_) | Inst::LaneNumbers | Inst::Index(_) => {}
-            Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => f(a),
-            Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => f(a),
-            Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => f(a),
-            Inst::Binary(_, a, b) | Inst::Compare(_, a, b) | Inst::IntBinary(_, a, b) | Inst::IntEqual(a, b) => {
-                [a, b].into_iter().for_each(f);
-            }
-            Inst::Halves(a, b, _) => [a, b].into_iter().for_each(f),
-            Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => {
-                [a, b].into_iter().for_each(f);
-            }
-            Inst::Fma(a, b, c) | Inst::Select(a, b, c) => {
-                [a, b, c].into_iter().for_each(f);
-            }
-            Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..) => f(address.index),
-        }
-    }
-}
-
-impl Stmt {
-    /// Calls `f` with each register that the statement defines, if it is no loop.
-    pub fn results(&self, mut f: impl FnMut(Reg)) {
-        match self {
-            Stmt::Let(reg, _) => f(*reg),
-            Stmt::LoadTransposed { into, .. } => into.iter().for_each(|&reg| f(reg)),
-            Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => {}
-        }
-    }
-
-    /// Calls `f` with each register that the statement reads; of a loop, what it reads before its body.
-    pub fn operands(&self, mut f: impl FnMut(Reg)) {
-        match self {
-            Stmt::Let(_, inst) => inst.operands(f),
-            Stmt::Store(address, value, _) => {
-                [address.index, *value].into_iter().for_each(f);
-            }
-            Stmt::Prefetch(address) | Stmt::LoadTransposed { address, .. } => f(address.index),
-            Stmt::Loop { start, end, carried, .. } => {
-                [*start, *end].into_iter().for_each(&mut f);
-                carried.iter().for_each(|carry| f(carry.initial));
-            }
-        }
+impl Display for RegType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.vector { "a vector of class" } else { "a scalar of class" }, self.class.name())
     }
 }
 
@@ -225,6 +72,15 @@ pub enum Base {
     Argument(usize),
     /// The thread's scratch memory.
     Scratch,
+}
+
+impl Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Base::Argument(i) => write!(f, "argument{i}"),
+            Base::Scratch => f.write_str("scratch"),
+        }
+    }
 }
 
 /// A statement.
@@ -276,6 +132,32 @@ pub struct Carried {
     pub initial: Reg,
     /// The value for the next iteration.
     pub next: Reg,
+}
+
+impl Stmt {
+    /// Calls `f` with each register that the statement defines, if it is no loop.
+    pub fn results(&self, mut f: impl FnMut(Reg)) {
+        match self {
+            Stmt::Let(reg, _) => f(*reg),
+            Stmt::LoadTransposed { into, .. } => into.iter().for_each(|&reg| f(reg)),
+            Stmt::Store(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => {}
+        }
+    }
+
+    /// Calls `f` with each register that the statement reads; of a loop, what it reads before its body.
+    pub fn operands(&self, mut f: impl FnMut(Reg)) {
+        match self {
+            Stmt::Let(_, inst) => inst.operands(f),
+            Stmt::Store(address, value, _) => {
+                [address.index, *value].into_iter().for_each(f);
+            }
+            Stmt::Prefetch(address) | Stmt::LoadTransposed { address, .. } => f(address.index),
+            Stmt::Loop { start, end, carried, .. } => {
+                [*start, *end].into_iter().for_each(&mut f);
+                carried.iter().for_each(|carry| f(carry.initial));
+            }
+        }
+    }
 }
 
 /// A function over tiles.

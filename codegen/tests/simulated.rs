@@ -5,9 +5,10 @@
 //! `BAYESLIFT_SEED` says which.
 
 mod simulate;
+mod stages;
 
 use bayeslift_codegen::{
-    Argument, Lowered, Target,
+    Argument, Target,
     emit::x86::{self, Isa},
     lower,
     tile::{Address, Base, Class, TileBuilder, TileKernel},
@@ -20,76 +21,18 @@ use bayeslift_ir::{
 use bayeslift_passes::{Kernel, Place, Plan, simplify};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use simulate::{Machine, POISON, bytes_of, native::Native, words_of};
-use std::collections::BTreeMap;
+use simulate::{Machine, bytes_of, native::Native, words_of};
+use stages::{POISON, Stage};
 
-/// What one call of a plan works on.
-struct Tensors {
-    inputs: Vec<Vec<u32>>,
-    outputs: Vec<Vec<u32>>,
-    arena: Vec<u32>,
-    /// How many words the values have that were stored last.
-    held: BTreeMap<Place, usize>,
-}
-
-impl Tensors {
-    fn new(plan: &Plan, inputs: &[Tensor]) -> Tensors {
-        let poison = |elements: usize| vec![POISON; elements];
-        let outputs = plan.graph.outputs().iter();
-        Tensors {
-            inputs: inputs.iter().map(Tensor::words).collect(),
-            outputs: outputs.map(|output| poison(plan.graph.ty(output.value).shape.elements())).collect(),
-            arena: poison(plan.arena_bytes / 4),
-            held: BTreeMap::new(),
-        }
-    }
-
-    /// The words in a place, and no more: of the value that a kernel puts there, or else of the one it holds.
-    fn at(&mut self, place: Place, stores: &BTreeMap<Place, usize>) -> &mut [u32] {
-        match place {
-            Place::Input(i) => &mut self.inputs[i],
-            Place::Output(i) => &mut self.outputs[i],
-            Place::Arena(offset) => {
-                let length = stores.get(&place).or(self.held.get(&place));
-                &mut self.arena[offset / 4..][..length.copied().unwrap_or(0)]
-            }
-        }
-    }
-
-    /// What the caller gets for each output, which may lie in an input.
-    fn results(&self, graph: &Graph) -> Vec<Tensor> {
-        let words = graph.outputs().iter().enumerate().map(|(i, output)| match output.updates {
-            Some(input) => (output, &self.inputs[input]),
-            None => (output, &self.outputs[i]),
-        });
-        words.map(|(output, words)| Tensor::from_words(graph.ty(output.value), words.clone()).unwrap()).collect()
-    }
-}
-
-/// Where a kernel stores values and results of reductions, and how many words.
-fn stores(plan: &Plan, kernel: &Kernel) -> BTreeMap<Place, usize> {
-    kernel.writes.iter().map(|write| (write.place, plan.graph.ty(write.value).shape.elements())).collect()
-}
-
-/// The words behind each argument after a kernel ran on the model.
-fn simulate(
-    code: &[u8],
-    lowered: &Lowered,
-    stores: &BTreeMap<Place, usize>,
-    arguments: &[Vec<u32>],
-) -> Result<Vec<Vec<u32>>, String> {
+/// Runs a stage on the model: the words behind each argument afterwards.
+fn simulate(code: &[u8], stage: &Stage<'_>, arguments: &[Vec<u32>]) -> Result<Vec<Vec<u32>>, String> {
+    let lowered = stage.lowered;
     let mut machine = Machine::new(code);
     let mut pointers = Vec::new();
     for (argument, words) in lowered.arguments.iter().zip(arguments) {
-        let (writable, skew) = match *argument {
-            Argument::Place(place) => {
-                // a caller's tensors are aligned to elements only
-                (stores.contains_key(&place), if matches!(place, Place::Arena(_)) { 0 } else { 4 })
-            }
-            Argument::Shared => (true, 0),
-            Argument::Words(_) => (false, 4),
-        };
-        pointers.push(machine.memory.map(format!("{argument:?}"), bytes_of(words), writable, skew));
+        // a caller's tensors are aligned to elements only
+        let skew = if matches!(argument, Argument::Place(Place::Arena(_)) | Argument::Shared) { 0 } else { 4 };
+        pointers.push(machine.memory.map(format!("{argument:?}"), bytes_of(words), stage.writes(argument), skew));
     }
     let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
     let table = machine.memory.map("the arguments", table, false, 8);
@@ -112,42 +55,23 @@ fn target(isa: Isa) -> Target {
 
 /// Runs a plan on the model, and each kernel on this machine as well if it can.
 fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> {
-    let mut tensors = Tensors::new(plan, inputs);
-    for (i, kernel) in plan.kernels.iter().enumerate() {
-        let stores = stores(plan, kernel);
-        let stages = lower(plan, kernel, target(isa), 2);
-        let mut shared = vec![POISON; stages[0].shared_bytes / 4];
-        for lowered in stages {
-            let code = x86::emit(&lowered.code, target(isa))
-                .map_err(|_| format!("kernel {i} is left to the portable emitter"))?;
-            let words = |argument: &Argument| match argument {
-                Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
-                Argument::Shared => shared.clone(),
-                Argument::Words(words) => words.clone(),
-            };
-            let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
-            let context = |message| format!("kernel {i}: {message}\n{}", lowered.code);
-            let after = simulate(&code, &lowered, &stores, &arguments).map_err(context)?;
-            if target(isa).runs_here() {
-                Native::new(&[code]).call(0, &mut arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
-                // not-a-numbers have no particular bits
-                let is_nan = |x: u32| f32::from_bits(x).is_nan();
-                let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
-                if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
-                    return Err(context("the model and the machine differ".into()));
-                }
-            }
-            for (argument, words) in lowered.arguments.iter().zip(after) {
-                match *argument {
-                    Argument::Place(place) => tensors.at(place, &stores).copy_from_slice(&words),
-                    Argument::Shared => shared = words,
-                    Argument::Words(_) => {}
-                }
+    let lower = |kernel: &Kernel| lower(plan, kernel, target(isa), 2);
+    stages::run(plan, inputs, lower, |stage, arguments| {
+        let lowered = stage.lowered;
+        let code = x86::emit(&lowered.code, target(isa)).map_err(|_| "it is left to the portable emitter")?;
+        let after = simulate(&code, stage, arguments)?;
+        if target(isa).runs_here() {
+            Native::new(&[code]).call(0, arguments, lowered.code.scratch_bytes, 0, lowered.tiles as i64);
+            // not-a-numbers have no particular bits
+            let is_nan = |x: u32| f32::from_bits(x).is_nan();
+            let same = |(&a, &b): (&u32, &u32)| a == b || is_nan(a) && is_nan(b);
+            if !arguments.iter().flatten().zip(after.iter().flatten()).all(same) {
+                return Err("the model and the machine differ".into());
             }
         }
-        tensors.held.extend(stores);
-    }
-    Ok(tensors.results(&plan.graph))
+        arguments.clone_from_slice(&after);
+        Ok(())
+    })
 }
 
 /// Compares what the model makes of a graph, as it is and simplified, with the evaluator.

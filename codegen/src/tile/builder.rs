@@ -61,7 +61,9 @@ impl TileBuilder {
         let TileBuilder { regs, begin, end, .. } = self;
         let mut body = block.body;
         drop_unread(&mut body, &mut vec![false; regs.len()]);
-        TileKernel { regs, begin, end, body, arguments, scratch_bytes }
+        let kernel = TileKernel { regs, begin, end, body, arguments, scratch_bytes };
+        debug_assert_eq!(verify(&kernel), Ok(()), "{kernel}");
+        kernel
     }
 
     /// The range of tiles to process.

@@ -13,6 +13,7 @@ mod operands;
 mod processor;
 mod vector;
 
+use crate::stages::POISON;
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, Instruction, InstructionBlock, Mnemonic, OpKind,
     Register, RoundingControl,
@@ -59,8 +60,6 @@ const INSIDE: u32 = u32::MAX - 1;
 /// Where a function returns to, in no region.
 const RETURN: u64 = 0x7e7e;
 const STACK_BYTES: usize = 1 << 17;
-/// What memory holds that nothing has written: a number that is none.
-pub const POISON: u32 = 0x7fa0_dead;
 const PRESERVED: [Register; 6] =
     [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
 

@@ -1,0 +1,105 @@
+//! The operations on lanes, and what they are called in the text form.
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+            /// The name in the text form.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a register holds.
+    Class {
+        /// `f32` elements.
+        Float = "float",
+        /// 32-bit integers.
+        Int = "int",
+        /// Truth values.
+        Mask = "mask",
+        /// One 64-bit signed integer: a row, a column, an element's number.
+        Index = "index",
+    }
+}
+
+named! {
+    /// Functions of a float.
+    FloatUnary {
+        /// Correctly rounded.
+        Sqrt = "sqrt",
+        /// Flips the sign bit.
+        Neg = "neg",
+        /// Clears the sign bit.
+        Abs = "abs",
+        /// The largest whole number that is not above.
+        Floor = "floor",
+    }
+}
+
+named! {
+    /// Functions of two floats.
+    FloatBinary {
+        /// Rounded to nearest, ties to even, as the next three.
+        Add = "add",
+        /// `a - b`.
+        Sub = "sub",
+        /// `a * b`.
+        Mul = "mul",
+        /// `a / b`.
+        Div = "div",
+        /// `a > b ? a : b`: the second of two zeros, and the second if one is no number.
+        Max = "max",
+        /// `a < b ? a : b`: likewise.
+        Min = "min",
+    }
+}
+
+named! {
+    /// Comparisons of floats. None holds if one is no number.
+    FloatCompare {
+        /// `a < b`.
+        Less = "less",
+        /// `a <= b`.
+        LessEqual = "less_equal",
+        /// `a == b`.
+        Equal = "equal",
+    }
+}
+
+named! {
+    /// Functions of two integers, modulo 2^32.
+    IntBinary {
+        /// Sum.
+        Add = "int_add",
+        /// Difference.
+        Sub = "int_sub",
+        /// Bitwise.
+        And = "int_and",
+        /// Bitwise.
+        Or = "int_or",
+        /// Bitwise.
+        Xor = "int_xor",
+    }
+}
+
+named! {
+    /// Shifts of integers by a constant number of bits, less than 32.
+    Shift {
+        /// Shifts zeros in from the right.
+        Left = "shift_left",
+        /// Shifts zeros in from the left.
+        LogicalRight = "shift_right",
+        /// Shifts the sign in from the left.
+        ArithmeticRight = "shift_right_signed",
+        /// Rotates, by one bit at least.
+        RotateLeft = "rotate_left",
+    }
+}

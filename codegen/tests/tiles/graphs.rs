@@ -1,0 +1,56 @@
+//! Whole graphs by the interpreter, against the evaluator, as they were lowered and through text.
+
+use crate::stages;
+use bayeslift_codegen::{
+    lower,
+    tile::{TileKernel, interpret},
+};
+use bayeslift_ir::{
+    Graph, Tensor,
+    arbitrary::{config, graph_and_inputs},
+    evaluate, same_bits,
+};
+use bayeslift_passes::{Kernel, Plan, simplify};
+use proptest::{prelude::*, test_runner::TestRunner};
+
+/// More statements than the largest random graph takes.
+const LIMIT: u64 = 1 << 30;
+
+/// The same code, printed and read.
+fn through_text(code: &TileKernel) -> Result<TileKernel, String> {
+    let again: TileKernel = code.to_string().parse().map_err(|error| format!("printed, it is an error: {error}"))?;
+    if again == code.renumbered() { Ok(again) } else { Err(format!("printed, it is other code:\n{again}")) }
+}
+
+fn interpreted(plan: &Plan, inputs: &[Tensor], lanes: usize) -> Result<Vec<Tensor>, String> {
+    let lower = |kernel: &Kernel| lower(plan, kernel, lanes, 2);
+    stages::run(plan, inputs, lower, |stage, arguments| {
+        let code = through_text(&stage.lowered.code)?;
+        let tiles = stage.lowered.tiles as i64;
+        // tiles run in any order
+        for tiles in [tiles / 2..tiles, 0..tiles / 2] {
+            interpret(&code, lanes, arguments, tiles, LIMIT).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    })
+}
+
+fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
+    let want = evaluate(graph, inputs).map_err(|e| e.to_string())?;
+    let simplified = simplify(graph).map_err(|e| e.to_string())?;
+    for (graph, lanes) in [(graph, 1), (&simplified, 4), (graph, 8), (&simplified, 16)] {
+        let plan = Plan::new(graph.clone()).map_err(|e| e.to_string())?;
+        let context = |message| format!("{lanes} lanes: {message}\n{plan}\n{graph}");
+        for (i, (got, want)) in interpreted(&plan, inputs, lanes).map_err(context)?.iter().zip(&want).enumerate() {
+            same_bits(got, want).map_err(|message| context(format!("output {i}: {message}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn random_graphs() {
+    let mut runner = TestRunner::new(config(if cfg!(debug_assertions) { 60 } else { 600 }));
+    let run = |(graph, inputs): (Graph, Vec<Tensor>)| check(&graph, &inputs).map_err(TestCaseError::fail);
+    runner.run(&graph_and_inputs(), run).unwrap();
+}
