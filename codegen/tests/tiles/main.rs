@@ -3,7 +3,11 @@
 //! `BAYESLIFT_CASES=10000 cargo test --release -p bayeslift-codegen --test tiles` runs that many cases; `BAYESLIFT_SEED` says
 //! which.
 
+mod arbitrary;
+mod emitters;
 mod graphs;
+#[path = "../simulate/mod.rs"]
+mod simulate;
 #[path = "../stages/mod.rs"]
 mod stages;
 mod text;

@@ -1,0 +1,85 @@
+//! Random tile code by the interpreter, by what emitters make of it, and by the model of a machine.
+
+use crate::{
+    arbitrary::{ELEMENTS, Step, TILES, kernel, memory, steps},
+    simulate::{Machine, bytes_of, native::Native, words_of},
+    stages::POISON,
+};
+use bayeslift_codegen::{
+    tile::{Class, TileKernel, interpret, verify_for},
+    wide::{self, Isa},
+};
+use bayeslift_ir::arbitrary::config;
+use proptest::{prelude::*, test_runner::TestRunner};
+use std::cell::Cell;
+
+const LIMIT: u64 = 1 << 24;
+
+/// What the code leaves in memory, by the interpreter.
+fn interpreted(kernel: &TileKernel, lanes: usize, seed: u32) -> Result<Vec<Vec<u32>>, String> {
+    let mut memory = memory(seed);
+    interpret(kernel, lanes, &mut memory, 0..TILES, LIMIT).map_err(|error| error.to_string())?;
+    Ok(memory)
+}
+
+fn simulated(code: &[u8], seed: u32) -> Result<Vec<Vec<u32>>, String> {
+    let mut machine = Machine::new(code);
+    let mut map = |name: &str, words: &[u32]| machine.memory.map(name, bytes_of(words), true, 4);
+    let pointers: Vec<u64> = memory(seed).iter().map(|words| map("an argument", words)).collect();
+    let scratch = map("scratch memory", &[POISON; 2 * ELEMENTS]);
+    let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();
+    let table = machine.memory.map("the arguments", table, false, 8);
+    machine.call(table, scratch, 0, TILES as u64)?;
+    Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
+}
+
+fn on_this_machine(code: Vec<u8>, seed: u32) -> Vec<Vec<u32>> {
+    let mut memory = memory(seed);
+    Native::new(&[code]).call(0, &mut memory, 8 * ELEMENTS, 0, TILES);
+    memory
+}
+
+/// Any two floats that are no numbers are the same.
+fn compare(got: &[Vec<u32>], want: &[Vec<u32>], who: &str) -> Result<(), String> {
+    for (argument, (class, (got, want))) in crate::arbitrary::ARGUMENTS.iter().zip(got.iter().zip(want)).enumerate() {
+        let is_nan = |word: u32| *class == Class::Float && f32::from_bits(word).is_nan();
+        let differs = |i: &usize| got[*i] != want[*i] && !(is_nan(got[*i]) && is_nan(want[*i]));
+        if let Some(i) = (0..ELEMENTS).find(differs) {
+            return Err(format!("{who}: argument {argument} has {:#x} at {i}, not {:#x}", got[i], want[i]));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the code was emitted.
+fn check(steps: &[Step], seed: u32, lanes: usize) -> Result<bool, String> {
+    let kernel = kernel(steps, lanes);
+    let context = |message: String| format!("{message}\n{kernel}");
+    verify_for(&kernel, lanes).map_err(|error| context(error.to_string()))?;
+    let want = interpreted(&kernel, lanes, seed).map_err(context)?;
+    let again: TileKernel = kernel.to_string().parse().map_err(|error| context(format!("{error}")))?;
+    if again != kernel.renumbered() {
+        return Err(context(format!("printed and read, it is\n{again}")));
+    }
+    let Some(isa) = Isa::of_lanes(lanes) else { return Ok(true) };
+    let Ok(code) = wide::emit(&kernel, isa) else { return Ok(false) };
+    compare(&simulated(&code, seed).map_err(context)?, &want, "the model").map_err(context)?;
+    if isa.is_supported() {
+        compare(&on_this_machine(code, seed), &want, "the machine").map_err(context)?;
+    }
+    Ok(true)
+}
+
+#[test]
+fn random_code() {
+    let lanes = prop::sample::select(&[1, 4, 8, 16][..]);
+    let config = config(if cfg!(debug_assertions) { 200 } else { 2000 });
+    let (cases, emitted) = (config.cases, Cell::new(0));
+    let run = |(steps, seed, lanes): (Vec<Step>, u32, usize)| {
+        let is_emitted = check(&steps, seed, lanes).map_err(TestCaseError::fail)?;
+        emitted.set(emitted.get() + u32::from(is_emitted));
+        Ok(())
+    };
+    TestRunner::new(config).run(&(steps(), any::<u32>(), lanes), run).unwrap_or_else(|error| panic!("{error}"));
+    assert!(emitted.get() > cases / 2, "{} of {cases} were emitted", emitted.get());
+}
