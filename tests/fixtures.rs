@@ -1,5 +1,5 @@
-//! Tests as data: each file of `tests/fixtures` is a command, a graph and the text that must come of it. Settings may follow the
-//! command, as in `; test: rewrite stop_after=simplify`.
+//! Tests as data: each file of `tests/fixtures` is a command, a graph or tile code, and the text that must come of it. Settings may
+//! follow the command, as in `; test: rewrite stop_after=simplify`.
 //!
 //! ```text
 //! ; test: grad
@@ -8,29 +8,42 @@
 //! the expected text
 //! ```
 //!
+//! Commands about code for machines have settings: `; test: lower target=zen3`, `; test: run lanes=8`, see `tile_fixtures`.
+//!
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
 use bayeslift::passes::{Pipeline, Plan, Rewritten, gradients, simplify};
 use bayeslift::runtime::{Explanation, Options};
-use bayeslift_codegen::{Target, lower};
+use bayeslift_codegen::{Target, tile::TileKernel};
 use std::{env, fs, path::Path};
 
-/// What a command makes of a graph's text. Errors are results like others.
-fn run(header: &str, text: &str) -> Result<String, Error> {
+mod tile_fixtures;
+
+use tile_fixtures::Settings;
+
+/// What a command makes of a text. Errors are results like others.
+fn run(header: &str, text: &str) -> Result<String, Box<dyn std::error::Error>> {
     let (command, settings) = header.split_once(' ').unwrap_or((header, ""));
+    let settings: Settings = settings.parse()?;
+    match command {
+        "run" => return tile_fixtures::ran(text, &settings),
+        "emit" => return tile_fixtures::emitted(text, &settings),
+        "print" if tile_fixtures::is_tile_code(text) => return Ok(text.parse::<TileKernel>()?.to_string()),
+        _ => {}
+    }
     let graph: Graph = text.parse()?;
     match command {
         "print" => return Ok(graph.to_string()),
-        "verify" => return verify(&graph).map(|()| "well-formed\n".into()),
+        "verify" => return verify(&graph).map(|()| "well-formed\n".into()).map_err(Into::into),
         _ => verify(&graph)?,
     }
     let result = match command {
         "grad" => gradients_of_loss(graph)?,
         "simplify" => simplify(&graph)?,
-        "rewrite" => return rewritten(&graph, setting(settings, "stop_after")),
+        "rewrite" => return Ok(rewritten(&graph, settings.stop_after.as_deref())?),
         "plan" => return Ok(Plan::new(graph)?.to_string()),
-        "lower" => return lowered(Plan::new(graph)?),
+        "lower" => return tile_fixtures::lowered(graph, &settings),
         "explain" => return Ok(explained(graph)?.to_string()),
         "dot" => return Ok(explained(graph)?.to_dot()),
         "svg" => return Ok(explained(graph)?.to_svg()),
@@ -40,23 +53,12 @@ fn run(header: &str, text: &str) -> Result<String, Error> {
     Ok(result.to_string())
 }
 
-/// The value of a setting `key=value`.
-fn setting<'a>(settings: &'a str, key: &str) -> Option<&'a str> {
-    settings.split_whitespace().find_map(|setting| setting.strip_prefix(key)?.strip_prefix('='))
-}
-
 /// The graph after all passes, or those up to one, which of its values are one operation, and the rules that found something.
 fn rewritten(graph: &Graph, stop_after: Option<&str>) -> Result<String, Error> {
     let Rewritten { graph, fusions, report } = Pipeline { stop_after, ..Pipeline::default() }.run(graph)?;
     verify(&graph)?;
     let fusions: String = fusions.iter().map(|fusion| format!("{fusion}\n")).collect();
     Ok(format!("{graph}{fusions}{report}"))
-}
-
-/// The tile code of all kernels.
-fn lowered(plan: Plan) -> Result<String, Error> {
-    let kernels = plan.kernels.iter().flat_map(|kernel| lower(&plan, kernel, Target::host().with_lanes(4), 1));
-    Ok(kernels.map(|kernel| format!("{} tiles, {:?}\n{}", kernel.tiles, kernel.arguments, kernel.code)).collect())
 }
 
 /// What the kernels do on one machine, whichever runs this, without times.

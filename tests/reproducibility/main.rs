@@ -8,7 +8,10 @@ mod convolutions;
 #[path = "../facade/mod.rs"]
 mod facade;
 mod graphs;
+mod other_machines;
 mod shared;
 mod short_rows;
+#[path = "../../codegen/tests/stages/mod.rs"]
+mod stages;
 mod training;
 mod windows;

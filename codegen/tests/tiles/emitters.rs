@@ -2,12 +2,14 @@
 
 use crate::{
     arbitrary::{ELEMENTS, Step, TILES, kernel, memory, steps},
-    simulate::{Machine, bytes_of, native::Native, words_of},
+    simulate::{Machine, bytes_of, words_of},
     stages::POISON,
 };
 use bayeslift_codegen::{
+    InstructionSet, Target,
+    emit::{MachineCode, emitters, x86},
+    link::jit::Code,
     tile::{Class, TileKernel, interpret, verify_for},
-    wide::{self, Isa},
 };
 use bayeslift_ir::arbitrary::config;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -33,9 +35,13 @@ fn simulated(code: &[u8], seed: u32) -> Result<Vec<Vec<u32>>, String> {
     Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
 }
 
-fn on_this_machine(code: Vec<u8>, seed: u32) -> Vec<Vec<u32>> {
+fn on_this_machine(code: MachineCode, target: Target, seed: u32) -> Vec<Vec<u32>> {
     let mut memory = memory(seed);
-    Native::new(&[code]).call(0, &mut memory, 8 * ELEMENTS, 0, TILES);
+    let mut scratch = vec![POISON; 2 * ELEMENTS];
+    let pointers: Vec<*mut u8> = memory.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
+    let code = Code::link(target, &[code]).expect("it runs here");
+    // SAFETY: the interpreter has run this code, and checked that it touches nothing but this memory.
+    unsafe { code.functions()[0](pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, TILES) };
     memory
 }
 
@@ -51,35 +57,40 @@ fn compare(got: &[Vec<u32>], want: &[Vec<u32>], who: &str) -> Result<(), String>
     Ok(())
 }
 
-/// Whether the code was emitted.
-fn check(steps: &[Step], seed: u32, lanes: usize) -> Result<bool, String> {
+/// Runs the code in all ways. Whether the first emitter of the target took it.
+fn check(steps: &[Step], seed: u32, target: Target) -> Result<bool, String> {
+    let lanes = target.lanes();
     let kernel = kernel(steps, lanes);
-    let context = |message: String| format!("{message}\n{kernel}");
+    let context = |message: String| format!("{target}: {message}\n{kernel}");
     verify_for(&kernel, lanes).map_err(|error| context(error.to_string()))?;
     let want = interpreted(&kernel, lanes, seed).map_err(context)?;
     let again: TileKernel = kernel.to_string().parse().map_err(|error| context(format!("{error}")))?;
     if again != kernel.renumbered() {
         return Err(context(format!("printed and read, it is\n{again}")));
     }
-    let Some(isa) = Isa::of_lanes(lanes) else { return Ok(true) };
-    let Ok(code) = wide::emit(&kernel, isa) else { return Ok(false) };
-    compare(&simulated(&code, seed).map_err(context)?, &want, "the model").map_err(context)?;
-    if isa.is_supported() {
-        compare(&on_this_machine(code, seed), &want, "the machine").map_err(context)?;
+    let emitter = &mut emitters(target).map_err(|error| context(error.to_string()))?[0];
+    let Ok(code) = emitter.emit(&kernel) else { return Ok(false) };
+    if x86::Isa::of(target.instruction_set()).is_some() {
+        compare(&simulated(&code.bytes, seed).map_err(context)?, &want, "the model").map_err(context)?;
+    }
+    if target.runs_here() {
+        compare(&on_this_machine(code, target, seed), &want, "this machine").map_err(context)?;
     }
     Ok(true)
 }
 
 #[test]
 fn random_code() {
-    let lanes = prop::sample::select(&[1, 4, 8, 16][..]);
+    let named = Target::all().filter(|target| target.lanes() > 4);
+    let here = InstructionSet::ALL.into_iter().map(|set| Target::host().with_lanes(set.lanes()));
+    let targets = prop::sample::select(named.chain(here).collect::<Vec<_>>());
     let config = config(if cfg!(debug_assertions) { 200 } else { 2000 });
     let (cases, emitted) = (config.cases, Cell::new(0));
-    let run = |(steps, seed, lanes): (Vec<Step>, u32, usize)| {
-        let is_emitted = check(&steps, seed, lanes).map_err(TestCaseError::fail)?;
+    let run = |(steps, seed, target): (Vec<Step>, u32, Target)| {
+        let is_emitted = check(&steps, seed, target).map_err(TestCaseError::fail)?;
         emitted.set(emitted.get() + u32::from(is_emitted));
         Ok(())
     };
-    TestRunner::new(config).run(&(steps(), any::<u32>(), lanes), run).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new(config).run(&(steps(), any::<u32>(), targets), run).unwrap_or_else(|error| panic!("{error}"));
     assert!(emitted.get() > cases / 2, "{} of {cases} were emitted", emitted.get());
 }

@@ -2,7 +2,7 @@
 
 use crate::stages;
 use bayeslift_codegen::{
-    lower,
+    Target, lower,
     tile::{TileKernel, interpret},
 };
 use bayeslift_ir::{
@@ -22,35 +22,39 @@ fn through_text(code: &TileKernel) -> Result<TileKernel, String> {
     if again == code.renumbered() { Ok(again) } else { Err(format!("printed, it is other code:\n{again}")) }
 }
 
-fn interpreted(plan: &Plan, inputs: &[Tensor], lanes: usize) -> Result<Vec<Tensor>, String> {
-    let lower = |kernel: &Kernel| lower(plan, kernel, lanes, 2);
+fn interpreted(plan: &Plan, inputs: &[Tensor], target: Target) -> Result<Vec<Tensor>, String> {
+    let lower = |kernel: &Kernel| lower(plan, kernel, target, 2);
     stages::run(plan, inputs, lower, |stage, arguments| {
         let code = through_text(&stage.lowered.code)?;
         let tiles = stage.lowered.tiles as i64;
         // tiles run in any order
         for tiles in [tiles / 2..tiles, 0..tiles / 2] {
-            interpret(&code, lanes, arguments, tiles, LIMIT).map_err(|error| error.to_string())?;
+            interpret(&code, target.lanes(), arguments, tiles, LIMIT).map_err(|error| error.to_string())?;
         }
         Ok(())
     })
 }
 
-fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
+fn check(graph: &Graph, inputs: &[Tensor], target: Target) -> Result<(), String> {
     let want = evaluate(graph, inputs).map_err(|e| e.to_string())?;
     let simplified = simplify(graph).map_err(|e| e.to_string())?;
-    for (graph, lanes) in [(graph, 1), (&simplified, 4), (graph, 8), (&simplified, 16)] {
+    for graph in [graph, &simplified] {
         let plan = Plan::new(graph.clone()).map_err(|e| e.to_string())?;
-        let context = |message| format!("{lanes} lanes: {message}\n{plan}\n{graph}");
-        for (i, (got, want)) in interpreted(&plan, inputs, lanes).map_err(context)?.iter().zip(&want).enumerate() {
+        let context = |message| format!("{target}: {message}\n{plan}\n{graph}");
+        for (i, (got, want)) in interpreted(&plan, inputs, target).map_err(context)?.iter().zip(&want).enumerate() {
             same_bits(got, want).map_err(|message| context(format!("output {i}: {message}")))?;
         }
     }
     Ok(())
 }
 
+/// Random graphs on random machines.
 #[test]
 fn random_graphs() {
-    let mut runner = TestRunner::new(config(if cfg!(debug_assertions) { 60 } else { 600 }));
-    let run = |(graph, inputs): (Graph, Vec<Tensor>)| check(&graph, &inputs).map_err(TestCaseError::fail);
-    runner.run(&graph_and_inputs(), run).unwrap();
+    let targets = prop::sample::select(Target::all().collect::<Vec<_>>());
+    let mut runner = TestRunner::new(config(if cfg!(debug_assertions) { 120 } else { 1200 }));
+    let run = |((graph, inputs), target): ((Graph, Vec<Tensor>), Target)| {
+        check(&graph, &inputs, target).map_err(TestCaseError::fail)
+    };
+    runner.run(&(graph_and_inputs(), targets), run).unwrap();
 }

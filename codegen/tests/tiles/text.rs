@@ -1,7 +1,7 @@
 //! The text form: what is printed is read as the same code, and whatever is read is an error or code.
 
 use bayeslift_codegen::{
-    lower,
+    Target, lower,
     tile::{Error, TileKernel, interpret, verify},
 };
 use bayeslift_ir::arbitrary::{config, graph_and_inputs};
@@ -247,20 +247,20 @@ fn check_text(text: &str, lanes: usize) -> Result<usize, String> {
 
 #[test]
 fn changed_texts_are_errors_or_code() {
-    let lanes = prop::sample::select(&[1, 4, 8, 16][..]);
-    let case = (graph_and_inputs(), lanes, any::<Index>(), prop::collection::vec(change(), 1..3));
+    let targets = prop::sample::select(Target::all().collect::<Vec<_>>());
+    let case = (graph_and_inputs(), targets, any::<Index>(), prop::collection::vec(change(), 1..3));
     let outcomes = Cell::new(Outcomes::default());
     let config = config(if cfg!(debug_assertions) { 400 } else { 4000 });
     let cases = config.cases;
-    let run = |((graph, _), lanes, which, changes): (_, usize, Index, Vec<Change>)| {
+    let run = |((graph, _), target, which, changes): (_, Target, Index, Vec<Change>)| {
         let plan = Plan::new(graph).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assume!(!plan.kernels.is_empty());
-        let stages = lower(&plan, which.get(&plan.kernels), lanes, 1);
+        let stages = lower(&plan, which.get(&plan.kernels), target, 1);
         let text = stages.last().expect("the kernel itself").code.to_string();
         let text = changes.iter().fold(text, |text, change| changed(&text, change));
         let failed = |message| TestCaseError::fail(format!("{message}\nthe text:\n{text}"));
         let mut counts = outcomes.get();
-        counts.0[check_text(&text, lanes).map_err(failed)?] += 1;
+        counts.0[check_text(&text, target.lanes()).map_err(failed)?] += 1;
         outcomes.set(counts);
         Ok(())
     };

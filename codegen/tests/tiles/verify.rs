@@ -1,7 +1,7 @@
 //! The verifier refuses what is not well-formed.
 
 use bayeslift_codegen::{
-    lower,
+    Target, lower,
     tile::{Class, Error, Inst, MAX_DEPTH, Reg, RegType, Stmt, TileKernel, interpret, verify, verify_for},
 };
 use bayeslift_ir::arbitrary::{config, graph_and_inputs};
@@ -208,14 +208,14 @@ fn damage(kernel: &mut TileKernel, damage: Damage, which: Index) -> bool {
 #[test]
 fn lowered_kernels_that_are_damaged() {
     let damages = prop::sample::select(&[Damage::Drop, Damage::Repeat, Damage::Class, Damage::Vector][..]);
-    let lanes = prop::sample::select(&[1, 4, 8, 16][..]);
-    let case = (graph_and_inputs(), lanes, damages, any::<[Index; 2]>());
-    let run = |((graph, _), lanes, how, [kernel, which]): (_, usize, Damage, [Index; 2])| {
+    let targets = prop::sample::select(Target::all().collect::<Vec<_>>());
+    let case = (graph_and_inputs(), targets, damages, any::<[Index; 2]>());
+    let run = |((graph, _), target, how, [kernel, which]): (_, Target, Damage, [Index; 2])| {
         let plan = Plan::new(graph).map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assume!(!plan.kernels.is_empty());
-        let stages = lower(&plan, kernel.get(&plan.kernels), lanes, 1);
+        let stages = lower(&plan, kernel.get(&plan.kernels), target, 1);
         let sound = &stages.last().expect("the kernel itself").code;
-        prop_assert_eq!(verify_for(sound, lanes), Ok(()));
+        prop_assert_eq!(verify_for(sound, target.lanes()), Ok(()));
         let mut damaged = sound.clone();
         prop_assume!(damage(&mut damaged, how, which));
         let is_refused = matches!(verify(&damaged), Err(Error::Malformed { .. }));
