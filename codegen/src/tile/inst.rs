@@ -76,27 +76,21 @@ impl Inst {
     }
 
     /// As [`Inst::operands`], to change them.
-    pub fn operands_mut(&mut self, f: impl FnMut(&mut Reg)) {
+    pub fn operands_mut(&mut self, mut f: impl FnMut(&mut Reg)) {
         match self {
             Inst::Float(_) | Inst::Int(_) | Inst::LaneNumbers | Inst::Index(_) => {}
-            Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => {
-                [a].into_iter().for_each(f)
-            }
-            Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => {
-                [a].into_iter().for_each(f)
-            }
-            Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => [a].into_iter().for_each(f),
+            Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => f(a),
+            Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => f(a),
+            Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => f(a),
+            Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..) => f(&mut address.index),
             Inst::Binary(_, a, b) | Inst::Compare(_, a, b) | Inst::IntBinary(_, a, b) | Inst::IntEqual(a, b) => {
                 [a, b].into_iter().for_each(f);
             }
-            Inst::Halves(a, b, _) => [a, b].into_iter().for_each(f),
             Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => {
                 [a, b].into_iter().for_each(f);
             }
+            Inst::Halves(a, b, _) => [a, b].into_iter().for_each(f),
             Inst::Fma(a, b, c) | Inst::Select(a, b, c) => [a, b, c].into_iter().for_each(f),
-            Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..) => {
-                [&mut address.index].into_iter().for_each(f)
-            }
         }
     }
 

@@ -60,11 +60,16 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// What an access touches: of all lanes it is no part.
+    fn proper(&self, part: Part) -> Part {
+        part.filter(|&lanes| (lanes as usize) < self.isa.lanes())
+    }
+
     pub(super) fn load(&mut self, reg: Reg, address: Address, part: Part) -> Emitted {
         let (isa, memory, target) = (self.isa, self.address(address)?, self.target(reg));
         let whole = Instruction::with2(LOAD.of(isa, self.is_wide(reg)), target, memory);
         let first = target_of_four(target);
-        match (part, isa) {
+        match (self.proper(part), isa) {
             (None, _) => self.add(whole)?,
             (Some(lanes), Isa::Avx512) => self.add_masked(whole, lanes, true)?,
             (Some(1), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovss_xmm_m32, first, memory))?,
@@ -85,7 +90,7 @@ impl Emitter<'_> {
         let value = self.register(value, wide)?;
         let memory = self.address(address)?;
         let whole = Instruction::with2(STORE.of(isa, wide), memory, value);
-        match (part, isa) {
+        match (self.proper(part), isa) {
             (None, _) => self.add(whole),
             (Some(lanes), Isa::Avx512) => self.add_masked(whole, lanes, false),
             (Some(lanes), Isa::Avx2) => self.store_part(memory, value, lanes),
