@@ -43,7 +43,7 @@ struct Parser<'a> {
     regs: Vec<RegType>,
     /// The registers defined so far, by their numbers in the text.
     names: HashMap<u32, Reg>,
-    /// The line of each statement, after that of the header.
+    /// The lines of the header and of the statements.
     lines: Vec<usize>,
 }
 
