@@ -267,9 +267,11 @@ impl<'k> Ranges<'k> {
         web
     }
 
-    /// When a value is alive: one that this loop carries from its beginning to its last use in the body.
+    /// When a value is alive: one that this loop carries from its beginning, if the body does not read it only there, to its last
+    /// use in the body.
     fn in_loop(&self, r: usize, carrier: usize) -> (u32, u32) {
-        (self.start[r], if self.carrier[r] == carrier { self.last_in_body[r] } else { self.end[r] })
+        let start = self.start[r];
+        (start, if self.carrier[r] == carrier { self.last_in_body[r].max(start) } else { self.end[r] })
     }
 
     /// Gives places to all values, and at each position as many vector registers of its own as it needs.
