@@ -68,12 +68,15 @@ pub fn kernel(steps: &[Step], lanes: usize) -> TileKernel {
     TileKernel { regs: g.regs, begin, end, body, arguments: ARGUMENTS.len(), scratch_bytes: 8 * ELEMENTS }
 }
 
+/// A loop's counter, range, step and what it carries, from which values.
+type Header = (Reg, [Reg; 2], i64, Vec<(Reg, Reg)>);
+
 #[derive(Default)]
 struct Block {
     body: Vec<Stmt>,
     visible: Vec<Reg>,
-    /// Of a loop: its counter, range, step and what it carries, from which values.
-    header: Option<(Reg, [Reg; 2], i64, Vec<(Reg, Reg)>)>,
+    /// Of a loop.
+    header: Option<Header>,
 }
 
 struct Generator {
