@@ -4,11 +4,18 @@ pub mod machine;
 mod noise;
 
 use bayeslift::ir::{Builder, Op, Type, Unary};
-use bayeslift::runtime::{Executable, Options};
+use bayeslift::runtime::{Executable, Options, Target};
 pub use noise::NoiseKernel;
 use std::{error::Error, time::Instant};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The value of `target=`: this machine, or another one that it can stand in for.
+pub fn target(name: &str) -> Result<Target> {
+    let target = if name == "host" { Some(Target::host()) } else { Target::named(name) };
+    let known = || Target::all().map(|target| target.to_string()).collect::<Vec<_>>().join(", ");
+    target.ok_or_else(|| format!("target={name}: there are host, {}", known()).into())
+}
 
 /// The value of `isa=`: how many lanes the vectors have that Bayeslift may use.
 pub fn lanes(isa: &str) -> Result<usize> {

@@ -1,7 +1,7 @@
 //! Each kind of kernel beside what the machine can do.
 //!
 //! ```text
-//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [target] [quick] [threads=N] [isa=1|4|8|16] [--json]
+//! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [target] [quick] [threads=N] [target=zen4|..] [isa=1|4|8|16] [--json]
 //! ```
 //!
 //! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick` measures less, and less well. Kernels use one
@@ -61,6 +61,7 @@ impl Settings {
                 Some(("threads", n)) => {
                     settings.threads = n.parse().map_err(|_| format!("threads={n} is no number"))?
                 }
+                Some(("target", name)) => settings.options = settings.options.target(common::target(name)?),
                 Some(("isa", isa)) => settings.options = settings.options.lanes(common::lanes(isa)?),
                 None if argument == "--json" => settings.json = true,
                 None if argument == "quick" => settings.quick = true,

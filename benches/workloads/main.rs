@@ -7,7 +7,7 @@
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   doc_bnn     batch=32 filters=32 steps=100                                one step of a convolution and a local layer
 //!   noise       n=4194304 steps=20                                           standard normals
-//! all: threads=N isa=1|4|8|16 rewriting=off|exact|all
+//! all: threads=N isa=1|4|8|16 target=zen4|.. rewriting=off|exact|all
 //! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer
 //! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
@@ -71,6 +71,7 @@ impl Settings {
             "kl",
             "threads",
             "isa",
+            "target",
             "rewriting",
             "lanes",
             "explain",
@@ -120,7 +121,8 @@ impl Settings {
             "all" => Rewriting::All,
             other => return Err(format!("rewriting={other}: there are off, exact and all").into()),
         };
-        Ok(Options::default().lanes(common::lanes(self.isa())?).threads(self.threads()?).rewriting(rewriting))
+        let options = Options::default().target(common::target(self.text("target", "host"))?);
+        Ok(options.lanes(common::lanes(self.isa())?).threads(self.threads()?).rewriting(rewriting))
     }
 
     /// Prints an explanation in the form that `explain=` says.
@@ -162,6 +164,7 @@ impl Settings {
             ("workload", json!(self.workload)),
             ("threads", json!(self.threads()?)),
             ("isa", json!(self.isa().parse::<usize>()?)),
+            ("target", json!(self.options()?.target.to_string())),
             ("median_ms", milliseconds(median)),
             ("min_ms", milliseconds(at(0.0))),
             ("p95_ms", milliseconds(at(0.95))),
