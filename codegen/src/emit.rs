@@ -6,18 +6,30 @@
 mod cranelift;
 pub mod x86;
 
-use crate::{Error, InstructionSet, Target, tile::TileKernel};
+use crate::{
+    Error, InstructionSet, Target,
+    tile::{TileKernel, verify_for},
+};
 pub(crate) use cranelift::{Relocated, Relocation, native};
 
 /// What code is made of one tile kernel: a function of the signature [`Function`](crate::link::jit::Function).
 #[derive(Clone, Debug)]
 pub struct MachineCode {
+    /// What it runs on.
+    pub(crate) target: Target,
     /// The code, and the constants that it reads.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Where it may lie: at multiples of this.
-    pub alignment: u64,
+    pub(crate) alignment: u64,
     /// What the linker fills in.
     pub(crate) relocations: Vec<Relocation>,
+}
+
+impl MachineCode {
+    /// The code, and the constants that it reads, before it is linked.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Why an emitter leaves a kernel to the next one.
@@ -35,6 +47,16 @@ pub trait Emitter {
     /// # Errors
     /// A kernel that is left to the next emitter.
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal>;
+}
+
+/// Refuses what is no code for the lanes of a target.
+fn check(kernel: &TileKernel, target: Target) -> Result<(), Refusal> {
+    let lanes = target.lanes();
+    let has_vectors = kernel.regs.iter().any(|reg| reg.vector);
+    if lanes == 1 && has_vectors {
+        return Err(Refusal(format!("it has vectors, and {target} has none")));
+    }
+    verify_for(kernel, lanes).map_err(|error| Refusal(error.to_string()))
 }
 
 /// The emitters for a target, in the order in which they are asked.

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("no code generator for this machine: {0}")]
     UnsupportedMachine(String),
     /// The target is another machine: its kernels can be lowered and looked at here, not run.
-    #[error("code for {target} does not run on this machine, which is like {}", Target::host())]
+    #[error("code for {target} does not run on this machine")]
     ForeignTarget {
         /// The target.
         target: Target,

@@ -136,15 +136,15 @@ pub struct Touch {
 pub fn compile(plan: &Plan, fusions: &[Fusion], target: Target, threads: usize) -> Result<Program<MachineCode>, Error> {
     let mut emitters = emitters(target)?;
     Maker::new(plan, threads).program(fusions, target, |maker, kernel| {
-        let mut refusal = Refusal("there is no emitter".into());
+        let mut refusals = Vec::new();
         for emitter in &mut emitters {
             let target = emitter.target();
             match maker.stages(kernel, target, |code| emitter.emit(code)) {
                 Ok(stages) => return Ok(stages),
-                Err(refused) => refusal = refused,
+                Err(Refusal(reason)) => refusals.push(format!("for {target}: {reason}")),
             }
         }
-        Err(refusal)
+        Err(Refusal(refusals.join("; ")))
     })
 }
 
@@ -158,10 +158,16 @@ impl Program<TileKernel> {
 }
 
 impl Program<MachineCode> {
-    /// A digest of all code, before it is linked: equal for equal code, wherever it lies. The first bytes of the SHA-256.
+    /// A digest of all code and of what the linker fills in: equal for equal code, wherever it lies. The first bytes of the SHA-256.
     pub fn digest(&self) -> u64 {
         let mut digest = Sha256::new();
-        self.functions.iter().for_each(|function| digest.update(&function.bytes));
+        for MachineCode { bytes, alignment, relocations, .. } in &self.functions {
+            let linked = format!("{alignment} {relocations:?}");
+            [bytes.as_slice(), linked.as_bytes()].into_iter().for_each(|part| {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            });
+        }
         let bytes: [u8; 32] = digest.finalize().into();
         u64::from_be_bytes(std::array::from_fn(|i| bytes[i]))
     }
@@ -318,5 +324,45 @@ impl fmt::Display for Argument {
             Argument::Shared => f.write_str("shared"),
             Argument::Words(words) => write!(f, "{words:x?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bayeslift_ir::{Builder, Type};
+
+    /// A product whose packed operands all tiles share, so that its kernel has two stages.
+    fn plan() -> Plan {
+        let b = Builder::new();
+        let [x, y] = [[1024, 300], [300, 500]].map(|shape| b.input(&format!("{shape:?}"), Type::f32(shape)));
+        b.output("z", x.square().dot(y.square()));
+        Plan::new(b.finish().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_refused_kernel_is_kept() {
+        let (plan, target) = (plan(), Target::named("zen3").expect("a row of the table"));
+        let mut maker = Maker::new(&plan, 1);
+        let mut asked = 0;
+        let refused = maker.stages(&plan.kernels[0], target, |_| {
+            asked += 1;
+            if asked == 1 { Ok(()) } else { Err(Refusal("the second".into())) }
+        });
+        assert!(refused.is_err() && asked == 2, "{asked} stages were asked for");
+        assert!(maker.functions.is_empty() && maker.known.is_empty());
+        let stages = maker.stages(&plan.kernels[0], target.with_lanes(4), |_| Ok(())).unwrap();
+        let symbols: Vec<Symbol> = stages.into_iter().map(|(_, symbol)| symbol).collect();
+        assert_eq!((symbols, maker.functions.len()), (vec![Symbol(0), Symbol(1)], 2));
+    }
+
+    #[test]
+    fn equal_kernels_are_one_function() {
+        let plan = plan();
+        let mut maker = Maker::new(&plan, 1);
+        for _ in 0..2 {
+            maker.stages(&plan.kernels[0], Target::host(), |_| Ok(())).unwrap();
+        }
+        assert_eq!(maker.functions.len(), 2);
     }
 }

@@ -75,7 +75,8 @@ const MOST_MULTIPLY_ADDS: usize = 2;
 
 /// What code is compiled for: a kind of machine, and which of its instruction sets.
 ///
-/// Prints as `zen3`, or `zen3/simd128` where a narrower set than the machine's is used; [`Target::named`] reads that.
+/// Prints as `zen3`, or `zen3/simd128` where a narrower set than the machine's is used; [`Target::named`] reads that. [`Target::host`] prints
+/// as the row that it is nearest to, and may use more of this machine than that row has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     machine: &'static Machine,
@@ -173,9 +174,7 @@ impl Target {
 
     /// Whether this machine runs code for it.
     pub fn runs_here(&self) -> bool {
-        let (host, widest) = host::machine();
-        let fuses = !self.machine.fuses || host.fuses;
-        host.architecture == self.machine.architecture && self.instruction_set <= widest && fuses
+        host::runs(self.machine, self.instruction_set)
     }
 }
 
@@ -220,7 +219,10 @@ mod tests {
     fn this_machine_runs_its_own_code() {
         let host = Target::host();
         assert!(host.runs_here() && host.is_host());
-        assert!([1, 4, 8].into_iter().all(|lanes| host.with_lanes(lanes).runs_here()));
+        let named = Target::named(&host.to_string()).expect("a row of the table");
+        assert!(named.runs_here(), "all that the row has is here, or the set is narrowed");
+        assert_eq!((named.machine, named.instruction_set), (host.machine, host.instruction_set));
+        assert!([1, 4, 8].into_iter().all(|lanes| named.with_lanes(lanes).runs_here()));
         let foreign = if host.machine().architecture == Architecture::X86_64 { "neon" } else { "x86-64" };
         assert!(!Target::named(foreign).unwrap().runs_here());
     }

@@ -187,8 +187,7 @@ fn matrix(rows: usize, columns: usize) -> Tensor {
     Tensor::f32([rows, columns], (0..rows * columns).map(element).collect::<Vec<_>>()).unwrap()
 }
 
-/// Products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed.
-/// Checks a product and one of squares. Returns how many kernels of the plan share operands.
+/// Checks products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed. Returns how many kernels of the plan share operands.
 fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<usize, String> {
     let b = Builder::new();
     let operand = |name: &str, rows, columns, transposed: bool| {

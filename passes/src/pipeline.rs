@@ -55,7 +55,7 @@ struct Pass {
     #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be read, and tests hold the pass to it"))]
     keeps: Keeps,
     /// Gives the graph that comes of a graph, if it is another one. The names of inputs and outputs, their types and which
-    /// inputs are updated stay, and what is found besides is added to what the passes before have found.
+    /// inputs are updated stay, and what is found besides is noted.
     run: fn(&Graph, Rewriting, &mut Found) -> Result<Option<Graph>, Error>,
 }
 

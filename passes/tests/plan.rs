@@ -75,7 +75,10 @@ const DAMAGES: &[(&str, Damage)] = &[
         let kernel = plan.kernels.get_mut(number)?;
         kernel.kind = match kernel.kind.clone() {
             KernelKind::Products(values) => KernelKind::Rows(values),
-            KernelKind::Rows(values) => KernelKind::Column(*values.first()?),
+            KernelKind::Rows(values) => match values.first() {
+                Some(&value) => KernelKind::Column(value),
+                None => KernelKind::Products(Vec::new()),
+            },
             KernelKind::Column(value) => KernelKind::Fold(value),
             KernelKind::Fold(value) => KernelKind::Column(value),
             KernelKind::Copy(_) => KernelKind::Rows(Vec::new()),

@@ -320,7 +320,7 @@ mod tests {
             let lanes = [1, 4, 8, 16][lanes];
             let plan = Plan::new(graph).unwrap();
             let program = compile(&plan, &[], Target::host().with_lanes(lanes), threads).unwrap();
-            let (table, code) = (&program.table, Code::link(program.table.target, &program.functions).unwrap());
+            let (table, code) = (&program.table, Code::link(&program.functions).unwrap());
             let addresses = Addresses::new(table);
             let mut state = vec![0_u32; addresses.end / 4];
             for (i, input) in inputs.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Compiled graphs.
 
 use crate::{
-    Argument, Error, Workspace,
+    Argument, CodeError, Error, Workspace,
     call::{self, Crew},
     compiling::Compiling,
     pool::{self, MAX_THREADS},
@@ -166,9 +166,13 @@ impl Executable {
     /// Compiles a graph.
     ///
     /// # Errors
-    /// A graph that does not verify, or is too large; a machine that refuses executable memory; [`Error::ForkedWhileCompiling`].
+    /// A target that does not run here; a graph that does not verify, or is too large; a machine that refuses executable memory;
+    /// [`Error::ForkedWhileCompiling`].
     pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        if !options.target.runs_here() {
+            return Err(CodeError::ForeignTarget { target: options.target }.into());
+        }
         let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
         let _compiling = Compiling::begin()?;
         // code generation folds constants too
@@ -176,7 +180,7 @@ impl Executable {
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
         let program = codegen::compile(&plan, &fusions, options.target, threads)?;
-        let code = Code::link(options.target, &program.functions)?;
+        let code = Code::link(&program.functions)?;
         let (digest, table) = (program.digest(), program.table);
         let schedule = Schedule::new(&table, threads, options.finest);
         let inputs = table.inputs.len();

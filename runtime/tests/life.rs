@@ -2,10 +2,10 @@
 
 mod common;
 
-use bayeslift_codegen::{Target, lower};
+use bayeslift_codegen::lower;
 use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits};
 use bayeslift_passes::{Plan, Rewriting, simplify};
-use bayeslift_runtime::{CodeError, Error, Executable, Options};
+use bayeslift_runtime::{CodeError, Error, Executable, Options, Target};
 use common::{call, process::in_a_process_of_its_own, run};
 use proptest::{strategy::Strategy, strategy::ValueTree, test_runner::TestRunner};
 
@@ -233,5 +233,17 @@ fn the_hosts_floating_point_environment_does_not_matter() {
         write(usual);
         assert_eq!(after, FLUSH_AND_ROUND_DOWN, "the setting, and the flags that were raised before");
         got.unwrap().iter().zip(&want).for_each(|(got, want)| assert_eq!(same_bits(got, want), Ok(())));
+    }
+}
+
+#[test]
+fn code_for_other_machines_is_not_compiled() {
+    let foreign: Vec<Target> = Target::all().filter(|target| !target.runs_here()).collect();
+    assert!(!foreign.is_empty());
+    for target in foreign {
+        let options = Options::default().target(target);
+        let refused = Executable::compile(network(), &options).unwrap_err();
+        assert!(matches!(refused, Error::Code(CodeError::ForeignTarget { .. })), "{target}: {refused}");
+        assert!(!options.lower(&network()).unwrap().functions.is_empty(), "{target}");
     }
 }

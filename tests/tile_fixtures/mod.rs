@@ -75,7 +75,7 @@ pub fn emitted(text: &str, settings: &Settings) -> Outcome {
         return Err("there is no disassembler for this target".into());
     }
     let code = emitters(target)?[0].emit(&kernel)?;
-    let mut decoder = Decoder::new(64, &code.bytes, DecoderOptions::NONE);
+    let mut decoder = Decoder::new(64, code.bytes(), DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
     formatter.options_mut().set_rip_relative_addresses(true);
     formatter.options_mut().set_space_after_operand_separator(true);

@@ -4,7 +4,7 @@
 //! select; fused multiply-adds need the `has_fma` flag; a load is folded into its user only if nothing with a side
 //! effect lies between, so loads stand right before their users; loops are not rotated, so they test at the end.
 
-use super::{Emitter, MachineCode, Refusal};
+use super::{Emitter, MachineCode, Refusal, check};
 use crate::{Architecture, Error, InstructionSet, Target, tile::*};
 use cranelift::codegen::{
     Context, FinalizedRelocTarget,
@@ -61,6 +61,7 @@ impl Emitter for Cranelift {
     }
 
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
+        check(kernel, self.target)?;
         let Cranelift { isa, context, functions, .. } = self;
         context.clear();
         let mut signature = Signature::new(isa.default_call_conv());
@@ -79,6 +80,7 @@ impl Emitter for Cranelift {
             Ok(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend })
         };
         Ok(MachineCode {
+            target: self.target,
             bytes: code.code_buffer().to_vec(),
             alignment: u64::from(code.buffer.alignment),
             relocations: code.buffer.relocs().iter().map(relocation).collect::<Result<_, _>>()?,
@@ -93,15 +95,18 @@ pub(crate) fn native() -> Result<OwnedTargetIsa, Error> {
 
 /// Cranelift's description of a target.
 fn isa_of(target: Target) -> Result<OwnedTargetIsa, Error> {
-    let mut builder = if target.is_host() {
-        cranelift_native::builder().map_err(unsupported)?
+    let machine = target.machine();
+    let mut builder = if machine.architecture == Target::host().machine().architecture {
+        // of this system, whose calling convention is not that of others
+        cranelift_native::builder_with_options(target.is_host()).map_err(unsupported)?
     } else {
-        isa::lookup_by_name(target.machine().architecture.name()).map_err(unsupported)?
+        isa::lookup_by_name(machine.architecture.name()).map_err(unsupported)?
     };
-    if !target.is_host() && target.machine().architecture == Architecture::X86_64 {
+    if !target.is_host() && machine.architecture == Architecture::X86_64 {
+        // scalars too are computed by these instructions
         let avx = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_avx"];
-        let has_avx = target.instruction_set() > InstructionSet::Scalar;
-        let flags = avx.into_iter().filter(|_| has_avx).chain(target.machine().fuses.then_some("has_fma"));
+        let has_avx = machine.instruction_set > InstructionSet::Scalar;
+        let flags = avx.into_iter().filter(|_| has_avx).chain(machine.fuses.then_some("has_fma"));
         flags.into_iter().try_for_each(|flag| builder.enable(flag)).map_err(unsupported)?;
     }
     builder.finish(flags()?).map_err(unsupported)
@@ -381,7 +386,7 @@ impl Filler<'_> {
                 let handle = self.b.func.dfg.constants.insert(ConstantData::from(bytes));
                 self.b.ins().vconst(types::I32X4, handle)
             }
-            Inst::Halves(..) => unreachable!("no noise block is as short as these vectors"),
+            Inst::Halves(..) => unreachable!("refused by `check`"),
             Inst::Load(_, address, None) => {
                 let (base, offset) = self.address(address);
                 self.b.ins().load(clif, memory_flags(), base, offset)

@@ -337,7 +337,7 @@ impl Source {
 
     /// Whether a product packs this right operand.
     pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
-        let (chunk, cache) = (depth.min(DOT_CHUNK) * cols * 4, target.machine().second_level.bytes);
+        let (chunk, cache) = (depth.min(DOT_CHUNK) * cols * 4, target.machine().second_level);
         let is_near =
             chunk <= cache / IN_PLACE_PART_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= cache / IN_PLACE_PART;
         match self {
@@ -372,7 +372,7 @@ impl Source {
 
     /// Whether a product packs this left operand.
     pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
-        let cache = target.machine().second_level.bytes;
+        let cache = target.machine().second_level;
         let is_near = depth.min(DOT_CHUNK) * rows * 4 <= cache / IN_PLACE_PART_OF_LEFT;
         match self {
             _ if self.has_windows() => true,

@@ -4,18 +4,22 @@ use super::{Architecture, InstructionSet, MACHINES, Machine};
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The row for this machine, and the widest vectors it has.
+/// The row for this machine, and the widest vectors that both have.
 pub(super) fn machine() -> (&'static Machine, InstructionSet) {
     // Asking the processor is slow under a hypervisor. Not behind a lock, which a process that is forked meanwhile would
     // wait for: whoever comes first finds the same.
     static KNOWN: AtomicUsize = AtomicUsize::new(0);
-    let (set, known) = (widest(), KNOWN.load(Ordering::Relaxed));
-    if let Some(machine) = known.checked_sub(1).and_then(|row| MACHINES.get(row)) {
-        return (machine, set);
-    }
-    let row = nearest(set, fuses(), caches());
+    let known = KNOWN.load(Ordering::Relaxed).checked_sub(1);
+    let row = known.unwrap_or_else(|| nearest(widest(), fuses(), caches()));
     KNOWN.store(row + 1, Ordering::Relaxed);
-    (&MACHINES[row], set)
+    let machine = &MACHINES[row];
+    (machine, machine.instruction_set.min(widest()))
+}
+
+/// Whether this machine has all that code for a row's instruction set may use: scalars too use what the row has.
+pub(super) fn runs(machine: &Machine, set: InstructionSet) -> bool {
+    let used = set.max(machine.instruction_set.min(InstructionSet::Simd128));
+    ARCHITECTURE == Some(machine.architecture) && used <= widest() && (fuses() || !machine.fuses)
 }
 
 const ARCHITECTURE: Option<Architecture> = if cfg!(target_arch = "x86_64") {
@@ -28,18 +32,22 @@ const ARCHITECTURE: Option<Architecture> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// The row of this architecture with the widest vectors that this machine has too, and of those the one whose caches are
-/// most like its own. Where the architecture is none of the table's, the first row: there is no emitter for it.
+/// The row of this architecture with the widest vectors that this machine has too, if need be by using less of them than the row
+/// has; of those the one that fuses, if this does, and whose vectors and then caches are most like its own. The first row if the architecture is
+/// none of the table's: code for it runs nowhere there.
 fn nearest(set: InstructionSet, fuses: bool, caches: [usize; 2]) -> usize {
     let rows = MACHINES.iter().enumerate().filter(|(_, machine)| Some(machine.architecture) == ARCHITECTURE);
-    let rows = rows.filter(|(_, machine)| machine.instruction_set <= set && (fuses || !machine.fuses));
+    let rows = rows.filter(|(_, machine)| fuses || !machine.fuses);
     let sixteenths = |a: usize, b: usize| 16 * a.abs_diff(b) / a.max(b).max(1);
     let distance = |machine: &Machine| {
         let [first, second] = caches;
-        sixteenths(machine.first_level.bytes, first) + sixteenths(machine.second_level.bytes, second)
+        sixteenths(machine.first_level.bytes, first) + sixteenths(machine.second_level, second)
     };
-    let nearest = rows.min_by_key(|(_, machine)| (Reverse(machine.instruction_set), distance(machine)));
-    nearest.map_or(0, |(row, _)| row)
+    let fit = |machine: &Machine| {
+        let used = machine.instruction_set.min(set);
+        (Reverse(used), Reverse(machine.fuses), machine.instruction_set, distance(machine))
+    };
+    rows.min_by_key(|(_, machine)| fit(machine)).map_or(0, |(row, _)| row)
 }
 
 /// The widest vectors that this machine has, and that code may use: wide code follows the calling convention of Unix.
@@ -119,6 +127,8 @@ mod tests {
         );
         assert_eq!(name(InstructionSet::Avx2, true, [32, 256]), "zen3", "Haswell");
         assert_eq!(name(InstructionSet::Avx2, true, [0, 0]), "zen3", "a hypervisor that tells nothing");
-        assert_eq!(name(InstructionSet::Simd128, false, [32, 256]), "x86-64", "Sandy Bridge");
+        assert_eq!(name(InstructionSet::Simd128, false, [32, 256]), "sandy-bridge");
+        assert_eq!(name(InstructionSet::Simd128, true, [32, 512]), "zen3", "where wide code cannot be called");
+        assert_eq!(name(InstructionSet::Scalar, false, [32, 256]), "x86-64");
     }
 }

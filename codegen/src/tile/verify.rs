@@ -49,7 +49,7 @@ struct Verifier<'k> {
     visible: Vec<Reg>,
 }
 
-/// What is wrong, and the statement where it is no other that stands in it.
+/// What is wrong, and in which statement: the innermost one.
 type Checked<'k> = Result<(), (&'k Stmt, String)>;
 
 impl<'k> Verifier<'k> {

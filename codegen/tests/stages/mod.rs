@@ -5,7 +5,7 @@ use bayeslift_ir::{Graph, Tensor};
 use bayeslift_passes::{Kernel, Place, Plan};
 use std::collections::BTreeMap;
 
-/// What memory holds that nothing has written: a number that is none.
+/// What memory holds before anything is written there: no number, so that reading it shows.
 pub const POISON: u32 = 0x7fa0_dead;
 
 /// A stage to run.

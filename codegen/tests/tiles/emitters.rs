@@ -35,11 +35,11 @@ fn simulated(code: &[u8], seed: u32) -> Result<Vec<Vec<u32>>, String> {
     Ok(pointers.into_iter().map(|pointer| words_of(machine.memory.region(pointer))).collect())
 }
 
-fn on_this_machine(code: MachineCode, target: Target, seed: u32) -> Vec<Vec<u32>> {
+fn on_this_machine(code: MachineCode, seed: u32) -> Vec<Vec<u32>> {
     let mut memory = memory(seed);
     let mut scratch = vec![POISON; 2 * ELEMENTS];
     let pointers: Vec<*mut u8> = memory.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
-    let code = Code::link(target, &[code]).expect("it runs here");
+    let code = Code::link(&[code]).expect("it runs here");
     // SAFETY: the interpreter has run this code, and checked that it touches nothing but this memory.
     unsafe { code.functions()[0](pointers.as_ptr(), scratch.as_mut_ptr().cast(), 0, TILES) };
     memory
@@ -70,10 +70,10 @@ fn check(kernel: &TileKernel, seed: u32, target: Target) -> Result<bool, String>
     let emitter = &mut emitters(target).map_err(|error| context(error.to_string()))?[0];
     let Ok(code) = emitter.emit(kernel) else { return Ok(false) };
     if x86::Isa::of(target.instruction_set()).is_some() {
-        compare(&simulated(&code.bytes, seed).map_err(context)?, &want, "the model").map_err(context)?;
+        compare(&simulated(code.bytes(), seed).map_err(context)?, &want, "the model").map_err(context)?;
     }
     if target.runs_here() {
-        compare(&on_this_machine(code, target, seed), &want, "this machine").map_err(context)?;
+        compare(&on_this_machine(code, seed), &want, "this machine").map_err(context)?;
     }
     Ok(true)
 }

@@ -76,6 +76,9 @@ impl Plan {
     }
 
     fn verify_kind(&self, k: usize, kernel: &Kernel) -> Result<(), Defect> {
+        if let (KernelKind::Products(dots), Some(write)) = (&kernel.kind, kernel.writes.first()) {
+            check(!dots.is_empty(), k, write.value, "a kernel of products has some")?;
+        }
         for &anchor in kernel.anchors() {
             let operand = self.graph.node(anchor).args.first().copied().unwrap_or(anchor);
             let reduces_last = |axis: usize| axis + 1 == self.graph.ty(operand).shape.len();

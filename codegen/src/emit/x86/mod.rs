@@ -16,7 +16,7 @@ mod memory;
 mod schedule;
 mod vector;
 
-use super::{Emitter as KernelEmitter, MachineCode, Refusal};
+use super::{Emitter as KernelEmitter, MachineCode, Refusal, check};
 use crate::{Target, tile::*};
 use allocate::{Allocation, Limits, Location, Ranges};
 use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, Register};
@@ -32,8 +32,9 @@ impl KernelEmitter for X86 {
     }
 
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
+        check(kernel, self.0)?;
         let bytes = emit(kernel, self.0).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
-        Ok(MachineCode { bytes, alignment: LINE as u64, relocations: Vec::new() })
+        Ok(MachineCode { target: self.0, bytes, alignment: LINE as u64, relocations: Vec::new() })
     }
 }
 

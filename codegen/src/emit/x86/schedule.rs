@@ -289,6 +289,7 @@ impl Scheduler<'_> {
         let dies = |&&(reg, count): &&(Reg, u32)| self.left[reg.0 as usize] == count;
         unit.results - unit.reads.iter().filter(dies).count() as i32
     }
+
     /// About how long a unit's result takes, in the time in which one operation begins.
     fn latency(&self, unit: &Unit) -> u32 {
         let Latencies { arithmetic, division, root, load, shuffle } = self.latencies;
@@ -342,6 +343,7 @@ fn access(stmt: &Stmt) -> Option<(Base, bool)> {
         Stmt::Let(_, Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..)) => Some((address.base, false)),
         Stmt::LoadTransposed { address, .. } => Some((address.base, false)),
         Stmt::Store(address, ..) => Some((address.base, true)),
-        _ => None,
+        // what is brought near changes nothing, wherever that is done; loops are in no run
+        Stmt::Let(..) | Stmt::Prefetch(_) | Stmt::Loop { .. } => None,
     }
 }

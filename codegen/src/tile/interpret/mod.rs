@@ -13,7 +13,7 @@ use std::ops::Range;
 /// The most lanes that vectors have.
 pub const MAX_LANES: usize = 16;
 
-/// What scratch memory holds that nothing has written, in place of anything: what is no number.
+/// What scratch memory holds before anything is written there. It may be anything; this is no number, so that reading it shows.
 const UNWRITTEN: u32 = 0x7fa0_dead;
 
 /// A value: the words of its lanes, of masks 0 or all ones; or an index.

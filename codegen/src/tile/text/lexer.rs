@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
             '.' if self.rest.starts_with("..") => (Token::Range, 2),
             c if is_word(c) => {
                 let end = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
-                let end = self.rest.find("..").map_or(end, |range| range.min(end));
+                let end = self.rest[..end].find("..").unwrap_or(end);
                 (Token::Word(&self.rest[..end]), end)
             }
             c => return Err(self.error(format!("{c:?} begins nothing that tile code is made of"))),

@@ -132,7 +132,7 @@ impl Display for Operation {
     }
 }
 
-/// The shortest decimal that reads back as these bits, which of what is no number there is none.
+/// The shortest decimal that reads back as these bits; the bits themselves where they are no number.
 struct Float(u32);
 
 impl Display for Float {
