@@ -177,7 +177,7 @@ impl Program<MachineCode> {
 struct Maker<'p, F> {
     plan: &'p Plan,
     threads: usize,
-    known: HashMap<(InstructionSet, TileKernel), Symbol>,
+    known: HashMap<InstructionSet, HashMap<TileKernel, Symbol>>,
     functions: Vec<F>,
 }
 
@@ -194,22 +194,25 @@ impl<'p, F> Maker<'p, F> {
         mut emit: impl FnMut(&TileKernel) -> Result<F, Refusal>,
     ) -> Result<Vec<(Lowered, Symbol)>, Refusal> {
         let lowered = lower(self.plan, kernel, target, self.threads);
+        let known = self.known.entry(target.instruction_set()).or_default();
+        // of stages that are not known yet, the first of each kind
         let mut new: Vec<(&TileKernel, F)> = Vec::new();
+        let mut symbols = Vec::with_capacity(lowered.len());
         for Lowered { code, .. } in &lowered {
-            let is_new = !self.known.contains_key(&(target.instruction_set(), code.clone()));
-            if is_new && new.iter().all(|(known, _)| *known != code) {
-                new.push((code, emit(code)?));
-            }
+            let number = || new.iter().position(|(other, _)| *other == code).map(|i| Symbol(self.functions.len() + i));
+            symbols.push(match known.get(code).copied().or_else(number) {
+                Some(symbol) => symbol,
+                None => {
+                    new.push((code, emit(code)?));
+                    Symbol(self.functions.len() + new.len() - 1)
+                }
+            });
         }
         for (code, function) in new {
-            self.known.insert((target.instruction_set(), code.clone()), Symbol(self.functions.len()));
+            known.insert(code.clone(), Symbol(self.functions.len()));
             self.functions.push(function);
         }
-        let symbol = |stage: Lowered| {
-            let symbol = self.known[&(target.instruction_set(), stage.code.clone())];
-            (stage, symbol)
-        };
-        Ok(lowered.into_iter().map(symbol).collect())
+        Ok(lowered.into_iter().zip(symbols).collect())
     }
 
     fn program(
@@ -350,7 +353,7 @@ mod tests {
             if asked == 1 { Ok(()) } else { Err(Refusal("the second".into())) }
         });
         assert!(refused.is_err() && asked == 2, "{asked} stages were asked for");
-        assert!(maker.functions.is_empty() && maker.known.is_empty());
+        assert!(maker.functions.is_empty() && maker.known.values().all(HashMap::is_empty));
         let stages = maker.stages(&plan.kernels[0], target.with_lanes(4), |_| Ok(())).unwrap();
         let symbols: Vec<Symbol> = stages.into_iter().map(|(_, symbol)| symbol).collect();
         assert_eq!((symbols, maker.functions.len()), (vec![Symbol(0), Symbol(1)], 2));
