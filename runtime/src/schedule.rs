@@ -16,11 +16,9 @@ use std::time::Duration;
 
 /// Costs are picoseconds: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints them beside measured times.
 const MICROSECOND: u64 = 1_000_000;
-/// Claiming a task, and telling others that it is done.
-const CLAIM: u64 = MICROSECOND / 10;
-/// What stages cost that one task runs, at most together; what a task of a stage with several costs, at least, or half as much where
-/// there is one for each thread.
-const SMALL: u64 = MICROSECOND / 2;
+/// What stages cost that one task runs, at most together, in handovers; what a task of a stage with several costs, at least, or half as
+/// much where there is one for each thread.
+const SMALL: u64 = 5;
 /// Which part of that they cost at most where one only happens to come after the other.
 const BESIDE: u64 = 4;
 /// How many tasks a large stage is cut into for each thread: a thread that comes late or is interrupted leaves the others work.
@@ -61,7 +59,8 @@ impl Schedule {
         let stages = &table.stages[..];
         let arguments = stages.iter().scan(0, |sum, stage| Some(std::mem::replace(sum, *sum + stage.arguments.len())));
         let arguments = arguments.collect();
-        let small = if finest { 0 } else { SMALL };
+        let claim = table.target.machine().handover;
+        let small = if finest { 0 } else { SMALL * claim };
         let alone: u64 = stages.iter().map(|stage| stage.cost).sum();
         let former = (threads > 1 && stages.len() <= MOST_STAGES).then(|| Former::new(table, small));
         let (mut used, mut end, mut groups, mut tasks) = (1, alone, Vec::new(), Vec::new());
@@ -71,7 +70,7 @@ impl Schedule {
                 Some(former) => former.groups(more),
                 None => one_after_the_other(stages, more, small),
             };
-            let list = List::new(&next, more);
+            let list = List::new(&next, more, claim);
             if list.end * 10 >= end * WORTH_WHILE && !finest {
                 break;
             }
@@ -100,7 +99,8 @@ struct List {
 }
 
 impl List {
-    fn new(groups: &[Group], threads: usize) -> List {
+    /// Where claiming a task takes so many picoseconds.
+    fn new(groups: &[Group], threads: usize, claim: u64) -> List {
         let counts: Vec<usize> = groups.iter().map(Group::parts).collect();
         let waits: Vec<BTreeSet<usize>> = groups.iter().map(Group::waits_for).collect();
         let mut after = vec![Vec::new(); groups.len()];
@@ -111,7 +111,7 @@ impl List {
         let mut behind = vec![0; groups.len()];
         for (g, group) in groups.iter().enumerate().rev() {
             let next = after[g].iter().map(|&next| behind[next]).max().unwrap_or(0);
-            behind[g] = next + group.cost / counts[g].min(threads) as u64 + CLAIM;
+            behind[g] = next + group.cost / counts[g].min(threads) as u64 + claim;
         }
 
         let mut left: Vec<usize> = waits.iter().map(BTreeSet::len).collect();
@@ -136,7 +136,7 @@ impl List {
             now = now.max(ready_at[g]);
             list.tasks.push(g);
             claimed[g] += 1;
-            let end = now + CLAIM + groups[g].cost / counts[g] as u64;
+            let end = now + claim + groups[g].cost / counts[g] as u64;
             done[g] = done[g].max(end);
             list.end = list.end.max(end);
             free.push(Reverse((end, thread)));

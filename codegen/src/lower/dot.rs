@@ -5,10 +5,12 @@ use super::element::Row;
 use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
 use super::shape::{BAND, BANDED, Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
-use super::{Lowering, TILE_COST, Tiling};
+use super::{Lowering, Tiling};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes, Value};
 
+/// What a tile costs at least, in handovers to another thread, as a fraction: what makes one worth while.
+const TILE: (u64, u64) = (10, 3);
 /// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
 const SHORT: usize = 16;
@@ -182,7 +184,8 @@ impl Lowering<'_> {
 
     /// How many threads the kernel is worth.
     pub(super) fn useful_threads(&self) -> usize {
-        ((self.cost / TILE_COST) as usize).clamp(1, self.threads.max(1))
+        let tile = self.target.machine().handover * TILE.0 / TILE.1;
+        ((self.cost / tile) as usize).clamp(1, self.threads.max(1))
     }
 
     fn operands(&mut self, dot: Value) -> Operands {

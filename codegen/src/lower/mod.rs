@@ -40,9 +40,6 @@ pub struct Lowered {
     pub shared_bytes: usize,
 }
 
-/// What a tile of a product costs at least, in picoseconds: what makes handing it to a thread worth while.
-const TILE_COST: u64 = 330_000;
-
 /// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages,
 /// each of which begins when the one before is over: what packs operands that tiles share, if they share any, and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, target: Target, threads: usize) -> Vec<Lowered> {

@@ -29,6 +29,8 @@ pub struct Machine {
     pub transfer: f64,
     /// After how many cycles results of instructions can be used.
     pub latencies: Latencies,
+    /// How many picoseconds a thread takes to claim a task, and to tell others that it is done: more where cores are far apart.
+    pub handover: u64,
     /// What operations cost with the widest vectors.
     pub costs: Costs,
 }
@@ -73,6 +75,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         // products call a function for each multiply-add
         costs: Costs { product: 5000, access: 250, simple: 250, division: 1600, elementary: 20_000, draw: 40_000 },
     },
@@ -87,6 +90,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         costs: Costs { product: 5000, access: 80, simple: 80, division: 1000, elementary: 20_000, draw: 5000 },
     },
     Machine {
@@ -100,6 +104,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
     },
     Machine {
@@ -113,6 +118,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
     },
     Machine {
@@ -126,6 +132,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 66_000,
         costs: Costs { product: 8, access: 19, simple: 24, division: 38, elementary: 183, draw: 557 },
     },
     Machine {
@@ -139,6 +146,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 384 << 10,
         transfer: 12.0,
         latencies: Latencies { arithmetic: 4, division: 17, root: 19, load: 8, shuffle: 3 },
+        handover: 100_000,
         costs: Costs { product: 12, access: 20, simple: 20, division: 300, elementary: 300, draw: 900 },
     },
     Machine {
@@ -152,6 +160,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         costs: Costs { product: 60, access: 60, simple: 60, division: 480, elementary: 1200, draw: 3600 },
     },
     Machine {
@@ -165,6 +174,7 @@ pub const MACHINES: &[Machine] = &[
         streamed: 192 << 10,
         transfer: 12.0,
         latencies: ZEN,
+        handover: 100_000,
         costs: Costs { product: 700, access: 700, simple: 700, division: 7000, elementary: 14_000, draw: 40_000 },
     },
 ];

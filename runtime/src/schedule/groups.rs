@@ -1,6 +1,6 @@
 //! Stages that one task runs, and what each task waits for.
 
-use super::{BESIDE, CLAIM, MOST_PARTS, TASKS_PER_THREAD};
+use super::{BESIDE, MOST_PARTS, TASKS_PER_THREAD};
 use crate::dependencies::{Addresses, Parts, Touch, Touched, waits};
 use bayeslift_codegen::{KernelTable, Stage};
 use std::collections::BTreeSet;
@@ -58,6 +58,8 @@ pub(super) struct Former<'a> {
     dependencies: Vec<BTreeSet<usize>>,
     /// What stages cost that one task runs, at most together.
     small: u64,
+    /// What claiming a task takes.
+    claim: u64,
 }
 
 impl<'a> Former<'a> {
@@ -68,7 +70,7 @@ impl<'a> Former<'a> {
         let whole = stages.map(|(touches, stage)| vec![touches.iter().map(|touch| touch.of(0..stage.tiles)).collect()]);
         let waits = waits(end, whole).into_iter();
         let dependencies = waits.map(|parts| parts[0].iter().map(|wait| wait.work).collect()).collect();
-        Former { stages: &table.stages, end, dependencies, touches, small }
+        Former { stages: &table.stages, end, dependencies, touches, small, claim: table.target.machine().handover }
     }
 
     /// Groups for so many threads, in an order in which they may run. A stage joins one that it waits for where their parts have to do
@@ -93,7 +95,7 @@ impl<'a> Former<'a> {
             let joined = candidates.filter(|&g| waits_too(g)).find_map(|g| match groups[g].parts() {
                 1 => {
                     let most = if waits.contains(&g) { self.small } else { self.small / BESIDE };
-                    (groups[g].cost + cost + CLAIM / 4 <= most).then(|| (g, vec![0, self.stages[i].tiles]))
+                    (groups[g].cost + cost + self.claim / 4 <= most).then(|| (g, vec![0, self.stages[i].tiles]))
                 }
                 there if waits.contains(&g) && parts <= there => Some((g, self.same_cut(&groups[g], i)?)),
                 _ => None,
@@ -102,7 +104,7 @@ impl<'a> Former<'a> {
                 let group = &mut groups[g];
                 group.stages.push(i);
                 group.cuts.push(cut);
-                group.cost += cost + CLAIM / 4;
+                group.cost += cost + self.claim / 4;
                 group_of[i] = g;
                 waits.iter().filter(|&&wait| wait != g).for_each(|&wait| before[g].set(wait));
                 continue;

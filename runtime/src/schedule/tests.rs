@@ -103,7 +103,7 @@ fn schedules_of_networks_that_use_memory_again_are_sound() {
 #[test]
 fn kernels_are_joined_by_rows() {
     let table = table(network(100, &[16, 16, 10]), 2);
-    let groups = Former::new(&table, SMALL).groups(2);
+    let groups = Former::new(&table, SMALL * table.target.machine().handover).groups(2);
     assert!(groups.iter().any(|group| group.parts() > 1 && group.stages.len() > 2), "{groups:#?}");
 }
 
@@ -185,5 +185,5 @@ fn idle_threads_do_not_go_back_in_time() {
         cost: 100 * parts as u64,
     };
     let groups = [group(vec![], 1), group(vec![Parts { work: 0, mask: 1 }], 2)];
-    assert_eq!(List::new(&groups, 3).end, 200 + 2 * CLAIM);
+    assert_eq!(List::new(&groups, 3, 70).end, 200 + 2 * 70);
 }
