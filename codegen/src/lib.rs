@@ -5,13 +5,15 @@
 
 pub mod emit;
 mod error;
+mod host;
 pub mod link;
 mod lower;
+mod machines;
 mod table;
 pub mod target;
 pub mod tile;
 
 pub use error::Error;
-pub use lower::{Lowered, Tiling, lower};
-pub use table::{Argument, Input, KernelTable, Output, Program, Stage, Summary, Symbol, Touch, compile};
+pub use lower::{Argument, Lowered, Tiling, lower};
+pub use table::{Input, KernelTable, Output, Program, Stage, Summary, Symbol, Touch, compile};
 pub use target::{Architecture, InstructionSet, Target};

@@ -4,7 +4,7 @@
 //! runs, schedules or explains a program reads the table alone.
 
 use crate::emit::{MachineCode, Refusal, emitters};
-use crate::lower::{Lowered, Tiling, lower};
+use crate::lower::{Argument, Lowered, Tiling, lower};
 use crate::{Error, InstructionSet, Target, tile::TileKernel};
 use bayeslift_ir::Type;
 use bayeslift_passes::{Access, Footprint, Fused, Fusion, Kernel, Place, Plan, Work};
@@ -103,17 +103,6 @@ pub struct Stage {
     pub cost: u64,
     /// What it reads and writes.
     pub touches: Vec<Touch>,
-}
-
-/// What a pointer argument points to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Argument {
-    /// A value's memory.
-    Place(Place),
-    /// Memory that all tiles of a kernel share: written by its first stage, read by its second.
-    Shared,
-    /// Words that differ between kernels that are otherwise the same, such as a noise stream.
-    Words(Vec<u32>),
 }
 
 /// Memory that a stage reads or writes.
@@ -315,18 +304,6 @@ impl fmt::Display for KernelTable {
             writeln!(f, ", {} ns; {}", stage.cost / 1000, self.kernels[stage.kernel].name)?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Argument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Argument::Place(Place::Input(i)) => write!(f, "input {i}"),
-            Argument::Place(Place::Output(i)) => write!(f, "output {i}"),
-            Argument::Place(Place::Arena(offset)) => write!(f, "arena + {offset}"),
-            Argument::Shared => f.write_str("shared"),
-            Argument::Words(words) => write!(f, "{words:x?}"),
-        }
     }
 }
 

@@ -3,10 +3,8 @@
 //! Nothing else in code generation knows a machine: lowering, emitters and the runtime's schedule ask a [`Target`]. No bit of
 //! a result depends on it.
 
-mod host;
-mod machines;
-
-pub use machines::{Cache, Latencies, MACHINES, Machine};
+use crate::host;
+pub use crate::machines::{Cache, Latencies, MACHINES, Machine};
 use std::fmt;
 
 /// Vectors of some length, and how many registers there are for them. Each set has what those before it have.

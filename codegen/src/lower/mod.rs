@@ -1,5 +1,6 @@
 //! Plan to tile IR: what one kernel computes, as loops over vectors.
 
+mod argument;
 mod columns;
 mod dot;
 mod element;
@@ -14,9 +15,9 @@ mod sums;
 mod tiling;
 mod windows;
 
-use crate::table::Argument;
 use crate::target::Target;
 use crate::tile::{Class, TileBuilder, TileKernel};
+pub use argument::Argument;
 use bayeslift_ir::{DType, Kind, Value};
 use bayeslift_passes::{Costs, Kernel, KernelKind, Plan, Read};
 use element::Leaf;

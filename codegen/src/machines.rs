@@ -3,7 +3,7 @@
 //! `cargo bench -q --bench kernels -- target` measures the costs of the machine at hand and prints them as a row; `target=zen4`
 //! there and in the bench `workloads` runs as for another row, which tells whether capacities suit the machine (docs/performance.md).
 
-use super::{Architecture, InstructionSet};
+use crate::{Architecture, InstructionSet};
 use bayeslift_passes::Costs;
 
 /// A kind of machine.

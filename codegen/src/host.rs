@@ -1,11 +1,12 @@
 //! What this machine is: the row of the table that is nearest to what the processor tells.
 
-use super::{Architecture, InstructionSet, MACHINES, Machine};
+use crate::machines::{MACHINES, Machine};
+use crate::{Architecture, InstructionSet};
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The row for this machine, and the widest vectors that both have.
-pub(super) fn machine() -> (&'static Machine, InstructionSet) {
+pub(crate) fn machine() -> (&'static Machine, InstructionSet) {
     // Asking the processor is slow under a hypervisor. Not behind a lock, which a process that is forked meanwhile would
     // wait for: whoever comes first finds the same.
     static KNOWN: AtomicUsize = AtomicUsize::new(0);
@@ -17,7 +18,7 @@ pub(super) fn machine() -> (&'static Machine, InstructionSet) {
 }
 
 /// Whether this machine has all that code for a row's instruction set may use: scalars too use what the row has.
-pub(super) fn runs(machine: &Machine, set: InstructionSet) -> bool {
+pub(crate) fn runs(machine: &Machine, set: InstructionSet) -> bool {
     let used = set.max(machine.instruction_set.min(InstructionSet::Simd128));
     ARCHITECTURE == Some(machine.architecture) && used <= widest() && (fuses() || !machine.fuses)
 }
