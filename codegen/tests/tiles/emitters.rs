@@ -102,6 +102,28 @@ fn unusual_code() {
     }
 }
 
+/// Values that a loop exchanges, which the emitter of wide vectors leaves to the next one, and what is neither less nor greater.
+#[test]
+fn values_that_change_places_are_compared_with_themselves() {
+    let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes
+  r2 = 0
+  r3 = 3
+  r4* = load float argument0[r2]
+  r5* = load float argument0[r2 + 16]
+  for r6 in r2..r3 step 1, r7 = r4 then r8, r8 = r5 then r7
+    r9* = less_equal r7 r7
+    r10* = select r9 r7 r8
+    argument2[r2 + 32] = r10
+  argument2[r2] = r7
+  argument2[r2 + 16] = r8
+";
+    for target in targets() {
+        let text = if target.lanes() == 1 { text.replace('*', "") } else { text.to_owned() };
+        let kernel: TileKernel = text.parse().unwrap();
+        (0..20).for_each(|seed| assert_eq!(check(&kernel, seed, target), Ok(target.is_portable()), "{target}"));
+    }
+}
+
 #[test]
 fn random_code() {
     let targets = prop::sample::select(targets());
