@@ -10,7 +10,7 @@ use crate::{
     Error, InstructionSet, Target,
     tile::{TileKernel, verify_for},
 };
-pub(crate) use cranelift::{Relocated, Relocation, native};
+pub(crate) use cranelift::{Relocated, Relocation, native, signature};
 
 /// What code is made of one tile kernel: a function of the signature [`Function`](crate::link::jit::Function).
 #[derive(Clone, Debug)]

@@ -20,6 +20,8 @@ mod infer;
 mod kind;
 mod lanes;
 pub mod memory;
+#[macro_use]
+mod named;
 pub mod noise;
 mod op;
 mod same_bits;

@@ -11,7 +11,7 @@ use cranelift::codegen::{
     binemit::{Addend, CodeOffset, Reloc},
     control::ControlPlane,
     ir::{BlockArg, ConstantData, Endianness, ExternalName, Function, LibCall, MemFlagsData, types},
-    isa::{self, OwnedTargetIsa, TargetFrontendConfig},
+    isa::{self, OwnedTargetIsa, TargetFrontendConfig, TargetIsa},
     settings,
 };
 use cranelift::prelude::{
@@ -64,10 +64,7 @@ impl Emitter for Cranelift {
         check(kernel, self.target)?;
         let Cranelift { isa, context, functions, .. } = self;
         context.clear();
-        let mut signature = Signature::new(isa.default_call_conv());
-        let pointer = isa.pointer_type();
-        signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
-        context.func.signature = signature;
+        context.func.signature = signature(&**isa);
         fill(kernel, &mut context.func, functions, isa.frontend_config());
         let code =
             context.compile(&**isa, &mut ControlPlane::default()).map_err(|error| Refusal(format!("{error:?}")))?;
@@ -86,6 +83,14 @@ impl Emitter for Cranelift {
             relocations: code.buffer.relocs().iter().map(relocation).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The signature of kernels.
+pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    let pointer = isa.pointer_type();
+    signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
+    signature
 }
 
 /// Cranelift's description of this machine: what else it has is of no matter to the linker.

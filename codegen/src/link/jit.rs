@@ -1,8 +1,7 @@
 //! Linking machine code into executable memory.
 
 use crate::Error;
-use crate::emit::{MachineCode, Relocated, Relocation, native};
-use cranelift::prelude::{AbiParam, types};
+use crate::emit::{MachineCode, Relocated, Relocation, native, signature};
 use cranelift_jit::{JITBuilder, JITModule, SystemMemoryProvider};
 use cranelift_module::{
     FuncId, Linkage, Module as _, ModuleError, ModuleReloc, ModuleRelocTarget, default_libcall_names,
@@ -83,10 +82,8 @@ impl std::fmt::Debug for Code {
 
 /// Puts a function into the module.
 fn define(module: &mut JITModule, number: usize, code: &MachineCode) -> Result<FuncId, Error> {
-    let mut signature = module.make_signature();
-    let pointer = module.target_config().pointer_type();
-    signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
-    let id = module.declare_function(&format!("kernel_{number}"), Linkage::Local, &signature).map_err(refused)?;
+    let (name, signature) = (format!("kernel_{number}"), signature(module.isa()));
+    let id = module.declare_function(&name, Linkage::Local, &signature).map_err(refused)?;
     let relocation = |relocation: &Relocation| {
         let name = match relocation.target {
             Relocated::LibraryCall(call) => ModuleRelocTarget::LibCall(call),
