@@ -59,7 +59,21 @@ pub struct Latencies {
     pub shuffle: u32,
 }
 
-const ZEN: Latencies = Latencies { arithmetic: 4, division: 12, root: 16, load: 7, shuffle: 3 };
+/// Zen 4, and what other rows have where nothing else is known of their machines.
+const ZEN4: Machine = Machine {
+    name: "zen4",
+    architecture: Architecture::X86_64,
+    instruction_set: InstructionSet::Avx512,
+    fuses: true,
+    multiply_adds: 16,
+    first_level: Cache { bytes: 32 << 10, ways: 8 },
+    second_level: 1 << 20,
+    streamed: 192 << 10,
+    transfer: 12.0,
+    latencies: Latencies { arithmetic: 4, division: 12, root: 16, load: 7, shuffle: 3 },
+    handover: 100_000,
+    costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
+};
 
 /// All kinds of machines. The costs of Zen 5 are what the bench printed; Zen 3 and 4 took about the same for an element, Zen 4 with
 /// vectors twice as wide that it computes by halves. Those of others follow from what their makers say of instructions: estimates.
@@ -70,14 +84,10 @@ pub const MACHINES: &[Machine] = &[
         instruction_set: InstructionSet::Scalar,
         fuses: false,
         multiply_adds: 2,
-        first_level: Cache { bytes: 32 << 10, ways: 8 },
         second_level: 256 << 10,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
         // products call a function for each multiply-add
         costs: Costs { product: 5000, access: 250, simple: 250, division: 1600, elementary: 20_000, draw: 40_000 },
+        ..ZEN4
     },
     Machine {
         name: "sandy-bridge",
@@ -85,96 +95,55 @@ pub const MACHINES: &[Machine] = &[
         instruction_set: InstructionSet::Simd128,
         fuses: false,
         multiply_adds: 4,
-        first_level: Cache { bytes: 32 << 10, ways: 8 },
         second_level: 256 << 10,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
         costs: Costs { product: 5000, access: 80, simple: 80, division: 1000, elementary: 20_000, draw: 5000 },
+        ..ZEN4
     },
     Machine {
         name: "zen3",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Avx2,
-        fuses: true,
-        multiply_adds: 16,
-        first_level: Cache { bytes: 32 << 10, ways: 8 },
         second_level: 512 << 10,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
-        costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
+        ..ZEN4
     },
-    Machine {
-        name: "zen4",
-        architecture: Architecture::X86_64,
-        instruction_set: InstructionSet::Avx512,
-        fuses: true,
-        multiply_adds: 16,
-        first_level: Cache { bytes: 32 << 10, ways: 8 },
-        second_level: 1 << 20,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
-        costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
-    },
+    ZEN4,
     Machine {
         name: "zen5",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Avx512,
-        fuses: true,
         multiply_adds: 32,
         first_level: Cache { bytes: 48 << 10, ways: 12 },
-        second_level: 1 << 20,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
         handover: 66_000,
         costs: Costs { product: 8, access: 19, simple: 24, division: 38, elementary: 183, draw: 557 },
+        ..ZEN4
     },
     Machine {
         name: "sapphire-rapids",
         architecture: Architecture::X86_64,
         instruction_set: InstructionSet::Avx512,
-        fuses: true,
         multiply_adds: 32,
         first_level: Cache { bytes: 48 << 10, ways: 12 },
         second_level: 2 << 20,
         streamed: 384 << 10,
-        transfer: 12.0,
         latencies: Latencies { arithmetic: 4, division: 17, root: 19, load: 8, shuffle: 3 },
-        handover: 100_000,
         costs: Costs { product: 12, access: 20, simple: 20, division: 300, elementary: 300, draw: 900 },
+        ..ZEN4
     },
     Machine {
         name: "neon",
         architecture: Architecture::Aarch64,
         instruction_set: InstructionSet::Simd128,
-        fuses: true,
         multiply_adds: 8,
         first_level: Cache { bytes: 64 << 10, ways: 4 },
-        second_level: 1 << 20,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
         costs: Costs { product: 60, access: 60, simple: 60, division: 480, elementary: 1200, draw: 3600 },
+        ..ZEN4
     },
     Machine {
         name: "riscv64",
         architecture: Architecture::Riscv64,
         instruction_set: InstructionSet::Scalar,
-        fuses: true,
         multiply_adds: 1,
-        first_level: Cache { bytes: 32 << 10, ways: 8 },
-        second_level: 1 << 20,
-        streamed: 192 << 10,
-        transfer: 12.0,
-        latencies: ZEN,
-        handover: 100_000,
         costs: Costs { product: 700, access: 700, simple: 700, division: 7000, elementary: 14_000, draw: 40_000 },
+        ..ZEN4
     },
 ];
