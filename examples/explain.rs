@@ -48,9 +48,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let inputs: Vec<f32> = (0..ROWS * INPUTS).map(|i| bump(i / INPUTS, i % INPUTS)).collect();
     let targets = Targets::Labels((0..ROWS).map(|row| (row % CLASSES) as u32).collect());
 
-    let mut options = TrainerOptions::default();
-    options.backend = arguments.threads.map_or_else(Options::default, |n| Options::default().threads(n)).into();
-    let mut trainer = Trainer::new(&network, ROWS, options)?;
+    let options = arguments.threads.map_or_else(Options::default, |n| Options::default().threads(n));
+    let mut trainer = Trainer::new(&network, ROWS, TrainerOptions::default().backend(options))?;
     let steps = if arguments.quick { 10 } else { 100 };
     for _ in 0..steps {
         trainer.step(&mut network, StepInput::new(&inputs, &targets))?;

@@ -1,6 +1,6 @@
 //! Examples in memory: inputs and targets, checked once.
 
-use crate::{Error, shuffle::permutation};
+use crate::{Error, error::counted, shuffle::permutation};
 use bayeslift_ir::{Environment, Shape, memory};
 
 /// What a network is to predict.
@@ -65,7 +65,7 @@ impl Dataset {
             return Err(Error::argument("the number of targets of a row", "at least 1", units));
         }
         if rows.checked_mul(units) != Some(found) {
-            let expected = format!("{} for {rows} rows of inputs", rows as u128 * units as u128);
+            let expected = format!("{} for {}", rows as u128 * units as u128, counted(rows, "input"));
             return Err(Error::argument("the number of targets", expected, found));
         }
         check_finite("inputs", inputs.len() / rows, &inputs)?;
@@ -126,7 +126,8 @@ impl Dataset {
     /// No rows, a row beyond the end.
     pub fn select(&self, rows: &[usize]) -> Result<Dataset, Error> {
         if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
-            return Err(Error::argument("a row to select", format!("below {}, the number of rows", self.rows()), row));
+            let expected = format!("a number below {}, the number of rows", self.rows());
+            return Err(Error::argument("the number of a row to select", expected, row));
         }
         if rows.is_empty() {
             return Err(Error::argument("the number of rows to select", "at least 1", 0));
@@ -150,6 +151,11 @@ impl Dataset {
     /// One part without rows.
     pub fn partition(&self, choose: impl Fn(usize) -> bool) -> Result<(Dataset, Dataset), Error> {
         let (chosen, others): (Vec<usize>, Vec<usize>) = (0..self.rows()).partition(|&row| choose(row));
+        if chosen.is_empty() || others.is_empty() {
+            let (part, rows) = (if chosen.is_empty() { "none" } else { "all" }, counted(self.rows(), "row"));
+            let problem = format!("{part} of the {rows} were chosen, which leaves a part without rows");
+            return Err(Error::misuse(problem, "choose some and leave some"));
+        }
         Ok((self.select(&chosen)?, self.select(&others)?))
     }
 
@@ -170,7 +176,8 @@ impl Dataset {
     pub fn smoothed(&self, classes: usize, smoothing: f32) -> Result<Dataset, Error> {
         let _environment = Environment::enter();
         let Targets::Labels(labels) = &self.targets else {
-            return Err(Error::argument("the set of targets to smooth", "labels", "rows of numbers"));
+            let remedy = "make the data set by `Dataset::classification`";
+            return Err(Error::misuse("the targets to smooth are numbers, where labels are needed", remedy));
         };
         check_labels(classes, labels)?;
         if !(smoothing > 0.0 && smoothing < 1.0) {
@@ -196,7 +203,7 @@ impl Dataset {
         let rows = self.rows();
         let part = (rows as f64 * fraction).round();
         if !(part >= 1.0 && part < rows as f64) {
-            let expected = format!("a number that splits {rows} rows into two parts of at least 1");
+            let expected = format!("a number that cuts {} into two parts, each of at least 1", counted(rows, "row"));
             return Err(Error::argument("the fraction of rows to split off", expected, fraction));
         }
         let mut chosen = vec![false; rows];
@@ -245,7 +252,7 @@ pub(crate) fn rows(shape: &Shape, inputs: &[f32]) -> Result<usize, Error> {
     shape.check()?;
     let elements = shape.elements();
     if inputs.is_empty() || !inputs.len().is_multiple_of(elements) {
-        let expected = format!("one or more rows of {elements}, for inputs of shape {shape}");
+        let expected = format!("a multiple of {elements} above 0: {elements} for each input of shape {shape}");
         return Err(Error::argument("the number of input elements", expected, inputs.len()));
     }
     Ok(inputs.len() / elements)

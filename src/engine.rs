@@ -132,7 +132,8 @@ impl Engine {
         match self {
             Engine::Compiled(executable) => Ok(executable),
             Engine::Reference(_) => {
-                Err(Error::argument("the backend", "compiled, to explain kernels", "the reference evaluator"))
+                let remedy = "use a compiled backend, such as `Options::default()`";
+                Err(Error::misuse("the reference evaluator has no kernels to explain", remedy))
             }
         }
     }

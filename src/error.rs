@@ -30,6 +30,14 @@ pub enum Error {
         /// What came.
         found: String,
     },
+    /// What was asked for cannot be done.
+    #[error("{}; {remedy}", Foreign::whole(problem))]
+    Misuse {
+        /// What is wrong, with what came and what is needed.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An input or target is infinite or not a number.
     #[error("column {column} of row {row} of the {what} is {value}; every element must be finite")]
     NonFinite {
@@ -175,4 +183,13 @@ impl Error {
     ) -> Error {
         Error::Argument { argument: argument.into(), expected: expected.to_string(), found: found.to_string() }
     }
+
+    pub(crate) fn misuse(problem: impl Into<String>, remedy: &'static str) -> Error {
+        Error::Misuse { problem: problem.into(), remedy }
+    }
+}
+
+/// A count with the noun it is of, such as `1 label` or `3 rows`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

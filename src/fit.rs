@@ -233,7 +233,7 @@ impl<'a> Fit<'a> {
         self.optimizer.check()?;
         let weight = self.divergence_weight;
         if !(weight >= 0.0 && (weight as f32).is_finite()) {
-            let expected = "a finite `f32`, not negative";
+            let expected = "a number that is finite as `f32` and not negative";
             return Err(Error::argument("the weight of the divergence", expected, format!("{weight:?}")));
         }
         let end = match self.schedule {
@@ -241,11 +241,12 @@ impl<'a> Fit<'a> {
             _ => 1.0,
         };
         if !(end >= 0.0 && self.optimizer.scalar_values(1, end).iter().all(|rate| rate.is_finite())) {
-            let expected = "a number, not negative, that leaves rates finite";
+            let expected = "a number that is not negative and leaves the learning rate finite";
             return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }
         if self.patience.is_some() && matches!(self.validation, ValidationPart::None) {
-            return Err(Error::argument("the validation part", "one, for early stopping", "none"));
+            let remedy = "give some by `Fit::validation_split` or `Fit::validation`";
+            return Err(Error::misuse("early stopping needs data to validate on, and there is none", remedy));
         }
         Ok(())
     }
@@ -308,5 +309,9 @@ pub(crate) fn check_shape(network: &Network, data: &Dataset) -> Result<(), Error
     if data.shape() == network.input() {
         return Ok(());
     }
-    Err(Error::argument("the shape of an input", format!("{}, that of the network", network.input()), data.shape()))
+    Err(Error::argument(
+        "the shape of an input",
+        format!("{}, that of the network's inputs", network.input()),
+        data.shape(),
+    ))
 }

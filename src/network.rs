@@ -348,7 +348,7 @@ impl Network {
             return Ok(call);
         }
         let shape = if axes == 1 && !ty.shape.is_empty() { ty.shape.without(0) } else { ty.shape };
-        let expected = format!("f32[{rows},units] for {rows} rows of inputs");
+        let expected = format!("f32[{rows},units], a row for each input, as of an affine layer after `Flatten`");
         Err(Error::argument(format!("the type of the output of `{name}`"), expected, Type::new(ty.dtype, shape)))
     }
 }

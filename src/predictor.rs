@@ -84,7 +84,7 @@ impl Predictor {
             return Err(Error::argument(format!("the {argument}"), "at least 1", count));
         }
         if u32::try_from(options.samples).is_err() {
-            return Err(Error::argument("the number of samples", "below 2^32", options.samples));
+            return Err(Error::argument("the number of samples", "a number below 2^32", options.samples));
         }
         network.validate()?;
         options.sample_block = options.sample_block.min(options.samples);
@@ -106,7 +106,7 @@ impl Predictor {
         let _environment = Environment::enter();
         self.network.check(network.parameters())?;
         if network.parameters().len() != self.network.parameters().len() {
-            let expected = format!("{}, as compiled for", self.network.parameters().len());
+            let expected = format!("{}, as the predictor was compiled for", self.network.parameters().len());
             return Err(Error::argument("the number of parameters", expected, network.parameters().len()));
         }
         for (path, parameter) in self.network.parameters_mut().iter_mut() {
@@ -163,11 +163,9 @@ impl Predictor {
     fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
         let _environment = Environment::enter();
         let Some(classes) = self.network.classes() else {
-            return Err(Error::argument(
-                "the network's likelihood",
-                "categorical, to classify",
-                "another: use `regress`",
-            ));
+            let problem =
+                format!("the network predicts numbers, not classes: its likelihood is {}", self.network.likelihood());
+            return Err(Error::misuse(problem, "use `regress`"));
         };
         let sizes = self.sizes(numbers, inputs)?;
         let mut sums = ClassificationSums::new(sizes.len(), classes);
@@ -204,7 +202,9 @@ impl Predictor {
     fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
         let _environment = Environment::enter();
         let Likelihood::Normal { .. } = self.network.likelihood() else {
-            return Err(Error::argument("the network's likelihood", "normal, to regress", "another: use `classify`"));
+            let problem =
+                format!("the network predicts classes, not numbers: its likelihood is {}", self.network.likelihood());
+            return Err(Error::misuse(problem, "use `classify`"));
         };
         let sizes = self.sizes(numbers, inputs)?;
         let draws = self.outputs.any(&self.network, &self.options, self.options.row_block)?.draws;
@@ -293,7 +293,7 @@ impl Predictor {
         {
             return Err(Error::argument(
                 "the number of row numbers",
-                format!("{rows}, the number of rows"),
+                format!("{rows}, one for each row"),
                 numbers.len(),
             ));
         }

@@ -47,7 +47,8 @@ impl Standardizer {
         let _environment = Environment::enter();
         let shape = data.shape().clone();
         if shape.elements() != self.inputs.len() {
-            return Err(Error::argument("the number of inputs of a row", self.inputs.len(), shape.elements()));
+            let expected = as_measured(self.inputs.len());
+            return Err(Error::argument("the number of inputs of a row", expected, shape.elements()));
         }
         let inputs = self.inputs(data.inputs())?;
         match data.targets() {
@@ -55,7 +56,7 @@ impl Standardizer {
             Targets::Values { units, values } => {
                 if *units != self.targets.len() {
                     let argument = "the number of targets of a row";
-                    return Err(Error::argument(argument, self.targets.len(), units));
+                    return Err(Error::argument(argument, as_measured(self.targets.len()), units));
                 }
                 Dataset::regression(shape, inputs, *units, apply(&self.targets, values))
             }
@@ -69,7 +70,7 @@ impl Standardizer {
     pub fn inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
         let _environment = Environment::enter();
         if !inputs.len().is_multiple_of(self.inputs.len()) {
-            let expected = format!("whole rows of {}", self.inputs.len());
+            let expected = format!("a multiple of {}", as_measured(self.inputs.len()));
             return Err(Error::argument("the number of input elements", expected, inputs.len()));
         }
         Ok(apply(&self.inputs, inputs))
@@ -82,7 +83,8 @@ impl Standardizer {
     pub fn restore(&self, prediction: &Regression) -> Result<Regression, Error> {
         let _environment = Environment::enter();
         if prediction.units() != self.targets.len() {
-            return Err(Error::argument("the number of targets of a row", self.targets.len(), prediction.units()));
+            let expected = as_measured(self.targets.len());
+            return Err(Error::argument("the number of targets of a row", expected, prediction.units()));
         }
         let column = |i: usize| self.targets[i % self.targets.len()];
         let scaled = |spread: &[f32]| -> Vec<f32> {
@@ -95,11 +97,8 @@ impl Standardizer {
             [&mean].into_iter().chain(&spreads).find_map(|values| values.iter().position(|x| x.is_infinite()))
         {
             let row = i / prediction.units();
-            return Err(Error::argument(
-                format!("the restored prediction of row {row}"),
-                "finite",
-                "too large for f32",
-            ));
+            let problem = format!("the prediction of row {row} is too large for `f32` in the units of the data");
+            return Err(Error::misuse(problem, "measure targets in a larger unit"));
         }
         Ok(Regression::new(prediction.units(), mean, spreads))
     }
@@ -109,6 +108,11 @@ impl Standardizer {
     pub fn log_scale(&self) -> f64 {
         Environment::within(|| self.targets.iter().map(|column| log(column.scale)).sum())
     }
+}
+
+/// What is expected where a data set was measured that has this number of columns.
+fn as_measured(columns: usize) -> String {
+    format!("{columns}, as in the data that was measured")
 }
 
 fn columns(values: &[f32], count: usize) -> Vec<Column> {
@@ -148,12 +152,18 @@ mod tests {
         assert!((f64::from(restored.total()[0]).ln() - standardizer.log_scale()).abs() < 1e-6);
         let large = Regression::new(1, vec![0.0, 3e38], [vec![1.0; 2], vec![0.0; 2], vec![1.0; 2]]);
         let error = standardizer.restore(&large).unwrap_err().to_string();
-        assert_eq!(error, "the restored prediction of row 1 is too large for f32, expected finite");
+        assert_eq!(
+            error,
+            "the prediction of row 1 is too large for `f32` in the units of the data; measure targets in a larger unit"
+        );
         assert!(standardizer.inputs(&[0.0; 3]).is_err());
         for columns in [1, 4] {
             let other = Dataset::regression([columns], vec![0.0; 4], 1, vec![0.0; 4 / columns]).unwrap();
             let error = standardizer.apply(&other).unwrap_err().to_string();
-            assert_eq!(error, format!("the number of inputs of a row is {columns}, expected 2"));
+            assert_eq!(
+                error,
+                format!("the number of inputs of a row is {columns}, expected 2, as in the data that was measured")
+            );
         }
     }
 }

@@ -128,7 +128,7 @@ fn check_posteriors(network: &Network) -> Result<(), Error> {
         let expected = format!("Normal(loc = {path}/loc, scale = softplus({path}/raw_scale) + 0.00001)");
         let found = describe::distribution(&term.posterior);
         if found != expected {
-            let expected = format!("{expected}, which files of TFP hold");
+            let expected = format!("{expected}, the only one that files of TFP hold");
             return Err(Error::argument(format!("the posterior of `{path}`"), expected, found));
         }
     }

@@ -3,74 +3,28 @@
 mod checked;
 mod finite;
 mod graph;
+mod options;
 mod overflow;
 mod targets;
 
+pub use options::{StepInput, TrainerOptions};
 pub(crate) use targets::check_targets;
 
 use crate::{
-    Backend, Error, Network, Targets, dataset,
+    Error, Network, Targets, dataset,
     engine::{Engine, Session, noise_key},
+    error::counted,
 };
-use bayeslift_ir::{Environment, Graph, Tensor};
-use bayeslift_layers::{Adam, Divergence, Optimizer, Variable};
+use bayeslift_ir::{Environment, Graph, Tensor, Type};
+use bayeslift_layers::Variable;
 use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::Updates;
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
-
-/// How a [`Trainer`] makes its steps.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TrainerOptions {
-    /// The rule that moves parameters.
-    pub optimizer: Arc<dyn Optimizer>,
-    /// How the divergence is computed.
-    pub divergence: Divergence,
-    /// The number of posterior samples that the negative log likelihood of a step is a mean over.
-    pub samples: usize,
-    /// Addresses the noise; the network's seed unless told.
-    pub seed: Option<u64>,
-    /// How steps are run.
-    pub backend: Backend,
-}
-
-impl Default for TrainerOptions {
-    fn default() -> Self {
-        TrainerOptions {
-            optimizer: Arc::new(Adam::default()),
-            divergence: Divergence::default(),
-            samples: 1,
-            seed: None,
-            backend: Backend::default(),
-        }
-    }
-}
-
-/// What one step is called with, besides parameters and state.
-#[derive(Clone, Copy, Debug)]
-pub struct StepInput<'a> {
-    /// Inputs, row after row.
-    pub inputs: &'a [f32],
-    /// Their targets.
-    pub targets: &'a Targets,
-    /// The weight of the divergence. The division by the number of training examples is the trainer's.
-    pub divergence_weight: f64,
-    /// A factor of the learning rate.
-    pub rate: f64,
-}
-
-impl<'a> StepInput<'a> {
-    /// A batch, with weight and rate 1.
-    pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
-        StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0 }
-    }
-}
 
 /// What one step measured, before it moved the parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -269,7 +223,9 @@ impl Trainer {
         let rows = dataset::rows(network.input(), input.inputs)?;
         check_targets(network, rows, input.targets)?;
         self.check_network(network)?;
-        for (argument, number) in [("divergence weight", input.divergence_weight), ("factor of the rate", input.rate)] {
+        for (argument, number) in
+            [("divergence weight", input.divergence_weight), ("factor of the learning rate", input.rate)]
+        {
             if !(number >= 0.0 && number.is_finite()) {
                 return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
             }
@@ -282,12 +238,16 @@ impl Trainer {
         let step = self.step + 1;
         let optimizer = self.options.optimizer.scalar_values(step, input.rate);
         let scale = (input.divergence_weight / self.training_examples as f64) as f32;
-        if !optimizer.iter().all(|scalar| scalar.is_finite()) {
-            let found = format!("{optimizer:?}, at {:?} times the learning rate", input.rate);
-            return Err(Error::argument("the list of the optimizer's scalars", "finite numbers", found));
+        if let Some((i, scalar)) = optimizer.iter().enumerate().find(|(_, scalar)| !scalar.is_finite()) {
+            let name = self.options.optimizer.scalars().get(i).unwrap_or(&"scalar");
+            let problem = format!("at {:?} times the learning rate, the optimizer's {name} is {scalar}", input.rate);
+            return Err(Error::misuse(problem, "use a smaller factor of the learning rate"));
         }
         if !scale.is_finite() {
-            let expected = "one that is a finite `f32` for each training example";
+            let expected = format!(
+                "a number that is finite as `f32` after division by {}, the number of training examples",
+                self.training_examples
+            );
             return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
         }
         Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale] })
@@ -295,18 +255,26 @@ impl Trainer {
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {
         let found = network.parameters();
-        let same = found.len() == self.variables.len()
-            && found.iter().zip(&self.variables).all(|((path, parameter), variable)| {
-                path == variable.path
-                    && parameter.trainable == variable.trainable
-                    && parameter.tensor.dtype() == variable.ty.dtype
-                    && *parameter.tensor.shape() == variable.ty.shape
-            });
-        if same {
-            return Ok(());
-        }
-        let expected = "those the trainer was made for, with the same ones trainable; make another trainer";
-        Err(Error::argument("the list of the network's parameters", expected, "another"))
+        let other = found.iter().zip(&self.variables).find(|((path, parameter), variable)| {
+            *path != variable.path
+                || parameter.trainable != variable.trainable
+                || parameter.tensor.dtype() != variable.ty.dtype
+                || *parameter.tensor.shape() != variable.ty.shape
+        });
+        let one = |path: &str, ty: &Type, trainable: bool| {
+            format!("{} `{path}` {ty}", if trainable { "the trainable" } else { "the not trainable" })
+        };
+        let difference = match other {
+            None if found.len() == self.variables.len() => return Ok(()),
+            None => format!("it has {}, not {}", counted(found.len(), "parameter"), self.variables.len()),
+            Some(((path, parameter), variable)) => format!(
+                "it has {} in place of {}",
+                one(path, &parameter.tensor.ty(), parameter.trainable),
+                one(&variable.path, &variable.ty, variable.trainable)
+            ),
+        };
+        let problem = format!("the trainer is not of this network: {difference}");
+        Err(Error::misuse(problem, "make another trainer"))
     }
 }
 
@@ -327,7 +295,7 @@ fn tensors<'a>(network: &'a mut Network, state: &'a mut [(String, Tensor)]) -> i
 }
 
 fn prepared(compiled: &mut BTreeMap<usize, Compiled>, rows: usize) -> Result<&mut Compiled, Error> {
-    let missing = || Error::argument("the number of rows", "one that was prepared", rows);
+    let missing = || Error::misuse(format!("no step for {} is compiled", counted(rows, "row")), "prepare one");
     compiled.get_mut(&rows).ok_or_else(missing)
 }
 

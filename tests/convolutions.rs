@@ -60,8 +60,7 @@ fn trained(backend: Backend, samples: usize) -> (Network, Vec<f32>) {
 
 fn trained_from(mut network: Network, backend: Backend, samples: usize) -> (Network, Vec<f32>) {
     let data = images(12);
-    let mut options = TrainerOptions::default();
-    (options.backend, options.samples) = (backend, samples);
+    let options = TrainerOptions::default().backend(backend).samples(samples);
     let mut trainer = Trainer::new(&network, 12, options).unwrap();
     let step = |_| trainer.step(&mut network, StepInput::new(data.inputs(), data.targets())).unwrap().loss;
     let losses = (0..3).map(step).collect();

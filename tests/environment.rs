@@ -169,10 +169,8 @@ fn computations() -> Vec<Computation> {
         let layer = AffineVariationalFlipout::new(3, 2);
         let mut network = Network::new(layer, [3], Likelihood::normal_learned(0.3), 1).unwrap();
         let optimizer = RmsProp::new(0.003).momentum(0.3).centered(true);
-        let mut options = TrainerOptions::default();
-        options.optimizer = std::sync::Arc::new(optimizer);
-        let mut trainer = Trainer::new(&network, 17, options).unwrap();
-        let input = || StepInput { divergence_weight: 0.3, rate: 0.7, ..StepInput::new(data.inputs(), data.targets()) };
+        let mut trainer = Trainer::new(&network, 17, TrainerOptions::default().optimizer(optimizer)).unwrap();
+        let input = || StepInput::new(data.inputs(), data.targets()).divergence_weight(0.3).rate(0.7);
         let losses: Vec<f32> = (0..3).map(|_| trainer.step(&mut network, input()).unwrap().loss).collect();
         let predictor = Predictor::with_options(&network, &PredictorOptions::default().samples(7)).unwrap();
         let prediction = predictor.regress(data.inputs()).unwrap();

@@ -85,9 +85,7 @@ fn predictions_are_explained() {
 #[test]
 fn the_evaluator_has_no_kernels() {
     let network = small();
-    let mut options = TrainerOptions::default();
-    options.backend = Backend::Reference;
-    let mut trainer = Trainer::new(&network, 100, options).unwrap();
+    let mut trainer = Trainer::new(&network, 100, TrainerOptions::default().backend(Backend::Reference)).unwrap();
     let data = small_data(8);
     let predictor = Predictor::with_options(&network, &PredictorOptions::default().backend(Backend::Reference));
     let results = [
@@ -97,8 +95,11 @@ fn the_evaluator_has_no_kernels() {
     ];
     for result in results {
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::Argument { .. }), "{error}");
-        assert!(error.to_string().contains("the backend is the reference evaluator, expected compiled"), "{error}");
+        assert!(matches!(error, Error::Misuse { .. }), "{error}");
+        assert!(
+            error.to_string().contains("the reference evaluator has no kernels to explain; use a compiled backend"),
+            "{error}"
+        );
     }
 }
 

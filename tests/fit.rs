@@ -52,7 +52,7 @@ fn the_divergence_is_divided_by_the_number_of_training_examples() {
     for (examples, weight) in [(8, 1.0), (1000, 1.0), (1000, 0.25)] {
         let mut network = small(3);
         let mut trainer = Trainer::new(&network, examples, TrainerOptions::default()).unwrap();
-        let input = StepInput { divergence_weight: weight, ..StepInput::new(data.inputs(), data.targets()) };
+        let input = StepInput::new(data.inputs(), data.targets()).divergence_weight(weight);
         let loss = trainer.step(&mut network, input).unwrap();
         let want = loss.negative_log_likelihood + loss.divergence * (weight / examples as f64) as f32;
         assert!((loss.loss - want).abs() < 1e-5 * want.abs(), "{loss:?} {want}");
@@ -166,19 +166,32 @@ fn bad_options_and_data_are_errors() {
     let run = |fit: Fit<'_>| message(fit.run(&mut small(0), &data).unwrap_err());
     assert_eq!(run(Fit::new().epochs(0)), "the number of epochs is 0, expected at least 1");
     assert_eq!(run(Fit::new().batch_size(0)), "the batch size is 0, expected at least 1");
-    assert_eq!(run(Fit::new().learning_rate(-1.0)), "Adam's learning_rate is -1, expected a positive, finite `f32`");
-    assert!(run(Fit::new().early_stopping(3)).starts_with("the validation part is none, expected one"));
-    assert!(run(Fit::new().validation_split(1.0)).contains("two parts of at least 1"));
-    assert!(run(Fit::new().validation_split(f64::NAN)).contains("two parts of at least 1"));
+    assert_eq!(
+        run(Fit::new().learning_rate(-1.0)),
+        "Adam's learning_rate is -1, expected a number that is positive and finite as `f32`"
+    );
+    assert!(
+        run(Fit::new().early_stopping(3))
+            .starts_with("early stopping needs data to validate on, and there is none; give some by")
+    );
+    assert!(run(Fit::new().validation_split(1.0)).contains("into two parts, each of at least 1"));
+    assert!(run(Fit::new().validation_split(f64::NAN)).contains("into two parts, each of at least 1"));
     assert!(run(Fit::new().warm_up(WarmUp::Fraction(2.0))).starts_with("the fraction of the warm-up is 2"));
-    assert!(run(Fit::new().schedule(Schedule::custom(|_| -1.0))).contains("0 steps: the factor of the rate is -1"));
+    assert!(
+        run(Fit::new().schedule(Schedule::custom(|_| -1.0))).contains("0 steps: the factor of the learning rate is -1")
+    );
     for weight in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
         let error = run(Fit::new().divergence_weight(weight).warm_up(WarmUp::Steps(3)));
-        assert_eq!(error, format!("the weight of the divergence is {weight:?}, expected a finite `f32`, not negative"));
+        assert_eq!(
+            error,
+            format!(
+                "the weight of the divergence is {weight:?}, expected a number that is finite as `f32` and not negative"
+            )
+        );
     }
     for end in [-1.0, f64::NAN, 1e300] {
         let want = format!(
-            "the last factor of the schedule is {end:?}, expected a number, not negative, that leaves rates finite"
+            "the last factor of the schedule is {end:?}, expected a number that is not negative and leaves the learning rate finite"
         );
         assert_eq!(run(Fit::new().schedule(Schedule::Linear { to: end })), want);
         assert_eq!(run(Fit::new().schedule(Schedule::Cosine { to: end })), want);
@@ -186,14 +199,17 @@ fn bad_options_and_data_are_errors() {
     let huge = run(Fit::new().schedule(Schedule::custom(|_| 1e300)));
     assert_eq!(
         huge,
-        "fitting ended in epoch 1 of 10, after 0 steps: the list of the optimizer's scalars is [inf], at 1e300 times the \
-         learning rate, expected finite numbers; the network is unchanged"
+        "fitting ended in epoch 1 of 10, after 0 steps: at 1e300 times the learning rate, the optimizer's \
+         rate is inf; use a smaller factor of the learning rate; the network is unchanged"
     );
-    assert_eq!(run(Fit::new().learning_rate(1e39)), "Adam's learning_rate is 1e39, expected a positive, finite `f32`");
+    assert_eq!(
+        run(Fit::new().learning_rate(1e39)),
+        "Adam's learning_rate is 1e39, expected a number that is positive and finite as `f32`"
+    );
     let none = run(Fit::new().optimizer(RmsProp::new(f64::NAN)));
-    assert_eq!(none, "RmsProp's learning_rate is NaN, expected a positive, finite `f32`");
+    assert_eq!(none, "RmsProp's learning_rate is NaN, expected a number that is positive and finite as `f32`");
     let tiny = run(Fit::new().optimizer(RmsProp { epsilon: 1e-46, ..RmsProp::default() }));
-    assert_eq!(tiny, "RmsProp's epsilon is 1e-46, expected a positive, finite `f32`");
+    assert_eq!(tiny, "RmsProp's epsilon is 1e-46, expected a number that is positive and finite as `f32`");
     // refused at the first step: nothing has changed
     let mut network = small(0);
     Fit::new().schedule(Schedule::custom(|_| 1e300)).run(&mut network, &data).unwrap_err();
@@ -203,16 +219,16 @@ fn bad_options_and_data_are_errors() {
 
     let error = |data: Result<Dataset, Error>| message(data.unwrap_err());
     let absurd = error(Dataset::regression([1], vec![0.0, 1.0], 1 << 63, vec![]));
-    assert_eq!(absurd, "the number of targets is 0, expected 18446744073709551616 for 2 rows of inputs");
+    assert_eq!(absurd, "the number of targets is 0, expected 18446744073709551616 for 2 inputs");
     let absurd = error(data.smoothed(1 << 62, 0.1));
     assert!(absurd.contains("elements"), "{absurd}");
     assert_eq!(
         error(Dataset::classification([3], vec![0.0; 7], vec![0, 1])),
-        "the number of input elements is 7, expected one or more rows of 3, for inputs of shape [3]"
+        "the number of input elements is 7, expected a multiple of 3 above 0: 3 for each input of shape [3]"
     );
     assert_eq!(
         error(Dataset::classification([3], vec![0.0; 6], vec![0])),
-        "the number of targets is 1, expected 2 for 2 rows of inputs"
+        "the number of targets is 1, expected 2 for 2 inputs"
     );
     assert_eq!(
         error(Dataset::regression([2], vec![0.0, 1.0, f32::NAN, 0.0], 1, vec![0.0; 2])),
@@ -228,12 +244,13 @@ fn bad_options_and_data_are_errors() {
     let numbers = Dataset::regression([3], vec![0.0; 6], 2, vec![0.0; 4]).unwrap();
     assert_eq!(
         message(Fit::new().run(&mut small(0), &numbers).unwrap_err()),
-        "the set of targets is 2 rows of 2 numbers, expected 2 labels"
+        "the targets are 2 rows of 2 numbers, where the network needs 2 labels; give each input a label, as \
+         `Dataset::classification` takes them"
     );
     let narrow = Dataset::classification([2], vec![0.0; 4], vec![0, 1]).unwrap();
     assert_eq!(
         message(Fit::new().run(&mut small(0), &narrow).unwrap_err()),
-        "the shape of an input is [2], expected [3], that of the network"
+        "the shape of an input is [2], expected [3], that of the network's inputs"
     );
 }
 
@@ -244,12 +261,20 @@ fn bad_networks_are_errors_that_name_the_layer() {
     assert_eq!(narrow, "in layer `affine_1`: the input has shape [1,4], expected [..,5]");
     assert!(error(Sequential::new().layer(Affine::new(3, 1))).contains("2 or more, one for each class"));
     let reduced = error(Sequential::new().layer(Affine::new(3, 2)).apply(|x| x.sum(0)));
-    assert_eq!(reduced, "the type of the output of `sequential` is f32[2], expected f32[1,units] for 1 rows of inputs");
+    assert_eq!(
+        reduced,
+        "the type of the output of `sequential` is f32[2], expected f32[1,units], a row for each input, as of an affine \
+         layer after `Flatten`"
+    );
 
     let mut network = small(0);
     let mut trainer = Trainer::new(&network, 10, TrainerOptions::default()).unwrap();
     network.parameters_mut().set_trainable(false, |path, _| path == "affine_2/bias");
     let data = small_data(4);
     let error = message(trainer.step(&mut network, StepInput::new(data.inputs(), data.targets())).unwrap_err());
-    assert!(error.contains("make another trainer"), "{error}");
+    assert_eq!(
+        error,
+        "the trainer is not of this network: it has the not trainable `affine_2/bias` f32[2] in place of the trainable \
+         `affine_2/bias` f32[2]; make another trainer"
+    );
 }

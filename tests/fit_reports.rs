@@ -184,7 +184,7 @@ fn a_fit_that_fails_keeps_what_it_has() {
     assert!(matches!(source, Error::Argument { .. }));
     assert_eq!(
         message,
-        "fitting ended in epoch 3 of 4, after 8 steps: the factor of the rate is NaN, expected a finite number, not \
+        "fitting ended in epoch 3 of 4, after 8 steps: the factor of the learning rate is NaN, expected a finite number, not \
          negative; the network now has the parameters of step 8"
     );
     let mut same = slope(1.0);

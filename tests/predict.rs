@@ -152,8 +152,8 @@ fn bad_input_is_an_error() {
     let network = wide(Likelihood::Categorical);
     let predictor = predictor(&network, 4, (4, 4));
     let error = |result: Result<Classification, Error>| result.unwrap_err().to_string();
-    assert!(error(predictor.classify(&[])).contains("one or more rows of 3"));
-    assert!(error(predictor.classify(&[0.0; 4])).contains("one or more rows of 3"));
+    assert!(error(predictor.classify(&[])).contains("a multiple of 3 above 0: 3 for each input"));
+    assert!(error(predictor.classify(&[0.0; 4])).contains("a multiple of 3 above 0: 3 for each input"));
     let inputs = [0.0, 0.0, 0.0, 0.0, f32::INFINITY, 0.0];
     assert_eq!(
         error(predictor.classify(&inputs)),
@@ -286,5 +286,5 @@ fn regressions_of_numbered_rows_are_those_of_the_numbers() {
         assert_eq!((&found.mean()[own.clone()], &found.total()[own]), (alone.mean(), alone.total()), "row {row}");
     }
     let error = predictor.regress_rows(&numbers[..9], &inputs).unwrap_err().to_string();
-    assert_eq!(error, "the number of row numbers is 9, expected 10, the number of rows");
+    assert_eq!(error, "the number of row numbers is 9, expected 10, one for each row");
 }

@@ -64,8 +64,7 @@ fn predictions_do_not_depend_on_blocks_at_any_level() {
 /// Makes ten steps.
 fn train(backend: Backend, samples: usize) -> Network {
     let mut network = network();
-    let mut options = TrainerOptions::default();
-    (options.backend, options.samples) = (backend, samples);
+    let options = TrainerOptions::default().backend(backend).samples(samples);
     let mut trainer = Trainer::new(&network, 100, options).unwrap();
     let data = small_data(16);
     for _ in 0..10 {

@@ -118,16 +118,18 @@ fn bad_targets_are_errors() {
     );
     assert_eq!(
         fit(1, &[0.5, 0.5]),
-        "the set of targets is 2 rows of 1 numbers, expected 2 rows of 2 numbers that sum to 1"
+        "the targets are 2 rows of 1 number, where the network needs 2 rows of 2 numbers that sum to 1; make them of labels by \
+         `Dataset::smoothed`"
     );
     assert_eq!(
         Fit::new().run(&mut network, &labels).unwrap_err().to_string(),
-        "the set of targets is labels: use `Dataset::smoothed`, expected 2 rows of 2 numbers that sum to 1"
+        "the targets are 2 labels, where the network needs 2 rows of 2 numbers that sum to 1; make them of labels by \
+         `Dataset::smoothed`"
     );
     assert!(labels.smoothed(2, 0.0).unwrap_err().to_string().contains("the smoothing of labels is 0"));
     assert!(labels.smoothed(2, f32::NAN).is_err() && labels.smoothed(2, 1.0).is_err());
     let points = labels.smoothed(2, 0.1).unwrap();
-    assert!(points.smoothed(2, 0.1).unwrap_err().to_string().contains("expected labels"));
+    assert!(points.smoothed(2, 0.1).unwrap_err().to_string().contains("are numbers, where labels are needed"));
     let one = Dataset::classification([3], vec![0.0; 3], vec![2]).unwrap();
     assert!(matches!(one.smoothed(2, 0.1), Err(Error::Label { row: 0, label: 2, classes: 2 })));
     assert!(Predictor::new(&network).unwrap().regress(&[0.0; 3]).is_err());

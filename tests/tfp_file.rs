@@ -454,7 +454,7 @@ fn other_scales_are_refused() {
     });
     let mut other = Network::new(layer.posterior_maker(exponential), [3], Likelihood::Categorical, 0).unwrap();
     let want = "the posterior of `kernel` is Normal(loc = kernel/loc, scale = exp(kernel/raw_scale)), expected \
-                Normal(loc = kernel/loc, scale = softplus(kernel/raw_scale) + 0.00001), which files of TFP hold";
+                Normal(loc = kernel/loc, scale = softplus(kernel/raw_scale) + 0.00001), the only one that files of TFP hold";
     assert_eq!(other.save_tfp(&path).unwrap_err().to_string(), want);
     tiny().save_tfp(&path).unwrap();
     assert_eq!(other.load_tfp(&path).unwrap_err().to_string(), want);

@@ -29,7 +29,7 @@ use common::{NoiseKernel, Result};
 use limit::{Machine, Work};
 use numpy::RandomState;
 use serde_json::{Map, Value, json};
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 /// What the divergence is divided by, in all systems.
 const TRAINING_EXAMPLES: usize = 60_000;
@@ -261,10 +261,7 @@ fn training_step(
     work: &Work,
 ) -> Result<()> {
     let steps = settings.number("steps", 100)?;
-    let mut trainer_options = TrainerOptions::default();
-    trainer_options.optimizer = Arc::new(Adam::default());
-    trainer_options.divergence = divergence;
-    trainer_options.backend = settings.options()?.into();
+    let trainer_options = TrainerOptions::default().divergence(divergence).backend(settings.options()?);
 
     let start = Instant::now();
     let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, trainer_options)?;

@@ -53,7 +53,7 @@ impl Layer for Dropout {
 
     fn declare(&self, _: &Scope<'_>) -> Result<(), Error> {
         let is_rate = (0.0..1.0).contains(&self.rate);
-        if is_rate { Ok(()) } else { Err(Error::argument("rate", "a number in [0, 1)", self.rate)) }
+        if is_rate { Ok(()) } else { Err(Error::argument("rate", "a number from 0 to below 1", self.rate)) }
     }
 
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {

@@ -32,6 +32,14 @@ pub enum Error {
         /// What came.
         found: String,
     },
+    /// What was asked for cannot be done.
+    #[error("{}; {remedy}", Foreign::whole(problem))]
+    Misuse {
+        /// What is wrong, with what came and what is needed.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// Two things that need different names share one.
     #[error("two {what} are named `{}`; give one of them another name", Foreign::new(name))]
     DuplicateName {
@@ -124,6 +132,10 @@ impl Error {
 
     pub(crate) fn argument(argument: &str, expected: impl Into<String>, found: impl ToString) -> Error {
         Error::Argument { argument: argument.to_owned(), expected: expected.into(), found: found.to_string() }
+    }
+
+    pub(crate) fn misuse(problem: impl Into<String>, remedy: &'static str) -> Error {
+        Error::Misuse { problem: problem.into(), remedy }
     }
 
     pub(crate) fn shape(argument: &str, expected: impl Into<String>, found: &Shape) -> Error {

@@ -81,7 +81,8 @@ impl<'b> Forward<'_, 'b> {
                 Ok(Normal::new(whole(kernel.loc), whole(kernel.scale)))
             }
             other => {
-                Err(Error::argument(&format!("the kernel's posterior of a {kind} layer"), "Normal", other.family()))
+                let expected = "Normal; layers with plain reparameterization take any";
+                Err(Error::argument(&format!("the posterior of a {kind} layer's kernel"), expected, other.family()))
             }
         }
     }

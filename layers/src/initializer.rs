@@ -112,7 +112,11 @@ impl Initializer {
             Initializer::Custom(value) => {
                 let tensor = value(shape)?;
                 if tensor.shape() != shape || tensor.as_f32().is_none() {
-                    return Err(Error::argument("the value of the initializer", format!("f32{shape}"), tensor.ty()));
+                    return Err(Error::argument(
+                        "the type of what the initializer gives",
+                        format!("f32{shape}"),
+                        tensor.ty(),
+                    ));
                 }
                 Ok(tensor)
             }

@@ -93,7 +93,7 @@ pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: 
     Environment::within(|| {
         let rows = labelled(probabilities, classes, labels)?;
         if !(1..=MOST_BINS).contains(&bins) {
-            return Err(Error::argument("the number of bins", format!("from 1 to {MOST_BINS}"), bins));
+            return Err(Error::argument("the number of bins", format!("a number from 1 to {MOST_BINS}"), bins));
         }
         let edge = |i: usize| i as f64 / bins as f64;
         let empty = |i| CalibrationBin { lower: edge(i), upper: edge(i + 1), count: 0, confidence: 0.0, accuracy: 0.0 };
@@ -122,7 +122,7 @@ pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: 
 /// No predictions, another number of targets, elements that are not finite.
 pub fn root_mean_square_error(predictions: &[f32], targets: &[f32]) -> Result<f64, Error> {
     Environment::within(|| {
-        check_length("predictions", predictions.len(), "one for each of the targets", targets.len())?;
+        check_length("predictions", predictions.len(), "one for each target", targets.len())?;
         for (argument, values) in [("predictions", predictions), ("targets", targets)] {
             if let Some((i, x)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
                 return Err(Error::argument(&format!("element {i} of the {argument}"), "a finite number", x));
@@ -168,7 +168,7 @@ pub fn mutual_information(probabilities: &[f32], samples: usize, classes: usize)
     if samples == 0 || !all.is_multiple_of(samples) {
         return Err(Error::argument(
             "the number of samples",
-            format!("a divisor of the number of rows, {all}"),
+            format!("a divisor of {all}, the number of rows"),
             samples,
         ));
     }
@@ -213,9 +213,13 @@ fn labelled_if<'a>(
     labels: &'a [u32],
 ) -> Result<impl Iterator<Item = (&'a [f32], usize)>, Error> {
     check_probabilities_if(is_checked, probabilities, classes)?;
-    check_length("labels", labels.len(), "one for each of the rows", probabilities.len() / classes)?;
+    check_length("labels", labels.len(), "one for each row", probabilities.len() / classes)?;
     if let Some((i, &label)) = labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
-        return Err(Error::argument(&format!("label {i}"), format!("below the number of classes, {classes}"), label));
+        return Err(Error::argument(
+            &format!("label {i}"),
+            format!("a number below {classes}, the number of classes"),
+            label,
+        ));
     }
     Ok(probabilities.chunks_exact(classes).zip(labels.iter().map(|&label| label as usize)))
 }
@@ -238,7 +242,7 @@ fn check_probabilities_if(
         return Err(Error::argument("the number of classes", "at least 1", classes));
     }
     if probabilities.is_empty() || !probabilities.len().is_multiple_of(classes) {
-        let expected = format!("one or more rows of {classes}");
+        let expected = format!("a multiple of {classes} above 0: {classes} for each row");
         return Err(Error::argument("the number of probabilities", expected, probabilities.len()));
     }
     for (i, row) in probabilities.chunks_exact(classes).enumerate().filter(|(_, row)| is_checked(row)) {
@@ -247,7 +251,11 @@ fn check_probabilities_if(
         }
         let sum: f64 = row.iter().map(|&p| f64::from(p)).sum();
         if (sum - 1.0).abs() > SUM_TOLERANCE {
-            return Err(Error::argument(&format!("the sum of the probabilities of row {i}"), "1", sum));
+            return Err(Error::argument(
+                &format!("the sum of the probabilities of row {i}"),
+                "1; logits need a softmax first",
+                sum,
+            ));
         }
     }
     Ok(())
@@ -258,7 +266,7 @@ fn check_length(argument: &str, found: usize, expected: &str, length: usize) -> 
         return Err(Error::argument(&format!("the number of {argument}"), "at least 1", found));
     }
     if found != length {
-        return Err(Error::argument(&format!("the number of {argument}"), format!("{expected}: {length}"), found));
+        return Err(Error::argument(&format!("the number of {argument}"), format!("{length}, {expected}"), found));
     }
     Ok(())
 }
@@ -330,26 +338,34 @@ mod tests {
     #[test]
     fn bad_input_is_an_error() {
         let check = |result: Result<f64, Error>, message: &str| assert_eq!(result.unwrap_err().to_string(), message);
-        check(accuracy(&[], 2, &[]), "the number of probabilities is 0, expected one or more rows of 2");
+        check(
+            accuracy(&[], 2, &[]),
+            "the number of probabilities is 0, expected a multiple of 2 above 0: 2 for each row",
+        );
         check(accuracy(&[0.5, 0.5], 0, &[0]), "the number of classes is 0, expected at least 1");
-        check(accuracy(&[0.5, 0.5, 1.0], 2, &[0]), "the number of probabilities is 3, expected one or more rows of 2");
-        check(accuracy(&[0.5, 0.5], 2, &[2]), "label 0 is 2, expected below the number of classes, 2");
-        check(brier_score(&[0.5, 0.5], 2, &[0, 1]), "the number of labels is 2, expected one for each of the rows: 1");
+        check(
+            accuracy(&[0.5, 0.5, 1.0], 2, &[0]),
+            "the number of probabilities is 3, expected a multiple of 2 above 0: 2 for each row",
+        );
+        check(accuracy(&[0.5, 0.5], 2, &[2]), "label 0 is 2, expected a number below 2, the number of classes");
+        check(brier_score(&[0.5, 0.5], 2, &[0, 1]), "the number of labels is 2, expected 1, one for each row");
         check(accuracy(&[0.5, f32::NAN], 2, &[0]), "a probability of row 0 is NaN, expected a number from 0 to 1");
         let none = "a probability of row 0 is NaN, expected a number from 0 to 1";
         check(negative_log_likelihood(&[f32::NAN; 2], 2, &[0]), none);
         check(brier_score(&[f32::NAN; 2], 2, &[0]), none);
         assert_eq!(calibration(&[f32::NAN; 2], 2, &[0], 3).unwrap_err().to_string(), none);
         assert_eq!(predictive_entropy(&[f32::NAN; 2], 2).unwrap_err().to_string(), none);
-        check(accuracy(&[0.5, 0.7], 2, &[0]), "the sum of the probabilities of row 0 is 1.199999988079071, expected 1");
+        let logits =
+            "the sum of the probabilities of row 0 is 1.199999988079071, expected 1; logits need a softmax first";
+        check(accuracy(&[0.5, 0.7], 2, &[0]), logits);
         check(root_mean_square_error(&[], &[]), "the number of predictions is 0, expected at least 1");
         check(root_mean_square_error(&[1.0], &[f32::NAN]), "element 0 of the targets is NaN, expected a finite number");
         let bins = calibration(&[1.0], 1, &[0], 0).unwrap_err().to_string();
-        assert_eq!(bins, "the number of bins is 0, expected from 1 to 1048576");
+        assert_eq!(bins, "the number of bins is 0, expected a number from 1 to 1048576");
         assert!(calibration(&[1.0], 1, &[0], usize::MAX).is_err());
         // below 0 by rounding
         assert_eq!(negative_log_likelihood(&[-1e-7, 1.0], 2, &[0]).unwrap(), f64::INFINITY);
         let samples = mutual_information(&[1.0; 3], 2, 1).unwrap_err().to_string();
-        assert_eq!(samples, "the number of samples is 2, expected a divisor of the number of rows, 3");
+        assert_eq!(samples, "the number of samples is 2, expected a divisor of 3, the number of rows");
     }
 }

@@ -190,7 +190,7 @@ impl BatchNormalization {
 
     fn parameters<'b>(&self, scope: &Scope<'b>) -> Result<(Affinity<'b>, [Expr<'b>; 3]), Error> {
         if !(0.0..=1.0).contains(&self.momentum) {
-            return Err(Error::argument("momentum", "a number in [0, 1]", self.momentum));
+            return Err(Error::argument("momentum", "a number from 0 to 1", self.momentum));
         }
         let affinity = self.config.affinity(scope)?;
         let moving = |name, initializer| {

@@ -227,7 +227,9 @@ fn checked<'b>(
 ) -> Result<KernelBias<Distribution<'b>>, Error> {
     let bias = |has: bool| if has { "a kernel and a bias" } else { "a kernel alone" };
     if made.bias.is_some() != shape.bias.is_some() {
-        return Err(Error::argument(&format!("the {what}"), bias(shape.bias.is_some()), bias(made.bias.is_some())));
+        let (found, has) = (bias(made.bias.is_some()), bias(shape.bias.is_some()));
+        let problem = format!("the {what} that was made is of {found}, but the layer has {has}");
+        return Err(Error::misuse(problem, "make a distribution for each that `KernelBiasShape` has a shape of"));
     }
     Ok(made)
 }

@@ -156,7 +156,7 @@ impl Sequential {
 /// Checks that a layer's name can be a part of a path.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
-        let expected = "not empty, without `/` and control characters";
+        let expected = "a name that is not empty and has neither `/` nor control characters";
         return Err(Error::argument("the name of a layer", expected, format!("{name:?}")));
     }
     Ok(())

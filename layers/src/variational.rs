@@ -96,7 +96,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
             let batch = Shape::new(&shape.kernel[..shape.batch_ndims]);
             return Err(Error::argument(
                 "batch_shape",
-                "[], as samples count the kernels of a variational layer",
+                "[]: a variational layer has several kernels by its samples",
                 batch,
             ));
         }
@@ -211,7 +211,7 @@ type EagerMaker<L, E> = for<'b> fn(&Variational<L, E>, &Scope<'b>) -> Result<Ker
 type Choose = for<'b> fn(KernelBias<Distribution<'b>>) -> Result<Distribution<'b>, Error>;
 
 fn no_bias(what: &str) -> Error {
-    Error::argument(&format!("the bias's {what}"), "a layer with use_bias", "that of a layer without a bias")
+    Error::misuse(format!("the layer has no bias, so its bias has no {what}"), "give it one by `use_bias(true)`")
 }
 
 impl<L: KernelBiasLayer, E: Estimator> Layer for Variational<L, E> {

@@ -421,14 +421,17 @@ fn what_users_get_wrong() {
         layer.call(&context, b.input("x", Type::f32(x))).unwrap_err().to_string()
     };
     let cases = [
-        (declared(&Pooling::max(0)), "in layer `max_pooling`: pool_size is 0, expected 1 to 2147483647 on each axis"),
+        (
+            declared(&Pooling::max(0)),
+            "in layer `max_pooling`: pool_size is 0, expected a number from 1 to 2147483647 on each axis",
+        ),
         (
             declared(&Pooling::max([2, 2]).rank(1)),
             "in layer `max_pooling`: pool_size is [2,2], expected one number, or one for each of 1 axes",
         ),
         (
             declared(&Pooling::average(2).strides(0)),
-            "in layer `average_pooling`: strides is 0, expected 1 to 2147483647 on each axis",
+            "in layer `average_pooling`: strides is 0, expected a number from 1 to 2147483647 on each axis",
         ),
         (
             declared(&Pooling::max(2).padding(Padding::Causal)),
@@ -438,10 +441,10 @@ fn what_users_get_wrong() {
         (called(&Pooling::max(3), &[2, 4, 1]), "the input has shape [2,4,1], expected [examples,..,height,width,1]"),
         (declared(&GlobalPooling::max(4)), "in layer `global_max_pooling`: rank is 4, expected 1, 2 or 3"),
         (called(&GlobalPooling::average(1), &[2, 4]), "the input has shape [2,4], expected [examples,..,length,4]"),
-        (declared(&Dropout::new(1.0)), "in layer `dropout`: rate is 1, expected a number in [0, 1)"),
+        (declared(&Dropout::new(1.0)), "in layer `dropout`: rate is 1, expected a number from 0 to below 1"),
         (
             declared(&Dropout::monte_carlo(f32::NAN)),
-            "in layer `monte_carlo_dropout`: rate is NaN, expected a number in [0, 1)",
+            "in layer `monte_carlo_dropout`: rate is NaN, expected a number from 0 to below 1",
         ),
         (declared(&LayerNormalization::new(0)), "in layer `layer_normalization`: units is 0, expected at least 1"),
         (
@@ -450,7 +453,7 @@ fn what_users_get_wrong() {
         ),
         (
             declared(&BatchNormalization::new(2).momentum(1.5)),
-            "in layer `batch_normalization`: momentum is 1.5, expected a number in [0, 1]",
+            "in layer `batch_normalization`: momentum is 1.5, expected a number from 0 to 1",
         ),
         (called(&BatchNormalization::new(2), &[3, 4]), "the input has shape [3,4], expected [..,2]"),
         (declared(&Embedding::new(0, 2)), "in layer `embedding`: input_size is 0, expected at least 1"),
@@ -474,11 +477,11 @@ fn what_users_get_wrong() {
         ),
         (
             declared(&Residual::new(Affine::new(2, 2).name("a/b"))),
-            "in layer `residual`: the name of a layer is \"a/b\", expected not empty, without `/` and control characters",
+            "in layer `residual`: the name of a layer is \"a/b\", expected a name that is not empty and has neither `/` nor control characters",
         ),
         (
             declared(&Residual::new(Affine::new(2, 2).kernel_initializer(Initializer::value(Tensor::scalar(0.0))))),
-            "in layer `affine`: the value of the initializer is f32[], expected f32[2,2]",
+            "in layer `affine`: the type of what the initializer gives is f32[], expected f32[2,2]",
         ),
     ];
     for (found, want) in cases {

@@ -58,7 +58,7 @@ fn arguments_of_layers() {
         ),
         (
             declared(Sequential::new().layer(Affine::new(2, 2).name("a/b"))),
-            "in layer `sequential`: the name of a layer is \"a/b\", expected not empty, without `/` and control characters",
+            "in layer `sequential`: the name of a layer is \"a/b\", expected a name that is not empty and has neither `/` nor control characters",
         ),
         (
             declared(Local::new(2, 2).prior_maker(Prior::normal(0.0, -1.0))),
@@ -70,7 +70,7 @@ fn arguments_of_layers() {
         ),
         (
             declared(Local::new(2, 2).posterior_maker(without_bias())),
-            "in layer `affine`: the posterior is a kernel alone, expected a kernel and a bias",
+            "in layer `affine`: the posterior that was made is of a kernel alone, but the layer has a kernel and a bias; make a distribution for each that `KernelBiasShape` has a shape of",
         ),
         (
             declared(Local::new(2, 2).posterior_maker(Posterior::new(|scope, shape| {
@@ -83,7 +83,7 @@ fn arguments_of_layers() {
         ),
         (
             declared(Affine::new(2, 3).kernel_initializer(Initializer::value(Tensor::scalar(1.0)))),
-            "in layer `affine`: the value of the initializer is f32[], expected f32[2,3]",
+            "in layer `affine`: the type of what the initializer gives is f32[], expected f32[2,3]",
         ),
         (
             declared(Affine::new(2, 2).validate_args(true).bias_initializer(Initializer::Constant(f32::NAN))),
@@ -132,11 +132,11 @@ fn inputs_of_layers() {
         ),
         (
             called(Local::new(2, 2).use_bias(false).posterior_maker(without_bias()), Type::f32([1, 2])),
-            "in layer `affine`: the kernel's posterior of a local layer is Deterministic, expected Normal",
+            "in layer `affine`: the posterior of a local layer's kernel is Deterministic, expected Normal; layers with plain reparameterization take any",
         ),
         (
             called(Flipout::new(2, 2).use_bias(false).posterior_maker(without_bias()), Type::f32([1, 2])),
-            "in layer `affine`: the kernel's posterior of a flipout layer is Deterministic, expected Normal",
+            "in layer `affine`: the posterior of a flipout layer's kernel is Deterministic, expected Normal; layers with plain reparameterization take any",
         ),
         (
             called(
@@ -188,27 +188,30 @@ fn arguments_of_convolutions() {
         (declared(Convolution::new(4, 6, [])), "convolution`: rank is 0, expected 1, 2 or 3"),
         (
             declared(Convolution::new(4, 6, [3, 0])),
-            "convolution`: filter_shape is [3,0], expected 1 to 2147483647 on each axis",
+            "convolution`: filter_shape is [3,0], expected a number from 1 to 2147483647 on each axis",
         ),
-        (declared(new().strides(0)), "convolution`: strides is 0, expected 1 to 2147483647 on each axis"),
+        (declared(new().strides(0)), "convolution`: strides is 0, expected a number from 1 to 2147483647 on each axis"),
         (declared(new().strides([1])), "convolution`: strides is [1], expected one number, or one for each of 2 axes"),
         (
             declared(new().strides(most + 1)),
-            "convolution`: strides is 2147483648, expected 1 to 2147483647 on each axis",
+            "convolution`: strides is 2147483648, expected a number from 1 to 2147483647 on each axis",
         ),
-        (declared(new().dilations([1, 0])), "convolution`: dilations is [1,0], expected 1 to 2147483647 on each axis"),
+        (
+            declared(new().dilations([1, 0])),
+            "convolution`: dilations is [1,0], expected a number from 1 to 2147483647 on each axis",
+        ),
         (
             declared(new().dilations(most)),
-            "convolution`: filter_shape is [3,3] with dilations 2147483647, expected a reach of at most 2147483648",
+            "convolution`: filter_shape is [3,3] with dilations 2147483647, expected windows that reach over at most 2147483648 positions",
         ),
         (declared(new().padding([(1, 1)])), "convolution`: padding is [(1, 1)], expected a pair for each of 2 axes"),
         (
             declared(new().padding([(usize::MAX, 0), (0, 0)])),
             "convolution`: padding is [(18446744073709551615, 0), (0, 0)], expected at most 2147483648 on each side",
         ),
-        (declared(new().groups(0)), "convolution`: groups is 0, expected at least 1, and a divisor of input_size 4"),
-        (declared(new().groups(3)), "convolution`: groups is 3, expected at least 1, and a divisor of input_size 4"),
-        (declared(new().groups(4)), "convolution`: groups is 4, expected at least 1, and a divisor of output_size 6"),
+        (declared(new().groups(0)), "convolution`: groups is 0, expected a divisor of input_size, which is 4"),
+        (declared(new().groups(3)), "convolution`: groups is 3, expected a divisor of input_size, which is 4"),
+        (declared(new().groups(4)), "convolution`: groups is 4, expected a divisor of output_size, which is 6"),
         (
             declared(Convolution::new(1 << 20, 1 << 20, [3, 3])),
             "convolution`: elements of a tensor: 9895604649984 exceeds the limit of 2147483648",
@@ -219,11 +222,11 @@ fn arguments_of_convolutions() {
         ),
         (
             declared(transposed().strides(0)),
-            "convolution_transpose`: strides is 0, expected 1 to 2147483647 on each axis",
+            "convolution_transpose`: strides is 0, expected a number from 1 to 2147483647 on each axis",
         ),
         (
             declared(transposed().output_padding(1)),
-            "convolution_transpose`: output_padding is 1, expected less than the strides 1",
+            "convolution_transpose`: output_padding is 1, expected less than strides on each axis, which is 1",
         ),
         (
             declared(transposed().output_padding([0])),
@@ -231,11 +234,11 @@ fn arguments_of_convolutions() {
         ),
         (
             declared(Variational::<_, bayeslift_layers::Local>::of(new().batch_shape([5]))),
-            "convolution`: batch_shape is [5], expected [], as samples count the kernels of a variational layer",
+            "convolution`: batch_shape is [5], expected []: a variational layer has several kernels by its samples",
         ),
         (
             declared(Variational::<_, bayeslift_layers::Flipout>::of(transposed().groups(5).name("up"))),
-            "up`: groups is 5, expected at least 1, and a divisor of input_size 4",
+            "up`: groups is 5, expected a divisor of input_size, which is 4",
         ),
     ];
     for (found, want) in cases {
@@ -414,7 +417,7 @@ fn distributions_likelihoods_optimizers() {
         assert_eq!(
             error,
             format!(
-                "the list of probabilities of a mixture is {found}, expected one or more numbers in (0, 1] that sum to 1"
+                "the list of probabilities of a mixture is {found}, expected one or more positive numbers that sum to 1"
             )
         );
     }
@@ -455,24 +458,39 @@ fn distributions_likelihoods_optimizers() {
         adam.check().unwrap_err().to_string()
     };
     assert!(Adam::default().check().is_ok());
-    assert_eq!(adam(|adam| adam.learning_rate = 0.0), "Adam's learning_rate is 0, expected a positive, finite `f32`");
-    assert_eq!(adam(|adam| adam.beta_2 = 1.0), "Adam's beta_2 is 1, expected a number in [0, 1)");
-    assert_eq!(adam(|adam| adam.epsilon = f64::NAN), "Adam's epsilon is NaN, expected a positive, finite `f32`");
+    assert_eq!(
+        adam(|adam| adam.learning_rate = 0.0),
+        "Adam's learning_rate is 0, expected a number that is positive and finite as `f32`"
+    );
+    assert_eq!(adam(|adam| adam.beta_2 = 1.0), "Adam's beta_2 is 1, expected a number from 0 to below 1");
+    assert_eq!(
+        adam(|adam| adam.epsilon = f64::NAN),
+        "Adam's epsilon is NaN, expected a number that is positive and finite as `f32`"
+    );
     let bad = |optimizer: &dyn Optimizer| optimizer.check().unwrap_err().to_string();
     assert!(Sgd::default().check().is_ok() && Sgd::new(1.0).momentum(0.9).check().is_ok());
-    assert_eq!(bad(&Sgd::new(-0.1)), "Sgd's learning_rate is -0.1, expected a positive, finite `f32`");
-    assert_eq!(bad(&Sgd::new(0.1).momentum(1.0)), "Sgd's momentum is 1, expected a number in [0, 1)");
+    assert_eq!(
+        bad(&Sgd::new(-0.1)),
+        "Sgd's learning_rate is -0.1, expected a number that is positive and finite as `f32`"
+    );
+    assert_eq!(bad(&Sgd::new(0.1).momentum(1.0)), "Sgd's momentum is 1, expected a number from 0 to below 1");
     assert!(RmsProp::default().check().is_ok() && RmsProp::new(1.0).centered(true).momentum(0.9).check().is_ok());
     let rms_prop = |change: fn(&mut RmsProp)| {
         let mut rms_prop = RmsProp::default();
         change(&mut rms_prop);
         bad(&rms_prop)
     };
-    let infinite = "RmsProp's learning_rate is inf, expected a positive, finite `f32`";
+    let infinite = "RmsProp's learning_rate is inf, expected a number that is positive and finite as `f32`";
     assert_eq!(rms_prop(|options| options.learning_rate = f64::INFINITY), infinite);
-    assert_eq!(rms_prop(|options| options.rho = f64::NAN), "RmsProp's rho is NaN, expected a number in [0, 1)");
-    assert_eq!(rms_prop(|options| options.momentum = -0.5), "RmsProp's momentum is -0.5, expected a number in [0, 1)");
-    assert_eq!(rms_prop(|options| options.epsilon = 0.0), "RmsProp's epsilon is 0, expected a positive, finite `f32`");
+    assert_eq!(rms_prop(|options| options.rho = f64::NAN), "RmsProp's rho is NaN, expected a number from 0 to below 1");
+    assert_eq!(
+        rms_prop(|options| options.momentum = -0.5),
+        "RmsProp's momentum is -0.5, expected a number from 0 to below 1"
+    );
+    assert_eq!(
+        rms_prop(|options| options.epsilon = 0.0),
+        "RmsProp's epsilon is 0, expected a number that is positive and finite as `f32`"
+    );
 }
 
 #[test]
@@ -482,7 +500,7 @@ fn accessors_of_what_is_not_there() {
     assert!(layer.posterior(&parameters).bias.is_none());
     assert_eq!(
         layer.bias_posterior(&parameters).unwrap_err().to_string(),
-        "in layer `head`: the bias's posterior is that of a layer without a bias, expected a layer with use_bias"
+        "in layer `head`: the layer has no bias, so its bias has no posterior; give it one by `use_bias(true)`"
     );
     let network = Sequential::new().layer(Affine::new(1, 1));
     assert_eq!(

@@ -105,12 +105,9 @@ impl<'f, 'a> Course<'f, 'a> {
         for chosen in self.batches.of(&order) {
             batch.fill(data, chosen);
             let step = self.trainer.steps() + 1;
-            let input = StepInput {
-                inputs: &batch.inputs,
-                targets: &batch.targets,
-                divergence_weight: self.divergence_weight(step),
-                rate: self.fit.schedule.factor((step - 1) as f64 / steps as f64),
-            };
+            let input = StepInput::new(&batch.inputs, &batch.targets)
+                .divergence_weight(self.divergence_weight(step))
+                .rate(self.fit.schedule.factor((step - 1) as f64 / steps as f64));
             let loss = self.trainer.step(network, input)?;
             network.set_training_examples(Some(rows));
             (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);

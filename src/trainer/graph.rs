@@ -69,8 +69,9 @@ impl Trainer {
         for (path, new) in &call.updates {
             let old = scope.expr(path).filter(|_| self.is_statistic(path));
             let Some(old) = old else {
-                let found = format!("`{path}`");
-                return Err(Error::argument("what a layer updates", "a parameter that is not trainable", found));
+                let problem =
+                    format!("a layer updates `{path}`, which is none of its parameters that are not trainable");
+                return Err(Error::misuse(problem, "declare it with `Declaration::trainable` false"));
             };
             changes.push(Change { path, old, new: *new });
             bounded.push(*new);

@@ -3,6 +3,7 @@
 use crate::{
     Error, Network, Targets,
     dataset::{check_labels, check_simplex},
+    error::counted,
 };
 use bayeslift_layers::Likelihood;
 
@@ -20,22 +21,26 @@ pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -
         Targets::Labels(_) => false,
     };
     if !fits {
-        let numbers = |rows: usize, units: usize| format!("{rows} rows of {units} numbers");
-        let expected = match (wants_labels, on_simplex) {
-            (true, _) => format!("{rows} labels"),
-            (false, true) => format!("{} that sum to 1", numbers(rows, wanted)),
-            (false, false) => numbers(rows, wanted),
+        let numbers = |rows: usize, units: usize| format!("{} of {}", counted(rows, "row"), counted(units, "number"));
+        let (expected, remedy) = match (wants_labels, on_simplex) {
+            (true, _) => (counted(rows, "label"), "give each input a label, as `Dataset::classification` takes them"),
+            (false, true) => {
+                (format!("{} that sum to 1", numbers(rows, wanted)), "make them of labels by `Dataset::smoothed`")
+            }
+            (false, false) => {
+                let remedy =
+                    "give each input a number for each output of the network, as `Dataset::regression` takes them";
+                (numbers(rows, wanted), remedy)
+            }
         };
         let found = match targets {
-            Targets::Labels(labels) if wants_labels => format!("{} labels", labels.len()),
-            Targets::Labels(_) if on_simplex => "labels: use `Dataset::smoothed`".to_owned(),
-            Targets::Labels(_) => "labels".to_owned(),
+            Targets::Labels(labels) => counted(labels.len(), "label"),
             Targets::Values { units, values } if values.len().is_multiple_of((*units).max(1)) => {
                 numbers(values.len() / (*units).max(1), *units)
             }
-            Targets::Values { units, values } => format!("{} numbers in rows of {units}", values.len()),
+            Targets::Values { units, values } => format!("{} in rows of {units}", counted(values.len(), "number")),
         };
-        return Err(Error::argument("the set of targets", expected, found));
+        return Err(Error::misuse(format!("the targets are {found}, where the network needs {expected}"), remedy));
     }
     match targets {
         Targets::Values { units, values } if on_simplex => check_simplex(*units, values),

@@ -47,7 +47,7 @@ impl Geometry {
         self.check_windows("filter_shape")?;
         for (argument, size) in [("input_size", config.input_size), ("output_size", config.output_size)] {
             if self.groups == 0 || !size.is_multiple_of(self.groups) {
-                let expected = format!("at least 1, and a divisor of {argument} {size}");
+                let expected = format!("a divisor of {argument}, which is {size}");
                 return Err(Error::argument("groups", expected, self.groups));
             }
         }
@@ -68,7 +68,11 @@ impl Geometry {
         let reach = |axis: &Sliding| (axis.size as u64 - 1) * axis.dilation as u64 + 1;
         if self.axes().any(|axis| reach(&axis) > MAX_ELEMENTS as u64) {
             let found = format!("{} with dilations {}", self.filter_shape, self.dilations);
-            return Err(Error::argument(argument, format!("a reach of at most {MAX_ELEMENTS}"), found));
+            return Err(Error::argument(
+                argument,
+                format!("windows that reach over at most {MAX_ELEMENTS} positions"),
+                found,
+            ));
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl PerAxis {
             return Err(Error::argument(argument, format!("one number, or one for each of {rank} axes"), self));
         }
         if self.each(rank).any(|size| !(least..=most).contains(&size)) {
-            return Err(Error::argument(argument, format!("{least} to {most} on each axis"), self));
+            return Err(Error::argument(argument, format!("a number from {least} to {most} on each axis"), self));
         }
         Ok(())
     }

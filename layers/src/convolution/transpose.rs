@@ -127,7 +127,7 @@ impl KernelBiasLayer for ConvolutionTranspose {
         let rank = self.geometry.rank();
         more.check("output_padding", rank, 0)?;
         if more.each(rank).zip(self.geometry.axes()).any(|(more, axis)| more >= axis.step) {
-            let expected = format!("less than the strides {}", self.geometry.strides);
+            let expected = format!("less than strides on each axis, which is {}", self.geometry.strides);
             return Err(Error::argument("output_padding", expected, more));
         }
         Ok(())

@@ -18,7 +18,7 @@ impl<'b> Mixture<'b> {
         let sum: f64 = probabilities.iter().map(|&p| f64::from(p)).sum();
         let valid = probabilities.iter().all(|&p| p > 0.0 && p <= 1.0) && (sum - 1.0).abs() <= 1e-5;
         if !valid {
-            let (expected, found) = ("one or more numbers in (0, 1] that sum to 1", format!("{probabilities:?}"));
+            let (expected, found) = ("one or more positive numbers that sum to 1", format!("{probabilities:?}"));
             return Err(Error::argument("the list of probabilities of a mixture", expected, found));
         }
         Ok(Mixture { components })

@@ -35,6 +35,24 @@ impl Adam {
     pub fn new(learning_rate: f64) -> Self {
         Adam { learning_rate, ..Adam::default() }
     }
+
+    /// With this decay of the mean of gradients.
+    pub fn beta_1(mut self, beta_1: f64) -> Self {
+        self.beta_1 = beta_1;
+        self
+    }
+
+    /// With this decay of the mean of squared gradients.
+    pub fn beta_2(mut self, beta_2: f64) -> Self {
+        self.beta_2 = beta_2;
+        self
+    }
+
+    /// With this number that keeps the denominator from 0.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
 }
 
 impl Optimizer for Adam {

@@ -8,7 +8,7 @@ pub use sgd::Sgd;
 
 use crate::Error;
 use bayeslift_ir::{Expr, Tensor, Type};
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 /// A rule that moves a parameter along its gradient.
 ///
@@ -61,6 +61,36 @@ pub trait Optimizer: Debug + Send + Sync {
     }
 }
 
+impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn state(&self) -> &'static [&'static str] {
+        (**self).state()
+    }
+    fn scalars(&self) -> &'static [&'static str] {
+        (**self).scalars()
+    }
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+        (**self).scalar_values(step, rate)
+    }
+    fn update<'b>(
+        &self,
+        parameter: Expr<'b>,
+        gradient: Expr<'b>,
+        state: &[Expr<'b>],
+        scalars: &[Expr<'b>],
+    ) -> Update<'b> {
+        (**self).update(parameter, gradient, state, scalars)
+    }
+    fn check(&self) -> Result<(), Error> {
+        (**self).check()
+    }
+    fn initial_state(&self, path: &str, ty: &Type) -> Result<Vec<(String, Tensor)>, Error> {
+        (**self).initial_state(path, ty)
+    }
+}
+
 /// What [`Optimizer::update`] returns.
 #[derive(Clone, Debug)]
 pub struct Update<'b> {
@@ -86,10 +116,15 @@ impl Options {
 
     fn positive(&self, option: &str, value: f64) -> Result<(), Error> {
         let as_computed = value as f32;
-        self.check(option, value, as_computed > 0.0 && as_computed.is_finite(), "a positive, finite `f32`")
+        self.check(
+            option,
+            value,
+            as_computed > 0.0 && as_computed.is_finite(),
+            "a number that is positive and finite as `f32`",
+        )
     }
 
     fn share(&self, option: &str, value: f64) -> Result<(), Error> {
-        self.check(option, value, (0.0..1.0).contains(&value), "a number in [0, 1)")
+        self.check(option, value, (0.0..1.0).contains(&value), "a number from 0 to below 1")
     }
 }

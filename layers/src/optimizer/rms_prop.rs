@@ -39,6 +39,18 @@ impl RmsProp {
         RmsProp { learning_rate, ..RmsProp::default() }
     }
 
+    /// With this decay of the means.
+    pub fn rho(mut self, rho: f64) -> Self {
+        self.rho = rho;
+        self
+    }
+
+    /// With this number that keeps the denominator from 0.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
     /// With this momentum.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;

@@ -1,0 +1,111 @@
+//! How steps are made, and what one is called with.
+
+use crate::{Backend, Targets};
+use bayeslift_layers::{Adam, Divergence, Optimizer};
+use std::sync::Arc;
+
+/// How a [`Trainer`](crate::Trainer) makes its steps.
+///
+/// ```
+/// use bayeslift::prelude::*;
+/// let options = TrainerOptions::default().optimizer(Sgd::new(0.1)).divergence(Divergence::Exact).samples(4).seed(7);
+/// assert_eq!((options.samples, options.seed), (4, Some(7)));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TrainerOptions {
+    /// The rule that moves parameters; Adam with rate 1e-3 unless told.
+    pub optimizer: Arc<dyn Optimizer>,
+    /// How the divergence is computed.
+    pub divergence: Divergence,
+    /// The number of posterior samples that the negative log likelihood of a step is a mean over; 1 unless told.
+    pub samples: usize,
+    /// Addresses the noise; the network's seed unless told.
+    pub seed: Option<u64>,
+    /// How steps are run.
+    pub backend: Backend,
+}
+
+impl Default for TrainerOptions {
+    fn default() -> Self {
+        TrainerOptions {
+            optimizer: Arc::new(Adam::default()),
+            divergence: Divergence::default(),
+            samples: 1,
+            seed: None,
+            backend: Backend::default(),
+        }
+    }
+}
+
+impl TrainerOptions {
+    /// With this rule that moves parameters.
+    pub fn optimizer(mut self, optimizer: impl Optimizer + 'static) -> Self {
+        self.optimizer = Arc::new(optimizer);
+        self
+    }
+
+    /// With the divergence computed in this way.
+    pub fn divergence(mut self, divergence: Divergence) -> Self {
+        self.divergence = divergence;
+        self
+    }
+
+    /// With this number of posterior samples in each step, at least 1.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// With this seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Run in this way.
+    pub fn backend(mut self, backend: impl Into<Backend>) -> Self {
+        self.backend = backend.into();
+        self
+    }
+}
+
+/// What one step is called with, besides parameters and state.
+///
+/// ```
+/// use bayeslift::prelude::*;
+/// let targets = Targets::Labels(vec![0, 1]);
+/// let input = StepInput::new(&[0.5, -0.5], &targets).divergence_weight(0.1).rate(0.5);
+/// assert_eq!((input.divergence_weight, input.rate), (0.1, 0.5));
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct StepInput<'a> {
+    /// Inputs, row after row.
+    pub inputs: &'a [f32],
+    /// Their targets.
+    pub targets: &'a Targets,
+    /// The weight of the divergence; 1 unless told. The division by the number of training examples is the trainer's.
+    pub divergence_weight: f64,
+    /// A factor of the learning rate; 1 unless told.
+    pub rate: f64,
+}
+
+impl<'a> StepInput<'a> {
+    /// A batch, with weight and rate 1.
+    pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
+        StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0 }
+    }
+
+    /// With this weight of the divergence: less than 1 for a cold posterior, 0 for none.
+    pub fn divergence_weight(mut self, weight: f64) -> Self {
+        self.divergence_weight = weight;
+        self
+    }
+
+    /// With this factor of the learning rate.
+    pub fn rate(mut self, rate: f64) -> Self {
+        self.rate = rate;
+        self
+    }
+}
