@@ -7,11 +7,7 @@
 #[allow(dead_code)] // Each example uses a part of it.
 mod common;
 
-use bayeslift::{
-    ir::Expr,
-    layers::{Draws, RandomVariable, Scope, VariationalLayer, distribution::Normal, on_units},
-    prelude::*,
-};
+use bayeslift::prelude::*;
 use clap::Parser;
 use common::{Arguments, bold, table::Table};
 use serde_json::json;
@@ -34,18 +30,18 @@ impl VariationalLayer for RankOne {
         "rank_one"
     }
 
-    fn random_variables<'b>(&self, scope: &Scope<'b>) -> Result<Vec<RandomVariable<'b>>, bayeslift::layers::Error> {
+    fn random_variables<'b>(&self, scope: &Scope<'b>) -> Result<Vec<RandomVariable<'b>>, LayerError> {
         // Not random: they have no prior.
         scope.parameter("kernel", &[self.input, self.output].into(), &Initializer::GlorotUniform)?;
         scope.parameter("bias", &[self.output].into(), &Initializer::Zeros)?;
         let factor = |name, units: usize| {
-            let prior = Normal::scalar(scope.builder(), 1.0, 0.3);
+            let prior = distribution::Normal::scalar(scope.builder(), 1.0, 0.3);
             RandomVariable::mean_field(scope, name, [units], &Initializer::Ones, 0.1, prior)
         };
         Ok(vec![factor("r", self.input)?, factor("s", self.output)?])
     }
 
-    fn forward<'b>(&self, draws: &Draws<'_, 'b>, x: Expr<'b>) -> Result<Expr<'b>, bayeslift::layers::Error> {
+    fn forward<'b>(&self, draws: &Draws<'_, 'b>, x: Expr<'b>) -> Result<Expr<'b>, LayerError> {
         draws.context().check_input(x, self.input)?;
         let product = (x * on_units(draws.value("r")?, x)).dot(draws.parameter("kernel")?);
         let output = product * on_units(draws.value("s")?, product) + draws.parameter("bias")?;

@@ -76,23 +76,100 @@ pub use schedule::{Schedule, WarmUp};
 pub use standardizer::Standardizer;
 pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 
-/// What most programs need.
+/// What most programs need, those with layers and optimizers of their own too. The layers' error is `LayerError` here.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// /// x^2, with a factor for each unit.
+/// struct Square(usize);
+///
+/// impl Layer for Square {
+///     fn name(&self) -> &str {
+///         "square"
+///     }
+///     fn declare(&self, scope: &Scope<'_>) -> Result<(), LayerError> {
+///         scope.parameter("factor", &[self.0].into(), &Initializer::Ones).map(drop)
+///     }
+///     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, LayerError> {
+///         context.check_input(x, self.0)?;
+///         let factor = context.scope().parameter("factor", &[self.0].into(), &Initializer::Ones)?;
+///         Ok(Call::new(x.square() * factor))
+///     }
+/// }
+///
+/// /// A random offset for each unit.
+/// struct Offset(usize);
+///
+/// impl VariationalLayer for Offset {
+///     fn kind(&self) -> &str {
+///         "offset"
+///     }
+///     fn random_variables<'b>(&self, scope: &Scope<'b>) -> Result<Vec<RandomVariable<'b>>, LayerError> {
+///         let prior = distribution::Normal::scalar(scope.builder(), 0.0, 1.0);
+///         Ok(vec![RandomVariable::mean_field(scope, "by", [self.0], &Initializer::Zeros, 0.1, prior)?])
+///     }
+///     fn forward<'b>(&self, draws: &Draws<'_, 'b>, x: Expr<'b>) -> Result<Expr<'b>, LayerError> {
+///         draws.context().check_input(x, self.0)?;
+///         Ok(x + on_units(draws.value("by")?, x))
+///     }
+/// }
+///
+/// /// Moves every parameter by the rate, against the sign of its gradient.
+/// #[derive(Debug)]
+/// struct SignDescent(f64);
+///
+/// impl Optimizer for SignDescent {
+///     fn name(&self) -> &'static str {
+///         "sign_descent"
+///     }
+///     fn state(&self) -> &'static [&'static str] {
+///         &[]
+///     }
+///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
+///         vec![(self.0 * rate) as f32]
+///     }
+///     fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, _state: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
+///         let sign = gradient.less(0.0).select(-1.0, 1.0);
+///         Update { parameter: p - sign * scalars[0], state: vec![] }
+///     }
+///     fn check(&self) -> Result<(), LayerError> {
+///         Ok(())
+///     }
+/// }
+///
+/// let data = Dataset::regression([1], vec![0.0, 1.0, 2.0, 3.0], 1, vec![1.0, 3.0, 9.0, 19.0])?;
+/// let mut network = Network::new(Sequential::new().layer(Square(1)).layer(Offset(1)), [1], Likelihood::normal(1.0), 0)?;
+/// let mut losses = Vec::new();
+/// Fit::new()
+///     .epochs(20)
+///     .optimizer(SignDescent(0.05))
+///     .backend(Options::default().threads(1))
+///     .progress(|progress: &Progress| losses.push(progress.loss.loss))
+///     .run(&mut network, &data)?;
+/// assert!(losses[19] < losses[0]);
+/// # Ok::<(), Error>(())
+/// ```
 pub mod prelude {
     pub use crate::{
         Backend, Classification, Dataset, Error, Fit, FitReport, ModelFile, Network, Predictor, PredictorOptions,
-        Regression, Schedule, Standardizer, StepInput, Targets, Trainer, TrainerOptions, WarmUp,
+        Progress, Regression, Schedule, Standardizer, StepInput, Targets, Trainer, TrainerOptions, WarmUp,
     };
+    pub use bayeslift_ir::Expr;
     pub use bayeslift_layers::{
         Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
-        AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Convolution, ConvolutionTranspose,
-        ConvolutionTransposeVariationalFlipout, ConvolutionTransposeVariationalReparameterization,
-        ConvolutionTransposeVariationalReparameterizationLocal, ConvolutionVariationalFlipout,
-        ConvolutionVariationalReparameterization, ConvolutionVariationalReparameterizationLocal, Divergence, Dropout,
-        Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
-        EmbeddingVariationalReparameterizationLocal, Flatten, GlobalPooling, Initializer, Layer, LayerNormalization,
-        Likelihood, Padding, Pooling, Posterior, PosteriorValue, Prior, Residual, RmsProp, Sequential, Sgd,
-        flatten_rightmost, metrics,
+        AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Call, Context, Convolution,
+        ConvolutionTranspose, ConvolutionTransposeVariationalFlipout,
+        ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
+        ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
+        ConvolutionVariationalReparameterizationLocal, Divergence, Draws, Dropout, Embedding,
+        EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+        EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Layer,
+        LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior, PosteriorValue,
+        Prior, RandomVariable, Residual, RmsProp, Scope, Sequential, Sgd, Update, VariationalLayer, distribution,
+        flatten_rightmost, metrics, on_units,
     };
+    pub use bayeslift_runtime::Options;
 }
 
 /// The README's program, compiled by the documentation tests.

@@ -1,16 +1,12 @@
 //! Steps that overflow: whatever they are, what follows `Ok` is finite, and what follows an error is what was before.
 
-use bayeslift::ir::{Distribution, Expr, noise};
-use bayeslift::layers::{Optimizer, Update};
+use bayeslift::ir::{Distribution, noise};
 use bayeslift::prelude::*;
-use bayeslift::runtime::Options;
 use bayeslift_ir::arbitrary::{cases, seed};
 use std::sync::Arc;
 
 fn options(backend: Backend) -> TrainerOptions {
-    let mut options = TrainerOptions::default();
-    options.backend = backend;
-    options
+    TrainerOptions::default().backend(backend)
 }
 
 fn backends() -> [Backend; 4] {
@@ -168,10 +164,9 @@ fn a_step_is_finite_or_was_not() {
             ];
             let (proved, unproved) = optimizers[seed as usize % 4].clone();
             let trainer = |optimizer| {
-                let mut options = options(Options::default().threads(1).into());
-                options.optimizer = optimizer;
-                options.divergence =
+                let divergence =
                     if seed.is_multiple_of(2) { Divergence::MonteCarlo { draws: 1 } } else { Divergence::Exact };
+                let options = options(Options::default().threads(1).into()).optimizer(optimizer).divergence(divergence);
                 Trainer::new(&network, 10, options).unwrap()
             };
             let (mut fast, mut checked) = (trainer(proved), trainer(unproved));
@@ -229,8 +224,7 @@ fn ordinary_steps_are_known_to_be_finite() {
     ];
     for (i, optimizer) in optimizers.into_iter().enumerate() {
         for (name, mut network) in networks(i as u64) {
-            let mut options = options(Options::default().threads(1).into());
-            options.optimizer = optimizer.clone();
+            let options = options(Options::default().threads(1).into()).optimizer(optimizer.clone());
             let mut trainer = Trainer::new(&network, 10, options).unwrap();
             trainer.prepare(&network, 4).unwrap();
             let compiled = trainer.compile_time();
@@ -254,8 +248,7 @@ fn ordinary_steps_are_known_to_be_finite() {
 fn state_of_a_huge_gradient_is_remembered() {
     let layer = Affine::new(1, 1).use_bias(false).kernel_initializer(Initializer::Zeros);
     let mut network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
-    let mut options = TrainerOptions::default();
-    options.optimizer = Arc::new(Sgd::new(1000.0).momentum(0.9));
+    let options = TrainerOptions::default().optimizer(Sgd::new(1000.0).momentum(0.9));
     let mut trainer = Trainer::new(&network, 10, options).unwrap();
     let targets = |values: &[f32]| Targets::Values { units: 1, values: values.to_vec() };
     trainer.step(&mut network, StepInput::new(&[1e17; 2], &targets(&[6e17; 2]))).unwrap();
@@ -308,8 +301,7 @@ impl Optimizer for ByRow {
 #[test]
 fn optimizers_are_proved_for_the_shapes_that_they_have() {
     let mut network = Network::new(Affine::new(1, 1), [1], Likelihood::normal(1.0), 0).unwrap();
-    let mut options = TrainerOptions::default();
-    options.optimizer = Arc::new(ByRow);
+    let options = TrainerOptions::default().optimizer(ByRow);
     let mut trainer = Trainer::new(&network, 10, options).unwrap();
     let targets = Targets::Values { units: 1, values: vec![1.0] };
     let before = bits(&network, &trainer);
