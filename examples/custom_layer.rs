@@ -64,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let layers = Sequential::new()
         .layer(RankOne { input: PIXELS, output: 64, activation: Activation::Relu })
         .layer(RankOne { input: 64, output: CLASSES, activation: Activation::None });
-    let mut network = Network::new(layers, [PIXELS], Likelihood::Categorical, arguments.seed)?;
+    let mut network = Network::new(layers, [PIXELS], likelihood::Categorical, arguments.seed)?;
     if !arguments.json {
         println!("{}\n\n{}", network.summary(), network.layer().trace([train.rows(), PIXELS].into())?);
     }

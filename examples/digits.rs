@@ -31,7 +31,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
     let layer = AffineVariationalReparameterizationLocal::new;
     let layers = Sequential::new().layer(layer(PIXELS, 64).activation(Activation::Relu)).layer(layer(64, CLASSES));
-    let mut network = Network::new(layers, [PIXELS], Likelihood::Categorical, arguments.seed)?;
+    let mut network = Network::new(layers, [PIXELS], likelihood::Categorical, arguments.seed)?;
     if !arguments.json {
         println!("{}\n", network.summary());
     }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let layer = AffineVariationalReparameterizationLocal::new;
     let layers = Sequential::new().layer(layer(INPUTS, 128).activation(Activation::Relu)).layer(layer(128, CLASSES));
-    let mut network = Network::new(layers, [INPUTS], Likelihood::Categorical, 0)?;
+    let mut network = Network::new(layers, [INPUTS], likelihood::Categorical, 0)?;
 
     // bumps at a tenth of the row for each class
     let bump = |row: usize, i: usize| (-0.01 * (i as f32 - (row % CLASSES * INPUTS / CLASSES) as f32).powi(2)).exp();

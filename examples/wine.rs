@@ -30,7 +30,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(FEATURES, 50).activation(Activation::Relu))
         .layer(AffineVariationalReparameterizationLocal::new(50, 1));
-    let mut network = Network::new(layers, [FEATURES], Likelihood::normal_learned(1.0), arguments.seed)?;
+    let mut network = Network::new(layers, [FEATURES], likelihood::Normal::learned(1.0), arguments.seed)?;
     if !arguments.json {
         println!("{}\n", network.summary());
     }

@@ -160,7 +160,7 @@ impl Dataset {
     }
 
     /// The labels of `classes` classes as points inside the simplex, for
-    /// [`Likelihood::SoftmaxCenteredNormal`](bayeslift_layers::Likelihood::SoftmaxCenteredNormal): 1 - smoothing more
+    /// [`likelihood::SoftmaxCenteredNormal`](bayeslift_layers::likelihood::SoftmaxCenteredNormal): 1 - smoothing more
     /// for the label's class than for the others, which get smoothing / classes (label smoothing; Szegedy and others
     /// 2016, section 7). A corner of the simplex itself has no density.
     ///

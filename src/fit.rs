@@ -41,7 +41,7 @@ use validation::Validation;
 ///
 /// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
 /// let data = Dataset::classification([1], inputs, labels)?;
-/// let mut network = Network::new(AffineVariationalReparameterizationLocal::new(1, 2), [1], Likelihood::Categorical, 0)?;
+/// let mut network = Network::new(AffineVariationalReparameterizationLocal::new(1, 2), [1], likelihood::Categorical, 0)?;
 /// let report = Fit::new()
 ///     .epochs(3)
 ///     .batch_size(24)

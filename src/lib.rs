@@ -16,7 +16,7 @@
 //!     let layers = Sequential::new()
 //!         .layer(AffineVariationalReparameterizationLocal::new(2, 32).activation(Activation::Tanh))
 //!         .layer(AffineVariationalReparameterizationLocal::new(32, 2));
-//!     let mut network = Network::new(layers, [2], Likelihood::Categorical, 42)?;
+//!     let mut network = Network::new(layers, [2], likelihood::Categorical, 42)?;
 //!     let report = Fit::new().epochs(30).learning_rate(1e-2).divergence_weight(0.1).run(&mut network, &data)?;
 //!     println!("compiled in {:?}, {:.0} steps a second", report.compile_time, report.steps_per_second());
 //!
@@ -139,7 +139,7 @@ pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 /// }
 ///
 /// let data = Dataset::regression([1], vec![0.0, 1.0, 2.0, 3.0], 1, vec![1.0, 3.0, 9.0, 19.0])?;
-/// let mut network = Network::new(Sequential::new().layer(Square(1)).layer(Offset(1)), [1], Likelihood::normal(1.0), 0)?;
+/// let mut network = Network::new(Sequential::new().layer(Square(1)).layer(Offset(1)), [1], likelihood::Normal::fixed(1.0), 0)?;
 /// let mut losses = Vec::new();
 /// Fit::new()
 ///     .epochs(20)
@@ -167,7 +167,7 @@ pub mod prelude {
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Layer,
         LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior, PosteriorValue,
         Prior, RandomVariable, Residual, RmsProp, Scope, Sequential, Sgd, Update, VariationalLayer, distribution,
-        flatten_rightmost, metrics, on_units,
+        flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

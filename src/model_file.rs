@@ -27,7 +27,7 @@ const VERSION: u32 = 2;
 /// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
 /// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
 /// alone, and go on to load.
-const EMITTER_VERSION: u32 = 1;
+const EMITTER_VERSION: u32 = 2;
 
 /// The metadata key that holds the description, as JSON. One key, because safetensors keeps keys in no order and the
 /// same network is to give the same bytes.
@@ -50,7 +50,7 @@ const BYTES: &str = "(bytes)";
 /// use bayeslift::prelude::*;
 ///
 /// let layer = AffineVariationalReparameterizationLocal::new(4, 3);
-/// let network = Network::new(layer, [4], Likelihood::Categorical, 7)?;
+/// let network = Network::new(layer, [4], likelihood::Categorical, 7)?;
 /// let path = std::env::temp_dir().join(format!("bayeslift-{}.safetensors", std::process::id()));
 /// network.save(&path)?;
 /// let file = ModelFile::read(&path)?;
@@ -207,7 +207,11 @@ pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
 }
 
 /// A network of these layers with what the bytes of a model file have.
-pub(crate) fn network(layer: impl Layer + 'static, likelihood: Likelihood, bytes: &[u8]) -> Result<Network, Error> {
+pub(crate) fn network(
+    layer: impl Layer + 'static,
+    likelihood: impl Likelihood + 'static,
+    bytes: &[u8],
+) -> Result<Network, Error> {
     let file = ModelFile::from_bytes(bytes)?;
     let mut network = Network::new(layer, file.input.clone(), likelihood, file.seed)?;
     compare::load_file(&mut network, file, Path::new(BYTES))?;

@@ -2,7 +2,9 @@
 
 use crate::{Error, model_file};
 use bayeslift_ir::{Builder, Environment, Expr, Graph, Shape, Type};
-use bayeslift_layers::{Call, Context, Divergence, Layer, Likelihood, Parameters, Scope, noise_inputs};
+use bayeslift_layers::{
+    Call, Context, Divergence, Layer, Likelihood, Parameters, Scope, likelihood::Target, noise_inputs,
+};
 use std::{fmt, path::Path, sync::Arc};
 
 /// A layer, the likelihood of its targets, and the parameters of both.
@@ -13,7 +15,7 @@ use std::{fmt, path::Path, sync::Arc};
 /// let layer = Sequential::new()
 ///     .layer(AffineVariationalReparameterizationLocal::new(64, 32).activation(Activation::Relu))
 ///     .layer(AffineVariationalReparameterizationLocal::new(32, 10));
-/// let network = Network::new(layer, [64], Likelihood::Categorical, 42)?;
+/// let network = Network::new(layer, [64], likelihood::Categorical, 42)?;
 /// assert_eq!(network.outputs(), 10);
 /// println!("{}", network.summary());
 /// # Ok::<(), bayeslift::Error>(())
@@ -21,10 +23,11 @@ use std::{fmt, path::Path, sync::Arc};
 #[derive(Clone)]
 pub struct Network {
     layer: Arc<dyn Layer>,
-    likelihood: Likelihood,
+    likelihood: Arc<dyn Likelihood>,
     parameters: Parameters,
     input: Shape,
     outputs: usize,
+    target: Target,
     seed: u64,
     training_examples: Option<usize>,
 }
@@ -35,33 +38,28 @@ impl Network {
     ///
     /// # Errors
     /// Whatever is wrong with the layers, found by calling them on one example: shapes that do not fit, names that
-    /// exist, an output that is not one row of units (categorical: of two or more classes).
+    /// exist, an output that the likelihood cannot read (categorical: fewer than two classes).
     pub fn new(
         layer: impl Layer + 'static,
         input: impl Into<Shape>,
-        likelihood: Likelihood,
+        likelihood: impl Likelihood + 'static,
         seed: u64,
     ) -> Result<Network, Error> {
         let _environment = Environment::enter();
-        let (layer, input) = (Arc::new(layer), input.into());
+        let (layer, likelihood, input) = (Arc::new(layer), Arc::new(likelihood), input.into());
         input.check()?;
-        let parameters = {
-            let builder = Builder::new();
-            let scope = Scope::initialize(&builder, seed);
-            layer.declare(&scope).map_err(|error| error.within(layer.name()))?;
-            likelihood.declare(&scope)?;
-            scope.parameters()
-        };
-        let mut network = Network { layer, likelihood, parameters, input, outputs: 0, seed, training_examples: None };
-        network.outputs = {
-            let builder = Builder::new();
-            let (_, call) = network.on_rows(&builder, 1)?;
-            call.output.shape().last_extent()
-        };
-        if network.likelihood == Likelihood::Categorical && network.outputs < 2 {
-            let expected = "2 or more, one for each class";
-            return Err(Error::argument("the number of outputs of a categorical network", expected, network.outputs));
-        }
+        let builder = Builder::new();
+        let scope = Scope::initialize(&builder, seed);
+        layer.declare(&scope).map_err(|error| error.within(layer.name()))?;
+        let target = Target::labels([], 0);
+        let parameters = scope.parameters();
+        let training_examples = None;
+        let mut network = Network { layer, likelihood, parameters, input, outputs: 0, target, seed, training_examples };
+        let output = network.on_rows(&Builder::new(), 1)?.1.output.shape().without(0);
+        network.outputs = output.last_extent();
+        network.target = network.likelihood.target(&output)?;
+        network.likelihood.declare(&scope, &network.target)?;
+        network.parameters = scope.parameters();
         Ok(network)
     }
 
@@ -71,8 +69,13 @@ impl Network {
     }
 
     /// The law of targets given the output.
-    pub fn likelihood(&self) -> &Likelihood {
+    pub fn likelihood(&self) -> &Arc<dyn Likelihood> {
         &self.likelihood
+    }
+
+    /// What the target of an example looks like.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The parameters, of the layer and of the likelihood.
@@ -90,15 +93,15 @@ impl Network {
         &self.input
     }
 
-    /// The number of outputs of the layer: classes, or numbers that are predicted.
+    /// The number of outputs of the layer, at each position: what the likelihood reads.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// The number of classes that are predicted; `None` if it is numbers. One more than outputs if the likelihood is
-    /// [`Likelihood::SoftmaxCenteredNormal`].
+    /// [`SoftmaxCenteredNormal`](bayeslift_layers::likelihood::SoftmaxCenteredNormal).
     pub fn classes(&self) -> Option<usize> {
-        self.likelihood.classes(self.outputs)
+        self.target.classes()
     }
 
     /// The seed that the parameters were drawn with.
@@ -131,7 +134,7 @@ impl Network {
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), Error> {
         self.layer.validate(parameters)?;
         let builder = Builder::new();
-        Ok(self.likelihood.declare(&Scope::bind(&builder, parameters)?)?)
+        Ok(self.likelihood.declare(&Scope::bind(&builder, parameters)?, &self.target)?)
     }
 
     pub(crate) fn replace_parameters(&mut self, parameters: Parameters) {
@@ -178,9 +181,9 @@ impl Network {
     ///
     /// let path = std::env::temp_dir().join(format!("bayeslift-weights-{}.safetensors", std::process::id()));
     /// let layer = AffineVariationalReparameterizationLocal::new(4, 3);
-    /// Network::new(layer, [4], Likelihood::Categorical, 1)?.save(&path)?;
+    /// Network::new(layer, [4], likelihood::Categorical, 1)?.save(&path)?;
     ///
-    /// let mut flipout = Network::new(AffineVariationalFlipout::new(4, 3), [4], Likelihood::Categorical, 2)?;
+    /// let mut flipout = Network::new(AffineVariationalFlipout::new(4, 3), [4], likelihood::Categorical, 2)?;
     /// let error = flipout.load(&path).unwrap_err().to_string();
     /// assert!(error.ends_with("layer `affine`: its estimator is Local, the network's is Flipout"), "{error}");
     /// flipout.load_weights(&path)?;
@@ -223,10 +226,10 @@ impl Network {
     ///     Sequential::new().layer(AffineVariationalReparameterizationLocal::new(4, 3))
     /// }
     ///
-    /// # let trained = Network::new(layer(), [4], Likelihood::Categorical, 7)?.to_bytes()?;
+    /// # let trained = Network::new(layer(), [4], likelihood::Categorical, 7)?.to_bytes()?;
     /// # macro_rules! include_bytes { ($name:literal) => { &trained } }
     /// let model: &[u8] = include_bytes!("model.safetensors");
-    /// let network = Network::from_bytes(layer(), Likelihood::Categorical, model)?;
+    /// let network = Network::from_bytes(layer(), likelihood::Categorical, model)?;
     /// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, 0.3, 0.4])?;
     /// # assert_eq!((network.seed(), network.to_bytes()?), (7, trained));
     /// # Ok::<(), Error>(())
@@ -234,7 +237,11 @@ impl Network {
     ///
     /// # Errors
     /// As for [`Network::new`] and [`Network::load`].
-    pub fn from_bytes(layer: impl Layer + 'static, likelihood: Likelihood, bytes: &[u8]) -> Result<Network, Error> {
+    pub fn from_bytes(
+        layer: impl Layer + 'static,
+        likelihood: impl Likelihood + 'static,
+        bytes: &[u8],
+    ) -> Result<Network, Error> {
         let _environment = Environment::enter();
         model_file::network(layer, likelihood, bytes)
     }
@@ -268,7 +275,7 @@ impl Network {
     /// ```
     /// use bayeslift::prelude::*;
     ///
-    /// let network = |seed| Network::new(AffineVariationalFlipout::new(4, 3), [4], Likelihood::Categorical, seed);
+    /// let network = |seed| Network::new(AffineVariationalFlipout::new(4, 3), [4], likelihood::Categorical, seed);
     /// let path = std::env::temp_dir().join(format!("bayeslift-{}.npz", std::process::id()));
     /// network(1)?.save_tfp(&path)?;
     /// let mut other = network(2)?;
@@ -335,7 +342,7 @@ impl Network {
         Type::f32([rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
     }
 
-    /// Calls the network on a batch, and checks that its output is one row of units for each example.
+    /// Calls the network on a batch, and checks that its output is rows of outputs for each example, at each of its positions.
     pub(crate) fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         let name = self.layer.name();
         // a batch of no rows, or of too many, is no input
@@ -344,11 +351,11 @@ impl Network {
         let call = self.layer.call(context, context.input(x)).map_err(|error| error.within(name))?;
         context.builder().check().map_err(|error| bayeslift_layers::Error::from(error).within(name))?;
         let (ty, axes) = (call.output.ty(), usize::from(context.sample_count().is_some()));
-        if ty.shape.len() == axes + 2 && ty.shape[axes] == rows && call.output.is_f32() {
+        if ty.shape.len() >= axes + 2 && ty.shape[axes] == rows && call.output.is_f32() {
             return Ok(call);
         }
         let shape = if axes == 1 && !ty.shape.is_empty() { ty.shape.without(0) } else { ty.shape };
-        let expected = format!("f32[{rows},units], a row for each input, as of an affine layer after `Flatten`");
+        let expected = format!("f32[{rows},..,outputs], a row for each input, as of an affine layer after `Flatten`");
         Err(Error::argument(format!("the type of the output of `{name}`"), expected, Type::new(ty.dtype, shape)))
     }
 }

@@ -237,13 +237,20 @@ pub(crate) struct RegressionSums {
     mean: Vec<f64>,
     /// Sums of squared distances from the mean.
     squares: Vec<f64>,
-    scale: f64,
+    scale: Vec<f64>,
 }
 
 impl RegressionSums {
     pub fn new(rows: usize, units: usize, draws: bool) -> Self {
         let zeros = vec![0.0; rows * units];
-        RegressionSums { units, draws, samples: vec![0; rows], mean: zeros.clone(), squares: zeros, scale: 0.0 }
+        RegressionSums {
+            units,
+            draws,
+            samples: vec![0; rows],
+            mean: zeros.clone(),
+            squares: zeros.clone(),
+            scale: zeros,
+        }
     }
 
     fn units(&self, row: usize) -> std::ops::Range<usize> {
@@ -260,12 +267,12 @@ impl RegressionSums {
     }
 
     fn total(&self, i: usize) -> f64 {
-        (self.variance(i) + self.scale * self.scale).sqrt()
+        (self.variance(i) + self.scale[i] * self.scale[i]).sqrt()
     }
 
     pub fn finish(self) -> Regression {
         let each = |of: &dyn Fn(usize) -> f64| (0..self.mean.len()).map(|i| of(i) as f32).collect::<Vec<f32>>();
-        let aleatoric = each(&|i| if self.mean[i].is_nan() { f64::NAN } else { self.scale });
+        let aleatoric = each(&|i| if self.mean[i].is_nan() { f64::NAN } else { self.scale[i] });
         let epistemic = each(&|i| self.variance(i).sqrt());
         let total = each(&|i| self.total(i));
         Regression::new(self.units, each(&|i| self.mean[i]), [aleatoric, epistemic, total])
@@ -273,14 +280,14 @@ impl RegressionSums {
 }
 
 impl Sums for RegressionSums {
-    /// By means, and a scale that all samples share.
+    /// By means, and scales that all samples share.
     fn add(&mut self, row: Row, outputs: &[&[f32]]) {
-        let (means, scale) = (&outputs[0][row.values(self.units)], outputs[1][0]);
-        self.scale = f64::from(scale);
+        let [means, scales] = [0, 1].map(|i| &outputs[i][row.values(self.units)]);
         self.samples[row.number] += 1;
         let samples = self.samples[row.number] as f64;
         let at = row.number * self.units;
-        for (unit, &x) in means.iter().enumerate() {
+        for (unit, (&x, &scale)) in means.iter().zip(scales).enumerate() {
+            self.scale[at + unit] = f64::from(scale);
             let (mean, squares) = (&mut self.mean[at + unit], &mut self.squares[at + unit]);
             let before = f64::from(x) - *mean;
             *mean += before / samples;
@@ -300,7 +307,7 @@ impl Sums for RegressionSums {
         // One sample has no spread, and need not have one.
         let has_spread = !self.draws || self.samples[row] > 1;
         let mut units = self.units(row);
-        is_finite(self.scale) && units.all(|i| is_finite(self.mean[i]) && (!has_spread || is_finite(self.total(i))))
+        units.all(|i| is_finite(self.scale[i]) && is_finite(self.mean[i]) && (!has_spread || is_finite(self.total(i))))
     }
 
     fn give_up(&mut self, row: usize) {

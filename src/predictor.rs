@@ -16,7 +16,6 @@ use crate::{
     trainer::check_targets,
 };
 use bayeslift_ir::{Environment, Tensor};
-use bayeslift_layers::Likelihood;
 use bayeslift_runtime::{Argument, Explanation};
 use block::{Blocks, Care, Compiled, Pool};
 use rows::{Numbers, RowBlock};
@@ -44,7 +43,7 @@ const PREDICTION_STEP: u64 = u64::MAX;
 /// use bayeslift::prelude::*;
 ///
 /// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
-/// let network = Network::new(layer, [2], Likelihood::Categorical, 0)?;
+/// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
 /// let predictor = Predictor::new(&network)?;
 /// let prediction = predictor.classify(&[0.1, 0.2, -1.0, 0.0])?;
 /// assert_eq!(prediction.rows(), 2);
@@ -145,7 +144,7 @@ impl Predictor {
     /// ```
     /// # use bayeslift::prelude::*;
     /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
-    /// # let network = Network::new(layer, [2], Likelihood::Categorical, 0)?;
+    /// # let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
     /// let predictor = Predictor::new(&network)?;
     /// let (first, second) = ([0.1, 0.2], [-1.0, 0.5]);
     /// let together = predictor.classify_rows(&[71, 70], &[second, first].concat())?;
@@ -163,8 +162,10 @@ impl Predictor {
     fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
         let _environment = Environment::enter();
         let Some(classes) = self.network.classes() else {
-            let problem =
-                format!("the network predicts numbers, not classes: its likelihood is {}", self.network.likelihood());
+            let problem = format!(
+                "the network predicts numbers, not classes: its likelihood is {}",
+                self.network.likelihood().describe()
+            );
             return Err(Error::misuse(problem, "use `regress`"));
         };
         let sizes = self.sizes(numbers, inputs)?;
@@ -201,14 +202,16 @@ impl Predictor {
 
     fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
         let _environment = Environment::enter();
-        let Likelihood::Normal { .. } = self.network.likelihood() else {
-            let problem =
-                format!("the network predicts classes, not numbers: its likelihood is {}", self.network.likelihood());
+        if self.network.classes().is_some() {
+            let problem = format!(
+                "the network predicts classes, not numbers: its likelihood is {}",
+                self.network.likelihood().describe()
+            );
             return Err(Error::misuse(problem, "use `classify`"));
-        };
+        }
         let sizes = self.sizes(numbers, inputs)?;
         let draws = self.outputs.any(&self.network, &self.options, self.options.row_block)?.draws;
-        let mut sums = RegressionSums::new(sizes.len(), self.network.outputs(), draws);
+        let mut sums = RegressionSums::new(sizes.len(), self.network.target().shape.elements(), draws);
         self.run(&self.outputs, numbers, (inputs, None), sizes, &mut sums)?;
         Ok(sums.finish())
     }

@@ -46,7 +46,7 @@ pub struct StepLoss {
 /// use bayeslift::prelude::*;
 ///
 /// let layer = AffineVariationalReparameterizationLocal::new(2, 2);
-/// let mut network = Network::new(layer, [2], Likelihood::Categorical, 0)?;
+/// let mut network = Network::new(layer, [2], likelihood::Categorical, 0)?;
 /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
 /// let labels = Targets::Labels(vec![0, 1]);
 /// let loss = trainer.step(&mut network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &labels))?;
@@ -185,7 +185,7 @@ impl Trainer {
     /// use bayeslift::prelude::*;
     ///
     /// let layer = AffineVariationalReparameterizationLocal::new(64, 10);
-    /// let network = Network::new(layer, [64], Likelihood::Categorical, 0)?;
+    /// let network = Network::new(layer, [64], likelihood::Categorical, 0)?;
     /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
     /// let explanation = trainer.explain(&network, 32)?;
     /// let first = explanation.kernels.iter().find(|kernel| kernel.inputs().any(|name| name == "x")).unwrap();

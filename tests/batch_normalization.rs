@@ -16,7 +16,7 @@ fn data(rows: usize) -> Dataset {
 
 fn network(seed: u64) -> Network {
     let layers = Sequential::new().layer(BatchNormalization::new(1).name("normal")).layer(Affine::new(1, 1));
-    Network::new(layers, [1], Likelihood::normal(1.0), seed).unwrap()
+    Network::new(layers, [1], likelihood::Normal::fixed(1.0), seed).unwrap()
 }
 
 fn statistic(network: &Network, name: &str) -> f32 {
@@ -52,10 +52,10 @@ fn a_rest_of_one_row_is_joined_to_the_batch_before_it() {
     let layers = Sequential::new().apply(|x| x.reshape([x.shape()[0], 2, 1])).layer(BatchNormalization::new(1));
     let layers = layers.layer(Flatten).layer(Affine::new(2, 1));
     let pairs = Dataset::regression([2], data(10).inputs().to_vec(), 1, vec![1.0; 5]).unwrap();
-    let mut positions = Network::new(layers, [2], Likelihood::normal(1.0), 0).unwrap();
+    let mut positions = Network::new(layers, [2], likelihood::Normal::fixed(1.0), 0).unwrap();
     let report = Fit::new().epochs(1).batch_size(4).run(&mut positions, &pairs).unwrap();
     assert_eq!((report.steps, report.notes), (2, vec![]));
-    let mut plain = Network::new(Affine::new(1, 1), [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut plain = Network::new(Affine::new(1, 1), [1], likelihood::Normal::fixed(1.0), 0).unwrap();
     let report = Fit::new().epochs(1).batch_size(64).run(&mut plain, &data(65)).unwrap();
     assert_eq!((report.steps, report.notes), (2, vec![]));
 }

@@ -51,7 +51,7 @@ fn layers() -> Sequential {
 }
 
 fn network() -> Network {
-    Network::new(layers(), [6, 5, 2], Likelihood::Categorical, 3).unwrap()
+    Network::new(layers(), [6, 5, 2], likelihood::Categorical, 3).unwrap()
 }
 
 fn trained(backend: Backend, samples: usize) -> (Network, Vec<f32>) {
@@ -71,7 +71,7 @@ fn trained_from(mut network: Network, backend: Backend, samples: usize) -> (Netw
 #[test]
 fn compiled_steps_give_the_bits_of_the_evaluator() {
     for layers in [layers, volumes] {
-        let network = || Network::new(layers(), [6, 5, 2], Likelihood::Categorical, 3).unwrap();
+        let network = || Network::new(layers(), [6, 5, 2], likelihood::Categorical, 3).unwrap();
         for samples in [1, 2] {
             let (reference, losses) = trained_from(network(), Backend::Reference, samples);
             for (width, threads) in [(1, 1), (4, 2), (8, 1), (16, 3)] {
@@ -115,7 +115,7 @@ fn predictions_can_be_split_and_saved() {
     }
     let path = std::env::temp_dir().join(format!("bayeslift-convolutions-{}.safetensors", std::process::id()));
     network.save(&path).unwrap();
-    let mut other = Network::new(layers(), [6, 5, 2], Likelihood::Categorical, 8).unwrap();
+    let mut other = Network::new(layers(), [6, 5, 2], likelihood::Categorical, 8).unwrap();
     let loaded = other.load(&path);
     std::fs::remove_file(&path).unwrap();
     loaded.unwrap();
@@ -136,7 +136,7 @@ fn digits_are_learned() {
         .layer(ConvolutionVariationalReparameterizationLocal::new(16, 32, 3).strides(2).activation(Activation::Relu))
         .layer(Flatten)
         .layer(AffineVariationalReparameterizationLocal::new(128, 10));
-    let mut network = Network::new(layers, [8, 8, 1], Likelihood::Categorical, 1).unwrap();
+    let mut network = Network::new(layers, [8, 8, 1], likelihood::Categorical, 1).unwrap();
     Fit::new().epochs(20).batch_size(64).learning_rate(5e-3).divergence_weight(0.3).run(&mut network, &train).unwrap();
     let prediction = Predictor::new(&network).unwrap().classify(test.inputs()).unwrap();
     let Targets::Labels(labels) = test.targets() else { panic!("digits have labels") };

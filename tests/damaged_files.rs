@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 fn tiny(seed: u64) -> Network {
     let layers = Sequential::new().layer(AffineVariationalReparameterizationLocal::new(2, 2)).layer(Affine::new(2, 2));
-    Network::new(layers, [2], Likelihood::Categorical, seed).unwrap()
+    Network::new(layers, [2], likelihood::Categorical, seed).unwrap()
 }
 
 /// The header of a file, and what is after it.
@@ -91,7 +91,7 @@ fn random_damage_is_an_error() {
 #[test]
 fn damage_of_a_file_without_digest_is_survived() {
     let bytes = include_bytes!("model_files/version_1.safetensors");
-    let mut network = Network::new(facade::small_layers(), [3], Likelihood::normal_learned(0.3), 0).unwrap();
+    let mut network = Network::new(facade::small_layers(), [3], likelihood::Normal::learned(0.3), 0).unwrap();
     let seed = seed();
     for case in 0..cases(500) {
         let about = format!("case {case} of BAYESLIFT_SEED={seed}");
@@ -220,7 +220,7 @@ fn what_is_not_finite_is_refused() {
         broken[at..at + 4].copy_from_slice(&value.to_le_bytes());
         let path = files::folder("damaged_files-finite").join("model");
         std::fs::write(&path, &broken).unwrap();
-        let mut network = Network::new(facade::small_layers(), [3], Likelihood::normal_learned(0.3), 0).unwrap();
+        let mut network = Network::new(facade::small_layers(), [3], likelihood::Normal::learned(0.3), 0).unwrap();
         let before = bits(&network);
         let errors = [
             ModelFile::read(&path).unwrap_err(),
@@ -261,7 +261,7 @@ fn messages_show_no_hostile_text() {
         text
     };
     let bytes = include_bytes!("model_files/version_1.safetensors");
-    let mut network = Network::new(facade::small_layers(), [3], Likelihood::normal_learned(0.3), 0).unwrap();
+    let mut network = Network::new(facade::small_layers(), [3], likelihood::Normal::learned(0.3), 0).unwrap();
     let twice = hostile.replace('\\', "\\\\");
     let changes: [(&str, String); 8] = [
         ("\"affine/bias/loc\":{", format!("\"{hostile}\":{{")),

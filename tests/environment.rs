@@ -146,7 +146,7 @@ fn computations() -> Vec<Computation> {
     ] {
         let data = classes.clone();
         let of = move || {
-            let mut network = Network::new(layers(), [3], Likelihood::Categorical, 9).unwrap();
+            let mut network = Network::new(layers(), [3], likelihood::Categorical, 9).unwrap();
             let fit = Fit::new().epochs(2).batch_size(8).schedule(Schedule::Cosine { to: 0.1 });
             let fit = fit.warm_up(WarmUp::Fraction(0.7)).validation_split(0.3).validation_samples(3);
             let report = fit.backend(backend.clone()).run(&mut network, &data).unwrap();
@@ -167,7 +167,7 @@ fn computations() -> Vec<Computation> {
     let data = regression.clone();
     let steps = move || {
         let layer = AffineVariationalFlipout::new(3, 2);
-        let mut network = Network::new(layer, [3], Likelihood::normal_learned(0.3), 1).unwrap();
+        let mut network = Network::new(layer, [3], likelihood::Normal::learned(0.3), 1).unwrap();
         let optimizer = RmsProp::new(0.003).momentum(0.3).centered(true);
         let mut trainer = Trainer::new(&network, 17, TrainerOptions::default().optimizer(optimizer)).unwrap();
         let input = || StepInput::new(data.inputs(), data.targets()).divergence_weight(0.3).rate(0.7);

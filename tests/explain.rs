@@ -7,7 +7,7 @@ use bayeslift::{Explanation, ir::Tensor, prelude::*};
 use facade::{bits, small_data, small_layers};
 
 fn small() -> Network {
-    Network::new(small_layers(), [3], Likelihood::Categorical, 1).unwrap()
+    Network::new(small_layers(), [3], likelihood::Categorical, 1).unwrap()
 }
 
 fn state(trainer: &Trainer) -> Vec<(String, Vec<u32>)> {

@@ -18,7 +18,7 @@ fn saturating(activation: Activation) -> Network {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(1, 4).activation(activation))
         .layer(AffineVariationalReparameterizationLocal::new(4, 2));
-    Network::new(layers, [1], Likelihood::Categorical, 0).unwrap()
+    Network::new(layers, [1], likelihood::Categorical, 0).unwrap()
 }
 
 /// The variance of the first layer overflows, and what saturates hides it from the loss.
@@ -96,7 +96,7 @@ fn are_finite(bits: &Bits) -> bool {
 fn networks(seed: u64) -> Vec<(&'static str, Network)> {
     type Local = AffineVariationalReparameterizationLocal;
     let categorical = |name, layers: Sequential, input: &[usize]| {
-        (name, Network::new(layers, input, Likelihood::Categorical, seed).unwrap())
+        (name, Network::new(layers, input, likelihood::Categorical, seed).unwrap())
     };
     // with a closed form of the divergence, or without
     let prior = || if seed.is_multiple_of(2) { Prior::spike_and_slab() } else { Prior::normal(0.0, 1.0) };
@@ -104,7 +104,7 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
     let hidden =
         |activation: Activation| Sequential::new().layer(local(2, 5).activation(activation)).layer(local(5, 3));
     let apply = |f: for<'b> fn(Expr<'b>) -> Expr<'b>| Sequential::new().layer(local(2, 5)).apply(f).layer(local(5, 3));
-    let regression = Network::new(hidden(Activation::Relu), [2], Likelihood::normal_learned(1.0), seed).unwrap();
+    let regression = Network::new(hidden(Activation::Relu), [2], likelihood::Normal::learned(1.0), seed).unwrap();
     let convolution = ConvolutionVariationalReparameterizationLocal::new(1, 4, [2, 2]);
     let image = Sequential::new()
         .layer(convolution.prior_maker(prior()).activation(Activation::Relu))
@@ -247,7 +247,7 @@ fn ordinary_steps_are_known_to_be_finite() {
 #[test]
 fn state_of_a_huge_gradient_is_remembered() {
     let layer = Affine::new(1, 1).use_bias(false).kernel_initializer(Initializer::Zeros);
-    let mut network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut network = Network::new(layer, [1], likelihood::Normal::fixed(1.0), 0).unwrap();
     let options = TrainerOptions::default().optimizer(Sgd::new(1000.0).momentum(0.9));
     let mut trainer = Trainer::new(&network, 10, options).unwrap();
     let targets = |values: &[f32]| Targets::Values { units: 1, values: values.to_vec() };
@@ -300,7 +300,7 @@ impl Optimizer for ByRow {
 
 #[test]
 fn optimizers_are_proved_for_the_shapes_that_they_have() {
-    let mut network = Network::new(Affine::new(1, 1), [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut network = Network::new(Affine::new(1, 1), [1], likelihood::Normal::fixed(1.0), 0).unwrap();
     let options = TrainerOptions::default().optimizer(ByRow);
     let mut trainer = Trainer::new(&network, 10, options).unwrap();
     let targets = Targets::Values { units: 1, values: vec![1.0] };

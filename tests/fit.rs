@@ -7,7 +7,7 @@ use bayeslift::{layers::Group, prelude::*};
 use facade::{bits, small_data, small_layers};
 
 fn small(seed: u64) -> Network {
-    Network::new(small_layers(), [3], Likelihood::Categorical, seed).unwrap()
+    Network::new(small_layers(), [3], likelihood::Categorical, seed).unwrap()
 }
 
 fn message(error: Error) -> String {
@@ -152,7 +152,7 @@ fn frozen_parameters_stay() {
 #[test]
 fn several_samples_and_the_exact_divergence_train() {
     let layer = AffineVariationalReparameterizationLocal::new(3, 2).prior_maker(Prior::normal(0.0, 1.0));
-    let mut network = Network::new(layer, [3], Likelihood::Categorical, 0).unwrap();
+    let mut network = Network::new(layer, [3], likelihood::Categorical, 0).unwrap();
     let fit = Fit::new().epochs(4).samples(3).divergence(Divergence::Exact).schedule(Schedule::Cosine { to: 0.0 });
     let report = fit.learning_rate(1e-2).run(&mut network, &small_data(64)).unwrap();
     // Exact: the divergence moves smoothly with the parameters.
@@ -256,14 +256,14 @@ fn bad_options_and_data_are_errors() {
 
 #[test]
 fn bad_networks_are_errors_that_name_the_layer() {
-    let error = |layers: Sequential| message(Network::new(layers, [3], Likelihood::Categorical, 0).unwrap_err());
+    let error = |layers: Sequential| message(Network::new(layers, [3], likelihood::Categorical, 0).unwrap_err());
     let narrow = error(Sequential::new().layer(Affine::new(3, 4)).layer(Affine::new(5, 2)));
     assert_eq!(narrow, "in layer `affine_1`: the input has shape [1,4], expected [..,5]");
     assert!(error(Sequential::new().layer(Affine::new(3, 1))).contains("2 or more, one for each class"));
     let reduced = error(Sequential::new().layer(Affine::new(3, 2)).apply(|x| x.sum(0)));
     assert_eq!(
         reduced,
-        "the type of the output of `sequential` is f32[2], expected f32[1,units], a row for each input, as of an affine \
+        "the type of the output of `sequential` is f32[2], expected f32[1,..,outputs], a row for each input, as of an affine \
          layer after `Flatten`"
     );
 

@@ -17,7 +17,7 @@ fn line(slope: f32) -> Dataset {
 /// y = x times a weight that begins here.
 fn slope(weight: f32) -> Network {
     let layer = Affine::new(1, 1).use_bias(false);
-    let mut network = Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap();
+    let mut network = Network::new(layer, [1], likelihood::Normal::fixed(1.0), 0).unwrap();
     network.parameters_mut().assign("kernel", Tensor::f32([1, 1], [weight]).unwrap()).unwrap();
     network
 }
@@ -77,7 +77,7 @@ fn a_validation_that_is_never_finite_is_an_error_that_names_the_row() {
         .layer(layer(3, 8).activation(Activation::Relu))
         .apply(|x| x.square() / (x.square() + 1.0))
         .layer(layer(8, 2));
-    let mut network = Network::new(layers, [3], Likelihood::Categorical, 1).unwrap();
+    let mut network = Network::new(layers, [3], likelihood::Categorical, 1).unwrap();
     let (_, report, source, _) = failed(Fit::new().epochs(4).validation(validation).run(&mut network, &small_data(40)));
     assert!(matches!(source, Error::NonFiniteValidation { epoch: 4, row: 1, .. }), "{source}");
     assert!(report.epochs.iter().all(|epoch| !epoch.validation.unwrap().is_finite() && epoch.loss.is_finite()));
@@ -121,7 +121,7 @@ fn the_best_of_the_epochs_that_compare_is_kept() {
 fn warming(warm_up: WarmUp) -> (Network, Fit<'static>) {
     let layer = AffineVariationalReparameterizationLocal::new;
     let layers = Sequential::new().layer(layer(3, 30).activation(Activation::Relu)).layer(layer(30, 2));
-    let network = Network::new(layers, [3], Likelihood::Categorical, 1).unwrap();
+    let network = Network::new(layers, [3], likelihood::Categorical, 1).unwrap();
     (network, Fit::new().epochs(60).batch_size(16).learning_rate(2e-2).warm_up(warm_up).validation_split(0.3))
 }
 
@@ -224,7 +224,7 @@ fn a_fit_that_fails_keeps_what_it_has() {
 #[test]
 fn what_options_may_not_have_meant_is_noted() {
     let data = small_data(10);
-    let network = || Network::new(small_layers(), [3], Likelihood::Categorical, 0).unwrap();
+    let network = || Network::new(small_layers(), [3], likelihood::Categorical, 0).unwrap();
     let notes = |fit: Fit<'_>| fit.epochs(3).run(&mut network(), &data).unwrap().notes;
     assert_eq!(notes(Fit::new().batch_size(10)), []);
     assert_eq!(notes(Fit::new().batch_size(4)), []);
@@ -254,7 +254,7 @@ fn what_options_may_not_have_meant_is_noted() {
 #[test]
 fn a_network_is_fitted_again() {
     let data = small_data(60);
-    let mut network = Network::new(small_layers(), [3], Likelihood::Categorical, 3).unwrap();
+    let mut network = Network::new(small_layers(), [3], likelihood::Categorical, 3).unwrap();
     let fit = || Fit::new().epochs(6).batch_size(16).learning_rate(0.1).validation_split(0.25);
     fit().run(&mut network, &data).unwrap();
     let before = network.clone();
@@ -268,7 +268,7 @@ fn a_network_is_fitted_again() {
 /// Fits without warm-up, validation and batch normalization: the bits are those they always had.
 #[test]
 fn plain_fits_keep_their_bits() {
-    let mut network = Network::new(small_layers(), [3], Likelihood::Categorical, 1).unwrap();
+    let mut network = Network::new(small_layers(), [3], likelihood::Categorical, 1).unwrap();
     let fit = Fit::new().epochs(4).batch_size(7).learning_rate(1e-2).divergence_weight(0.3);
     let report = fit.schedule(Schedule::Cosine { to: 0.1 }).run(&mut network, &small_data(30)).unwrap();
     let losses: Vec<u64> = report.epochs.iter().map(|epoch| epoch.loss.to_bits()).collect();

@@ -12,7 +12,7 @@ use std::{
 
 fn network() -> Network {
     let layer = AffineVariationalReparameterizationLocal::new(2, 2);
-    Network::new(layer, [2], Likelihood::Categorical, 5).unwrap()
+    Network::new(layer, [2], likelihood::Categorical, 5).unwrap()
 }
 
 fn cases() -> usize {

@@ -23,10 +23,10 @@ use bayeslift::{Network, Predictor, PredictorOptions};
 use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
 use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
-    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, Likelihood, LocalBias,
-    MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, affine,
+    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, LocalBias, MatrixProduct,
+    Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, affine,
     distribution::{Categorical, Distribution, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
-    exact, fans, flipout_output, local_affine, monte_carlo,
+    exact, fans, flipout_output, likelihood, local_affine, monte_carlo,
 };
 use bayeslift_passes::{Rewriting, gradients};
 use bayeslift_runtime::{Executable, Options};

@@ -76,7 +76,7 @@ fn compile(estimator: Estimator, batch: usize, parameters: &Parameters) -> Execu
     };
     use bayeslift::layers::Layer;
     let logits = layers(estimator).call(&context, x).unwrap().output.reshape([batch, 10]);
-    let loss = Likelihood::Categorical.loss(&scope, logits, labels).unwrap();
+    let loss = likelihood::Categorical.loss(&scope, logits, &labels.into()).unwrap();
     let parameters = PARAMETERS.map(|path| scope.expr(path).unwrap());
     for (path, gradient) in PARAMETERS.iter().zip(gradients(loss, &parameters)) {
         b.output(&format!("gradient of {path}"), gradient);

@@ -49,7 +49,7 @@ fn memory_does_not_grow_with_samples() {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(8, 16).activation(Activation::Relu))
         .layer(AffineVariationalReparameterizationLocal::new(16, 3));
-    let network = Network::new(layers, [8], Likelihood::Categorical, 0).unwrap();
+    let network = Network::new(layers, [8], likelihood::Categorical, 0).unwrap();
     let few = peak_of_a_prediction(&network, 64);
     assert!(few > 0, "nothing was counted");
     assert_eq!(peak_of_a_prediction(&network, 65_536), few);

@@ -15,7 +15,7 @@ use files::{folder, with_header};
 use std::fs;
 
 fn small(seed: u64) -> Network {
-    Network::new(small_layers(), [3], Likelihood::normal_learned(0.3), seed).unwrap()
+    Network::new(small_layers(), [3], likelihood::Normal::learned(0.3), seed).unwrap()
 }
 
 #[test]

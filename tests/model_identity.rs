@@ -7,6 +7,7 @@ mod files;
 
 use bayeslift::{
     ir::Expr,
+    ir::Tensor,
     layers::{
         Call, Context, Error as LayerError, KernelBias, LayerDescription, Local, Scope, Variational,
         distribution::Normal,
@@ -23,7 +24,7 @@ fn layer() -> Kind {
 }
 
 fn network(layer: impl Layer + 'static) -> Network {
-    Network::new(layer, [3], Likelihood::Categorical, 0).unwrap()
+    Network::new(layer, [3], likelihood::Categorical, 0).unwrap()
 }
 
 /// The first difference that is found when the file of one network is loaded into another one.
@@ -109,7 +110,7 @@ fn each_option_is_told() {
 #[test]
 fn layers_of_images_are_told() {
     let images = |layer: &dyn Fn() -> Sequential| {
-        Network::new(layer().layer(GlobalPooling::average(2)), [6, 6, 1], Likelihood::Categorical, 0).unwrap()
+        Network::new(layer().layer(GlobalPooling::average(2)), [6, 6, 1], likelihood::Categorical, 0).unwrap()
     };
     type Variant = fn() -> Sequential;
     let cases: [(Variant, Variant, &str); 7] = [
@@ -166,21 +167,21 @@ fn other_layers_inputs_and_likelihoods_are_told() {
     let two = || network(one().layer(Affine::new(4, 4).use_bias(false)));
     assert_eq!(difference(&network(one()), two()), "it has no layer `affine_1`");
     assert_eq!(difference(&two(), network(one())), "it has the layer `affine_1`, which the network has not");
-    let other_input = Network::new(Kind::new(2, 4), [2], Likelihood::Categorical, 0).unwrap();
+    let other_input = Network::new(Kind::new(2, 4), [2], likelihood::Categorical, 0).unwrap();
     assert_eq!(difference(&other_input, network(layer())), "its inputs have shape [2], expected [3]");
     let likelihood = |likelihood| Network::new(layer(), [3], likelihood, 0).unwrap();
     let normal = "Normal(loc = output, scale = 1)";
     assert_eq!(
-        difference(&likelihood(Likelihood::normal(1.0)), network(layer())),
+        difference(&likelihood(likelihood::Normal::fixed(1.0)), network(layer())),
         format!("its likelihood is {normal}, expected Categorical(logits = output)")
     );
     assert_eq!(
-        difference(&likelihood(Likelihood::normal(1.0)), likelihood(Likelihood::normal(2.0))),
+        difference(&likelihood(likelihood::Normal::fixed(1.0)), likelihood(likelihood::Normal::fixed(2.0))),
         format!("its likelihood is {normal}, expected Normal(loc = output, scale = 2)")
     );
     // Where a learned scale began is no part of the network that was learned.
-    let bytes = likelihood(Likelihood::normal_learned(0.5)).to_bytes().unwrap();
-    likelihood(Likelihood::normal_learned(0.25)).load_bytes(&bytes).unwrap();
+    let bytes = likelihood(likelihood::Normal::learned(0.5)).to_bytes().unwrap();
+    likelihood(likelihood::Normal::learned(0.25)).load_bytes(&bytes).unwrap();
     // Nor are initial values, checks, or the name of the network's own layer.
     let bytes = network(one()).to_bytes().unwrap();
     let initial = layer().kernel_initializer(Initializer::HeNormal).validate_args(true);
@@ -336,12 +337,16 @@ fn graphs_are_compared_within_one_version_of_what_makes_them() {
 #[test]
 fn files_of_version_1_load() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model_files/version_1.safetensors");
-    let small = |layers, seed| Network::new(layers, [3], Likelihood::normal_learned(0.3), seed).unwrap();
+    let small = |layers, seed| Network::new(layers, [3], likelihood::Normal::learned(0.3), seed).unwrap();
     let mut loaded = small(small_layers(), 6);
     loaded.load(&path).unwrap();
     let file = ModelFile::read(&path).unwrap();
     assert_eq!((file.version, &file.digest, file.emitter, file.layers.len()), (1, &None, None, 0));
-    assert_eq!(&file.parameters, loaded.parameters());
+    // It has one scale for all units, which every unit gets.
+    let mut expected = file.parameters.clone();
+    let scale = expected.get_mut("likelihood/raw_scale").unwrap();
+    scale.tensor = Tensor::f32([2], scale.tensor.as_f32().unwrap().repeat(2)).unwrap();
+    assert_eq!(&expected, loaded.parameters());
     assert_eq!((loaded.seed(), loaded.training_examples()), (5, Some(40)));
     // What it says is compared.
     let narrow = |prior: f32| {
@@ -356,13 +361,13 @@ fn files_of_version_1_load() {
     };
     let error = small(narrow(1.0), 6).load(&path).unwrap_err().to_string();
     assert!(error.contains("its prior of `affine/kernel` is 0.5 Normal("), "{error}");
-    let error = Network::new(small_layers(), [3], Likelihood::normal(0.3), 6).unwrap().load(&path).unwrap_err();
+    let error = Network::new(small_layers(), [3], likelihood::Normal::fixed(0.3), 6).unwrap().load(&path).unwrap_err();
     assert!(error.to_string().contains("its likelihood is Normal(loc = output, scale = softplus("), "{error}");
     // Saved again it has a digest, and the same numbers.
     let bytes = loaded.to_bytes().unwrap();
     let again = ModelFile::from_bytes(&bytes).unwrap();
     assert_eq!((again.version, again.digest.unwrap().len()), (2, 64));
-    assert_eq!(again.parameters, file.parameters);
+    assert_eq!(again.parameters, expected);
 }
 
 #[test]
@@ -372,7 +377,7 @@ fn weights_are_taken_on_purpose() {
     saved.parameters_mut().set_trainable(false, |_, _| true);
     saved.save(&path).unwrap();
     let flipout = AffineVariationalFlipout::new(3, 4).prior_maker(Prior::normal(0.0, 1.0));
-    let mut other = Network::new(flipout, [3], Likelihood::normal(1.0), 9).unwrap();
+    let mut other = Network::new(flipout, [3], likelihood::Normal::fixed(1.0), 9).unwrap();
     assert!(matches!(other.load(&path), Err(Error::OtherNetwork { .. })));
     other.load_weights(&path).unwrap();
     assert_eq!(bits(&other), bits(&saved));
@@ -402,18 +407,18 @@ fn weights_are_taken_on_purpose() {
 #[test]
 fn a_network_is_part_of_a_program() {
     let bytes: &[u8] = include_bytes!("model_files/version_1.safetensors");
-    let network = Network::from_bytes(small_layers(), Likelihood::normal_learned(0.3), bytes).unwrap();
+    let network = Network::from_bytes(small_layers(), likelihood::Normal::learned(0.3), bytes).unwrap();
     assert_eq!((network.seed(), network.training_examples(), &network.input()[..]), (5, Some(40), &[3][..]));
     let bytes = network.to_bytes().unwrap();
-    let again = Network::from_bytes(small_layers(), Likelihood::normal_learned(0.3), &bytes).unwrap();
+    let again = Network::from_bytes(small_layers(), likelihood::Normal::learned(0.3), &bytes).unwrap();
     assert_eq!(again.parameters(), network.parameters());
     assert_eq!(again.to_bytes().unwrap(), bytes);
     // The bytes are those of a file.
     let path = folder("model_identity-bytes").join("model");
     network.save(&path).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
-    let other = Network::from_bytes(layer(), Likelihood::Categorical, &bytes).unwrap_err();
+    let other = Network::from_bytes(layer(), likelihood::Categorical, &bytes).unwrap_err();
     assert!(matches!(other, Error::OtherNetwork { .. }), "{other}");
-    let damaged = Network::from_bytes(small_layers(), Likelihood::normal_learned(0.3), &bytes[1..]).unwrap_err();
+    let damaged = Network::from_bytes(small_layers(), likelihood::Normal::learned(0.3), &bytes[1..]).unwrap_err();
     assert!(damaged.to_string().starts_with("`(bytes)` is no model file that can be read: "), "{damaged}");
 }

@@ -14,7 +14,7 @@ fn local(inputs: usize, outputs: usize, activation: Activation) -> AffineVariati
 }
 
 fn regression(layers: impl Layer + 'static, inputs: usize) -> Network {
-    Network::new(layers, [inputs], Likelihood::normal(0.5), 7).unwrap()
+    Network::new(layers, [inputs], likelihood::Normal::fixed(0.5), 7).unwrap()
 }
 
 fn predictor(network: &Network) -> Predictor {
@@ -46,7 +46,7 @@ fn a_squashed_output_is_as_certain_as_it_is() {
 #[test]
 fn layers_behind_a_relu_get_what_they_should() {
     let layers = Sequential::new().layer(local(2, 8, Activation::Relu)).layer(local(8, 2, Activation::Tanh));
-    let network = Network::new(layers.clone().layer(Affine::new(2, 3)), [2], Likelihood::Categorical, 3).unwrap();
+    let network = Network::new(layers.clone().layer(Affine::new(2, 3)), [2], likelihood::Categorical, 3).unwrap();
     let predictor = predictor(&network);
     let (small, large) = (predictor.classify(&[1e12, -3e12]).unwrap(), predictor.classify(&[1e24, -3e24]).unwrap());
     assert_eq!(small.probabilities(), large.probabilities());
@@ -83,7 +83,7 @@ fn a_prediction_that_is_not_finite_is_an_error_with_its_row() {
 #[test]
 fn parameters_that_are_not_finite_are_no_answer() {
     let layers = Sequential::new().layer(Affine::new(3, 4).activation(Activation::Relu)).layer(Affine::new(4, 3));
-    let mut network = Network::new(layers, [3], Likelihood::Categorical, 1).unwrap();
+    let mut network = Network::new(layers, [3], likelihood::Categorical, 1).unwrap();
     network.parameters_mut().get_mut("affine_1/kernel").unwrap().tensor.as_f32_mut().unwrap()[2] = f32::NAN;
     let predictor = predictor(&network);
     assert!(matches!(predictor.classify(&[1.0; 6]), Err(Error::NonFinitePrediction { row: 0, .. })));

@@ -7,7 +7,7 @@ use bayeslift::{layers::distribution::Normal, prelude::*};
 use facade::{small_data, small_layers};
 
 /// A network whose posterior is wide, so that samples differ.
-fn wide(likelihood: Likelihood) -> Network {
+fn wide(likelihood: impl Likelihood + 'static) -> Network {
     let mut network = Network::new(small_layers(), [3], likelihood, 11).unwrap();
     for (path, parameter) in network.parameters_mut().iter_mut() {
         if path.ends_with("raw_scale") && !path.starts_with("likelihood") {
@@ -24,7 +24,7 @@ fn predictor(network: &Network, samples: usize, blocks: (usize, usize)) -> Predi
 
 #[test]
 fn the_split_of_rows_and_samples_does_not_matter() {
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let data = small_data(32);
     let all = predictor(&network, 37, (32, 32)).classify(data.inputs()).unwrap();
     assert!(all.mutual_information().iter().all(|&information| information > 1e-3));
@@ -45,7 +45,7 @@ fn the_split_of_rows_and_samples_does_not_matter() {
 
 #[test]
 fn regression_splits_too() {
-    let network = wide(Likelihood::normal_learned(0.5));
+    let network = wide(likelihood::Normal::learned(0.5));
     let inputs = small_data(32).inputs().to_vec();
     let all = predictor(&network, 20, (20, 32)).regress(&inputs).unwrap();
     let predictor = predictor(&network, 20, (6, 5));
@@ -62,7 +62,7 @@ fn regression_splits_too() {
 
 #[test]
 fn many_threads_predict_at_once() {
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let predictor = predictor(&network, 16, (8, 8));
     let data = small_data(20);
     let want = predictor.classify(data.inputs()).unwrap();
@@ -74,7 +74,7 @@ fn many_threads_predict_at_once() {
 
 #[test]
 fn likelihoods_are_those_of_the_mixture() {
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let data = small_data(20);
     let predictor = predictor(&network, 24, (7, 6));
     let prediction = predictor.classify(data.inputs()).unwrap();
@@ -89,7 +89,7 @@ fn likelihoods_are_those_of_the_mixture() {
 
 #[test]
 fn one_sample_of_a_regression_is_a_normal_density() {
-    let network = wide(Likelihood::normal(0.5));
+    let network = wide(likelihood::Normal::fixed(0.5));
     let data = Dataset::regression([3], small_data(4).inputs().to_vec(), 2, vec![0.1; 8]).unwrap();
     let predictor = predictor(&network, 1, (1, 4));
     let prediction = predictor.regress(data.inputs()).unwrap();
@@ -107,7 +107,7 @@ fn one_sample_of_a_regression_is_a_normal_density() {
 
 #[test]
 fn the_posterior_mean_has_no_spread() {
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean);
     let predictor = Predictor::with_options(&network, &options).unwrap();
     let prediction = predictor.classify(small_data(9).inputs()).unwrap();
@@ -129,7 +129,7 @@ fn samples_have_the_posteriors_law() {
 
 #[test]
 fn parameters_are_taken_over_without_compiling() {
-    let (wide, mut other) = (wide(Likelihood::Categorical), wide(Likelihood::Categorical));
+    let (wide, mut other) = (wide(likelihood::Categorical), wide(likelihood::Categorical));
     let mut predictor = predictor(&wide, 8, (8, 8));
     other.parameters_mut().get_mut("affine_2/bias").unwrap().tensor.as_f32_mut().unwrap()[0] = 3.0;
     let inputs = small_data(5).inputs().to_vec();
@@ -138,7 +138,7 @@ fn parameters_are_taken_over_without_compiling() {
     let after = predictor.classify(&inputs).unwrap();
     assert_ne!(after, before);
     assert_eq!(after, same_predictor(&other).classify(&inputs).unwrap());
-    let foreign = Network::new(Affine::new(3, 2), [3], Likelihood::Categorical, 0).unwrap();
+    let foreign = Network::new(Affine::new(3, 2), [3], likelihood::Categorical, 0).unwrap();
     assert!(predictor.set_parameters(&foreign).is_err());
     assert_eq!(predictor.classify(&inputs).unwrap(), after);
 }
@@ -149,7 +149,7 @@ fn same_predictor(network: &Network) -> Predictor {
 
 #[test]
 fn bad_input_is_an_error() {
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let predictor = predictor(&network, 4, (4, 4));
     let error = |result: Result<Classification, Error>| result.unwrap_err().to_string();
     assert!(error(predictor.classify(&[])).contains("a multiple of 3 above 0: 3 for each input"));
@@ -188,7 +188,7 @@ fn normal_outputs() -> Network {
         })
     });
     let layer = AffineVariationalReparameterizationLocal::new(1, 1).posterior_maker(posterior);
-    Network::new(layer, [1], Likelihood::normal(1.0), 0).unwrap()
+    Network::new(layer, [1], likelihood::Normal::fixed(1.0), 0).unwrap()
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn the_variance_of_few_samples_has_no_bias() {
 
 #[test]
 fn a_network_that_draws_nothing_has_no_spread() {
-    let network = Network::new(Affine::new(3, 2), [3], Likelihood::normal(0.5), 1).unwrap();
+    let network = Network::new(Affine::new(3, 2), [3], likelihood::Normal::fixed(0.5), 1).unwrap();
     for (samples, blocks) in [(1, (1, 1)), (8, (1, 4)), (8, (8, 4))] {
         let found = predictor(&network, samples, blocks).regress(small_data(5).inputs()).unwrap();
         assert_eq!((found.epistemic(), found.total()), (&[0.0; 10][..], &[0.5; 10][..]), "{samples} samples");
@@ -218,7 +218,7 @@ fn a_network_that_draws_nothing_has_no_spread() {
 #[test]
 fn certainty_has_no_entropy() {
     // logits of 0 and -200 or so, in every sample
-    let mut network = Network::new(Affine::new(3, 2), [3], Likelihood::Categorical, 1).unwrap();
+    let mut network = Network::new(Affine::new(3, 2), [3], likelihood::Categorical, 1).unwrap();
     network.parameters_mut().get_mut("bias").unwrap().tensor.as_f32_mut().unwrap()[0] = -200.0;
     let found = predictor(&network, 3, (3, 4)).classify(small_data(5).inputs()).unwrap();
     for of in [found.predictive_entropy(), found.expected_entropy(), found.mutual_information()] {
@@ -230,7 +230,7 @@ fn certainty_has_no_entropy() {
 #[test]
 fn a_service_answers_each_request_alone() {
     use std::sync::{Mutex, mpsc};
-    let network = wide(Likelihood::Categorical);
+    let network = wide(likelihood::Categorical);
     let predictor = predictor(&network, 9, (4, 8));
     let data = small_data(60);
     // Numbers in turns close and far, repeated ones and the largest among them.
@@ -275,7 +275,7 @@ fn a_service_answers_each_request_alone() {
 
 #[test]
 fn regressions_of_numbered_rows_are_those_of_the_numbers() {
-    let network = wide(Likelihood::normal(0.5));
+    let network = wide(likelihood::Normal::fixed(0.5));
     let predictor = predictor(&network, 7, (3, 4));
     let inputs = small_data(10).inputs().to_vec();
     let numbers = [5, 3, 3, 4, 1 << 50, 6, 3, 0, 2, 5];

@@ -24,7 +24,7 @@ fn network() -> Network {
         .layer(Affine::new(5, 5))
         .layer(third("ninth"))
         .layer(AffineVariationalReparameterizationLocal::new(5, 2));
-    let mut network = Network::new(layers, [3], Likelihood::Categorical, 11).unwrap();
+    let mut network = Network::new(layers, [3], likelihood::Categorical, 11).unwrap();
     for (path, parameter) in network.parameters_mut().iter_mut() {
         if path.ends_with("raw_scale") {
             parameter.tensor.as_f32_mut().unwrap().fill(-0.5);
@@ -114,7 +114,7 @@ fn many_layers_are_compiled() {
     for _ in 0..20 {
         layers = layers.layer(AffineVariationalReparameterizationLocal::new(256, 256).activation(Activation::Relu));
     }
-    let network = Network::new(layers, [256], Likelihood::Categorical, 0).unwrap();
+    let network = Network::new(layers, [256], likelihood::Categorical, 0).unwrap();
     let graph = Trainer::new(&network, 100, TrainerOptions::default()).unwrap().graph(&network, 128).unwrap();
     let milliseconds = |start: Instant| start.elapsed().as_secs_f64() * 1e3;
     let start = Instant::now();

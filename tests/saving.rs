@@ -29,7 +29,7 @@ use std::{
 fn network(seed: u64) -> Network {
     let layers =
         Sequential::new().layer(AffineVariationalReparameterizationLocal::new(8, 64)).layer(Affine::new(64, 2));
-    Network::new(layers, [8], Likelihood::Categorical, seed).unwrap()
+    Network::new(layers, [8], likelihood::Categorical, seed).unwrap()
 }
 
 /// Both ways to save, with the way to load.

@@ -7,7 +7,7 @@ use bayeslift::prelude::*;
 use facade::{bits, digits, small_data};
 
 fn network(layers: Sequential, inputs: usize) -> Network {
-    Network::new(layers, [inputs], Likelihood::softmax_centered_normal_learned(1.0), 1).unwrap()
+    Network::new(layers, [inputs], likelihood::SoftmaxCenteredNormal::learned(1.0), 1).unwrap()
 }
 
 fn digits_network() -> Network {
@@ -50,7 +50,7 @@ fn model_files_know_the_likelihood() {
     loaded.load(&path).unwrap();
     assert_eq!(bits(&loaded), bits(&network));
     let layers = || Sequential::new().layer(AffineVariationalFlipout::new(64, 9));
-    let mut other = Network::new(layers(), [64], Likelihood::normal(1.0), 0).unwrap();
+    let mut other = Network::new(layers(), [64], likelihood::Normal::fixed(1.0), 0).unwrap();
     let error = other.load(&path).unwrap_err().to_string();
     assert!(error.contains("its likelihood is SoftmaxCentered(Normal("), "{error}");
 }
@@ -59,7 +59,7 @@ fn model_files_know_the_likelihood() {
 #[test]
 fn log_likelihood_is_the_density_of_the_point() {
     let layers = Sequential::new().layer(AffineVariationalFlipout::new(3, 1));
-    let network = Network::new(layers, [3], Likelihood::softmax_centered_normal(0.5), 1).unwrap();
+    let network = Network::new(layers, [3], likelihood::SoftmaxCenteredNormal::fixed(0.5), 1).unwrap();
     let data = small_data(4).smoothed(2, 0.3).unwrap();
     let options = PredictorOptions::default().posterior_value(PosteriorValue::Mean);
     let predictor = Predictor::with_options(&network, &options).unwrap();

@@ -26,7 +26,7 @@ fn live(number: usize) {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(2, units).activation(Activation::Tanh))
         .layer(AffineVariationalReparameterizationLocal::new(units, 2));
-    let mut network = Network::new(layers, [2], Likelihood::Categorical, number as u64).unwrap();
+    let mut network = Network::new(layers, [2], likelihood::Categorical, number as u64).unwrap();
     let inputs: Vec<f32> = (0..2 * rows).map(|i| (i as f32 * 0.9).sin()).collect();
     let data = Dataset::classification([2], inputs, (0..rows as u32).map(|i| i % 2).collect()).unwrap();
     let options = Options::default().threads(2);

@@ -22,7 +22,7 @@ use std::{
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 fn small(seed: u64) -> Network {
-    Network::new(small_layers(), [3], Likelihood::normal_learned(0.3), seed).unwrap()
+    Network::new(small_layers(), [3], likelihood::Normal::learned(0.3), seed).unwrap()
 }
 
 /// A NumPy array with this header and these elements.
@@ -73,7 +73,7 @@ fn a_network_that_begins_with_weights_comes_back() {
     let path = folder("tfp_file-weights").join("model.npz");
     let network = |seed| {
         let layers = Sequential::new().layer(Affine::new(3, 4)).layer(Affine::new(4, 2).use_bias(false));
-        Network::new(layers, [3], Likelihood::Categorical, seed).unwrap()
+        Network::new(layers, [3], likelihood::Categorical, seed).unwrap()
     };
     network(5).save_tfp(&path).unwrap();
     let mut loaded = network(6);
@@ -121,7 +121,7 @@ fn a_file_that_tfp_wrote() {
         )
         .layer(Flatten)
         .layer(AffineVariationalReparameterizationLocal::new(16, 3));
-    let mut network = Network::new(layers, [4, 4, 1], Likelihood::normal(1.0), 0).unwrap();
+    let mut network = Network::new(layers, [4, 4, 1], likelihood::Normal::fixed(1.0), 0).unwrap();
     network.load_tfp(&path).unwrap();
     let arrays = npz::read(&path).unwrap();
     for (i, (parameter, found)) in network.parameters().iter().enumerate() {
@@ -158,7 +158,7 @@ fn kernels_that_are_matrices_are_read() {
             .layer(ConvolutionTransposeVariationalFlipout::new(2, 1, [3, 2]).use_bias(false))
             .layer(Flatten)
     };
-    let mut network = Network::new(layers(), [3, 3, 1], Likelihood::normal(1.0), 0).unwrap();
+    let mut network = Network::new(layers(), [3, 3, 1], likelihood::Normal::fixed(1.0), 0).unwrap();
     let numbers = |n: usize, from: f32| (0..n).map(|i| from + i as f32).collect::<Vec<f32>>();
     let files = archive([
         ("arr_0.npy", array(&header("(4, 2)"), &numbers(8, 0.0))),
@@ -185,7 +185,7 @@ fn kernels_that_are_matrices_are_read() {
 /// One layer without bias: two arrays of six elements.
 fn tiny() -> Network {
     let layer = AffineVariationalReparameterizationLocal::new(3, 2).use_bias(false);
-    Network::new(layer, [3], Likelihood::Categorical, 0).unwrap()
+    Network::new(layer, [3], likelihood::Categorical, 0).unwrap()
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn other_scales_are_refused() {
             Ok(Normal::new(loc, raw_scale.exp()).into())
         })
     });
-    let mut other = Network::new(layer.posterior_maker(exponential), [3], Likelihood::Categorical, 0).unwrap();
+    let mut other = Network::new(layer.posterior_maker(exponential), [3], likelihood::Categorical, 0).unwrap();
     let want = "the posterior of `kernel` is Normal(loc = kernel/loc, scale = exp(kernel/raw_scale)), expected \
                 Normal(loc = kernel/loc, scale = softplus(kernel/raw_scale) + 0.00001), the only one that files of TFP hold";
     assert_eq!(other.save_tfp(&path).unwrap_err().to_string(), want);

@@ -223,7 +223,7 @@ fn network(inp: usize, width: usize, out: usize, prior: &Prior) -> Result<Networ
         .layer(layer(inp, width).activation(Activation::Relu))
         .layer(layer(width, width).activation(Activation::Relu))
         .layer(layer(width, out));
-    Ok(Network::new(layers, [inp], Likelihood::Categorical, 0)?)
+    Ok(Network::new(layers, [inp], likelihood::Categorical, 0)?)
 }
 
 /// How many numbers the parameters of these groups hold.
@@ -291,7 +291,7 @@ fn doc_bnn(settings: &Settings) -> Result<()> {
         .layer(convolution)
         .layer(flatten_rightmost(3))
         .layer(AffineVariationalReparameterizationLocal::new(features, CLASSES));
-    let network = Network::new(layers, [28, 28, 1], Likelihood::Categorical, 0)?;
+    let network = Network::new(layers, [28, 28, 1], likelihood::Categorical, 0)?;
     let (parameters, weights) = (elements(&network, |_| true), elements(&network, |group| group == Group::Loc));
     let work = Work::convolution_step(batch, filters, CLASSES, parameters, weights);
     let mut random = RandomState::new(0);

@@ -20,6 +20,7 @@ use std::{
     error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 const SIDE: usize = 28;
@@ -136,9 +137,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 fn network(options: &Options) -> Result<Network, Box<dyn Error>> {
-    let (likelihood, outputs) = match options.likelihood {
-        LikelihoodKind::Simplex => (Likelihood::softmax_centered_normal(1.0), CLASSES - 1),
-        LikelihoodKind::Categorical => (Likelihood::Categorical, CLASSES),
+    let (likelihood, outputs): (Arc<dyn Likelihood>, usize) = match options.likelihood {
+        LikelihoodKind::Simplex => (Arc::new(likelihood::SoftmaxCenteredNormal::fixed(1.0)), CLASSES - 1),
+        LikelihoodKind::Categorical => (Arc::new(likelihood::Categorical), CLASSES),
     };
     let filters = 32;
     let features = SIDE.div_ceil(2).pow(2) * filters;

@@ -1,204 +1,179 @@
-use crate::{
-    Declaration, Error, Group, Initializer, Scope,
-    distribution::{Categorical, Normal, SoftmaxCenteredNormal},
-    posterior::initial_raw_scale,
-};
-use bayeslift_ir::{Expr, Shape, Type};
-use std::fmt;
+//! Laws of targets, given what a network outputs for them. A likelihood says what it reads from the output, what its targets look
+//! like, and which [`Law`] they follow; losses, predictions and files come from that.
 
-/// The law of a target given a network's output; its negative logarithm is the loss.
+mod categorical;
+mod law;
+mod normal;
+mod scale;
+mod softmax_centered;
+mod target;
+
+pub use categorical::Categorical;
+pub use law::{Law, TargetNoise};
+pub use normal::Normal;
+pub use scale::Scale;
+pub use softmax_centered::SoftmaxCenteredNormal;
+pub use target::{Support, Target};
+
+use crate::{Error, Scope};
+use bayeslift_ir::{DType, Expr, Shape, Type};
+use std::{fmt, sync::Arc};
+
+/// The law of an example's target given a network's output for it; its negative logarithm is the loss.
+///
+/// A likelihood of one's own has the three methods that are required, and a [`Law`]:
 ///
 /// ```
-/// use bayeslift_ir::{Builder, Type};
-/// use bayeslift_layers::{Likelihood, Scope};
-/// let builder = Builder::new();
-/// let logits = builder.input("logits", Type::f32([32, 10]));
-/// let labels = builder.input("labels", Type::u32([32]));
-/// let scope = Scope::describe(&builder);
-/// let loss = Likelihood::Categorical.loss(&scope, logits, labels)?;
-/// assert_eq!(loss.shape().len(), 0);
-/// # Ok::<(), bayeslift_layers::Error>(())
+/// use bayeslift_ir::{Expr, Shape};
+/// use bayeslift_layers::{Error, Scope, likelihood::{Law, Likelihood, Support, Target}};
+///
+/// /// The exponential law with rate e^output.
+/// #[derive(Debug)]
+/// struct Exponential;
+///
+/// struct Rate<'b>(Expr<'b>);
+///
+/// impl Likelihood for Exponential {
+///     fn describe(&self) -> String {
+///         "Exponential(log rate = output)".into()
+///     }
+///     fn target(&self, output: &Shape) -> Result<Target, Error> {
+///         Target::of_parts(output, 1, Support::NonNegative)
+///     }
+///     fn law<'b>(&self, _: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
+///         Ok(Box::new(Rate(output.exp())))
+///     }
+/// }
+///
+/// impl<'b> Law<'b> for Rate<'b> {
+///     fn log_prob(&self, target: Expr<'b>) -> Expr<'b> {
+///         self.0.log() - self.0 * target
+///     }
+///     fn mean(&self) -> Option<Expr<'b>> {
+///         Some(1.0 / self.0)
+///     }
+/// }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Likelihood {
-    /// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, classes]` as logits,
-    /// targets `u32[rows]`.
-    Categorical,
-    /// N(output, scale^2) on every element. Output and targets `[.., rows, units]`.
-    Normal {
-        /// The standard deviation.
-        scale: Scale,
-    },
-    /// A point on the simplex of K classes, softmax((z, 0)) for z = N(output, scale^2): see [`SoftmaxCenteredNormal`],
-    /// the likelihood of TFP's example. Output `[.., rows, K - 1]`, targets `[.., rows, K]`: positive numbers of which
-    /// each row sums to 1. Labels have to be smoothed to be such points.
-    SoftmaxCenteredNormal {
-        /// The standard deviation of every log ratio of a class to the last one.
-        scale: Scale,
-    },
-}
+pub trait Likelihood: fmt::Debug + Send + Sync {
+    /// The law in words, without numbers that are learned: what model files say of it, and compare.
+    fn describe(&self) -> String;
 
-/// The standard deviation of a likelihood, the same for all examples.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scale {
-    /// This number.
-    Fixed(f32),
-    /// Learned, as softplus of the trainable parameter `likelihood/raw_scale` + 1e-5.
-    Learned {
-        /// The value that it starts at, above 1e-5.
-        initial: f32,
-    },
-}
-
-impl Likelihood {
-    /// N(output, scale^2) with a fixed scale.
-    pub fn normal(scale: f32) -> Self {
-        Likelihood::Normal { scale: Scale::Fixed(scale) }
-    }
-
-    /// N(output, scale^2) with a scale that is learned and starts at `initial`.
-    pub fn normal_learned(initial: f32) -> Self {
-        Likelihood::Normal { scale: Scale::Learned { initial } }
-    }
-
-    /// softmax((N(output, scale^2), 0)) with a fixed scale.
-    pub fn softmax_centered_normal(scale: f32) -> Self {
-        Likelihood::SoftmaxCenteredNormal { scale: Scale::Fixed(scale) }
-    }
-
-    /// softmax((N(output, scale^2), 0)) with a scale that is learned and starts at `initial`.
-    pub fn softmax_centered_normal_learned(initial: f32) -> Self {
-        Likelihood::SoftmaxCenteredNormal { scale: Scale::Learned { initial } }
-    }
-
-    /// Declares the likelihood's parameters, under `likelihood` in the root scope of the network.
+    /// What the target of an example looks like, if the network's output for it has the shape `[positions.., outputs]`.
     ///
     /// # Errors
-    /// A scale that is not positive and finite.
-    pub fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
-        match self {
-            Likelihood::Categorical => Ok(()),
-            Likelihood::Normal { scale } | Likelihood::SoftmaxCenteredNormal { scale } => scale.expr(scope).map(drop),
-        }
+    /// An output that has no such law, such as a number of outputs that is no multiple of the law's parameters.
+    fn target(&self, output: &Shape) -> Result<Target, Error>;
+
+    /// Declares parameters of its own, for targets of this kind, in the root scope of the network. None unless told.
+    ///
+    /// # Errors
+    /// Numbers that are out of range.
+    fn declare(&self, scope: &Scope<'_>, target: &Target) -> Result<(), Error> {
+        let _ = (scope, target);
+        Ok(())
     }
 
-    /// The type of the targets of an output `[.., rows, units]`, where `axes` leading axes count samples.
-    pub fn target_type(&self, output: &Shape, axes: usize) -> Type {
-        let shape = &output[axes.min(output.len())..];
-        match self {
-            Likelihood::Categorical => Type::u32(&shape[..shape.len().saturating_sub(1)]),
-            Likelihood::Normal { .. } => Type::f32(shape),
-            Likelihood::SoftmaxCenteredNormal { .. } => {
-                let mut shape = shape.to_vec();
-                shape.iter_mut().rev().take(1).for_each(|units| *units += 1);
-                Type::f32(shape.as_slice())
-            }
-        }
-    }
-
-    /// The number of classes that a network with this number of outputs predicts; `None` if it predicts numbers.
-    pub fn classes(&self, outputs: usize) -> Option<usize> {
-        match self {
-            Likelihood::Categorical => Some(outputs),
-            Likelihood::SoftmaxCenteredNormal { .. } => Some(outputs + 1),
-            Likelihood::Normal { .. } => None,
-        }
-    }
-
-    /// The logits `[.., classes]` of the classes that an output `[.., units]` predicts; `None` if it predicts numbers.
-    /// For a law on the simplex those of its [centre](SoftmaxCenteredNormal::center).
-    pub fn logits<'b>(&self, output: Expr<'b>) -> Option<Expr<'b>> {
-        match self {
-            Likelihood::Categorical => Some(output),
-            Likelihood::SoftmaxCenteredNormal { .. } => {
-                Some(SoftmaxCenteredNormal::new(output, output.builder().constant(1.0)).logits())
-            }
-            Likelihood::Normal { .. } => None,
-        }
-    }
-
-    /// The standard deviation, a scalar; `None` for a likelihood without one.
+    /// The law of the targets of an output `[.., positions.., outputs]`, whose leading axes count rows, and samples before.
     ///
     /// # Errors
     /// As for [`Likelihood::declare`]; a parameter that does not fit.
-    pub fn scale<'b>(&self, scope: &Scope<'b>) -> Result<Option<Expr<'b>>, Error> {
-        match self {
-            Likelihood::Categorical => Ok(None),
-            Likelihood::Normal { scale } | Likelihood::SoftmaxCenteredNormal { scale } => scale.expr(scope).map(Some),
-        }
-    }
+    fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error>;
 
-    /// log p(target | output) of each example: the output's shape without its last axis.
+    /// log p(target | output) of each example: `[rows]`, or `[samples, rows]` if the output has samples. Follows from the law.
     ///
     /// # Errors
-    /// Targets that do not fit the output; as for [`Likelihood::declare`].
-    pub fn log_prob<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, targets: Expr<'b>) -> Result<Expr<'b>, Error> {
-        let shape = output.shape();
-        let Some(units) = shape.len().checked_sub(1) else {
-            return Err(Error::shape("the network's output", "[.., units]", &shape));
-        };
-        // The targets have no sample axis.
-        let found = targets.ty();
-        if ![0, 1].iter().any(|&axes| found == self.target_type(&shape, axes)) {
-            let argument = format!("the type of the targets for an output of shape {shape}");
-            let expected = self.target_type(&shape, usize::from(shape.len() > 2));
-            return Err(Error::argument(&argument, expected.to_string(), found));
-        }
-        match self {
-            Likelihood::Categorical => Ok(Categorical::new(output).log_prob(targets)),
-            Likelihood::Normal { scale } => Ok(Normal::new(output, scale.expr(scope)?).log_prob(targets).sum(units)),
-            Likelihood::SoftmaxCenteredNormal { scale } => {
-                Ok(SoftmaxCenteredNormal::new(output, scale.expr(scope)?).log_prob(targets))
-            }
-        }
+    /// Targets that do not fit the output; those of [`Likelihood::law`].
+    fn log_prob<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        let target = observed.check(self, output)?;
+        Ok(observed.of_examples(self.law(scope, output)?.log_prob(observed.targets), &target))
     }
 
-    /// The mean over all examples (and samples) of -log p(target | output), a scalar, in nats.
+    /// The mean over all examples (and samples) of weight * -log p(target | output), a scalar, in nats; or, if the law has another
+    /// [gain](Law::gain), of -gain. Follows from the law.
     ///
     /// # Errors
     /// As for [`Likelihood::log_prob`].
-    pub fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, targets: Expr<'b>) -> Result<Expr<'b>, Error> {
-        Ok(-self.log_prob(scope, output, targets)?.mean_all())
+    fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        let target = observed.check(self, output)?;
+        let gain = observed.of_examples(self.law(scope, output)?.gain(observed.targets), &target);
+        Ok(-observed.weights.map_or(gain, |weights| gain * weights).mean_all())
     }
 }
 
-/// The law in words, without its learned numbers: what model files say of it.
-impl fmt::Display for Likelihood {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Likelihood::Categorical => f.write_str("Categorical(logits = output)"),
-            Likelihood::Normal { scale } => write!(f, "Normal(loc = output, scale = {scale})"),
-            Likelihood::SoftmaxCenteredNormal { scale } => {
-                write!(f, "SoftmaxCentered(Normal(loc = output, scale = {scale}))")
-            }
-        }
+impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+
+    fn target(&self, output: &Shape) -> Result<Target, Error> {
+        (**self).target(output)
+    }
+
+    fn declare(&self, scope: &Scope<'_>, target: &Target) -> Result<(), Error> {
+        (**self).declare(scope, target)
+    }
+
+    fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
+        (**self).law(scope, output)
     }
 }
 
-impl fmt::Display for Scale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scale::Fixed(scale) => write!(f, "{scale}"),
-            Scale::Learned { .. } => f.write_str("softplus(likelihood/raw_scale) + 1e-5"),
-        }
+/// The targets of some examples, with what is known about them.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'b> {
+    /// The targets, of the type [`Target::ty`].
+    pub targets: Expr<'b>,
+    /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add nothing.
+    pub present: Option<Expr<'b>>,
+    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told.
+    pub weights: Option<Expr<'b>>,
+}
+
+impl<'b> From<Expr<'b>> for Observed<'b> {
+    /// Targets that are all there and count once.
+    fn from(targets: Expr<'b>) -> Self {
+        Observed { targets, present: None, weights: None }
     }
 }
 
-impl Scale {
-    fn expr<'b>(self, scope: &Scope<'b>) -> Result<Expr<'b>, Error> {
-        match self {
-            Scale::Fixed(scale) if scale > 0.0 && scale.is_finite() => Ok(scope.builder().constant(scale)),
-            Scale::Fixed(scale) => {
-                Err(Error::argument("the scale of a normal likelihood", "a positive, finite number", scale))
+impl<'b> Observed<'b> {
+    /// What the target of an example is, if these are targets of the output.
+    fn check(&self, likelihood: &(impl Likelihood + ?Sized), output: Expr<'b>) -> Result<Target, Error> {
+        let (shape, found) = (output.shape(), self.targets.ty());
+        let mut expected = None;
+        // The targets have no sample axis.
+        for axes in (0..2).take_while(|axes| axes + 1 < shape.len()) {
+            let target = likelihood.target(&shape[axes + 1..].into())?;
+            let ty = target.ty(shape[axes]);
+            if ty == found {
+                return Ok(target);
             }
-            Scale::Learned { initial } => {
-                let initializer = &Initializer::Constant(initial_raw_scale(initial)?);
-                let (shape, group) = (&Shape::default(), Group::Likelihood);
-                let declaration = Declaration { shape, initializer, batch_ndims: 0, trainable: true, group };
-                let raw_scale = scope.child("likelihood").declare_parameter("raw_scale", &declaration)?;
-                Ok(raw_scale.softplus() + 1e-5)
-            }
+            expected = Some(ty);
         }
+        let Some(expected) = expected else {
+            return Err(Error::shape("the network's output", "[.., rows, outputs]", &shape));
+        };
+        let argument = format!("the type of the targets for an output of shape {shape}");
+        Err(Error::argument(&argument, expected.to_string(), found))
     }
+
+    /// What each example has of something that each event has: the sum over those that are present.
+    fn of_examples(&self, events: Expr<'b>, target: &Target) -> Expr<'b> {
+        let events = self.present.map_or(events, |present| present.select(events, 0.0));
+        let rank = events.shape().len();
+        (rank.saturating_sub(target.events.len())..rank).rev().fold(events, Expr::sum)
+    }
+}
+
+/// What an output `[.., outputs]` has of each of `N` parameters, `[.., outputs / N]`: the first parameter of all units, then the second,
+/// and so on.
+pub fn parts<const N: usize>(output: Expr<'_>) -> [Expr<'_>; N] {
+    let shape = output.shape();
+    let (axis, units) = (shape.len().saturating_sub(1), shape.last_extent() / N.max(1));
+    std::array::from_fn(|part| if N == 1 { output } else { output.slice(axis, part * units..(part + 1) * units) })
+}
+
+/// The type of targets of this element type, for so many rows.
+fn batch(dtype: DType, rows: usize, shape: &Shape) -> Type {
+    Type::new(dtype, [rows].iter().chain(shape.iter()).copied().collect::<Shape>())
 }

@@ -6,7 +6,9 @@ use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::largest, evaluate};
 use bayeslift_layers::{
     Activation, Affine, Divergence, Draw, Initializer, Layer, Likelihood, Scope, Sequential,
     distribution::{Categorical, Deterministic, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
-    exact, flatten_rightmost, monte_carlo,
+    exact, flatten_rightmost,
+    likelihood::{self, Support, Target},
+    monte_carlo,
 };
 use common::{At, forward, map, normals, random, run};
 use std::f64::consts::{LN_2, PI};
@@ -192,11 +194,11 @@ fn likelihoods() {
     let scope = Scope::describe(&builder);
     let output = builder.input("logits", Type::f32([rows, classes]));
     let targets = builder.input("labels", Type::u32([rows]));
-    builder.output("log_prob", Likelihood::Categorical.log_prob(&scope, output, targets).unwrap());
-    builder.output("loss", Likelihood::Categorical.loss(&scope, output, targets).unwrap());
+    builder.output("log_prob", likelihood::Categorical.log_prob(&scope, output, &targets.into()).unwrap());
+    builder.output("loss", likelihood::Categorical.loss(&scope, output, &targets.into()).unwrap());
     // Two samples of the output against the same labels.
     let samples = builder.input("samples", Type::f32([2, rows, classes]));
-    builder.output("both", Likelihood::Categorical.log_prob(&scope, samples, targets).unwrap());
+    builder.output("both", likelihood::Categorical.log_prob(&scope, samples, &targets.into()).unwrap());
     let twice = Tensor::f32([2, rows, classes], [logits.as_f32().unwrap(), logits.as_f32().unwrap()].concat()).unwrap();
     let out =
         evaluate(&builder.finish().unwrap(), &[logits.clone(), Tensor::u32([rows], labels).unwrap(), twice]).unwrap();
@@ -223,23 +225,23 @@ fn likelihoods() {
         close(found.as_f32().unwrap(), [-LN_2, 0.0].into_iter(), 1e-6);
     }
 
-    let likelihood = Likelihood::normal_learned(0.5);
+    let likelihood = likelihood::Normal::learned(0.5);
     let builder = Builder::new();
     let scope = Scope::initialize(&builder, 0);
-    likelihood.declare(&scope).unwrap();
+    likelihood.declare(&scope, &Target::numbers([2], Support::Real)).unwrap();
     let parameters = scope.parameters();
     assert_eq!(parameters.paths().collect::<Vec<_>>(), ["likelihood/raw_scale"]);
     let builder = Builder::new();
     let scope = Scope::bind(&builder, &parameters).unwrap();
     let (y, t) = (builder.input("y", Type::f32([3, 2])), builder.input("t", Type::f32([3, 2])));
-    builder.output("loss", likelihood.loss(&scope, y, t).unwrap());
-    builder.output("scale", likelihood.scale(&scope).unwrap().unwrap());
+    builder.output("loss", likelihood.loss(&scope, y, &t.into()).unwrap());
+    builder.output("variance", likelihood.law(&scope, y).unwrap().variance().unwrap());
     let (y, t) = (random(&[3, 2], 5), random(&[3, 2], 6));
     let out = run(&builder.finish().unwrap(), &parameters, &[("y", y.clone()), ("t", t.clone())], At::default());
     let pairs = y.as_f32().unwrap().iter().zip(t.as_f32().unwrap());
     let want = -pairs.map(|(&y, &t)| log_normal(t.into(), y.into(), 0.5)).sum::<f64>() / 3.0;
     close(&out[0], std::iter::once(want), 1e-6);
-    close(&out[1], std::iter::once(0.5), 1e-7);
+    close(&out[1], [0.25; 2].into_iter(), 1e-7);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bayeslift_layers::{
     Initializer, KernelBias, Layer, Likelihood, Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp,
     Scope, Sequential, Sgd, Variational,
     distribution::{Deterministic, Mixture, Normal},
-    flatten_rightmost, noise_inputs, unflatten_kernel,
+    flatten_rightmost, likelihood, noise_inputs, unflatten_kernel,
 };
 
 fn declared(layer: impl Layer) -> String {
@@ -425,28 +425,28 @@ fn distributions_likelihoods_optimizers() {
     let output = |name: &str, extents: &[usize]| -> Expr<'_> { builder.input(name, Type::f32(extents)) };
     let cases = [
         (
-            Likelihood::Categorical.loss(&scope, output("a", &[4, 3]), builder.input("l", Type::u32([5]))),
+            likelihood::Categorical.loss(&scope, output("a", &[4, 3]), &builder.input("l", Type::u32([5])).into()),
             "the type of the targets for an output of shape [4,3] is u32[5], expected u32[4]",
         ),
         (
-            Likelihood::normal(1.0).loss(&scope, output("b", &[4, 1]), output("t", &[4])),
+            likelihood::Normal::fixed(1.0).loss(&scope, output("b", &[4, 1]), &output("t", &[4]).into()),
             "the type of the targets for an output of shape [4,1] is f32[4], expected f32[4,1]",
         ),
         (
-            Likelihood::normal(0.0).loss(&scope, output("c", &[4, 1]), output("u", &[4, 1])),
-            "the scale of a normal likelihood is 0, expected a positive, finite number",
+            likelihood::Normal::fixed(0.0).loss(&scope, output("c", &[4, 1]), &output("u", &[4, 1]).into()),
+            "the scale of a likelihood is 0, expected a positive, finite number",
         ),
         (
-            Likelihood::normal(f32::INFINITY).loss(&scope, output("i", &[4, 1]), output("j", &[4, 1])),
-            "the scale of a normal likelihood is inf, expected a positive, finite number",
+            likelihood::Normal::fixed(f32::INFINITY).loss(&scope, output("i", &[4, 1]), &output("j", &[4, 1]).into()),
+            "the scale of a likelihood is inf, expected a positive, finite number",
         ),
         (
-            Likelihood::normal_learned(f32::NAN).loss(&scope, output("d", &[4, 1]), output("v", &[4, 1])),
+            likelihood::Normal::learned(f32::NAN).loss(&scope, output("d", &[4, 1]), &output("v", &[4, 1]).into()),
             "the initial scale is NaN, expected a finite number above 1e-5",
         ),
         (
-            Likelihood::Categorical.loss(&scope, output("e", &[]), builder.input("m", Type::u32([]))),
-            "the network's output has shape [], expected [.., units]",
+            likelihood::Categorical.loss(&scope, output("e", &[]), &builder.input("m", Type::u32([])).into()),
+            "the network's output has shape [], expected [.., rows, outputs]",
         ),
     ];
     for (found, want) in cases {

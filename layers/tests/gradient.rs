@@ -10,7 +10,11 @@ use bayeslift_layers::{
     ConvolutionTranspose, Divergence, Dropout, Embedding, Estimator, Flatten, Flipout as FlipoutEstimator,
     GlobalPooling, Initializer, KernelBiasLayer, Layer, LayerNormalization, Likelihood, Local as LocalEstimator,
     Padding, Parameters, Pooling, Posterior, Prior, Reparameterization as ReparameterizationEstimator, Residual, Scope,
-    Sequential, Variational, distribution::LocationScale, flatten_rightmost, noise_inputs,
+    Sequential, Variational,
+    distribution::LocationScale,
+    flatten_rightmost,
+    likelihood::{self, Support, Target},
+    noise_inputs,
 };
 use bayeslift_passes::gradients;
 use common::{At, random, run};
@@ -18,7 +22,7 @@ use common::{At, random, run};
 /// The loss of a network - its likelihood and a tenth of its divergence - and the gradient of every parameter.
 fn training_graph(
     network: &dyn Layer,
-    likelihood: &Likelihood,
+    likelihood: &dyn Likelihood,
     parameters: &Parameters,
     divergence: &Divergence,
     x: &[usize],
@@ -31,9 +35,11 @@ fn training_graph(
         context = context.samples(samples);
     }
     let call = network.call(&context, context.input(builder.input("x", Type::f32(x)))).unwrap();
-    let targets =
-        builder.input("targets", likelihood.target_type(&call.output.shape(), usize::from(samples.is_some())));
-    let loss = likelihood.loss(&scope, call.output, targets).unwrap() + call.divergence(divergence).unwrap() * 0.1;
+    let (output, axes) = (call.output.shape(), usize::from(samples.is_some()));
+    let target = likelihood.target(&output[axes + 1..].into()).unwrap();
+    let targets = builder.input("targets", target.ty(output[axes]));
+    let loss =
+        likelihood.loss(&scope, call.output, &targets.into()).unwrap() + call.divergence(divergence).unwrap() * 0.1;
     builder.output("loss", loss);
     let at: Vec<_> = parameters.paths().map(|path| scope.expr(path).unwrap()).collect();
     for (path, gradient) in parameters.paths().zip(gradients(loss, &at)) {
@@ -42,25 +48,31 @@ fn training_graph(
     builder.finish().unwrap()
 }
 
-fn with_likelihood(network: &dyn Layer, likelihood: &Likelihood) -> Parameters {
+fn with_likelihood(network: &dyn Layer, likelihood: &dyn Likelihood) -> Parameters {
     let builder = Builder::new();
     let scope = Scope::initialize(&builder, 3);
     network.declare(&scope).unwrap();
-    likelihood.declare(&scope).unwrap();
+    likelihood.declare(&scope, &Target::numbers([2], Support::Real)).unwrap();
     scope.parameters()
 }
 
-fn check(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>) {
+fn check(network: &dyn Layer, likelihood: impl Likelihood, divergence: Divergence, samples: Option<usize>) {
     check_at(network, likelihood, divergence, samples, random(&[3, 4], 4));
 }
 
-fn check_at(network: &dyn Layer, likelihood: Likelihood, divergence: Divergence, samples: Option<usize>, x: Tensor) {
+fn check_at(
+    network: &dyn Layer,
+    likelihood: impl Likelihood,
+    divergence: Divergence,
+    samples: Option<usize>,
+    x: Tensor,
+) {
     let parameters = with_likelihood(network, &likelihood);
     let rows = x.shape()[0];
     let graph = training_graph(network, &likelihood, &parameters, &divergence, x.shape(), samples);
-    let targets = match likelihood {
-        Likelihood::Categorical => Tensor::u32([rows], [1, 0, 1]).unwrap(),
-        Likelihood::SoftmaxCenteredNormal { .. } => {
+    let targets = match likelihood.target(&[2].into()).unwrap().support {
+        Support::Classes(_) => Tensor::u32([rows], [1, 0, 1]).unwrap(),
+        Support::Simplex(_) => {
             Tensor::f32([rows, 3], [[0.2, 0.1, 0.7], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]].concat()).unwrap()
         }
         _ => random(&[rows, 2], 8),
@@ -113,31 +125,31 @@ fn gradients_of_networks() {
     let reparameterization = |i, o| Reparameterization::new(i, o).posterior_maker(posterior());
     let one = Divergence::MonteCarlo { draws: 1 };
     let smooth = Sequential::new().layer(local(4, 3).activation(Activation::Tanh)).layer(local(3, 2));
-    check(&smooth, Likelihood::Categorical, one.clone(), None);
-    check(&smooth, Likelihood::Categorical, Divergence::MonteCarlo { draws: 3 }, Some(2));
+    check(&smooth, likelihood::Categorical, one.clone(), None);
+    check(&smooth, likelihood::Categorical, Divergence::MonteCarlo { draws: 3 }, Some(2));
     let mixed = Sequential::new()
         .layer(reparameterization(4, 3).activation(Activation::Swish))
         .layer(Affine::new(3, 3).activation(Activation::Elu))
         .layer(local(3, 2));
-    check(&mixed, Likelihood::normal_learned(0.7), one.clone(), None);
-    check(&mixed, Likelihood::normal_learned(0.7), one, Some(2));
+    check(&mixed, likelihood::Normal::learned(0.7), one.clone(), None);
+    check(&mixed, likelihood::Normal::learned(0.7), one, Some(2));
     let flipped = |activation| {
         let flipout = |i, o| Flipout::new(i, o).posterior_maker(posterior());
         Sequential::new().layer(flipout(4, 3).activation(activation)).layer(flipout(3, 2).use_bias(false))
     };
     let one = Divergence::default();
-    check(&flipped(Activation::Tanh), Likelihood::Categorical, one.clone(), None);
-    check(&flipped(Activation::Softplus), Likelihood::normal_learned(0.7), one.clone(), Some(2));
-    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal_learned(0.7), one.clone(), None);
-    check(&flipped(Activation::Tanh), Likelihood::softmax_centered_normal(0.7), one, Some(2));
+    check(&flipped(Activation::Tanh), likelihood::Categorical, one.clone(), None);
+    check(&flipped(Activation::Softplus), likelihood::Normal::learned(0.7), one.clone(), Some(2));
+    check(&flipped(Activation::Tanh), likelihood::SoftmaxCenteredNormal::learned(0.7), one.clone(), None);
+    check(&flipped(Activation::Tanh), likelihood::SoftmaxCenteredNormal::fixed(0.7), one, Some(2));
     let exact = Sequential::new().layer(reparameterization(4, 2).prior_maker(Prior::normal(0.1, 0.5)));
-    check(&exact, Likelihood::normal(0.5), Divergence::Exact, None);
+    check(&exact, likelihood::Normal::fixed(0.5), Divergence::Exact, None);
     let heavy = Sequential::new()
         .layer(reparameterization(4, 3).prior_maker(Prior::laplace(0.1, 0.5)).activation(Activation::Tanh))
         .layer(local(3, 3).prior_maker(Prior::student_t(3.0, -0.1, 0.5)).activation(Activation::Tanh))
         .layer(reparameterization(3, 3).prior_maker(Prior::logistic(0.1, 0.5)).activation(Activation::Tanh))
         .layer(reparameterization(3, 2).prior_maker(Prior::cauchy(0.1, 0.5)));
-    check(&heavy, Likelihood::Categorical, Divergence::default(), Some(2));
+    check(&heavy, likelihood::Categorical, Divergence::default(), Some(2));
 }
 
 /// A posterior with a learned scale that is not normal.
@@ -158,7 +170,7 @@ fn gradients_of_draws_with_heavy_tails() {
             })
         });
         let layer = Reparameterization::new(4, 2).posterior_maker(posterior);
-        check(&layer, Likelihood::Categorical, Divergence::default(), None);
+        check(&layer, likelihood::Categorical, Divergence::default(), None);
     }
 }
 
@@ -177,7 +189,7 @@ fn gradients_at_a_row_of_zeros() {
         ];
         for layer in layers {
             for samples in [None, Some(2)] {
-                check_at(&*layer, Likelihood::Categorical, Divergence::default(), samples, x.clone());
+                check_at(&*layer, likelihood::Categorical, Divergence::default(), samples, x.clone());
             }
         }
     }
@@ -208,7 +220,7 @@ fn gradients_of_convolutions() {
     let x = with_zeros(&[3, 3, 4, 2]);
     for (use_bias, samples) in [(true, None), (false, Some(2))] {
         let first = with(Convolution::new(2, 2, [3, 2]).use_bias(use_bias));
-        check_at(&images(first), Likelihood::Categorical, Divergence::default(), samples, x.clone());
+        check_at(&images(first), likelihood::Categorical, Divergence::default(), samples, x.clone());
     }
     let series = Sequential::new()
         .layer(with::<_, FlipoutEstimator>(Convolution::new(2, 4, [2]).groups(2).dilations(2).padding(Padding::Causal)))
@@ -218,17 +230,17 @@ fn gradients_of_convolutions() {
         .layer(flatten_rightmost(2))
         .layer(Affine::new(4, 2));
     let x = with_zeros(&[3, 3, 2]);
-    check_at(&series, Likelihood::normal_learned(0.7), Divergence::default(), None, x.clone());
-    check_at(&series, Likelihood::Categorical, Divergence::default(), Some(2), x);
+    check_at(&series, likelihood::Normal::learned(0.7), Divergence::default(), None, x.clone());
+    check_at(&series, likelihood::Categorical, Divergence::default(), Some(2), x);
     let volumes = Sequential::new()
         .layer(with::<_, LocalEstimator>(Convolution::new(1, 2, 2).rank(3)))
         .layer(with::<_, LocalEstimator>(ConvolutionTranspose::new(2, 1, [2, 1, 2]).strides([1, 1, 2])))
         .layer(flatten_rightmost(4))
         .layer(Affine::new(8, 2));
-    check_at(&volumes, Likelihood::Categorical, Divergence::default(), Some(2), with_zeros(&[3, 2, 3, 2, 1]));
+    check_at(&volumes, likelihood::Categorical, Divergence::default(), Some(2), with_zeros(&[3, 2, 3, 2, 1]));
     let batches = Convolution::new(2, 1, [2]).batch_shape([2]).activation(Activation::Tanh);
     let batches = Sequential::new().layer(batches).layer(flatten_rightmost(3)).layer(Affine::new(4, 2));
-    check_at(&batches, Likelihood::Categorical, Divergence::default(), None, with_zeros(&[3, 1, 3, 2]));
+    check_at(&batches, likelihood::Categorical, Divergence::default(), None, with_zeros(&[3, 1, 3, 2]));
 }
 
 /// Pooling, dropout, normalization and composition, in training, on images of which one is all zeros.
@@ -250,18 +262,18 @@ fn gradients_of_building_blocks() {
         .layer(Branches::add().layer(GlobalPooling::max(2)).layer(GlobalPooling::average(2)))
         .layer(Variational::<_, LocalEstimator>::of(Affine::new(4, 2)));
     for samples in [None, Some(2)] {
-        check_at(&blocks, Likelihood::Categorical, Divergence::default(), samples, x.clone());
+        check_at(&blocks, likelihood::Categorical, Divergence::default(), samples, x.clone());
     }
     let words = Tensor::f32([3, 2], [0.0, 3.0, 1.0, 1.0, 7.0, 2.0]).unwrap();
     let sentences = Sequential::new()
         .layer(Variational::<_, FlipoutEstimator>::of(Embedding::new(4, 3)))
         .layer(Flatten)
         .layer(Affine::new(6, 2));
-    check_at(&sentences, Likelihood::Categorical, Divergence::default(), Some(2), words.clone());
+    check_at(&sentences, likelihood::Categorical, Divergence::default(), Some(2), words.clone());
     let local = Variational::<_, LocalEstimator>::of(Embedding::new(4, 1));
     check_at(
         &Sequential::new().layer(local).layer(Flatten),
-        Likelihood::Categorical,
+        likelihood::Categorical,
         Divergence::default(),
         None,
         words,
@@ -285,7 +297,7 @@ fn gradients_of_convolutions_are_finite_at_zero_variance() {
             }
         }
         let divergence = Divergence::default();
-        let graph = training_graph(&network, &Likelihood::Categorical, &parameters, &divergence, &[2, 3, 3, 1], None);
+        let graph = training_graph(&network, &likelihood::Categorical, &parameters, &divergence, &[2, 3, 3, 1], None);
         let x = Tensor::f32([2, 3, 3, 1], vec![0.0; 18]).unwrap();
         let targets = Tensor::u32([2], [0, 1]).unwrap();
         let results = run(&graph, &parameters, &[("x", x), ("targets", targets)], At::default());
@@ -310,7 +322,7 @@ fn gradients_are_finite_at_zero_variance() {
                 parameter.tensor.as_f32_mut().unwrap().fill(-200.0);
             }
         }
-        let likelihood = Likelihood::Categorical;
+        let likelihood = likelihood::Categorical;
         let graph = training_graph(&network, &likelihood, &parameters, &Divergence::default(), &[2, 4], None);
         let x = Tensor::f32([2, 4], vec![0.0; 8]).unwrap();
         let targets = Tensor::u32([2], [0, 1]).unwrap();

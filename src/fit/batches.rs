@@ -67,14 +67,15 @@ fn refusing_layer(network: &Network, trainer: &Trainer) -> Result<Option<String>
 mod tests {
     use super::*;
     use crate::TrainerOptions;
-    use bayeslift_layers::{Affine, BatchNormalization, Likelihood, Sequential};
+    use bayeslift_layers::{Affine, BatchNormalization, Sequential, likelihood};
 
     #[test]
     fn every_row_is_in_one_batch() {
         for normalize in [false, true] {
             let layers = Sequential::new();
             let layers = if normalize { layers.layer(BatchNormalization::new(1)) } else { layers };
-            let network = Network::new(layers.layer(Affine::new(1, 1)), [1], Likelihood::normal(1.0), 0).unwrap();
+            let network =
+                Network::new(layers.layer(Affine::new(1, 1)), [1], likelihood::Normal::fixed(1.0), 0).unwrap();
             let trainer = Trainer::new(&network, 1, TrainerOptions::default()).unwrap();
             for (rows, size) in (1..12).flat_map(|rows| (1..14).map(move |size| (rows, size))) {
                 let mut notes = Vec::new();

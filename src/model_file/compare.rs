@@ -2,8 +2,8 @@
 
 use super::{BYTES, Described, DescribedLayer, EMITTER_VERSION, ModelFile, describe};
 use crate::{Error, Network};
-use bayeslift_ir::Foreign;
-use bayeslift_layers::{Parameter, Parameters, value_where_absent};
+use bayeslift_ir::{Foreign, Tensor};
+use bayeslift_layers::{Group, Parameter, Parameters, value_where_absent};
 use std::{collections::BTreeSet, iter::zip, path::Path};
 
 pub(crate) fn load(network: &mut Network, path: &Path) -> Result<(), Error> {
@@ -55,7 +55,7 @@ fn words(network: &Network, file: &ModelFile) -> Option<String> {
     if file.input != *network.input() {
         return Some(format!("its inputs have shape {}, expected {}", file.input, network.input()));
     }
-    let likelihood = network.likelihood().to_string();
+    let likelihood = network.likelihood().describe();
     if file.likelihood != likelihood {
         return Some(format!("its likelihood is {}, expected {likelihood}", Foreign::new(&file.likelihood)));
     }
@@ -110,10 +110,14 @@ fn parameters(network: &Network, file: &ModelFile) -> Result<Parameters, String>
             return Err(format!("it has no parameter `{name}`; it has: {known}"));
         };
         let (expected, ty) = (own.tensor.ty(), found.tensor.ty());
-        if expected != ty {
+        let mut parameter = Parameter { group: own.group, ..found.clone() };
+        if own.group == Group::Likelihood && ty.shape.is_empty() {
+            // all units shared a scale once
+            let words = found.tensor.words().repeat(expected.shape.elements());
+            parameter.tensor = Tensor::from_words(&expected, words).map_err(|error| error.to_string())?;
+        } else if expected != ty {
             return Err(format!("its parameter `{name}` has type {ty}, expected {expected}"));
         }
-        let parameter = Parameter { group: own.group, ..found.clone() };
         parameters.insert(name, parameter).map_err(|error| error.to_string())?;
     }
     match file.parameters.paths().find(|name| !parameters.contains(name)) {

@@ -20,7 +20,7 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         seed: network.seed(),
         training_examples: network.training_examples(),
         input: network.input().to_vec(),
-        likelihood: network.likelihood().to_string(),
+        likelihood: network.likelihood().describe(),
         parameters: parameters.collect(),
         parameterization: parameterization(network, &terms),
         posteriors: each(&terms, |term| distribution(&term.posterior)),

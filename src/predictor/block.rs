@@ -232,19 +232,19 @@ fn block(network: &Network, options: &PredictorOptions, rows: usize, likelihood:
     let x = b.input("x", network.batch_type(rows));
     let output = network.call(&context, x)?.output;
     if likelihood {
-        let targets = b.input("targets", network.likelihood().target_type(&output.shape(), 1));
-        b.output("log_likelihood", network.likelihood().log_prob(&scope, output, targets)?);
-    } else if let Some(logits) = network.likelihood().logits(output) {
-        let log_probabilities = logits.log_softmax();
-        let probabilities = log_probabilities.exp();
-        b.output("probabilities", probabilities);
-        // Where a probability is 0, its logarithm is finite, or -infinity if the logit is.
-        let terms = probabilities.equal(0.0).select(0.0, probabilities * log_probabilities);
-        b.output("entropy", -terms.sum(2));
+        let targets = b.input("targets", network.target().ty(rows));
+        b.output("log_likelihood", network.likelihood().log_prob(&scope, output, &targets.into())?);
     } else {
-        b.output("mean", output);
-        // A likelihood of numbers has a scale.
-        b.output("scale", network.likelihood().scale(&scope)?.unwrap_or_else(|| b.constant(0.0)));
+        let law = network.likelihood().law(&scope, output)?;
+        if let (Some(probabilities), Some(entropy)) = (law.probabilities(), law.entropy()) {
+            b.output("probabilities", probabilities);
+            b.output("entropy", entropy);
+        } else {
+            let mean = law.mean().unwrap_or(output);
+            let variance = law.variance().unwrap_or_else(|| b.constant(0.0));
+            b.output("mean", mean);
+            b.output("scale", variance.sqrt().broadcast(&mean.shape()));
+        }
     }
     b.check()?;
     let graph = b.graph().clone();

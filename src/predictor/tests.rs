@@ -19,8 +19,8 @@ fn networks() -> Vec<(&'static str, Network)> {
         |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).posterior_maker(posterior());
     let convolution = || ConvolutionVariationalReparameterizationLocal::new(1, 3, 2).posterior_maker(posterior());
     let flat = || Sequential::new().layer(Flatten);
-    let categorical = |layers: Sequential| Network::new(layers, [4, 4, 1], Likelihood::Categorical, 5).unwrap();
-    let normal = |layers: Sequential| Network::new(layers, [4, 4, 1], Likelihood::normal(0.5), 5).unwrap();
+    let categorical = |layers: Sequential| Network::new(layers, [4, 4, 1], likelihood::Categorical, 5).unwrap();
+    let normal = |layers: Sequential| Network::new(layers, [4, 4, 1], likelihood::Normal::fixed(0.5), 5).unwrap();
     let drawn = AffineVariationalReparameterization::new(6, 5).posterior_maker(posterior());
     vec![
         ("affine", categorical(flat().layer(local(16, 6).activation(Activation::Relu)).layer(local(6, 3)))),
@@ -91,7 +91,7 @@ fn with_care(predictor: &Predictor, care: Care, numbers: Numbers<'_>, x: &[f32])
         let found = sums.finish();
         return (all(vec![found.probabilities(), found.predictive_entropy(), found.mutual_information()]), failed);
     }
-    let mut sums = RegressionSums::new(rows, predictor.network.outputs(), true);
+    let mut sums = RegressionSums::new(rows, predictor.network.target().shape.elements(), true);
     let failed =
         run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
     let found = sums.finish();
@@ -162,7 +162,7 @@ fn what_an_activation_hides_is_found() {
     // 1e38 times two locations of 10 overflows to -infinity, which a relu makes 0 of.
     for activation in [Activation::Relu, Activation::Tanh, Activation::Sigmoid, Activation::Elu] {
         let layers = Sequential::new().layer(Affine::new(2, 2).activation(activation.clone())).layer(Affine::new(2, 2));
-        let mut network = Network::new(layers, [2], Likelihood::Categorical, 0).unwrap();
+        let mut network = Network::new(layers, [2], likelihood::Categorical, 0).unwrap();
         let kernel = network.parameters_mut().get_mut("affine/kernel").unwrap();
         kernel.tensor.as_f32_mut().unwrap().copy_from_slice(&[-10.0, 1.0, -10.0, 1.0]);
         for backend in [Backend::default(), Backend::Reference] {
@@ -186,7 +186,7 @@ fn deep_networks_are_watched() {
     for _ in 0..48 {
         layers = layers.layer(AffineVariationalReparameterizationLocal::new(16, 16).activation(Activation::Relu));
     }
-    let network = Network::new(layers.layer(Affine::new(16, 2)), [4, 4, 1], Likelihood::normal(1.0), 1).unwrap();
+    let network = Network::new(layers.layer(Affine::new(16, 2)), [4, 4, 1], likelihood::Normal::fixed(1.0), 1).unwrap();
     let options = PredictorOptions::default().samples(4).blocks(4, 4);
     let predictor = Predictor::with_options(&network, &options).unwrap();
     assert!(predictor.outputs.any(&network, &options, 4).unwrap().bound < 1.0);

@@ -37,14 +37,12 @@ impl Trainer {
         let x = b.input("x", network.batch_type(rows));
         let call = network.call(&context, x)?;
         let layers = context.traced();
-        let axes = usize::from(samples > 1);
-        let target_type = network.likelihood().target_type(&call.output.shape(), axes);
-        let targets = b.input("targets", target_type);
+        let targets = b.input("targets", network.target().ty(rows));
         let optimizer = &self.options.optimizer;
         let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
         let scale = b.input("divergence_scale", Type::f32([]));
 
-        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, targets)?;
+        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, &targets.into())?;
         let divergence = call.divergence(&self.options.divergence)?;
         let loss = negative_log_likelihood + divergence * scale;
         let forward = b.graph().nodes().len();

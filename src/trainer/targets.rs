@@ -5,29 +5,32 @@ use crate::{
     dataset::{check_labels, check_simplex},
     error::counted,
 };
-use bayeslift_layers::Likelihood;
+use bayeslift_layers::likelihood::Support;
 
 /// Checks that targets are those of this number of rows of the network.
 pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -> Result<(), Error> {
-    let on_simplex = matches!(network.likelihood(), Likelihood::SoftmaxCenteredNormal { .. });
-    let wanted = network.classes().filter(|_| on_simplex).unwrap_or(network.outputs());
-    let wants_labels = network.classes().is_some() && !on_simplex;
+    let target = network.target();
+    let (wanted, support) = (target.shape.elements(), target.support);
     let fits = match targets {
-        Targets::Labels(labels) if wants_labels => {
-            check_labels(wanted, labels)?;
-            labels.len() == rows
+        Targets::Labels(labels) => matches!(support, Support::Classes(_)) && labels.len() == rows * wanted,
+        Targets::Values { units, values } => {
+            !matches!(support, Support::Classes(_)) && *units == wanted && values.len() == rows * wanted
         }
-        Targets::Values { units, values } => !wants_labels && *units == wanted && values.len() == rows * wanted,
-        Targets::Labels(_) => false,
     };
     if !fits {
         let numbers = |rows: usize, units: usize| format!("{} of {}", counted(rows, "row"), counted(units, "number"));
-        let (expected, remedy) = match (wants_labels, on_simplex) {
-            (true, _) => (counted(rows, "label"), "give each input a label, as `Dataset::classification` takes them"),
-            (false, true) => {
+        let (expected, remedy) = match support {
+            Support::Classes(_) if wanted == 1 => {
+                (counted(rows, "label"), "give each input a label, as `Dataset::classification` takes them")
+            }
+            Support::Classes(_) => {
+                let expected = format!("{} of {}", counted(rows, "row"), counted(wanted, "label"));
+                (expected, "give each position of each input a label, as `Dataset::classification` takes them")
+            }
+            Support::Simplex(_) => {
                 (format!("{} that sum to 1", numbers(rows, wanted)), "make them of labels by `Dataset::smoothed`")
             }
-            (false, false) => {
+            _ => {
                 let remedy =
                     "give each input a number for each output of the network, as `Dataset::regression` takes them";
                 (numbers(rows, wanted), remedy)
@@ -42,8 +45,16 @@ pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -
         };
         return Err(Error::misuse(format!("the targets are {found}, where the network needs {expected}"), remedy));
     }
-    match targets {
-        Targets::Values { units, values } if on_simplex => check_simplex(*units, values),
-        _ => Ok(()),
+    match (targets, support) {
+        (Targets::Labels(labels), Support::Classes(classes)) => check_labels(classes, labels),
+        (Targets::Values { units, values }, Support::Simplex(_)) => check_simplex(*units, values),
+        (Targets::Values { units, values }, support) => match values.iter().position(|&x| !support.contains(x)) {
+            None => Ok(()),
+            Some(i) => {
+                let (row, column) = (i / units, i % units);
+                Err(Error::argument(format!("target {column} of row {row}"), support.to_string(), values[i]))
+            }
+        },
+        (Targets::Labels(_), _) => Ok(()),
     }
 }

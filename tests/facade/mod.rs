@@ -21,7 +21,7 @@ pub fn digits() -> (Dataset, Dataset) {
 pub fn digits_network(seed: u64) -> Network {
     let layer = AffineVariationalReparameterizationLocal::new;
     let layers = Sequential::new().layer(layer(64, 64).activation(Activation::Relu)).layer(layer(64, 10));
-    Network::new(layers, [64], Likelihood::Categorical, seed).unwrap()
+    Network::new(layers, [64], likelihood::Categorical, seed).unwrap()
 }
 
 /// A small network of every kind of layer: 3 inputs, 2 outputs.

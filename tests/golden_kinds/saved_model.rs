@@ -48,7 +48,7 @@ fn saved_network(folder: &Path) -> Fallible<Network> {
         .layer(convolution)
         .layer(Flatten)
         .layer(AffineVariationalReparameterizationLocal::new(features, outputs));
-    let mut network = Network::new(layers, [extent, extent, channels], Likelihood::normal(1.0), 0)?;
+    let mut network = Network::new(layers, [extent, extent, channels], likelihood::Normal::fixed(1.0), 0)?;
     network.load_tfp(path)?;
     Ok(network)
 }

@@ -77,7 +77,7 @@ fn heavy_tails_have_the_same_bits_everywhere() {
                     .posterior_maker(laplace.clone())
                     .prior_maker(Prior::cauchy(0.0, 0.5)),
             );
-        let mut network = Network::new(layers, [3], Likelihood::Categorical, 5).unwrap();
+        let mut network = Network::new(layers, [3], likelihood::Categorical, 5).unwrap();
         let fit = Fit::new().batch_size(16).epochs(2).backend(backend.clone());
         optimizer(fit).run(&mut network, &small_data(100)).unwrap();
         bits(&network)

@@ -1,0 +1,89 @@
+//! The law of targets.
+
+use crate::{Error, Site};
+use bayeslift_ir::{Distribution, Expr, Shape};
+
+/// The law of the targets of some examples, a function of the network's output: its axes lead, `[samples, rows, ..]` or `[rows, ..]`,
+/// and what it is asked about is broadcast against them.
+///
+/// Only the log density is needed to train. What a law does not tell, predictions do not report, or find in another way: quantiles and
+/// draws by the cdf, moments by draws.
+pub trait Law<'b> {
+    /// The log density, or log probability, of each [event](super::Target::events).
+    fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
+
+    /// What training maximizes for each event: log p unless told.
+    fn gain(&self, target: Expr<'b>) -> Expr<'b> {
+        self.log_prob(target)
+    }
+
+    /// The probabilities of classes, `[.., events.., classes]`, where targets are some of them.
+    fn probabilities(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The mean of each number, where it exists.
+    fn mean(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The variance of each number, where it exists.
+    fn variance(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The entropy of each event, in nats; differential where there is a density.
+    fn entropy(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The probability that a number is at most `x`.
+    fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+        let _ = x;
+        None
+    }
+
+    /// The least number that has at most probability 1 - `p` above it, for `p` between 0 and 1.
+    fn quantile(&self, p: Expr<'b>) -> Option<Expr<'b>> {
+        let _ = p;
+        None
+    }
+
+    /// A target for each sample and row. By the quantile of uniform noise unless told: nothing is rejected while drawing, since each draw
+    /// is a function of its address.
+    fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
+        self.quantile(noise.uniform("target"))
+    }
+}
+
+/// Where the noise of draws of targets comes from: one number for each element of a target.
+#[derive(Clone, Debug)]
+pub struct TargetNoise<'b> {
+    site: Site<'b>,
+    shape: Shape,
+}
+
+impl<'b> TargetNoise<'b> {
+    /// At a site that has a noise address, for an activation of the shape `[samples, rows, ..]` or `[rows, ..]`.
+    ///
+    /// # Errors
+    /// A site without one.
+    pub fn new(site: Site<'b>, shape: Shape) -> Result<Self, Error> {
+        site.example_noise(Distribution::Uniform, &shape)?;
+        Ok(TargetNoise { site, shape })
+    }
+
+    /// Uniform on the open interval (0, 1).
+    pub fn uniform(&self, name: &str) -> Expr<'b> {
+        self.of(Distribution::Uniform, name)
+    }
+
+    /// Standard normal.
+    pub fn normal(&self, name: &str) -> Expr<'b> {
+        self.of(Distribution::Normal, name)
+    }
+
+    fn of(&self, law: Distribution, name: &str) -> Expr<'b> {
+        self.site.child(name).example_noise(law, &self.shape).expect("the site has a noise address")
+    }
+}

@@ -1,0 +1,70 @@
+//! Positive parameters of laws.
+
+use super::Target;
+use crate::{Declaration, Error, Group, Initializer, Scope, posterior::initial_raw_scale};
+use bayeslift_ir::{Expr, Shape};
+use std::fmt;
+
+/// Where a positive parameter of a law comes from, such as the standard deviation of a normal one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Scale {
+    /// This number.
+    Fixed(f32),
+    /// Learned, one for each unit of the targets and the same for all examples: softplus of the trainable parameter
+    /// `likelihood/raw_scale` + 1e-5.
+    Learned {
+        /// The value that it starts at, above 1e-5.
+        initial: f32,
+    },
+    /// An output of the network, one for each target: softplus of the output + 1e-5.
+    Output,
+}
+
+impl Scale {
+    /// How many of a network's outputs it takes for each target: 0 or 1.
+    pub fn outputs(self) -> usize {
+        usize::from(self == Scale::Output)
+    }
+
+    /// Declares the parameter, if it is learned.
+    ///
+    /// # Errors
+    /// A number that is not positive and finite.
+    pub fn declare(self, scope: &Scope<'_>, target: &Target) -> Result<(), Error> {
+        self.expr(scope, target.shape.last_extent(), None).map(drop)
+    }
+
+    /// The parameter, for targets of so many units; `raw` is the output that it takes, if it takes one.
+    ///
+    /// # Errors
+    /// As for [`Scale::declare`]; a parameter that does not fit.
+    pub fn expr<'b>(self, scope: &Scope<'b>, units: usize, raw: Option<Expr<'b>>) -> Result<Expr<'b>, Error> {
+        match self {
+            Scale::Fixed(scale) if scale > 0.0 && scale.is_finite() => Ok(scope.builder().constant(scale)),
+            Scale::Fixed(scale) => {
+                Err(Error::argument("the scale of a likelihood", "a positive, finite number", scale))
+            }
+            Scale::Learned { initial } => {
+                let initializer = &Initializer::Constant(initial_raw_scale(initial)?);
+                let shape = &if units == 1 { Shape::default() } else { [units].into() };
+                let (batch_ndims, group) = (0, Group::Likelihood);
+                let declaration = Declaration { shape, initializer, batch_ndims, trainable: true, group };
+                let raw_scale = scope.child("likelihood").declare_parameter("raw_scale", &declaration)?;
+                Ok(raw_scale.softplus() + 1e-5)
+            }
+            Scale::Output => Ok(raw.map_or_else(|| scope.builder().constant(1.0), |raw| raw.softplus() + 1e-5)),
+        }
+    }
+}
+
+/// In words, without numbers that are learned.
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scale::Fixed(scale) => write!(f, "{scale}"),
+            Scale::Learned { .. } => f.write_str("softplus(likelihood/raw_scale) + 1e-5"),
+            Scale::Output => f.write_str("softplus(output) + 1e-5"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What targets look like.
+
+use super::batch;
+use crate::Error;
+use bayeslift_ir::{DType, Shape, Type};
+use std::fmt;
+
+/// What the target of one example looks like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Which values it may have.
+    pub support: Support,
+    /// Its shape: `[positions..]` of labels, `[positions.., units]` of numbers.
+    pub shape: Shape,
+    /// The shape of what has a probability of its own: that of the target where its elements are independent given the output.
+    pub events: Shape,
+}
+
+/// Which values a target may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Support {
+    /// One of so many classes: labels 0, 1, .. as `u32`.
+    Classes(usize),
+    /// Any finite number.
+    Real,
+    /// Numbers above 0.
+    Positive,
+    /// Numbers from 0 on.
+    NonNegative,
+    /// Numbers between 0 and 1, both excluded.
+    UnitInterval,
+    /// 0 and 1.
+    Binary,
+    /// 0, 1, 2, ..
+    Count,
+    /// Points of so many positive coordinates that sum to 1.
+    Simplex(usize),
+}
+
+impl Target {
+    /// Labels of so many classes, one for each position.
+    pub fn labels(positions: impl Into<Shape>, classes: usize) -> Target {
+        let shape = positions.into();
+        Target { support: Support::Classes(classes), events: shape.clone(), shape }
+    }
+
+    /// Numbers, each with a probability of its own.
+    pub fn numbers(shape: impl Into<Shape>, support: Support) -> Target {
+        let shape = shape.into();
+        Target { support, events: shape.clone(), shape }
+    }
+
+    /// The target of an output `[positions.., outputs]` in which each number has this many [parts](super::parts).
+    ///
+    /// # Errors
+    /// A number of outputs that is no multiple of it.
+    pub fn of_parts(output: &Shape, parts: usize, support: Support) -> Result<Target, Error> {
+        let outputs = output.last_extent();
+        if output.is_empty() || outputs == 0 || !outputs.is_multiple_of(parts.max(1)) {
+            let expected = format!("a multiple of {parts}, the number of the law's parameters for each target");
+            return Err(Error::argument("the number of outputs", expected, outputs));
+        }
+        let mut shape = output.to_vec();
+        shape.iter_mut().rev().take(1).for_each(|units| *units /= parts.max(1));
+        Ok(Target::numbers(shape.as_slice(), support))
+    }
+
+    /// As before, for a law of points: the last axis has one probability.
+    pub fn joint(mut self) -> Target {
+        self.events = self.shape[..self.shape.len().saturating_sub(1)].into();
+        self
+    }
+
+    /// The type of the targets of so many rows.
+    pub fn ty(&self, rows: usize) -> Type {
+        let dtype = if let Support::Classes(_) = self.support { DType::U32 } else { DType::F32 };
+        batch(dtype, rows, &self.shape)
+    }
+
+    /// The number of classes, if it is one of them, or a point with a coordinate for each.
+    pub fn classes(&self) -> Option<usize> {
+        match self.support {
+            Support::Classes(classes) | Support::Simplex(classes) => Some(classes),
+            _ => None,
+        }
+    }
+}
+
+impl Support {
+    /// Whether a number may be a target, or a coordinate of one.
+    pub fn contains(self, x: f32) -> bool {
+        x.is_finite()
+            && match self {
+                Support::Real => true,
+                Support::Positive | Support::Simplex(_) => x > 0.0,
+                Support::NonNegative => x >= 0.0,
+                Support::UnitInterval => x > 0.0 && x < 1.0,
+                Support::Binary => x == 0.0 || x == 1.0,
+                Support::Count => x >= 0.0 && x.fract() == 0.0,
+                Support::Classes(classes) => x >= 0.0 && x.fract() == 0.0 && x < classes as f32,
+            }
+    }
+
+    /// Whether targets are whole numbers, and quantiles too.
+    pub fn is_discrete(self) -> bool {
+        matches!(self, Support::Classes(_) | Support::Binary | Support::Count)
+    }
+
+    /// The least and the largest number, infinite where there is none.
+    pub fn bounds(self) -> (f32, f32) {
+        match self {
+            Support::Real => (f32::NEG_INFINITY, f32::INFINITY),
+            Support::Positive | Support::NonNegative | Support::Count => (0.0, f32::INFINITY),
+            Support::UnitInterval | Support::Binary | Support::Simplex(_) => (0.0, 1.0),
+            Support::Classes(classes) => (0.0, classes.saturating_sub(1) as f32),
+        }
+    }
+}
+
+/// In words: "a number above 0".
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Support::Classes(classes) => write!(f, "a label below {classes}"),
+            Support::Real => f.write_str("a finite number"),
+            Support::Positive => f.write_str("a number above 0"),
+            Support::NonNegative => f.write_str("a number from 0 on"),
+            Support::UnitInterval => f.write_str("a number between 0 and 1"),
+            Support::Binary => f.write_str("0 or 1"),
+            Support::Count => f.write_str("a whole number from 0 on"),
+            Support::Simplex(_) => f.write_str("a positive number, in a row that sums to 1"),
+        }
+    }
+}
