@@ -1,7 +1,7 @@
 //! Running a graph: compiled, or by the reference evaluator.
 
 use crate::Error;
-use bayeslift_ir::{Graph, Tensor, evaluate};
+use bayeslift_ir::{DType, Graph, Tensor, Type, evaluate};
 use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, Workspace};
 
 /// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
@@ -148,14 +148,20 @@ impl Engine {
 }
 
 fn interpret(graph: &Graph, inputs: &mut [Argument<'_>], outputs: &mut [Tensor]) -> Result<(), Error> {
+    let words = |ty: &Type, words| match ty.dtype {
+        DType::Mask => Tensor::from_words(ty, words),
+        _ => Tensor::u32(ty.shape.clone(), words),
+    };
     let tensors = graph.inputs().iter().zip(inputs.iter()).map(|(input, argument)| {
-        let words = match argument {
-            Argument::F32(x) => x.iter().map(|x| x.to_bits()).collect(),
-            Argument::F32Mut(x) => x.iter().map(|x| x.to_bits()).collect(),
-            Argument::U32(x) => x.to_vec(),
-            Argument::U32Mut(x) => x.to_vec(),
-        };
-        Tensor::from_words(graph.ty(input.value), words)
+        let ty = graph.ty(input.value);
+        match argument {
+            Argument::F32(x) => Tensor::f32(ty.shape.clone(), *x),
+            Argument::F32Mut(x) => Tensor::f32(ty.shape.clone(), &**x),
+            Argument::F64(x) => Tensor::f64(ty.shape.clone(), *x),
+            Argument::F64Mut(x) => Tensor::f64(ty.shape.clone(), &**x),
+            Argument::U32(x) => words(ty, x.to_vec()),
+            Argument::U32Mut(x) => words(ty, x.to_vec()),
+        }
     });
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     let mut returned = outputs.iter_mut();
@@ -166,9 +172,10 @@ fn interpret(graph: &Graph, inputs: &mut [Argument<'_>], outputs: &mut [Tensor])
             }
             continue;
         };
-        match (&mut inputs[input], result.as_f32(), result.as_u32()) {
-            (Argument::F32Mut(to), Some(from), _) => to.copy_from_slice(from),
-            (Argument::U32Mut(to), _, Some(from)) => to.copy_from_slice(from),
+        match (&mut inputs[input], Argument::from(&result)) {
+            (Argument::F32Mut(to), Argument::F32(from)) => to.copy_from_slice(from),
+            (Argument::F64Mut(to), Argument::F64(from)) => to.copy_from_slice(from),
+            (Argument::U32Mut(to), Argument::U32(from)) => to.copy_from_slice(from),
             _ => return Err(bayeslift_runtime::Error::NotMutable { name: graph.inputs()[input].name.clone() }.into()),
         }
     }
@@ -184,4 +191,35 @@ pub(crate) fn words(x: u64) -> [u32; 2] {
 pub(crate) fn noise_key(seed: u64, step: u64) -> [u32; 4] {
     let ([a, b], [c, d]) = (words(seed), words(step));
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bayeslift_ir::Builder;
+
+    /// Inputs that outputs update are overwritten, of whichever type.
+    #[test]
+    fn the_reference_updates_its_inputs() -> Result<(), Error> {
+        let b = Builder::new();
+        let x = b.input("x", Type::f32([3]));
+        let [total, count] = [b.input("total", Type::f64([])), b.input("count", Type::u32([2]))];
+        b.output_updating("total", total + x.to_f64().sum(0), total);
+        b.output_updating("count", count, count);
+        b.output("double", x * 2.0);
+        let engine = Engine::new(b.finish()?, &Backend::Reference)?;
+        let mut session = engine.session()?;
+        let (mut total, mut count) = ([1e16], [7, 8]);
+        for _ in 0..2 {
+            let x = [0.5, 1.0, 2.5];
+            engine.call(&mut session, &mut [x[..].into(), Argument::F64Mut(&mut total), (&mut count[..]).into()])?;
+        }
+        assert_eq!((total, count), ([1e16 + 8.0], [7, 8]));
+        assert_eq!(session.outputs, [Tensor::f32([3], [1.0, 2.0, 5.0])?]);
+        // integers are no floats, whatever their bits
+        let error =
+            engine.call(&mut session, &mut [[0; 3][..].into(), Argument::F64Mut(&mut total), (&mut count[..]).into()]);
+        assert!(error.unwrap_err().to_string().contains("element type u32, expected f32"));
+        Ok(())
+    }
 }

@@ -163,7 +163,11 @@ struct View<'a>(&'a Tensor);
 
 impl safetensors::View for View<'_> {
     fn dtype(&self) -> Dtype {
-        if self.0.dtype() == DType::F32 { Dtype::F32 } else { Dtype::U32 }
+        match self.0.dtype() {
+            DType::F32 => Dtype::F32,
+            DType::F64 => Dtype::F64,
+            DType::U32 | DType::Mask => Dtype::U32,
+        }
     }
 
     fn shape(&self) -> &[usize] {
@@ -175,7 +179,7 @@ impl safetensors::View for View<'_> {
     }
 
     fn data_len(&self) -> usize {
-        self.0.shape().elements() * 4
+        4 * self.0.ty().words()
     }
 }
 

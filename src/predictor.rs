@@ -425,6 +425,8 @@ fn reborrow<'a>(argument: &'a Argument<'_>) -> Argument<'a> {
     match argument {
         Argument::F32(x) => Argument::F32(x),
         Argument::F32Mut(x) => Argument::F32(x),
+        Argument::F64(x) => Argument::F64(x),
+        Argument::F64Mut(x) => Argument::F64(x),
         Argument::U32(x) => Argument::U32(x),
         Argument::U32Mut(x) => Argument::U32(x),
     }

@@ -12,7 +12,7 @@ mod settings;
 
 use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value, Window};
 pub use compare::{is_near, largest};
-use program::{MAX_SHAPE_RANK, MAX_VALUE, Program, SPECIAL};
+use program::{MAX_SHAPE_RANK, MAX_VALUE, Program, SPECIAL, SPECIAL_F64};
 use proptest::prelude::*;
 pub use settings::{cases, config, seed};
 
@@ -26,15 +26,27 @@ const CONSTANT: [f32; 10] = [1.0, 0.0, -1.0, 0.5, 2.0, -0.0, 1e-3, 100.0, -3.25,
 /// Graphs that cover every operation, with fitting inputs: floats within 4 of zero, in one graph of four mixed with
 /// not-a-numbers, infinities, zeros of both signs, denormals and huge numbers.
 ///
+/// Without `f64`, for which see [`graph_of_doubles_and_inputs`].
+///
 /// There are several outputs, which may repeat, report an input or update one of equal type. Values have at most 8192
 /// elements and noise sites have distinct streams.
 pub fn graph_and_inputs() -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
+    graphs(0.0)
+}
+
+/// As [`graph_and_inputs`], every second of them with values of `f64`.
+pub fn graph_of_doubles_and_inputs() -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
+    graphs(0.5)
+}
+
+fn graphs(part_with_doubles: f64) -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
     let step = (any::<u8>(), any::<[u16; 3]>(), any::<[u8; 6]>(), any::<u16>());
     let step = step.prop_map(|(kind, operands, choices, seed)| Step { kind, operands, choices, seed });
     let steps = proptest::collection::vec(step, 1..32);
     let ends = proptest::collection::vec((any::<u16>(), any::<u8>()), 0..3);
-    (steps, ends, proptest::bool::weighted(0.25)).prop_map(|(steps, ends, specials)| {
-        let mut program = Program::new(specials);
+    let (specials, doubles) = (proptest::bool::weighted(0.25), proptest::bool::weighted(part_with_doubles));
+    (steps, ends, specials, doubles).prop_map(|(steps, ends, specials, doubles)| {
+        let mut program = Program::new(specials, doubles);
         for step in &steps {
             let make = MAKERS[usize::from(step.kind) % MAKERS.len()];
             // A step that finds no operands or exceeds a limit does nothing.
@@ -77,7 +89,7 @@ impl Step {
 type Maker = fn(&mut Program, &Step) -> Option<Value>;
 
 /// What a step may do, simple things first; what networks are made of appears more than once.
-const MAKERS: [Maker; 32] = [
+const MAKERS: [Maker; 34] = [
     input,
     unary,
     binary,
@@ -99,7 +111,8 @@ const MAKERS: [Maker; 32] = [
     |program, step| program.push(Op::StopGradient, &[program.pick(step, 0, |_| true)?]),
     |program, step| {
         let x = program.pick(step, 0, |ty| ty.dtype == DType::U32)?;
-        program.push(Op::Convert, &[x])
+        let to = if program.doubles { step.choose(0, &[DType::F32, DType::F64]) } else { DType::F32 };
+        program.push(Op::Convert(to), &[x])
     },
     |program, step| program.push(Op::Iota(step.choose(0, &EXTENTS)), &[]),
     compare,
@@ -113,11 +126,14 @@ const MAKERS: [Maker; 32] = [
     fold,
     convolution,
     convolution,
+    other_precision,
+    other_precision,
 ];
 
 fn input(program: &mut Program, step: &Step) -> Option<Value> {
-    use DType::{F32, Mask, U32};
-    let dtype = step.choose(0, &[F32, F32, F32, F32, F32, U32, U32, Mask]);
+    use DType::{F32, F64, Mask, U32};
+    let float = if program.doubles { F64 } else { F32 };
+    let dtype = step.choose(0, &[F32, F32, F32, float, float, U32, U32, Mask]);
     let rank = step.choose(1, &[2, 1, 3, 0, 2, 4]);
     program.input(Type::new(dtype, step.shape(rank)), step.seed)
 }
@@ -126,6 +142,8 @@ fn constant(program: &mut Program, step: &Step) -> Option<Value> {
     let special = program.specials && step.choices[1].is_multiple_of(4);
     let op = match step.choices[0] % 4 {
         3 => Op::ConstantU32(u32::from(step.seed) % 9),
+        2 if program.doubles && special => Op::ConstantF64(step.choose(2, &SPECIAL_F64).to_bits()),
+        2 if program.doubles => Op::ConstantF64((1.1 * f64::from(step.choose(2, &CONSTANT))).to_bits()),
         _ if special => Op::Constant(step.choose(2, &SPECIAL).to_bits()),
         _ => Op::Constant(step.choose(2, &CONSTANT).to_bits()),
     };
@@ -134,7 +152,16 @@ fn constant(program: &mut Program, step: &Step) -> Option<Value> {
 
 fn unary(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.float(step, 0)?;
-    program.push(Op::Unary(step.choose(0, Unary::ALL)), &[x])
+    let of_doubles: Vec<Unary> = Unary::ALL.iter().copied().filter(|op| op.is_of_doubles()).collect();
+    let functions = if program.graph.ty(x).dtype == DType::F64 { &of_doubles } else { Unary::ALL };
+    program.push(Op::Unary(step.choose(0, functions)), &[x])
+}
+
+/// A value of `f32` as `f64`, or the reverse.
+fn other_precision(program: &mut Program, step: &Step) -> Option<Value> {
+    let x = program.float(step, 0).filter(|_| program.doubles)?;
+    let to = if program.graph.ty(x).dtype == DType::F64 { DType::F32 } else { DType::F64 };
+    program.push(Op::Convert(to), &[x])
 }
 
 fn binary(program: &mut Program, step: &Step) -> Option<Value> {
@@ -246,7 +273,7 @@ fn some_window(step: &Step, axis: usize, extent: usize) -> Option<Window> {
 
 /// What an operand's first axes are folded to, as windows of as many elements as the first; or an axis padded.
 fn fold(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && !ty.shape.is_empty())?;
+    let x = program.pick(step, 0, |ty| ty.dtype.is_float() && !ty.shape.is_empty())?;
     let shape = program.shape(x);
     let axis = usize::from(step.choices[1]) % shape.len();
     let x = match step.choices[0] % 3 {
@@ -353,7 +380,7 @@ fn reduce_max(program: &mut Program, step: &Step) -> Option<Value> {
 }
 
 fn reduced(program: &mut Program, step: &Step) -> Option<(Value, usize)> {
-    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && !ty.shape.is_empty())?;
+    let x = program.pick(step, 0, |ty| ty.dtype.is_float() && !ty.shape.is_empty())?;
     Some((x, usize::from(step.choices[0]) % program.shape(x).len()))
 }
 

@@ -150,6 +150,12 @@ impl Builder {
         self.push(Op::Constant(x.to_bits()), &[])
     }
 
+    /// A scalar `f64` constant.
+    pub fn constant_f64(&self, x: f64) -> Expr<'_> {
+        let x = if x.is_nan() { f64::NAN } else { x };
+        self.push(Op::ConstantF64(x.to_bits()), &[])
+    }
+
     /// A scalar `u32` constant.
     pub fn constant_u32(&self, x: u32) -> Expr<'_> {
         self.push(Op::ConstantU32(x), &[])

@@ -1,4 +1,4 @@
-//! Elementary functions, each one fixed sequence of [`Lanes`] operations: no branch on a value, no table.
+//! Elementary functions of `f32`, each one fixed sequence of [`Lanes`] operations: no branch on a value, no table.
 //!
 //! Errors are the largest over all 2^32 inputs, measured by `tests/elementary.rs`, in units in the last place of the
 //! exact result (2^-149 for a denormal result). Denormal inputs and results are full citizens: the bounds hold there.
@@ -20,6 +20,10 @@
 //! well below half an ulp; coefficients are rounded to `f32` one at a time, lowest power first, and the rest fitted again.
 //! Range reductions are Cody and Waite's (1980) with a fused multiply-add (Boldo, Daumas and Li, 2009). The forms of the
 //! logarithm (a mantissa in [2/3, 4/3)) and of the error function (1 - e^-s) follow N. Juffa's single-precision functions.
+//!
+//! Those of `f64` are in [`double`].
+
+pub mod double;
 
 use crate::{Lanes, Unary};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E};

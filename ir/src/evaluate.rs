@@ -17,11 +17,11 @@ use std::rc::Rc;
 /// +0; the chunks' sums are added in increasing order to the first.
 pub const DOT_CHUNK: usize = 256;
 
-/// A `Sum` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order from
+/// A `Sum` of `f32` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order from
 /// +0; the chunks' sums are added in increasing order to the first.
 pub const SUM_CHUNK: usize = 64;
 
-/// A `Sum` or `Max` over the last axis has this many lanes: lane `j` takes the elements at `j`, `j + SUM_LANES`, ..
+/// A `Sum` or `Max` of `f32` over the last axis has this many lanes: lane `j` takes the elements at `j`, `j + SUM_LANES`, ..
 /// in increasing order, from +0 or -infinity. Then lane `j` takes lane `j + 8`, `j + 4`, `j + 2`, `j + 1`.
 pub const SUM_LANES: usize = 16;
 
@@ -30,6 +30,8 @@ pub const SUM_LANES: usize = 16;
 pub enum Elements<R> {
     /// An `f32` value's elements, in the precision of the evaluation.
     Floats(Vec<R>),
+    /// An `f64` value's elements.
+    Doubles(Vec<f64>),
     /// A `u32` value's elements, or a mask's as `0` and `u32::MAX`.
     Words(Vec<u32>),
 }
@@ -39,14 +41,22 @@ impl<R> Elements<R> {
     pub fn floats(&self) -> Option<&[R]> {
         match self {
             Elements::Floats(elements) => Some(elements),
-            Elements::Words(_) => None,
+            Elements::Doubles(_) | Elements::Words(_) => None,
+        }
+    }
+
+    /// The doubles, if they are doubles.
+    pub fn doubles(&self) -> Option<&[f64]> {
+        match self {
+            Elements::Doubles(elements) => Some(elements),
+            Elements::Floats(_) | Elements::Words(_) => None,
         }
     }
 
     /// The words, if they are words.
     pub fn words(&self) -> Option<&[u32]> {
         match self {
-            Elements::Floats(_) => None,
+            Elements::Floats(_) | Elements::Doubles(_) => None,
             Elements::Words(elements) => Some(elements),
         }
     }
@@ -54,6 +64,7 @@ impl<R> Elements<R> {
     fn len(&self) -> usize {
         match self {
             Elements::Floats(elements) => elements.len(),
+            Elements::Doubles(elements) => elements.len(),
             Elements::Words(elements) => elements.len(),
         }
     }
@@ -62,9 +73,10 @@ impl<R> Elements<R> {
 impl<R: From<f32>> From<&Tensor> for Elements<R> {
     /// The tensor's elements, `f32` converted exactly.
     fn from(tensor: &Tensor) -> Self {
-        match tensor.as_f32() {
-            Some(elements) => Elements::Floats(elements.iter().map(|&x| x.into()).collect()),
-            None => Elements::Words(tensor.words()),
+        match (tensor.as_f32(), tensor.as_f64()) {
+            (Some(elements), _) => Elements::Floats(elements.iter().map(|&x| x.into()).collect()),
+            (_, Some(elements)) => Elements::Doubles(elements.to_vec()),
+            _ => Elements::Words(tensor.words()),
         }
     }
 }
@@ -96,6 +108,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
         let ty = graph.ty(output.value);
         match Rc::unwrap_or_clone(elements) {
             Elements::Floats(elements) => Tensor::f32(ty.shape.clone(), elements),
+            Elements::Doubles(elements) => Tensor::f64(ty.shape.clone(), elements),
             Elements::Words(elements) => Tensor::from_words(ty, elements),
         }
     });
@@ -108,7 +121,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 /// from tensors with [`Elements::from`].
 ///
 /// # Errors
-/// A wrong number of inputs; an input that is no float where the graph's is `f32` or the reverse, or of another
+/// A wrong number of inputs; an input that is floats, doubles or words where the graph's is another of these, or of another
 /// number of elements; [`Error::OutOfMemory`].
 pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
     let _environment = Environment::enter();
@@ -116,8 +129,10 @@ pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Eleme
     for (input, elements) in graph.inputs().iter().zip(inputs) {
         let ty = graph.ty(input.value);
         match (elements, ty.dtype) {
-            (Elements::Floats(_), DType::F32) | (Elements::Words(_), DType::U32 | DType::Mask) => {}
+            (Elements::Floats(_), DType::F32) | (Elements::Doubles(_), DType::F64) => {}
+            (Elements::Words(_), DType::U32 | DType::Mask) => {}
             (Elements::Floats(_), _) => return Err(dtype_mismatch(&input.name, ty.dtype, DType::F32)),
+            (Elements::Doubles(_), _) => return Err(dtype_mismatch(&input.name, ty.dtype, DType::F64)),
             (Elements::Words(_), _) => return Err(dtype_mismatch(&input.name, ty.dtype, DType::U32)),
         }
         let (expected, found) = (ty.shape.elements(), elements.len());
@@ -168,7 +183,8 @@ fn run<R: Real>(graph: &Graph, input: &dyn Fn(usize) -> Elements<R>) -> Result<V
 
     let mut values: Vec<Option<Rc<Elements<R>>>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|value| live[value.index()]) {
-        memory::check(graph.ty(value).shape.elements(), size_of::<R>(), "values of the evaluator")?;
+        let ty = graph.ty(value);
+        memory::check(ty.shape.elements(), ty.dtype.bytes().max(size_of::<R>()), "values of the evaluator")?;
         values[value.index()] = Some(compute(graph, value, &values, input));
         for arg in &graph.node(value).args {
             uses[arg.index()] -= 1;
@@ -194,43 +210,58 @@ fn compute<R: Real>(
     let words = |i: usize| operand(i).words().expect("checked by the type rule");
     let shape = |i: usize| &graph.ty(node.args[i]).shape;
 
-    use Elements::{Floats, Words};
+    let doubles = |i: usize| operand(i).doubles().expect("checked by the type rule");
+
+    use Elements::{Doubles, Floats, Words};
     let gather = |start: usize, strides: Vec<i64>| match &**operand(0) {
         Floats(x) => Floats(loops::gather(x, start, &node.ty.shape, &strides)),
+        Doubles(x) => Doubles(loops::gather(x, start, &node.ty.shape, &strides)),
         Words(x) => Words(loops::gather(x, start, &node.ty.shape, &strides)),
     };
     let elements = match &node.op {
         Op::Input(index) => input(*index as usize),
         Op::Constant(bits) => Floats(vec![f32::from_bits(*bits).into()]),
+        Op::ConstantF64(bits) => Doubles(vec![f64::from_bits(*bits)]),
         Op::ConstantU32(x) => Words(vec![*x]),
         Op::Iota(extent) => Words((0..*extent as u32).collect()),
         Op::Noise(attributes) => {
             let drawn = draw(attributes, words(0), words(1)[0], words(2));
             Floats(drawn.into_iter().map(R::from).collect())
         }
-        Op::Unary(op) => Floats(floats(0).iter().map(|&x| R::unary(*op, x)).collect()),
-        Op::Binary(op) => {
-            let (a, b) = (floats(0), floats(1));
-            Floats(match op {
-                Binary::Add => zip(a, b, |a, b| a + b),
-                Binary::Mul => zip(a, b, |a, b| a * b),
-                Binary::Div => zip(a, b, |a, b| a / b),
-                Binary::Max => zip(a, b, loops::max),
-            })
-        }
+        Op::Unary(op) => match &**operand(0) {
+            Doubles(x) => Doubles(x.iter().map(|&x| R::unary_of_double(*op, x)).collect()),
+            _ => Floats(floats(0).iter().map(|&x| R::unary(*op, x)).collect()),
+        },
+        Op::Binary(op) => match &**operand(0) {
+            Doubles(a) => Doubles(binary(*op, a, doubles(1))),
+            _ => Floats(binary(*op, floats(0), floats(1))),
+        },
         Op::Compare(op) => Words(match &**operand(0) {
             Floats(a) => compare(*op, a, floats(1)),
+            Doubles(a) => compare(*op, a, doubles(1)),
             Words(a) => compare(*op, a, words(1)),
         }),
         Op::Select => match &**operand(1) {
             Floats(a) => Floats(select(words(0), a, floats(2))),
+            Doubles(a) => Doubles(select(words(0), a, doubles(2))),
             Words(a) => Words(select(words(0), a, words(2))),
         },
-        Op::Convert => Floats(words(0).iter().map(|&x| R::from_u32(x)).collect()),
+        Op::Convert(to) => match (&**operand(0), to) {
+            (Floats(x), _) => Doubles(x.iter().map(|&x| x.into()).collect()),
+            (Doubles(x), _) => Floats(x.iter().map(|&x| R::from_f64(x)).collect()),
+            (Words(x), DType::F64) => Doubles(x.iter().map(|&x| x.into()).collect()),
+            (Words(x), _) => Floats(x.iter().map(|&x| R::from_u32(x)).collect()),
+        },
         Op::StopGradient | Op::Reshape(_) => return operand(0).clone(),
         Op::Dot => Floats(loops::dot(floats(0), floats(1), shape(0), shape(1))),
-        Op::Sum(axis) => Floats(loops::sum(floats(0), shape(0), *axis)),
-        Op::Max(axis) => Floats(loops::reduce_max(floats(0), shape(0), *axis)),
+        Op::Sum(axis) => match &**operand(0) {
+            Doubles(x) => Doubles(loops::in_order(x, shape(0), *axis, 0.0, |sum, x| sum + x)),
+            _ => Floats(loops::sum(floats(0), shape(0), *axis)),
+        },
+        Op::Max(axis) => match &**operand(0) {
+            Doubles(x) => Doubles(loops::in_order(x, shape(0), *axis, f64::NEG_INFINITY, loops::max)),
+            _ => Floats(loops::reduce_max(floats(0), shape(0), *axis)),
+        },
         Op::Broadcast(to) => gather(0, loops::broadcast_strides(shape(0), to)),
         Op::Transpose(permutation) => {
             let from = shape(0).strides();
@@ -245,7 +276,10 @@ fn compute<R: Real>(
             strides.extend(from[window.axis + 1..].iter().map(stride));
             gather(window.start * from[window.axis], strides)
         }
-        Op::Fold(window, extent) => Floats(loops::fold(floats(0), shape(0), window, *extent)),
+        Op::Fold(window, extent) => match &**operand(0) {
+            Doubles(x) => Doubles(loops::fold(x, shape(0), window, *extent)),
+            _ => Floats(loops::fold(floats(0), shape(0), window, *extent)),
+        },
     };
     debug_assert_eq!(elements.len(), node.ty.shape.elements(), "{value} = {}", node.op.name());
     Rc::new(elements)
@@ -273,8 +307,14 @@ fn draw(noise: &Noise, key: &[u32], first_sample: u32, first_row: &[u32]) -> Vec
     out
 }
 
-fn zip<R: Copy>(a: &[R], b: &[R], f: impl Fn(R, R) -> R) -> Vec<R> {
-    a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()
+fn binary<R: Real>(op: Binary, a: &[R], b: &[R]) -> Vec<R> {
+    let function: fn(R, R) -> R = match op {
+        Binary::Add => |a, b| a + b,
+        Binary::Mul => |a, b| a * b,
+        Binary::Div => |a, b| a / b,
+        Binary::Max => loops::max,
+    };
+    a.iter().zip(b).map(|(&a, &b)| function(a, b)).collect()
 }
 
 fn compare<T: PartialOrd>(op: Compare, a: &[T], b: &[T]) -> Vec<u32> {

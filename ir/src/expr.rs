@@ -28,6 +28,11 @@ impl<'b> Expr<'b> {
         self.builder.graph().ty(self.value).clone()
     }
 
+    /// The type of the elements.
+    pub fn dtype(self) -> DType {
+        self.builder.graph().ty(self.value).dtype
+    }
+
     /// The shape.
     pub fn shape(self) -> Shape {
         self.ty().shape
@@ -168,12 +173,12 @@ impl<'b> Expr<'b> {
     }
     /// `other > self ? other : self`.
     pub fn max(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self.builder);
+        let other = other.into_expr(self);
         self.binary(Binary::Max, other)
     }
     /// The smaller: `-max(-self, -other)`.
     pub fn min(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self.builder);
+        let other = other.into_expr(self);
         -(-self).max(-other)
     }
     /// max(x, 0); its gradient at 0 is 0.
@@ -182,29 +187,37 @@ impl<'b> Expr<'b> {
     }
     /// The mask `self < other`.
     pub fn less(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self.builder);
+        let other = other.into_expr(self);
         self.compare(Compare::Less, other)
     }
     /// The mask `self <= other`.
     pub fn less_equal(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self.builder);
+        let other = other.into_expr(self);
         self.compare(Compare::LessEqual, other)
     }
     /// The mask `self == other`.
     pub fn equal(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self.builder);
+        let other = other.into_expr(self);
         self.compare(Compare::Equal, other)
     }
-    /// `self ? a : b` for a mask, broadcast to a common shape.
+    /// `self ? a : b` for a mask, broadcast to a common shape. Two numbers are `f32`.
     pub fn select(self, a: impl Operand<'b>, b: impl Operand<'b>) -> Expr<'b> {
-        let (a, b) = a.into_expr(self.builder).aligned("select", b.into_expr(self.builder));
+        let b = b.into_expr(a.into_expr(self));
+        let (a, b) = a.into_expr(b).aligned("select", b);
         let (mask, a) = self.aligned("select", a);
         let b = b.broadcast(&a.shape());
         self.builder.push(Op::Select, &[mask, a, b])
     }
-    /// `u32` to `f32`.
-    pub fn convert(self) -> Expr<'b> {
-        self.builder.push(Op::Convert, &[self])
+    /// As `f32`: of `u32` and `f64` the nearest, ties to even.
+    pub fn to_f32(self) -> Expr<'b> {
+        self.convert(DType::F32)
+    }
+    /// As `f64`, which has every number of `f32` and `u32`.
+    pub fn to_f64(self) -> Expr<'b> {
+        self.convert(DType::F64)
+    }
+    fn convert(self, to: DType) -> Expr<'b> {
+        if self.dtype() == to { self } else { self.builder.push(Op::Convert(to), &[self]) }
     }
     /// The same value; no gradient flows through it.
     pub fn stop_gradient(self) -> Expr<'b> {
@@ -225,12 +238,12 @@ impl<'b> Expr<'b> {
     /// Mean over one axis, which disappears.
     pub fn mean(self, axis: usize) -> Expr<'b> {
         let extent = self.shape().get(axis).copied().unwrap_or(1);
-        self.sum(axis) / extent as f32
+        self.sum(axis) / extent as f64
     }
     /// Mean over all axes.
     pub fn mean_all(self) -> Expr<'b> {
         let elements = self.shape().elements();
-        self.sum_all() / elements as f32
+        self.sum_all() / elements as f64
     }
     /// An axis of extent 1 inserted before `axis`.
     pub fn expand(self, axis: usize) -> Expr<'b> {
@@ -260,31 +273,56 @@ impl<'b> Expr<'b> {
 
     /// Whether the value is an `f32`.
     pub fn is_f32(self) -> bool {
-        self.ty().dtype == DType::F32
+        self.dtype() == DType::F32
     }
 }
 
 /// What may stand as an operand: an [`Expr`] or a number.
-pub trait Operand<'b> {
-    /// The operand as an expression.
-    fn into_expr(self, builder: &'b Builder) -> Expr<'b>;
+///
+/// A number with a fraction takes the type of the expression beside it: `f64` beside an `f64`, else the nearest `f32`. So one
+/// piece of code builds for both, and has all digits of its constants in `f64`. To the left of an operator stands an `f32`, whose
+/// digits are those of `f32` beside an `f64`, too: Rust would have to be told the type of each literal there otherwise.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type, Unary};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f64([3]));
+/// b.output("y", (1.0 - x * 0.1).log());
+/// assert!(b.finish()?.nodes().iter().any(|node| node.op == bayeslift_ir::Op::ConstantF64(0.1_f64.to_bits())));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+pub trait Operand<'b>: Copy {
+    /// The operand as an expression that stands beside this one.
+    fn into_expr(self, beside: Expr<'b>) -> Expr<'b>;
 }
 
 impl<'b> Operand<'b> for Expr<'b> {
-    fn into_expr(self, _: &'b Builder) -> Expr<'b> {
+    fn into_expr(self, _: Expr<'b>) -> Expr<'b> {
         self
     }
 }
 
 impl<'b> Operand<'b> for f32 {
-    fn into_expr(self, builder: &'b Builder) -> Expr<'b> {
-        builder.constant(self)
+    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
+        match beside.dtype() {
+            DType::F64 => beside.builder.constant_f64(self.into()),
+            _ => beside.builder.constant(self),
+        }
+    }
+}
+
+impl<'b> Operand<'b> for f64 {
+    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
+        match beside.dtype() {
+            DType::F64 => beside.builder.constant_f64(self),
+            _ => beside.builder.constant(self as f32),
+        }
     }
 }
 
 impl<'b> Operand<'b> for u32 {
-    fn into_expr(self, builder: &'b Builder) -> Expr<'b> {
-        builder.constant_u32(self)
+    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
+        beside.builder.constant_u32(self)
     }
 }
 
@@ -293,14 +331,14 @@ macro_rules! operator {
         impl<'b, T: Operand<'b>> ops::$trait<T> for Expr<'b> {
             type Output = Expr<'b>;
             fn $method(self, other: T) -> Expr<'b> {
-                let ($a, $b) = (self, other.into_expr(self.builder));
+                let ($a, $b) = (self, other.into_expr(self));
                 $body
             }
         }
         impl<'b> ops::$trait<Expr<'b>> for f32 {
             type Output = Expr<'b>;
             fn $method(self, other: Expr<'b>) -> Expr<'b> {
-                let ($a, $b) = (self.into_expr(other.builder), other);
+                let ($a, $b) = (self.into_expr(other), other);
                 $body
             }
         }

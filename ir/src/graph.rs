@@ -101,7 +101,7 @@ impl Graph {
     /// # Errors
     /// A name that exists, a shape that is empty or beyond the limits.
     pub fn input(&mut self, name: &str, ty: Type) -> Result<Value, Error> {
-        ty.shape.check()?;
+        ty.check()?;
         if self.input_names.contains(name) {
             return Err(Error::DuplicateName { what: "inputs", name: name.to_owned() });
         }
@@ -245,7 +245,7 @@ impl Graph {
         live
     }
 
-    /// A number that no element of an `f32` value is below: by the value's operation and a few of those it is made of. Elements
+    /// A number that no element of a value of floats is below: by the value's operation and a few of those it is made of. Elements
     /// that are not numbers may be among them.
     pub fn lower_bound(&self, value: Value) -> f32 {
         /// How many operations are looked at, one behind the other.
@@ -273,15 +273,28 @@ impl Graph {
         }
     }
 
-    /// The constant a value holds, seen through broadcasts and reshapes.
-    pub fn constant(&self, mut value: Value) -> Option<f32> {
-        while let Op::Broadcast(_) | Op::Reshape(_) = self.node(value).op {
-            value = self.node(value).args[0];
-        }
-        match self.node(value).op {
+    /// The constant that an `f32` value holds, seen through broadcasts and reshapes.
+    pub fn constant(&self, value: Value) -> Option<f32> {
+        match self.node(self.repeated(value)).op {
             Op::Constant(bits) => Some(f32::from_bits(bits)),
             _ => None,
         }
+    }
+
+    /// The constant that an `f64` value holds, seen through broadcasts and reshapes.
+    pub fn constant_f64(&self, value: Value) -> Option<f64> {
+        match self.node(self.repeated(value)).op {
+            Op::ConstantF64(bits) => Some(f64::from_bits(bits)),
+            _ => None,
+        }
+    }
+
+    /// What broadcasts and reshapes make a value of.
+    fn repeated(&self, mut value: Value) -> Value {
+        while let Op::Broadcast(_) | Op::Reshape(_) = self.node(value).op {
+            value = self.node(value).args[0];
+        }
+        value
     }
 }
 

@@ -13,15 +13,19 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
     let ty = match op {
         Op::Input(_) => return Err(attribute(op, "an input's type is given, not inferred".into())),
         Op::Constant(_) => Type::f32([]),
+        Op::ConstantF64(_) => Type::f64([]),
         Op::ConstantU32(_) => Type::u32([]),
         Op::Iota(extent) => Type::u32([*extent]),
         Op::Noise(noise) => noise_type(op, noise, args)?,
-        Op::Unary(_) => {
-            dtype(op, args, 0, DType::F32)?;
+        Op::Unary(function) => {
+            let of_doubles = args[0].dtype == DType::F64 && function.is_of_doubles();
+            if !of_doubles {
+                dtype(op, args, 0, DType::F32)?;
+            }
             args[0].clone()
         }
         Op::Binary(_) => {
-            dtype(op, args, 0, DType::F32)?;
+            float(op, args, 0)?;
             same_type(op, args, 0, 1)?;
             args[0].clone()
         }
@@ -38,18 +42,22 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             same_shape(op, args, 1, 0)?;
             args[1].clone()
         }
-        Op::Convert => {
-            dtype(op, args, 0, DType::U32)?;
-            Type::f32(args[0].shape.clone())
+        Op::Convert(to) => {
+            match (args[0].dtype, to) {
+                (DType::U32 | DType::F64, DType::F32) | (DType::U32 | DType::F32, DType::F64) => {}
+                (DType::F32 | DType::F64 | DType::Mask, DType::F32 | DType::F64) => dtype(op, args, 0, DType::U32)?,
+                (_, DType::U32 | DType::Mask) => return Err(attribute(op, format!("to f32 or f64, not to {to}"))),
+            }
+            Type::new(*to, args[0].shape.clone())
         }
         Op::StopGradient => args[0].clone(),
         Op::Dot => dot_type(op, args)?,
         Op::Sum(axis) | Op::Max(axis) => {
-            dtype(op, args, 0, DType::F32)?;
+            float(op, args, 0)?;
             if *axis >= args[0].shape.len() {
                 return Err(attribute(op, format!("axis {axis} of an operand of shape {}", args[0].shape)));
             }
-            Type::f32(args[0].shape.without(*axis))
+            Type::new(args[0].dtype, args[0].shape.without(*axis))
         }
         Op::Broadcast(shape) => {
             if args[0].shape.broadcast_with(shape).as_ref() != Some(shape) {
@@ -84,7 +92,7 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             Type::new(args[0].dtype, shape.collect::<Shape>())
         }
         Op::Fold(window, extent) => {
-            dtype(op, args, 0, DType::F32)?;
+            float(op, args, 0)?;
             let (shape, axis) = (&args[0].shape, window.axis);
             if shape.get(axis..).and_then(|shape| shape.get(..2)) != Some(&[window.size, window.count]) {
                 let expected = format!("extents of {} and {} from axis {axis} on", window.size, window.count);
@@ -92,10 +100,10 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             }
             check_window(op, window, *extent)?;
             let (before, after) = (&shape[..axis], &shape[axis + 2..]);
-            Type::f32(before.iter().chain([extent]).chain(after).copied().collect::<Shape>())
+            Type::new(args[0].dtype, before.iter().chain([extent]).chain(after).copied().collect::<Shape>())
         }
     };
-    ty.shape.check()?;
+    ty.check()?;
     Ok(ty)
 }
 
@@ -167,6 +175,11 @@ fn noise_type(op: &Op, noise: &Noise, args: &[&Type]) -> Result<Type, Error> {
 
 fn dtype(op: &Op, args: &[&Type], i: usize, expected: DType) -> Result<(), Error> {
     if args[i].dtype == expected { Ok(()) } else { Err(mismatch(op, i, expected, args[i].dtype)) }
+}
+
+/// An operand of `f32` or `f64`.
+fn float(op: &Op, args: &[&Type], i: usize) -> Result<(), Error> {
+    if args[i].dtype.is_float() { Ok(()) } else { Err(mismatch(op, i, DType::F32, args[i].dtype)) }
 }
 
 fn same_shape(op: &Op, args: &[&Type], i: usize, j: usize) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! What sort of operation each primitive is: the one classification that grouping, order, storage, costs and code follow.
 
-use crate::{Binary, Compare, Noise, Op, Shape, Unary, Window};
+use crate::{Binary, Compare, DType, Noise, Op, Shape, Unary, Window};
 
 /// What sort of operation an [`Op`] is, with what each sort does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Kind<'a> {
 pub enum Literal {
     /// An `f32` scalar, by its bits.
     Float(u32),
+    /// An `f64` scalar, by its bits.
+    Double(u64),
     /// A `u32` scalar.
     Word(u32),
     /// Each element is its own index.
@@ -56,7 +58,7 @@ pub enum Elementwise {
     /// See [`Op::Select`].
     Select,
     /// See [`Op::Convert`].
-    Convert,
+    Convert(DType),
     /// See [`Op::StopGradient`].
     StopGradient,
 }
@@ -102,6 +104,7 @@ impl Op {
         match self {
             Op::Input(index) => Kind::Input(*index as usize),
             Op::Constant(bits) => Kind::Literal(Literal::Float(*bits)),
+            Op::ConstantF64(bits) => Kind::Literal(Literal::Double(*bits)),
             Op::ConstantU32(word) => Kind::Literal(Literal::Word(*word)),
             Op::Iota(_) => Kind::Literal(Literal::Position),
             Op::Noise(noise) => Kind::Noise(noise),
@@ -109,7 +112,7 @@ impl Op {
             Op::Binary(function) => Kind::Elementwise(Elementwise::Binary(*function)),
             Op::Compare(function) => Kind::Elementwise(Elementwise::Compare(*function)),
             Op::Select => Kind::Elementwise(Elementwise::Select),
-            Op::Convert => Kind::Elementwise(Elementwise::Convert),
+            Op::Convert(to) => Kind::Elementwise(Elementwise::Convert(*to)),
             Op::StopGradient => Kind::Elementwise(Elementwise::StopGradient),
             Op::Dot => Kind::Contraction,
             Op::Sum(axis) => Kind::Reduction { function: Reduction::Sum, axis: *axis },
@@ -160,7 +163,7 @@ impl Elementwise {
                 | Unary::Sigmoid,
             ) => Arithmetic::Elementary,
             Elementwise::Binary(Binary::Add | Binary::Mul | Binary::Max) => Arithmetic::Simple,
-            Elementwise::Compare(_) | Elementwise::Select | Elementwise::Convert => Arithmetic::Simple,
+            Elementwise::Compare(_) | Elementwise::Select | Elementwise::Convert(_) => Arithmetic::Simple,
             Elementwise::StopGradient => Arithmetic::Copy,
         }
     }

@@ -4,6 +4,10 @@
 //! the tile builder of the code generator records it as vector code. Both give the same bits, because
 //! every operation here is exact or correctly rounded on every target.
 
+mod double;
+
+pub use double::DoubleLanes;
+
 /// Operations on lanes of `f32`, 32-bit integers and truth values.
 ///
 /// Float operations are IEEE 754 binary32 with round to nearest even and denormals kept. Integers wrap.

@@ -1,17 +1,19 @@
 //! The primitive operations: names, arity, payload. Sorts of them are in `kind`, types in `infer`, values in `evaluate`.
 
-use crate::Shape;
+use crate::{DType, Shape};
 use smallvec::SmallVec;
 
 /// A primitive operation with its attributes. Operands are in [`Node::args`](crate::Node).
 ///
-/// `f32` attributes are held as bits, so that equality and hashing are exact.
+/// Attributes that are floats are held as bits, so that equality and hashing are exact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
     /// The graph input with this index.
     Input(u32),
     /// A scalar `f32` constant, by its bits. Not-a-number is canonical.
     Constant(u32),
+    /// A scalar `f64` constant, by its bits. Not-a-number is canonical.
+    ConstantF64(u64),
     /// A scalar `u32` constant.
     ConstantU32(u32),
     /// `u32` indices 0, 1, ... of the only axis, of this extent.
@@ -19,23 +21,24 @@ pub enum Op {
     /// Addressed random numbers; operands are `key: u32[4]` (seed low, high, step low, high),
     /// `first_sample: u32[]` and `first_row: u32[2]` (low, high). See [`noise`](crate::noise).
     Noise(Noise),
-    /// An elementwise function of one `f32` operand.
+    /// An elementwise function of one operand of floats; of `f64` those that [`Unary::is_of_doubles`] says.
     Unary(Unary),
-    /// An elementwise function of two `f32` operands of equal shape.
+    /// An elementwise function of two operands of floats, of equal type.
     Binary(Binary),
     /// An elementwise comparison of two operands of equal type; gives a mask.
     Compare(Compare),
     /// `mask ? a : b`, elementwise.
     Select,
-    /// `u32` to `f32`, rounded to nearest even.
-    Convert,
+    /// The operand's elements as this type: `u32` or `f64` to `f32`, rounded to nearest even; `u32` or `f32` to `f64`, exact.
+    Convert(DType),
     /// The operand; the gradient through it is zero.
     StopGradient,
     /// Matrix product over equal leading axes: `[b.., m, k]` and `[b.., k, n]` give `[b.., m, n]`.
     Dot,
-    /// Sum over this axis, which disappears.
+    /// Sum over this axis, which disappears. Of `f64` in increasing order from +0; for `f32` see
+    /// [`SUM_LANES`](crate::SUM_LANES) and [`SUM_CHUNK`](crate::SUM_CHUNK).
     Sum(usize),
-    /// Maximum over this axis, which disappears. Not-a-number elements are ignored.
+    /// Maximum over this axis, which disappears. Not-a-number elements are ignored. Of `f64` in increasing order.
     Max(usize),
     /// The operand repeated to this shape; axes are aligned at the last and equal or 1.
     Broadcast(Shape),
@@ -161,19 +164,26 @@ named! {
     }
 }
 
+impl Unary {
+    /// Whether the function is there for `f64`, too.
+    pub fn is_of_doubles(self) -> bool {
+        matches!(self, Unary::Neg | Unary::Abs | Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Floor)
+    }
+}
+
 impl Op {
     /// The operation's name in the text form.
     pub fn name(&self) -> &'static str {
         match self {
             Op::Input(_) => "input",
-            Op::Constant(_) | Op::ConstantU32(_) => "constant",
+            Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) => "constant",
             Op::Iota(_) => "iota",
             Op::Noise(_) => "noise",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
             Op::Compare(op) => op.name(),
             Op::Select => "select",
-            Op::Convert => "convert",
+            Op::Convert(_) => "convert",
             Op::StopGradient => "stop_gradient",
             Op::Dot => "dot",
             Op::Sum(_) => "sum",
@@ -189,8 +199,8 @@ impl Op {
     /// The number of operands.
     pub fn arity(&self) -> usize {
         match self {
-            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) => 0,
-            Op::Unary(_) | Op::Convert | Op::StopGradient => 1,
+            Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) => 0,
+            Op::Unary(_) | Op::Convert(_) | Op::StopGradient => 1,
             Op::Sum(_) | Op::Max(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => 1,
             Op::Window(_) | Op::Fold(..) => 1,
             Op::Binary(_) | Op::Compare(_) | Op::Dot => 2,

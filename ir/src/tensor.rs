@@ -14,6 +14,7 @@ pub struct Tensor {
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
     F32(Elements<f32>),
+    F64(Elements<f64>),
     U32(Elements<u32>),
     Mask(Elements<u32>),
 }
@@ -29,6 +30,16 @@ impl Tensor {
         Ok(Tensor { shape, data: Data::F32(elements.into()) })
     }
 
+    /// A tensor of `f64`.
+    ///
+    /// # Errors
+    /// As for [`Tensor::f32`].
+    pub fn f64(shape: impl Into<Shape>, elements: impl Into<Vec<f64>>) -> Result<Tensor, Error> {
+        let (shape, elements) = (shape.into(), elements.into());
+        check_count(&Type::f64(shape.clone()), elements.len())?;
+        Ok(Tensor { shape, data: Data::F64(elements.into()) })
+    }
+
     /// A tensor of `u32`.
     ///
     /// # Errors
@@ -39,14 +50,21 @@ impl Tensor {
         Ok(Tensor { shape, data: Data::U32(elements.into()) })
     }
 
-    /// A tensor of any type from its four-byte words: bits of floats, integers, or `0` for false in masks and
-    /// anything else for true.
+    /// A tensor of any type from its four-byte words: bits of floats - of an `f64` first the low, then the high ones -,
+    /// integers, or `0` for false in masks and anything else for true.
     ///
     /// # Errors
     /// As for [`Tensor::f32`].
     pub fn from_words(ty: &Type, words: Vec<u32>) -> Result<Tensor, Error> {
-        check_count(ty, words.len())?;
+        ty.check()?;
+        // half an element is one too few or one too many
+        let (found, size) = (words.len(), ty.dtype.words());
+        check_count(ty, if found < ty.words() { found / size } else { found.div_ceil(size) })?;
         let data = match ty.dtype {
+            DType::F64 => {
+                let double = |words: &[u32]| f64::from_bits(u64::from(words[1]) << 32 | u64::from(words[0]));
+                Data::F64(words.chunks_exact(2).map(double).collect::<Vec<f64>>().into())
+            }
             DType::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect::<Vec<f32>>().into()),
             DType::U32 => Data::U32(words.into()),
             DType::Mask => {
@@ -67,12 +85,13 @@ impl Tensor {
     /// # Errors
     /// A shape that is empty or beyond the limits; [`Error::OutOfMemory`].
     pub fn zeros(ty: &Type) -> Result<Tensor, Error> {
-        ty.shape.check()?;
+        ty.check()?;
         let elements = ty.shape.elements();
-        memory::check(elements, 4, "the elements of a tensor")?;
+        memory::check(elements, ty.dtype.bytes(), "the elements of a tensor")?;
         // systems have zeros for nothing, until they are written
         let data = match ty.dtype {
             DType::F32 => Data::F32(vec![0.0; elements].into()),
+            DType::F64 => Data::F64(vec![0.0; elements].into()),
             DType::U32 => Data::U32(vec![0; elements].into()),
             DType::Mask => Data::Mask(vec![0; elements].into()),
         };
@@ -85,6 +104,7 @@ impl Tensor {
     pub fn align(&mut self) {
         match &mut self.data {
             Data::F32(elements) => elements.align(),
+            Data::F64(elements) => elements.align(),
             Data::U32(elements) | Data::Mask(elements) => elements.align(),
         }
     }
@@ -99,6 +119,7 @@ impl Tensor {
     pub fn dtype(&self) -> DType {
         match self.data {
             Data::F32(_) => DType::F32,
+            Data::F64(_) => DType::F64,
             Data::U32(_) => DType::U32,
             Data::Mask(_) => DType::Mask,
         }
@@ -128,12 +149,30 @@ impl Tensor {
         }
     }
 
+    /// The elements of an `f64` tensor.
+    #[inline]
+    pub fn as_f64(&self) -> Option<&[f64]> {
+        match &self.data {
+            Data::F64(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The elements of an `f64` tensor, to change in place.
+    #[inline]
+    pub fn as_f64_mut(&mut self) -> Option<&mut [f64]> {
+        match &mut self.data {
+            Data::F64(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
     /// The elements of a `u32` tensor, or of a mask as `0` and `u32::MAX`.
     #[inline]
     pub fn as_u32(&self) -> Option<&[u32]> {
         match &self.data {
             Data::U32(elements) | Data::Mask(elements) => Some(elements),
-            Data::F32(_) => None,
+            Data::F32(_) | Data::F64(_) => None,
         }
     }
 
@@ -142,21 +181,24 @@ impl Tensor {
     pub fn as_u32_mut(&mut self) -> Option<&mut [u32]> {
         match &mut self.data {
             Data::U32(elements) | Data::Mask(elements) => Some(elements),
-            Data::F32(_) => None,
+            Data::F32(_) | Data::F64(_) => None,
         }
     }
 
-    /// The bits of every element.
+    /// The bits of every element as [`Tensor::from_words`] takes them.
     pub fn words(&self) -> Vec<u32> {
         match &self.data {
             Data::F32(elements) => elements.iter().map(|x| x.to_bits()).collect(),
+            Data::F64(elements) => {
+                elements.iter().map(|x| x.to_bits()).flat_map(|bits| [bits as u32, (bits >> 32) as u32]).collect()
+            }
             Data::U32(elements) | Data::Mask(elements) => elements.to_vec(),
         }
     }
 }
 
 fn check_count(ty: &Type, found: usize) -> Result<(), Error> {
-    ty.shape.check()?;
+    ty.check()?;
     if ty.shape.elements() == found {
         return Ok(());
     }

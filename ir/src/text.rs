@@ -3,7 +3,7 @@
 //! ```text
 //! graph {                                             ; a comment ends with the line
 //!   %0 = input "x" : f32[32,64]
-//!   %1 = constant 1.5 : f32[]                         ; also nan, inf, -inf; u32[] for an integer
+//!   %1 = constant 1.5 : f32[]                         ; also nan, inf, -inf; f64[]; u32[] for an integer
 //!   %2 = broadcast %1 : f32[32,64]
 //!   %3 = mul %0 %2 : f32[32,64]
 //!   %4 = transpose permutation=[1,0] %3 : f32[64,32]

@@ -4,11 +4,13 @@ use crate::Error;
 use smallvec::SmallVec;
 use std::fmt;
 
-/// The element type of a tensor. Every element occupies four bytes in compiled code.
+/// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// IEEE 754 binary32.
     F32,
+    /// IEEE 754 binary64: statistics over many samples, and special functions. Computed without fused multiply-add.
+    F64,
     /// Unsigned 32-bit integers: labels, counters, noise keys.
     U32,
     /// Truth values, the result of comparisons. Stored as `0` or `u32::MAX`.
@@ -16,13 +18,35 @@ pub enum DType {
 }
 
 impl DType {
+    /// All of them.
+    pub const ALL: [DType; 4] = [DType::F32, DType::F64, DType::U32, DType::Mask];
+
     /// The name in the text form.
     pub fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
+            DType::F64 => "f64",
             DType::U32 => "u32",
             DType::Mask => "mask",
         }
+    }
+
+    /// The four-byte words that an element occupies, in tensors and in compiled code.
+    pub fn words(self) -> usize {
+        match self {
+            DType::F64 => 2,
+            DType::F32 | DType::U32 | DType::Mask => 1,
+        }
+    }
+
+    /// The bytes that an element occupies.
+    pub fn bytes(self) -> usize {
+        4 * self.words()
+    }
+
+    /// Whether elements are floating-point numbers.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F64)
     }
 }
 
@@ -38,7 +62,7 @@ pub struct Shape(SmallVec<[usize; 4]>);
 
 /// The largest rank a graph value may have.
 pub const MAX_RANK: usize = 12;
-/// The largest number of elements a graph value may have (8 GiB of `f32`).
+/// The largest number of four-byte elements a graph value may have (8 GiB); of larger ones as many as take that much.
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
 impl Shape {
@@ -178,9 +202,26 @@ impl Type {
         Type::new(DType::F32, shape)
     }
 
+    /// An `f64` tensor type.
+    pub fn f64(shape: impl Into<Shape>) -> Self {
+        Type::new(DType::F64, shape)
+    }
+
     /// A `u32` tensor type.
     pub fn u32(shape: impl Into<Shape>) -> Self {
         Type::new(DType::U32, shape)
+    }
+
+    /// The four-byte words that all elements occupy.
+    pub fn words(&self) -> usize {
+        self.shape.elements() * self.dtype.words()
+    }
+
+    /// As [`Shape::check`], and that the elements do not take more memory than [`MAX_ELEMENTS`] of four bytes.
+    pub fn check(&self) -> Result<(), Error> {
+        self.shape.check()?;
+        let (size, limit) = (self.shape.elements() as u64, (MAX_ELEMENTS / self.dtype.words()) as u64);
+        if size <= limit { Ok(()) } else { Err(Error::TooLarge { what: "elements of a tensor", size, limit }) }
     }
 }
 
@@ -217,5 +258,8 @@ mod tests {
         assert!(Shape::new(&[3, 0]).check().is_err());
         assert!(Shape::new(&[1; MAX_RANK]).check().is_ok());
         assert!(Shape::new(&[1; MAX_RANK + 1]).check().is_err());
+        assert!(Type::f32([MAX_ELEMENTS]).check().is_ok());
+        assert!(Type::f64([MAX_ELEMENTS / 2]).check().is_ok());
+        assert!(Type::f64([MAX_ELEMENTS / 2 + 1]).check().is_err());
     }
 }

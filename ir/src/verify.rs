@@ -58,10 +58,13 @@ impl Parts<'_> {
                 if !node.args.is_empty() {
                     return Err(malformed("an input has no operands".into()));
                 }
-                return node.ty.shape.check();
+                return node.ty.check();
             }
             Op::Constant(bits) if f32::from_bits(bits).is_nan() && bits != f32::NAN.to_bits() => {
                 return Err(malformed(format!("the not-a-number {bits:#010x} is not the canonical one")));
+            }
+            Op::ConstantF64(bits) if f64::from_bits(bits).is_nan() && bits != f64::NAN.to_bits() => {
+                return Err(malformed(format!("the not-a-number {bits:#018x} is not the canonical one")));
             }
             _ => {}
         }
@@ -190,6 +193,10 @@ mod tests {
         check(
             |g, _| g.nodes[2].op = Op::Constant(0x7fc0_0001),
             "in `%2 = constant`: malformed graph: the not-a-number 0x7fc00001 is not the canonical one",
+        );
+        check(
+            |g, _| g.nodes[2].op = Op::ConstantF64(0x7ff8_0000_0000_0001),
+            "in `%2 = constant`: malformed graph: the not-a-number 0x7ff8000000000001 is not the canonical one",
         );
         check(|g, _| g.nodes.push(g.nodes[5].clone()), "in `%6 = exp`: malformed graph: equals an earlier node");
     }

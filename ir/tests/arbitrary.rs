@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary,
-    arbitrary::{config, graph_and_inputs},
+    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
     evaluate, same_bits, verify,
 };
 use proptest::{
@@ -45,18 +45,18 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
                 format!("{} {} {}", distribution.name(), sample_axis.is_some(), example_axis.is_some())
             }
             Op::Dot => format!("dot {} {} {}", node.ty.shape.len() > 2, is_transposed(0), is_transposed(1)),
-            Op::Sum(axis) | Op::Max(axis) => format!("{} {axis}", node.op.name()),
-            Op::Compare(op) => format!("{} {}", op.name(), operand(0).ty.dtype),
-            Op::Select => format!("select {}", node.ty.dtype),
-            Op::Constant(_) | Op::ConstantU32(_) => format!("constant {}", node.ty.dtype),
+            Op::Sum(axis) | Op::Max(axis) => format!("{} {axis} {}", node.op.name(), node.ty.dtype),
+            Op::Compare(_) | Op::Unary(_) | Op::Binary(_) => format!("{} {}", node.op.name(), operand(0).ty.dtype),
+            Op::Convert(to) => format!("convert {} {to}", operand(0).ty.dtype),
+            Op::Select | Op::Fold(..) => format!("{} {}", node.op.name(), node.ty.dtype),
+            Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) => format!("constant {}", node.ty.dtype),
             // a new operation stops the build here: it belongs to `OPERATIONS`, and what makes random graphs has to make it
-            Op::Input(_) | Op::Iota(_) | Op::Unary(_) | Op::Binary(_) | Op::Convert | Op::StopGradient => continue,
-            Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) | Op::Fold(..) => continue,
+            Op::Input(_) | Op::Iota(_) | Op::StopGradient => continue,
+            Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => continue,
         });
     }
-    if graph.outputs().iter().any(|output| output.updates.is_some()) {
-        features.push("update".into());
-    }
+    let updates = graph.outputs().iter().filter(|output| output.updates.is_some());
+    features.extend(updates.map(|output| format!("update {}", graph.ty(output.value).dtype)));
     if graph.outputs().len() > 3 {
         features.push("many outputs".into());
     }
@@ -76,19 +76,25 @@ fn graphs_cover_everything() {
     }
     let mut wanted: Vec<String> = Vec::new();
     wanted.extend(OPERATIONS.split(' ').map(str::to_owned));
-    wanted.extend(Unary::ALL.iter().map(|op| op.name().to_owned()));
-    wanted.extend(Binary::ALL.iter().map(|op| op.name().to_owned()));
-    for op in Compare::ALL {
-        wanted.extend([DType::F32, DType::U32].map(|ty| format!("{} {ty}", op.name())));
+    let floats = [DType::F32, DType::F64];
+    let numbers = [DType::F32, DType::F64, DType::U32];
+    let of_doubles = Unary::ALL.iter().filter(|op| op.is_of_doubles());
+    wanted.extend(Unary::ALL.iter().map(|op| format!("{} f32", op.name())));
+    wanted.extend(of_doubles.map(|op| format!("{} f64", op.name())));
+    wanted.extend(Binary::ALL.iter().flat_map(|op| floats.map(|ty| format!("{} {ty}", op.name()))));
+    wanted.extend(Compare::ALL.iter().flat_map(|op| numbers.map(|ty| format!("{} {ty}", op.name()))));
+    wanted.extend(DType::ALL.map(|ty| format!("select {ty}")));
+    wanted.extend(numbers.map(|ty| format!("constant {ty}")));
+    wanted.extend(["u32 f32", "u32 f64", "f32 f64", "f64 f32"].map(|types| format!("convert {types}")));
+    wanted.extend(floats.map(|ty| format!("fold {ty}")));
+    for axis in 0..4 {
+        wanted.extend(["sum", "reduce_max"].into_iter().flat_map(|op| floats.map(|ty| format!("{op} {axis} {ty}"))));
     }
-    wanted.extend([DType::F32, DType::U32, DType::Mask].map(|ty| format!("select {ty}")));
-    wanted.extend([DType::F32, DType::U32].map(|ty| format!("constant {ty}")));
-    wanted.extend((0..4).flat_map(|axis| [format!("sum {axis}"), format!("reduce_max {axis}")]));
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
         wanted.extend([format!("dot true {a} {b}"), format!("dot false {a} {b}")]);
         wanted.extend(Distribution::ALL.iter().map(|distribution| format!("{} {a} {b}", distribution.name())));
     }
-    wanted.extend(["update", "many outputs", "not finite"].map(str::to_owned));
+    wanted.extend(["update f32", "update f64", "many outputs", "not finite"].map(str::to_owned));
     let missing: Vec<_> = wanted.into_iter().filter(|feature| !seen.contains(feature)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -131,7 +131,7 @@ fn movement_follows_its_indices() {
 #[test]
 fn whole_numbers_and_masks() {
     let large = Tensor::u32([3], [16_777_217, u32::MAX, 7]).unwrap();
-    check(&run(&[&large], |_, x| x[0].convert()), &[3], |i| [16_777_216.0, 4_294_967_296.0, 7.0][i[0]]);
+    check(&run(&[&large], |_, x| x[0].to_f32()), &[3], |i| [16_777_216.0, 4_294_967_296.0, 7.0][i[0]]);
     check(&run(&[&large], |_, x| x[0].less(8u32).select(1.0, 0.0)), &[3], |i| [0.0, 0.0, 1.0][i[0]]);
     let labels = Tensor::u32([2], [2, 0]).unwrap();
     check(&run(&[&labels], |_, x| x[0].one_hot(3)), &[2, 3], |i| if i[1] == [2, 0][i[0]] { 1.0 } else { 0.0 });

@@ -110,7 +110,7 @@ impl KernelBiasLayer for Embedding {
     fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         let categories = self.config.input_size;
         if x.is_f32() {
-            let is = x.expand(x.shape().len()).equal(x.builder().iota(categories).convert());
+            let is = x.expand(x.shape().len()).equal(x.builder().iota(categories).to_f32());
             is.select(1.0, 0.0)
         } else {
             x.one_hot(categories)

@@ -59,8 +59,10 @@ fn ends_with_contraction(nodes: &[Node], see_sums: bool) -> Vec<bool> {
             Op::Binary(Binary::Add | Binary::Mul | Binary::Max) => any(args),
             Op::Binary(Binary::Div) => any(&args[..1]) && !any(&args[1..]),
             Op::Select => any(&args[1..]),
-            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => false,
-            Op::Unary(_) | Op::Compare(_) | Op::Convert | Op::Max(_) => false,
+            Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+                false
+            }
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) => false,
         });
     }
     ends
@@ -107,10 +109,10 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
             Op::Select => of(1) + of(2),
             Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Window(_) => of(0),
             Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => of(0),
-            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+            Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
                 unreachable!("{UNSEEN}")
             }
-            Op::Unary(_) | Op::Compare(_) | Op::Convert | Op::Max(_) => unreachable!("{UNSEEN}"),
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) => unreachable!("{UNSEEN}"),
         };
         bounds[x.index()] = Some(found);
     }

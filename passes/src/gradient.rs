@@ -6,17 +6,17 @@
 
 mod convolution;
 
-use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Shape, Unary};
+use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Operand, Shape, Unary};
 use std::f32::consts::FRAC_2_SQRT_PI;
 
-/// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same shapes.
+/// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same types.
 ///
-/// They may be any `f32` values, not only inputs. Where the loss does not depend on one, its gradient is zeros. What
+/// They may be any values of floats, `f64` among them, not only inputs. Where the loss does not depend on one, its gradient is zeros. What
 /// is not differentiable has a defined gradient: `sqrt` has 0 at 0 (so that a scale of zero variance has a finite
 /// one), `abs` has 0 at 0, `max(a, b)` gives all to `b` at a tie, a reduced maximum is split evenly among ties.
 ///
 /// # Errors
-/// The builder keeps an error if `loss` is no `f32` scalar, or one of `with_respect_to` is not `f32`.
+/// The builder keeps an error if `loss` is no scalar of floats, or one of `with_respect_to` has no floats.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -37,14 +37,15 @@ pub fn gradients<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>]) -> Vec<Expr<'
     let wanted = depends_on(&b.graph(), with_respect_to);
     let adjoints = adjoints(loss, with_respect_to, &wanted);
     let gradient = |x: &Expr<'b>| adjoints.get(x.value().index()).copied().flatten();
-    with_respect_to.iter().map(|x| gradient(x).unwrap_or_else(|| b.constant(0.0).broadcast(&x.shape()))).collect()
+    let zeros = |x: Expr<'b>| 0.0_f32.into_expr(x).broadcast(&x.shape());
+    with_respect_to.iter().map(|x| gradient(x).unwrap_or_else(|| zeros(*x))).collect()
 }
 
 fn check(loss: Expr<'_>, with_respect_to: &[Expr<'_>]) -> Result<(), Error> {
     let arguments = [("the loss", loss)].into_iter().chain(with_respect_to.iter().map(|&x| ("a parameter", x)));
     for (argument, x) in arguments {
         let found = x.ty().dtype;
-        if found != DType::F32 {
+        if !found.is_float() {
             let (op, argument) = ("gradients".into(), argument.into());
             return Err(Error::DTypeMismatch { op, argument, expected: DType::F32, found });
         }
@@ -141,7 +142,7 @@ fn adjoints<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>], wanted: &[bool]) -
     let b = loss.builder();
     let values = b.graph().values().take(loss.value().index() + 1);
     let mut adjoints: Vec<Option<Adjoint<'b>>> = vec![None; values.len()];
-    adjoints[loss.value().index()] = Some(Adjoint::new(b.constant(1.0)));
+    adjoints[loss.value().index()] = Some(Adjoint::new(1.0_f32.into_expr(loss)));
     for value in values.rev().filter(|value| wanted[value.index()]) {
         let Some(adjoint) = adjoints[value.index()] else { continue };
         let node = b.graph().node(value).clone();
@@ -218,7 +219,7 @@ fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Op
         Op::Sum(axis) => g.expand(*axis).broadcast(&x[0].shape()),
         Op::Max(axis) => {
             let hit = x[0].equal(y.expand(*axis));
-            let hits = hit.select(1.0, 0.0).sum(*axis);
+            let hits = hit.select(1.0_f32.into_expr(g), 0.0).sum(*axis);
             hit.select((g / hits).expand(*axis), 0.0)
         }
         Op::Broadcast(shape) => unbroadcast(g, &x[0].shape(), shape),
@@ -231,14 +232,18 @@ fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Op
         Op::Window(window) => g.fold(*window, x[0].shape()[window.axis]),
         Op::Fold(window, _) => g.window(*window),
         Op::Unary(_) | Op::Binary(_) => unreachable!("has a rule of its own"),
-        Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => return None,
-        Op::Compare(_) | Op::Convert | Op::StopGradient => return None,
+        Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+            return None;
+        }
+        Op::Convert(_) if x[0].dtype() == DType::F32 => g.to_f32(),
+        Op::Convert(_) if x[0].dtype() == DType::F64 => g.to_f64(),
+        Op::Compare(_) | Op::Convert(_) | Op::StopGradient => return None,
     })
 }
 
 /// The mask `0 < x`.
 fn positive<'b>(x: Expr<'b>) -> Expr<'b> {
-    x.builder().constant(0.0).less(x)
+    0.0_f32.into_expr(x).less(x)
 }
 
 /// Sums `g` of shape `to` over the axes along which a value of shape `from` was repeated, last axis first.

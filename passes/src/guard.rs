@@ -138,7 +138,9 @@ fn hides(graph: &Graph, value: Value, i: usize) -> Hides {
     let [nothing, infinities, low, everything] = [[false; 3], [false, true, true], [false, true, false], [true; 3]];
     let node = graph.node(value);
     let [nan, below, above] = match &node.op {
-        Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => nothing,
+        Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+            nothing
+        }
         Op::Unary(op) => match op {
             Unary::Neg | Unary::Abs | Unary::Log | Unary::Sqrt | Unary::Sin | Unary::Cos | Unary::Floor => nothing,
             Unary::Exp | Unary::Softplus => low,
@@ -157,7 +159,7 @@ fn hides(graph: &Graph, value: Value, i: usize) -> Hides {
             _ => everything,
         },
         // what is not chosen is not to count
-        Op::Select | Op::Convert | Op::StopGradient => nothing,
+        Op::Select | Op::Convert(_) | Op::StopGradient => nothing,
         Op::Dot | Op::Sum(_) | Op::Fold(..) => nothing,
         Op::Max(_) => [true, true, false],
         Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => nothing,
@@ -257,8 +259,10 @@ impl<'g> Rescaled<'g> {
                 let x = self.scaled(to, args[0])?;
                 to.graph.push(op, &[x])
             }
-            Op::Input(_) | Op::Constant(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => self.tiny(to, value),
-            Op::Unary(_) | Op::Compare(_) | Op::Convert => self.tiny(to, value),
+            Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
+                self.tiny(to, value)
+            }
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) => self.tiny(to, value),
         }
     }
 

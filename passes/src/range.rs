@@ -9,7 +9,7 @@ mod arithmetic;
 mod known;
 
 use arithmetic::{add, binary, products, square, sum, unary};
-use bayeslift_ir::{Binary, DType, Distribution, Error, Graph, Noise, Op, Tensor, Unary, Value, Window};
+use bayeslift_ir::{Binary, DType, Distribution, Error, Graph, Noise, Op, Tensor, Type, Unary, Value, Window};
 use known::{Factor, factors};
 use std::collections::HashMap;
 
@@ -37,9 +37,10 @@ impl Range {
 
     /// That of a tensor's elements.
     pub fn of(tensor: &Tensor) -> Range {
-        match tensor.as_f32() {
-            Some(elements) => Range::around(elements.iter().copied()),
-            None => Range::around(tensor.words().into_iter().map(|word| word as f32)),
+        match (tensor.as_f32(), tensor.as_f64()) {
+            (Some(elements), _) => Range::around(elements.iter().copied()),
+            (_, Some(_)) => Range::ALL,
+            _ => Range::around(tensor.words().into_iter().map(|word| word as f32)),
         }
     }
 
@@ -127,6 +128,10 @@ impl<'g> RangeAnalysis<'g> {
         let node = self.graph.node(value);
         let of = |i: usize| ranges[node.args[i].index()];
         let extent = |i: usize, axis: usize| self.graph.ty(node.args[i]).shape[axis];
+        let is_double = |ty: &Type| ty.dtype == DType::F64;
+        if is_double(&node.ty) || node.args.iter().any(|arg| is_double(self.graph.ty(*arg))) {
+            return Range::ALL;
+        }
         match &node.op {
             Op::Input(index) => match self.known[*index as usize] {
                 Some(range) => range,
@@ -137,6 +142,7 @@ impl<'g> RangeAnalysis<'g> {
                 x if x.is_nan() => Range::new(0.0, 0.0).and_nan(true),
                 x => Range::new(x, x),
             },
+            Op::ConstantF64(_) => Range::ALL,
             Op::ConstantU32(x) => Range::new(*x as f32, *x as f32),
             Op::Iota(extent) => Range::new(0.0, (*extent as u32 - 1) as f32),
             Op::Noise(Noise { distribution, .. }) => match distribution {
@@ -153,7 +159,7 @@ impl<'g> RangeAnalysis<'g> {
             Op::Binary(op) => binary(*op, of(0), of(1)),
             Op::Compare(_) => Range::new(0.0, 1.0),
             Op::Select => of(1).or(of(2)),
-            Op::Convert | Op::StopGradient => of(0),
+            Op::Convert(_) | Op::StopGradient => of(0),
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => of(0),
             Op::Dot => {
                 let nan = of(0).nan || of(1).nan;

@@ -110,7 +110,7 @@ fn comparisons_and_selections() {
         });
     }
     check(&[(&[3], SIGNED), (&[2, 1], SIGNED)], |_, x| x[0].less(0.3).select(x[1], x[0]));
-    check(&[(&[6, 5], SIGNED)], |b, x| x[0] * b.iota(5).convert());
+    check(&[(&[6, 5], SIGNED)], |b, x| x[0] * b.iota(5).to_f32());
     check(&[(&[4, 5], SIGNED)], |b, x| b.iota(4).one_hot(5) * x[0]);
 }
 

@@ -3,14 +3,20 @@
 use bayeslift_ir::{DType, Tensor};
 
 /// A tensor passed to a call: its elements in row-major order, borrowed.
+///
+/// Slices of `f32` and `u32` turn into arguments, so that literals among them need no suffix; doubles are named as such.
 #[derive(Debug)]
 pub enum Argument<'a> {
     /// Floats to read.
     F32(&'a [f32]),
+    /// Doubles to read.
+    F64(&'a [f64]),
     /// Integers, or a mask as `0` and `u32::MAX`, to read.
     U32(&'a [u32]),
     /// Floats that the call may overwrite: for donated inputs.
     F32Mut(&'a mut [f32]),
+    /// Doubles that the call may overwrite: for donated inputs.
+    F64Mut(&'a mut [f64]),
     /// Integers that the call may overwrite: for donated inputs.
     U32Mut(&'a mut [u32]),
 }
@@ -20,8 +26,10 @@ impl Argument<'_> {
     pub fn len(&self) -> usize {
         match self {
             Argument::F32(x) => x.len(),
+            Argument::F64(x) => x.len(),
             Argument::U32(x) => x.len(),
             Argument::F32Mut(x) => x.len(),
+            Argument::F64Mut(x) => x.len(),
             Argument::U32Mut(x) => x.len(),
         }
     }
@@ -31,12 +39,18 @@ impl Argument<'_> {
         self.len() == 0
     }
 
+    /// The type of the elements; [`DType::U32`] also of a mask's.
+    pub(crate) fn dtype(&self) -> DType {
+        match self {
+            Argument::F32(_) | Argument::F32Mut(_) => DType::F32,
+            Argument::F64(_) | Argument::F64Mut(_) => DType::F64,
+            Argument::U32(_) | Argument::U32Mut(_) => DType::U32,
+        }
+    }
+
     /// Whether elements of this type may be passed so.
     pub(crate) fn fits(&self, dtype: DType) -> bool {
-        match self {
-            Argument::F32(_) | Argument::F32Mut(_) => dtype == DType::F32,
-            Argument::U32(_) | Argument::U32Mut(_) => dtype != DType::F32,
-        }
+        self.dtype() == if dtype == DType::Mask { DType::U32 } else { dtype }
     }
 
     /// The elements, if they are integers or a mask.
@@ -44,21 +58,23 @@ impl Argument<'_> {
         let words: &[u32] = match self {
             Argument::U32(x) => x,
             Argument::U32Mut(x) => x,
-            Argument::F32(_) | Argument::F32Mut(_) => &[],
+            Argument::F32(_) | Argument::F32Mut(_) | Argument::F64(_) | Argument::F64Mut(_) => &[],
         };
         words.iter().copied()
     }
 
     pub(crate) fn is_mutable(&self) -> bool {
-        matches!(self, Argument::F32Mut(_) | Argument::U32Mut(_))
+        matches!(self, Argument::F32Mut(_) | Argument::F64Mut(_) | Argument::U32Mut(_))
     }
 
     /// The address of the first element. Written through only where the argument is mutable.
     pub(crate) fn pointer(&mut self) -> *mut u8 {
         match self {
             Argument::F32(x) => x.as_ptr().cast_mut().cast(),
+            Argument::F64(x) => x.as_ptr().cast_mut().cast(),
             Argument::U32(x) => x.as_ptr().cast_mut().cast(),
             Argument::F32Mut(x) => x.as_mut_ptr().cast(),
+            Argument::F64Mut(x) => x.as_mut_ptr().cast(),
             Argument::U32Mut(x) => x.as_mut_ptr().cast(),
         }
     }
@@ -91,9 +107,10 @@ impl<'a> From<&'a mut [u32]> for Argument<'a> {
 impl<'a> From<&'a Tensor> for Argument<'a> {
     #[inline]
     fn from(tensor: &'a Tensor) -> Self {
-        match (tensor.as_f32(), tensor.as_u32()) {
-            (Some(x), _) => Argument::F32(x),
-            (None, x) => Argument::U32(x.unwrap_or(&[])),
+        match tensor.dtype() {
+            DType::F32 => Argument::F32(tensor.as_f32().unwrap_or(&[])),
+            DType::F64 => Argument::F64(tensor.as_f64().unwrap_or(&[])),
+            DType::U32 | DType::Mask => Argument::U32(tensor.as_u32().unwrap_or(&[])),
         }
     }
 }
@@ -103,6 +120,7 @@ impl<'a> From<&'a mut Tensor> for Argument<'a> {
     fn from(tensor: &'a mut Tensor) -> Self {
         match tensor.dtype() {
             DType::F32 => Argument::F32Mut(tensor.as_f32_mut().unwrap_or(&mut [])),
+            DType::F64 => Argument::F64Mut(tensor.as_f64_mut().unwrap_or(&mut [])),
             DType::U32 | DType::Mask => Argument::U32Mut(tensor.as_u32_mut().unwrap_or(&mut [])),
         }
     }

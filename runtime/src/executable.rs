@@ -116,11 +116,23 @@ impl Options {
     /// # Errors
     /// As for [`Executable::compile`].
     pub fn lower(&self, graph: &Graph) -> Result<Program<TileKernel>, Error> {
+        refuse_doubles(graph)?;
         let Rewritten { graph, fusions, .. } = self.optimize(graph)?;
         let _compiling = Compiling::begin()?;
         let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;
         Ok(Program::lower(&plan, &fusions, self.target, self.threads.clamp(1, MAX_THREADS)))
+    }
+}
+
+/// Kernels have no `f64` yet.
+fn refuse_doubles(graph: &Graph) -> Result<(), ir::Error> {
+    match graph.nodes().iter().find(|node| node.ty.dtype == ir::DType::F64) {
+        None => Ok(()),
+        Some(node) => {
+            let message = format!("{} of type {}: f64 is not compiled yet", node.op.name(), node.ty);
+            Err(ir::Error::Attribute { op: "compile".into(), message })
+        }
     }
 }
 
@@ -173,6 +185,7 @@ impl Executable {
         if !options.target.runs_here() {
             return Err(CodeError::ForeignTarget { target: options.target }.into());
         }
+        refuse_doubles(&graph)?;
         let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
         let _compiling = Compiling::begin()?;
         // code generation folds constants too
@@ -396,10 +409,7 @@ impl Executable {
         let (expected, input) = (&self.expected[input], &self.table.inputs[input]);
         let name = input.name.clone();
         if !argument.fits(expected.dtype) {
-            let found = match argument {
-                Argument::F32(_) | Argument::F32Mut(_) => ir::DType::F32,
-                Argument::U32(_) | Argument::U32Mut(_) => ir::DType::U32,
-            };
+            let found = argument.dtype();
             let (op, argument) = ("call".into(), format!("the input `{name}`"));
             return ir::Error::DTypeMismatch { op, argument, expected: expected.dtype, found }.into();
         }

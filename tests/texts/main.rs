@@ -41,12 +41,18 @@ fn inputs(graph: &Graph) -> Vec<Tensor> {
             match ty.dtype {
                 DType::F32 if bits.is_multiple_of(13) => SPECIAL[i % SPECIAL.len()].to_bits(),
                 DType::F32 => (bits as f32 / (1 << 21) as f32 - 4.0).to_bits(),
+                // low words, then high ones
+                DType::F64 if i.is_multiple_of(2) => bits,
+                DType::F64 if bits.is_multiple_of(13) => {
+                    (f64::from(SPECIAL[i / 2 % SPECIAL.len()]).to_bits() >> 32) as u32
+                }
+                DType::F64 => ((f64::from(bits) / f64::from(1 << 21) - 4.0).to_bits() >> 32) as u32,
                 DType::U32 if bits.is_multiple_of(5) => u32::MAX - bits % 3,
                 DType::U32 => bits % 7,
                 DType::Mask => (bits & 1) * u32::MAX,
             }
         };
-        Tensor::from_words(ty, (0..ty.shape.elements()).map(word).collect()).unwrap()
+        Tensor::from_words(ty, (0..ty.words()).map(word).collect()).unwrap()
     };
     graph.inputs().iter().enumerate().map(tensor).collect()
 }

@@ -220,6 +220,7 @@ impl Lowering<'_> {
             }
             Elementwise::Select => match dtype {
                 DType::F32 => b.select(x[0], x[1], x[2]),
+                DType::F64 => unreachable!("refused before anything is compiled"),
                 DType::U32 => b.iselect(x[0], x[1], x[2]),
                 DType::Mask => {
                     let (yes, no) = (b.integer(u32::MAX), b.integer(0));
@@ -228,7 +229,7 @@ impl Lowering<'_> {
                     b.iless(word, no)
                 }
             },
-            Elementwise::Convert => {
+            Elementwise::Convert(_) => {
                 // both halves are exact, so the one rounding is that of the sum
                 let low_bits = b.integer(0xffff);
                 let (high, low) = (b.shr(x[0], 16), b.and(x[0], low_bits));
@@ -312,6 +313,7 @@ impl Lowering<'_> {
 fn literal_leaf(literal: Literal, view: View) -> Leaf {
     match literal {
         Literal::Float(bits) => Leaf::Float(bits),
+        Literal::Double(_) => unreachable!("refused before anything is compiled"),
         Literal::Word(word) => Leaf::Word(word),
         Literal::Position => Leaf::Position(view),
     }

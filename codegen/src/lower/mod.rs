@@ -140,6 +140,7 @@ impl<'p> Lowering<'p> {
     fn class(&self, value: Value) -> Class {
         match self.plan.graph.ty(value).dtype {
             DType::F32 => Class::Float,
+            DType::F64 => unreachable!("refused before anything is compiled"),
             DType::U32 => Class::Int,
             DType::Mask => Class::Mask,
         }

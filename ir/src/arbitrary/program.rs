@@ -25,6 +25,22 @@ pub(super) const SPECIAL: [f32; 12] = [
     -104.0,
 ];
 
+/// As [`SPECIAL`], in graphs with `f64`: among them what no `f32` holds.
+pub(super) const SPECIAL_F64: [f64; 12] = [
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    f64::MIN_POSITIVE,
+    -1e-310,
+    5e-324,
+    f64::MAX,
+    -1e39,
+    709.9,
+    -745.1,
+];
+
 /// A graph under construction, and the tensors of its inputs.
 #[derive(Default)]
 pub(super) struct Program {
@@ -32,11 +48,13 @@ pub(super) struct Program {
     inputs: Vec<Tensor>,
     elements: usize,
     pub(super) specials: bool,
+    /// Whether there may be values of `f64`.
+    pub(super) doubles: bool,
 }
 
 impl Program {
-    pub(super) fn new(specials: bool) -> Self {
-        Program { specials, ..Program::default() }
+    pub(super) fn new(specials: bool, doubles: bool) -> Self {
+        Program { specials, doubles, ..Program::default() }
     }
 
     pub(super) fn shape(&self, value: Value) -> Shape {
@@ -53,7 +71,7 @@ impl Program {
     }
 
     pub(super) fn float(&mut self, step: &Step, i: usize) -> Option<Value> {
-        let found = self.pick(step, i, |ty| ty.dtype == DType::F32);
+        let found = self.pick(step, i, |ty| ty.dtype.is_float());
         found.or_else(|| self.input(Type::f32(step.shape(2)), step.seed))
     }
 
@@ -146,19 +164,27 @@ impl Program {
 
     /// Elements of an input; the seed 0 gives small whole numbers.
     fn words(&self, ty: &Type, seed: u16) -> Vec<u32> {
-        let element = |i: u64| {
+        let element = |i: u64| -> u64 {
             let bits = if seed == 0 { 0 } else { mix(u64::from(seed) << 32 | i) };
             let small = (bits >> 32) as u32 ^ i as u32;
+            let is_special = self.specials && bits % 16 == 1;
+            let float = match seed {
+                0 => (i % 9) as f32 - 4.0,
+                _ if is_special => SPECIAL[small as usize % SPECIAL.len()],
+                _ => (bits >> 40) as f32 / (1 << 21) as f32 - 4.0,
+            };
             match ty.dtype {
-                DType::F32 if seed == 0 => ((i % 9) as f32 - 4.0).to_bits(),
-                DType::F32 if self.specials && bits % 16 == 1 => SPECIAL[small as usize % SPECIAL.len()].to_bits(),
-                DType::F32 => ((bits >> 40) as f32 / (1 << 21) as f32 - 4.0).to_bits(),
-                DType::U32 if bits % 16 == 1 => small,
-                DType::U32 => small % 10,
-                DType::Mask => (small & 1) * u32::MAX,
+                DType::F32 => float.to_bits().into(),
+                DType::F64 if is_special => SPECIAL_F64[small as usize % SPECIAL_F64.len()].to_bits(),
+                // with digits that no `f32` has
+                DType::F64 => (f64::from(float) * (1.0 + bits as f64 / 1e26)).to_bits(),
+                DType::U32 if bits % 16 == 1 => small.into(),
+                DType::U32 => u64::from(small % 10),
+                DType::Mask => u64::from((small & 1) * u32::MAX),
             }
         };
-        (0..ty.shape.elements() as u64).map(element).collect()
+        let words = |bits: u64| [bits as u32, (bits >> 32) as u32].into_iter().take(ty.dtype.words());
+        (0..ty.shape.elements() as u64).map(element).flat_map(words).collect()
     }
 
     /// Reports what nothing uses, and what `ends` choose; odd choices update an input of equal type, if one is free.

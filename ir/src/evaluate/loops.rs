@@ -29,7 +29,7 @@ pub(super) fn dot<R: Real>(a: &[R], b: &[R], a_shape: &Shape, b_shape: &Shape) -
     out
 }
 
-/// Sum over `axis`, in the order that [`SUM_LANES`] defines for the last axis and [`SUM_CHUNK`] for others.
+/// Sum of `f32` over `axis`, in the order that [`SUM_LANES`] defines for the last axis and [`SUM_CHUNK`] for others.
 pub(super) fn sum<R: Real>(x: &[R], shape: &Shape, axis: usize) -> Vec<R> {
     let extent = shape[axis];
     if axis + 1 == shape.len() {
@@ -51,17 +51,22 @@ pub(super) fn sum<R: Real>(x: &[R], shape: &Shape, axis: usize) -> Vec<R> {
     out
 }
 
-/// Maximum over `axis`: by lanes over the last axis, in increasing order from -infinity over others.
+/// Maximum of `f32` over `axis`: by lanes over the last axis, in increasing order from -infinity over others.
 pub(super) fn reduce_max<R: Real>(x: &[R], shape: &Shape, axis: usize) -> Vec<R> {
     let (extent, lowest) = (shape[axis], R::from(f32::NEG_INFINITY));
     if axis + 1 == shape.len() {
         return x.chunks_exact(extent).map(|row| lanes(row, lowest, max)).collect();
     }
-    let inner = shape[axis + 1..].iter().product::<usize>();
-    let mut out = vec![lowest; x.len() / extent];
+    in_order(x, shape, axis, lowest, max)
+}
+
+/// The elements along `axis` combined in increasing order from `start`.
+pub(super) fn in_order<R: Copy>(x: &[R], shape: &Shape, axis: usize, start: R, combine: impl Fn(R, R) -> R) -> Vec<R> {
+    let (extent, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let mut out = vec![start; x.len() / extent];
     for (block, out) in x.chunks_exact(extent * inner).zip(out.chunks_exact_mut(inner)) {
         for row in block.chunks_exact(inner) {
-            out.iter_mut().zip(row).for_each(|(out, &x)| *out = max(*out, x));
+            out.iter_mut().zip(row).for_each(|(out, &x)| *out = combine(*out, x));
         }
     }
     out

@@ -1,22 +1,31 @@
-//! The arithmetic of an evaluation: `f32` is the definition, `f64` the oracle.
+//! The arithmetic that an evaluation has for `f32` values: `f32` is the definition, `f64` the oracle. Values of `f64` are `f64` in
+//! both; only elementary functions of them differ.
 
 use crate::{Scalar, Unary, elementary, lanes};
 use std::ops::{Add, Div, Mul};
 
 /// Numbers a graph can be evaluated in.
 pub(super) trait Real:
-    Copy + PartialOrd + From<f32> + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+    Copy + PartialOrd + From<f32> + Into<f64> + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
     /// The nearest number, ties to even.
     fn from_u32(x: u32) -> Self;
+    /// As [`Real::from_u32`].
+    fn from_f64(x: f64) -> Self;
     /// `a * b + c`: for `f32` with one rounding.
     fn fma(a: Self, b: Self, c: Self) -> Self;
     /// An elementary function.
     fn unary(op: Unary, x: Self) -> Self;
+    /// An elementary function of an `f64` value's element.
+    fn unary_of_double(op: Unary, x: f64) -> f64;
 }
 
 impl Real for f32 {
     fn from_u32(x: u32) -> f32 {
+        x as f32
+    }
+
+    fn from_f64(x: f64) -> f32 {
         x as f32
     }
 
@@ -28,11 +37,19 @@ impl Real for f32 {
     fn unary(op: Unary, x: f32) -> f32 {
         elementary::unary(&mut Scalar, op, x)
     }
+
+    fn unary_of_double(op: Unary, x: f64) -> f64 {
+        elementary::double::unary(&mut Scalar, op, x)
+    }
 }
 
 impl Real for f64 {
     fn from_u32(x: u32) -> f64 {
         x.into()
+    }
+
+    fn from_f64(x: f64) -> f64 {
+        x
     }
 
     /// Two roundings are accurate enough for an oracle, and fast everywhere.
@@ -58,5 +75,9 @@ impl Real for f64 {
             Unary::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
             Unary::Floor => libm::floor(x),
         }
+    }
+
+    fn unary_of_double(op: Unary, x: f64) -> f64 {
+        f64::unary(op, x)
     }
 }

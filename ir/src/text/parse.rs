@@ -165,8 +165,8 @@ impl<'a> Parser<'a> {
 
     /// `f32[32,64]`.
     fn ty(&mut self) -> Result<Type, Error> {
-        let dtype = [DType::F32, DType::U32, DType::Mask].into_iter().find(|ty| self.next == Token::Word(ty.name()));
-        let Some(dtype) = dtype else { return Err(self.expected("an element type: `f32`, `u32` or `mask`")) };
+        let dtype = DType::ALL.into_iter().find(|ty| self.next == Token::Word(ty.name()));
+        let Some(dtype) = dtype else { return Err(self.expected("an element type: `f32`, `f64`, `u32` or `mask`")) };
         self.advance()?;
         let extents: Vec<usize> = self.list()?;
         Ok(Type::new(dtype, extents.as_slice()))
@@ -289,7 +289,7 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             })
         }
         "select" => Op::Select,
-        "convert" => Op::Convert,
+        "convert" => Op::Convert(ty.dtype),
         "stop_gradient" => Op::StopGradient,
         "dot" => Op::Dot,
         "sum" => Op::Sum(attributes.axis.take().ok_or_else(|| missing("`axis=`"))?),
@@ -336,11 +336,16 @@ fn elementwise(name: &str) -> Option<Op> {
 /// Decimals that overflow are refused: infinity is written `inf`.
 fn constant(word: &str, dtype: DType) -> Option<Op> {
     let float = |x: f32| Some(Op::Constant(x.to_bits()));
+    let double = |x: f64| Some(Op::ConstantF64(x.to_bits()));
     match (dtype, word) {
         (DType::F32, "nan") => float(f32::NAN),
         (DType::F32, "inf") => float(f32::INFINITY),
         (DType::F32, "-inf") => float(f32::NEG_INFINITY),
         (DType::F32, _) => word.parse().ok().filter(|x: &f32| x.is_finite()).and_then(float),
+        (DType::F64, "nan") => double(f64::NAN),
+        (DType::F64, "inf") => double(f64::INFINITY),
+        (DType::F64, "-inf") => double(f64::NEG_INFINITY),
+        (DType::F64, _) => word.parse().ok().filter(|x: &f64| x.is_finite()).and_then(double),
         (DType::U32, _) if is_digits(word) => word.parse().ok().map(Op::ConstantU32),
         (DType::U32 | DType::Mask, _) => None,
     }

@@ -1,7 +1,7 @@
 //! Printing graphs.
 
 use crate::{Graph, Input, Noise, Op, Output, Value, Window};
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter};
 
 impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -41,6 +41,7 @@ fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
     match op {
         Op::Input(index) => write!(f, " {}", Quoted(&inputs[*index as usize].name)),
         Op::Constant(bits) => write!(f, " {}", Float(f32::from_bits(*bits))),
+        Op::ConstantF64(bits) => write!(f, " {}", Float(f64::from_bits(*bits))),
         Op::ConstantU32(x) => write!(f, " {x}"),
         Op::Noise(Noise { distribution, stream, sample_axis, example_axis, shape: _ }) => {
             write!(f, " {} stream={stream:#018x}", distribution.name())?;
@@ -63,19 +64,22 @@ fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
             let Window { axis, start, size, dilation, count, step } = window;
             write!(f, " axis={axis} start={start} size={size} dilation={dilation} count={count} step={step}")
         }
-        // The shape of the result is their only attribute.
-        Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) => Ok(()),
+        // The type of the result is their only attribute.
+        Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) => Ok(()),
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) => Ok(()),
-        Op::Select | Op::Convert | Op::StopGradient | Op::Dot => Ok(()),
+        Op::Select | Op::StopGradient | Op::Dot => Ok(()),
     }
 }
 
 /// The shortest decimal that reads back as the same bits.
-struct Float(f32);
+struct Float<T>(T);
 
-impl Display for Float {
+impl<T: Debug> Display for Float<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_nan() { f.write_str("nan") } else { write!(f, "{:?}", self.0) }
+        match format!("{:?}", self.0).as_str() {
+            "NaN" => f.write_str("nan"),
+            decimal => f.write_str(decimal),
+        }
     }
 }
 

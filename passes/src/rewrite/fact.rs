@@ -94,7 +94,8 @@ fn sign_of(x: f32) -> Sign {
 fn sign(op: &Op, args: &[&Fact], same: bool) -> Sign {
     let weakest = || args.iter().map(|fact| fact.sign).min().unwrap_or(Sign::Any);
     match op {
-        Op::Unary(Unary::Exp | Unary::Abs | Unary::Softplus | Unary::Sigmoid) | Op::Convert => Sign::NonNegative,
+        Op::Unary(Unary::Exp | Unary::Abs | Unary::Softplus | Unary::Sigmoid) => Sign::NonNegative,
+        Op::Convert(_) if args[0].ty.dtype == DType::U32 => Sign::NonNegative,
         Op::Unary(Unary::Sqrt) => args[0].sign,
         Op::Binary(Binary::Mul | Binary::Div) | Op::Dot if weakest() > Sign::Any => Sign::NonNegative,
         Op::Binary(Binary::Mul) if same => Sign::NonNegative,

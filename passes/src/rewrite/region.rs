@@ -1,11 +1,11 @@
 //! Regions: the parts of a graph around its contractions. Everything else is cut off: a region reads it as leaves.
 //!
 //! Contractions that share an operand are one region, such as those of a layer in the forward and the backward pass. It has
-//! the operations that lead from them to something else, up to a distance, and the movement and squares that lead to
+//! the operations that lead from them to something else, up to a distance or to values of `f64`, and the movement and squares that lead to
 //! their operands. Leaves are numbered in order of appearance, so that regions of equal structure are equal.
 
 use super::term::{Head, Term};
-use bayeslift_ir::{Binary, Graph, Op, Type, Value};
+use bayeslift_ir::{Binary, DType, Graph, Op, Type, Value};
 use egg::Id;
 use std::collections::HashMap;
 
@@ -127,6 +127,10 @@ fn owners(graph: &Graph, live: &[bool], groups: &[usize]) -> Vec<Option<Near>> {
     let mut owner: Vec<Option<Near>> = vec![None; graph.nodes().len()];
     for value in graph.values().filter(|v| live[v.index()]) {
         let node = graph.node(value);
+        // the facts and rules are those of `f32`
+        if node.ty.dtype == DType::F64 || node.args.iter().any(|arg| graph.ty(*arg).dtype == DType::F64) {
+            continue;
+        }
         if node.op == Op::Dot {
             owner[value.index()] = Some(Near { group: groups[value.index()], latest: value, distance: 0 });
         } else if node.op.is_elementwise() || node.op.is_movement() {
