@@ -63,6 +63,7 @@ mod random_variable;
 mod reparameterization;
 mod scope;
 mod sequential;
+pub mod special;
 mod trace;
 mod unpack;
 mod variational;
