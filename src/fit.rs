@@ -304,8 +304,12 @@ impl fmt::Debug for Fit<'_> {
     }
 }
 
-/// Checks that the inputs of a data set are those of a network.
+/// Checks that the inputs of a data set are those of a network, and that nothing of it would be passed over.
 pub(crate) fn check_shape(network: &Network, data: &Dataset) -> Result<(), Error> {
+    if data.weights().is_some() || data.present().is_some() {
+        let problem = "the data set has weights or missing targets, which likelihoods do not use yet";
+        return Err(Error::misuse(problem, "leave such examples out"));
+    }
     if data.shape() == network.input() {
         return Ok(());
     }

@@ -31,7 +31,7 @@
 //!
 //! - [`Network`]: a [layer](layers::Layer) with its parameters, the shape of its inputs and the likelihood of its targets;
 //!   [saved](Network::save) as safetensors, [looked at](ModelFile) without the program.
-//! - [`Dataset`], [`Standardizer`]: examples in memory, checked once.
+//! - [`Dataset`], [`Standardizer`]: examples in memory, with weights and missing targets, checked once.
 //! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping. Below it [`Trainer`]: one step.
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
 //! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.

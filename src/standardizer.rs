@@ -5,7 +5,8 @@ use bayeslift_ir::Environment;
 use libm::log;
 
 /// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
-/// (the training part: the others must not be looked at).
+/// (the training part: the others must not be looked at). A column of targets is one unit, at all positions, without those
+/// that are missing.
 ///
 /// ```
 /// use bayeslift::{Dataset, Standardizer};
@@ -28,13 +29,13 @@ struct Column {
 }
 
 impl Standardizer {
-    /// Measures a data set. A column that is constant keeps its unit.
+    /// Measures a data set. A column that is constant, or missing, keeps its unit.
     pub fn of(data: &Dataset) -> Standardizer {
         let _environment = Environment::enter();
-        let inputs = columns(data.inputs(), data.shape().elements());
+        let inputs = columns(data.inputs(), data.shape().elements(), None);
         let targets = match data.targets() {
             Targets::Labels(_) => Vec::new(),
-            Targets::Values { units, values } => columns(values, *units),
+            Targets::Values { values, .. } => columns(values, data.target_shape().last_extent(), data.present()),
         };
         Standardizer { inputs, targets }
     }
@@ -45,22 +46,24 @@ impl Standardizer {
     /// Another number of columns than was measured; numbers that overflow.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset, Error> {
         let _environment = Environment::enter();
-        let shape = data.shape().clone();
-        if shape.elements() != self.inputs.len() {
+        let columns = data.shape().elements();
+        if columns != self.inputs.len() {
             let expected = as_measured(self.inputs.len());
-            return Err(Error::argument("the number of inputs of a row", expected, shape.elements()));
+            return Err(Error::argument("the number of inputs of a row", expected, columns));
         }
         let inputs = self.inputs(data.inputs())?;
-        match data.targets() {
-            Targets::Labels(labels) => Dataset::classification(shape, inputs, labels.clone()),
+        let targets = match data.targets() {
+            Targets::Labels(labels) => Targets::Labels(labels.clone()),
             Targets::Values { units, values } => {
-                if *units != self.targets.len() {
+                let columns = data.target_shape().last_extent();
+                if columns != self.targets.len() {
                     let argument = "the number of targets of a row";
-                    return Err(Error::argument(argument, as_measured(self.targets.len()), units));
+                    return Err(Error::argument(argument, as_measured(self.targets.len()), columns));
                 }
-                Dataset::regression(shape, inputs, *units, apply(&self.targets, values))
+                Targets::Values { units: *units, values: apply(&self.targets, values) }
             }
-        }
+        };
+        data.with_numbers(inputs, targets)
     }
 
     /// Inputs in standard units.
@@ -115,10 +118,12 @@ fn as_measured(columns: usize) -> String {
     format!("{columns}, as in the data that was measured")
 }
 
-fn columns(values: &[f32], count: usize) -> Vec<Column> {
-    let rows = (values.len() / count) as f64;
+/// Measures so many columns, each by what is present of it.
+fn columns(values: &[f32], count: usize, present: Option<&[bool]>) -> Vec<Column> {
     let column = |at: usize| {
-        let values = || values.iter().skip(at).step_by(count).map(|&x| f64::from(x));
+        let is_present = |i: &usize| present.is_none_or(|present| present[*i]);
+        let values = || (at..values.len()).step_by(count).filter(is_present).map(|i| f64::from(values[i]));
+        let rows = values().count().max(1) as f64;
         let mean = values().sum::<f64>() / rows;
         let scale = (values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows).sqrt();
         // A constant column's deviation is rounding: below what an `f32` resolves.

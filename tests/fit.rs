@@ -219,7 +219,10 @@ fn bad_options_and_data_are_errors() {
 
     let error = |data: Result<Dataset, Error>| message(data.unwrap_err());
     let absurd = error(Dataset::regression([1], vec![0.0, 1.0], 1 << 63, vec![]));
-    assert_eq!(absurd, "the number of targets is 0, expected 18446744073709551616 for 2 inputs");
+    assert_eq!(
+        absurd,
+        "the number of targets is 0, expected 18446744073709551616: targets of shape [9223372036854775808] each for 2 inputs"
+    );
     let absurd = error(data.smoothed(1 << 62, 0.1));
     assert!(absurd.contains("elements"), "{absurd}");
     assert_eq!(
@@ -228,7 +231,7 @@ fn bad_options_and_data_are_errors() {
     );
     assert_eq!(
         error(Dataset::classification([3], vec![0.0; 6], vec![0])),
-        "the number of targets is 1, expected 2 for 2 inputs"
+        "the number of targets is 1, expected 2: a label each for 2 inputs"
     );
     assert_eq!(
         error(Dataset::regression([2], vec![0.0, 1.0, f32::NAN, 0.0], 1, vec![0.0; 2])),

@@ -1,0 +1,56 @@
+//! What inputs and targets must be.
+
+use crate::Error;
+use bayeslift_ir::{Environment, Shape};
+
+/// The number of rows of inputs of this shape each.
+pub(crate) fn rows(shape: &Shape, inputs: &[f32]) -> Result<usize, Error> {
+    shape.check()?;
+    let elements = shape.elements();
+    if inputs.is_empty() || !inputs.len().is_multiple_of(elements) {
+        let expected = format!("a multiple of {elements} above 0: {elements} for each input of shape {shape}");
+        return Err(Error::argument("the number of input elements", expected, inputs.len()));
+    }
+    Ok(inputs.len() / elements)
+}
+
+/// Checks that all elements of rows of `columns` are finite.
+pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<(), Error> {
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::NonFinite { what, row: i / columns, column: i % columns, value: values[i] }),
+    }
+}
+
+/// The largest absolute value of each row of `columns`: infinite or not a number if one of its elements is.
+pub(crate) fn sizes(columns: usize, values: &[f32]) -> Vec<f32> {
+    // Bits without the sign are in the order of numbers, then infinity, then what is no number.
+    let of_row = |row: &[f32]| row.iter().fold(0, |largest, x| u32::max(largest, x.to_bits() & 0x7fff_ffff));
+    values.chunks_exact(columns).map(|row| f32::from_bits(of_row(row))).collect()
+}
+
+/// Checks that each row is inside the simplex: positive numbers that sum to 1, to a thousandth.
+pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error> {
+    let _environment = Environment::enter();
+    for (row, point) in values.chunks_exact(classes.max(1)).enumerate() {
+        let target = format!("the target of row {row}");
+        if let Some(column) = point.iter().position(|x| x.is_nan() || *x <= 0.0) {
+            let found = format!("{} in column {column}", point[column]);
+            return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
+        }
+        let sum: f64 = point.iter().map(|&x| f64::from(x)).sum();
+        if (sum - 1.0).abs() > 1e-3 {
+            let found = format!("a row that sums to {sum}");
+            return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all labels are those of classes.
+pub(crate) fn check_labels(classes: usize, labels: &[u32]) -> Result<(), Error> {
+    match labels.iter().position(|&label| label as usize >= classes) {
+        None => Ok(()),
+        Some(row) => Err(Error::Label { row, label: labels[row], classes }),
+    }
+}
