@@ -40,6 +40,19 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("normal_learned", "ff67395ed5f741ed", "6304537d3f549fca"),
     ("softmax_centered", "db565ddf55183258", "5d7b87ae1db5d4d1"),
     ("softmax_centered_learned", "a4c3b73bbb984a5e", "4b2c23c40d080c2e"),
+    ("normal_heteroscedastic", "63ca0fff278c5f52", "4fa5f2559999d60a"),
+    ("log_normal", "27e2cb8fd3e57158", "6304537d3f549fca"),
+    ("laplace", "2049a3735c977bd4", "4fa5f2559999d60a"),
+    ("student_t", "1026999fe7657e97", "6304537d3f549fca"),
+    ("gamma", "c288fc4cb4a83162", "4fa5f2559999d60a"),
+    ("beta", "1ed0560fb29c7e61", "6304537d3f549fca"),
+    ("bernoulli", "0a9b280790203c9e", "5d7b87ae1db5d4d1"),
+    ("poisson", "487e47813aca15c7", "5d7b87ae1db5d4d1"),
+    ("negative_binomial", "098a9b61d8effe54", "6304537d3f549fca"),
+    ("zero_inflated", "a1fba1908f9f19ee", "4fa5f2559999d60a"),
+    ("ordered_logit", "027f7e6b3167bda5", "3a2eb59136856301"),
+    ("normal_mixture", "3a0559d748770a66", "d6171e4400bf3c86"),
+    ("custom", "7756df0f74562b12", "5d7b87ae1db5d4d1"),
     ("convolution", "0eb2697720ecbfd2", "cb59b0459c8f069a"),
     ("convolution_local", "540affcc675c9ae8", "bf764e4be41124f5"),
     ("convolution_reparameterization", "4b20e7bc53747e2c", "2ee11aab3166b21d"),
@@ -110,6 +123,24 @@ fn networks() -> Vec<(String, Network)> {
     add("normal_learned", likelihood(), &[3], Arc::new(likelihood::Normal::learned(0.5)));
     add("softmax_centered", likelihood(), &[3], Arc::new(likelihood::SoftmaxCenteredNormal::fixed(0.5)));
     add("softmax_centered_learned", likelihood(), &[3], Arc::new(likelihood::SoftmaxCenteredNormal::learned(0.5)));
+    use likelihood::{Poisson, Scale, ZeroInflated};
+    let learned = Scale::Learned { initial: 0.5 };
+    let of_two = |outputs: usize| one().layer(AffineVariationalReparameterizationLocal::new(3, 2 * outputs));
+    add("normal_heteroscedastic", of_two(2), &[3], Arc::new(likelihood::Normal::heteroscedastic()));
+    add("log_normal", of_two(1), &[3], Arc::new(likelihood::LogNormal::new(learned)));
+    add("laplace", of_two(2), &[3], Arc::new(likelihood::Laplace::new(Scale::Output)));
+    add("student_t", of_two(1), &[3], Arc::new(likelihood::StudentT::new(4.0, learned)));
+    add("gamma", of_two(2), &[3], Arc::new(likelihood::Gamma::new(Scale::Output)));
+    add("beta", of_two(1), &[3], Arc::new(likelihood::Beta::new(learned)));
+    add("bernoulli", of_two(1), &[3], Arc::new(likelihood::Bernoulli));
+    add("poisson", of_two(1), &[3], Arc::new(Poisson));
+    add("negative_binomial", of_two(1), &[3], Arc::new(likelihood::NegativeBinomial::new(learned)));
+    add("zero_inflated", of_two(2), &[3], Arc::new(ZeroInflated::new(Poisson)));
+    add("ordered_logit", of_two(1), &[3], Arc::new(likelihood::OrderedLogit::new(4)));
+    add("normal_mixture", of_two(6), &[3], Arc::new(likelihood::NormalMixture::new(2)));
+    let custom =
+        likelihood::Custom::new("Exponential", 1, likelihood::Support::NonNegative, |x, y| x[0] - x[0].exp() * y);
+    add("custom", of_two(1), &[3], Arc::new(custom));
 
     let image = |layers: Sequential| layers.layer(Flatten);
     let convolution = Convolution::new(2, 4, [3, 2]).strides([2, 1]).padding(Padding::Same).groups(2);

@@ -1,19 +1,43 @@
 //! Laws of targets, given what a network outputs for them. A likelihood says what it reads from the output, what its targets look
 //! like, and which [`Law`] they follow; losses, predictions and files come from that.
 
+mod bernoulli;
+mod beta;
 mod categorical;
+mod custom;
+mod elementary;
+mod gamma;
+mod invert;
 mod law;
+mod location_scale;
+mod log_normal;
+mod negative_binomial;
 mod normal;
+mod normal_mixture;
+mod ordered_logit;
+mod poisson;
 mod scale;
 mod softmax_centered;
 mod target;
+mod zero_inflated;
 
+pub use bernoulli::Bernoulli;
+pub use beta::Beta;
 pub use categorical::Categorical;
+pub use custom::Custom;
+pub use gamma::Gamma;
 pub use law::{Law, TargetNoise};
+pub use location_scale::{Laplace, StudentT};
+pub use log_normal::LogNormal;
+pub use negative_binomial::NegativeBinomial;
 pub use normal::Normal;
+pub use normal_mixture::NormalMixture;
+pub use ordered_logit::OrderedLogit;
+pub use poisson::Poisson;
 pub use scale::Scale;
 pub use softmax_centered::SoftmaxCenteredNormal;
 pub use target::{Support, Target};
+pub use zero_inflated::ZeroInflated;
 
 use crate::{Error, Scope};
 use bayeslift_ir::{DType, Expr, Shape, Type};
@@ -159,6 +183,7 @@ impl<'b> Observed<'b> {
 
     /// What each example has of something that each event has: the sum over those that are present.
     fn of_examples(&self, events: Expr<'b>, target: &Target) -> Expr<'b> {
+        let events = events.to_f32();
         let events = self.present.map_or(events, |present| present.select(events, 0.0));
         let rank = events.shape().len();
         (rank.saturating_sub(target.events.len())..rank).rev().fold(events, Expr::sum)
@@ -168,9 +193,17 @@ impl<'b> Observed<'b> {
 /// What an output `[.., outputs]` has of each of `N` parameters, `[.., outputs / N]`: the first parameter of all units, then the second,
 /// and so on.
 pub fn parts<const N: usize>(output: Expr<'_>) -> [Expr<'_>; N] {
+    std::array::from_fn(|index| part(output, index, N))
+}
+
+/// One of so many [`parts`].
+fn part(output: Expr<'_>, index: usize, count: usize) -> Expr<'_> {
+    if count == 1 {
+        return output;
+    }
     let shape = output.shape();
-    let (axis, units) = (shape.len().saturating_sub(1), shape.last_extent() / N.max(1));
-    std::array::from_fn(|part| if N == 1 { output } else { output.slice(axis, part * units..(part + 1) * units) })
+    let (axis, units) = (shape.len().saturating_sub(1), shape.last_extent() / count.max(1));
+    output.slice(axis, index * units..(index + 1) * units)
 }
 
 /// The type of targets of this element type, for so many rows.

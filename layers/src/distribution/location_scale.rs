@@ -1,7 +1,7 @@
 use super::standardized;
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
-use std::f64::consts::{LN_2, PI, SQRT_2};
+use std::f64::consts::{LN_2, PI};
 
 /// The law of loc + scale Z, for Z of a symmetric family with heavier tails than the normal one: as a prior it lets single weights be large
 /// and keeps the others small. For z = (x - loc) / scale:
@@ -21,15 +21,37 @@ pub struct LocationScale<'b> {
     pub loc: Expr<'b>,
     /// The scale, positive: what one standard unit is worth, not the standard deviation.
     pub scale: Expr<'b>,
-    family: Family,
+    pub(crate) family: Family,
 }
 
+/// The law of Z.
 #[derive(Clone, Copy, Debug)]
-enum Family {
+pub(crate) enum Family {
     Laplace,
     Logistic,
     Cauchy,
     StudentT { degrees: f64 },
+}
+
+impl Family {
+    /// The degrees of freedom of Student's t, of which Cauchy's law is a special case.
+    pub(crate) fn degrees(self) -> Option<f64> {
+        match self {
+            Family::StudentT { degrees } => Some(degrees),
+            Family::Cauchy => Some(1.0),
+            Family::Laplace | Family::Logistic => None,
+        }
+    }
+
+    /// The variance of Z, if it is finite.
+    pub(crate) fn variance(self) -> Option<f64> {
+        match self {
+            Family::Laplace => Some(2.0),
+            Family::Logistic => Some(PI * PI / 3.0),
+            Family::StudentT { degrees } if degrees > 2.0 => Some(degrees / (degrees - 2.0)),
+            Family::Cauchy | Family::StudentT { .. } => None,
+        }
+    }
 }
 
 impl<'b> LocationScale<'b> {
@@ -105,11 +127,22 @@ impl<'b> LocationScale<'b> {
     /// # Errors
     /// A context without noise.
     pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let u = site.weight_noise(Law::Uniform, shape)?;
+        let noise = self.standard(site.weight_noise(Law::Uniform, shape)?, || {
+            site.child("angle").weight_noise(Law::Uniform, shape)
+        })?;
+        Ok(Draw { value: self.loc + self.scale * noise, noise: Some(noise) })
+    }
+
+    /// A draw of Z from uniform noise, of which some families need a second number.
+    pub(crate) fn standard(
+        &self,
+        u: Expr<'b>,
+        angle: impl FnOnce() -> Result<Expr<'b>, Error>,
+    ) -> Result<Expr<'b>, Error> {
         // exact, and never 0
         let c = u - 0.5;
         let signed = |size: Expr<'b>| c.less(0.0).select(-size, size);
-        let noise = match self.family {
+        Ok(match self.family {
             Family::Laplace => signed(-(1.0 - c.abs() * 2.0).log()),
             Family::Logistic => u.log() - (1.0 - u).log(),
             Family::Cauchy => {
@@ -124,15 +157,14 @@ impl<'b> LocationScale<'b> {
                 let y = u.log() * (-2.0 / n) as f32;
                 let t = (y * 0.5).tanh();
                 let less_one = y.less(1.0).select(t * 2.0 / (1.0 - t), y.exp() - 1.0);
-                let v = site.child("angle").weight_noise(Law::Uniform, shape)?;
+                let v = angle()?;
                 (less_one * n as f32).sqrt() * (v * (2.0 * PI) as f32).cos()
             }
-        };
-        Ok(Draw { value: self.loc + self.scale * noise, noise: Some(noise) })
+        })
     }
 
     /// The mean, if there is one.
-    pub(super) fn mean(&self) -> Option<Expr<'b>> {
+    pub(crate) fn mean(&self) -> Option<Expr<'b>> {
         let has_mean = match self.family {
             Family::Laplace | Family::Logistic => true,
             Family::Cauchy => false,
@@ -143,13 +175,7 @@ impl<'b> LocationScale<'b> {
 
     /// The standard deviation, if it is finite.
     pub(super) fn stddev(&self) -> Option<Expr<'b>> {
-        let of_standard = match self.family {
-            Family::Laplace => SQRT_2,
-            Family::Logistic => PI / 3_f64.sqrt(),
-            Family::StudentT { degrees } if degrees > 2.0 => (degrees / (degrees - 2.0)).sqrt(),
-            Family::Cauchy | Family::StudentT { .. } => return None,
-        };
-        Some(self.scale * of_standard as f32)
+        Some(self.scale * self.family.variance()?.sqrt() as f32)
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod categorical;
 mod deterministic;
-mod location_scale;
+pub(crate) mod location_scale;
 mod mixture;
 mod normal;
 mod softmax_centered;

@@ -43,4 +43,26 @@ impl<'b> Law<'b> for distribution::Categorical<'b> {
         // Where a probability is 0, its logarithm is finite, or -infinity if the logit is.
         Some(-probabilities.equal(0.0).select(0.0, probabilities * log_probabilities).sum(axis))
     }
+
+    /// Of the label as a number, whether or not its order means anything.
+    fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+        let probabilities = distribution::Categorical::probabilities(self);
+        let label = x.builder().iota(self.classes()).to_f64();
+        let is_below = label.less_equal(x.to_f64().expand(x.shape().len()));
+        let axis = probabilities.shape().len().max(x.shape().len() + 1) - 1;
+        Some(is_below.select(probabilities.to_f64(), 0.0).sum(axis))
+    }
+
+    /// As for the cdf. It has positive probability.
+    fn quantile(&self, p: Expr<'b>) -> Option<Expr<'b>> {
+        let probabilities = distribution::Categorical::probabilities(self);
+        let (builder, classes) = (p.builder(), self.classes());
+        let is_up_to = builder.iota(classes).expand(1).less_equal(builder.iota(classes));
+        let sums = probabilities.dot(is_up_to.select(1.0, 0.0)).to_f64();
+        let axis = sums.shape().len().saturating_sub(1);
+        // the last one is 1 but for rounding, and is not passed
+        let is_passed = sums.less(p.to_f64().expand(p.shape().len()) * sums.slice(axis, classes - 1..classes));
+        let axis = is_passed.shape().len().saturating_sub(1);
+        Some(is_passed.select(1.0, 0.0).sum(axis))
+    }
 }

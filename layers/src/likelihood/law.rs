@@ -6,8 +6,8 @@ use bayeslift_ir::{Distribution, Expr, Shape};
 /// The law of the targets of some examples, a function of the network's output: its axes lead, `[samples, rows, ..]` or `[rows, ..]`,
 /// and what it is asked about is broadcast against them.
 ///
-/// Only the log density is needed to train. What a law does not tell, predictions do not report, or find in another way: quantiles and
-/// draws by the cdf, moments by draws.
+/// Only the log density is needed to train. What a law does not tell, predictions do not report. What it tells is `f32`, or `f64` where
+/// that has not the digits, and has an axis of extent 1, or no axis, where it is the same for all.
 pub trait Law<'b> {
     /// The log density, or log probability, of each [event](super::Target::events).
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
@@ -37,7 +37,7 @@ pub trait Law<'b> {
         None
     }
 
-    /// The probability that a number is at most `x`.
+    /// The probability that a number is at most `x`, which may have more axes in front.
     fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
         let _ = x;
         None
@@ -49,8 +49,8 @@ pub trait Law<'b> {
         None
     }
 
-    /// A target for each sample and row. By the quantile of uniform noise unless told: nothing is rejected while drawing, since each draw
-    /// is a function of its address.
+    /// A target for each sample and row, labels as numbers. By the quantile of uniform noise unless told: nothing is rejected while
+    /// drawing, since each draw is a function of its address.
     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
         self.quantile(noise.uniform("target"))
     }

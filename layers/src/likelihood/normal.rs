@@ -1,6 +1,12 @@
-use super::{Law, Likelihood, Scale, Support, Target, TargetNoise, parts};
-use crate::{Error, Scope, distribution};
+use super::{Law, Likelihood, Scale, Support, Target, TargetNoise};
+use crate::{
+    Error, Scope, distribution,
+    special::{normal_cdf, normal_quantile},
+};
 use bayeslift_ir::{Expr, Shape};
+
+/// The entropy of a standard normal number, log(2 pi e) / 2.
+const STANDARD_ENTROPY: f64 = 1.418_938_533_204_672_7;
 
 /// N(loc, scale^2) of each number. Output and targets `[.., rows, units]`; where the scale is an output too, the output has twice as many:
 /// locations, then raw scales.
@@ -8,22 +14,33 @@ use bayeslift_ir::{Expr, Shape};
 pub struct Normal {
     /// The standard deviation.
     pub scale: Scale,
+    /// What power of its variance a target's part in training is weighted with; see [`Normal::beta_nll`].
+    pub beta: f32,
 }
 
 impl Normal {
     /// With this standard deviation.
     pub fn fixed(scale: f32) -> Self {
-        Normal { scale: Scale::Fixed(scale) }
+        Normal { scale: Scale::Fixed(scale), beta: 0.0 }
     }
 
     /// With a standard deviation for each unit, which is learned and starts at `initial`.
     pub fn learned(initial: f32) -> Self {
-        Normal { scale: Scale::Learned { initial } }
+        Normal { scale: Scale::Learned { initial }, beta: 0.0 }
     }
 
     /// With a standard deviation for each target, which the network outputs (Nix and Weigend 1994).
     pub fn heteroscedastic() -> Self {
-        Normal { scale: Scale::Output }
+        Normal { scale: Scale::Output, beta: 0.0 }
+    }
+
+    /// In training, weights -log p of each target with its variance^beta, through which no gradient flows (Seitzer et al. 2022, equation
+    /// 5): 0 is the likelihood itself, with which large variances excuse poor means; 1 fits means as least squares do. The paper
+    /// recommends 0.5. What is predicted, and reported of predictions, is the likelihood's.
+    #[must_use]
+    pub fn beta_nll(mut self, beta: f32) -> Self {
+        self.beta = beta;
+        self
     }
 }
 
@@ -37,36 +54,70 @@ impl Likelihood for Normal {
     }
 
     fn declare(&self, scope: &Scope<'_>, target: &Target) -> Result<(), Error> {
+        if !(0.0..=1.0).contains(&self.beta) {
+            return Err(Error::argument("beta of a normal likelihood", "a number from 0 to 1", self.beta));
+        }
         self.scale.declare(scope, target)
     }
 
     fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
-        let (loc, raw) = match self.scale {
-            Scale::Output => {
-                let [loc, raw] = parts(output);
-                (loc, Some(raw))
-            }
-            _ => (output, None),
-        };
-        let scale = self.scale.expr(scope, loc.shape().last_extent(), raw)?;
-        Ok(Box::new(distribution::Normal::new(loc, scale)))
+        Ok(Box::new(NormalLaw::new(self.scale.split(scope, output)?, self.beta)))
     }
 }
 
-impl<'b> Law<'b> for distribution::Normal<'b> {
+pub(super) struct NormalLaw<'b> {
+    normal: distribution::Normal<'b>,
+    beta: f32,
+}
+
+impl<'b> NormalLaw<'b> {
+    /// N(loc, scale^2) for what [`Scale::split`] gives.
+    pub fn new((loc, scale): (Expr<'b>, Expr<'b>), beta: f32) -> Self {
+        NormalLaw { normal: distribution::Normal::new(loc, scale), beta }
+    }
+
+    /// Location and scale.
+    pub fn f64(&self) -> [Expr<'b>; 2] {
+        [self.normal.loc, self.normal.scale].map(Expr::to_f64)
+    }
+}
+
+impl<'b> Law<'b> for NormalLaw<'b> {
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b> {
-        distribution::Normal::log_prob(self, target)
+        self.normal.log_prob(target)
+    }
+
+    fn gain(&self, target: Expr<'b>) -> Expr<'b> {
+        let log_prob = self.log_prob(target);
+        if self.beta == 0.0 {
+            return log_prob;
+        }
+        log_prob * (self.normal.scale.log() * (2.0 * self.beta)).exp().stop_gradient()
     }
 
     fn mean(&self) -> Option<Expr<'b>> {
-        Some(self.loc)
+        Some(self.normal.loc)
     }
 
     fn variance(&self) -> Option<Expr<'b>> {
-        Some(self.scale.square())
+        Some(self.normal.scale.square())
+    }
+
+    fn entropy(&self) -> Option<Expr<'b>> {
+        Some(self.normal.scale.to_f64().log() + STANDARD_ENTROPY)
+    }
+
+    fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+        let [loc, scale] = self.f64();
+        Some(normal_cdf((x.to_f64() - loc) / scale))
+    }
+
+    fn quantile(&self, p: Expr<'b>) -> Option<Expr<'b>> {
+        let [loc, scale] = self.f64();
+        Some(loc + scale * normal_quantile(p))
     }
 
     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
-        Some(self.loc + self.scale * noise.normal("target"))
+        Some(self.normal.transform(noise.normal("target")).value)
     }
 }

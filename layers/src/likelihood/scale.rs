@@ -1,6 +1,6 @@
 //! Positive parameters of laws.
 
-use super::Target;
+use super::{Target, parts};
 use crate::{Declaration, Error, Group, Initializer, Scope, posterior::initial_raw_scale};
 use bayeslift_ir::{Expr, Shape};
 use std::fmt;
@@ -55,6 +55,23 @@ impl Scale {
             }
             Scale::Output => Ok(raw.map_or_else(|| scope.builder().constant(1.0), |raw| raw.softplus() + 1e-5)),
         }
+    }
+
+    /// The two parameters of a law that has this one and another one before it, which is always an output: for each target of an
+    /// output `[.., units]`, or `[.., 2 units]` if this one is an output too.
+    ///
+    /// # Errors
+    /// As for [`Scale::expr`].
+    pub fn split<'b>(self, scope: &Scope<'b>, output: Expr<'b>) -> Result<(Expr<'b>, Expr<'b>), Error> {
+        let (first, raw) = match self {
+            Scale::Output => {
+                let [first, raw] = parts(output);
+                (first, Some(raw))
+            }
+            _ => (output, None),
+        };
+        let scale = self.expr(scope, first.shape().last_extent(), raw)?;
+        Ok((first, scale))
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Law, Likelihood, Scale, Support, Target};
+use super::{Law, Likelihood, Scale, Support, Target, TargetNoise};
 use crate::{Error, Scope, distribution};
 use bayeslift_ir::{Expr, Shape};
 
@@ -65,5 +65,12 @@ impl<'b> Law<'b> for distribution::SoftmaxCenteredNormal<'b> {
     /// That of a label with these probabilities.
     fn entropy(&self) -> Option<Expr<'b>> {
         Law::entropy(&distribution::Categorical::new(self.logits()))
+    }
+
+    fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
+        let noise = noise.normal("target");
+        let axis = noise.shape().len().saturating_sub(1);
+        let ratios = self.loc + self.scale * noise.slice(axis, 0..self.classes() - 1);
+        Some(ratios.pad(axis, 0, 1, 0).log_softmax().exp())
     }
 }
