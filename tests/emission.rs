@@ -50,7 +50,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("poisson", "487e47813aca15c7", "5d7b87ae1db5d4d1"),
     ("negative_binomial", "098a9b61d8effe54", "6304537d3f549fca"),
     ("zero_inflated", "a1fba1908f9f19ee", "4fa5f2559999d60a"),
-    ("ordered_logit", "027f7e6b3167bda5", "3a2eb59136856301"),
+    ("ordered_logit", "0614a08523125c45", "ca1a148fdee9426d"),
     ("normal_mixture", "3a0559d748770a66", "d6171e4400bf3c86"),
     ("custom", "7756df0f74562b12", "5d7b87ae1db5d4d1"),
     ("convolution", "0eb2697720ecbfd2", "cb59b0459c8f069a"),
@@ -136,7 +136,8 @@ fn networks() -> Vec<(String, Network)> {
     add("poisson", of_two(1), &[3], Arc::new(Poisson));
     add("negative_binomial", of_two(1), &[3], Arc::new(likelihood::NegativeBinomial::new(learned)));
     add("zero_inflated", of_two(2), &[3], Arc::new(ZeroInflated::new(Poisson)));
-    add("ordered_logit", of_two(1), &[3], Arc::new(likelihood::OrderedLogit::new(4)));
+    let of_one = one().layer(AffineVariationalReparameterizationLocal::new(3, 1));
+    add("ordered_logit", of_one, &[3], Arc::new(likelihood::OrderedLogit::new(4)));
     add("normal_mixture", of_two(6), &[3], Arc::new(likelihood::NormalMixture::new(2)));
     let custom =
         likelihood::Custom::new("Exponential", 1, likelihood::Support::NonNegative, |x, y| x[0] - x[0].exp() * y);

@@ -128,6 +128,7 @@ fn laws_that_cannot_be_are_errors() {
             "the degrees of freedom of Student's t is 0, expected a number from 0.5 to 1e6",
         ),
         (&OrderedLogit::new(1), 1, "the number of grades of an ordered logit is 1, expected 2 or more"),
+        (&OrderedLogit::new(3), 2, "the number of outputs of an ordered logit is 2, expected 1"),
         (&NormalMixture::new(0), 3, "the number of components of a mixture is 0, expected 1 or more"),
         (
             &NormalMixture::new(2),
