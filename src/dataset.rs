@@ -2,6 +2,7 @@
 
 mod checks;
 mod missing;
+mod one_hot;
 mod rows;
 mod smoothed;
 #[cfg(test)]

@@ -247,8 +247,8 @@ fn bad_options_and_data_are_errors() {
     let numbers = Dataset::regression([3], vec![0.0; 6], 2, vec![0.0; 4]).unwrap();
     assert_eq!(
         message(Fit::new().run(&mut small(0), &numbers).unwrap_err()),
-        "the targets are 2 rows of 2 numbers, where the network needs 2 labels; give each input a label, as \
-         `Dataset::classification` takes them"
+        "the targets are 2 rows of 2 numbers, where the network needs 2 labels; if they are one-hot rows, \
+         make labels of them by `Dataset::one_hot` or `Targets::one_hot`"
     );
     let narrow = Dataset::classification([2], vec![0.0; 4], vec![0, 1]).unwrap();
     assert_eq!(

@@ -1,5 +1,5 @@
 //! Networks find the parameters of known laws: draws are made with them, a deterministic network is fitted, and what it
-//! finds is compared with what there was, in standard errors.
+//! finds is compared with what there was, in standard errors. And labels come in any form.
 
 use bayeslift::{
     layers::{Parameters, inverse_softplus},
@@ -333,4 +333,38 @@ fn are_found(cases: Vec<Case>) {
             assert!((found - truth).abs() <= 4.0 * error, "{}: {found}, expected {truth} +- {error}", case.name);
         }
     }
+}
+
+/// What one-hot rows say is what their labels say.
+#[test]
+fn one_hot_rows_are_labels() {
+    let (inputs, labels) = (vec![0.0, 0.5, 1.0, -1.0], [1, 0, 2, 1]);
+    let rows: Vec<f32> =
+        labels.iter().flat_map(|&label| (0..3).map(move |class| f32::from(u8::from(class == label)))).collect();
+    let data = Dataset::one_hot([1], inputs.clone(), 3, &rows).unwrap();
+    assert_eq!(data, Dataset::classification([1], inputs.clone(), labels.map(|label| label as u32).to_vec()).unwrap());
+
+    let error = |rows: &[f32]| Dataset::one_hot([1], inputs.clone(), 3, rows).unwrap_err().to_string();
+    let mut changed = rows.clone();
+    changed[4] = 0.25;
+    assert!(
+        error(&changed).starts_with("row 1 of the one-hot targets has 0.25 in column 1, where"),
+        "{}",
+        error(&changed)
+    );
+    changed[4] = f32::NAN;
+    assert!(error(&changed).starts_with("row 1 of the one-hot targets has NaN in column 1"), "{}", error(&changed));
+    changed[3..6].fill(0.0);
+    assert!(error(&changed).starts_with("row 1 of the one-hot targets has no 1, where"), "{}", error(&changed));
+    changed[3..6].fill(1.0);
+    assert!(error(&changed).starts_with("row 1 of the one-hot targets has 1 in column 1"), "{}", error(&changed));
+    assert!(error(&rows[1..]).contains("the number of elements of one-hot rows is 11"), "{}", error(&rows[1..]));
+    assert!(error(&rows[3..]).contains("the number of targets is 3"), "{}", error(&rows[3..]));
+
+    // as numbers they are refused, with what to do
+    let numbers = Dataset::regression([1], inputs, 3, rows).unwrap();
+    let mut network = Network::new(Affine::new(1, 3), [1], likelihood::Categorical, 0).unwrap();
+    let error = Fit::new().run(&mut network, &numbers).unwrap_err().to_string();
+    assert!(error.contains("`Dataset::one_hot`"), "{error}");
+    Fit::new().epochs(1).run(&mut network, &data).unwrap();
 }

@@ -20,8 +20,13 @@ pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -
     if !fits {
         let numbers = |rows: usize, units: usize| format!("{} of {}", counted(rows, "row"), counted(units, "number"));
         let (expected, remedy) = match support {
-            Support::Classes(_) if wanted == 1 => {
-                (counted(rows, "label"), "give each input a label, as `Dataset::classification` takes them")
+            Support::Classes(classes) if wanted == 1 => {
+                let is_one_hot = matches!(targets, Targets::Values { units, .. } if *units == classes);
+                let remedy = match is_one_hot {
+                    true => "if they are one-hot rows, make labels of them by `Dataset::one_hot` or `Targets::one_hot`",
+                    false => "give each input a label, as `Dataset::classification` takes them",
+                };
+                (counted(rows, "label"), remedy)
             }
             Support::Classes(_) => {
                 let expected = format!("{} of {}", counted(rows, "row"), counted(wanted, "label"));
