@@ -15,7 +15,7 @@ use std::collections::HashMap;
 pub const WATCH: &str = "not finite";
 
 /// The live values that may be infinite or not a number by their ranges where what reads them does not pass that on, and
-/// those of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
+/// those of `f32` of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
 /// none is listed, and all outputs are finite, nothing in the graph has overflowed that they depend on.
 ///
 /// Infinities that come from infinite constants are meant: of values made of them it counts whether they are no numbers.
@@ -25,7 +25,7 @@ pub fn hidden(graph: &Graph, ranges: &[Range]) -> Vec<Value> {
 }
 
 /// The graph with one more output, the scalar [`WATCH`]: 1 if a value was not finite where nothing that reads it passes that
-/// on, else 0; with `roots` also 1 where a square root was taken of infinity. All other outputs keep their bits. `None` if
+/// on, else 0; with `roots` also 1 where a square root of `f32` was taken of infinity. All other outputs keep their bits. `None` if
 /// there is nothing to watch.
 ///
 /// # Errors
@@ -40,8 +40,12 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
         let fine = if only_nan {
             graph.push(Op::Compare(Compare::Equal), &[value, value])?
         } else {
+            let largest = match graph.ty(value).dtype {
+                DType::F64 => Op::ConstantF64(f64::MAX.to_bits()),
+                _ => Op::Constant(f32::MAX.to_bits()),
+            };
             let (size, largest) =
-                (graph.push(Op::Unary(Unary::Abs), &[value])?, constant(&mut graph, &shape, f32::MAX)?);
+                (graph.push(Op::Unary(Unary::Abs), &[value])?, repeated(&mut graph, &shape, largest)?);
             graph.push(Op::Compare(Compare::LessEqual), &[size, largest])?
         };
         let (zero, one) = (constant(&mut graph, &shape, 0.0)?, constant(&mut graph, &shape, 1.0)?);
@@ -63,7 +67,7 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
     Ok(Some(graph))
 }
 
-/// The graph with square roots that do not overflow before their results do: where a value is infinite of which the root is
+/// The graph with square roots of `f32` that do not overflow before their results do: where a value is infinite of which the root is
 /// taken, it is computed again of numbers of 2^-70 their size, and its root is multiplied by 2^70. Where nothing was infinite
 /// all bits stay. `None` if there is no such root.
 ///
@@ -78,7 +82,8 @@ pub fn rescale(graph: &Graph) -> Result<Option<Graph>, Error> {
     let (mut rescaled, mut found) = (Rescaled::new(graph), false);
     let graph = rebuild(graph, |to, value| {
         let (node, result) = (graph.node(value), to.copy(value)?);
-        if node.op != Op::Unary(Unary::Sqrt) || ranges[node.args[0].index()].high != f32::INFINITY {
+        let is_root = node.op == Op::Unary(Unary::Sqrt) && node.ty.dtype == DType::F32;
+        if !is_root || ranges[node.args[0].index()].high != f64::INFINITY {
             return Ok(result);
         }
         found = true;
@@ -101,10 +106,16 @@ fn suspects(graph: &Graph, ranges: &[Range], roots: bool) -> Vec<Suspect> {
         let node = graph.node(value);
         for (i, &arg) in node.args.iter().enumerate() {
             let (range, hides) = (ranges[arg.index()], hides(graph, value, i));
-            let infinite = hides.below && range.low == f32::NEG_INFINITY || hides.above && range.high == f32::INFINITY;
-            let root = roots && node.op == Op::Unary(Unary::Sqrt) && range.high == f32::INFINITY;
-            let hidden = hides.nan && range.nan || (infinite || root) && !meant[arg.index()];
-            suspected[arg.index()] |= hidden && graph.ty(arg).dtype == DType::F32 && graph.constant(arg).is_none();
+            let infinite = hides.below && range.low == f64::NEG_INFINITY || hides.above && range.high == f64::INFINITY;
+            let root = roots && node.op == Op::Unary(Unary::Sqrt) && range.high == f64::INFINITY;
+            let hidden = match graph.ty(arg).dtype {
+                DType::F32 => hides.nan && range.nan || (infinite || root) && !meant[arg.index()],
+                // nobody rescales it
+                DType::F64 => hides.nan && range.nan || infinite && !meant[arg.index()],
+                DType::U32 | DType::Mask => false,
+            };
+            let is_constant = graph.constant(arg).is_some() || graph.constant_f64(arg).is_some();
+            suspected[arg.index()] |= hidden && !is_constant;
         }
     }
     let suspected = graph.values().filter(|v| suspected[v.index()]);
@@ -117,6 +128,7 @@ fn meant(graph: &Graph, ranges: &[Range]) -> Vec<bool> {
     for (node, range) in graph.nodes().iter().zip(ranges) {
         let is_meant = match node.op {
             Op::Constant(bits) => !f32::from_bits(bits).is_finite(),
+            Op::ConstantF64(bits) => !f64::from_bits(bits).is_finite(),
             _ => node.args.iter().any(|arg| meant[arg.index()]),
         };
         meant.push(is_meant && !range.is_finite());
@@ -154,10 +166,11 @@ fn hides(graph: &Graph, value: Value, i: usize) -> Hides {
             Binary::Max => [i == 1, true, false],
         },
         // who compares with infinity asks for it
-        Op::Compare(_) => match graph.constant(node.args[1 - i]) {
-            Some(other) if other.is_infinite() => nothing,
-            _ => everything,
-        },
+        Op::Compare(_) => {
+            let other = node.args[1 - i];
+            let other = graph.constant(other).map(f64::from).or(graph.constant_f64(other));
+            if other.is_some_and(f64::is_infinite) { nothing } else { everything }
+        }
         // what is not chosen is not to count
         Op::Select | Op::Convert(_) | Op::StopGradient => nothing,
         Op::Dot | Op::Sum(_) | Op::Fold(..) => nothing,
@@ -286,7 +299,11 @@ fn two_to(exponent: i32) -> f32 {
 }
 
 fn constant(graph: &mut Graph, shape: &Shape, x: f32) -> Result<Value, Error> {
-    let scalar = graph.push(Op::Constant(x.to_bits()), &[])?;
+    repeated(graph, shape, Op::Constant(x.to_bits()))
+}
+
+fn repeated(graph: &mut Graph, shape: &Shape, constant: Op) -> Result<Value, Error> {
+    let scalar = graph.push(constant, &[])?;
     if shape.is_empty() { Ok(scalar) } else { graph.push(Op::Broadcast(shape.clone()), &[scalar]) }
 }
 

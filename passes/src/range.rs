@@ -1,7 +1,7 @@
 //! Interval analysis: between which numbers the elements of each value lie, and whether they may be no numbers.
 //!
 //! Bounds hold for the arithmetic of the evaluator, with its roundings and overflows. Where an operation is monotone and
-//! rounded once, a bound is the same operation on bounds; sums and products of matrices are bounded in `f64`, with room for
+//! rounded once, a bound is the same operation on bounds; sums and products of matrices are bounded with room for
 //! every rounding, and elementary functions with room for their errors. A product with a matrix that is known is bounded by
 //! the sums of its columns, or of its rows if it is on the left: much closer than its largest element times its extent.
 
@@ -9,43 +9,43 @@ mod arithmetic;
 mod known;
 
 use arithmetic::{add, binary, products, square, sum, unary};
-use bayeslift_ir::{Binary, DType, Distribution, Error, Graph, Noise, Op, Tensor, Type, Unary, Value, Window};
+use bayeslift_ir::{Binary, DType, Distribution, Error, Graph, Noise, Op, Tensor, Unary, Value, Window};
 use known::{Factor, factors};
 use std::collections::HashMap;
 
 /// What an element can be: a number from `low` to `high`, infinite ones among them, or, with `nan`, no number.
 ///
-/// Bounds of a `u32` are those of its conversion to `f32`; those of a mask are without meaning.
+/// Bounds of a mask are without meaning.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     /// No element is below it.
-    pub low: f32,
+    pub low: f64,
     /// No element is above it.
-    pub high: f32,
+    pub high: f64,
     /// Whether an element may be no number.
     pub nan: bool,
 }
 
 impl Range {
     /// Anything.
-    pub const ALL: Range = Range { low: f32::NEG_INFINITY, high: f32::INFINITY, nan: true };
+    pub const ALL: Range = Range { low: f64::NEG_INFINITY, high: f64::INFINITY, nan: true };
 
     /// Numbers from `low` to `high`.
-    pub const fn new(low: f32, high: f32) -> Range {
+    pub const fn new(low: f64, high: f64) -> Range {
         Range { low, high, nan: false }
     }
 
     /// That of a tensor's elements.
     pub fn of(tensor: &Tensor) -> Range {
         match (tensor.as_f32(), tensor.as_f64()) {
-            (Some(elements), _) => Range::around(elements.iter().copied()),
-            (_, Some(_)) => Range::ALL,
-            _ => Range::around(tensor.words().into_iter().map(|word| word as f32)),
+            (Some(elements), _) => Range::around(elements.iter().map(|&x| x.into())),
+            (_, Some(elements)) => Range::around(elements.iter().copied()),
+            _ => Range::around(tensor.words().into_iter().map(f64::from)),
         }
     }
 
-    fn around(elements: impl Iterator<Item = f32>) -> Range {
-        let none = Range { low: f32::INFINITY, high: f32::NEG_INFINITY, nan: false };
+    fn around(elements: impl Iterator<Item = f64>) -> Range {
+        let none = Range { low: f64::INFINITY, high: f64::NEG_INFINITY, nan: false };
         // comparisons with what is no number do not hold
         let range = elements.fold(none, |Range { low, high, nan }, x| Range {
             low: if x < low { x } else { low },
@@ -56,17 +56,17 @@ impl Range {
     }
 
     /// Whether an element can be `x`.
-    pub fn contains(self, x: f32) -> bool {
+    pub fn contains(self, x: f64) -> bool {
         if x.is_nan() { self.nan } else { self.low <= x && x <= self.high }
     }
 
     /// Whether every element is a finite number.
     pub fn is_finite(self) -> bool {
-        !self.nan && self.low > f32::NEG_INFINITY && self.high < f32::INFINITY
+        !self.nan && !self.is_infinite()
     }
 
     fn is_infinite(self) -> bool {
-        self.low == f32::NEG_INFINITY || self.high == f32::INFINITY
+        self.low == f64::NEG_INFINITY || self.high == f64::INFINITY
     }
 
     /// Whichever of the two.
@@ -76,6 +76,14 @@ impl Range {
 
     fn and_nan(self, nan: bool) -> Range {
         Range { nan: self.nan || nan, ..self }
+    }
+
+    /// That of the nearest numbers of this type.
+    fn of_type(self, dtype: DType) -> Range {
+        match dtype {
+            DType::F32 => Range { low: (self.low as f32).into(), high: (self.high as f32).into(), nan: self.nan },
+            DType::F64 | DType::U32 | DType::Mask => self,
+        }
     }
 
     fn negated(self) -> Range {
@@ -118,39 +126,32 @@ impl<'g> RangeAnalysis<'g> {
     pub fn ranges(&self, input: impl Fn(usize) -> Range) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::with_capacity(self.graph.nodes().len());
         for value in self.graph.values() {
-            ranges.push(self.range(value, &ranges, &input));
+            ranges.push(self.range(value, &ranges, &input).of_type(self.graph.ty(value).dtype));
         }
         ranges
     }
 
-    /// The range of a value, whose operands have these.
+    /// The range of a value, whose operands have these, before it is rounded to the value's type.
     fn range(&self, value: Value, ranges: &[Range], input: &impl Fn(usize) -> Range) -> Range {
         let node = self.graph.node(value);
         let of = |i: usize| ranges[node.args[i].index()];
         let extent = |i: usize, axis: usize| self.graph.ty(node.args[i]).shape[axis];
-        let is_double = |ty: &Type| ty.dtype == DType::F64;
-        if is_double(&node.ty) || node.args.iter().any(|arg| is_double(self.graph.ty(*arg))) {
-            return Range::ALL;
-        }
         match &node.op {
             Op::Input(index) => match self.known[*index as usize] {
                 Some(range) => range,
                 None if node.ty.dtype == DType::U32 => ANY_WORD,
                 None => input(*index as usize),
             },
-            Op::Constant(bits) => match f32::from_bits(*bits) {
-                x if x.is_nan() => Range::new(0.0, 0.0).and_nan(true),
-                x => Range::new(x, x),
-            },
-            Op::ConstantF64(_) => Range::ALL,
-            Op::ConstantU32(x) => Range::new(*x as f32, *x as f32),
-            Op::Iota(extent) => Range::new(0.0, (*extent as u32 - 1) as f32),
+            Op::Constant(bits) => constant(f32::from_bits(*bits).into()),
+            Op::ConstantF64(bits) => constant(f64::from_bits(*bits)),
+            Op::ConstantU32(x) => constant((*x).into()),
+            Op::Iota(extent) => Range::new(0.0, (*extent as u32 - 1).into()),
             Op::Noise(Noise { distribution, .. }) => match distribution {
                 Distribution::Normal => Range::new(-LARGEST_NORMAL, LARGEST_NORMAL),
                 Distribution::Uniform => Range::new(0.0, 1.0),
                 Distribution::Rademacher => Range::new(-1.0, 1.0),
             },
-            Op::Unary(op) => unary(*op, of(0)),
+            Op::Unary(op) => unary(*op, of(0), node.ty.dtype),
             Op::Binary(Binary::Add) if shift(self.graph, value).is_some() => {
                 let sum = add(of(0), of(1));
                 Range { high: sum.high.min(0.0), ..sum }
@@ -170,32 +171,37 @@ impl<'g> RangeAnalysis<'g> {
                     }
                     _ => {
                         let (terms, nan) = products(of(0), of(1));
-                        sum(terms, depth).and_nan(nan)
+                        sum(terms, depth, node.ty.dtype).and_nan(nan)
                     }
                 };
                 product.and_nan(nan)
             }
             Op::Sum(axis) => {
-                let total = sum([of(0).low, of(0).high].map(f64::from), extent(0, *axis)).and_nan(of(0).nan);
+                let total = sum([of(0).low, of(0).high], extent(0, *axis), node.ty.dtype).and_nan(of(0).nan);
                 // one of the exponentials is that of 0
                 let is_softmax = matches!(&self.graph.node(node.args[0]), exp
                     if exp.op == Op::Unary(Unary::Exp) && shift(self.graph, exp.args[0]) == Some(*axis));
                 Range { low: if is_softmax { total.low.max(1.0) } else { total.low }, ..total }
             }
             Op::Max(_) => {
-                Range { low: if of(0).nan { f32::NEG_INFINITY } else { of(0).low }, high: of(0).high, nan: false }
+                Range { low: if of(0).nan { f64::NEG_INFINITY } else { of(0).low }, high: of(0).high, nan: false }
             }
             Op::Fold(window, _) => {
-                let terms = sum([of(0).low, of(0).high].map(f64::from), overlap(window)).and_nan(of(0).nan);
+                let terms = sum([of(0).low, of(0).high], overlap(window), node.ty.dtype).and_nan(of(0).nan);
                 terms.or(Range::new(0.0, 0.0))
             }
         }
     }
 }
 
-const ANY_WORD: Range = Range::new(0.0, u32::MAX as f32);
+/// That of a constant.
+fn constant(x: f64) -> Range {
+    if x.is_nan() { Range::new(0.0, 0.0).and_nan(true) } else { Range::new(x, x) }
+}
+
+const ANY_WORD: Range = Range::new(0.0, u32::MAX as f64);
 /// No normal noise is larger; see [`noise`](bayeslift_ir::noise).
-const LARGEST_NORMAL: f32 = 6.661;
+const LARGEST_NORMAL: f64 = 6.661;
 
 /// How many terms an element of a fold has at most.
 fn overlap(window: &Window) -> usize {

@@ -1,7 +1,8 @@
 //! Deterministic local simplification: every rule keeps every bit, and none makes code worse.
 
 use crate::rebuild::{Rebuild, rebuild};
-use bayeslift_ir::{Args, Binary, Environment, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
+use bayeslift_ir::{Args, Binary, DType, Environment, Error, Graph, Op, Scalar, Shape, Unary, Value, elementary};
+use std::ops::{Add, Div, Mul};
 
 /// The same outputs with fewer operations: dead nodes gone, constants folded, movement composed, elementwise
 /// work done before it is broadcast rather than after. Exact: the outputs keep their bits.
@@ -23,12 +24,8 @@ fn push(graph: &mut Graph, op: Op, args: &[Value]) -> Result<Value, Error> {
     if let Some(value) = existing(graph, &op, args) {
         return Ok(value);
     }
-    let scalar = |i: usize| match graph.node(args[i]).op {
-        Op::Constant(bits) => Some(f32::from_bits(bits)),
-        _ => None,
-    };
-    if let Some(bits) = fold(&op, scalar) {
-        return graph.push(Op::Constant(bits), &[]);
+    if let Some(constant) = folded(graph, &op, args) {
+        return graph.push(constant, &[]);
     }
     // op(broadcast a, broadcast b) = broadcast op(a, b)
     if op.is_elementwise()
@@ -70,7 +67,11 @@ fn existing(graph: &Graph, op: &Op, args: &[Value]) -> Option<Value> {
         Op::Unary(found) if found == unary => Some(graph.node(value).args[0]),
         _ => None,
     };
-    let is = |value: Value, x: f32| graph.constant(value).is_some_and(|c| c.to_bits() == x.to_bits());
+    let is = |value: Value, x: f32| {
+        let double = |c: f64| c.to_bits() == f64::from(x).to_bits();
+        graph.constant(value).is_some_and(|c| c.to_bits() == x.to_bits())
+            || graph.constant_f64(value).is_some_and(double)
+    };
     match (op, args) {
         (Op::StopGradient, &[x]) => Some(x),
         (Op::Unary(Unary::Neg), &[x]) => inner(x, Unary::Neg),
@@ -81,9 +82,39 @@ fn existing(graph: &Graph, op: &Op, args: &[Value]) -> Option<Value> {
         (Op::Binary(Binary::Add), &[a, b]) if is(b, -0.0) => Some(a),
         (Op::Binary(Binary::Add), &[a, b]) if is(a, -0.0) => Some(b),
         (Op::Select, &[_, a, b]) if a == b => Some(a),
+        // to `f64` and back
+        (Op::Convert(DType::F32), &[x]) if graph.node(x).op == Op::Convert(DType::F64) => {
+            Some(graph.node(x).args[0]).filter(|&x| graph.ty(x).dtype == DType::F32)
+        }
         (Op::Broadcast(shape) | Op::Reshape(shape), &[x]) if graph.ty(x).shape == *shape => Some(x),
         (Op::Transpose(permutation), &[x]) if permutation.iter().copied().eq(0..permutation.len() as u8) => Some(x),
         _ => None,
+    }
+}
+
+/// The constant that an operation on constants is.
+fn folded(graph: &Graph, op: &Op, args: &[Value]) -> Option<Op> {
+    let float = |i: usize| match graph.node(args[i]).op {
+        Op::Constant(bits) => Some(f32::from_bits(bits)),
+        _ => None,
+    };
+    let double = |i: usize| match graph.node(args[i]).op {
+        Op::ConstantF64(bits) => Some(f64::from_bits(bits)),
+        _ => None,
+    };
+    let constant = |x: f32| Op::Constant(if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() });
+    let constant_f64 = |x: f64| Op::ConstantF64(if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() });
+    match op {
+        Op::Convert(DType::F32) => double(0).map(|x| constant(x as f32)),
+        Op::Convert(_) => match graph.node(args[0]).op {
+            Op::ConstantU32(x) => Some(constant_f64(x.into())),
+            _ => float(0).map(|x| constant_f64(x.into())),
+        },
+        Op::Unary(function) if double(0).is_some() => {
+            Some(constant_f64(elementary::double::unary(&mut Scalar, *function, double(0)?)))
+        }
+        Op::Binary(function) if double(0).is_some() => Some(constant_f64(binary(*function, double(0)?, double(1)?))),
+        _ => fold(op, float).map(Op::Constant),
     }
 }
 
@@ -91,24 +122,23 @@ fn existing(graph: &Graph, op: &Op, args: &[Value]) -> Option<Value> {
 pub(crate) fn fold(op: &Op, operand: impl Fn(usize) -> Option<f32>) -> Option<u32> {
     let x = match op {
         Op::Unary(op) => elementary::unary(&mut Scalar, *op, operand(0)?),
-        Op::Binary(op) => {
-            let (a, b) = (operand(0)?, operand(1)?);
-            match op {
-                Binary::Add => a + b,
-                Binary::Mul => a * b,
-                Binary::Div => a / b,
-                Binary::Max => {
-                    if b > a {
-                        b
-                    } else {
-                        a
-                    }
-                }
-            }
-        }
+        Op::Binary(op) => binary(*op, operand(0)?, operand(1)?),
         _ => return None,
     };
     Some(if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() })
+}
+
+fn binary<T>(op: Binary, a: T, b: T) -> T
+where
+    T: PartialOrd + Add<Output = T> + Mul<Output = T> + Div<Output = T>,
+{
+    match op {
+        Binary::Add => a + b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        Binary::Max if b > a => b,
+        Binary::Max => a,
+    }
 }
 
 /// The smaller shape that all operands are broadcast from, if there is one.

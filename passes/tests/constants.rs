@@ -70,3 +70,41 @@ fn constants_beside_anything_keep_its_bits() {
         }
     }
 }
+
+/// What has no `f32` is special, too.
+const SPECIAL_F64: [f64; 8] = [0.1, 1e-320, f64::MAX, -1e300, 1e39, 1.0 + f64::EPSILON, 709.9, -745.1];
+
+#[test]
+fn constants_of_f64_fold_to_the_bits_of_the_evaluator() {
+    let all: Vec<f64> = SPECIAL.map(f64::from).into_iter().chain(SPECIAL_F64).collect();
+    let is_folded = |graph: &Graph| graph.nodes().iter().all(|node| node.args.is_empty());
+    for &op in Unary::ALL.iter().filter(|op| op.is_of_doubles()) {
+        let graph = graph(|b| all.iter().map(|&c| b.push(Op::Unary(op), &[b.constant_f64(c)])).collect());
+        assert!(is_folded(&check(&graph, op.name())));
+    }
+    for &op in Binary::ALL {
+        for &left in &all {
+            let pairs = graph(|b| {
+                all.iter().map(|&c| b.push(Op::Binary(op), &[b.constant_f64(left), b.constant_f64(c)])).collect()
+            });
+            assert!(is_folded(&check(&pairs, &format!("{} of {left:e} and others", op.name()))));
+        }
+        // beside anything
+        for &c in &all {
+            let graph = graph(|b| {
+                let x = b.input("x", Type::f32([SPECIAL.len()])).to_f64();
+                let c = b.constant_f64(c).broadcast(&x.shape());
+                vec![b.push(Op::Binary(op), &[x, c]), b.push(Op::Binary(op), &[c, x])]
+            });
+            check(&graph, &format!("{} beside {c:e}", op.name()));
+        }
+    }
+    let conversions = graph(|b| {
+        let from_doubles = all.iter().map(|&c| b.constant_f64(c).to_f32());
+        let from_words = [0, 7, u32::MAX].map(|word| b.constant_u32(word).to_f64());
+        from_doubles.chain(SPECIAL.map(|c| b.constant(c).to_f64())).chain(from_words).collect()
+    });
+    assert!(is_folded(&check(&conversions, "conversions")));
+    let back = graph(|b| vec![b.input("x", Type::f32([SPECIAL.len()])).to_f64().to_f32()]);
+    assert_eq!(check(&back, "to f64 and back").nodes().len(), 1);
+}

@@ -79,6 +79,45 @@ fn every_unary() {
     }
 }
 
+/// Rules are those of `f32`; conversions are undone on the way back.
+#[test]
+fn values_of_f64() {
+    for &op in Unary::ALL.iter().filter(|op| op.is_of_doubles()) {
+        let range = if matches!(op, Unary::Log | Unary::Sqrt) { POSITIVE } else { SIGNED };
+        check(&[(&[3, 5], range)], |b, x| b.push(Op::Unary(op), &[x[0].to_f64()]).to_f32());
+    }
+    for &op in Binary::ALL {
+        check(&[(&[3, 5], SIGNED), (&[3, 5], POSITIVE)], |b, x| {
+            b.push(Op::Binary(op), &[x[0].to_f64(), x[1].to_f64()]).to_f32()
+        });
+    }
+    for axis in 0..3 {
+        check(&[(&[2, 3, 4], SIGNED)], |_, x| x[0].to_f64().sum(axis).to_f32());
+        check(&[(&[2, 3, 4], SIGNED)], |_, x| x[0].to_f64().reduce_max(axis).square().to_f32());
+    }
+    let window = Window { axis: 0, start: 0, size: 3, dilation: 1, count: 2, step: 2 };
+    check(&[(&[5, 2], SIGNED)], |_, x| x[0].to_f64().window(window).square().to_f32());
+    check(&[(&[3, 2, 2], SIGNED)], |_, x| x[0].to_f64().fold(window, 6).square().to_f32());
+    check(&[(&[4, 3], SIGNED)], |_, x| (x[0].to_f64().log_softmax() * x[0].to_f64()).to_f32());
+    check(&[(&[4], SIGNED)], |b, x| x[0].to_f64().less(0.1).select(x[0].to_f64() * 3.0, b.iota(4).to_f64()).to_f32());
+
+    // with respect to an `f64`, of an `f64`, which has all its digits
+    let b = Builder::new();
+    let x = b.input("x", Type::f64([2]));
+    let gradient = gradients((x.exp() * x.to_f32().to_f64()).sum(0), &[x, b.input("y", Type::f64([3]))]);
+    gradient.iter().enumerate().for_each(|(i, gradient)| b.output(&i.to_string(), *gradient));
+    let x = [0.1_f64, -1.7];
+    let inputs = [Tensor::f64([2], x).unwrap(), Tensor::f64([3], [1.0; 3]).unwrap()];
+    let found = evaluate(&b.finish().unwrap(), &inputs).unwrap();
+    for (found, x) in found[0].as_f64().unwrap().iter().zip(x) {
+        // of the second factor there are the digits of `f32` alone
+        let rounded = f64::from(x as f32);
+        let (want, second) = (x.exp() * rounded, f64::from(x.exp() as f32));
+        assert!((found - want - second).abs() < 1e-15, "{found:e}");
+    }
+    assert_eq!(found[1], Tensor::f64([3], [0.0; 3]).unwrap());
+}
+
 #[test]
 fn every_binary() {
     for &op in Binary::ALL {

@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Builder, DType, Elements, Expr, Graph, Op, Tensor, Unary, Value,
-    arbitrary::{config, graph_and_inputs, is_near},
+    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs, is_near},
     evaluate, evaluate_f64, verify,
 };
 use bayeslift_passes::gradients;
@@ -10,15 +10,22 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use std::cell::Cell;
 
 fn floats(graph: &Graph, values: impl Iterator<Item = Value>) -> Vec<Value> {
-    values.filter(|&value| graph.ty(value).dtype == DType::F32).collect()
+    values.filter(|&value| graph.ty(value).dtype.is_float()).collect()
 }
 
-/// The graph that also reports `loss`, the sum of all `f32` outputs, and its gradients with respect to all `f32` inputs.
+/// The graph that also reports `loss`, the sum of all outputs of floats, and its gradients with respect to all inputs of floats.
+/// In `f64` if one of the inputs is.
 fn differentiate(graph: Graph) -> Graph {
     let outputs = floats(&graph, graph.outputs().iter().map(|output| output.value));
     let inputs = floats(&graph, graph.inputs().iter().map(|input| input.value));
     let b = Builder::from(graph);
-    let loss = outputs.iter().fold(b.constant(0.0), |loss, &output| loss + b.expr(output).sum_all());
+    let is_double = inputs.iter().any(|&input| b.expr(input).dtype() == DType::F64);
+    let total = |output: &Value| {
+        let sum = b.expr(*output).sum_all();
+        if is_double { sum.to_f64() } else { sum.to_f32() }
+    };
+    let zero = if is_double { b.constant_f64(0.0) } else { b.constant(0.0) };
+    let loss = outputs.iter().fold(zero, |loss, output| loss + total(output));
     b.output("loss", loss);
     let x: Vec<Expr<'_>> = inputs.iter().map(|&input| b.expr(input)).collect();
     for (x, gradient) in x.iter().zip(gradients(loss, &x)) {
@@ -57,6 +64,11 @@ fn without_stops(graph: &Graph) -> Graph {
     out
 }
 
+/// The numbers of either type of floats.
+fn numbers(elements: &Elements<f64>) -> Option<&[f64]> {
+    elements.floats().or(elements.doubles())
+}
+
 /// Whether every float on the way to the outputs is a number far from overflow.
 fn is_tame(graph: &Graph, inputs: &[Elements<f64>]) -> bool {
     let mut all = graph.clone();
@@ -64,7 +76,7 @@ fn is_tame(graph: &Graph, inputs: &[Elements<f64>]) -> bool {
         all.output(&format!("value {value}"), value).unwrap();
     }
     let results = evaluate_f64(&all, inputs).unwrap();
-    results.iter().filter_map(Elements::floats).flatten().all(|x| x.abs() < 1e9)
+    results.iter().filter_map(numbers).flatten().all(|x| x.abs() < 1e9)
 }
 
 /// Whether the gradients are the slope of the loss in some direction, by differences in double precision. `None` where the loss
@@ -73,7 +85,7 @@ fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     let mut at: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
     // elements that are equal would be kinks
     for (input, elements) in at.iter_mut().enumerate() {
-        if let Elements::Floats(x) = elements {
+        if let Elements::Floats(x) | Elements::Doubles(x) = elements {
             x.iter_mut().enumerate().for_each(|(i, x)| *x += 1e-3 * ((input * 57 + i * 29) as f64).sin());
         }
     }
@@ -84,13 +96,13 @@ fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     let direction = |input: usize, i: usize| ((input * 131 + i * 17) as f64 * 0.7).sin();
     let loss_at = graph.outputs().iter().position(|output| output.name == "loss")?;
     let loss = |h: f64| {
+        let step = |x: &[f64], input| x.iter().enumerate().map(|(i, x)| x + h * direction(input, i)).collect();
         let moved = at.iter().enumerate().map(|(input, elements)| match elements {
-            Elements::Floats(x) => {
-                Elements::Floats(x.iter().enumerate().map(|(i, x)| x + h * direction(input, i)).collect())
-            }
-            other => other.clone(),
+            Elements::Floats(x) => Elements::Floats(step(x, input)),
+            Elements::Doubles(x) => Elements::Doubles(step(x, input)),
+            Elements::Words(_) => elements.clone(),
         });
-        evaluate_f64(graph, &moved.collect::<Vec<_>>()).unwrap()[loss_at].floats().unwrap()[0]
+        numbers(&evaluate_f64(graph, &moved.collect::<Vec<_>>()).unwrap()[loss_at]).unwrap()[0]
     };
     const H: f64 = 1e-6;
     let [before, here, after] = [loss(-H), loss(0.0), loss(H)];
@@ -109,8 +121,8 @@ fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     let mut gradients = results[loss_at + 1..].iter();
     let mut slope = 0.0;
     for (input, elements) in at.iter().enumerate() {
-        if let Elements::Floats(x) = elements {
-            let gradient = gradients.next().unwrap().floats().unwrap();
+        if let Some(x) = numbers(elements) {
+            let gradient = numbers(gradients.next().unwrap()).unwrap();
             assert_eq!(gradient.len(), x.len());
             slope += gradient.iter().enumerate().map(|(i, g)| g * direction(input, i)).sum::<f64>();
         }

@@ -166,7 +166,7 @@ fn rescaled(graph: &Graph) -> Result<Option<Graph>, bayeslift_ir::Error> {
 /// nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
 fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
     let analysis = RangeAnalysis::new(graph, |i| known.get(i).copied())?;
-    let is_safe = |size: f32| hidden(graph, &analysis.ranges(|_| Range::new(-size, size))).is_empty();
+    let is_safe = |size: f32| hidden(graph, &analysis.ranges(|_| Range::new((-size).into(), size.into()))).is_empty();
     if is_safe(f32::MAX) {
         return Ok(f32::MAX);
     }

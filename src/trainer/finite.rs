@@ -71,11 +71,12 @@ impl Update {
     /// The ranges of the parameter and the state after an update, if the state was in `known`.
     fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> (Range, Vec<Range>) {
         // with room for the rounding of a bound
-        let gradient = Range::new(-1.01 * LARGEST_GRADIENT, 1.01 * LARGEST_GRADIENT);
+        let to = |size: f32| Range::new((-size).into(), size.into());
+        let gradient = to(1.01 * LARGEST_GRADIENT);
         let ranges = analysis.ranges(|i| match i {
-            0 => Range::new(-f32::MAX, f32::MAX),
+            0 => to(f32::MAX),
             1 => gradient,
-            _ => known.get(i - 2).copied().unwrap_or(Range::new(-LARGEST_SCALAR, LARGEST_SCALAR)),
+            _ => known.get(i - 2).copied().unwrap_or(to(LARGEST_SCALAR)),
         });
         let of = |value: Value| ranges[value.index()];
         (of(self.parameter), self.state.iter().map(|new| of(*new)).collect())

@@ -90,7 +90,7 @@ fn nothing_is_hidden_where_ranges_are_finite() {
     let b = Builder::new();
     b.output("y", layer(&b, |y| y.tanh()));
     let graph = b.finish().unwrap();
-    let of = |size: f32| {
+    let of = |size: f64| {
         let ranges = RangeAnalysis::new(&graph, |_| None).unwrap().ranges(|_| Range::new(-size, size));
         hidden(&graph, &ranges)
     };
@@ -101,4 +101,56 @@ fn nothing_is_hidden_where_ranges_are_finite() {
     b.output("y", b.input("x", Type::f32([4, 3])).dot(b.input("m", Type::f32([3, 2]))) * 2.0);
     let graph = b.finish().unwrap();
     assert!(watch(&graph, true).unwrap().is_none() && rescale(&graph).unwrap().is_none());
+}
+
+/// Sums and products of `f64` made of finite `f32` do not overflow, and accumulators show what does.
+#[test]
+fn statistics_in_f64_hide_nothing() {
+    let suspects = |size: f64, build: for<'b> fn(Expr<'b>, Expr<'b>) -> Vec<(Expr<'b>, bool)>| {
+        let b = Builder::new();
+        let (x, mean) = (b.input("x", Type::f32([4, 3])), b.input("mean", Type::f64([3])));
+        for (i, (result, updates)) in build(x, mean).into_iter().enumerate() {
+            let name = format!("output {i}");
+            if updates { b.output_updating(&name, result, mean) } else { b.output(&name, result) }
+        }
+        let graph = b.finish().unwrap();
+        let any = Range::new(-f64::MAX, f64::MAX);
+        let ranges = RangeAnalysis::new(&graph, |_| None)
+            .unwrap()
+            .ranges(|i| if i == 0 { Range::new(-size, size) } else { any });
+        hidden(&graph, &ranges).len()
+    };
+    let largest = f32::MAX.into();
+    // a mean and squared distances, with any finite mean
+    assert_eq!(
+        suspects(largest, |x, mean| {
+            let x = x.to_f64().sum(0);
+            let next = mean + (x - mean) / 4.0;
+            vec![(next, true), (((x - mean) * (x - next)).sqrt(), false)]
+        }),
+        0
+    );
+    // powers up to the seventh of finite numbers are finite, and so nothing is hidden of them
+    assert_eq!(
+        suspects(largest, |x, _| {
+            let x = x.to_f64();
+            vec![((x.square() * x.square() * x.square() * x).exp(), false)]
+        }),
+        0
+    );
+    // what is too large for `f32` is no number of that
+    assert_eq!(suspects(largest, |x, _| vec![(x.to_f64().square().to_f32().tanh(), false)]), 1);
+    assert_eq!(suspects(1e19, |x, _| vec![(x.to_f64().square().to_f32().tanh(), false)]), 0);
+    // what overflowed before is hidden by an exponential of `f64` as by one of `f32`
+    assert_eq!(suspects(largest, |x, _| vec![((x * 2.0).to_f64().exp(), false)]), 1);
+}
+
+#[test]
+fn a_watched_graph_sees_what_f64_hides() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([2, 3]));
+    b.output("y", (x * 2.0).to_f64().exp().sum(1));
+    let watched = watch(&b.finish().unwrap(), true).unwrap().unwrap();
+    let found = |x: f32| evaluate(&watched, &[Tensor::f32([2, 3], [x; 6]).unwrap()]).unwrap()[1].clone();
+    assert_eq!((found(-1e38), found(-3e38)), (Tensor::scalar(0.0), Tensor::scalar(1.0)));
 }

@@ -2,7 +2,7 @@
 
 use super::{Range, arithmetic::rounded};
 use crate::rebuild::Rebuild;
-use bayeslift_ir::{Error, Graph, Op, Tensor, Value, evaluate};
+use bayeslift_ir::{DType, Error, Graph, Op, Tensor, Value, evaluate};
 use std::collections::HashMap;
 
 /// The known operand of a contraction: of each of its columns, or rows, the sum of what is positive, and of what is
@@ -88,13 +88,13 @@ impl Factor {
 
     /// The range of products of so many terms with finite numbers of this range.
     pub fn times(&self, x: Range, depth: usize) -> Range {
-        let (above, below) = (f64::from(x.high.max(0.0)), f64::from((-x.low).max(0.0)));
+        let (above, below) = (x.high.max(0.0), (-x.low).max(0.0));
         let (mut low, mut high, mut size) = (0.0_f64, 0.0_f64, 0.0_f64);
         for [positive, negative] in &self.sums {
             low = low.max(below * positive + above * negative);
             high = high.max(above * positive + below * negative);
             size = size.max(above.max(below) * (positive + negative));
         }
-        rounded([-low, high], size, depth)
+        rounded([-low, high], size, depth, DType::F32)
     }
 }

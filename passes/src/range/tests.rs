@@ -1,7 +1,7 @@
 use super::*;
 use bayeslift_ir::{
     Builder, Type,
-    arbitrary::{config, graph_and_inputs},
+    arbitrary::{config, graph_of_doubles_and_inputs},
     evaluate,
 };
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ proptest! {
     /// Whatever the inputs, hostile ones among them, and whichever of them are known: each element lies in the range of its
     /// value.
     #[test]
-    fn every_element_lies_in_its_range((mut graph, inputs) in graph_and_inputs(), known: u64) {
+    fn every_element_lies_in_its_range((mut graph, inputs) in graph_of_doubles_and_inputs(), known: u64) {
         let outputs = graph.outputs().len();
         let values: Vec<Value> = graph.values().filter(|v| graph.ty(*v).dtype != DType::Mask).collect();
         for &value in &values {
@@ -23,9 +23,10 @@ proptest! {
         let ranges = analysis.ranges(|i| Range::of(&inputs[i]));
         for (&value, tensor) in values.iter().zip(&evaluate(&graph, &inputs).unwrap()[outputs..]) {
             let range = ranges[value.index()];
-            let elements = match tensor.as_f32() {
-                Some(elements) => elements.to_vec(),
-                None => tensor.words().into_iter().map(|word| word as f32).collect(),
+            let elements: Vec<f64> = match (tensor.as_f32(), tensor.as_f64()) {
+                (Some(elements), _) => elements.iter().map(|&x| x.into()).collect(),
+                (_, Some(elements)) => elements.to_vec(),
+                _ => tensor.words().into_iter().map(f64::from).collect(),
             };
             let beyond = elements.into_iter().find(|&x| !range.contains(x));
             prop_assert_eq!(beyond, None, "{} is said to be in {:?}", value, range);
@@ -66,7 +67,7 @@ fn a_softmax_of_finite_numbers_is_finite() {
     let found = ranges_of(b, Range::new(-1e30, 1e30));
     assert!(found[0].is_finite() && found[0].high < 1e-5, "{found:?}");
     assert!(found[1].low >= 0.0 && found[1].high < 1.001, "{found:?}");
-    assert_eq!(found[2].high, f32::INFINITY);
+    assert_eq!(found[2].high, f64::INFINITY);
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn deviations_are_of_no_negative_variance() {
     b.output("deviation", x.square().dot(s.square()).sqrt());
     b.output("mean", x.square().sum(1).sqrt());
     let found = ranges_of(b, Range::new(-2.0, 1.0));
-    let exact = (300.0_f32 * 16.0).sqrt();
+    let exact = (300.0_f64 * 16.0).sqrt();
     assert!(!found[0].nan && found[0].low == 0.0 && (exact..exact * 1.001).contains(&found[0].high), "{found:?}");
     assert!(!found[1].nan && found[1].low == 0.0, "{found:?}");
 }
