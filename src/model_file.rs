@@ -179,7 +179,7 @@ impl safetensors::View for View<'_> {
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.ty().words()
+        self.0.ty().bytes()
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Touch {
     pub place: Option<Place>,
     /// How much of it, at most.
     pub bytes: usize,
+    /// The size of an element.
+    pub element_bytes: usize,
     /// Whether it is written.
     pub writes: bool,
     /// Which part each element of the kernel's index space touches; `None` for any.
@@ -258,11 +260,13 @@ impl<'p, F> Maker<'p, F> {
 fn touches(work: &Work, lowered: &Lowered, is_last: bool) -> Vec<Touch> {
     let touch = |access: &Access, writes: bool| {
         let footprint = access.footprint.filter(|_| lowered.tiling.is_some());
-        Touch { place: Some(access.place), bytes: access.bytes as usize, writes, footprint }
+        let (bytes, element_bytes) = (access.bytes as usize, access.element_bytes);
+        Touch { place: Some(access.place), bytes, element_bytes, writes, footprint }
     };
     let mut touches: Vec<Touch> = work.reads.iter().map(|access| touch(access, false)).collect();
     if lowered.arguments.contains(&Argument::Shared) {
-        touches.push(Touch { place: None, bytes: lowered.shared_bytes, writes: !is_last, footprint: None });
+        let bytes = lowered.shared_bytes;
+        touches.push(Touch { place: None, bytes, element_bytes: 4, writes: !is_last, footprint: None });
     }
     if is_last {
         touches.extend(work.writes.iter().map(|access| touch(access, true)));

@@ -54,7 +54,7 @@ impl Display for RegType {
 /// How many lanes of a vector an access touches, from the first on, if not all. Lanes that are not read are 0.
 pub type Part = Option<u32>;
 
-/// Where an access begins: `base[index + offset]`, in elements of four bytes.
+/// Where an access begins: `base[index + offset]`, in elements of four bytes, of which a double occupies two, the low word first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The memory.

@@ -11,7 +11,7 @@ use bayeslift_codegen::{
     Argument, Target,
     emit::x86::{self, Isa},
     lower,
-    tile::{Address, Base, Class, TileBuilder, TileKernel},
+    tile::{Address, Base, Class, TileBuilder, TileKernel, interpret},
 };
 use bayeslift_ir::{
     Builder, Graph, Lanes, Tensor, Type,
@@ -58,6 +58,11 @@ fn run(plan: &Plan, inputs: &[Tensor], isa: Isa) -> Result<Vec<Tensor>, String> 
     let lower = |kernel: &Kernel| lower(plan, kernel, target(isa), 2);
     stages::run(plan, inputs, lower, |stage, arguments| {
         let lowered = stage.lowered;
+        // what has to do with doubles is left to the portable emitter, with the bits of the interpreter
+        if lowered.code.regs.iter().any(|reg| reg.class == Class::Double) {
+            let tiles = 0..lowered.tiles as i64;
+            return interpret(&lowered.code, 1, arguments, tiles, 1 << 30).map_err(|error| error.to_string());
+        }
         let code = x86::emit(&lowered.code, target(isa)).map_err(|_| "it is left to the portable emitter")?;
         let after = simulate(&code, stage, arguments)?;
         if target(isa).runs_here() {

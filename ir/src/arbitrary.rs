@@ -24,27 +24,16 @@ const MAX_PRODUCTS: usize = 1 << 20;
 const CONSTANT: [f32; 10] = [1.0, 0.0, -1.0, 0.5, 2.0, -0.0, 1e-3, 100.0, -3.25, 0.1];
 
 /// Graphs that cover every operation, with fitting inputs: floats within 4 of zero, in one graph of four mixed with
-/// not-a-numbers, infinities, zeros of both signs, denormals and huge numbers.
-///
-/// Without `f64`, for which see [`graph_of_doubles_and_inputs`].
+/// not-a-numbers, infinities, zeros of both signs, denormals and huge numbers. Two graphs of five have values of `f64`.
 ///
 /// There are several outputs, which may repeat, report an input or update one of equal type. Values have at most 8192
 /// elements and noise sites have distinct streams.
 pub fn graph_and_inputs() -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
-    graphs(0.0)
-}
-
-/// As [`graph_and_inputs`], every second of them with values of `f64`.
-pub fn graph_of_doubles_and_inputs() -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
-    graphs(0.5)
-}
-
-fn graphs(part_with_doubles: f64) -> impl Strategy<Value = (Graph, Vec<Tensor>)> {
     let step = (any::<u8>(), any::<[u16; 3]>(), any::<[u8; 6]>(), any::<u16>());
     let step = step.prop_map(|(kind, operands, choices, seed)| Step { kind, operands, choices, seed });
     let steps = proptest::collection::vec(step, 1..32);
     let ends = proptest::collection::vec((any::<u16>(), any::<u8>()), 0..3);
-    let (specials, doubles) = (proptest::bool::weighted(0.25), proptest::bool::weighted(part_with_doubles));
+    let (specials, doubles) = (proptest::bool::weighted(0.25), proptest::bool::weighted(0.4));
     (steps, ends, specials, doubles).prop_map(|(steps, ends, specials, doubles)| {
         let mut program = Program::new(specials, doubles);
         for step in &steps {

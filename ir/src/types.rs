@@ -217,6 +217,11 @@ impl Type {
         self.shape.elements() * self.dtype.words()
     }
 
+    /// The bytes that all elements occupy.
+    pub fn bytes(&self) -> usize {
+        self.shape.elements() * self.dtype.bytes()
+    }
+
     /// As [`Shape::check`], and that the elements do not take more memory than [`MAX_ELEMENTS`] of four bytes.
     pub fn check(&self) -> Result<(), Error> {
         self.shape.check()?;

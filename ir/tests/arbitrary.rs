@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     evaluate, same_bits, verify,
 };
 use proptest::{

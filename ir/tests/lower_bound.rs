@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Builder, DType, Scalar, Shape,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     elementary, evaluate,
 };
 use proptest::prelude::*;

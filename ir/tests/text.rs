@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Builder, Error, Graph, MAX_NODES, Type, Value,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     verify,
 };
 use proptest::prelude::*;

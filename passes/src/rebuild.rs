@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use bayeslift_ir::{
         Type, Unary,
-        arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+        arbitrary::{config, graph_and_inputs},
         evaluate, same_bits, verify,
     };
     use proptest::prelude::*;

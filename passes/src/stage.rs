@@ -98,7 +98,7 @@ mod tests {
     use crate::simplify;
     use bayeslift_ir::{
         Tensor,
-        arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+        arbitrary::{config, graph_and_inputs},
         evaluate, same_bits,
     };
     use proptest::prelude::*;

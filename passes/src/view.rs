@@ -127,9 +127,14 @@ impl View {
 
     /// Whether the elements are those of `source` in order, from the first on.
     pub fn is_contiguous(&self) -> bool {
+        self.start == 0 && self.is_in_order()
+    }
+
+    /// Whether the elements are neighbours in `source`, in order, from any on.
+    pub fn is_in_order(&self) -> bool {
         match *self.merged() {
-            [] => self.start == 0,
-            [(_, stride)] => self.start == 0 && stride == 1,
+            [] => true,
+            [(_, stride)] => stride == 1,
             _ => false,
         }
     }

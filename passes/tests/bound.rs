@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Builder, DType, Expr, Graph, Tensor, Type, Value,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     evaluate,
 };
 use bayeslift_passes::{gradients, magnitude_bounds};

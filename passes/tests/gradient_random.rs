@@ -2,7 +2,7 @@
 
 use bayeslift_ir::{
     Builder, DType, Elements, Expr, Graph, Op, Tensor, Unary, Value,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs, is_near},
+    arbitrary::{config, graph_and_inputs, is_near},
     evaluate, evaluate_f64, verify,
 };
 use bayeslift_passes::gradients;

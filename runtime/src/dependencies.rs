@@ -25,6 +25,7 @@ impl Touched {
 #[derive(Clone, Debug)]
 pub(crate) struct Touch {
     whole: Touched,
+    element_bytes: usize,
     /// What each element touches, and which elements a tile has; `None` where a tile may touch everything.
     by_element: Option<(Footprint, Tiling)>,
 }
@@ -43,7 +44,8 @@ impl Touch {
             None => whole.bytes.clone(),
             Some((footprint, tiling)) => {
                 let elements = footprint.of(tiling.begin(tiles.start)..tiling.end(tiles.end));
-                whole.bytes.start + elements.start * 4..whole.bytes.start + elements.end * 4
+                let [start, end] = [elements.start, elements.end].map(|n| whole.bytes.start + n * self.element_bytes);
+                start..end
             }
         };
         Touched { bytes, ..*whole }
@@ -64,7 +66,7 @@ impl Addresses {
         let mut end = shared.end;
         let mut take = |ty: &Type| {
             let start = end;
-            end += ty.shape.elements() * 4;
+            end += ty.bytes();
             start
         };
         let inputs = table.inputs.iter().map(|input| take(&input.ty)).collect();
@@ -85,7 +87,8 @@ impl Addresses {
         let touch = |touch: &bayeslift_codegen::Touch| {
             let start = touch.place.map_or(self.shared.start, |place| self.start(place));
             let whole = Touched { bytes: start..start + touch.bytes, writes: touch.writes };
-            Touch { whole, by_element: touch.footprint.zip(stage.tiling) }
+            let by_element = touch.footprint.zip(stage.tiling);
+            Touch { whole, element_bytes: touch.element_bytes, by_element }
         };
         stage.touches.iter().map(touch).collect()
     }

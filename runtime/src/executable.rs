@@ -116,23 +116,11 @@ impl Options {
     /// # Errors
     /// As for [`Executable::compile`].
     pub fn lower(&self, graph: &Graph) -> Result<Program<TileKernel>, Error> {
-        refuse_doubles(graph)?;
         let Rewritten { graph, fusions, .. } = self.optimize(graph)?;
         let _compiling = Compiling::begin()?;
         let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;
         Ok(Program::lower(&plan, &fusions, self.target, self.threads.clamp(1, MAX_THREADS)))
-    }
-}
-
-/// Kernels have no `f64` yet.
-fn refuse_doubles(graph: &Graph) -> Result<(), ir::Error> {
-    match graph.nodes().iter().find(|node| node.ty.dtype == ir::DType::F64) {
-        None => Ok(()),
-        Some(node) => {
-            let message = format!("{} of type {}: f64 is not compiled yet", node.op.name(), node.ty);
-            Err(ir::Error::Attribute { op: "compile".into(), message })
-        }
     }
 }
 
@@ -185,7 +173,6 @@ impl Executable {
         if !options.target.runs_here() {
             return Err(CodeError::ForeignTarget { target: options.target }.into());
         }
-        refuse_doubles(&graph)?;
         let Rewritten { graph, fusions, report } = options.optimize(&graph)?;
         let _compiling = Compiling::begin()?;
         // code generation folds constants too

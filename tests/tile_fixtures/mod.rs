@@ -130,27 +130,32 @@ pub fn ran(text: &str, settings: &Settings) -> Outcome {
 fn memory_of(line: &str) -> Result<(String, String, Vec<u32>), Box<dyn Error>> {
     let (name, rest) = line.split_once(" : ").ok_or("expected a name and ` : `")?;
     let (ty, elements) = rest.split_once(" = ").ok_or("expected a type and ` = `")?;
-    let mut words = Vec::new();
+    let size = if ty == "f64" { 2 } else { 1 };
+    let mut words: Vec<u32> = Vec::new();
     for element in elements.split_whitespace() {
         if let Some(count) = element.strip_prefix('x') {
-            let last = *words.last().ok_or("nothing to repeat")?;
-            words.resize(words.len() - 1 + count.parse::<usize>()?, last);
+            let first = words.len().checked_sub(size).ok_or("nothing to repeat")?;
+            let repeated = words.split_off(first).repeat(count.parse()?);
+            words.extend(repeated);
         } else {
-            words.push(match (ty, element.strip_prefix("0x")) {
-                (_, Some(digits)) => u32::from_str_radix(digits, 16)?,
-                ("f32", None) => element.parse::<f32>()?.to_bits(),
-                _ => element.parse()?,
-            });
+            let bits = match (ty, element.strip_prefix("0x")) {
+                (_, Some(digits)) => u64::from_str_radix(digits, 16)?,
+                ("f32", None) => element.parse::<f32>()?.to_bits().into(),
+                ("f64", None) => element.parse::<f64>()?.to_bits(),
+                _ => element.parse::<u32>()?.into(),
+            };
+            words.extend([bits as u32, (bits >> 32) as u32].iter().take(size));
         }
     }
     Ok((name.to_owned(), ty.to_owned(), words))
 }
 
 fn show(ty: &str, words: &[u32]) -> String {
-    let word = |&word: &u32| match f32::from_bits(word) {
-        _ if ty != "f32" => word.to_string(),
-        x if x.is_nan() => "nan".into(),
-        x => format!("{x:?}"),
+    let element = |words: &[u32]| match *words {
+        [low, high] => format!("{:?}", f64::from_bits(u64::from(high) << 32 | u64::from(low))),
+        [word] if ty == "f32" => format!("{:?}", f32::from_bits(word)),
+        _ => words[0].to_string(),
     };
-    words.iter().map(word).collect::<Vec<_>>().join(" ")
+    let elements = words.chunks(if ty == "f64" { 2 } else { 1 }).map(element);
+    elements.map(|element| element.replace("NaN", "nan")).collect::<Vec<_>>().join(" ")
 }

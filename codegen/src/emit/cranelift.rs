@@ -22,12 +22,26 @@ use cranelift::prelude::{
 /// The number of elements of a Cranelift vector.
 const WIDTH: usize = InstructionSet::Simd128.lanes();
 
+/// Optimizing puts each value before what reads it, so that chains of operations that were side by side come one behind the other.
+/// Where so many statements follow each other, the machine does not look so far ahead as to begin the next chain. Kernels of doubles alone are
+/// that long: the statistics of many samples.
+const LOOK_AHEAD: usize = 256;
+
 /// Emits through Cranelift.
 pub(super) struct Cranelift {
     target: Target,
     isa: OwnedTargetIsa,
+    /// The same, with statements in the order in which they are.
+    in_order: OwnedTargetIsa,
     context: Context,
     functions: FunctionBuilderContext,
+}
+
+/// How many statements follow each other at most, without a loop between them.
+fn longest(stmts: &[Stmt]) -> usize {
+    let loops =
+        stmts.iter().filter_map(|stmt| if let Stmt::Loop { body, .. } = stmt { Some(longest(body)) } else { None });
+    loops.fold(stmts.len(), usize::max)
 }
 
 /// A place in code that the linker fills in.
@@ -50,8 +64,8 @@ pub(crate) enum Relocated {
 
 impl Cranelift {
     pub fn new(target: Target) -> Result<Cranelift, Error> {
-        let isa = isa_of(target)?;
-        Ok(Cranelift { target, isa, context: Context::new(), functions: FunctionBuilderContext::new() })
+        let [isa, in_order] = [isa_of(target, "speed")?, isa_of(target, "none")?];
+        Ok(Cranelift { target, isa, in_order, context: Context::new(), functions: FunctionBuilderContext::new() })
     }
 }
 
@@ -62,7 +76,10 @@ impl Emitter for Cranelift {
 
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
         check(kernel, self.target)?;
-        let Cranelift { isa, context, functions, .. } = self;
+        let has_doubles = kernel.regs.iter().any(|reg| reg.class == Class::Double);
+        let stays_in_order = has_doubles && longest(&kernel.body) > LOOK_AHEAD;
+        let Cranelift { isa, in_order, context, functions, .. } = self;
+        let isa = if stays_in_order { in_order } else { isa };
         context.clear();
         context.func.signature = signature(&**isa);
         fill(kernel, &mut context.func, functions, isa.frontend_config());
@@ -95,11 +112,11 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
 
 /// Cranelift's description of this machine: what else it has is of no matter to the linker.
 pub(crate) fn native() -> Result<OwnedTargetIsa, Error> {
-    isa_of(Target::host())
+    isa_of(Target::host(), "speed")
 }
 
 /// Cranelift's description of a target.
-fn isa_of(target: Target) -> Result<OwnedTargetIsa, Error> {
+fn isa_of(target: Target, opt_level: &str) -> Result<OwnedTargetIsa, Error> {
     let machine = target.machine();
     let mut builder = if machine.architecture == Target::host().machine().architecture {
         // of this system, whose calling convention is not that of others
@@ -114,13 +131,13 @@ fn isa_of(target: Target) -> Result<OwnedTargetIsa, Error> {
         let flags = avx.into_iter().filter(|_| has_avx).chain(machine.fuses.then_some("has_fma"));
         flags.into_iter().try_for_each(|flag| builder.enable(flag)).map_err(unsupported)?;
     }
-    builder.finish(flags()?).map_err(unsupported)
+    builder.finish(flags(opt_level)?).map_err(unsupported)
 }
 
-fn flags() -> Result<settings::Flags, Error> {
+fn flags(opt_level: &str) -> Result<settings::Flags, Error> {
     let mut flags = settings::builder();
     let options = [
-        ("opt_level", "speed"),
+        ("opt_level", opt_level),
         ("is_pic", "false"),
         ("use_colocated_libcalls", "false"),
         // a frame of spilled registers may be larger than the guard page of a stack
@@ -295,6 +312,7 @@ impl Filler<'_> {
         match inst {
             Inst::Float(bits) if ty.vector => self.vector_constant(bits, types::F32X4),
             Inst::Float(bits) => self.b.ins().f32const(f32::from_bits(bits)),
+            Inst::Double(bits) => self.b.ins().f64const(f64::from_bits(bits)),
             Inst::Int(word) if ty.vector => self.vector_constant(word, types::I32X4),
             Inst::Int(word) => self.b.ins().iconst(types::I32, i64::from(word)),
             Inst::Unary(op, a) => {
@@ -345,9 +363,27 @@ impl Filler<'_> {
                 let a = self.get(a);
                 self.b.ins().bitcast(clif, bitcast_flags(), a)
             }
-            Inst::ToFloat(a) => {
+            Inst::ToFloat(a) | Inst::ToDouble(a) => {
                 let a = self.get(a);
                 self.b.ins().fcvt_from_sint(clif, a)
+            }
+            Inst::Widen(a) => {
+                let a = self.get(a);
+                self.b.ins().fpromote(clif, a)
+            }
+            Inst::Narrow(a) => {
+                let a = self.get(a);
+                self.b.ins().fdemote(clif, a)
+            }
+            Inst::HighWord(a) | Inst::LowWord(a) => {
+                let a = self.get(a);
+                let bits = self.b.ins().bitcast(types::I64, bitcast_flags(), a);
+                let bits = if let Inst::HighWord(_) = inst { self.b.ins().ushr_imm_u(bits, 32) } else { bits };
+                self.b.ins().ireduce(clif, bits)
+            }
+            Inst::FromWords(high, low) => {
+                let bits = self.join(low, high);
+                self.b.ins().bitcast(clif, bitcast_flags(), bits)
             }
             Inst::IntBinary(op, a, b) => {
                 let (a, b) = (self.get(a), self.get(b));
@@ -407,13 +443,7 @@ impl Filler<'_> {
                 let high = self.b.ins().ushr_imm_u(a, 32);
                 self.b.ins().ireduce(types::I32, high)
             }
-            Inst::IndexFrom(low, high) => {
-                let (low, high) = (self.get(low), self.get(high));
-                let low = self.b.ins().uextend(types::I64, low);
-                let high = self.b.ins().uextend(types::I64, high);
-                let high = self.b.ins().ishl_imm_u(high, 32);
-                self.b.ins().bor(low, high)
-            }
+            Inst::IndexFrom(low, high) => self.join(low, high),
             Inst::Index(x) => self.b.ins().iconst(types::I64, x),
             Inst::IndexAdd(a, b) => {
                 let (a, b) = (self.get(a), self.get(b));
@@ -436,6 +466,15 @@ impl Filler<'_> {
                 self.b.ins().smin(a, b)
             }
         }
+    }
+
+    /// 64 bits of two words.
+    fn join(&mut self, low: Reg, high: Reg) -> Value {
+        let (low, high) = (self.get(low), self.get(high));
+        let low = self.b.ins().uextend(types::I64, low);
+        let high = self.b.ins().uextend(types::I64, high);
+        let high = self.b.ins().ishl_imm_u(high, 32);
+        self.b.ins().bor(low, high)
     }
 
     /// A vector read lane by lane.
@@ -474,6 +513,8 @@ fn clif_type(ty: RegType) -> Type {
     match (ty.class, ty.vector) {
         (Class::Float, true) => types::F32X4,
         (Class::Float, false) => types::F32,
+        // never a vector: refused by `check`
+        (Class::Double, _) => types::F64,
         (Class::Int | Class::Mask, true) => types::I32X4,
         (Class::Int, false) => types::I32,
         (Class::Mask, false) => types::I8,

@@ -50,7 +50,10 @@ impl Code {
             return Err(Error::ForeignTarget { target });
         }
         let mut builder = JITBuilder::with_isa(native()?, default_libcall_names());
-        builder.symbol("fmaf", fused_multiply_add as *const u8).symbol("floorf", floor as *const u8);
+        builder
+            .symbol("fmaf", fused_multiply_add as *const u8)
+            .symbol("floorf", floor as *const u8)
+            .symbol("floor", floor_of_double as *const u8);
         // takes memory as code comes; kernels call nothing that has to be near
         builder.memory_provider(Box::new(SystemMemoryProvider::new()));
         let mut linked = Module(Some(JITModule::new(builder)));
@@ -106,6 +109,11 @@ extern "C" fn floor(x: f32) -> f32 {
     x.floor()
 }
 
+/// As [`floor`].
+extern "C" fn floor_of_double(x: f64) -> f64 {
+    x.floor()
+}
+
 fn refused(error: ModuleError) -> Error {
     Error::NoExecutableMemory(chain(&error))
 }
@@ -135,7 +143,7 @@ mod tests {
         let code = Code::link(functions).unwrap();
         let KernelTable { arena_bytes, scratch_bytes, shared_bytes, .. } = *table;
         let mut inputs: Vec<Vec<u32>> = inputs.iter().map(Tensor::words).collect();
-        let mut outputs: Vec<Vec<u32>> = table.outputs.iter().map(|out| vec![0; out.ty.shape.elements()]).collect();
+        let mut outputs: Vec<Vec<u32>> = table.outputs.iter().map(|out| vec![0; out.ty.words()]).collect();
         let [mut arena, mut scratch, mut shared] =
             [arena_bytes, scratch_bytes, shared_bytes].map(|bytes| vec![0_u32; bytes / 4]);
         for stage in &table.stages {

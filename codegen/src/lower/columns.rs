@@ -2,9 +2,10 @@
 
 use super::Lowering;
 use super::element::Points;
+use super::in_order;
 use super::sums::{identity, step};
-use crate::tile::{Abreast, Address, Base, Reg};
-use bayeslift_ir::{Kind, Lanes, Reduction, SUM_CHUNK, Value};
+use crate::tile::{Abreast, Base, Class, Reg};
+use bayeslift_ir::{DoubleLanes, Kind, Lanes, Reduction, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
 const TILE_COLUMNS: usize = 64;
@@ -61,20 +62,30 @@ impl Lowering<'_> {
     fn reduce<const N: usize>(&mut self, column: Column, cols: [Reg; N], base: Base, offset: Reg) {
         for (col, total) in cols.into_iter().zip(self.reduce_columns(column, cols)) {
             let index = self.b.index_add(offset, col);
-            self.b.store(Address { base, index, offset: 0 }, total);
+            let address = self.element(base, self.b.ty(total).class, index);
+            self.b.store(address, total);
         }
     }
 
     fn reduce_columns<const N: usize>(&mut self, column: Column, cols: [Reg; N]) -> [Reg; N] {
         let (zero, end) = (self.b.index(0), self.b.index(column.extent));
         let of = |state: &[Reg]| <[Reg; N]>::try_from(state).expect("as many as columns");
+        let is_double = self.class(column.operand) == Class::Double;
         let add = |s: &mut Self, i: Reg, sum: &[Reg]| {
             let row = s.b.index_scale(i, column.stride);
             let row = s.b.index_add(column.first, row);
             let row = s.enter_row(row, None);
             let x = s.eval(column.operand, &row, &mut Points::new(cols));
-            step(column.function, &mut Abreast(&mut s.b), of(sum), x).to_vec()
+            let b = &mut Abreast(&mut s.b);
+            match is_double {
+                true => in_order::step(column.function, b, of(sum), x).to_vec(),
+                false => step(column.function, b, of(sum), x).to_vec(),
+            }
         };
+        if is_double {
+            let none = [self.b.dconstant(in_order::identity(column.function)); N];
+            return of(&self.repeat_carrying(zero, end, 1, &none, add));
+        }
         let none = [self.b.constant(identity(column.function)); N];
         match column.function {
             Reduction::Max => of(&self.repeat_carrying(zero, end, 1, &none, add)),

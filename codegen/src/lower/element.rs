@@ -2,7 +2,9 @@
 
 use super::{Argument, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
-use bayeslift_ir::{Binary, Compare, DType, Elementwise, Kind, Lanes, Literal, Noise, Op, Unary, Value, elementary};
+use bayeslift_ir::{
+    Binary, Compare, DType, DoubleLanes, Elementwise, Kind, Lanes, Literal, Noise, Op, Unary, Value, elementary,
+};
 use bayeslift_passes::{Place, Read, View, merge_axes};
 use std::collections::HashMap;
 
@@ -10,6 +12,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug)]
 pub(super) enum Leaf {
     Float(u32),
+    Double(u64),
     Word(u32),
     /// An index: the position that the view gives is the value.
     Position(View),
@@ -125,7 +128,7 @@ impl Lowering<'_> {
                     let key = self.row_key(value, &noise, row);
                     result.keys.insert(value, key);
                 }
-                Leaf::Float(_) | Leaf::Word(_) => {}
+                Leaf::Float(_) | Leaf::Double(_) | Leaf::Word(_) => {}
             }
         }
         self.b.vector = vector;
@@ -175,7 +178,10 @@ impl Lowering<'_> {
         } else {
             let node = self.plan.graph.node(value).clone();
             let args: Vec<[Reg; N]> = node.args.iter().map(|&arg| self.eval(arg, row, points)).collect();
-            if node.op == Op::Unary(Unary::Log) && self.plan.graph.lower_bound(node.args[0]) >= f32::MIN_POSITIVE {
+            if node.op == Op::Unary(Unary::Log)
+                && node.ty.dtype == DType::F32
+                && self.plan.graph.lower_bound(node.args[0]) >= f32::MIN_POSITIVE
+            {
                 let logarithm = elementary::log_of_at_least_normal(&mut Abreast(&mut self.b), args[0]);
                 points.know(value, logarithm);
                 return logarithm;
@@ -193,6 +199,18 @@ impl Lowering<'_> {
     pub(super) fn apply<const N: usize>(&mut self, function: Elementwise, dtype: DType, x: &[[Reg; N]]) -> [Reg; N] {
         let b = &mut Abreast(&mut self.b);
         match function {
+            Elementwise::Unary(function) if dtype == DType::F64 => elementary::double::unary(b, function, x[0]),
+            Elementwise::Binary(function) if dtype == DType::F64 => match function {
+                Binary::Add => b.dadd(x[0], x[1]),
+                Binary::Mul => b.dmul(x[0], x[1]),
+                Binary::Div => b.ddiv(x[0], x[1]),
+                Binary::Max => b.dmax(x[0], x[1]),
+            },
+            Elementwise::Compare(function) if dtype == DType::F64 => match function {
+                Compare::Less => b.dless(x[0], x[1]),
+                Compare::LessEqual => b.dless_equal(x[0], x[1]),
+                Compare::Equal => b.dequal(x[0], x[1]),
+            },
             Elementwise::Unary(function) => elementary::unary(b, function, x[0]),
             Elementwise::Binary(Binary::Add) => b.add(x[0], x[1]),
             Elementwise::Binary(Binary::Mul) => b.mul(x[0], x[1]),
@@ -220,7 +238,7 @@ impl Lowering<'_> {
             }
             Elementwise::Select => match dtype {
                 DType::F32 => b.select(x[0], x[1], x[2]),
-                DType::F64 => unreachable!("refused before anything is compiled"),
+                DType::F64 => b.dselect(x[0], x[1], x[2]),
                 DType::U32 => b.iselect(x[0], x[1], x[2]),
                 DType::Mask => {
                     let (yes, no) = (b.integer(u32::MAX), b.integer(0));
@@ -229,10 +247,17 @@ impl Lowering<'_> {
                     b.iless(word, no)
                 }
             },
-            Elementwise::Convert(_) => {
+            Elementwise::Convert(_) if dtype == DType::F32 => b.widen(x[0]),
+            Elementwise::Convert(_) if dtype == DType::F64 => b.narrow(x[0]),
+            Elementwise::Convert(to) => {
                 // both halves are exact, so the one rounding is that of the sum
                 let low_bits = b.integer(0xffff);
                 let (high, low) = (b.shr(x[0], 16), b.and(x[0], low_bits));
+                if to == DType::F64 {
+                    let (high, low, scale) = (b.to_double(high), b.to_double(low), b.dconstant(65536.0));
+                    let high = b.dmul(high, scale);
+                    return b.dadd(high, low);
+                }
                 let (high, low) = (b.to_float(high), b.to_float(low));
                 let scale = b.constant(65536.0);
                 b.fma(high, scale, low)
@@ -244,6 +269,7 @@ impl Lowering<'_> {
     fn eval_leaf<const N: usize>(&mut self, value: Value, leaf: &Leaf, row: &Row, points: &Points<N>) -> [Reg; N] {
         match leaf {
             Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
+            Leaf::Double(bits) => [self.b.dconstant(f64::from_bits(*bits)); N],
             Leaf::Word(word) => [self.b.integer(*word); N],
             Leaf::Noise(noise) => {
                 let pairs = self.noise_pairs(value, noise, row, points.cols);
@@ -258,7 +284,7 @@ impl Lowering<'_> {
                 points.cols.map(|col| {
                     let from_col = self.b.index_scale_signed(col, stride);
                     let index = self.b.index_add(row.offsets[&value], from_col);
-                    let address = Address { base: Base::Argument(*argument), index, offset: 0 };
+                    let address = self.element(Base::Argument(*argument), *class, index);
                     self.b.load_strided(*class, address, stride)
                 })
             }
@@ -304,7 +330,8 @@ impl Lowering<'_> {
             let base = Base::Argument(self.argument(Argument::Place(place)));
             for (col, reg) in points.cols.into_iter().zip(regs) {
                 let index = self.b.index_add(offset, col);
-                self.b.store(Address { base, index, offset: 0 }, reg);
+                let address = self.element(base, self.b.ty(reg).class, index);
+                self.b.store(address, reg);
             }
         }
     }
@@ -313,7 +340,7 @@ impl Lowering<'_> {
 fn literal_leaf(literal: Literal, view: View) -> Leaf {
     match literal {
         Literal::Float(bits) => Leaf::Float(bits),
-        Literal::Double(_) => unreachable!("refused before anything is compiled"),
+        Literal::Double(bits) => Leaf::Double(bits),
         Literal::Word(word) => Leaf::Word(word),
         Literal::Position => Leaf::Position(view),
     }

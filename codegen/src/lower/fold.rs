@@ -3,8 +3,8 @@
 use super::Lowering;
 use super::element::Points;
 use super::noise::NOISE_BLOCK;
-use crate::tile::{Abreast, Address, Base, Reg};
-use bayeslift_ir::{Kind, Lanes, Value, Window};
+use crate::tile::{Abreast, Base, Class, Reg};
+use bayeslift_ir::{DoubleLanes, Kind, Lanes, Value, Window};
 
 /// How many vectors are added side by side.
 const ABREAST: usize = 4;
@@ -30,8 +30,10 @@ impl Lowering<'_> {
             s.each_column([none, all], NOISE_BLOCK, block, ABREAST, |s, cols| {
                 for &col in cols {
                     let index = s.b.index_add(block_start, col);
-                    let zero = s.b.constant(0.0);
-                    s.b.store(Address { base, index, offset: 0 }, zero);
+                    let class = s.class(value);
+                    let zero = if class == Class::Double { s.b.dconstant(0.0) } else { s.b.constant(0.0) };
+                    let address = s.element(base, class, index);
+                    s.b.store(address, zero);
                 }
             });
             let first = s.b.index_offset(block_start, (window.start * row_of) as i64);
@@ -94,9 +96,14 @@ impl Lowering<'_> {
     }
 
     fn add_to<const N: usize>(&mut self, (base, at): (Base, Reg), offsets: [Reg; N], x: [Reg; N]) {
-        let addresses = offsets.map(|offset| Address { base, index: self.b.index_add(at, offset), offset: 0 });
-        let sums = addresses.map(|address| self.b.load(crate::tile::Class::Float, address));
-        let sums = Abreast(&mut self.b).add(sums, x);
+        let class = self.b.ty(x[0]).class;
+        let addresses = offsets.map(|offset| {
+            let index = self.b.index_add(at, offset);
+            self.element(base, class, index)
+        });
+        let sums = addresses.map(|address| self.b.load(class, address));
+        let b = &mut Abreast(&mut self.b);
+        let sums = if class == Class::Double { b.dadd(sums, x) } else { b.add(sums, x) };
         addresses.into_iter().zip(sums).for_each(|(address, sum)| self.b.store(address, sum));
     }
 }

@@ -54,14 +54,15 @@ impl Lowering<'_> {
             rows => rows,
         };
         let rows_at_once = rows_at_once.min(rows);
-        let accumulators = self.accumulators(rows_at_once);
+        let in_order = self.rows_in_order();
+        let accumulators = if in_order > 0 { Vec::new() } else { self.accumulators(rows_at_once) };
         let unit = if short { BAND } else { 1 };
         self.tiling = Some(Tiling::of_one_block(rows * cols, unit * cols));
         self.tiles(rows, unit, rows_at_once, |s, first, last| {
             s.prepare_rows(first, last, rows_at_once);
             let mut rest = first;
-            let abreast = s.rows_abreast();
-            if short {
+            let abreast = if in_order > 0 { in_order } else { s.rows_abreast() };
+            if short || in_order > 0 {
                 rest = s.repeat_whole(first, last, abreast, |s, row| {
                     s.some_rows(row, abreast, first, cols, &accumulators);
                 });
@@ -78,6 +79,9 @@ impl Lowering<'_> {
     /// Some rows of the tile that begins at `first`, in one run of statements if they have no loops, so that they can be scheduled side by
     /// side: what rows share in memory is read before anything is written.
     fn some_rows(&mut self, row: Reg, count: usize, first: Reg, cols: usize, accumulators: &[Accumulator]) {
+        if self.rows_in_order() > 0 {
+            return self.reduce_rows_in_order(row, count, cols);
+        }
         let rows: Vec<Reg> = (0..count).map(|i| self.b.index_offset(row, i as i64)).collect();
         let mut rows: Vec<Row> = rows.into_iter().map(|row| self.enter_row(row, None)).collect();
         self.draw_by_twos(&mut rows);
@@ -106,10 +110,14 @@ impl Lowering<'_> {
 
     /// Whether rows may be joined to one: every element is read and written at its own number.
     fn is_flat(&self) -> bool {
+        // samples of doubles, each a part of a value: joined rows leave no short rest
+        let of_parts = self.kernel.is_of_doubles(&self.plan.graph);
         self.kernel.row_reductions().is_empty()
             && self.leaves.values().all(|leaf| match leaf {
-                Leaf::Float(_) | Leaf::Word(_) => true,
-                Leaf::Memory { view, .. } => view.is_contiguous() || view.is_uniform(),
+                Leaf::Float(_) | Leaf::Double(_) | Leaf::Word(_) => true,
+                Leaf::Memory { view, .. } => {
+                    view.is_contiguous() || view.is_uniform() || of_parts && view.is_in_order()
+                }
                 Leaf::Noise(_) | Leaf::Position(_) => false,
             })
     }
@@ -178,7 +186,8 @@ impl Lowering<'_> {
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         if self.target.lanes() == 1 || self.noise_sites().is_empty() {
             let is_heavy = !self.kernel.products().is_empty() && !self.is_light();
-            let abreast = if is_heavy || self.kernel.members.len() > MANY { FEW_ABREAST } else { ABREAST };
+            let is_long = self.kernel.members.len() > MANY && !self.kernel.is_of_doubles(&self.plan.graph);
+            let abreast = if is_heavy || is_long { FEW_ABREAST } else { ABREAST };
             let unit = if self.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };
             return self.each_column([start, end], unit, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }

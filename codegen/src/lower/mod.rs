@@ -5,6 +5,7 @@ mod columns;
 mod dot;
 mod element;
 mod fold;
+mod in_order;
 mod map;
 mod noise;
 mod panel;
@@ -16,7 +17,7 @@ mod tiling;
 mod windows;
 
 use crate::target::Target;
-use crate::tile::{Class, TileBuilder, TileKernel};
+use crate::tile::{Address, Base, Class, Reg, TileBuilder, TileKernel};
 pub use argument::Argument;
 use bayeslift_ir::{DType, Kind, Value};
 use bayeslift_passes::{Costs, Kernel, KernelKind, Plan, Read};
@@ -44,6 +45,8 @@ pub struct Lowered {
 /// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages,
 /// each of which begins when the one before is over: what packs operands that tiles share, if they share any, and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, target: Target, threads: usize) -> Vec<Lowered> {
+    // there are no vectors of doubles
+    let target = if kernel.is_of_doubles(&plan.graph) { target.with_lanes(1) } else { target };
     let mut stages = Vec::new();
     if let KernelKind::Products(_) = kernel.kind {
         let mut packing = Lowering::new(plan, kernel, target, threads);
@@ -137,10 +140,16 @@ impl<'p> Lowering<'p> {
         offset
     }
 
+    /// Where the element of this number of a value lies.
+    fn element(&mut self, base: Base, class: Class, number: Reg) -> Address {
+        let index = if class == Class::Double { self.b.index_scale(number, 2) } else { number };
+        Address { base, index, offset: 0 }
+    }
+
     fn class(&self, value: Value) -> Class {
         match self.plan.graph.ty(value).dtype {
             DType::F32 => Class::Float,
-            DType::F64 => unreachable!("refused before anything is compiled"),
+            DType::F64 => Class::Double,
             DType::U32 => Class::Int,
             DType::Mask => Class::Mask,
         }

@@ -4,7 +4,7 @@
 use super::Lowering;
 use super::element::{Points, Row};
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{Kind, Lanes, Reduction, SUM_LANES, Value};
+use bayeslift_ir::{Lanes, Reduction, SUM_LANES, Value};
 
 /// A reduction of a kernel, and where its lanes are.
 #[derive(Clone, Copy)]
@@ -21,9 +21,7 @@ impl Lowering<'_> {
         let lanes = if self.has_short_rows() { rows_at_once * self.target.lanes() } else { SUM_LANES };
         let reductions = self.kernel.row_reductions().iter();
         let accumulator = |&reduction: &Value| {
-            let Kind::Reduction { function, .. } = self.plan.graph.node(reduction).op.kind() else {
-                unreachable!("{reduction} is no reduction")
-            };
+            let function = self.reduction(reduction);
             Accumulator { reduction, function, place: self.take_scratch(lanes) }
         };
         reductions.map(accumulator).collect()

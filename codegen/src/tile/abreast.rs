@@ -1,7 +1,7 @@
 //! Several of everything, side by side.
 
 use super::{Reg, TileBuilder};
-use bayeslift_ir::Lanes;
+use bayeslift_ir::{DoubleLanes, Lanes};
 
 /// [`Lanes`] that record each operation `N` times, for independent vectors. A long chain of operations that wait for each
 /// other leaves the machine idle; several chains in turn keep it busy.
@@ -64,4 +64,33 @@ impl<const N: usize> Lanes for Abreast<'_, N> {
     }
 
     each_by! { shl shr sar rotl }
+}
+
+impl<const N: usize> DoubleLanes for Abreast<'_, N> {
+    type D = [Reg; N];
+
+    fn dconstant(&mut self, x: f64) -> [Reg; N] {
+        [self.0.dconstant(x); N]
+    }
+
+    each! {
+        dadd(a, b);
+        dsub(a, b);
+        dmul(a, b);
+        ddiv(a, b);
+        dsqrt(a);
+        dneg(a);
+        dabs(a);
+        dfloor(a);
+        dless(a, b);
+        dless_equal(a, b);
+        dequal(a, b);
+        dselect(m, a, b);
+        widen(a);
+        narrow(a);
+        to_double(a);
+        high_word(a);
+        low_word(a);
+        double_of_words(high, low);
+    }
 }

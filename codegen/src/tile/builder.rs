@@ -1,7 +1,7 @@
 //! Recording tile code.
 
 use super::*;
-use bayeslift_ir::Lanes;
+use bayeslift_ir::{DoubleLanes, Lanes};
 use std::collections::HashMap;
 
 /// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says. What a loop does
@@ -378,5 +378,74 @@ impl Lanes for TileBuilder {
     }
     fn iselect(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
         self.lanes(Inst::Select(m, a, b), Class::Int)
+    }
+}
+
+/// Of scalars: [`TileBuilder::vector`] must not be set.
+impl DoubleLanes for TileBuilder {
+    type D = Reg;
+
+    fn dconstant(&mut self, x: f64) -> Reg {
+        self.lanes(Inst::Double(x.to_bits()), Class::Double)
+    }
+    fn dadd(&mut self, a: Reg, b: Reg) -> Reg {
+        match (self.negated.get(&a).copied(), self.negated.get(&b).copied()) {
+            (_, Some(b)) => self.dsub(a, b),
+            (Some(a), None) => self.dsub(b, a),
+            (None, None) => self.lanes(Inst::Binary(FloatBinary::Add, a, b), Class::Double),
+        }
+    }
+    fn dsub(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Sub, a, b), Class::Double)
+    }
+    fn dmul(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Mul, a, b), Class::Double)
+    }
+    fn ddiv(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Binary(FloatBinary::Div, a, b), Class::Double)
+    }
+    fn dsqrt(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Sqrt, a), Class::Double)
+    }
+    fn dneg(&mut self, a: Reg) -> Reg {
+        let negation = self.lanes(Inst::Unary(FloatUnary::Neg, a), Class::Double);
+        self.negated.insert(negation, a);
+        negation
+    }
+    fn dabs(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Abs, a), Class::Double)
+    }
+    fn dfloor(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Unary(FloatUnary::Floor, a), Class::Double)
+    }
+    fn dless(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::Less, a, b), Class::Mask)
+    }
+    fn dless_equal(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::LessEqual, a, b), Class::Mask)
+    }
+    fn dequal(&mut self, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Compare(FloatCompare::Equal, a, b), Class::Mask)
+    }
+    fn dselect(&mut self, m: Reg, a: Reg, b: Reg) -> Reg {
+        self.lanes(Inst::Select(m, a, b), Class::Double)
+    }
+    fn widen(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Widen(a), Class::Double)
+    }
+    fn narrow(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::Narrow(a), Class::Float)
+    }
+    fn to_double(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::ToDouble(a), Class::Double)
+    }
+    fn high_word(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::HighWord(a), Class::Int)
+    }
+    fn low_word(&mut self, a: Reg) -> Reg {
+        self.lanes(Inst::LowWord(a), Class::Int)
+    }
+    fn double_of_words(&mut self, high: Reg, low: Reg) -> Reg {
+        self.lanes(Inst::FromWords(high, low), Class::Double)
     }
 }

@@ -1,12 +1,12 @@
 //! What defines a register.
 
 use super::{Address, Class, FloatBinary, FloatCompare, FloatUnary, IntBinary, Part, Reg, RegType, Shift};
-use Class::{Float, Index, Int, Mask};
+use Class::{Double, Float, Index, Int, Mask};
 
 /// A pure operation, or a load.
 ///
 /// Those on floats, integers and masks act on each lane of vectors or on scalars; all their operands, and the result, are
-/// vectors, or all are scalars, except where it says otherwise. What each gives, to the bit, is defined by
+/// vectors, or all are scalars, except where it says otherwise. Doubles are scalars, and so is what they are made of. What each gives, to the bit, is defined by
 /// [`interpret`](super::interpret); of a result that is no number, sign and payload are unspecified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inst {
@@ -14,15 +14,17 @@ pub enum Inst {
     Float(u32),
     /// An integer, in every lane.
     Int(u32),
-    /// A float from a float.
+    /// A double by its bits.
+    Double(u64),
+    /// A float from a float, or a double from a double.
     Unary(FloatUnary, Reg),
-    /// A float from two floats.
+    /// A float from two floats, or a double from two doubles.
     Binary(FloatBinary, Reg, Reg),
     /// `a * b + c` of floats, rounded once.
     Fma(Reg, Reg, Reg),
-    /// A mask from two floats.
+    /// A mask from two floats or two doubles.
     Compare(FloatCompare, Reg, Reg),
-    /// Where a mask holds, the first of two floats or integers, else the second.
+    /// Where a mask holds, the first of two floats, doubles or integers, else the second.
     Select(Reg, Reg, Reg),
     /// The bits of a float as an integer.
     Bits(Reg),
@@ -30,6 +32,18 @@ pub enum Inst {
     FromBits(Reg),
     /// The float nearest to a signed integer, ties to even.
     ToFloat(Reg),
+    /// A float as a double.
+    Widen(Reg),
+    /// The float nearest to a double, ties to even.
+    Narrow(Reg),
+    /// A signed integer as a double.
+    ToDouble(Reg),
+    /// The high 32 bits of a double as an integer.
+    HighWord(Reg),
+    /// The low 32 bits of a double as an integer.
+    LowWord(Reg),
+    /// The double of these high and low 32 bits.
+    FromWords(Reg, Reg),
     /// An integer from two integers.
     IntBinary(IntBinary, Reg, Reg),
     /// An integer shifted by a constant.
@@ -45,7 +59,7 @@ pub enum Inst {
     /// The lower halves of two vectors of floats, one after the other; or, if so told, their upper halves. Of vectors of eight
     /// lanes and more.
     Halves(Reg, Reg, bool),
-    /// The float or integer at an address, or as many consecutive ones as a vector has lanes, or as this part of one has.
+    /// The float, double or integer at an address, or as many consecutive ones as a vector has lanes, or as this part of one has.
     Load(Class, Address, Part),
     /// A vector of floats or integers that lie this many elements apart.
     LoadStrided(Class, Address, i64, Part),
@@ -78,8 +92,9 @@ impl Inst {
     /// As [`Inst::operands`], to change them.
     pub fn operands_mut(&mut self, mut f: impl FnMut(&mut Reg)) {
         match self {
-            Inst::Float(_) | Inst::Int(_) | Inst::LaneNumbers | Inst::Index(_) => {}
+            Inst::Float(_) | Inst::Int(_) | Inst::Double(_) | Inst::LaneNumbers | Inst::Index(_) => {}
             Inst::Unary(_, a) | Inst::Bits(a) | Inst::FromBits(a) | Inst::ToFloat(a) | Inst::Shift(_, a, _) => f(a),
+            Inst::Widen(a) | Inst::Narrow(a) | Inst::ToDouble(a) | Inst::HighWord(a) | Inst::LowWord(a) => f(a),
             Inst::Splat(a) | Inst::IndexLow(a) | Inst::IndexHigh(a) | Inst::IndexScale(a, _) => f(a),
             Inst::IndexDiv(a, _) | Inst::IndexRem(a, _) => f(a),
             Inst::Load(_, address, _) | Inst::LoadStrided(_, address, ..) => f(&mut address.index),
@@ -89,19 +104,24 @@ impl Inst {
             Inst::IntLess(a, b) | Inst::IndexFrom(a, b) | Inst::IndexAdd(a, b) | Inst::IndexMin(a, b) => {
                 [a, b].into_iter().for_each(f);
             }
-            Inst::Halves(a, b, _) => [a, b].into_iter().for_each(f),
+            Inst::Halves(a, b, _) | Inst::FromWords(a, b) => [a, b].into_iter().for_each(f),
             Inst::Fma(a, b, c) | Inst::Select(a, b, c) => [a, b, c].into_iter().for_each(f),
         }
     }
 
-    /// The classes of the operands and that of the result: what an operation takes, and makes. `Select` takes what its second
-    /// operand, and `Splat` what its only one is, of these `types`.
+    /// The classes of the operands and that of the result: what an operation takes, and makes. Those of floats take doubles if their first
+    /// operand is one, `Select` what its second operand, and `Splat` what its only one is, of these `types`.
     pub(super) fn classes(&self, types: &[RegType]) -> (&'static [Class], Class) {
         let given = |i: usize| types.get(i).map_or(Float, |ty| ty.class);
         match *self {
             Inst::Float(_) => (&[], Float),
             Inst::Int(_) | Inst::LaneNumbers => (&[], Int),
             Inst::Index(_) => (&[], Index),
+            Inst::Double(_) => (&[], Double),
+            Inst::Unary(..) if given(0) == Double => (&[Double], Double),
+            Inst::Binary(..) if given(0) == Double => (&[Double, Double], Double),
+            Inst::Compare(..) if given(0) == Double => (&[Double, Double], Mask),
+            Inst::Select(..) if given(1) == Double => (&[Mask, Double, Double], Double),
             Inst::Unary(..) => (&[Float], Float),
             Inst::Binary(..) | Inst::Halves(..) => (&[Float, Float], Float),
             Inst::Fma(..) => (&[Float, Float, Float], Float),
@@ -110,6 +130,11 @@ impl Inst {
             Inst::Select(..) => (&[Mask, Float, Float], Float),
             Inst::Bits(_) => (&[Float], Int),
             Inst::FromBits(_) | Inst::ToFloat(_) => (&[Int], Float),
+            Inst::Widen(_) => (&[Float], Double),
+            Inst::Narrow(_) => (&[Double], Float),
+            Inst::ToDouble(_) => (&[Int], Double),
+            Inst::HighWord(_) | Inst::LowWord(_) => (&[Double], Int),
+            Inst::FromWords(..) => (&[Int, Int], Double),
             Inst::IntBinary(..) => (&[Int, Int], Int),
             Inst::Shift(..) => (&[Int], Int),
             Inst::IntEqual(..) | Inst::IntLess(..) => (&[Int, Int], Mask),

@@ -7,6 +7,8 @@ named! {
     Class {
         /// `f32` elements.
         Float = "float",
+        /// One `f64`: there are no vectors of them.
+        Double = "double",
         /// 32-bit integers.
         Int = "int",
         /// Truth values.
@@ -17,7 +19,7 @@ named! {
 }
 
 named! {
-    /// Functions of a float.
+    /// Functions of a float or a double.
     FloatUnary {
         /// Correctly rounded.
         Sqrt = "sqrt",
@@ -31,7 +33,7 @@ named! {
 }
 
 named! {
-    /// Functions of two floats.
+    /// Functions of two floats or two doubles.
     FloatBinary {
         /// Rounded to nearest, ties to even, as the next three.
         Add = "add",
@@ -49,7 +51,7 @@ named! {
 }
 
 named! {
-    /// Comparisons of floats. None holds if one is no number.
+    /// Comparisons of floats or doubles. None holds if one is no number.
     FloatCompare {
         /// `a < b`.
         Less = "less",

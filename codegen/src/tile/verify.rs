@@ -219,6 +219,9 @@ impl<'k> Verifier<'k> {
     }
 
     fn define(&mut self, reg: Reg, class: Class, vector: bool) -> Result<(), String> {
+        if class == Class::Double && vector {
+            return Err("doubles are scalars".into());
+        }
         let (given, expected) = (self.ty(reg)?, RegType { class, vector });
         if given != expected {
             return Err(format!("{reg:?} is {given}, but defined as {expected}"));
@@ -235,8 +238,8 @@ impl<'k> Verifier<'k> {
 /// Masks lie in memory as words.
 fn in_memory(class: Class) -> Result<(), String> {
     match class {
-        Class::Float | Class::Int => Ok(()),
-        Class::Mask | Class::Index => Err(format!("memory holds floats and integers, no {}", class.name())),
+        Class::Float | Class::Double | Class::Int => Ok(()),
+        Class::Mask | Class::Index => Err(format!("memory holds floats, doubles and integers, no {}", class.name())),
     }
 }
 

@@ -79,7 +79,7 @@ impl Tensors {
         let outputs = plan.graph.outputs().iter();
         Tensors {
             inputs: inputs.iter().map(Tensor::words).collect(),
-            outputs: outputs.map(|output| poison(plan.graph.ty(output.value).shape.elements())).collect(),
+            outputs: outputs.map(|output| poison(plan.graph.ty(output.value).words())).collect(),
             arena: poison(plan.arena_bytes / 4),
             held: BTreeMap::new(),
         }
@@ -109,5 +109,5 @@ impl Tensors {
 
 /// Where a kernel stores values and results of reductions, and how many words.
 fn stores(plan: &Plan, kernel: &Kernel) -> BTreeMap<Place, usize> {
-    kernel.writes.iter().map(|write| (write.place, plan.graph.ty(write.value).shape.elements())).collect()
+    kernel.writes.iter().map(|write| (write.place, plan.graph.ty(write.value).words())).collect()
 }

@@ -22,6 +22,7 @@ const DIVISORS: [i64; 8] = [1, 2, 3, 7, 16, 1000, 1 << 32, i64::MAX];
 const STRIDES: [i64; 7] = [1, 2, 3, 0, -1, 7, -4];
 const FLOATS: [f32; 12] =
     [0.0, -0.0, 1.0, -1.5, 0.1, 1e-45, -1e-40, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 8_388_609.0];
+const DOUBLES: [f64; 10] = [0.0, -0.0, 0.1, -1.5, 5e-324, -1e-310, f64::MAX, f64::INFINITY, f64::NAN, 1e39];
 const INTS: [u32; 8] = [0, 1, 0x8000_0000, u32::MAX, 0x7fff_ffff, 0x3f80_0000, 0xdead_beef, 24];
 
 #[derive(Clone, Debug)]
@@ -197,6 +198,8 @@ impl Generator {
     fn address(&self, class: Class, written: bool, (first, last): (i64, i64), choices: [u16; 2]) -> Option<Address> {
         let index = self.pick(Class::Index, false, choices[0])?;
         let (least, most) = *self.ranges.get(&index)?;
+        // doubles lie among integers, whose every bit counts
+        let last = if class == Class::Double { last + 1 } else { last };
         let places = [
             (Base::Argument(if class == Class::Float { 2 } else { 3 }), 0),
             (Base::Scratch, if class == Class::Float { 0 } else { ELEMENTS }),
@@ -222,9 +225,11 @@ impl Generator {
     /// Stores a float or an integer; one that nothing else shows goes to an argument.
     fn store(&mut self, reg: Reg, choice: u16, part: u8, shown: bool) -> Option<()> {
         let RegType { class, vector } = self.regs[reg.0 as usize];
-        if !matches!(class, Class::Float | Class::Int) {
-            return None;
-        }
+        let reg = match class {
+            Class::Float | Class::Int => reg,
+            Class::Double => self.number(reg),
+            Class::Mask | Class::Index => return None,
+        };
         let part = self.part(vector, part);
         let last = self.touched(vector, part) - 1;
         let choices = [choice, if shown { choice & !1 } else { choice }];
@@ -233,12 +238,19 @@ impl Generator {
         Some(())
     }
 
+    /// A double that is a number: the bits of what is none are nobody's business.
+    fn number(&mut self, a: Reg) -> Reg {
+        let is_number = self.define(Class::Mask, false, Inst::Compare(FloatCompare::Equal, a, a));
+        let other = self.define(Class::Double, false, Inst::Double(2.5_f64.to_bits()));
+        self.define(Class::Double, false, Inst::Select(is_number, a, other))
+    }
+
     fn step(&mut self, step: &Step) -> Option<()> {
-        use Class::{Float, Index, Int, Mask};
+        use Class::{Double, Float, Index, Int, Mask};
         let Step { kind, operands: [x, y, z], choices: [c, d, e, f] } = *step;
         let vector = self.lanes > 1 && !c.is_multiple_of(4);
         let of = |choice: u8, count: usize| usize::from(choice) % count;
-        match kind % 30 {
+        match kind % 40 {
             0 => drop(self.define(Float, vector, Inst::Float(FLOATS[of(d, FLOATS.len())].to_bits()))),
             1 => drop(self.define(Int, vector, Inst::Int(INTS[of(d, INTS.len())]))),
             2 => {
@@ -313,7 +325,7 @@ impl Generator {
                 let class = if d.is_multiple_of(2) { Float } else { Int };
                 let (part, stride) = (self.part(true, e), STRIDES[of(f, STRIDES.len())]);
                 let distance = stride * (self.touched(true, part) - 1);
-                let further = if kind % 30 == 21 { 0 } else { 3 };
+                let further = if kind % 40 == 21 { 0 } else { 3 };
                 let address = self.address(class, false, (distance.min(0), distance.max(0) + further), [x, y])?;
                 if further == 0 {
                     self.define(class, true, Inst::LoadStrided(class, address, stride, part));
@@ -331,10 +343,12 @@ impl Generator {
                 let first = i64::from(d % 7) - 3;
                 let (count, step) = (i64::from(e % 4), [1, 2, 5][of(f, 3)]);
                 let (start, end) = (self.constant(first), self.constant(first + count * step - i64::from(e / 4 % 2)));
-                let initial = [(Float, x), (Int, y), (if f.is_multiple_of(8) { Mask } else { Float }, z), (Index, x)];
-                let initial = initial.into_iter().take(usize::from(f / 3) % 5);
-                let initial: Vec<Reg> =
-                    initial.filter_map(|(class, choice)| self.pick(class, vector && class != Index, choice)).collect();
+                let third = if f.is_multiple_of(8) { Mask } else { Float };
+                let initial = [(Float, x), (Int, y), (third, z), (Index, x), (Double, y)];
+                let initial = initial.into_iter().take(usize::from(f / 3) % 6);
+                let initial: Vec<Reg> = initial
+                    .filter_map(|(class, choice)| self.pick(class, vector && class != Index && class != Double, choice))
+                    .collect();
                 self.open(start, end, step, (first, first + (count - 1).max(0) * step), &initial);
             }
             25 if self.blocks.len() > 2 => self.close(step),
@@ -354,7 +368,63 @@ impl Generator {
                 let index = self.pick(Index, false, x)?;
                 self.push(Stmt::Prefetch(Address { base: Base::Argument(of(d, 4)), index, offset: i64::from(e) }));
             }
+            // the emitters of wide vectors refuse doubles
+            30.. if self.lanes <= 4 => self.double_step(step)?,
             _ => {}
+        }
+        Some(())
+    }
+
+    fn double_step(&mut self, step: &Step) -> Option<()> {
+        use Class::{Double, Float, Int, Mask};
+        let Step { kind, operands: [x, y, z], choices: [_, d, _, _] } = *step;
+        let of = |choice: u8, count: usize| usize::from(choice) % count;
+        match kind % 10 {
+            0 => drop(self.define(Double, false, Inst::Double(DOUBLES[of(d, DOUBLES.len())].to_bits()))),
+            1 => {
+                let (op, a) = (FloatUnary::ALL[of(d, FloatUnary::ALL.len())], self.pick(Double, false, x)?);
+                self.define(Double, false, Inst::Unary(op, a));
+            }
+            2 | 3 => {
+                let op = FloatBinary::ALL[of(d, FloatBinary::ALL.len())];
+                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
+                self.define(Double, false, Inst::Binary(op, a, b));
+            }
+            4 => {
+                let op = FloatCompare::ALL[of(d, FloatCompare::ALL.len())];
+                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
+                self.define(Mask, false, Inst::Compare(op, a, b));
+            }
+            5 => {
+                let mask = self.pick(Mask, false, z)?;
+                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
+                self.define(Double, false, Inst::Select(mask, a, b));
+            }
+            6 => {
+                let inst = match d % 3 {
+                    0 => Inst::Widen(self.pick(Float, false, x)?),
+                    1 => Inst::ToDouble(self.pick(Int, false, x)?),
+                    _ => Inst::FromWords(self.pick(Int, false, x)?, self.pick(Int, false, y)?),
+                };
+                self.define(Double, false, inst);
+            }
+            7 => {
+                let a = self.pick(Double, false, x)?;
+                if d.is_multiple_of(3) {
+                    self.define(Float, false, Inst::Narrow(a));
+                    return Some(());
+                }
+                let a = self.number(a);
+                self.define(Int, false, if d % 3 == 1 { Inst::HighWord(a) } else { Inst::LowWord(a) });
+            }
+            8 => {
+                let address = self.address(Double, false, (0, 0), [x, y])?;
+                self.define(Double, false, Inst::Load(Double, address, None));
+            }
+            _ => {
+                let reg = self.pick(Double, false, z)?;
+                self.store(reg, x ^ y, 1, false)?;
+            }
         }
         Some(())
     }

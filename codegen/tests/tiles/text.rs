@@ -25,6 +25,10 @@ fn constants_keep_their_bits() {
   r10 = 0xffffffff
   r11 = -9223372036854775808
   r12* = float 0x7fa0dead
+  r13 = double 0.1
+  r14 = double -inf
+  r15 = double 0x7ff8000000000001
+  r16 = double 5e-324
 ";
     let kernel: TileKernel = text.parse().unwrap();
     assert_eq!(kernel.to_string(), text);
@@ -32,6 +36,9 @@ fn constants_keep_their_bits() {
     let shown = format!("{:?}", kernel.body);
     for bits in bits.into_iter().chain([0xffc0_0001, 1, f32::MAX.to_bits(), 0x7fa0_dead]) {
         assert!(shown.contains(&format!("Float({bits})")), "{bits:#x} in {shown}");
+    }
+    for bits in [0.1_f64.to_bits(), f64::NEG_INFINITY.to_bits(), 0x7ff8_0000_0000_0001, 1] {
+        assert!(shown.contains(&format!("Double({bits})")), "{bits:#x} in {shown}");
     }
 }
 
@@ -88,7 +95,9 @@ fn errors_say_where_and_what() {
         ("  r2 = addd r0 r2", "line 2: expected an operation or a number, found `addd`"),
         ("  r1 = 4", "line 2: expected a register not defined above, found r1"),
         ("  r2 = index_scale r0", "line 2: expected `by`, found the end of the line"),
-        ("  r2 = load double argument0[r0]", "line 2: expected `float` or `int`, found `double`"),
+        ("  r2 = load quad argument0[r0]", "line 2: expected `float`, `double` or `int`, found `quad`"),
+        ("  r2 = double 0x0", "line 2: expected a number, or the bits of what is no number, found `0x0`"),
+        ("  r2 = double 1e999", "line 2: expected a number, or the bits of what is no number, found `1e999`"),
         ("  r2, r3 = load transposed float argument0[r0] stride 4", "line 2: expected `,`, found `=`"),
         ("  for r2 in r0..r1", "line 2: expected `step`, found the end of the line"),
         (
@@ -119,7 +128,7 @@ fn absurd_numbers() {
 }
 
 /// What a word becomes.
-const PIECES: [&str; 34] = [
+const PIECES: [&str; 36] = [
     "r0",
     "r1",
     "r2",
@@ -139,6 +148,8 @@ const PIECES: [&str; 34] = [
     "-9223372036854775808",
     "18446744073709551616",
     "nan",
+    "double",
+    "double 0.1",
     "1e999",
     "-0.0",
     "argument0",

@@ -55,10 +55,24 @@ fn operands_have_the_classes_of_their_operations() {
     check("scratch[r7]", "scratch[r4]", 11, &format!("r4 is {int}, expected a scalar of class index"));
     check("r0..r1 step", "r0..r4 step", 5, &format!("r4 is {int}, expected a scalar of class index"));
     check("then r11", "then r4", 5, &format!("r4 is {int}, expected {vector}"));
-    check("= r11", "= r9", 11, "memory holds floats and integers, no mask");
-    check("load float", "load index", 7, "memory holds floats and integers, no index");
+    check("= r11", "= r9", 11, "memory holds floats, doubles and integers, no mask");
+    check("load float", "load index", 7, "memory holds floats, doubles and integers, no index");
     check("r2 = 16", "r2* = 16", 2, "r2 is a vector of class index, but defined as a scalar of class index");
     check("r10* = select r9 r8 r6", "r10* = splat r8", 9, &format!("r8 is {vector}, expected {scalar}"));
+}
+
+#[test]
+fn doubles_are_scalars() {
+    let (double, float) = ("a scalar of class double", "a scalar of class float");
+    check("r4 = 0x7", "r4* = double 0.5", 4, "doubles are scalars");
+    check("load float argument0[r7 + 4] first 3", "load double argument0[r7 + 4]", 7, "doubles are scalars");
+    let int = format!("r4 is a scalar of class int, expected {float}");
+    check("r4 = 0x7", "r4 = 0x7\n  r40 = widen r4", 5, &int);
+    let refused = format!("r4 is {double}, expected {float}");
+    check("r4 = 0x7", "r4 = double 1.0\n  r40 = fma r4 r4 r4", 5, &refused);
+    check("r4 = 0x7", "r4 = double 1.0\n  r40* = splat r4", 5, &refused);
+    let mixed = format!("r5 is {float}, expected {double}");
+    check("r4 = 0x7", "r4 = double 1.0\n  r40 = 1.0\n  r41 = add r4 r40", 6, &mixed);
 }
 
 #[test]

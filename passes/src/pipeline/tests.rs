@@ -3,7 +3,7 @@
 use super::*;
 use bayeslift_ir::{
     Builder, Distribution, Expr, Noise, NoiseAddress, Op, Tensor, Type, Unary,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     evaluate, same_bits,
 };
 use proptest::prelude::*;

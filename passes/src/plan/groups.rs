@@ -6,7 +6,7 @@ mod sink;
 mod stored;
 
 use super::reads::{self, behind_views, prologue_views};
-use super::{Fusion, Kernel, KernelKind, Place, Plan};
+use super::{Fusion, Kernel, KernelKind, Place, Plan, kernel::is_double};
 use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Unary, Value};
 use set::Set;
 
@@ -113,6 +113,11 @@ impl Former<'_> {
         reads::aligned(self.graph, value, &|_| false)
     }
 
+    /// Whether kernel `g` may compute `value` as far as types go: values of `f64` are with their like.
+    fn is_like(&self, value: Value, g: usize) -> bool {
+        self.kernels[g].is_of_doubles(self.graph) == is_double(self.graph, value)
+    }
+
     /// The kernel whose elements include `value` at the same row and column, if it is computed by the element.
     fn joinable(&self, value: Value) -> Option<usize> {
         let value = self.aligned(value);
@@ -165,7 +170,9 @@ impl Former<'_> {
                     self.add(kernel, value, 1);
                     return;
                 }
-                let joined = self.joinable(operand).filter(|&g| matches!(self.kernels[g].kind, KernelKind::Rows(_)));
+                let is_fit =
+                    |g: &usize| matches!(self.kernels[*g].kind, KernelKind::Rows(_)) && self.is_like(value, *g);
+                let joined = self.joinable(operand).filter(is_fit);
                 let group = joined.unwrap_or_else(|| self.add(Kernel { rows, cols, ..Kernel::default() }, value, 0));
                 self.group_of[value.index()] = Some(group);
                 if let KernelKind::Rows(reductions) = &mut self.kernels[group].kind {
@@ -213,7 +220,8 @@ impl Former<'_> {
         let mut candidates: Vec<usize> = args.iter().filter_map(|&arg| self.joinable(arg)).collect();
         candidates.sort_unstable();
         candidates.dedup();
-        candidates.retain(|&g| (self.kernels[g].rows, self.kernels[g].cols) == self.space(value));
+        candidates
+            .retain(|&g| (self.kernels[g].rows, self.kernels[g].cols) == self.space(value) && self.is_like(value, g));
         let cost = self.cost_of(value);
         let Some(group) =
             candidates.iter().copied().find(|&g| self.cost[g] + cost <= MAX_BODY && self.may_join(value, g))
@@ -273,7 +281,7 @@ impl Former<'_> {
                 KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => continue,
             };
             let operand = self.graph.node(reduction).args[0];
-            let Some(h) = self.joinable(operand) else { continue };
+            let Some(h) = self.joinable(operand).filter(|&h| self.is_like(reduction, h)) else { continue };
             let kernel = &self.kernels[h];
             let stored: Vec<Value> = kernel.values().filter(|v| self.stored[v.index()]).collect();
             let private = self.aligned(operand) == operand && stored == [operand] && uses[operand.index()].len() == 1;

@@ -2,7 +2,7 @@
 
 use super::{Footprint, Place};
 use crate::View;
-use bayeslift_ir::Value;
+use bayeslift_ir::{DType, Graph, Value};
 use smallvec::SmallVec;
 use std::{collections::BTreeSet, slice};
 
@@ -135,6 +135,13 @@ impl Kernel {
         self.writes.iter().filter(|write| self.writes_elements() && !self.row_reductions().contains(&write.value))
     }
 
+    /// Whether it has to do with values of `f64`, as all that it computes then has: such kernels are computed element by element,
+    /// and those of `f32` stay wide.
+    pub fn is_of_doubles(&self, graph: &Graph) -> bool {
+        let copied = if let KernelKind::Copy(value) = self.kind { Some(value) } else { None };
+        self.values().chain(copied).next().is_some_and(|value| is_double(graph, value))
+    }
+
     /// Whether a value is computed at each element, or is a product, which elements read on the tile.
     pub fn has_elements_of(&self, value: Value) -> bool {
         self.members.contains(&value) || self.products().contains(&value)
@@ -150,6 +157,12 @@ impl Kernel {
         });
         operand.expect("a kernel reads the operands of its products")
     }
+}
+
+/// Whether an operation has a result or an operand of `f64`.
+pub(super) fn is_double(graph: &Graph, value: Value) -> bool {
+    let is_f64 = |value: Value| graph.ty(value).dtype == DType::F64;
+    is_f64(value) || graph.node(value).args.iter().copied().any(is_f64)
 }
 
 impl Read {

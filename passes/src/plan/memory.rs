@@ -43,7 +43,7 @@ pub(super) fn assign(plan: &mut Plan) -> Result<(), Error> {
 
 /// The bytes that a value takes in the arena.
 pub(super) fn size_of(graph: &Graph, value: Value) -> usize {
-    (graph.ty(value).shape.elements() * 4).next_multiple_of(ALIGNMENT)
+    graph.ty(value).bytes().next_multiple_of(ALIGNMENT)
 }
 
 /// For each kernel the arena values it is the first to write and the last to touch.

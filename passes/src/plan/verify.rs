@@ -2,7 +2,7 @@
 
 use super::memory::{ALIGNMENT, size_of};
 use super::order::row_major_source;
-use super::{Kernel, KernelKind, Operand, Place, Plan, Read, Write, reads};
+use super::{Kernel, KernelKind, Operand, Place, Plan, Read, Write, kernel::is_double, reads};
 use crate::View;
 use bayeslift_ir::{Kind, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +104,9 @@ impl Plan {
             check(fits, k, member, "members are computed by the element, and copies have none")?;
             check(self.is_of_space(kernel, member), k, member, "the index space is that of what is computed")?;
         }
+        let is_of_doubles = kernel.is_of_doubles(&self.graph);
+        let other = kernel.values().find(|value| is_double(&self.graph, *value) != is_of_doubles);
+        check_none(other, k, "what has to do with `f64` is with its like")?;
         Ok(())
     }
 

@@ -79,6 +79,8 @@ pub struct Access {
     pub name: Option<String>,
     /// Its size.
     pub bytes: u64,
+    /// The size of an element.
+    pub element_bytes: usize,
     /// The kernel that makes it; `None` for what the caller passes.
     pub maker: Option<usize>,
     /// Which part each element of the kernel's index space touches; `None` for any.
@@ -201,7 +203,8 @@ impl Plan {
             Place::Output(i) => Some(self.graph.outputs()[i].name.clone()),
             Place::Arena(_) => None,
         };
-        Access { value, place, name, bytes: 4 * self.elements(value), maker, footprint }
+        let ty = self.graph.ty(value);
+        Access { value, place, name, bytes: ty.bytes() as u64, element_bytes: ty.dtype.bytes(), maker, footprint }
     }
 
     fn elements(&self, value: Value) -> u64 {

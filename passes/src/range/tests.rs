@@ -1,7 +1,7 @@
 use super::*;
 use bayeslift_ir::{
     Builder, Type,
-    arbitrary::{config, graph_of_doubles_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     evaluate,
 };
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ proptest! {
     /// Whatever the inputs, hostile ones among them, and whichever of them are known: each element lies in the range of its
     /// value.
     #[test]
-    fn every_element_lies_in_its_range((mut graph, inputs) in graph_of_doubles_and_inputs(), known: u64) {
+    fn every_element_lies_in_its_range((mut graph, inputs) in graph_and_inputs(), known: u64) {
         let outputs = graph.outputs().len();
         let values: Vec<Value> = graph.values().filter(|v| graph.ty(*v).dtype != DType::Mask).collect();
         for &value in &values {

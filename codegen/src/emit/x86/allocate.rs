@@ -52,6 +52,7 @@ impl Limits {
             Class::Mask if self.mask > 0 => File::Mask,
             Class::Float | Class::Int | Class::Mask => File::Vector,
             Class::Index => File::General,
+            Class::Double => unreachable!("refused before"),
         }
     }
 }

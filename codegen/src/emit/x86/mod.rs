@@ -79,6 +79,10 @@ const SOMEWHERE: i64 = 1 << 30;
 
 /// Machine code for `kernel`, which was lowered for `target`.
 pub fn emit(kernel: &TileKernel, target: Target) -> Result<Vec<u8>, Unsupported> {
+    // there are no vectors of them
+    if kernel.regs.iter().any(|reg| reg.class == Class::Double) {
+        return Err(Unsupported);
+    }
     let isa = Isa::of(target.instruction_set()).ok_or(Unsupported)?;
     let (vector, mask) = match isa {
         Isa::Avx2 => (16, 0),

@@ -6,6 +6,9 @@ use bayeslift_ir::{Lanes, Scalar};
 
 impl Interpreter<'_, '_> {
     pub(super) fn inst(&self, reg: Reg, inst: Inst) -> Result<Value, Fault> {
+        if let Some(value) = self.double_inst(inst) {
+            return Ok(value);
+        }
         let words = match inst {
             Inst::Float(word) | Inst::Int(word) => self.each(reg, [], |[]| word),
             Inst::Unary(op, a) => self.each(reg, [a], |[a]| {

@@ -3,10 +3,11 @@
 //! It runs on any machine, for any number of lanes, with the arithmetic of the graph's evaluator ([`Scalar`](bayeslift_ir::Scalar)).
 //! What emitters do not check - accesses outside of memory, negative dividends - it does.
 
+mod double;
 mod inst;
 mod memory;
 
-use super::{Address, Base, Carried, Error, Fault, Part, Reg, Stmt, TileKernel, error::locate, verify_for};
+use super::{Address, Base, Carried, Class, Error, Fault, Part, Reg, Stmt, TileKernel, error::locate, verify_for};
 use bayeslift_ir::Environment;
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ pub const MAX_LANES: usize = 16;
 /// What scratch memory holds before anything is written there. It may be anything; this is no number, so that reading it shows.
 const UNWRITTEN: u32 = 0x7fa0_dead;
 
-/// A value: the words of its lanes, of masks 0 or all ones; or an index.
+/// A value: the words of its lanes, of masks 0 or all ones; the low and the high word of a double; or an index.
 #[derive(Clone, Copy)]
 struct Value {
     words: [u32; MAX_LANES],
@@ -106,10 +107,11 @@ impl<'k> Interpreter<'k, '_> {
         self.kernel.regs[reg.0 as usize].vector
     }
 
-    /// How many lanes an access touches.
+    /// How many words of a register an access touches: its lanes, or those of a double.
     fn touched(&self, reg: Reg, part: Part) -> usize {
         match part {
             Some(lanes) => lanes as usize,
+            None if self.kernel.regs[reg.0 as usize].class == Class::Double => 2,
             None if self.is_vector(reg) => self.lanes,
             None => 1,
         }

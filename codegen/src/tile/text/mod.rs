@@ -5,6 +5,7 @@
 //!   r2 = 16                                            ; a constant index
 //!   r3* = 0.0                                          ; a float, also inf, -inf, nan; `*`: in every lane of a vector
 //!   r4 = 0xff                                          ; an integer
+//!   r15 = double 0.1                                   ; a double; what is no number by its bits
 //!   for r5 in r0..r1 step 1, r6 = r3 then r9           ; carries r6: r3 at first, r9 the next time
 //!     r7 = index_scale r5 by 16
 //!     r8* = load float argument0[r7 + 4] first 3       ; elements from r7 + 4 on; the other lanes are 0

@@ -193,11 +193,18 @@ impl<'a> Parser<'a> {
         self.advance()?;
         Ok(match word {
             "float" => Inst::Float(self.not_a_number()?),
+            "double" => Inst::Double(self.double()?),
             "fma" => Inst::Fma(self.register()?, self.register()?, self.register()?),
             "select" => Inst::Select(self.register()?, self.register()?, self.register()?),
             "bits" => Inst::Bits(self.register()?),
             "float_of_bits" => Inst::FromBits(self.register()?),
             "to_float" => Inst::ToFloat(self.register()?),
+            "widen" => Inst::Widen(self.register()?),
+            "narrow" => Inst::Narrow(self.register()?),
+            "to_double" => Inst::ToDouble(self.register()?),
+            "high_word" => Inst::HighWord(self.register()?),
+            "low_word" => Inst::LowWord(self.register()?),
+            "double_of_words" => Inst::FromWords(self.register()?, self.register()?),
             "int_equal" => Inst::IntEqual(self.register()?, self.register()?),
             "int_less" => Inst::IntLess(self.register()?, self.register()?),
             "splat" => Inst::Splat(self.register()?),
@@ -273,7 +280,7 @@ impl<'a> Parser<'a> {
 
     fn class(&mut self) -> Parsed<Class> {
         let class = Class::ALL.iter().find(|class| self.next == Token::Word(class.name()));
-        let class = *class.ok_or_else(|| self.expected("`float` or `int`"))?;
+        let class = *class.ok_or_else(|| self.expected("`float`, `double` or `int`"))?;
         self.advance()?;
         Ok(class)
     }
@@ -297,12 +304,29 @@ impl<'a> Parser<'a> {
     /// The bits of what is no number, and not the one that `nan` is.
     fn not_a_number(&mut self) -> Parsed<u32> {
         let bits = match self.next {
-            Token::Word(word) => hexadecimal(word).filter(|&bits| f32::from_bits(bits).is_nan()),
+            Token::Word(word) => hexadecimal(word).filter(|&bits: &u32| f32::from_bits(bits).is_nan()),
             _ => None,
         };
         let bits = bits.ok_or_else(|| self.expected("the bits of what is no number"))?;
         self.advance()?;
         Ok(bits)
+    }
+
+    /// The bits of a double: a number, or the bits of what is none.
+    fn double(&mut self) -> Parsed<u64> {
+        let number = |word: &str| match word {
+            "inf" => Some(f64::INFINITY),
+            "-inf" => Some(f64::NEG_INFINITY),
+            _ if word.starts_with("0x") => hexadecimal(word).map(f64::from_bits).filter(|x| x.is_nan()),
+            _ if word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                word.parse().ok().filter(|x: &f64| x.is_finite())
+            }
+            _ => None,
+        };
+        let found = if let Token::Word(word) = self.next { number(word) } else { None };
+        let found = found.ok_or_else(|| self.expected("a number, or the bits of what is no number"))?;
+        self.advance()?;
+        Ok(found.to_bits())
     }
 
     /// A register that is defined here, of this type.
@@ -381,9 +405,9 @@ fn is_digits(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn hexadecimal(word: &str) -> Option<u32> {
+fn hexadecimal<T: TryFrom<u64>>(word: &str) -> Option<T> {
     let digits = word.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-    u32::from_str_radix(digits, 16).ok()
+    u64::from_str_radix(digits, 16).ok()?.try_into().ok()
 }
 
 /// A number alone. Decimals that overflow are refused: infinity is written `inf`.

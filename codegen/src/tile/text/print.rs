@@ -99,6 +99,7 @@ impl Display for Operation {
         match self.0 {
             Inst::Float(bits) => write!(f, "{}", Float(bits)),
             Inst::Int(word) => write!(f, "{word:#x}"),
+            Inst::Double(bits) => write!(f, "double {}", Double(bits)),
             Inst::Unary(op, a) => call(op.name(), &[a]),
             Inst::Binary(op, a, b) => call(op.name(), &[a, b]),
             Inst::Fma(a, b, c) => call("fma", &[a, b, c]),
@@ -107,6 +108,12 @@ impl Display for Operation {
             Inst::Bits(a) => call("bits", &[a]),
             Inst::FromBits(a) => call("float_of_bits", &[a]),
             Inst::ToFloat(a) => call("to_float", &[a]),
+            Inst::Widen(a) => call("widen", &[a]),
+            Inst::Narrow(a) => call("narrow", &[a]),
+            Inst::ToDouble(a) => call("to_double", &[a]),
+            Inst::HighWord(a) => call("high_word", &[a]),
+            Inst::LowWord(a) => call("low_word", &[a]),
+            Inst::FromWords(high, low) => call("double_of_words", &[high, low]),
             Inst::IntBinary(op, a, b) => call(op.name(), &[a, b]),
             Inst::Shift(op, a, by) => write!(f, "{} {a:?} by {by}", op.name()),
             Inst::IntEqual(a, b) => call("int_equal", &[a, b]),
@@ -141,6 +148,18 @@ impl Display for Float {
             x if !x.is_nan() => write!(f, "{x:?}"),
             _ if self.0 == f32::NAN.to_bits() => f.write_str("nan"),
             _ => write!(f, "float {:#x}", self.0),
+        }
+    }
+}
+
+/// As [`Float`], of a double.
+struct Double(u64);
+
+impl Display for Double {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match f64::from_bits(self.0) {
+            x if !x.is_nan() => write!(f, "{x:?}"),
+            _ => write!(f, "{:#x}", self.0),
         }
     }
 }

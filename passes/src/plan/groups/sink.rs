@@ -56,7 +56,7 @@ impl Former<'_> {
         let to = readers.filter(|readers| readers.len() == 1)?.pop_first().filter(|&to| to != from)?;
         let space = |g: usize| (self.kernels[g].rows, self.kernels[g].cols);
         let reads_in_place = matches!(self.kernels[to].kind, KernelKind::Products(_) | KernelKind::Rows(_));
-        (space(from) == space(to) && reads_in_place).then_some((from, to))
+        (space(from) == space(to) && reads_in_place && self.is_like(value, to)).then_some((from, to))
     }
 
     fn is_cheap(&self, value: Value) -> bool {
@@ -87,7 +87,10 @@ impl Former<'_> {
     fn is_at_hand(&self, value: Value) -> bool {
         let (source, _) = behind_views(self.graph, value, |v| self.in_memory(v));
         let is_scalar = |value: Value| {
-            matches!(self.graph.node(value).op.kind(), Kind::Literal(Literal::Float(_) | Literal::Word(_)))
+            matches!(
+                self.graph.node(value).op.kind(),
+                Kind::Literal(Literal::Float(_) | Literal::Double(_) | Literal::Word(_))
+            )
         };
         self.in_memory(source) || is_scalar(source)
     }

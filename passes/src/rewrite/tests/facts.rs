@@ -7,7 +7,7 @@ use super::{
 use crate::optimize;
 use bayeslift_ir::{
     Binary, Builder, DType, Expr, Graph, Op, Tensor, Type, Unary,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs},
+    arbitrary::{config, graph_and_inputs},
     evaluate,
 };
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use super::super::{Fused, Rewriting};
 use crate::{Pipeline, Rewritten, gradients, optimize, simplify};
 use bayeslift_ir::{
     Binary, Builder, DType, Distribution, Elements, Expr, Graph, Noise, NoiseAddress, Op, Tensor, Type,
-    arbitrary::{config, graph_of_doubles_and_inputs as graph_and_inputs, largest},
+    arbitrary::{config, graph_and_inputs, largest},
     evaluate, evaluate_f64, same_bits, verify,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
