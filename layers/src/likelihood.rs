@@ -140,6 +140,14 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
     fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
         (**self).law(scope, output)
     }
+
+    fn log_prob<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        (**self).log_prob(scope, output, observed)
+    }
+
+    fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        (**self).loss(scope, output, observed)
+    }
 }
 
 /// The targets of some examples, with what is known about them.

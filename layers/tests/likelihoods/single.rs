@@ -1,17 +1,20 @@
 //! What only one likelihood has.
 
 use crate::{close, distributions::kolmogorov_smirnov, numbers};
-use bayeslift_ir::{Builder, Shape, Tensor, Type, evaluate};
+use bayeslift_ir::{Builder, Expr, Shape, Tensor, Type, evaluate};
 use bayeslift_layers::{
-    Context, Likelihood, Scope,
+    Context, Error, Likelihood, Scope,
     likelihood::{
-        Custom, Gamma, Normal, NormalMixture, Observed, OrderedLogit, Poisson, Scale, SoftmaxCenteredNormal, StudentT,
-        Support, TargetNoise, ZeroInflated,
+        Custom, Gamma, Law, Normal, NormalMixture, Observed, OrderedLogit, Poisson, Scale, SoftmaxCenteredNormal,
+        StudentT, Support, Target, TargetNoise, ZeroInflated,
     },
     noise_inputs,
 };
 use bayeslift_passes::gradients;
-use std::f64::consts::{PI, SQRT_2};
+use std::{
+    f64::consts::{PI, SQRT_2},
+    sync::Arc,
+};
 
 #[test]
 fn the_weight_of_a_target_is_a_power_of_its_variance() {
@@ -154,4 +157,46 @@ fn laws_that_cannot_be_are_errors() {
     for (likelihood, outputs, expected) in cases {
         assert_eq!(error(*likelihood, *outputs), *expected);
     }
+}
+
+/// A likelihood whose loss and log probability are its own.
+#[derive(Debug)]
+struct Own;
+
+impl Likelihood for Own {
+    fn describe(&self) -> String {
+        "Own".to_owned()
+    }
+    fn target(&self, output: &Shape) -> Result<Target, Error> {
+        Normal::fixed(1.0).target(output)
+    }
+    fn declare(&self, scope: &Scope<'_>, target: &Target) -> Result<(), Error> {
+        Normal::learned(1.0).declare(scope, target)
+    }
+    fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
+        Normal::fixed(1.0).law(scope, output)
+    }
+    fn log_prob<'b>(&self, _: &Scope<'b>, output: Expr<'b>, _: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        Ok(output * 3.0)
+    }
+    fn loss<'b>(&self, _: &Scope<'b>, output: Expr<'b>, _: &Observed<'b>) -> Result<Expr<'b>, Error> {
+        Ok(output * 5.0)
+    }
+}
+
+#[test]
+fn a_shared_likelihood_is_the_same() {
+    let shared: Arc<dyn Likelihood> = Arc::new(Own);
+    let builder = Builder::new();
+    let scope = Scope::initialize(&builder, 0);
+    let output = builder.input("output", Type::f32([1, 1]));
+    let observed = Observed::from(output);
+    assert_eq!(
+        (shared.describe(), shared.target(&[1].into()).unwrap()),
+        (Own.describe(), Own.target(&[1].into()).unwrap())
+    );
+    shared.declare(&scope, &Own.target(&[1].into()).unwrap()).unwrap();
+    assert_eq!(scope.parameters().len(), 1);
+    assert_eq!(shared.log_prob(&scope, output, &observed).unwrap().value(), (output * 3.0).value());
+    assert_eq!(shared.loss(&scope, output, &observed).unwrap().value(), (output * 5.0).value());
 }
