@@ -15,7 +15,7 @@ type OfPartsAt = dyn for<'b> Fn(&[Expr<'b>], Expr<'b>) -> Expr<'b> + Send + Sync
 /// use bayeslift_layers::likelihood::{Custom, Support};
 ///
 /// // waiting times with rate e^output
-/// let exponential = Custom::new("Exponential(log rate = output)", 1, Support::NonNegative, |parts, y| parts[0] - parts[0].exp() * y)
+/// let exponential = Custom::new("Exponential", 1, Support::NonNegative, |parts, y| parts[0] - parts[0].exp() * y)
 ///     .mean(|parts| (-parts[0]).exp())
 ///     .variance(|parts| (parts[0] * -2.0).exp())
 ///     .quantile(|parts, p| -(1.0 - p).log() / parts[0].to_f64().exp());

@@ -84,6 +84,12 @@ impl<'b> TargetNoise<'b> {
     }
 
     fn of(&self, law: Distribution, name: &str) -> Expr<'b> {
-        self.site.child(name).example_noise(law, &self.shape).expect("the site has a noise address")
+        let samples = usize::from(self.site.sample_count().is_some());
+        // labels may have an axis of rows alone, and the last axis of noise counts units
+        let units = (self.shape.len() == samples + 1).then_some(1);
+        let shape: Shape = self.shape.iter().copied().chain(units).collect();
+        let noise = self.site.child(name).example_noise(law, &shape).expect("the site has a noise address");
+        let drawn = noise.shape();
+        noise.reshape(&drawn[..drawn.len() - usize::from(units.is_some())])
     }
 }

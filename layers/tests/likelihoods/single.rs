@@ -5,8 +5,8 @@ use bayeslift_ir::{Builder, Expr, Shape, Tensor, Type, evaluate};
 use bayeslift_layers::{
     Context, Error, Likelihood, Scope,
     likelihood::{
-        Custom, Gamma, Law, Normal, NormalMixture, Observed, OrderedLogit, Poisson, Scale, SoftmaxCenteredNormal,
-        StudentT, Support, Target, TargetNoise, ZeroInflated,
+        Categorical, Custom, Gamma, Law, Normal, NormalMixture, Observed, OrderedLogit, Poisson, Scale,
+        SoftmaxCenteredNormal, StudentT, Support, Target, TargetNoise, ZeroInflated,
     },
     noise_inputs,
 };
@@ -199,4 +199,44 @@ fn a_shared_likelihood_is_the_same() {
     assert_eq!(scope.parameters().len(), 1);
     assert_eq!(shared.log_prob(&scope, output, &observed).unwrap().value(), (output * 3.0).value());
     assert_eq!(shared.loss(&scope, output, &observed).unwrap().value(), (output * 5.0).value());
+}
+
+/// Each row has noise of its own, whatever rows it is drawn with.
+#[test]
+fn draws_of_a_row_are_its_own() {
+    let laws: [(&dyn Likelihood, &[usize]); 3] = [(&Categorical, &[]), (&OrderedLogit::new(3), &[]), (&Poisson, &[2])];
+    for (likelihood, units) in laws {
+        let draw = |first: u32, rows: usize, samples: Option<usize>| {
+            let builder = Builder::new();
+            let scope = Scope::initialize(&builder, 0);
+            let outputs = if likelihood.describe().starts_with("Ordered") { 1 } else { 2 };
+            let target = likelihood.target(&[outputs].into()).unwrap();
+            likelihood.declare(&scope, &target).unwrap();
+            let parameters = scope.parameters();
+            let builder = Builder::new();
+            let scope = Scope::bind(&builder, &parameters).unwrap();
+            let law = likelihood.law(&scope, builder.input("output", Type::f32([1, outputs]))).unwrap();
+            let context = Context::new(scope).noise(noise_inputs(&builder));
+            let context = if let Some(samples) = samples { context.samples(samples) } else { context };
+            let shape: Shape = samples.into_iter().chain([rows]).chain(units.iter().copied()).collect();
+            let draws = law.draw(&TargetNoise::new(context.site("likelihood"), shape.clone()).unwrap()).unwrap();
+            assert_eq!(draws.shape(), shape);
+            builder.output("draws", draws);
+            drop(law);
+            let mut inputs: Vec<_> = parameters.iter().map(|(_, parameter)| parameter.tensor.clone()).collect();
+            inputs.push(Tensor::f32([1, outputs], vec![0.5; outputs]).unwrap());
+            inputs.extend(
+                [Tensor::u32([4], [11, 0, 0, 0]), Tensor::u32([], [0]), Tensor::u32([2], [first, 0])]
+                    .map(Result::unwrap),
+            );
+            numbers(&evaluate(&builder.finish().unwrap(), &inputs).unwrap()[0])
+        };
+        let elements = units.iter().product::<usize>();
+        let all = draw(0, 40, None);
+        assert_eq!(all[30 * elements..], draw(30, 10, None), "{likelihood:?}");
+        assert_ne!(all[..10 * elements], draw(30, 10, None), "{likelihood:?}");
+        let samples = draw(0, 40, Some(2));
+        assert_eq!(samples[70 * elements..], draw(30, 10, Some(2))[10 * elements..], "{likelihood:?}");
+        assert_ne!(samples[..40 * elements], samples[40 * elements..], "{likelihood:?}");
+    }
 }
