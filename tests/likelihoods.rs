@@ -1,21 +1,24 @@
 //! Networks find the parameters of known laws: draws are made with them, a deterministic network is fitted, and what it
 //! finds is compared with what there was, in standard errors. And labels come in any form.
 
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
 use bayeslift::{
     layers::{Parameters, inverse_softplus},
     prelude::*,
 };
+use facade::bits;
 use libm::{cos, exp, lgamma, log, log1p, sqrt};
 use likelihood::{Scale, ZeroInflated};
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::Arc};
 
 /// A law whose parameters are known.
 struct Case {
     name: &'static str,
-    likelihood: Box<dyn Likelihood>,
+    likelihood: Arc<dyn Likelihood>,
     /// The intercepts that the fit starts at, one for each output.
     start: Vec<f32>,
-    backend: Backend,
     /// What there is to find.
     truth: Vec<f64>,
     /// That, of what was found in a network.
@@ -24,6 +27,45 @@ struct Case {
     draw: fn(&[f64], f64, &mut Uniform) -> Vec<f64>,
     /// log p of the targets of an input.
     log_prob: fn(&[f64], f64, &[f64]) -> f64,
+}
+
+impl Case {
+    /// Draws with the parameters that are to be found: inputs, each with its targets.
+    fn data(&self, rows: usize) -> Vec<(f64, Vec<f64>)> {
+        let mut uniform = Uniform(7);
+        let row = |_| {
+            let x = f64::from((uniform.next() * 2.0 - 1.0) as f32);
+            (x, (self.draw)(&self.truth, x, &mut uniform))
+        };
+        (0..rows).map(row).collect()
+    }
+
+    /// An affine network that was fitted to them.
+    fn fit(&self, data: &[(f64, Vec<f64>)], epochs: usize, backend: Backend) -> Network {
+        let inputs: Vec<f32> = data.iter().map(|(x, _)| *x as f32).collect();
+        let targets = data.iter().flat_map(|(_, y)| y);
+        // an intercept would move all cutpoints
+        let has_cutpoints = self.name == "grades in an order";
+        let data_set = if has_cutpoints {
+            Dataset::classification([1], inputs, targets.map(|&y| y as u32).collect())
+        } else {
+            Dataset::regression([1], inputs, data[0].1.len(), targets.map(|&y| y as f32).collect())
+        };
+        let layer = Affine::new(1, self.start.len()).use_bias(!has_cutpoints);
+        let mut network = Network::new(layer, [1], self.likelihood.clone(), 3).unwrap();
+        if let Ok(bias) = network.parameters_mut().get_mut("bias") {
+            bias.tensor.as_f32_mut().unwrap().copy_from_slice(&self.start);
+        }
+        Fit::new()
+            .epochs(epochs)
+            .batch_size(data.len())
+            .learning_rate(0.1)
+            .schedule(Schedule::Cosine { to: 0.0 })
+            .backend(backend)
+            .run(&mut network, &data_set.unwrap())
+            .unwrap();
+        network
+    }
 }
 
 /// Numbers in (0, 1): Steele and others' SplitMix64.
@@ -112,9 +154,8 @@ fn numbers() -> Vec<Case> {
     vec![
         Case {
             name: "a normal law whose scale depends on the input",
-            likelihood: Box::new(likelihood::Normal::heteroscedastic()),
+            likelihood: Arc::new(likelihood::Normal::heteroscedastic()),
             start: vec![0.0; 2],
-            backend: Backend::default(),
             truth: vec![1.5, 0.8, -0.5, -0.3],
             found: |parameters| elements(parameters, &AFFINE),
             draw: |t, x, u| vec![t[0] * x + t[2] + (softplus(t[1] * x + t[3]) + 1e-5) * u.normal()],
@@ -122,9 +163,8 @@ fn numbers() -> Vec<Case> {
         },
         Case {
             name: "a normal law with a scale for each unit",
-            likelihood: Box::new(likelihood::Normal::learned(0.5)),
+            likelihood: Arc::new(likelihood::Normal::learned(0.5)),
             start: vec![0.0; 2],
-            backend: Backend::default(),
             truth: vec![1.0, -2.0, 0.25, 0.5, raw(0.1), raw(1.0)],
             found: |parameters| elements(parameters, &WITH_SCALE),
             draw: |t, x, u| (0..2).map(|i| t[i] * x + t[2 + i] + (softplus(t[4 + i]) + 1e-5) * u.normal()).collect(),
@@ -132,10 +172,9 @@ fn numbers() -> Vec<Case> {
         },
         Case {
             name: "a mixture",
-            likelihood: Box::new(likelihood::NormalMixture::new(2)),
+            likelihood: Arc::new(likelihood::NormalMixture::new(2)),
             // one component would do for all from a start at one place
             start: vec![0.0, 0.0, 1.0, -1.0, 0.0, 0.0],
-            backend: Backend::default(),
             // log odds, locations and raw scales: slopes, then intercepts
             truth: vec![1.0, 1.0, -0.5, 0.3, 0.0, 0.5, 2.0, -1.5, raw(0.5), raw(0.3)],
             found: |parameters| {
@@ -158,9 +197,8 @@ fn numbers() -> Vec<Case> {
         },
         Case {
             name: "Student's t",
-            likelihood: Box::new(likelihood::StudentT::new(4.0, learned(1.0))),
+            likelihood: Arc::new(likelihood::StudentT::new(4.0, learned(1.0))),
             start: vec![0.0; 1],
-            backend: Backend::default(),
             truth: vec![1.5, -0.5, raw(0.4)],
             found: |parameters| elements(parameters, &WITH_SCALE),
             draw: |t, x, u| {
@@ -172,15 +210,14 @@ fn numbers() -> Vec<Case> {
     ]
 }
 
-/// Laws of counts, whose densities are computed in `f64`.
+/// Laws of counts.
 fn counts() -> Vec<Case> {
     let learned = |initial| Scale::Learned { initial };
     vec![
         Case {
             name: "Poisson's law",
-            likelihood: Box::new(likelihood::Poisson),
+            likelihood: Arc::new(likelihood::Poisson),
             start: vec![0.0; 1],
-            backend: Backend::Reference,
             truth: vec![0.75, 1.0],
             found: |parameters| elements(parameters, &AFFINE),
             draw: |t, x, u| vec![u.count(|count| poisson(count, t[0] * x + t[1]))],
@@ -188,9 +225,8 @@ fn counts() -> Vec<Case> {
         },
         Case {
             name: "a negative binomial law",
-            likelihood: Box::new(likelihood::NegativeBinomial::new(learned(1.0))),
+            likelihood: Arc::new(likelihood::NegativeBinomial::new(learned(1.0))),
             start: vec![0.0; 1],
-            backend: Backend::Reference,
             truth: vec![0.75, 1.0, raw(2.0)],
             found: |parameters| elements(parameters, &WITH_SCALE),
             draw: |t, x, u| vec![u.count(|count| negative_binomial(count, t[0] * x + t[1], t[2]))],
@@ -198,9 +234,8 @@ fn counts() -> Vec<Case> {
         },
         Case {
             name: "a zero-inflated Poisson law",
-            likelihood: Box::new(ZeroInflated::new(likelihood::Poisson)),
+            likelihood: Arc::new(ZeroInflated::new(likelihood::Poisson)),
             start: vec![0.0; 2],
-            backend: Backend::Reference,
             truth: vec![0.75, 1.0, 1.0, -0.5],
             found: |parameters| elements(parameters, &AFFINE),
             draw: |t, x, u| {
@@ -220,9 +255,8 @@ fn labels() -> Vec<Case> {
     vec![
         Case {
             name: "grades in an order",
-            likelihood: Box::new(likelihood::OrderedLogit::new(4)),
+            likelihood: Arc::new(likelihood::OrderedLogit::new(4)),
             start: vec![0.0; 1],
-            backend: Backend::default(),
             truth: vec![1.5, -1.0, raw(0.5), raw(2.0)],
             found: |parameters| {
                 elements(parameters, &["kernel", "likelihood/first_cutpoint", "likelihood/raw_increments"])
@@ -232,9 +266,8 @@ fn labels() -> Vec<Case> {
         },
         Case {
             name: "several labels",
-            likelihood: Box::new(likelihood::Bernoulli),
+            likelihood: Arc::new(likelihood::Bernoulli),
             start: vec![0.0; 2],
-            backend: Backend::default(),
             truth: vec![2.0, -1.0, 0.5, -0.5],
             found: |parameters| elements(parameters, &AFFINE),
             draw: |t, x, u| (0..2).map(|i| f64::from(u.next() < sigmoid(t[i] * x + t[2 + i]))).collect(),
@@ -293,45 +326,24 @@ fn parameters_of_labels_are_found() {
 
 fn are_found(cases: Vec<Case>) {
     for case in cases {
-        let rows = 2000;
-        let mut uniform = Uniform(7);
-        let data: Vec<(f64, Vec<f64>)> = (0..rows)
-            .map(|_| {
-                let x = f64::from((uniform.next() * 2.0 - 1.0) as f32);
-                (x, (case.draw)(&case.truth, x, &mut uniform))
-            })
-            .collect();
-        let inputs: Vec<f32> = data.iter().map(|(x, _)| *x as f32).collect();
-        let targets = data.iter().flat_map(|(_, y)| y);
-        // an intercept would move all cutpoints
-        let has_cutpoints = case.name == "grades in an order";
-        let data_set = if has_cutpoints {
-            Dataset::classification([1], inputs, targets.map(|&y| y as u32).collect())
-        } else {
-            Dataset::regression([1], inputs, data[0].1.len(), targets.map(|&y| y as f32).collect())
-        };
-        let layer = Affine::new(1, case.start.len()).use_bias(!has_cutpoints);
-        let likelihood: std::sync::Arc<dyn Likelihood> = case.likelihood.into();
-        let case = Case { likelihood: Box::new(likelihood.clone()), ..case };
-        let mut network = Network::new(layer, [1], likelihood, 3).unwrap();
-        if let Ok(bias) = network.parameters_mut().get_mut("bias") {
-            bias.tensor.as_f32_mut().unwrap().copy_from_slice(&case.start);
-        }
-        Fit::new()
-            .epochs(300)
-            .batch_size(rows)
-            .learning_rate(0.1)
-            .schedule(Schedule::Cosine { to: 0.0 })
-            .backend(case.backend.clone())
-            .run(&mut network, &data_set.unwrap())
-            .unwrap();
-        let found = (case.found)(network.parameters());
+        let data = case.data(2000);
+        let found = (case.found)(case.fit(&data, 300, Backend::default()).parameters());
         let errors = standard_errors(&case, &data);
         assert_eq!(found.len(), case.truth.len(), "{}", case.name);
         for (i, ((found, truth), error)) in found.iter().zip(&case.truth).zip(&errors).enumerate() {
             assert!(*error > 1e-4 && *error < 0.3, "{}: parameter {i} has a standard error of {error}", case.name);
             assert!((found - truth).abs() <= 4.0 * error, "{}: {found}, expected {truth} +- {error}", case.name);
         }
+    }
+}
+
+#[test]
+fn compiled_laws_have_the_bits_of_the_evaluator() {
+    for case in [numbers(), counts(), labels()].into_iter().flatten() {
+        let data = case.data(70);
+        let [compiled, evaluated] =
+            [Backend::default(), Backend::Reference].map(|backend| bits(&case.fit(&data, 5, backend)));
+        assert_eq!(compiled, evaluated, "{}", case.name);
     }
 }
 
