@@ -124,6 +124,31 @@ fn values_that_change_places_are_compared_with_themselves() {
     }
 }
 
+/// Of two zeros the second, as of floats; and what is no number goes either way.
+#[test]
+fn ties_of_doubles() {
+    let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes
+  r2 = 0
+  r3 = double 0.0
+  r4 = double -0.0
+  r5 = double 0x7ff8000000000000
+  r6 = max r3 r4
+  r7 = min r4 r3
+  r8 = max r5 r3
+  r9 = min r5 r4
+  argument3[r2] = r6
+  argument3[r2 + 2] = r7
+  argument3[r2 + 4] = r8
+  argument3[r2 + 6] = r9
+";
+    let kernel: TileKernel = text.parse().unwrap();
+    for target in targets().into_iter().filter(|target| target.lanes() <= 4) {
+        assert_eq!(check(&kernel, 1, target), Ok(true));
+    }
+    let high_words = [1, 3, 5, 7].map(|word| interpreted(&kernel, 1, 1).unwrap()[3][word]);
+    assert_eq!(high_words, [1 << 31, 0, 0, 1 << 31]);
+}
+
 #[test]
 fn random_code() {
     let targets = prop::sample::select(targets());
