@@ -122,6 +122,38 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
         let gain = observed.of_examples(self.law(scope, output)?.gain(observed.targets), &target);
         Ok(-observed.weights.map_or(gain, |weights| gain * weights).mean_all())
     }
+
+    /// As [`Likelihood::loss`] of an output with samples, by the bound [`Bound::ImportanceWeighted`]. Follows from the law.
+    ///
+    /// # Errors
+    /// As for [`Likelihood::log_prob`].
+    fn importance_weighted_loss<'b>(
+        &self,
+        scope: &Scope<'b>,
+        output: Expr<'b>,
+        observed: &Observed<'b>,
+    ) -> Result<Expr<'b>, Error> {
+        let target = observed.check(self, output)?;
+        let gain = observed.of_examples(self.law(scope, output)?.gain(observed.targets), &target);
+        // a density may be 0 in all samples
+        let largest = gain.reduce_max(0).max(f32::MIN).stop_gradient();
+        let gain = largest + (gain - largest).exp().mean(0).log();
+        Ok(-observed.weights.map_or(gain, |weights| gain * weights).mean_all())
+    }
+}
+
+/// What training maximizes, beside the divergence, of several posterior samples of an example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// The mean of log p(target | output): with the divergence, the evidence lower bound.
+    #[default]
+    Evidence,
+    /// The logarithm of the mean of p(target | output), by the bound of importance weighted autoencoders (Burda, Grosse and Salakhutdinov
+    /// 2016, equation 8) for each example on its own, of samples of the posterior. It grows with the number of samples from the evidence
+    /// lower bound's towards the log density that predictions are scored by (Morningstar, Alemi and Dillon 2022, the PAC^m objective).
+    /// Of one sample it is the evidence lower bound.
+    ImportanceWeighted,
 }
 
 impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {

@@ -14,8 +14,8 @@ use std::collections::HashMap;
 /// The name of the output that [`watch`] adds.
 pub const WATCH: &str = "not finite";
 
-/// The live values that may be infinite or not a number by their ranges where what reads them does not pass that on, and
-/// those of `f32` of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
+/// The live values of `f32` that may be infinite or not a number by their ranges where what reads them does not pass that on, and
+/// those of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
 /// none is listed, and all outputs are finite, nothing in the graph has overflowed that they depend on.
 ///
 /// Infinities that come from infinite constants are meant: of values made of them it counts whether they are no numbers.
@@ -108,14 +108,9 @@ fn suspects(graph: &Graph, ranges: &[Range], roots: bool) -> Vec<Suspect> {
             let (range, hides) = (ranges[arg.index()], hides(graph, value, i));
             let infinite = hides.below && range.low == f64::NEG_INFINITY || hides.above && range.high == f64::INFINITY;
             let root = roots && node.op == Op::Unary(Unary::Sqrt) && range.high == f64::INFINITY;
-            let hidden = match graph.ty(arg).dtype {
-                DType::F32 => hides.nan && range.nan || (infinite || root) && !meant[arg.index()],
-                // nobody rescales it
-                DType::F64 => hides.nan && range.nan || infinite && !meant[arg.index()],
-                DType::U32 | DType::Mask => false,
-            };
-            let is_constant = graph.constant(arg).is_some() || graph.constant_f64(arg).is_some();
-            suspected[arg.index()] |= hidden && !is_constant;
+            let hidden = hides.nan && range.nan || (infinite || root) && !meant[arg.index()];
+            // statistics in `f64` are made to show it, and a density of 0 is no overflow there
+            suspected[arg.index()] |= hidden && graph.ty(arg).dtype == DType::F32 && graph.constant(arg).is_none();
         }
     }
     let suspected = graph.values().filter(|v| suspected[v.index()]);

@@ -141,16 +141,6 @@ fn statistics_in_f64_hide_nothing() {
     // what is too large for `f32` is no number of that
     assert_eq!(suspects(largest, |x, _| vec![(x.to_f64().square().to_f32().tanh(), false)]), 1);
     assert_eq!(suspects(1e19, |x, _| vec![(x.to_f64().square().to_f32().tanh(), false)]), 0);
-    // what overflowed before is hidden by an exponential of `f64` as by one of `f32`
-    assert_eq!(suspects(largest, |x, _| vec![((x * 2.0).to_f64().exp(), false)]), 1);
-}
-
-#[test]
-fn a_watched_graph_sees_what_f64_hides() {
-    let b = Builder::new();
-    let x = b.input("x", Type::f32([2, 3]));
-    b.output("y", (x * 2.0).to_f64().exp().sum(1));
-    let watched = watch(&b.finish().unwrap(), true).unwrap().unwrap();
-    let found = |x: f32| evaluate(&watched, &[Tensor::f32([2, 3], [x; 6]).unwrap()]).unwrap()[1].clone();
-    assert_eq!((found(-1e38), found(-3e38)), (Tensor::scalar(0.0), Tensor::scalar(1.0)));
+    // those who go on in `f64` take care of it themselves
+    assert_eq!(suspects(largest, |x, _| vec![((x * 2.0).to_f64().exp(), false)]), 0);
 }
