@@ -9,9 +9,12 @@ mod validation;
 pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
-use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_targets};
-use bayeslift_ir::Environment;
-use bayeslift_layers::{Adam, Divergence, Optimizer};
+use crate::{
+    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp,
+    trainer::{check_observed, check_targets},
+};
+use bayeslift_ir::{Environment, Shape};
+use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
 use course::Course;
 use std::{fmt, sync::Arc};
 use validation::Validation;
@@ -62,6 +65,7 @@ pub struct Fit<'a> {
     divergence_weight: f64,
     warm_up: WarmUp,
     samples: usize,
+    bound: Bound,
     seed: Option<u64>,
     shuffle: bool,
     validation: ValidationPart,
@@ -99,6 +103,7 @@ impl<'a> Fit<'a> {
             divergence_weight: 1.0,
             warm_up: WarmUp::None,
             samples: 1,
+            bound: Bound::default(),
             seed: None,
             shuffle: true,
             validation: ValidationPart::None,
@@ -160,6 +165,12 @@ impl<'a> Fit<'a> {
     /// The number of posterior samples that each step's negative log likelihood is a mean over.
     pub fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
+        self
+    }
+
+    /// What is taken of the samples of a step; the evidence lower bound unless told.
+    pub fn bound(mut self, bound: Bound) -> Self {
+        self.bound = bound;
         self
     }
 
@@ -274,13 +285,15 @@ impl<'a> Fit<'a> {
             }
         };
         for data in validation.iter().chain([data]) {
-            check_shape(network, data)?;
-            check_targets(network, data.rows(), data.targets())?;
+            check_shape(network.input(), data.shape())?;
+            check_targets(network.target(), data.rows(), data.targets())?;
+            check_observed(network.target(), data.rows(), data.present(), data.weights())?;
         }
         let options = TrainerOptions {
             optimizer: self.optimizer.clone(),
             divergence: self.divergence.clone(),
             samples: self.samples,
+            bound: self.bound,
             seed: Some(seed),
             backend: self.backend.clone(),
         };
@@ -304,18 +317,10 @@ impl fmt::Debug for Fit<'_> {
     }
 }
 
-/// Checks that the inputs of a data set are those of a network, and that nothing of it would be passed over.
-pub(crate) fn check_shape(network: &Network, data: &Dataset) -> Result<(), Error> {
-    if data.weights().is_some() || data.present().is_some() {
-        let problem = "the data set has weights or missing targets, which likelihoods do not use yet";
-        return Err(Error::misuse(problem, "leave such examples out"));
-    }
-    if data.shape() == network.input() {
+/// Checks that the inputs of a data set are those of a network.
+pub(crate) fn check_shape(expected: &Shape, found: &Shape) -> Result<(), Error> {
+    if found == expected {
         return Ok(());
     }
-    Err(Error::argument(
-        "the shape of an input",
-        format!("{}, that of the network's inputs", network.input()),
-        data.shape(),
-    ))
+    Err(Error::argument("the shape of an input", format!("{expected}, that of the network's inputs"), found))
 }

@@ -71,7 +71,7 @@ pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
 pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
 pub use prediction::{Classification, Regression};
-pub use predictor::{Predictor, PredictorOptions};
+pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Schedule, WarmUp};
 pub use standardizer::Standardizer;
 pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
@@ -152,8 +152,9 @@ pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 /// ```
 pub mod prelude {
     pub use crate::{
-        Backend, Classification, Dataset, Error, Fit, FitReport, ModelFile, Network, Predictor, PredictorOptions,
-        Progress, Regression, Schedule, Standardizer, StepInput, Targets, Trainer, TrainerOptions, WarmUp,
+        Backend, Classification, Dataset, Error, Fit, FitReport, ModelFile, Network, Predictive, Predictor,
+        PredictorOptions, Progress, Regression, Schedule, Standardizer, StepInput, Targets, Trainer, TrainerOptions,
+        WarmUp,
     };
     pub use bayeslift_ir::Expr;
     pub use bayeslift_layers::{

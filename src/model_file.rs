@@ -21,8 +21,9 @@ use std::{
     path::Path,
 };
 
-/// The version of the format that is written. Version 1, which is read as well, had no layers and no digest.
-const VERSION: u32 = 2;
+/// The version of the format that is written. Version 1, which is read as well, had no layers and no digest; version 2 no graphs of
+/// predictions.
+const VERSION: u32 = 3;
 
 /// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
 /// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
@@ -40,7 +41,7 @@ const LARGEST_FILE: u64 = 8 << 30;
 const LARGEST_HEADER: u64 = 100_000_000 + 8;
 
 /// What errors call a model that is no file but bytes.
-const BYTES: &str = "(bytes)";
+pub(crate) const BYTES: &str = "(bytes)";
 
 /// A model file, read to look at: what [`Network::save`](crate::Network::save) wrote.
 ///
@@ -64,7 +65,7 @@ const BYTES: &str = "(bytes)";
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
-    /// The version of the format: 2, or 1 of files from before there were layers and a digest.
+    /// The version of the format: 3; 2 of files from before graphs of predictions were part of it, 1 from before layers and a digest were.
     pub version: u32,
     /// SHA-256 of all that the file says and holds, as 64 hexadecimal digits; it was compared when the file was read.
     /// `None` in a file of version 1, **of which damage goes unnoticed**: save it again.
@@ -98,6 +99,23 @@ pub struct ModelFile {
     pub training_examples: Option<usize>,
     /// The text form of the network's graph.
     pub graph_text: String,
+    /// What predictions are computed by, if the file stands alone.
+    pub(crate) prediction: Option<Prediction>,
+}
+
+/// What predictions are computed by, for any number of samples and rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Prediction {
+    /// Which values a target has: the name of the support, and the number of classes or coordinates if it has one.
+    pub support: String,
+    pub classes: Option<usize>,
+    /// The shape of a target and of its events.
+    pub target: Vec<usize>,
+    pub events: Vec<usize>,
+    /// The graph of the network, and that of the law of its output.
+    pub network: String,
+    pub law: String,
 }
 
 /// Something about a parameter or random variable, in words.
@@ -139,6 +157,9 @@ struct Description {
     layers: Option<Vec<DescribedLayer>>,
     summary: String,
     graph: String,
+    /// In files of version 3; null where graphs differ by more than their size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prediction: Option<Prediction>,
     /// The last one, so that it can be cut off from what it is the digest of.
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
@@ -296,6 +317,9 @@ fn description(bytes: &[u8]) -> Result<(Description, String), String> {
     }
     unique(&what, json.as_bytes())?;
     let description: Description = serde_json::from_str(json).map_err(invalid)?;
+    if description.prediction.is_some() && version < 3 {
+        return Err(format!("{what} has a field `prediction`, which version {version} does not allow"));
+    }
     let is_new = version > 1;
     for (name, is_there) in [
         ("emitter", description.emitter.is_some()),
@@ -374,5 +398,6 @@ fn contents(bytes: &[u8]) -> Result<ModelFile, String> {
         seed: description.seed,
         training_examples: description.training_examples,
         graph_text: description.graph,
+        prediction: description.prediction,
     })
 }

@@ -1,25 +1,36 @@
 //! Predicting with posterior samples.
 
 mod block;
+mod model;
 mod moment;
 mod options;
+mod predictive;
+mod question;
 mod rows;
+mod run;
+pub(crate) mod stored;
+mod stream;
+mod template;
 
 pub use options::PredictorOptions;
+pub use predictive::Predictive;
 
 use crate::{
-    Classification, Dataset, Error, Network, Regression, Targets,
+    Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
     dataset::{self, check_finite},
-    engine::{Session, noise_key, words},
     fit::check_shape,
-    prediction::{ClassificationSums, LikelihoodSums, RegressionSums, Row, Sums},
-    trainer::check_targets,
+    model_file,
+    trainer::{check_observed, check_targets, known_events},
 };
-use bayeslift_ir::{Environment, Tensor};
-use bayeslift_runtime::{Argument, Explanation};
-use block::{Blocks, Care, Compiled, Pool};
+use bayeslift_ir::{Environment, Shape};
+use bayeslift_runtime::Explanation;
+use block::Blocks;
+use model::Model;
+use question::Question;
 use rows::{Numbers, RowBlock};
-
+pub(crate) use run::Answers;
+use run::{Besides, Rows};
+use std::path::Path;
 /// The step that predictions draw their noise at: no training step reaches it.
 const PREDICTION_STEP: u64 = u64::MAX;
 
@@ -52,10 +63,12 @@ const PREDICTION_STEP: u64 = u64::MAX;
 /// ```
 #[derive(Debug)]
 pub struct Predictor {
-    network: Network,
+    model: Model,
     options: PredictorOptions,
-    outputs: Blocks,
-    likelihoods: Blocks,
+    /// Whether the law tells probabilities or a mean.
+    has_moments: bool,
+    /// For each question its blocks, in the order of [`Question::ALL`].
+    blocks: [Blocks; Question::ALL.len()],
 }
 
 impl Predictor {
@@ -73,6 +86,61 @@ impl Predictor {
     /// Options out of range; layers that refuse the posterior value; a machine that refuses executable memory.
     pub fn with_options(network: &Network, options: &PredictorOptions) -> Result<Predictor, Error> {
         let _environment = Environment::enter();
+        network.validate()?;
+        Predictor::of_model(Model::of_network(network, options), options)
+    }
+
+    /// A predictor of what [`Network::save`] wrote, without the layers' code: the graphs are part of the file. With the default options.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Format`] for a file that is damaged, or from before graphs of predictions were part of it, or of a network
+    /// whose graph depends on the number of rows by more than its size; a machine that refuses executable memory.
+    pub fn open(path: impl AsRef<Path>) -> Result<Predictor, Error> {
+        Predictor::open_with_options(path, &PredictorOptions::default())
+    }
+
+    /// As [`Predictor::open`], with these options.
+    ///
+    /// # Errors
+    /// As for [`Predictor::open`]; options out of range; another value of the posteriors than the layers' own.
+    pub fn open_with_options(path: impl AsRef<Path>, options: &PredictorOptions) -> Result<Predictor, Error> {
+        let _environment = Environment::enter();
+        let path = path.as_ref();
+        Predictor::of_model(stored::model(ModelFile::read(path)?, path, options)?, options)
+    }
+
+    /// As [`Predictor::open`], of the bytes that [`Network::to_bytes`] gave or a file has, such as one that is part of the program.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(2, 3).activation(Activation::custom(|x| x + 1.0));
+    /// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+    /// let bytes = network.to_bytes()?;
+    ///
+    /// let predictor = Predictor::from_bytes(&bytes)?;
+    /// let prediction = predictor.classify(&[0.1, 0.2])?;
+    /// assert_eq!(prediction, Predictor::new(&network)?.classify(&[0.1, 0.2])?);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Predictor::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Predictor, Error> {
+        Predictor::from_bytes_with_options(bytes, &PredictorOptions::default())
+    }
+
+    /// As [`Predictor::from_bytes`], with these options.
+    ///
+    /// # Errors
+    /// As for [`Predictor::open_with_options`].
+    pub fn from_bytes_with_options(bytes: &[u8], options: &PredictorOptions) -> Result<Predictor, Error> {
+        let _environment = Environment::enter();
+        let path = Path::new(model_file::BYTES);
+        Predictor::of_model(stored::model(ModelFile::from_bytes(bytes)?, path, options)?, options)
+    }
+
+    fn of_model(model: Model, options: &PredictorOptions) -> Result<Predictor, Error> {
         let mut options = options.clone();
         let counts = [
             ("number of samples", options.samples),
@@ -85,11 +153,16 @@ impl Predictor {
         if u32::try_from(options.samples).is_err() {
             return Err(Error::argument("the number of samples", "a number below 2^32", options.samples));
         }
-        network.validate()?;
         options.sample_block = options.sample_block.min(options.samples);
-        let outputs = Blocks::new(false);
-        outputs.pool(network, &options, options.row_block)?;
-        Ok(Predictor { network: network.clone(), options, outputs, likelihoods: Blocks::new(true) })
+        let has_moments = Question::Moments.is_answered(&model)?;
+        let predictor = Predictor { model, options, has_moments, blocks: Question::ALL.map(Blocks::new) };
+        let first = if has_moments { Question::Moments } else { Question::Output };
+        predictor.blocks(first).pool(&predictor.model, &predictor.options, predictor.options.row_block)?;
+        Ok(predictor)
+    }
+
+    fn blocks(&self, question: Question) -> &Blocks {
+        &self.blocks[question as usize]
     }
 
     /// The number of posterior samples.
@@ -103,16 +176,8 @@ impl Predictor {
     /// Other parameters than the predictor was compiled for; it is unchanged then.
     pub fn set_parameters(&mut self, network: &Network) -> Result<(), Error> {
         let _environment = Environment::enter();
-        self.network.check(network.parameters())?;
-        if network.parameters().len() != self.network.parameters().len() {
-            let expected = format!("{}, as the predictor was compiled for", self.network.parameters().len());
-            return Err(Error::argument("the number of parameters", expected, network.parameters().len()));
-        }
-        for (path, parameter) in self.network.parameters_mut().iter_mut() {
-            parameter.tensor.clone_from(&network.parameters().get(path)?.tensor);
-        }
-        self.outputs.set_parameters(&self.network)?;
-        self.likelihoods.set_parameters(&self.network)
+        self.model.set_parameters(network)?;
+        self.blocks.iter_mut().try_for_each(|blocks| blocks.set_parameters(&self.model))
     }
 
     /// Predicts classes for any number of rows. With a likelihood on the simplex a sample's probabilities are those of
@@ -161,17 +226,12 @@ impl Predictor {
 
     fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
         let _environment = Environment::enter();
-        let Some(classes) = self.network.classes() else {
-            let problem = format!(
-                "the network predicts numbers, not classes: its likelihood is {}",
-                self.network.likelihood().describe()
-            );
-            return Err(Error::misuse(problem, "use `regress`"));
-        };
-        let sizes = self.sizes(numbers, inputs)?;
-        let mut sums = ClassificationSums::new(sizes.len(), classes);
-        self.run(&self.outputs, numbers, (inputs, None), sizes, &mut sums)?;
-        Ok(sums.finish())
+        let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
+        Classification::of(&mut answers).ok_or_else(|| {
+            let likelihood = &self.model.likelihood;
+            let problem = format!("the network predicts numbers, not classes: its likelihood is {likelihood}");
+            Error::misuse(problem, "use `regress`")
+        })
     }
 
     /// Predicts numbers for any number of rows.
@@ -202,47 +262,57 @@ impl Predictor {
 
     fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
         let _environment = Environment::enter();
-        if self.network.classes().is_some() {
-            let problem = format!(
-                "the network predicts classes, not numbers: its likelihood is {}",
-                self.network.likelihood().describe()
-            );
-            return Err(Error::misuse(problem, "use `classify`"));
-        }
-        let sizes = self.sizes(numbers, inputs)?;
-        let draws = self.outputs.any(&self.network, &self.options, self.options.row_block)?.draws;
-        let mut sums = RegressionSums::new(sizes.len(), self.network.target().shape.elements(), draws);
-        self.run(&self.outputs, numbers, (inputs, None), sizes, &mut sums)?;
-        Ok(sums.finish())
+        let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
+        Regression::of(&mut answers).ok_or_else(|| {
+            let likelihood = &self.model.likelihood;
+            let problem = format!("the network predicts classes, not numbers: its likelihood is {likelihood}");
+            Error::misuse(problem, "use `classify`")
+        })
     }
 
     /// log p(targets | input) of each row under the predictive distribution, the mixture over posterior samples: the
-    /// logarithm of the mean of the samples' densities, in nats. -infinity where all densities are 0 in `f32`.
+    /// logarithm of the mean of the samples' densities, in nats; of the targets that are known, so 0 of a row without one. -infinity where all
+    /// densities are 0 in `f32`.
     ///
     /// # Errors
     /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite, as
     /// for predictions.
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
-        check_shape(&self.network, data)?;
-        check_targets(&self.network, data.rows(), data.targets())?;
-        let mut sizes = dataset::sizes(data.shape().elements(), data.inputs());
-        if let Targets::Values { units, values } = data.targets() {
-            sizes.iter_mut().zip(dataset::sizes(*units, values)).for_each(|(size, other)| *size = size.max(other));
-        }
-        let mut sums = LikelihoodSums::new(data.rows());
-        self.run(&self.likelihoods, Numbers::From(0), (data.inputs(), Some(data.targets())), sizes, &mut sums)?;
-        Ok(sums.finish())
+        self.log_prob(Numbers::From(0), data.inputs(), data.shape(), (data.targets(), data.present()))
     }
 
-    /// The mean of -[`Predictor::log_likelihood`].
+    /// As [`Predictor::log_likelihood`], of rows with these numbers.
+    fn log_prob(
+        &self,
+        numbers: Numbers<'_>,
+        inputs: &[f32],
+        shape: &Shape,
+        (targets, present): (&Targets, Option<&[bool]>),
+    ) -> Result<Vec<f64>, Error> {
+        check_shape(&self.model.input, shape)?;
+        let mut rows = self.rows(numbers, inputs)?;
+        check_targets(&self.model.target, rows.sizes.len(), targets)?;
+        check_observed(&self.model.target, rows.sizes.len(), present, None)?;
+        let events = rows.sizes.len() * self.model.target.events.elements();
+        let known = present.map_or_else(|| vec![u32::MAX; events], |present| known_events(&self.model.target, present));
+        if let Targets::Values { units, values } = targets {
+            let others = dataset::sizes(*units, values);
+            rows.sizes.iter_mut().zip(others).for_each(|(size, other)| *size = size.max(other));
+        }
+        let rows = Rows { besides: Besides::Targets { targets, known: &known }, ..rows };
+        self.answer_one(Question::LogProb, &rows)
+    }
+
+    /// The mean over rows of -[`Predictor::log_likelihood`], times the row's weight where rows have some: what training minimizes beside
+    /// the divergence, for the mixture.
     ///
     /// # Errors
     /// As for [`Predictor::log_likelihood`].
     pub fn negative_log_likelihood(&self, data: &Dataset) -> Result<f64, Error> {
         let rows = self.log_likelihood(data)?;
         // not -0 of a sum that is 0
-        Ok(Environment::within(|| 0.0 - rows.iter().sum::<f64>() / rows.len() as f64))
+        Ok(Environment::within(|| 0.0 - weighted_mean(&rows, data.weights())))
     }
 
     /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
@@ -252,7 +322,7 @@ impl Predictor {
     /// A backend that compiles nothing.
     pub fn explain(&self) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
-        self.outputs.pool(&self.network, &self.options, self.options.row_block)?.plain.engine.explain()
+        self.blocks(Question::Moments).pool(&self.model, &self.options, self.options.row_block)?.plain.engine.explain()
     }
 
     /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
@@ -262,35 +332,19 @@ impl Predictor {
     /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
     pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
+        let rows = self.rows(Numbers::From(0), inputs)?;
         let size = self.options.row_block;
-        let count = size.min(self.sizes(Numbers::From(0), inputs)?.len());
-        let block = RowBlock { first: 0, size, rows: (0..count).map(|row| (row, row)).collect() };
-        let x = block.of(inputs, self.network.input().elements());
-        let key = self.key();
-        let pool = self.outputs.pool(&self.network, &self.options, size)?;
-        let mut session = pool.plain.take()?;
-        let mut arguments = self.arguments(pool, [&key, &[0], &[0, 0]], &x);
-        let result = pool.plain.engine.profile(&mut session, &mut arguments, runs);
-        pool.plain.put_back(session);
+        let block = RowBlock { first: 0, size, rows: (0..size.min(rows.sizes.len())).map(|row| (row, row)).collect() };
+        let pool = self.blocks(Question::Moments).pool(&self.model, &self.options, size)?;
+        let mut memory = pool.take(&pool.plain)?;
+        let result = self.profile_block(pool, &mut memory, &block, &rows, runs);
+        pool.plain.put_back(memory);
         result
     }
 
-    /// The key that predictions' noise is addressed by.
-    fn key(&self) -> [u32; 4] {
-        noise_key(self.options.seed.unwrap_or(self.network.seed()), PREDICTION_STEP)
-    }
-
-    /// The arguments of a block, but for targets: what depends on parameters, the address of its noise, inputs.
-    fn arguments<'a>(&'a self, pool: &'a Pool, address: [&'a [u32]; 3], x: &'a [f32]) -> Vec<Argument<'a>> {
-        let mut arguments: Vec<Argument<'_>> = pool.parameters(&self.network).collect();
-        arguments.extend(address.map(Argument::U32));
-        arguments.push(Argument::F32(x));
-        arguments
-    }
-
-    /// The largest absolute value of each row, after the checks of inputs and numbers.
-    fn sizes(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Vec<f32>, Error> {
-        let rows = dataset::rows(self.network.input(), inputs)?;
+    /// The rows of a call, after the checks of inputs and numbers.
+    fn rows<'a>(&self, numbers: Numbers<'a>, inputs: &'a [f32]) -> Result<Rows<'a>, Error> {
+        let rows = dataset::rows(&self.model.input, inputs)?;
         if let Numbers::Each(numbers) = numbers
             && numbers.len() != rows
         {
@@ -304,132 +358,16 @@ impl Predictor {
         if self.options.check_inputs && sizes.iter().any(|size| !size.is_finite()) {
             check_finite("inputs", inputs.len() / rows, inputs)?;
         }
-        Ok(sizes)
-    }
-
-    /// Adds up all samples of all rows, whose largest numbers are `sizes`: for each row, samples in increasing order.
-    ///
-    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
-    /// and more care.
-    fn run(
-        &self,
-        blocks: &Blocks,
-        numbers: Numbers<'_>,
-        data: (&[f32], Option<&Targets>),
-        sizes: Vec<f32>,
-        sums: &mut impl Sums,
-    ) -> Result<(), Error> {
-        let size = if sizes.len() * 2 <= self.options.row_block { 1 } else { self.options.row_block };
-        let bound = blocks.any(&self.network, &self.options, size)?.bound;
-        let (mut rows, mut large): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(|&row| sizes[row] <= bound);
-        for care in Care::ALL {
-            rows = self.run_with(care, blocks, numbers, data, rows, sums)?;
-            rows.append(&mut large);
-        }
-        if let Some(&row) = rows.iter().min()
-            && !self.options.allow_non_finite
-        {
-            return Err(Error::NonFinitePrediction { row, largest: sizes[row] });
-        }
-        rows.into_iter().for_each(|row| sums.give_up(row));
-        Ok(())
-    }
-
-    /// Computes these rows with this care. Gives those that have nothing finite by it.
-    fn run_with(
-        &self,
-        care: Care,
-        blocks: &Blocks,
-        numbers: Numbers<'_>,
-        data: (&[f32], Option<&Targets>),
-        rows: Vec<usize>,
-        sums: &mut impl Sums,
-    ) -> Result<Vec<usize>, Error> {
-        let mut without = Vec::new();
-        let mut pending = RowBlock::all(rows, numbers, self.options.row_block);
-        while let Some(block) = pending.pop() {
-            let pool = blocks.pool(&self.network, &self.options, block.size)?;
-            let Some(compiled) = pool.with(care, &self.options.backend)? else {
-                without.extend(block.rows.iter().map(|&(_, row)| row));
-                continue;
-            };
-            let mut session = compiled.take()?;
-            block.rows.iter().for_each(|&(_, row)| sums.clear(row));
-            let result = self.run_block(pool, compiled, &mut session, &block, data, sums);
-            compiled.put_back(session);
-            if !result? {
-                without.extend(block.rows.iter().map(|&(_, row)| row).filter(|&row| !sums.is_finite(row)));
-            } else if block.size == 1 {
-                without.extend(block.rows.iter().map(|&(_, row)| row));
-            } else {
-                // Which of the rows it was shows each of them alone.
-                let alone = |&(place, row): &(usize, usize)| RowBlock {
-                    first: block.first.wrapping_add(place as u64),
-                    size: 1,
-                    rows: vec![(0, row)],
-                };
-                pending.extend(block.rows.iter().map(alone));
-            }
-        }
-        Ok(without)
-    }
-
-    /// Computes all samples of one block of rows. Gives whether something was found that outputs do not show.
-    fn run_block(
-        &self,
-        pool: &Pool,
-        compiled: &Compiled,
-        session: &mut Session,
-        block: &RowBlock,
-        (inputs, targets): (&[f32], Option<&Targets>),
-        sums: &mut impl Sums,
-    ) -> Result<bool, Error> {
-        let key = self.key();
-        let x = block.of(inputs, self.network.input().elements());
-        let (labels, values);
-        let targets = match targets {
-            None => None,
-            Some(Targets::Labels(all)) => {
-                labels = block.of(all, 1);
-                Some(Argument::U32(&labels))
-            }
-            Some(Targets::Values { units, values: all }) => {
-                values = block.of(all, *units);
-                Some(Argument::F32(&values))
-            }
-        };
-        let first_row = words(block.first);
-        // Where no layer draws noise all samples are one.
-        let samples = if pool.draws { self.options.samples } else { 1 };
-        let mut found = false;
-        for next in (0..samples).step_by(self.options.sample_block) {
-            // The last block has some samples again rather than ones that nobody asked for.
-            let first_sample = next.min(samples.saturating_sub(self.options.sample_block));
-            let first_sample_word = [first_sample as u32];
-            let mut arguments = self.arguments(pool, [&key, &first_sample_word, &first_row], &x);
-            arguments.extend(targets.iter().map(reborrow));
-            compiled.engine.call(session, &mut arguments)?;
-            found |= compiled.found(session);
-            let outputs: Vec<&[f32]> = session.outputs.iter().filter_map(Tensor::as_f32).collect();
-            for sample in next - first_sample..self.options.sample_block.min(samples - first_sample) {
-                for &(place, row) in &block.rows {
-                    sums.add(Row { number: row, at: sample * block.size + place }, &outputs);
-                }
-            }
-        }
-        Ok(found)
+        Ok(Rows { numbers, inputs, besides: Besides::Nothing, sizes })
     }
 }
 
-fn reborrow<'a>(argument: &'a Argument<'_>) -> Argument<'a> {
-    match argument {
-        Argument::F32(x) => Argument::F32(x),
-        Argument::F32Mut(x) => Argument::F32(x),
-        Argument::F64(x) => Argument::F64(x),
-        Argument::F64Mut(x) => Argument::F64(x),
-        Argument::U32(x) => Argument::U32(x),
-        Argument::U32Mut(x) => Argument::U32(x),
-    }
+/// The mean over rows, each times its weight.
+pub(crate) fn weighted_mean(rows: &[f64], weights: Option<&[f32]>) -> f64 {
+    let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+    // what does not count may be infinite
+    let sum: f64 = rows.iter().enumerate().filter(|(row, _)| weight(*row) > 0.0).map(|(row, x)| x * weight(row)).sum();
+    sum / rows.len() as f64
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod overflow;
 mod targets;
 
 pub use options::{StepInput, TrainerOptions};
-pub(crate) use targets::check_targets;
+pub(crate) use targets::{check_observed, check_targets, known_events};
 
 use crate::{
     Error, Network, Targets, dataset,
@@ -21,6 +21,7 @@ use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::Updates;
+use options::Form;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -31,9 +32,10 @@ use std::{
 pub struct StepLoss {
     /// The number of the step, counted from 1.
     pub step: u64,
-    /// negative log likelihood + divergence weight * divergence / training examples.
+    /// negative log likelihood + divergence weight * divergence / training examples. These are all rows, whatever their weights and
+    /// whether their targets are known: a row of weight 2 is one example that is observed twice.
     pub loss: f32,
-    /// The mean over batch and samples of -log p(target | input), in nats.
+    /// The mean over batch and samples of the row's weight * -log p(target | input), in nats, of the targets that are known.
     pub negative_log_likelihood: f32,
     /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
     pub divergence: f32,
@@ -63,7 +65,7 @@ pub struct Trainer {
     /// The optimizer's state by path, in the order of the graph's inputs.
     state: Vec<(String, Tensor)>,
     updates: FiniteUpdates,
-    compiled: BTreeMap<usize, Compiled>,
+    compiled: BTreeMap<Form, Compiled>,
     compile_time: Duration,
 }
 
@@ -106,7 +108,7 @@ impl Trainer {
 
     /// The number of kernels that the step for this number of rows was compiled to, if it was.
     pub fn kernels(&self, rows: usize) -> Option<usize> {
-        self.compiled.get(&rows).map(|compiled| compiled.engine.kernels())
+        self.compiled.get(&rows.into()).map(|compiled| compiled.engine.kernels())
     }
 
     /// The optimizer's state by path, such as `adam/affine/kernel/loc/m`.
@@ -116,15 +118,15 @@ impl Trainer {
 
     /// The graph of one step on this number of rows.
     ///
-    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars
-    /// by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
+    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets` (then `present` and `weights`, of a batch that
+    /// has them), the optimizer's scalars by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
     /// `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is above 2^50 or
     /// not a number, the updates are what was before, and [`Trainer::step`] makes the step in another way.
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
     pub fn graph(&self, network: &Network, rows: usize) -> Result<Graph, Error> {
-        Ok(self.step_graph(network, rows, Updates::InPlace)?.graph)
+        Ok(self.step_graph(network, rows.into(), Updates::InPlace)?.graph)
     }
 
     /// Makes one step. Compiles first if it is the first batch of its size.
@@ -140,10 +142,10 @@ impl Trainer {
     /// state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let _environment = Environment::enter();
-        let rows = self.check_input(network, &input)?;
-        self.prepare(network, rows)?;
-        let (step, scalars) = (self.step + 1, self.scalars(&input)?);
-        let compiled = prepared(&mut self.compiled, rows)?;
+        let form = self.check_input(network, &input)?;
+        self.prepare_form(network, form)?;
+        let (step, scalars) = (self.step + 1, self.scalars(network, &input)?);
+        let compiled = prepared(&mut self.compiled, form)?;
         // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be.
         let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
         if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer) {
@@ -168,11 +170,16 @@ impl Trainer {
     /// As for [`Trainer::graph`]; a machine that refuses executable memory.
     pub fn prepare(&mut self, network: &Network, rows: usize) -> Result<(), Error> {
         let _environment = Environment::enter();
-        if !self.compiled.contains_key(&rows) {
+        self.prepare_form(network, rows.into())
+    }
+
+    fn prepare_form(&mut self, network: &Network, form: Form) -> Result<(), Error> {
+        if !self.compiled.contains_key(&form) {
             let start = Instant::now();
-            let engine = Engine::new(self.graph(network, rows)?, &self.options.backend)?;
+            let graph = self.step_graph(network, form, Updates::InPlace)?.graph;
+            let engine = Engine::new(graph, &self.options.backend)?;
             let session = engine.session()?;
-            self.compiled.insert(rows, Compiled { engine, session, is_bounded: true, checked: None });
+            self.compiled.insert(form, Compiled { engine, session, is_bounded: true, checked: None });
             self.compile_time += start.elapsed();
         }
         Ok(())
@@ -198,7 +205,7 @@ impl Trainer {
     /// As for [`Trainer::prepare`]; a backend that compiles nothing.
     pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
         self.prepare(network, rows)?;
-        prepared(&mut self.compiled, rows)?.engine.explain()
+        prepared(&mut self.compiled, rows.into())?.engine.explain()
     }
 
     /// As [`Trainer::explain`], with the median time of each kernel over `runs` steps on this batch. Parameters, the
@@ -208,20 +215,20 @@ impl Trainer {
     /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
-        let rows = self.check_input(network, &input)?;
-        self.prepare(network, rows)?;
-        let scalars = self.scalars(&input)?;
+        let form = self.check_input(network, &input)?;
+        self.prepare_form(network, form)?;
+        let scalars = self.scalars(network, &input)?;
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
         let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
         let mut arguments = scalars.arguments(copies.iter_mut(), &input);
-        let Compiled { engine, session, .. } = prepared(&mut self.compiled, rows)?;
+        let Compiled { engine, session, .. } = prepared(&mut self.compiled, form)?;
         engine.profile(session, &mut arguments, runs)
     }
 
-    /// Checks what a step is called with. Returns the number of rows.
-    fn check_input(&self, network: &Network, input: &StepInput<'_>) -> Result<usize, Error> {
+    /// Checks what a step is called with.
+    fn check_input(&self, network: &Network, input: &StepInput<'_>) -> Result<Form, Error> {
         let rows = dataset::rows(network.input(), input.inputs)?;
-        check_targets(network, rows, input.targets)?;
+        check_targets(network.target(), rows, input.targets)?;
         self.check_network(network)?;
         for (argument, number) in
             [("divergence weight", input.divergence_weight), ("factor of the learning rate", input.rate)]
@@ -230,11 +237,12 @@ impl Trainer {
                 return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
             }
         }
-        Ok(rows)
+        check_observed(network.target(), rows, input.present, input.weights)?;
+        Ok(input.form(rows))
     }
 
-    /// The numbers that the next step is called with.
-    fn scalars(&self, input: &StepInput<'_>) -> Result<Scalars, Error> {
+    /// What the next step is called with besides tensors and batch.
+    fn scalars(&self, network: &Network, input: &StepInput<'_>) -> Result<Scalars, Error> {
         let step = self.step + 1;
         let optimizer = self.options.optimizer.scalar_values(step, input.rate);
         let scale = (input.divergence_weight / self.training_examples as f64) as f32;
@@ -250,7 +258,8 @@ impl Trainer {
             );
             return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
         }
-        Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale] })
+        let present = input.present.map(|present| known_events(network.target(), present));
+        Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale], present })
     }
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {
@@ -278,7 +287,7 @@ impl Trainer {
     }
 }
 
-/// The step for one number of rows.
+/// The step for one form of batch.
 #[derive(Debug)]
 struct Compiled {
     engine: Engine,
@@ -294,17 +303,19 @@ fn tensors<'a>(network: &'a mut Network, state: &'a mut [(String, Tensor)]) -> i
     parameters.chain(state.iter_mut().map(|(_, tensor)| tensor))
 }
 
-fn prepared(compiled: &mut BTreeMap<usize, Compiled>, rows: usize) -> Result<&mut Compiled, Error> {
-    let missing = || Error::misuse(format!("no step for {} is compiled", counted(rows, "row")), "prepare one");
-    compiled.get_mut(&rows).ok_or_else(missing)
+fn prepared(compiled: &mut BTreeMap<Form, Compiled>, form: Form) -> Result<&mut Compiled, Error> {
+    let missing = || Error::misuse(format!("no step for {} is compiled", counted(form.rows, "row")), "prepare one");
+    compiled.get_mut(&form).ok_or_else(missing)
 }
 
-/// The numbers that a step is called with.
+/// What a step is called with besides tensors and batch.
 struct Scalars {
     key: [u32; 4],
     optimizer: Vec<f32>,
     /// The weight of the divergence.
     scale: [f32; 1],
+    /// Which events are known, as a mask, if not all are.
+    present: Option<Vec<u32>>,
 }
 
 impl Scalars {
@@ -323,6 +334,8 @@ impl Scalars {
             Targets::Labels(labels) => Argument::U32(labels),
             Targets::Values { values, .. } => Argument::F32(values),
         });
+        arguments.extend(self.present.as_deref().map(Argument::U32));
+        arguments.extend(input.weights.map(Argument::F32));
         arguments.extend(self.optimizer.chunks(1).map(Argument::F32));
         arguments.push(Argument::F32(&self.scale));
         arguments

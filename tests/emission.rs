@@ -224,6 +224,40 @@ fn networks_say_what_they_said() {
     assert!(is_same, "\n{words}\n{graphs}\n\n{table}");
 }
 
+/// A predictor of the file alone, without layers, has the bits of the network's, whatever the blocks; closures included.
+#[test]
+fn files_predict_alone() {
+    let mut networks = networks();
+    let closures = Sequential::new()
+        .layer(Affine::new(3, 4).activation(Activation::custom(|x| (-x.square()).exp())))
+        .layer(Lambda::new("double", |x| x * 2.0))
+        .layer(AffineVariationalReparameterizationLocal::new(4, 2));
+    networks.push(("closures".to_owned(), Network::new(closures, [3], likelihood::Categorical, 1).unwrap()));
+    for (name, network) in networks {
+        let bytes = network.to_bytes().unwrap();
+        let rows = 3;
+        let x: Vec<f32> = (0..rows * network.input().elements()).map(|i| (i * i % 5) as f32).collect();
+        for (samples, blocks) in [(1, (1, 1)), (5, (2, 3)), (5, (8, 2))] {
+            let options = PredictorOptions::default().samples(samples).blocks(blocks.0, blocks.1);
+            let options = options.backend(Backend::Reference);
+            let own = Predictor::with_options(&network, &options).unwrap();
+            let alone = Predictor::from_bytes_with_options(&bytes, &options).unwrap();
+            let found = alone.predict(&x).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let want = own.predict(&x).unwrap();
+            assert_eq!(found.classification(), want.classification(), "{name}");
+            let all = |predictive: &Predictive<'_>| {
+                let spreads = |of: &Regression| [of.mean(), of.aleatoric(), of.epistemic(), of.total()].concat();
+                let numbers = predictive.regression().map_or(Vec::new(), spreads);
+                let mut outputs: Vec<u32> =
+                    numbers.into_iter().map(|x| if x.is_nan() { 0 } else { x.to_bits() }).collect();
+                predictive.parameters(|_, _, x| outputs.extend(x.iter().map(|x| x.to_bits()))).unwrap();
+                outputs
+            };
+            assert_eq!(all(&found), all(&want), "{name}");
+        }
+    }
+}
+
 /// The words themselves, of one network: what everybody reads in a file.
 #[test]
 fn words_are_plain() {

@@ -68,7 +68,7 @@ fn predictions_are_explained() {
     let network = small();
     let predictor = Predictor::new(&network).unwrap();
     let explanation = predictor.explain().unwrap();
-    assert_eq!(written(&explanation), ["entropy", "probabilities"]);
+    assert_eq!(written(&explanation), ["accumulator/entropy", "accumulator/probabilities"]);
     assert!(explanation.total().draws > 0 && explanation.time().is_none());
     let data = small_data(40);
     let before = predictor.classify(data.inputs()).unwrap();

@@ -1,6 +1,5 @@
 use super::*;
-use crate::{Fit, Network, Predictor, Standardizer};
-use bayeslift_layers::{Affine, likelihood::Normal};
+use crate::Standardizer;
 
 fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.unwrap_err().to_string()
@@ -261,18 +260,4 @@ fn units_are_measured_by_what_is_known() {
     let data = data.with_present(vec![true, true, true, false]).unwrap();
     let part = data.select(&[1]).unwrap();
     assert_eq!(Standardizer::of(&part).apply(&part).unwrap().values(), [0.0, 5.0]);
-}
-
-/// Until likelihoods use them, weights and missing targets are no secret.
-#[test]
-fn nothing_is_passed_over() {
-    let mut network = Network::new(Affine::new(1, 1), [1], Normal::fixed(1.0), 0).unwrap();
-    let data = Dataset::regression([1], vec![0.0, 1.0], 1, vec![0.0, 1.0]).unwrap();
-    let weighted = data.clone().with_weights(vec![1.0, 2.0]).unwrap();
-    let partial = data.clone().with_present(vec![true, false]).unwrap();
-    for other in [weighted, partial] {
-        assert!(matches!(Fit::new().run(&mut network, &other), Err(Error::Misuse { .. })));
-        assert!(matches!(Fit::new().validation(other.clone()).run(&mut network, &data), Err(Error::Misuse { .. })));
-        assert!(matches!(Predictor::new(&network).unwrap().log_likelihood(&other), Err(Error::Misuse { .. })));
-    }
 }

@@ -106,6 +106,8 @@ impl<'f, 'a> Course<'f, 'a> {
             batch.fill(data, chosen);
             let step = self.trainer.steps() + 1;
             let input = StepInput::new(&batch.inputs, &batch.targets)
+                .present(batch.present.as_deref())
+                .weights(batch.weights.as_deref())
                 .divergence_weight(self.divergence_weight(step))
                 .rate(self.fit.schedule.factor((step - 1) as f64 / steps as f64));
             let loss = self.trainer.step(network, input)?;

@@ -1,7 +1,7 @@
 //! The validation part of a fit, and the parameters that did best on it.
 
 use super::FitNote;
-use crate::{Backend, Dataset, Error, Network, Predictor, PredictorOptions};
+use crate::{Backend, Dataset, Error, Network, Predictor, PredictorOptions, predictor::weighted_mean};
 use bayeslift_layers::Parameters;
 
 /// A fit ends when, before there was an epoch to keep, this many validations in a row could not be compared: a network
@@ -53,7 +53,7 @@ impl Validation {
     pub fn look(&mut self, network: &Network, epoch: usize, can_be_chosen: bool) -> Result<f64, Error> {
         self.predictor.set_parameters(network)?;
         let rows = self.predictor.log_likelihood(&self.data)?;
-        let value = -rows.iter().sum::<f64>() / rows.len() as f64;
+        let value = -weighted_mean(&rows, self.data.weights());
         self.last = Some(value);
         if value.is_finite() {
             self.failed_in_a_row = 0;

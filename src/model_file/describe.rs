@@ -1,7 +1,7 @@
 //! What a model file says about a network in words and as a graph.
 
 use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION};
-use crate::{Error, Network};
+use crate::{Error, Network, predictor};
 use bayeslift_ir::{Binary, Builder, Expr, Op};
 use bayeslift_layers::{Distribution, Group, LayerDescription, Term};
 
@@ -28,6 +28,7 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         layers: Some(layers(network)),
         summary: network.summary(),
         graph: network.graph(1)?.to_string(),
+        prediction: predictor::stored::prediction(network),
         digest: None,
     })
 }

@@ -1,12 +1,16 @@
 //! Blocks of samples and rows: their graphs, compiled when first needed, and the memory of those who call them.
 
-use super::{PredictorOptions, moment::MomentaryLock};
+use super::{
+    PredictorOptions,
+    model::Model,
+    moment::MomentaryLock,
+    question::{Accumulator, Graphs, Question, RESULTS},
+};
 use crate::{
-    Backend, Error, Network,
+    Backend, Error,
     engine::{Engine, Session},
 };
-use bayeslift_ir::{Builder, Graph, Input, Op, Tensor};
-use bayeslift_layers::{Context, Scope, noise_inputs};
+use bayeslift_ir::{Graph, Input, Op, Tensor, Type};
 use bayeslift_passes::{Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, watch};
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
@@ -15,7 +19,7 @@ use std::sync::OnceLock;
 /// needed.
 #[derive(Debug)]
 pub struct Blocks {
-    likelihood: bool,
+    question: Question,
     many: OnceLock<Pool>,
     one: OnceLock<Pool>,
     /// Locked by who sets one of them.
@@ -23,18 +27,17 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    pub fn new(likelihood: bool) -> Blocks {
-        Blocks { likelihood, many: OnceLock::new(), one: OnceLock::new(), setting: MomentaryLock::default() }
+    pub fn new(question: Question) -> Blocks {
+        Blocks { question, many: OnceLock::new(), one: OnceLock::new(), setting: MomentaryLock::default() }
     }
 
     /// The block of this many rows: 1, or the options' number.
-    pub fn pool(&self, network: &Network, options: &PredictorOptions, rows: usize) -> Result<&Pool, Error> {
+    pub fn pool(&self, model: &Model, options: &PredictorOptions, rows: usize) -> Result<&Pool, Error> {
         let pool = if rows == 1 { &self.one } else { &self.many };
         match pool.get() {
             Some(pool) => Ok(pool),
             None => {
-                let graph = block(network, options, rows, self.likelihood)?;
-                let made = Pool::new(&graph, network, &options.backend)?;
+                let made = Pool::new(self.question, model, options, rows)?;
                 let _setting = self.setting.lock().ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
                 Ok(pool.get_or_init(|| made))
             }
@@ -42,19 +45,19 @@ impl Blocks {
     }
 
     /// A block that is there already, or else that of this many rows.
-    pub fn any(&self, network: &Network, options: &PredictorOptions, rows: usize) -> Result<&Pool, Error> {
+    pub fn any(&self, model: &Model, options: &PredictorOptions, rows: usize) -> Result<&Pool, Error> {
         match self.many.get().or(self.one.get()) {
             Some(pool) => Ok(pool),
-            None => self.pool(network, options, rows),
+            None => self.pool(model, options, rows),
         }
     }
 
-    /// Takes over a network's parameters.
-    pub fn set_parameters(&mut self, network: &Network) -> Result<(), Error> {
+    /// Takes over a model's parameters.
+    pub fn set_parameters(&mut self, model: &Model) -> Result<(), Error> {
         [&mut self.many, &mut self.one]
             .into_iter()
             .filter_map(OnceLock::get_mut)
-            .try_for_each(|pool| pool.prepare(network))
+            .try_for_each(|pool| pool.prepare(model))
     }
 }
 
@@ -83,7 +86,10 @@ pub struct Pool {
     setting: MomentaryLock<()>,
     /// Computes what depends on parameters alone, such as variances, and its results: the same for all calls.
     preparation: (Engine, Session),
-    /// The parameters that the block itself reads, by number.
+    /// Makes results of what was added up, if the block itself does not.
+    pub finish: Option<Engine>,
+    pub accumulators: Vec<Accumulator>,
+    /// The parameters that the block itself reads, by number, in order.
     kept: Vec<usize>,
     /// Nothing overflows in [`Care::Plain`] that its outputs would not show, if no number of a row exceeds it.
     pub bound: f32,
@@ -92,27 +98,33 @@ pub struct Pool {
 }
 
 impl Pool {
-    fn new(graph: &Graph, network: &Network, backend: &Backend) -> Result<Pool, Error> {
-        let is_parameter = |input: &Input| network.parameters().get(&input.name).is_ok();
+    fn new(question: Question, model: &Model, options: &PredictorOptions, rows: usize) -> Result<Pool, Error> {
+        let block = model.network(options.sample_block, rows)?;
+        let live = block.live();
+        let draws = block.values().any(|v| live[v.index()] && matches!(block.node(v).op, Op::Noise(_)));
+        // draws of targets differ, whatever they are given
+        let draws = draws || question == Question::Draw;
+        let samples = if draws { [options.sample_block, options.samples] } else { [1, 1] };
+        let Graphs { update, finish, accumulators } = question.graphs(model, samples, rows, draws)?;
+        let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
         // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
-        let stages = stage(&optimize(graph, Rewriting::Off)?.graph, is_parameter)?;
-        let first = Engine::of_simplified(stages.first, backend)?;
+        let stages = stage(&optimize(&update, Rewriting::Off)?.graph, is_parameter)?;
+        let first = Engine::of_simplified(stages.first, &options.backend)?;
         let session = first.session()?;
-        let plain = Compiled::new(Engine::of_simplified(stages.second, backend)?);
-        let graph = plain.engine.graph();
-        let live = graph.live();
-        let draws = graph.values().any(|v| live[v.index()] && matches!(graph.node(v).op, Op::Noise(_)));
+        let plain = Compiled::new(Engine::of_simplified(stages.second, &options.backend)?);
         let mut pool = Pool {
             setting: MomentaryLock::default(),
             plain,
             watched: OnceLock::new(),
             rescaled: OnceLock::new(),
             preparation: (first, session),
+            finish: finish.map(|graph| Engine::new(graph, &options.backend)).transpose()?,
+            accumulators,
             kept: stages.kept,
             bound: 0.0,
             draws,
         };
-        pool.prepare(network)?;
+        pool.prepare(model)?;
         Ok(pool)
     }
 
@@ -133,26 +145,47 @@ impl Pool {
         Ok(cell.get_or_init(|| made).as_ref())
     }
 
-    /// Takes over a network's parameters.
-    fn prepare(&mut self, network: &Network) -> Result<(), Error> {
+    /// Names and types of the results.
+    pub fn results(&self) -> impl Iterator<Item = (&'static str, &Type)> {
+        let graph = self.finish.as_ref().unwrap_or(&self.plain.engine).graph();
+        let known = |name: &str| RESULTS.into_iter().find(|known| *known == name).unwrap_or_default();
+        graph.outputs().iter().map(move |output| (known(&output.name), graph.ty(output.value)))
+    }
+
+    /// What a call with this care works on.
+    pub fn take(&self, compiled: &Compiled) -> Result<Memory, Error> {
+        if let Some(memory) = compiled.free.lock().and_then(|mut free| free.pop()) {
+            return Ok(memory);
+        }
+        let accumulators = self.accumulators.iter().map(|sum| Tensor::zeros(&sum.ty)).collect::<Result<_, _>>()?;
+        let finish = self.finish.as_ref().map(Engine::session).transpose()?;
+        Ok(Memory { session: compiled.engine.session()?, finish, accumulators })
+    }
+
+    /// Takes over a model's parameters.
+    fn prepare(&mut self, model: &Model) -> Result<(), Error> {
         let (engine, session) = &mut self.preparation;
-        let mut parameters: Vec<_> = tensors(network).map(Argument::from).collect();
+        let mut parameters: Vec<_> = tensors(model).map(Argument::from).collect();
         engine.call(session, &mut parameters)?;
-        let known: Vec<&Tensor> = self.known(network).collect();
+        let known: Vec<&Tensor> = self.known(model).collect();
         self.bound = largest_bound(self.plain.engine.graph(), &known)?;
         Ok(())
     }
 
-    /// What depends on nothing but the parameters of this network, which it was prepared for: the block's first inputs.
-    fn known<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = &'a Tensor> {
-        let own: Vec<&Tensor> = tensors(network).collect();
-        let kept = self.kept.iter().map(move |&i| own[i]);
-        self.preparation.1.outputs.iter().chain(kept)
+    /// What depends on nothing but the parameters of this model, which it was prepared for: the block's first inputs.
+    fn known<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Tensor> {
+        let kept = tensors(model).enumerate().filter(|(i, _)| self.kept.binary_search(i).is_ok());
+        self.preparation.1.outputs.iter().chain(kept.map(|(_, tensor)| tensor))
+    }
+
+    /// How many these are.
+    pub fn count(&self) -> usize {
+        self.preparation.1.outputs.len() + self.kept.len()
     }
 
     /// The block's first arguments: see [`Pool::known`].
-    pub fn parameters<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = Argument<'a>> {
-        self.known(network).map(Argument::from)
+    pub fn parameters<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Argument<'a>> {
+        self.known(model).map(Argument::from)
     }
 }
 
@@ -187,8 +220,30 @@ fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
 #[derive(Debug)]
 pub struct Compiled {
     pub engine: Engine,
-    free: MomentaryLock<Vec<Session>>,
+    free: MomentaryLock<Vec<Memory>>,
     is_watched: bool,
+}
+
+/// What the samples of one block of rows are added up in.
+#[derive(Debug)]
+pub struct Memory {
+    pub session: Session,
+    pub finish: Option<Session>,
+    pub accumulators: Vec<Tensor>,
+}
+
+impl Memory {
+    /// The results that were made last.
+    pub fn results(&self) -> &[Tensor] {
+        &self.finish.as_ref().unwrap_or(&self.session).outputs
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self, pool: &Pool) {
+        for (tensor, sum) in self.accumulators.iter_mut().zip(&pool.accumulators) {
+            tensor.as_f64_mut().unwrap_or_default().fill(sum.initial);
+        }
+    }
 }
 
 impl Compiled {
@@ -197,56 +252,19 @@ impl Compiled {
         Compiled { engine, free: MomentaryLock::default(), is_watched }
     }
 
-    pub fn take(&self) -> Result<Session, Error> {
-        let free = self.free.lock().and_then(|mut free| free.pop());
-        free.map_or_else(|| self.engine.session(), Ok)
-    }
-
-    pub fn put_back(&self, session: Session) {
-        if let Some(mut free) = self.free.lock() {
-            free.push(session);
-        }
-    }
-
     /// Whether the last call said that a value was not finite.
     pub fn found(&self, session: &Session) -> bool {
         let watch = session.outputs.last().and_then(Tensor::as_f32).filter(|_| self.is_watched);
         watch.is_some_and(|watch| watch != [0.0])
     }
-}
 
-fn tensors(network: &Network) -> impl Iterator<Item = &Tensor> {
-    network.parameters().iter().map(|(_, parameter)| &parameter.tensor)
-}
-
-/// The graph of a block of this many rows. Inputs: the parameters, the noise address, `x`, and with `likelihood` also `targets`. Outputs,
-/// each with the axes `[samples, rows]` in front: the log likelihood; or probabilities and their entropy; or the mean,
-/// and as a scalar the standard deviation.
-fn block(network: &Network, options: &PredictorOptions, rows: usize, likelihood: bool) -> Result<Graph, Error> {
-    let b = &Builder::new();
-    let scope = Scope::bind(b, network.parameters())?;
-    let mut context = Context::new(scope.clone()).noise(noise_inputs(b)).samples(options.sample_block);
-    if let Some(value) = &options.posterior_value {
-        context = context.posterior_value(value.clone());
-    }
-    let x = b.input("x", network.batch_type(rows));
-    let output = network.call(&context, x)?.output;
-    if likelihood {
-        let targets = b.input("targets", network.target().ty(rows));
-        b.output("log_likelihood", network.likelihood().log_prob(&scope, output, &targets.into())?);
-    } else {
-        let law = network.likelihood().law(&scope, output)?;
-        if let (Some(probabilities), Some(entropy)) = (law.probabilities(), law.entropy()) {
-            b.output("probabilities", probabilities);
-            b.output("entropy", entropy);
-        } else {
-            let mean = law.mean().unwrap_or(output);
-            let variance = law.variance().unwrap_or_else(|| b.constant(0.0));
-            b.output("mean", mean);
-            b.output("scale", variance.sqrt().broadcast(&mean.shape()));
+    pub fn put_back(&self, memory: Memory) {
+        if let Some(mut free) = self.free.lock() {
+            free.push(memory);
         }
     }
-    b.check()?;
-    let graph = b.graph().clone();
-    Ok(graph)
+}
+
+fn tensors(model: &Model) -> impl Iterator<Item = &Tensor> {
+    model.parameters().iter().map(|(_, parameter)| &parameter.tensor)
 }

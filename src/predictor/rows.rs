@@ -36,6 +36,10 @@ impl RowBlock {
     /// Rows whose numbers are close share a block, in whatever order they come; numbers in between that no row has cost what
     /// rows cost. Rows of one number are in different blocks.
     pub fn all(mut rows: Vec<usize>, numbers: Numbers<'_>, size: usize) -> Vec<RowBlock> {
+        if let (Numbers::From(first), &[row]) = (numbers, &rows[..]) {
+            // as most calls of a service are
+            return vec![RowBlock { first: first.wrapping_add(row as u64), size: 1, rows: vec![(0, row)] }];
+        }
         rows.sort_by_key(|&row| numbers.of(row));
         // The first rows of all numbers, the second ones, ..
         let (mut turns, mut turn): (Vec<Vec<usize>>, usize) = (Vec::new(), 0);
@@ -62,6 +66,15 @@ impl RowBlock {
             padded[place * units..][..units].copy_from_slice(&all[row * units..][..units]);
         }
         padded.into()
+    }
+}
+
+impl RowBlock {
+    /// Puts what the block's rows have where the call has these rows.
+    pub fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T], units: usize) {
+        for &(place, row) in &self.rows {
+            all[row * units..][..units].copy_from_slice(&of_block[place * units..][..units]);
+        }
     }
 }
 

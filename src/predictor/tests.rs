@@ -1,4 +1,4 @@
-use super::*;
+use super::{block::Care, run::Answers, *};
 use crate::{Backend, prelude::*};
 use bayeslift_layers::distribution::Normal;
 use bayeslift_runtime::{Options, Rewriting};
@@ -77,25 +77,15 @@ fn inputs(rows: usize, factors: &[f32]) -> Vec<f32> {
 
 /// All that is computed of rows with one kind of care, and which rows have nothing finite by it.
 fn with_care(predictor: &Predictor, care: Care, numbers: Numbers<'_>, x: &[f32]) -> (Vec<u32>, Vec<usize>) {
-    let rows = x.len() / 16;
-    let all = |outputs: Vec<&[f32]>| outputs.into_iter().flatten().map(|x| x.to_bits()).collect::<Vec<u32>>();
-    let run = |sums: &mut dyn FnMut(Vec<usize>) -> Vec<usize>| {
-        let mut failed = sums((0..rows).collect());
-        failed.sort_unstable();
-        failed
-    };
-    if let Some(classes) = predictor.network.classes() {
-        let mut sums = ClassificationSums::new(rows, classes);
-        let failed =
-            run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
-        let found = sums.finish();
-        return (all(vec![found.probabilities(), found.predictive_entropy(), found.mutual_information()]), failed);
-    }
-    let mut sums = RegressionSums::new(rows, predictor.network.target().shape.elements(), true);
-    let failed =
-        run(&mut |rows| predictor.run_with(care, &predictor.outputs, numbers, (x, None), rows, &mut sums).unwrap());
-    let found = sums.finish();
-    (all(vec![found.mean(), found.epistemic(), found.total()]), failed)
+    let rows = predictor.rows(numbers, x).unwrap();
+    let (blocks, count) = (predictor.blocks(Question::Moments), rows.sizes.len());
+    let pool = blocks.pool(&predictor.model, &predictor.options, 4).unwrap();
+    let mut answers = Answers::new(pool, predictor.samples(), count);
+    let mut failed = predictor.answer_with(care, blocks, &rows, (0..count).collect(), &mut answers).unwrap();
+    failed.sort_unstable();
+    let names = ["probabilities", "predictive_entropy", "mutual_information", "mean", "epistemic", "total"];
+    let all = names.iter().filter_map(|name| answers.take(name)).flatten();
+    (all.map(f32::to_bits).collect(), failed)
 }
 
 fn backends() -> Vec<Backend> {
@@ -116,8 +106,9 @@ fn care_changes_no_bits() {
         for backend in backends() {
             let options = PredictorOptions::default().samples(5).blocks(3, 4).backend(backend.clone());
             let predictor = Predictor::with_options(&network, &options).unwrap();
-            let bound = predictor.outputs.any(&network, &options, 4).unwrap().bound;
-            let of_likelihood = predictor.likelihoods.pool(&network, &options, 4).unwrap().bound;
+            let (model, options) = (&predictor.model, &predictor.options);
+            let pool = |question| predictor.blocks(question).pool(model, options, 4).unwrap();
+            let [bound, of_likelihood] = [Question::Moments, Question::LogProb].map(|question| pool(question).bound);
             assert!(bound >= 1024.0 && of_likelihood >= 1024.0, "{name}: bounds {bound}, {of_likelihood}");
             let x = inputs(9, &[1.0, 2000.0, 1e-3, 3e8]);
             let plain = with_care(&predictor, Care::Plain, Numbers::From(3), &x);
@@ -125,8 +116,7 @@ fn care_changes_no_bits() {
             for care in [Care::Watched, Care::Rescaled] {
                 let careful = with_care(&predictor, care, Numbers::From(3), &x);
                 // some networks have nothing to take care of
-                let is_other =
-                    predictor.outputs.pool(&network, &options, 4).unwrap().with(care, &backend).unwrap().is_some();
+                let is_other = pool(Question::Moments).with(care, &backend).unwrap().is_some();
                 assert!(careful == plain || !is_other, "{name}, {backend:?}, {care:?}: {:?}", careful.1);
             }
         }
@@ -189,9 +179,11 @@ fn deep_networks_are_watched() {
     let network = Network::new(layers.layer(Affine::new(16, 2)), [4, 4, 1], likelihood::Normal::fixed(1.0), 1).unwrap();
     let options = PredictorOptions::default().samples(4).blocks(4, 4);
     let predictor = Predictor::with_options(&network, &options).unwrap();
-    assert!(predictor.outputs.any(&network, &options, 4).unwrap().bound < 1.0);
+    let blocks = predictor.blocks(Question::Moments);
+    assert!(blocks.any(&predictor.model, &predictor.options, 4).unwrap().bound < 1.0);
     let x = inputs(7, &[1.0]);
     let plain = with_care(&predictor, Care::Plain, Numbers::From(0), &x);
     let found = predictor.regress(&x).unwrap();
-    assert_eq!(plain.0[..14], found.mean().iter().map(|x| x.to_bits()).collect::<Vec<u32>>()[..]);
+    let means = plain.0.iter().map(|&bits| f32::from_bits(bits));
+    assert_eq!(means.take(14).collect::<Vec<f32>>(), found.mean());
 }

@@ -4,6 +4,7 @@ use super::{
     Scalars, StepInput, StepLoss, Trainer,
     finite::LARGEST_GRADIENT,
     graph::Updates,
+    options::Form,
     overflow::{self, Culprit},
     prepared, tensors,
 };
@@ -54,12 +55,12 @@ impl Trainer {
         step: u64,
         scalars: &Scalars,
     ) -> Result<StepLoss, Error> {
-        let rows = network.rows(input.inputs)?;
-        let made = match prepared(&mut self.compiled, rows)?.checked.take() {
+        let form = input.form(network.rows(input.inputs)?);
+        let made = match prepared(&mut self.compiled, form)?.checked.take() {
             Some(made) => made,
-            None => self.compile_checked(network, rows)?,
+            None => self.compile_checked(network, form)?,
         };
-        let CheckedStep { engine, session, paths } = prepared(&mut self.compiled, rows)?.checked.insert(made);
+        let CheckedStep { engine, session, paths } = prepared(&mut self.compiled, form)?.checked.insert(made);
         engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
         let measured = Measured::of(step, &session.outputs);
         let loss = measured.loss.loss;
@@ -82,7 +83,7 @@ impl Trainer {
             };
             std::mem::swap(old, new);
         }
-        prepared(&mut self.compiled, rows)?.is_bounded = measured.is_bounded();
+        prepared(&mut self.compiled, form)?.is_bounded = measured.is_bounded();
         self.updates.look(&self.state);
         self.step = step;
         Ok(measured.loss)
@@ -101,9 +102,9 @@ impl Trainer {
         Error::NonFiniteLoss { step, loss, negative_log_likelihood, divergence, cause }
     }
 
-    fn compile_checked(&mut self, network: &Network, rows: usize) -> Result<CheckedStep, Error> {
+    fn compile_checked(&mut self, network: &Network, form: Form) -> Result<CheckedStep, Error> {
         let start = std::time::Instant::now();
-        let graph = self.step_graph(network, rows, Updates::Aside)?.graph;
+        let graph = self.step_graph(network, form, Updates::Aside)?.graph;
         let updates = &graph.outputs()[..graph.outputs().len() - Measured::COUNT];
         let paths = updates.iter().map(|output| output.name.clone()).collect();
         let engine = Engine::new(graph, &self.options.backend)?;

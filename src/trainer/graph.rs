@@ -1,9 +1,13 @@
 //! The graph of a training step.
 
-use super::{Trainer, finite::LARGEST_GRADIENT};
+use super::{Trainer, finite::LARGEST_GRADIENT, options::Form};
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, Environment, Expr, Graph, Type};
-use bayeslift_layers::{Context, Scope, TraceRow, noise_inputs};
+use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type};
+use bayeslift_layers::{
+    Context, Scope, TraceRow,
+    likelihood::{Bound, Observed},
+    noise_inputs,
+};
 use bayeslift_passes::{gradients, magnitude_bounds};
 
 /// What becomes of the new parameters, state and statistics.
@@ -25,7 +29,7 @@ pub(super) struct StepGraph {
 }
 
 impl Trainer {
-    pub(super) fn step_graph(&self, network: &Network, rows: usize, updates: Updates) -> Result<StepGraph, Error> {
+    pub(super) fn step_graph(&self, network: &Network, form: Form, updates: Updates) -> Result<StepGraph, Error> {
         let _environment = Environment::enter();
         self.check_network(network)?;
         let b = &Builder::new();
@@ -34,15 +38,26 @@ impl Trainer {
         let context = Context::new(scope.clone()).noise(noise_inputs(b)).training().tracing();
         let samples = self.options.samples;
         let context = if samples > 1 { context.samples(samples) } else { context };
-        let x = b.input("x", network.batch_type(rows));
+        let x = b.input("x", network.batch_type(form.rows));
         let call = network.call(&context, x)?;
         let layers = context.traced();
-        let targets = b.input("targets", network.target().ty(rows));
+        let target = network.target();
+        let rows_of = |shape: &Shape| [form.rows].iter().chain(shape.iter()).copied().collect::<Shape>();
+        let targets = b.input("targets", target.ty(form.rows));
+        let present = form.has_present.then(|| b.input("present", Type::new(DType::Mask, rows_of(&target.events))));
+        let weights = form.has_weights.then(|| b.input("weights", Type::f32([form.rows])));
+        let observed = Observed { targets, present, weights };
         let optimizer = &self.options.optimizer;
         let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
         let scale = b.input("divergence_scale", Type::f32([]));
 
-        let negative_log_likelihood = network.likelihood().loss(&scope, call.output, &targets.into())?;
+        let (likelihood, output) = (network.likelihood(), call.output);
+        let negative_log_likelihood = match self.options.bound {
+            Bound::ImportanceWeighted if samples > 1 => {
+                likelihood.importance_weighted_loss(&scope, output, &observed)?
+            }
+            _ => likelihood.loss(&scope, output, &observed)?,
+        };
         let divergence = call.divergence(&self.options.divergence)?;
         let loss = negative_log_likelihood + divergence * scale;
         let forward = b.graph().nodes().len();

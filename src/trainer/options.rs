@@ -1,7 +1,7 @@
 //! How steps are made, and what one is called with.
 
 use crate::{Backend, Targets};
-use bayeslift_layers::{Adam, Divergence, Optimizer};
+use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
 use std::sync::Arc;
 
 /// How a [`Trainer`](crate::Trainer) makes its steps.
@@ -20,6 +20,8 @@ pub struct TrainerOptions {
     pub divergence: Divergence,
     /// The number of posterior samples that the negative log likelihood of a step is a mean over; 1 unless told.
     pub samples: usize,
+    /// What is taken of these samples; the evidence lower bound unless told.
+    pub bound: Bound,
     /// Addresses the noise; the network's seed unless told.
     pub seed: Option<u64>,
     /// How steps are run.
@@ -32,6 +34,7 @@ impl Default for TrainerOptions {
             optimizer: Arc::new(Adam::default()),
             divergence: Divergence::default(),
             samples: 1,
+            bound: Bound::default(),
             seed: None,
             backend: Backend::default(),
         }
@@ -54,6 +57,12 @@ impl TrainerOptions {
     /// With this number of posterior samples in each step, at least 1.
     pub fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
+        self
+    }
+
+    /// With this taken of the samples.
+    pub fn bound(mut self, bound: Bound) -> Self {
+        self.bound = bound;
         self
     }
 
@@ -89,12 +98,16 @@ pub struct StepInput<'a> {
     pub divergence_weight: f64,
     /// A factor of the learning rate; 1 unless told.
     pub rate: f64,
+    /// Which targets are known, in their order; all unless told. Others add nothing to the loss.
+    pub present: Option<&'a [bool]>,
+    /// How many times each row counts; once unless told.
+    pub weights: Option<&'a [f32]>,
 }
 
 impl<'a> StepInput<'a> {
     /// A batch, with weight and rate 1.
     pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
-        StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0 }
+        StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0, present: None, weights: None }
     }
 
     /// With this weight of the divergence: less than 1 for a cold posterior, 0 for none.
@@ -107,5 +120,37 @@ impl<'a> StepInput<'a> {
     pub fn rate(mut self, rate: f64) -> Self {
         self.rate = rate;
         self
+    }
+
+    /// With only these targets known, if that is told of them.
+    pub fn present(mut self, present: Option<&'a [bool]>) -> Self {
+        self.present = present;
+        self
+    }
+
+    /// With these weights of rows, if they have some.
+    pub fn weights(mut self, weights: Option<&'a [f32]>) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// Which step it is an input of.
+    pub(super) fn form(&self, rows: usize) -> Form {
+        Form { rows, has_present: self.present.is_some(), has_weights: self.weights.is_some() }
+    }
+}
+
+/// What steps are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Form {
+    pub rows: usize,
+    pub has_present: bool,
+    pub has_weights: bool,
+}
+
+impl From<usize> for Form {
+    /// So many rows, of which all targets are known and count once.
+    fn from(rows: usize) -> Form {
+        Form { rows, has_present: false, has_weights: false }
     }
 }

@@ -49,8 +49,8 @@ fn origin(
     scalars: &Scalars,
     culprit: Culprit<'_>,
 ) -> Result<Option<String>, Error> {
-    let rows = network.rows(input.inputs)?;
-    let step = trainer.step_graph(network, rows, Updates::Aside)?;
+    let form = input.form(network.rows(input.inputs)?);
+    let step = trainer.step_graph(network, form, Updates::Aside)?;
     let name = match culprit {
         Culprit::Loss => "loss",
         Culprit::Update(path) => path,

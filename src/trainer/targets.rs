@@ -1,15 +1,14 @@
 //! Whether targets are those of a network.
 
 use crate::{
-    Error, Network, Targets,
+    Error, Targets,
     dataset::{check_labels, check_simplex},
     error::counted,
 };
-use bayeslift_layers::likelihood::Support;
+use bayeslift_layers::likelihood::{Support, Target};
 
 /// Checks that targets are those of this number of rows of the network.
-pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -> Result<(), Error> {
-    let target = network.target();
+pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> Result<(), Error> {
     let (wanted, support) = (target.shape.elements(), target.support);
     let fits = match targets {
         Targets::Labels(labels) => matches!(support, Support::Classes(_)) && labels.len() == rows * wanted,
@@ -62,4 +61,36 @@ pub(crate) fn check_targets(network: &Network, rows: usize, targets: &Targets) -
         },
         (Targets::Labels(_), _) => Ok(()),
     }
+}
+
+/// Checks what is told of the targets of so many rows.
+pub(crate) fn check_observed(
+    target: &Target,
+    rows: usize,
+    present: Option<&[bool]>,
+    weights: Option<&[f32]>,
+) -> Result<(), Error> {
+    let targets = rows * target.shape.elements();
+    if let Some(present) = present.filter(|present| present.len() != targets) {
+        let expected = format!("{targets}, one for each target");
+        return Err(Error::argument("the number of targets said to be present or not", expected, present.len()));
+    }
+    let Some(weights) = weights else { return Ok(()) };
+    if weights.len() != rows {
+        return Err(Error::argument("the number of weights", format!("{rows}, one for each row"), weights.len()));
+    }
+    match weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+        None => Ok(()),
+        Some(row) => {
+            let argument = format!("the weight of row {row}");
+            Err(Error::argument(argument, "a finite number, not negative", weights[row]))
+        }
+    }
+}
+
+/// Which events are known, as a mask, by which targets are: an event of several targets is if all of them are.
+pub(crate) fn known_events(target: &Target, present: &[bool]) -> Vec<u32> {
+    let each = target.shape.elements() / target.events.elements().max(1);
+    let is_known = |event: &[bool]| if event.iter().all(|&present| present) { u32::MAX } else { 0 };
+    present.chunks(each.max(1)).map(is_known).collect()
 }

@@ -1,0 +1,272 @@
+//! What is asked of each row, and the graphs that answer it: one that adds a block of samples to accumulators in `f64`, and one that
+//! makes results of them.
+//!
+//! Samples are added one after the other, in their order, so that the split into blocks does not matter.
+
+use super::model::{Block, From, Model};
+use crate::Error;
+use bayeslift_ir::{Builder, Expr, Graph, Type};
+
+/// What is asked of each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Means over samples, and the parts of the uncertainty.
+    Moments,
+    /// The log density of the targets under the mixture over samples.
+    LogProb,
+    /// The network's output for each sample: what the law is made of.
+    Output,
+    /// A target for each sample.
+    Draw,
+    /// Of the network's output: the probability of numbers up to `at` under the mixture over samples.
+    Cdf,
+}
+
+/// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in `f32`, what is compared with more
+/// digits in `f64`.
+#[derive(Debug)]
+pub struct Graphs {
+    /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`]
+    /// and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up, samples.
+    pub update: Graph,
+    /// Inputs: the accumulators, [`SAMPLES`]. Outputs: the results.
+    pub finish: Option<Graph>,
+    pub accumulators: Vec<Accumulator>,
+}
+
+/// The input that holds the number of samples which are added already: they may be part of a block again.
+pub const DONE: &str = "done";
+/// The input that holds the number of all samples.
+pub const SAMPLES: &str = "samples";
+
+/// What results are called.
+pub const RESULTS: [&str; 10] = [
+    "probabilities",
+    "predictive_entropy",
+    "expected_entropy",
+    "mutual_information",
+    "mean",
+    "epistemic",
+    "aleatoric",
+    "total",
+    "log_prob",
+    "cdf",
+];
+
+/// Something that is added up.
+#[derive(Clone, Debug)]
+pub struct Accumulator {
+    name: &'static str,
+    pub ty: Type,
+    /// The value of all elements before the first sample.
+    pub initial: f64,
+}
+
+/// What the input is called that holds an accumulator: no parameter is.
+fn input(name: &str) -> String {
+    format!("accumulator/{name}")
+}
+
+impl Question {
+    /// All of them, each at its own number.
+    pub const ALL: [Question; 5] =
+        [Question::Moments, Question::LogProb, Question::Output, Question::Draw, Question::Cdf];
+
+    /// Its graphs for blocks of so many samples, of `all`; `draws` is whether they differ.
+    ///
+    /// # Errors
+    /// A law that does not tell what is asked.
+    pub fn graphs(self, model: &Model, [samples, all]: [usize; 2], rows: usize, draws: bool) -> Result<Graphs, Error> {
+        let b = &Builder::new();
+        let from = if self == Question::Cdf { From::Output } else { From::Inputs };
+        let mut block = model.block(b, from, samples, rows)?;
+        let quantities = self.quantities(&mut block)?;
+        if let Question::Output | Question::Draw = self {
+            b.output("each", quantities[0].1);
+            b.check()?;
+            let update = b.graph().clone();
+            return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
+        }
+        let mut sum = Sum::new(&block, samples < all);
+        let told = |name: &str| quantities.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);
+        match self {
+            Question::Moments => {
+                if let (Some(p), Some(entropy)) = (told("probabilities"), told("entropy")) {
+                    sum.fold([("probabilities", 0.0)], p, |_, [sum], x| [sum + x]);
+                    sum.fold([("entropy", 0.0)], entropy, |_, [sum], x| [sum + x]);
+                }
+                if let Some(mean) = told("mean") {
+                    // Welford's recurrence
+                    sum.fold([("mean", 0.0), ("squares", 0.0)], mean, |number, [mean, squares], x| {
+                        let before = x - mean;
+                        let mean = mean + before / number;
+                        [mean, squares + before * (x - mean)]
+                    });
+                }
+                if let Some(variance) = told("variance") {
+                    sum.fold([("variance", 0.0)], variance, |number, [mean], x| [mean + (x - mean) / number]);
+                }
+            }
+            Question::LogProb => sum.fold(
+                [("max", f64::NEG_INFINITY), ("sum", 0.0)],
+                quantities[0].1,
+                // The sum is that of e^(x - max).
+                |_, [max, sum], x| {
+                    let is_larger = max.less(x);
+                    let larger = sum * (max - x).exp() + 1.0;
+                    let other = x.builder().constant_f64(f64::NEG_INFINITY).less(x).select(sum + (x - max).exp(), sum);
+                    let sum = is_larger.select(larger, other);
+                    [is_larger.select(x, max), x.equal(x).select(sum, f64::NAN)]
+                },
+            ),
+            Question::Cdf => sum.fold([("cdf", 0.0)], quantities[0].1, |_, [sum], x| [sum + x]),
+            Question::Output | Question::Draw => unreachable!("nothing is added up"),
+        }
+        let Sum { sums, accumulators, .. } = sum;
+        let finish = if accumulators.is_empty() {
+            self.results(&sums, b.constant_f64(samples as f64), draws);
+            None
+        } else {
+            let b = &Builder::new();
+            let input = |sum: &Accumulator| (sum.name, b.input(&input(sum.name), sum.ty.clone()));
+            let sums: Vec<_> = accumulators.iter().map(input).collect();
+            self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64(), draws);
+            b.check()?;
+            let graph = b.graph().clone();
+            Some(graph)
+        };
+        b.check()?;
+        let update = b.graph().clone();
+        Ok(Graphs { update, finish, accumulators })
+    }
+
+    /// Makes results of sums over so many samples.
+    fn results<'b>(self, sums: &[(&str, Expr<'b>)], count: Expr<'b>, draws: bool) {
+        let b = count.builder();
+        let sum = |name: &str| sums.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);
+        match self {
+            Question::Moments => {
+                if let (Some(probabilities), Some(entropy)) = (sum("probabilities"), sum("entropy")) {
+                    let mean = probabilities / count;
+                    // 0 log 0 is 0
+                    let terms = -mean * mean.max(f64::MIN_POSITIVE).log();
+                    let total = terms.sum(terms.shape().len() - 1);
+                    let expected = entropy / count;
+                    b.output("probabilities", mean.to_f32());
+                    b.output("predictive_entropy", not_negative(total).to_f32());
+                    b.output("expected_entropy", not_negative(expected).to_f32());
+                    b.output("mutual_information", not_negative(total - expected).to_f32());
+                }
+                if let (Some(mean), Some(squares)) = (sum("mean"), sum("squares")) {
+                    // Without bias: of one sample it is no number. Without samples that differ it is 0.
+                    let epistemic = if draws { squares / (count - 1.0) } else { squares * 0.0 };
+                    b.output("mean", mean.to_f32());
+                    b.output("epistemic", epistemic.sqrt().to_f32());
+                    if let Some(aleatoric) = sum("variance") {
+                        let aleatoric = aleatoric.broadcast(&mean.shape());
+                        b.output("aleatoric", aleatoric.sqrt().to_f32());
+                        b.output("total", (epistemic + aleatoric).sqrt().to_f32());
+                    }
+                }
+            }
+            Question::LogProb => {
+                if let (Some(max), Some(sum)) = (sum("max"), sum("sum")) {
+                    let log = max + (sum / count).log();
+                    b.output("log_prob", sum.equal(0.0).select(f64::NEG_INFINITY, log));
+                }
+            }
+            Question::Cdf => sum("cdf").into_iter().for_each(|sum| b.output("cdf", sum / count)),
+            Question::Output | Question::Draw => {}
+        }
+    }
+
+    /// Whether the law tells what it takes.
+    pub fn is_answered(self, model: &Model) -> Result<bool, Error> {
+        let b = &Builder::new();
+        Ok(self.quantities(&mut model.block(b, From::Output, 1, 1)?).is_ok())
+    }
+
+    fn quantities<'b>(self, block: &mut Block<'b>) -> Result<Vec<(&'static str, Expr<'b>)>, Error> {
+        let names: &[&'static str] = match self {
+            Question::Moments => &["probabilities", "entropy", "mean", "variance"],
+            Question::LogProb => &["log_prob"],
+            Question::Cdf => &["cdf"],
+            Question::Output => &["output"],
+            Question::Draw => &["draw"],
+        };
+        let told: Vec<_> = names.iter().filter_map(|&name| Some((name, block.quantity(name)?))).collect();
+        if told.is_empty() {
+            let (what, asked) = match self {
+                Question::Moments => ("no probabilities and no mean", "moments"),
+                Question::LogProb => ("no density", "log probabilities"),
+                Question::Output => ("no output", "outputs"),
+                Question::Draw => ("no draws", "draws of targets"),
+                Question::Cdf => ("no cdf", "quantiles and intervals"),
+            };
+            let problem = format!("{asked} were asked for, but the likelihood tells {what}");
+            return Err(Error::misuse(problem, "implement it in the likelihood's law"));
+        }
+        Ok(told)
+    }
+}
+
+/// Sums over samples, in their order.
+struct Sum<'a, 'b> {
+    block: &'a Block<'b>,
+    /// The numbers of samples that are added already, and of the block's first sample, where there are several blocks.
+    turn: Option<[Expr<'b>; 2]>,
+    sums: Vec<(&'static str, Expr<'b>)>,
+    accumulators: Vec<Accumulator>,
+}
+
+impl<'a, 'b> Sum<'a, 'b> {
+    fn new(block: &'a Block<'b>, has_turns: bool) -> Self {
+        let turn = has_turns.then(|| [block.b.input(DONE, Type::u32([])), block.first_sample].map(Expr::to_f64));
+        Sum { block, turn, sums: Vec::new(), accumulators: Vec::new() }
+    }
+
+    /// Adds up a quantity `[samples, rows, ..]`: `next` of the sample's number, counted from 1, of what there is, and of the sample's value.
+    fn fold<const N: usize>(
+        &mut self,
+        named: [(&'static str, f64); N],
+        quantity: Expr<'b>,
+        next: impl Fn(Expr<'b>, [Expr<'b>; N], Expr<'b>) -> [Expr<'b>; N],
+    ) {
+        let b = self.block.b;
+        let shape = quantity.shape();
+        let extent = shape[0];
+        let shape = shape.without(0);
+        let ty = Type::f64(shape.clone());
+        let before = named.map(|(name, initial)| match self.turn {
+            Some(_) => b.input(&input(name), ty.clone()),
+            None => b.constant_f64(initial).broadcast(&shape),
+        });
+        let mut state = before;
+        for sample in 0..self.block.samples {
+            // what does not depend on samples has one
+            let at = sample.min(extent - 1);
+            let x = quantity.slice(0, at..at + 1).reshape(shape.clone()).to_f64();
+            state = match self.turn {
+                None => next(b.constant_f64((sample + 1) as f64), state, x),
+                Some([done, first]) => {
+                    let number = first + sample as f64;
+                    let (is_new, after) = (done.less_equal(number), next(number + 1.0, state, x));
+                    std::array::from_fn(|i| is_new.select(after[i], state[i]))
+                }
+            };
+        }
+        for (((name, initial), old), new) in named.into_iter().zip(before).zip(state) {
+            self.sums.push((name, new));
+            if self.turn.is_some() {
+                b.output_updating(name, new, old);
+                self.accumulators.push(Accumulator { name, ty: ty.clone(), initial });
+            }
+        }
+    }
+}
+
+/// What is not negative but for rounding, without the sign that 0 may have. What is not a number stays so: nobody is to take
+/// it for certain.
+fn not_negative(x: Expr<'_>) -> Expr<'_> {
+    (x + x.abs()) * 0.5
+}

@@ -1,0 +1,354 @@
+//! Answering a question for the rows of a call: the loop over blocks of samples and rows.
+
+use super::{
+    PREDICTION_STEP, Predictor,
+    block::{Blocks, Care, Compiled, Memory, Pool},
+    question::Question,
+    rows::{Numbers, RowBlock},
+};
+use crate::{
+    Error, Targets,
+    engine::{noise_key, words},
+};
+use bayeslift_ir::DType;
+use bayeslift_layers::likelihood::Target;
+use bayeslift_runtime::{Argument, Explanation};
+use std::{borrow::Cow, mem};
+
+/// The rows of a call.
+pub(super) struct Rows<'a> {
+    pub numbers: Numbers<'a>,
+    pub inputs: &'a [f32],
+    /// What the question needs besides.
+    pub besides: Besides<'a>,
+    /// The largest absolute value of each row.
+    pub sizes: Vec<f32>,
+}
+
+/// What a question needs besides inputs, row after row.
+#[derive(Clone, Copy)]
+pub(super) enum Besides<'a> {
+    Nothing,
+    Targets {
+        targets: &'a Targets,
+        /// Which events are known, as a mask.
+        known: &'a [u32],
+    },
+}
+
+/// The part of [`Besides`] that a block has, argument by argument.
+enum Part<'a> {
+    Words(Cow<'a, [u32]>),
+    Floats(Cow<'a, [f32]>),
+}
+
+/// The results for all rows.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    columns: Vec<Column>,
+}
+
+/// A result: so many numbers for each row.
+#[derive(Debug)]
+struct Column {
+    name: &'static str,
+    width: usize,
+    values: Values,
+    /// Whether it need not be finite: a spread that one sample cannot tell.
+    may_be_missing: bool,
+}
+
+#[derive(Debug)]
+enum Values {
+    /// Moments, which are to be finite.
+    F32(Vec<f32>),
+    /// Probabilities and log densities, which may be -infinity: a density may be 0.
+    F64(Vec<f64>),
+}
+
+impl Answers {
+    pub fn new(pool: &Pool, samples: usize, rows: usize) -> Answers {
+        let is_one = pool.draws && samples == 1;
+        let columns = pool.results().map(|(name, ty)| {
+            let width = ty.shape.elements() / ty.shape[0];
+            let values = match ty.dtype {
+                DType::F64 => Values::F64(vec![0.0; rows * width]),
+                _ => Values::F32(vec![0.0; rows * width]),
+            };
+            Column { name, width, values, may_be_missing: is_one && matches!(name, "epistemic" | "total") }
+        });
+        Answers { columns: columns.collect() }
+    }
+
+    /// Takes a moment by its name, row after row; `None` if the law does not tell it.
+    pub fn take(&mut self, name: &str) -> Option<Vec<f32>> {
+        self.columns.iter_mut().find(|column| column.name == name).and_then(|column| match &mut column.values {
+            Values::F32(values) => Some(mem::take(values)),
+            Values::F64(_) => None,
+        })
+    }
+
+    /// Takes what there is one of for each row.
+    fn take_f64(&mut self) -> Option<Vec<f64>> {
+        self.columns.iter_mut().find_map(|column| match &mut column.values {
+            Values::F64(values) => Some(mem::take(values)),
+            Values::F32(_) => None,
+        })
+    }
+
+    /// How many numbers a result has for each row.
+    pub fn width(&self, name: &str) -> usize {
+        self.columns.iter().find(|column| column.name == name).map_or(0, |column| column.width)
+    }
+
+    /// Takes the results of a block over.
+    fn fill(&mut self, block: &RowBlock, memory: &Memory) {
+        for (column, tensor) in self.columns.iter_mut().zip(memory.results()) {
+            let width = column.width;
+            match &mut column.values {
+                Values::F32(values) => block.scatter(tensor.as_f32().unwrap_or_default(), values, width),
+                Values::F64(values) => block.scatter(tensor.as_f64().unwrap_or_default(), values, width),
+            }
+        }
+    }
+
+    /// Whether all that is told of a row is finite.
+    fn is_finite(&self, row: usize) -> bool {
+        self.columns.iter().all(|column| {
+            let range = row * column.width..(row + 1) * column.width;
+            column.may_be_missing
+                || match &column.values {
+                    Values::F32(values) => values[range].iter().all(|x| x.is_finite()),
+                    Values::F64(values) => values[range].iter().all(|&x| x < f64::INFINITY),
+                }
+        })
+    }
+
+    /// Makes all that is told of a row no numbers.
+    fn give_up(&mut self, row: usize) {
+        for column in &mut self.columns {
+            let range = row * column.width..(row + 1) * column.width;
+            match &mut column.values {
+                Values::F32(values) => values[range].fill(f32::NAN),
+                Values::F64(values) => values[range].fill(f64::NAN),
+            }
+        }
+    }
+}
+
+impl Predictor {
+    /// Answers a question for all rows.
+    ///
+    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
+    /// and more care.
+    pub(super) fn answer(&self, question: Question, rows: &Rows<'_>) -> Result<Answers, Error> {
+        let blocks = self.blocks(question);
+        let count = rows.sizes.len();
+        let size = if count * 2 <= self.options.row_block { 1 } else { self.options.row_block };
+        let any = blocks.any(&self.model, &self.options, size)?;
+        let mut answers = Answers::new(any, self.options.samples, count);
+        let (mut left, mut large): (Vec<usize>, Vec<usize>) = (0..count).partition(|&row| rows.sizes[row] <= any.bound);
+        for care in Care::ALL {
+            left = self.answer_with(care, blocks, rows, left, &mut answers)?;
+            left.append(&mut large);
+            if left.is_empty() {
+                return Ok(answers);
+            }
+        }
+        if let Some(&row) = left.iter().min()
+            && !self.options.allow_non_finite
+        {
+            return Err(Error::NonFinitePrediction { row, largest: rows.sizes[row] });
+        }
+        left.into_iter().for_each(|row| answers.give_up(row));
+        Ok(answers)
+    }
+
+    /// As [`Predictor::answer`], for a question that is answered with one number for each row.
+    pub(super) fn answer_one(&self, question: Question, rows: &Rows<'_>) -> Result<Vec<f64>, Error> {
+        Ok(self.answer(question, rows)?.take_f64().unwrap_or_default())
+    }
+
+    /// Computes these rows with this care. Gives those that have nothing finite by it.
+    pub(super) fn answer_with(
+        &self,
+        care: Care,
+        blocks: &Blocks,
+        rows: &Rows<'_>,
+        which: Vec<usize>,
+        answers: &mut Answers,
+    ) -> Result<Vec<usize>, Error> {
+        let mut without = Vec::new();
+        let mut pending = RowBlock::all(which, rows.numbers, self.options.row_block);
+        while let Some(block) = pending.pop() {
+            let pool = blocks.pool(&self.model, &self.options, block.size)?;
+            let Some(compiled) = pool.with(care, &self.options.backend)? else {
+                without.extend(block.rows.iter().map(|&(_, row)| row));
+                continue;
+            };
+            let mut memory = pool.take(compiled)?;
+            let found = self.answer_block(pool, compiled, &mut memory, &block, rows);
+            if found.is_ok() {
+                answers.fill(&block, &memory);
+            }
+            compiled.put_back(memory);
+            if !found? {
+                without.extend(block.rows.iter().map(|&(_, row)| row).filter(|&row| !answers.is_finite(row)));
+            } else if block.size == 1 {
+                without.extend(block.rows.iter().map(|&(_, row)| row));
+            } else {
+                // Which of the rows it was shows each of them alone.
+                let alone = |&(place, row): &(usize, usize)| RowBlock {
+                    first: block.first.wrapping_add(place as u64),
+                    size: 1,
+                    rows: vec![(0, row)],
+                };
+                pending.extend(block.rows.iter().map(alone));
+            }
+        }
+        Ok(without)
+    }
+
+    /// Adds up all samples of one block of rows, and makes results of them. Gives whether something was found that outputs do not show.
+    fn answer_block(
+        &self,
+        pool: &Pool,
+        compiled: &Compiled,
+        memory: &mut Memory,
+        block: &RowBlock,
+        rows: &Rows<'_>,
+    ) -> Result<bool, Error> {
+        let given = Given::of(self, block, rows);
+        let mut found = false;
+        memory.clear(pool);
+        for turn in self.turns(pool) {
+            found |= self.add(pool, compiled, memory, &given, turn)?;
+        }
+        self.finish(pool, memory)?;
+        Ok(found)
+    }
+
+    /// Adds some samples. Gives whether something was found that outputs do not show.
+    pub(super) fn add(
+        &self,
+        pool: &Pool,
+        compiled: &Compiled,
+        memory: &mut Memory,
+        given: &Given<'_>,
+        turn: Turn,
+    ) -> Result<bool, Error> {
+        let (first, done) = ([turn.first as u32], [turn.done as u32]);
+        let mut arguments = self.arguments(pool, given, &first);
+        if !memory.accumulators.is_empty() {
+            arguments.push(Argument::U32(&done));
+            arguments.extend(memory.accumulators.iter_mut().map(Argument::from));
+        }
+        compiled.engine.call(&mut memory.session, &mut arguments)?;
+        Ok(compiled.found(&memory.session))
+    }
+
+    /// Makes results of what was added up.
+    pub(super) fn finish(&self, pool: &Pool, memory: &mut Memory) -> Result<(), Error> {
+        let (Some(finish), Some(session)) = (&pool.finish, &mut memory.finish) else { return Ok(()) };
+        let samples = [self.options.samples as u32];
+        let mut arguments: Vec<Argument<'_>> = memory.accumulators.iter().map(Argument::from).collect();
+        arguments.push(Argument::U32(&samples));
+        finish.call(session, &mut arguments)
+    }
+
+    /// As [`Predictor::profile`], of the first samples of a block.
+    pub(super) fn profile_block(
+        &self,
+        pool: &Pool,
+        memory: &mut Memory,
+        block: &RowBlock,
+        rows: &Rows<'_>,
+        runs: usize,
+    ) -> Result<Explanation, Error> {
+        let given = Given::of(self, block, rows);
+        memory.clear(pool);
+        let mut arguments = self.arguments(pool, &given, &[0]);
+        if !memory.accumulators.is_empty() {
+            arguments.push(Argument::U32(&[0]));
+            arguments.extend(memory.accumulators.iter_mut().map(Argument::from));
+        }
+        pool.plain.engine.profile(&mut memory.session, &mut arguments, runs)
+    }
+
+    /// The blocks of samples. Where no layer draws noise all samples are one.
+    pub(super) fn turns(&self, pool: &Pool) -> impl Iterator<Item = Turn> + use<> {
+        let (samples, at_once) = if pool.draws { (self.options.samples, self.options.sample_block) } else { (1, 1) };
+        // The last block has some samples again rather than ones that nobody asked for.
+        (0..samples).step_by(at_once).map(move |done| Turn { first: done.min(samples - at_once), done, at_once })
+    }
+
+    /// What a block is computed of that begins with outputs.
+    pub(super) fn given<'a>(&self, block: &RowBlock, outputs: &'a [f32], at: &'a [f32]) -> Given<'a> {
+        let (key, first_row) = (self.key(), words(block.first));
+        Given { key, first_row, x: outputs.into(), besides: vec![Part::Floats(at.into())] }
+    }
+
+    /// The key that predictions' noise is addressed by.
+    fn key(&self) -> [u32; 4] {
+        noise_key(self.options.seed.unwrap_or(self.model.seed), PREDICTION_STEP)
+    }
+
+    /// The arguments of a block that all questions have: what depends on parameters, the address of its noise, inputs.
+    pub(super) fn arguments<'a>(&'a self, pool: &'a Pool, given: &'a Given<'_>, first: &'a [u32]) -> Vec<Argument<'a>> {
+        const OTHERS: usize = 16;
+        let mut arguments = Vec::with_capacity(pool.count() + OTHERS);
+        arguments.extend(pool.parameters(&self.model));
+        arguments.extend([&given.key, first, &given.first_row].map(Argument::U32));
+        arguments.push(Argument::F32(&given.x));
+        arguments.extend(given.besides.iter().map(Part::argument));
+        arguments
+    }
+}
+
+/// Some samples of a block: the number of the first, how many were added before, how many there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub first: usize,
+    pub done: usize,
+    pub at_once: usize,
+}
+
+/// What a block of rows is computed of, besides parameters.
+pub(super) struct Given<'a> {
+    key: [u32; 4],
+    first_row: [u32; 2],
+    x: Cow<'a, [f32]>,
+    besides: Vec<Part<'a>>,
+}
+
+impl<'a> Given<'a> {
+    pub fn of(predictor: &Predictor, block: &RowBlock, rows: &Rows<'a>) -> Self {
+        Given {
+            key: predictor.key(),
+            first_row: words(block.first),
+            x: block.of(rows.inputs, predictor.model.input.elements()),
+            besides: rows.besides.of(block, &predictor.model.target),
+        }
+    }
+}
+
+impl<'a> Besides<'a> {
+    fn of(self, block: &RowBlock, target: &Target) -> Vec<Part<'a>> {
+        let Besides::Targets { targets, known } = self else { return Vec::new() };
+        let units = target.shape.elements();
+        let targets = match targets {
+            Targets::Labels(labels) => Part::Words(block.of(labels, units)),
+            Targets::Values { values, .. } => Part::Floats(block.of(values, units)),
+        };
+        vec![targets, Part::Words(block.of(known, target.events.elements()))]
+    }
+}
+
+impl Part<'_> {
+    fn argument(&self) -> Argument<'_> {
+        match self {
+            Part::Words(words) => Argument::U32(words),
+            Part::Floats(floats) => Argument::F32(floats),
+        }
+    }
+}

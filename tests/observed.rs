@@ -1,0 +1,149 @@
+//! What is known of targets: missing ones, weights of rows, targets at positions, and what is taken of several samples.
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
+use bayeslift::{layers::likelihood::Bound, prelude::*};
+use facade::{bits, small_layers};
+
+fn inputs(rows: usize) -> Vec<f32> {
+    (0..rows * 3).map(|i| ((i * 37 + i * i * 11) % 101) as f32 / 50.0 - 1.0).collect()
+}
+
+fn values(rows: usize) -> Vec<f32> {
+    inputs(rows).chunks(3).flat_map(|x| [x[0] - x[1], x[2] * 0.5]).collect()
+}
+
+fn network() -> Network {
+    Network::new(small_layers(), [3], likelihood::Normal::learned(0.5), 3).unwrap()
+}
+
+/// A network after some steps on these targets, of which these are known, with these weights of rows.
+fn stepped(values: &[f32], present: Option<&[bool]>, weights: Option<&[f32]>) -> Network {
+    let mut network = network();
+    let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+    let (x, targets) = (inputs(values.len() / 2), Targets::Values { units: 2, values: values.to_vec() });
+    for _ in 0..3 {
+        let input = StepInput::new(&x, &targets).present(present).weights(weights);
+        trainer.step(&mut network, input).unwrap();
+    }
+    network
+}
+
+/// What stands in for a missing target changes no bit; a mask of targets that are all known changes none, nor do weights of 1.
+#[test]
+fn missing_targets_change_nothing_of_the_rest() {
+    let present: Vec<bool> = (0..16).map(|i| i % 5 != 1).collect();
+    let with = |stand_in: f32| {
+        let filled = values(8).into_iter().zip(&present).map(|(y, &present)| if present { y } else { stand_in });
+        bits(&stepped(&filled.collect::<Vec<f32>>(), Some(&present), None))
+    };
+    assert_eq!(with(0.0), with(-123.0));
+    let plain = bits(&stepped(&values(8), None, None));
+    assert_ne!(with(0.0), plain);
+    assert_eq!(plain, bits(&stepped(&values(8), Some(&[true; 16]), None)));
+    assert_eq!(plain, bits(&stepped(&values(8), None, Some(&[1.0; 8]))));
+    assert_ne!(plain, bits(&stepped(&values(8), None, Some(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]))));
+}
+
+/// A log density is of the known targets: that of all is the sum of both parts, for a law of independent ones.
+#[test]
+fn densities_are_of_known_targets() {
+    let layers = Sequential::new().layer(Affine::new(3, 2));
+    let network = Network::new(layers, [3], likelihood::Normal::fixed(0.5), 3).unwrap();
+    let predictor = Predictor::new(&network).unwrap();
+    let data = Dataset::regression([3], inputs(8), 2, values(8)).unwrap();
+    let all = predictor.log_likelihood(&data).unwrap();
+    // both halves have all of the last row
+    let part = |unit: usize| {
+        let present = (0..16).map(|i| i / 2 == 7 || i % 2 == unit && i / 2 != 3).collect();
+        predictor.log_likelihood(&data.clone().with_present(present).unwrap()).unwrap()
+    };
+    let (first, second) = (part(0), part(1));
+    for row in 0..7 {
+        let want = if row == 3 { 0.0 } else { all[row] };
+        assert!((first[row] + second[row] - want).abs() < 1e-6, "row {row}");
+    }
+    assert_eq!([first[7], second[7]], [all[7]; 2]);
+    let weighted = data.clone().with_weights((0..8).map(|row| row as f32).collect()).unwrap();
+    let want = -all.iter().enumerate().map(|(row, x)| x * row as f64).sum::<f64>() / 8.0;
+    assert!((predictor.negative_log_likelihood(&weighted).unwrap() - want).abs() < 1e-9);
+}
+
+/// A row of weight 2 is one that is there twice: the sums of losses agree, of a network that draws nothing.
+#[test]
+fn weights_count_rows() {
+    let network = || Network::new(Affine::new(3, 2), [3], likelihood::Normal::fixed(0.5), 3).unwrap();
+    let loss = |x: &[f32], y: &[f32], weights: Option<&[f32]>| {
+        let mut network = network();
+        let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+        let targets = Targets::Values { units: 2, values: y.to_vec() };
+        let loss = trainer.step(&mut network, StepInput::new(x, &targets).weights(weights)).unwrap();
+        f64::from(loss.negative_log_likelihood) * (x.len() / 3) as f64
+    };
+    let (x, y) = (inputs(2), values(2));
+    let twice = loss(&[&x[..], &x[3..]].concat(), &[&y[..], &y[2..]].concat(), None);
+    assert!((twice - loss(&x, &y, Some(&[1.0, 2.0]))).abs() < 1e-5 * twice.abs());
+}
+
+/// The mean of logarithms is below the logarithm of the mean; of one sample both are the same bits.
+#[test]
+fn more_samples_make_a_tighter_bound() {
+    let loss = |samples: usize, bound: Bound| {
+        let mut network = network();
+        network.parameters_mut().get_mut("affine/kernel/raw_scale").unwrap().tensor.as_f32_mut().unwrap().fill(0.0);
+        let options = TrainerOptions::default().samples(samples).bound(bound);
+        let mut trainer = Trainer::new(&network, 100, options).unwrap();
+        let targets = Targets::Values { units: 2, values: values(8) };
+        trainer.step(&mut network, StepInput::new(&inputs(8), &targets)).unwrap().negative_log_likelihood
+    };
+    assert_eq!(loss(1, Bound::Evidence).to_bits(), loss(1, Bound::ImportanceWeighted).to_bits());
+    let (evidence, weighted) = (loss(16, Bound::Evidence), loss(16, Bound::ImportanceWeighted));
+    assert!(weighted < evidence - 0.05, "{weighted} and {evidence}");
+    assert!(weighted.is_finite());
+}
+
+/// A label for each position: whether a pixel is brighter than its left neighbour.
+#[test]
+fn positions_have_labels() {
+    let rows = 64;
+    let pixels: Vec<f32> = (0..rows * 8).map(|i| ((i * 7919 + i * i * 31) % 97) as f32 / 48.0 - 1.0).collect();
+    let is_brighter = |i: usize| u32::from(!i.is_multiple_of(8) && pixels[i] > pixels[i - 1]);
+    let labels: Vec<u32> = (0..rows * 8).map(is_brighter).collect();
+    let data = Dataset::classification_at([8, 1], pixels.clone(), [8], labels).unwrap();
+    let layers = Sequential::new()
+        .layer(Convolution::new(1, 8, [3]).padding(Padding::Same).activation(Activation::Tanh))
+        .layer(ConvolutionVariationalReparameterization::new(8, 2, [1]));
+    let mut network = Network::new(layers, [8, 1], likelihood::Categorical, 0).unwrap();
+    assert_eq!(network.target().shape[..], [8]);
+    Fit::new().epochs(150).batch_size(16).learning_rate(2e-2).divergence_weight(0.01).run(&mut network, &data).unwrap();
+    let predictor = Predictor::new(&network).unwrap();
+    let prediction = predictor.classify(data.inputs()).unwrap();
+    assert_eq!((prediction.rows(), prediction.classes()), (rows * 8, 2));
+    let accuracy = metrics::accuracy(prediction.probabilities(), 2, data.labels()).unwrap();
+    assert!(accuracy > 0.95, "{accuracy}");
+    // a row's density is that of all of its positions
+    let of_row = predictor.log_likelihood(&data).unwrap();
+    let want: f64 = (0..8).map(|i| f64::from(prediction.row(i)[data.labels()[i] as usize]).ln()).sum();
+    assert!((of_row[0] - want).abs() < 0.5, "{} and {want}", of_row[0]);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let mut network = network();
+    let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+    let (x, targets) = (inputs(2), Targets::Values { units: 2, values: values(2) });
+    let mut message = |input: StepInput<'_>| trainer.step(&mut network, input).unwrap_err().to_string();
+    let input = StepInput::new(&x, &targets);
+    for (input, want) in [
+        (
+            input.present(Some(&[true])),
+            "the number of targets said to be present or not is 1, expected 4, one for each target",
+        ),
+        (input.weights(Some(&[1.0])), "the number of weights is 1, expected 2, one for each row"),
+        (input.weights(Some(&[1.0, -1.0])), "the weight of row 1 is -1, expected a finite number, not negative"),
+        (input.weights(Some(&[f32::NAN, 1.0])), "the weight of row 0 is NaN, expected a finite number, not negative"),
+    ] {
+        assert_eq!(message(input), want);
+    }
+}

@@ -1,0 +1,223 @@
+//! The predictive distribution: what it says of the mixture of the samples' laws, against the mixture itself.
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
+use bayeslift::{
+    ir::Shape,
+    layers::likelihood::{Law, Support, Target},
+    prelude::*,
+};
+use facade::{small_data, small_layers};
+
+/// The logistic law with scale 0.3.
+#[derive(Debug)]
+struct Logistic;
+
+const SCALE: f64 = 0.3;
+
+struct Located<'b>(Expr<'b>);
+
+impl Likelihood for Logistic {
+    fn describe(&self) -> String {
+        "Logistic(loc = output, scale = 0.3)".to_owned()
+    }
+
+    fn target(&self, output: &Shape) -> Result<Target, LayerError> {
+        Target::of_parts(output, 1, Support::Real)
+    }
+
+    fn law<'b>(&self, _: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, LayerError> {
+        Ok(Box::new(Located(output)))
+    }
+}
+
+impl<'b> Law<'b> for Located<'b> {
+    fn log_prob(&self, x: Expr<'b>) -> Expr<'b> {
+        let z = (x - self.0) / SCALE;
+        -z - (-z).softplus() * 2.0 - SCALE.ln()
+    }
+
+    fn mean(&self) -> Option<Expr<'b>> {
+        Some(self.0)
+    }
+
+    fn variance(&self) -> Option<Expr<'b>> {
+        let variance = self.0.builder().constant_f64(SCALE * SCALE * std::f64::consts::PI.powi(2) / 3.0);
+        Some(variance)
+    }
+
+    fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+        let z = (x.to_f64() - self.0.to_f64()) / SCALE;
+        Some(1.0 / ((-z).exp() + 1.0))
+    }
+
+    fn quantile(&self, p: Expr<'b>) -> Option<Expr<'b>> {
+        let p = p.to_f64();
+        Some(self.0.to_f64() + (p / (1.0 - p)).log() * SCALE)
+    }
+}
+
+/// A network whose samples differ, with two targets a row.
+fn network() -> Network {
+    let mut network = Network::new(small_layers(), [3], Logistic, 11).unwrap();
+    for (path, parameter) in network.parameters_mut().iter_mut() {
+        if path.ends_with("raw_scale") {
+            parameter.tensor.as_f32_mut().unwrap().fill(-1.0);
+        }
+    }
+    network
+}
+
+fn predictor(samples: usize, blocks: (usize, usize)) -> Predictor {
+    let options = PredictorOptions::default().samples(samples).blocks(blocks.0, blocks.1);
+    Predictor::with_options(&network(), &options).unwrap()
+}
+
+/// The locations of all samples of each target, in f64.
+fn locations(predictive: &Predictive<'_>, targets: usize) -> Vec<Vec<f64>> {
+    let mut locations = vec![Vec::new(); targets];
+    let collect = |_, row: usize, values: &[f32]| {
+        values.iter().enumerate().for_each(|(unit, &x)| locations[row * values.len() + unit].push(x.into()));
+    };
+    predictive.parameters(collect).unwrap();
+    locations
+}
+
+fn mixture(locations: &[f64], x: f32) -> f64 {
+    let cdf = |loc: &f64| 1.0 / (1.0 + ((loc - f64::from(x)) / SCALE).exp());
+    locations.iter().map(cdf).sum::<f64>() / locations.len() as f64
+}
+
+/// Moments, cdf and density are those of the mixture, computed on the host from the samples' outputs.
+#[test]
+fn it_is_the_mixture_of_the_samples_laws() {
+    let (predictor, data) = (predictor(37, (8, 4)), small_data(9));
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    let locations = locations(&predictive, 18);
+    assert!(locations.iter().all(|of_target| of_target.len() == 37));
+    let at: Vec<f32> = (0..18).map(|i| i as f32 / 4.0 - 2.0).collect();
+    let cdf = predictive.cdf(&at).unwrap();
+    let regression = predictive.regression().unwrap();
+    assert_eq!(*regression, predictor.regress(data.inputs()).unwrap());
+    for i in 0..18 {
+        let want = mixture(&locations[i], at[i]);
+        assert!((cdf[i] - want).abs() < 1e-14, "target {i}: {} and {want}", cdf[i]);
+        let mean = locations[i].iter().sum::<f64>() / 37.0;
+        let variance = locations[i].iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 36.0;
+        let noise = SCALE * SCALE * std::f64::consts::PI.powi(2) / 3.0;
+        for (found, want) in [
+            (regression.mean()[i], mean),
+            (regression.epistemic()[i], variance.sqrt()),
+            (regression.aleatoric()[i], noise.sqrt()),
+            (regression.total()[i], (variance + noise).sqrt()),
+        ] {
+            assert!((f64::from(found) - want).abs() < 1e-7 * (1.0 + want.abs()), "target {i}: {found} and {want}");
+        }
+    }
+    let targets = Targets::Values { units: 2, values: at.clone() };
+    for (row, found) in predictive.log_prob(&targets).unwrap().into_iter().enumerate() {
+        let density = |sample: usize| -> f64 {
+            let of_unit = |unit: usize| {
+                let i = row * 2 + unit;
+                let z = (f64::from(at[i]) - locations[i][sample]) / SCALE;
+                -z - 2.0 * (-z).exp().ln_1p() - SCALE.ln()
+            };
+            (of_unit(0) + of_unit(1)).exp()
+        };
+        let want = ((0..37).map(density).sum::<f64>() / 37.0).ln();
+        assert!((found - want).abs() < 1e-5 * (1.0 + want.abs()), "row {row}: {found} and {want}");
+    }
+}
+
+/// The first `f32` at which the cdf reaches p, and none before.
+#[test]
+fn quantiles_are_where_the_cdf_reaches_them() {
+    let (predictor, data) = (predictor(37, (8, 4)), small_data(9));
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    let levels = [1e-6, 0.05, 0.5, 0.9, 1.0 - 1e-6];
+    for (quantiles, p) in predictive.quantiles(&levels).unwrap().into_iter().zip(levels) {
+        let before: Vec<f32> = quantiles.iter().map(|x| x.next_down()).collect();
+        let (at, before) = (predictive.cdf(&quantiles).unwrap(), predictive.cdf(&before).unwrap());
+        assert!(at.iter().all(|&cdf| cdf >= p) && before.iter().all(|&cdf| cdf < p), "{p}: {at:?}, {before:?}");
+    }
+    let (low, high) = predictive.interval(0.9).unwrap();
+    assert_eq!(vec![low.clone(), high.clone()], predictive.quantiles(&[0.05, 0.95]).unwrap());
+    // The shortest interval has its probability, and is no longer than the central one.
+    let (shortest_low, shortest_high) = predictive.highest_density_interval(0.9).unwrap();
+    let mass = predictive.cdf(&shortest_high).unwrap().into_iter().zip(predictive.cdf(&shortest_low).unwrap());
+    assert!(mass.map(|(above, below)| above - below).all(|mass| (mass - 0.9).abs() < 1e-4));
+    for i in 0..18 {
+        assert!(shortest_high[i] - shortest_low[i] <= (high[i] - low[i]) * 1.0001, "target {i}");
+    }
+}
+
+/// Bits do not depend on how samples, rows and calls are split.
+#[test]
+fn splits_do_not_matter() {
+    let data = small_data(9);
+    let all = |blocks: (usize, usize)| {
+        let predictor = predictor(11, blocks);
+        let predictive = predictor.predict(data.inputs()).unwrap();
+        let mut draws = vec![0; 11 * 18];
+        let keep = |sample: usize, row: usize, values: &[f32]| {
+            values.iter().enumerate().for_each(|(u, x)| draws[(sample * 9 + row) * 2 + u] = x.to_bits());
+        };
+        predictive.draws(keep).unwrap();
+        let crps = predictive.crps(&[0.5; 18]).unwrap();
+        (draws, crps, predictive.quantiles(&[0.3]).unwrap(), predictive.cdf(&[0.25; 18]).unwrap())
+    };
+    let want = all((11, 32));
+    for blocks in [(1, 1), (4, 2), (3, 9), (64, 5)] {
+        assert_eq!(all(blocks), want, "blocks of {blocks:?}");
+    }
+    let predictor = predictor(11, (4, 4));
+    let (head, tail) = data.inputs().split_at(4 * 3);
+    let parts = [predictor.predict(head).unwrap(), predictor.predict_from(4, tail).unwrap()];
+    let found: Vec<f32> = parts.iter().flat_map(|part| part.quantiles(&[0.3]).unwrap().remove(0)).collect();
+    assert_eq!(found, want.2[0]);
+}
+
+/// Draws follow the mixture: the largest distance of their distribution from its cdf is beyond what a million such tests would show once
+/// (Kolmogorov and Smirnov, by the inequality of Dvoretzky, Kiefer and Wolfowitz: 2 e^(-2 n d^2) = 1e-6).
+#[test]
+fn draws_follow_the_distribution() {
+    let samples = 4096;
+    let (predictor, data) = (predictor(samples, (32, 4)), small_data(2));
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    let mut draws = vec![Vec::new(); 4];
+    predictive.draws(|_, row, values| (0..2).for_each(|unit| draws[row * 2 + unit].push(values[unit]))).unwrap();
+    let locations = locations(&predictive, 4);
+    let bound = ((2e6_f64).ln() / (2.0 * samples as f64)).sqrt();
+    for (draws, locations) in draws.iter_mut().zip(&locations) {
+        draws.sort_by(f32::total_cmp);
+        let of_rank = |(rank, &x): (usize, &f32)| {
+            let (cdf, rank) = (mixture(locations, x), rank as f64);
+            (cdf - rank / samples as f64).abs().max((cdf - (rank + 1.0) / samples as f64).abs())
+        };
+        let distance = draws.iter().enumerate().map(of_rank).fold(0.0, f64::max);
+        assert!(distance < bound, "{distance} of at most {bound}");
+    }
+}
+
+#[test]
+fn what_cannot_be_told_is_an_error() {
+    let (predictor, data) = (predictor(5, (8, 4)), small_data(3));
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    assert!(predictive.classification().is_none());
+    let message = |error: Error| error.to_string();
+    assert_eq!(
+        message(predictive.quantiles(&[0.5, 1.0]).unwrap_err()),
+        "the probability of a quantile is 1, expected a number between 0 and 1"
+    );
+    assert!(message(predictive.cdf(&[0.0; 5]).unwrap_err()).starts_with("the number of numbers is 5, expected 6"));
+    assert!(predictive.interval(f64::NAN).is_err() && predictive.highest_density_interval(1.0).is_err());
+    let one = Predictor::with_options(&network(), &PredictorOptions::default().samples(1)).unwrap();
+    assert!(one.predict(data.inputs()).unwrap().crps(&[0.0; 6]).is_err());
+    let labels = Network::new(small_layers(), [3], likelihood::Categorical, 1).unwrap();
+    let labels = Predictor::new(&labels).unwrap();
+    let predictive = labels.predict(data.inputs()).unwrap();
+    assert!(predictive.regression().is_none() && predictive.classification().is_some());
+    let error = message(predictive.interval(0.9).unwrap_err());
+    assert!(error.contains("the likelihood tells no cdf"), "{error}");
+}
