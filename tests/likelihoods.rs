@@ -347,6 +347,35 @@ fn compiled_laws_have_the_bits_of_the_evaluator() {
     }
 }
 
+/// The mean and the standard deviation of targets that a deterministic network predicts, for laws that have them in `f32` and in `f64`.
+#[test]
+fn moments_are_those_of_the_law() {
+    type Moments = fn(&[f64]) -> [f64; 2];
+    let cases: [(Arc<dyn Likelihood>, usize, Moments); 4] = [
+        (Arc::new(likelihood::Normal::heteroscedastic()), 2, |x| [x[0], softplus(x[1]) + 1e-5]),
+        (Arc::new(likelihood::Poisson), 1, |x| [exp(x[0]), sqrt(exp(x[0]))]),
+        (Arc::new(likelihood::Bernoulli), 1, |x| [sigmoid(x[0]), sqrt(sigmoid(x[0]) * sigmoid(-x[0]))]),
+        (Arc::new(likelihood::Laplace::new(Scale::Output)), 2, |x| [x[0], (softplus(x[1]) + 1e-5) * 2_f64.sqrt()]),
+    ];
+    for (likelihood, outputs, moments) in cases {
+        let network = Network::new(Affine::new(1, outputs), [1], likelihood.clone(), 3).unwrap();
+        let inputs = [-1.5, 0.25, 2.0];
+        let prediction = Predictor::new(&network).unwrap().regress(&inputs).unwrap();
+        let kernel = elements(network.parameters(), &["kernel"]);
+        for (i, &x) in inputs.iter().enumerate() {
+            let output: Vec<f64> = kernel.iter().map(|kernel| kernel * f64::from(x)).collect();
+            let expected = moments(&output);
+            let found = [prediction.mean()[i], prediction.aleatoric()[i]].map(f64::from);
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+                    "{likelihood:?}: {found}, {expected}"
+                );
+            }
+        }
+    }
+}
+
 /// What one-hot rows say is what their labels say.
 #[test]
 fn one_hot_rows_are_labels() {

@@ -235,7 +235,7 @@ fn likelihoods() {
     let scope = Scope::bind(&builder, &parameters).unwrap();
     let (y, t) = (builder.input("y", Type::f32([3, 2])), builder.input("t", Type::f32([3, 2])));
     builder.output("loss", likelihood.loss(&scope, y, &t.into()).unwrap());
-    builder.output("variance", likelihood.law(&scope, y).unwrap().variance().unwrap());
+    builder.output("variance", likelihood.law(&scope, y).unwrap().variance().unwrap().to_f32());
     let (y, t) = (random(&[3, 2], 5), random(&[3, 2], 6));
     let out = run(&builder.finish().unwrap(), &parameters, &[("y", y.clone()), ("t", t.clone())], At::default());
     let pairs = y.as_f32().unwrap().iter().zip(t.as_f32().unwrap());

@@ -100,7 +100,7 @@ impl<'b> Law<'b> for NormalLaw<'b> {
     }
 
     fn variance(&self) -> Option<Expr<'b>> {
-        Some(self.normal.scale.square())
+        Some(self.normal.scale.to_f64().square())
     }
 
     fn entropy(&self) -> Option<Expr<'b>> {
