@@ -180,6 +180,15 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
     fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
         (**self).loss(scope, output, observed)
     }
+
+    fn importance_weighted_loss<'b>(
+        &self,
+        scope: &Scope<'b>,
+        output: Expr<'b>,
+        observed: &Observed<'b>,
+    ) -> Result<Expr<'b>, Error> {
+        (**self).importance_weighted_loss(scope, output, observed)
+    }
 }
 
 /// The targets of some examples, with what is known about them.

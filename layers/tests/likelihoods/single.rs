@@ -182,6 +182,14 @@ impl Likelihood for Own {
     fn loss<'b>(&self, _: &Scope<'b>, output: Expr<'b>, _: &Observed<'b>) -> Result<Expr<'b>, Error> {
         Ok(output * 5.0)
     }
+    fn importance_weighted_loss<'b>(
+        &self,
+        _: &Scope<'b>,
+        output: Expr<'b>,
+        _: &Observed<'b>,
+    ) -> Result<Expr<'b>, Error> {
+        Ok(output * 7.0)
+    }
 }
 
 #[test]
@@ -199,6 +207,8 @@ fn a_shared_likelihood_is_the_same() {
     assert_eq!(scope.parameters().len(), 1);
     assert_eq!(shared.log_prob(&scope, output, &observed).unwrap().value(), (output * 3.0).value());
     assert_eq!(shared.loss(&scope, output, &observed).unwrap().value(), (output * 5.0).value());
+    let loss = shared.importance_weighted_loss(&scope, output, &observed).unwrap();
+    assert_eq!(loss.value(), (output * 7.0).value());
 }
 
 /// Each row has noise of its own, whatever rows it is drawn with.
