@@ -95,6 +95,8 @@ pub struct Pool {
     pub bound: f32,
     /// Whether samples differ: whether anything draws noise.
     pub draws: bool,
+    /// How many samples a call computes.
+    pub at_once: usize,
 }
 
 impl Pool {
@@ -104,7 +106,8 @@ impl Pool {
         let draws = block.values().any(|v| live[v.index()] && matches!(block.node(v).op, Op::Noise(_)));
         // draws of targets differ, whatever they are given
         let draws = draws || question == Question::Draw;
-        let samples = if draws { [options.sample_block, options.samples] } else { [1, 1] };
+        let at_once = at_once(options, rows, draws);
+        let samples = [at_once, if draws { options.samples } else { 1 }];
         let Graphs { update, finish, accumulators } = question.graphs(model, samples, rows, draws)?;
         let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
         // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
@@ -123,6 +126,7 @@ impl Pool {
             kept: stages.kept,
             bound: 0.0,
             draws,
+            at_once,
         };
         pool.prepare(model)?;
         Ok(pool)
@@ -186,6 +190,17 @@ impl Pool {
     /// The block's first arguments: see [`Pool::known`].
     pub fn parameters<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Argument<'a>> {
         self.known(model).map(Argument::from)
+    }
+}
+
+/// How many samples a block of so many rows computes at once. A single row takes as many as there are, up to a few hundred: then they need not
+/// be kept between calls. Where no layer draws noise all samples are one.
+fn at_once(options: &PredictorOptions, rows: usize, draws: bool) -> usize {
+    const OF_ONE_ROW: usize = 256;
+    match (draws, rows) {
+        (false, _) => 1,
+        (true, 1) if options.samples <= OF_ONE_ROW => options.samples,
+        (true, _) => options.sample_block,
     }
 }
 

@@ -92,8 +92,8 @@ impl Question {
         match self {
             Question::Moments => {
                 if let (Some(p), Some(entropy)) = (told("probabilities"), told("entropy")) {
-                    sum.fold([("probabilities", 0.0)], p, |_, [sum], x| [sum + x]);
-                    sum.fold([("entropy", 0.0)], entropy, |_, [sum], x| [sum + x]);
+                    sum.add("probabilities", p);
+                    sum.add("entropy", entropy);
                 }
                 if let Some(mean) = told("mean") {
                     // Welford's recurrence
@@ -119,7 +119,7 @@ impl Question {
                     [is_larger.select(x, max), x.equal(x).select(sum, f64::NAN)]
                 },
             ),
-            Question::Cdf => sum.fold([("cdf", 0.0)], quantities[0].1, |_, [sum], x| [sum + x]),
+            Question::Cdf => sum.add("cdf", quantities[0].1),
             Question::Output | Question::Draw => unreachable!("nothing is added up"),
         }
         let Sum { sums, accumulators, .. } = sum;
@@ -225,7 +225,17 @@ impl<'a, 'b> Sum<'a, 'b> {
         Sum { block, turn, sums: Vec::new(), accumulators: Vec::new() }
     }
 
-    /// Adds up a quantity `[samples, rows, ..]`: `next` of the sample's number, counted from 1, of what there is, and of the sample's value.
+    /// Adds up a quantity `[samples, rows, ..]`.
+    fn add(&mut self, name: &'static str, quantity: Expr<'b>) {
+        if self.turn.is_some() || quantity.shape()[0] < self.block.samples {
+            self.fold([(name, 0.0)], quantity, |_, [sum], x| [sum + x]);
+        } else {
+            // the same order
+            self.sums.push((name, quantity.to_f64().sum(0)));
+        }
+    }
+
+    /// Goes through a quantity `[samples, rows, ..]`: `next` of the sample's number, counted from 1, of what there is, and of the sample's value.
     fn fold<const N: usize>(
         &mut self,
         named: [(&'static str, f64); N],

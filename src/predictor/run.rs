@@ -275,9 +275,9 @@ impl Predictor {
         pool.plain.engine.profile(&mut memory.session, &mut arguments, runs)
     }
 
-    /// The blocks of samples. Where no layer draws noise all samples are one.
+    /// The blocks of samples.
     pub(super) fn turns(&self, pool: &Pool) -> impl Iterator<Item = Turn> + use<> {
-        let (samples, at_once) = if pool.draws { (self.options.samples, self.options.sample_block) } else { (1, 1) };
+        let (samples, at_once) = (if pool.draws { self.options.samples } else { 1 }, pool.at_once);
         // The last block has some samples again rather than ones that nobody asked for.
         (0..samples).step_by(at_once).map(move |done| Turn { first: done.min(samples - at_once), done, at_once })
     }
