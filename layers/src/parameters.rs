@@ -167,6 +167,11 @@ impl Parameters {
         self.entries.iter().map(|(path, parameter)| (path.as_str(), parameter))
     }
 
+    /// The parameter of this number, in order; `None` beyond the last.
+    pub fn nth(&self, number: usize) -> Option<&Parameter> {
+        self.entries.get(number).map(|(_, parameter)| parameter)
+    }
+
     /// Paths and parameters, in order, to change them.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Parameter)> {
         self.entries.iter_mut().map(|(path, parameter)| (path.as_str(), parameter))

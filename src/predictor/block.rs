@@ -178,18 +178,14 @@ impl Pool {
 
     /// What depends on nothing but the parameters of this model, which it was prepared for: the block's first inputs.
     fn known<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Tensor> {
-        let kept = tensors(model).enumerate().filter(|(i, _)| self.kept.binary_search(i).is_ok());
-        self.preparation.1.outputs.iter().chain(kept.map(|(_, tensor)| tensor))
-    }
-
-    /// How many these are.
-    pub fn count(&self) -> usize {
-        self.preparation.1.outputs.len() + self.kept.len()
+        let kept = self.kept.iter().filter_map(|&i| model.parameters().nth(i));
+        self.preparation.1.outputs.iter().chain(kept.map(|parameter| &parameter.tensor))
     }
 
     /// The block's first arguments: see [`Pool::known`].
-    pub fn parameters<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = Argument<'a>> {
-        self.known(model).map(Argument::from)
+    pub fn parameters<'a>(&'a self, model: &'a Model, arguments: &mut Vec<Argument<'a>>) {
+        arguments.reserve(self.preparation.1.outputs.len() + self.kept.len());
+        self.known(model).for_each(|tensor| arguments.push(tensor.into()));
     }
 }
 

@@ -296,8 +296,8 @@ impl Predictor {
     /// The arguments of a block that all questions have: what depends on parameters, the address of its noise, inputs.
     pub(super) fn arguments<'a>(&'a self, pool: &'a Pool, given: &'a Given<'_>, first: &'a [u32]) -> Vec<Argument<'a>> {
         const OTHERS: usize = 16;
-        let mut arguments = Vec::with_capacity(pool.count() + OTHERS);
-        arguments.extend(pool.parameters(&self.model));
+        let mut arguments = Vec::with_capacity(OTHERS);
+        pool.parameters(&self.model, &mut arguments);
         arguments.extend([&given.key, first, &given.first_row].map(Argument::U32));
         arguments.push(Argument::F32(&given.x));
         arguments.extend(given.besides.iter().map(Part::argument));
