@@ -221,3 +221,43 @@ fn what_cannot_be_told_is_an_error() {
     let error = message(predictive.interval(0.9).unwrap_err());
     assert!(error.contains("the likelihood tells no cdf"), "{error}");
 }
+
+/// A toy whose noise grows along the input: intervals of 90 % cover 88 to 92 % of 4,000 targets in each fifth of it, where the error of a
+/// coverage is 0.5 %.
+#[test]
+fn intervals_cover_where_it_is_quiet_and_where_it_is_loud() {
+    // SplitMix64 (Steele, Lea and Flood 2014), as numbers between 0 and 1; pairs of them are normal by Box and Muller
+    let uniform = |i: usize| {
+        let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let data = |rows: usize, from: usize| {
+        let part = |i: usize, which: usize| uniform((from + i) * 3 + which);
+        let x: Vec<f32> = (0..rows).map(|i| (part(i, 0) * 2.0 - 1.0) as f32).collect();
+        let noise = |i: usize| (-2.0 * (1.0 - part(i, 1)).ln()).sqrt() * (std::f64::consts::TAU * part(i, 2)).cos();
+        let y = x.iter().enumerate().map(|(i, &x)| {
+            let x = f64::from(x);
+            ((2.0 * x).sin() + (0.1 + 0.2 * (x + 1.0)) * noise(i)) as f32
+        });
+        let y = y.collect();
+        Dataset::regression([1], x, 1, y).unwrap()
+    };
+    let layers = Sequential::new()
+        .layer(AffineVariationalReparameterizationLocal::new(1, 32).activation(Activation::Tanh))
+        .layer(AffineVariationalReparameterizationLocal::new(32, 2));
+    let mut network = Network::new(layers, [1], likelihood::Normal::heteroscedastic(), 3).unwrap();
+    let fit = Fit::new().epochs(150).batch_size(64).learning_rate(1e-2).schedule(Schedule::Cosine { to: 0.0 });
+    fit.run(&mut network, &data(8000, 0)).unwrap();
+    let (predictor, test) = (Predictor::new(&network).unwrap(), data(20_000, 1_000_000));
+    let (low, high) = predictor.predict(test.inputs()).unwrap().interval(0.9).unwrap();
+    let mut counts = [[0.0_f64; 2]; 5];
+    for (i, (x, y)) in test.inputs().iter().zip(test.values()).enumerate() {
+        let [covered, all] = &mut counts[(((x + 1.0) * 2.5) as usize).min(4)];
+        *all += 1.0;
+        *covered += f64::from(u8::from(low[i] <= *y && *y <= high[i]));
+    }
+    let coverage = counts.map(|[covered, all]| covered / all);
+    assert!(coverage.iter().all(|coverage| (0.88..=0.92).contains(coverage)), "{coverage:?}");
+}
