@@ -261,6 +261,12 @@ impl ModelFile {
         parse(bytes).map_err(|message| Error::Format { path: BYTES.into(), message })
     }
 
+    /// Whether the file has all that predictions take, so that [`Predictor::open`](crate::Predictor::open) needs no layers. One of a network whose
+    /// graphs depend on the number of rows by more than their sizes has not.
+    pub fn stands_alone(&self) -> bool {
+        self.prediction.is_some()
+    }
+
     /// The graph of the network's forward pass on one row; see [`Network::graph`](crate::Network::graph).
     ///
     /// # Errors

@@ -3,9 +3,13 @@
 use crate::predictor::Answers;
 
 /// Predictions of classes, with the uncertainty of each row and its parts, in nats.
+///
+/// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each of them, one after the
+/// other: see [`labels_of_a_row`](Classification::labels_of_a_row).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification {
     classes: usize,
+    labels: usize,
     probabilities: Vec<f32>,
     predictive_entropy: Vec<f32>,
     expected_entropy: Vec<f32>,
@@ -15,12 +19,13 @@ pub struct Classification {
 impl Classification {
     /// Of the answers to what is asked of each row, if they tell of classes.
     pub(crate) fn of(answers: &mut Answers) -> Option<Classification> {
-        let probabilities = answers.take("probabilities")?;
-        let predictive_entropy = answers.take("predictive_entropy")?;
+        let labels = answers.width("predictive_entropy");
+        let classes = answers.width("probabilities") / labels.max(1);
         Some(Classification {
-            classes: probabilities.len() / predictive_entropy.len().max(1),
-            probabilities,
-            predictive_entropy,
+            classes,
+            labels,
+            probabilities: answers.take("probabilities")?,
+            predictive_entropy: answers.take("predictive_entropy")?,
             expected_entropy: answers.take("expected_entropy")?,
             mutual_information: answers.take("mutual_information")?,
         })
@@ -28,7 +33,7 @@ impl Classification {
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.predictive_entropy.len()
+        self.predictive_entropy.len() / self.labels.max(1)
     }
 
     /// The number of classes.
@@ -36,34 +41,42 @@ impl Classification {
         self.classes
     }
 
+    /// How many labels a row has: 1, or the number of its positions, or that of answers of yes and no.
+    pub fn labels_of_a_row(&self) -> usize {
+        self.labels
+    }
+
     /// The mean over samples of the probabilities, row after row.
     pub fn probabilities(&self) -> &[f32] {
         &self.probabilities
     }
 
-    /// The probabilities of one row.
+    /// The probabilities of one row, of all of its labels.
     ///
     /// # Panics
     /// A row beyond the end, as for slices.
     pub fn row(&self, row: usize) -> &[f32] {
-        &self.probabilities[row * self.classes..][..self.classes]
+        let width = self.labels * self.classes;
+        &self.probabilities[row * width..][..width]
     }
 
-    /// The most probable class of each row, the first of equals; none for a row without a prediction, which is there with
+    /// The most probable class of each label, the first of equals; none for a row without a prediction, which is there with
     /// [`PredictorOptions::allow_non_finite`](crate::PredictorOptions::allow_non_finite) only.
     pub fn labels(&self) -> Vec<Option<u32>> {
-        (0..self.rows()).map(|row| self.ranking(row).first().map(|&(class, _)| class as u32)).collect()
+        (0..self.predictive_entropy.len()).map(|i| self.ranking(i).first().map(|&(class, _)| class as u32)).collect()
     }
 
-    /// The classes of one row with their probabilities, most probable first; none if the row has no prediction.
+    /// The classes of one label with their probabilities, most probable first; none if the row has no prediction. Of rows with one label, the number
+    /// of a label is that of its row.
     ///
     /// # Panics
-    /// A row beyond the end, as for slices.
-    pub fn ranking(&self, row: usize) -> Vec<(usize, f32)> {
-        if self.row(row).iter().any(|p| p.is_nan()) {
+    /// A label beyond the end, as for slices.
+    pub fn ranking(&self, label: usize) -> Vec<(usize, f32)> {
+        let probabilities = &self.probabilities[label * self.classes..][..self.classes];
+        if probabilities.iter().any(|p| p.is_nan()) {
             return Vec::new();
         }
-        let mut ranking: Vec<(usize, f32)> = self.row(row).iter().copied().enumerate().collect();
+        let mut ranking: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
         ranking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         ranking
     }

@@ -1,6 +1,8 @@
 //! Predicting with posterior samples.
 
 mod block;
+mod law;
+mod mixture;
 mod model;
 mod moment;
 mod options;
@@ -65,8 +67,8 @@ const PREDICTION_STEP: u64 = u64::MAX;
 pub struct Predictor {
     model: Model,
     options: PredictorOptions,
-    /// Whether the law tells probabilities or a mean.
-    has_moments: bool,
+    /// What is compiled from the beginning: moments, or, of a law that tells none, outputs.
+    first: Question,
     /// For each question its blocks, in the order of [`Question::ALL`].
     blocks: [Blocks; Question::ALL.len()],
 }
@@ -154,9 +156,8 @@ impl Predictor {
             return Err(Error::argument("the number of samples", "a number below 2^32", options.samples));
         }
         options.sample_block = options.sample_block.min(options.samples);
-        let has_moments = Question::Moments.is_answered(&model)?;
-        let predictor = Predictor { model, options, has_moments, blocks: Question::ALL.map(Blocks::new) };
-        let first = if has_moments { Question::Moments } else { Question::Output };
+        let first = if Question::has_moments(&model)? { Question::Moments } else { Question::Output };
+        let predictor = Predictor { model, options, first, blocks: Question::ALL.map(Blocks::new) };
         predictor.blocks(first).pool(&predictor.model, &predictor.options, predictor.options.row_block)?;
         Ok(predictor)
     }
@@ -237,7 +238,7 @@ impl Predictor {
     /// Predicts numbers for any number of rows.
     ///
     /// # Errors
-    /// A network whose likelihood is not normal; inputs that are no whole rows or not finite; a prediction that is not
+    /// A network that predicts classes; inputs that are no whole rows or not finite; a prediction that is not
     /// finite.
     pub fn regress(&self, inputs: &[f32]) -> Result<Regression, Error> {
         self.regress_from(0, inputs)
@@ -322,7 +323,7 @@ impl Predictor {
     /// A backend that compiles nothing.
     pub fn explain(&self) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
-        self.blocks(Question::Moments).pool(&self.model, &self.options, self.options.row_block)?.plain.engine.explain()
+        self.blocks(self.first).pool(&self.model, &self.options, self.options.row_block)?.plain.engine.explain()
     }
 
     /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
@@ -335,7 +336,7 @@ impl Predictor {
         let rows = self.rows(Numbers::From(0), inputs)?;
         let size = self.options.row_block;
         let block = RowBlock { first: 0, size, rows: (0..size.min(rows.sizes.len())).map(|row| (row, row)).collect() };
-        let pool = self.blocks(Question::Moments).pool(&self.model, &self.options, size)?;
+        let pool = self.blocks(self.first).pool(&self.model, &self.options, size)?;
         let mut memory = pool.take(&pool.plain)?;
         let result = self.profile_block(pool, &mut memory, &block, &rows, runs);
         pool.plain.put_back(memory);

@@ -214,12 +214,13 @@ fn what_cannot_be_told_is_an_error() {
     assert!(predictive.interval(f64::NAN).is_err() && predictive.highest_density_interval(1.0).is_err());
     let one = Predictor::with_options(&network(), &PredictorOptions::default().samples(1)).unwrap();
     assert!(one.predict(data.inputs()).unwrap().crps(&[0.0; 6]).is_err());
-    let labels = Network::new(small_layers(), [3], likelihood::Categorical, 1).unwrap();
+    let points = likelihood::SoftmaxCenteredNormal::fixed(1.0);
+    let labels = Network::new(small_layers(), [3], points, 1).unwrap();
     let labels = Predictor::new(&labels).unwrap();
     let predictive = labels.predict(data.inputs()).unwrap();
     assert!(predictive.regression().is_none() && predictive.classification().is_some());
     let error = message(predictive.interval(0.9).unwrap_err());
-    assert!(error.contains("the likelihood tells no cdf"), "{error}");
+    assert!(error.contains("law tells no cdf"), "{error}");
 }
 
 /// A toy whose noise grows along the input: intervals of 90 % cover 88 to 92 % of 4,000 targets in each fifth of it, where the error of a

@@ -156,6 +156,12 @@ impl Pool {
         graph.outputs().iter().map(move |output| (known(&output.name), graph.ty(output.value)))
     }
 
+    /// How many elements a call gives of what is not added up.
+    pub fn each_elements(&self) -> usize {
+        let graph = self.plain.engine.graph();
+        graph.outputs().first().map_or(0, |output| graph.ty(output.value).shape.elements())
+    }
+
     /// What a call with this care works on.
     pub fn take(&self, compiled: &Compiled) -> Result<Memory, Error> {
         if let Some(memory) = compiled.free.lock().and_then(|mut free| free.pop()) {

@@ -1,13 +1,13 @@
 //! What a predictor predicts with: parameters, and the graphs of a block of samples and rows.
 
-use super::{PredictorOptions, template::Template};
+use super::{
+    PredictorOptions,
+    law::{self, Quantity, law_graph, network_graph},
+    template::Template,
+};
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, DType, Expr, Foreign, Graph, Shape, Type, Value};
-use bayeslift_layers::{
-    Context, Group, Parameters, PosteriorValue, Scope,
-    likelihood::{Observed, Support, Target, TargetNoise},
-    noise_inputs,
-};
+use bayeslift_layers::{Parameters, PosteriorValue, likelihood::Target, noise_inputs};
 use std::collections::HashMap;
 
 /// Parameters with what is computed of them.
@@ -51,6 +51,14 @@ impl Model {
         (input, seed): (Shape, u64),
         (target, likelihood): (Target, String),
     ) -> Result<Model, Error> {
+        let Target { shape, events, .. } = &target;
+        if shape[..events.len().min(shape.len())] != events[..] || target.classes().is_some_and(|classes| classes < 2) {
+            return Err(Error::argument(
+                "what a target is",
+                "a shape that begins with its events, or two classes",
+                "another",
+            ));
+        }
         let source = Source::Stored { parameters, network, law };
         let model = Model { source, input, target, likelihood, seed };
         let sizes = [2, 3];
@@ -58,11 +66,9 @@ impl Model {
         let output = output_type(&network)?;
         let law = model.law(output.clone(), sizes[0], sizes[1])?;
         model.check_inputs(&network, &[("x", model.batch_type(sizes[1]))])?;
-        let targets = model.target.ty(sizes[1]);
-        let at = Type::f32(targets.shape.clone());
-        let events: Shape = sizes[1..].iter().chain(model.target.events.iter()).copied().collect();
-        let present = Type::new(DType::Mask, events);
-        model.check_inputs(&law, &[("output", output), ("targets", targets), ("present", present), ("at", at)])?;
+        let asked = law::asked(&model.target, sizes[1]);
+        let others: Vec<(&str, Type)> = [("output", output)].into_iter().chain(asked).collect();
+        model.check_inputs(&law, &others)?;
         Ok(model)
     }
 
@@ -141,8 +147,14 @@ impl Model {
         }
     }
 
-    /// A block in this builder, made of parameters, noise address and what it begins with.
-    pub fn block<'b>(&self, b: &'b Builder, from: From, samples: usize, rows: usize) -> Result<Block<'b>, Error> {
+    /// A block in this builder, made of parameters, noise address, what it begins with, and what is asked about.
+    pub fn block<'b>(
+        &'b self,
+        b: &'b Builder,
+        start: Start,
+        asked: &[&str],
+        [samples, rows]: [usize; 2],
+    ) -> Result<Block<'b>, Error> {
         let parameters = self.parameters().iter();
         let mut known: HashMap<String, Expr<'b>> =
             parameters.map(|(path, parameter)| (path.to_owned(), b.input(path, parameter.tensor.ty()))).collect();
@@ -152,22 +164,33 @@ impl Model {
         }
         let network = self.network(samples, rows)?;
         let ty = output_type(&network)?;
-        match from {
-            From::Inputs => {
+        let fits = ty.dtype == DType::F32 && ty.shape.len() > 2 && [1, samples].contains(&ty.shape[0]);
+        if !fits || ty.shape[1] != rows {
+            let expected = format!("f32[{samples},{rows},..,outputs]");
+            return Err(Error::argument("the type of the network's output", expected, ty));
+        }
+        let output = match start {
+            Start::Inputs => {
                 known.insert("x".to_owned(), b.input("x", self.batch_type(rows)));
-                let output = inline(b, &network, "output", &mut known).expect("its type is known");
-                known.insert("output".to_owned(), output);
+                inline(b, &network, "output", &known).expect("its type is known")
             }
-            From::Output => drop(known.insert("output".to_owned(), b.input("output", ty.clone()))),
+            Start::Output => b.input("output", ty.clone()),
+        };
+        known.insert("output".to_owned(), output);
+        for (name, ty) in law::asked(&self.target, rows) {
+            if asked.contains(&name) {
+                known.insert(name.to_owned(), b.input(name, ty));
+            }
         }
         let law = self.law(ty, samples, rows)?;
-        Ok(Block { b, law, known, samples, first_sample: noise.first_sample })
+        b.check()?;
+        Ok(Block { b, law, known, target: &self.target, sizes: [samples, rows], first_sample: noise.first_sample })
     }
 }
 
 /// What a block begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Start {
     /// The network's inputs.
     Inputs,
     /// Its output.
@@ -187,25 +210,40 @@ const NOISE: [&str; 3] = ["noise/key", "noise/first_sample", "noise/first_row"];
 /// A block of samples and rows under construction.
 pub struct Block<'b> {
     pub b: &'b Builder,
-    pub samples: usize,
+    /// The numbers of samples and rows.
+    pub sizes: [usize; 2],
     pub first_sample: Expr<'b>,
+    target: &'b Target,
     law: Graph,
     known: HashMap<String, Expr<'b>>,
 }
 
 impl<'b> Block<'b> {
-    /// What the law tells under this name, see [`law_graph`], or the network's `output`; inputs that it needs become inputs of the block.
-    pub fn quantity(&mut self, name: &str) -> Option<Expr<'b>> {
-        if name == "output" {
-            return self.known.get(name).copied();
+    /// The network's output, `[samples, rows, ..]`, with one sample where nothing is drawn.
+    pub fn output(&self) -> Expr<'b> {
+        self.known["output"]
+    }
+
+    /// What the law tells, `[samples, rows, ..]`, with one sample where all are one; `None` if it does not.
+    ///
+    /// # Errors
+    /// A stored law that tells something of another type.
+    pub fn quantity(&self, quantity: Quantity) -> Result<Option<Expr<'b>>, Error> {
+        let Some(found) = inline(self.b, &self.law, quantity.name(), &self.known) else { return Ok(None) };
+        self.b.check()?;
+        let (ty, [samples, rows]) = (found.ty(), self.sizes);
+        let fits = [1, samples].iter().any(|&samples| ty.shape == quantity.shape(self.target, [samples, rows]));
+        if fits && ty.dtype.is_float() {
+            return Ok(Some(found));
         }
-        inline(self.b, &self.law, name, &mut self.known)
+        let expected = quantity.shape(self.target, self.sizes);
+        Err(Error::argument(format!("the type of the law's {}", quantity.name()), format!("f32{expected}"), ty))
     }
 }
 
-/// An output of a graph, made in a builder: of expressions that are known by the names of the graph's inputs, or else of new inputs,
-/// which are known then.
-fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &mut HashMap<String, Expr<'b>>) -> Option<Expr<'b>> {
+/// An output of a graph, made in a builder of expressions that are known by the names of the graph's inputs. `None` if there is no such
+/// output, or an input is not known.
+fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &HashMap<String, Expr<'b>>) -> Option<Expr<'b>> {
     let output = graph.outputs().iter().find(|output| output.name == name)?.value;
     let mut needed = vec![false; graph.nodes().len()];
     needed[output.index()] = true;
@@ -216,8 +254,7 @@ fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &mut HashMap<Str
     }
     let mut made: HashMap<Value, Expr<'b>> = HashMap::new();
     for input in graph.inputs().iter().filter(|input| needed[input.value.index()]) {
-        let new = || b.input(&input.name, graph.ty(input.value).clone());
-        made.insert(input.value, *known.entry(input.name.clone()).or_insert_with(new));
+        made.insert(input.value, *known.get(&input.name)?);
     }
     for value in graph.values().filter(|value| needed[value.index()]) {
         if !made.contains_key(&value) {
@@ -227,102 +264,4 @@ fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &mut HashMap<Str
         }
     }
     Some(made[&output])
-}
-
-/// The graph of a network on a block: see [`Model::network`].
-pub fn network_graph(
-    network: &Network,
-    value: Option<&PosteriorValue>,
-    samples: usize,
-    rows: usize,
-) -> Result<Graph, Error> {
-    let b = Builder::new();
-    let context = context(Scope::bind(&b, network.parameters())?, value, samples);
-    let x = b.input("x", network.batch_type(rows));
-    b.output("output", network.call(&context, x)?.output);
-    Ok(b.finish()?)
-}
-
-/// The law of a block, from the likelihood's parameters, the noise address and `output`. Outputs are what it tells of these, each with the
-/// axes `[samples, rows]` in front: `probabilities`, `entropy`, `mean`, `variance`; `draw`, a target; of the inputs `targets` and `present`, a mask of events, `log_prob` of
-/// each row; of the input `at`, numbers like targets, `cdf`.
-pub fn law_graph(
-    network: &Network,
-    value: Option<&PosteriorValue>,
-    output: Type,
-    [samples, rows]: [usize; 2],
-) -> Result<Graph, Error> {
-    let b = Builder::new();
-    let mut parameters = Parameters::new();
-    for (path, parameter) in network.parameters().iter().filter(|(_, p)| p.group == Group::Likelihood) {
-        parameters.insert(path, parameter.clone())?;
-    }
-    let scope = Scope::bind(&b, &parameters)?;
-    let context = context(scope.clone(), value, samples);
-    let output = b.input("output", output);
-    let likelihood = network.likelihood();
-    let law = likelihood.law(&scope, output)?;
-    let (target, ty) = (network.target(), network.target().ty(rows));
-    let optional = |name: &str, quantity: Option<Expr<'_>>| {
-        quantity.into_iter().for_each(|x| b.output(name, shown(x, output)));
-    };
-    let probabilities = law.probabilities();
-    optional("probabilities", probabilities);
-    optional("entropy", probabilities.and_then(|probabilities| law.entropy().or(Some(entropy(probabilities)))));
-    let each: Shape = output.shape().iter().take(1).chain(ty.shape.iter()).copied().collect();
-    optional("mean", law.mean().map(|mean| mean.broadcast(&each)));
-    optional("variance", law.variance().map(|variance| variance.broadcast(&each)));
-    if !matches!(target.support, Support::Classes(_) | Support::Simplex(_)) {
-        let at = b.input("at", Type::f32(ty.shape.clone()));
-        optional("cdf", law.cdf(if target.support.is_discrete() { at.floor() } else { at }));
-    }
-    let shape: Shape = [samples].iter().chain(ty.shape.iter()).copied().collect();
-    optional("draw", law.draw(&TargetNoise::new(context.child("likelihood").site("target"), shape)?).map(Expr::to_f32));
-    let events: Shape = [rows].iter().chain(target.events.iter()).copied().collect();
-    let (targets, present) = (b.input("targets", ty), b.input("present", Type::new(DType::Mask, events)));
-    let observed = Observed { targets, present: Some(present), weights: None };
-    b.output("log_prob", shown(likelihood.log_prob(&scope, output, &observed)?, output));
-    drop(law);
-    b.check()?;
-    let graph = b.graph().clone();
-    Ok(graph)
-}
-
-/// A quantity `[samples, rows, ..]` in which an output that is not finite shows. In `f32` it is watched what hides that; what a law computes in
-/// `f64` is not, so that there it becomes no number.
-fn shown<'b>(quantity: Expr<'b>, output: Expr<'b>) -> Expr<'b> {
-    let is_made_in_f64 = {
-        let graph = quantity.builder().graph();
-        let mut of_output = vec![false; graph.nodes().len()];
-        let mut in_f64 = of_output.clone();
-        of_output[output.value().index()] = true;
-        for value in graph.values().filter(|value| *value <= quantity.value()) {
-            let node = graph.node(value);
-            let (index, args) = (value.index(), node.args.iter().map(|arg| arg.index()));
-            of_output[index] |= args.clone().any(|arg| of_output[arg]);
-            in_f64[index] = of_output[index] && (node.ty.dtype == DType::F64 || args.clone().any(|arg| in_f64[arg]));
-        }
-        in_f64[quantity.value().index()]
-    };
-    if !is_made_in_f64 {
-        return quantity;
-    }
-    // 0, or no number: the sum over all but samples and rows
-    let zero = (2..output.shape().len()).rev().fold(output * 0.0, Expr::sum);
-    let mut shape = zero.shape().to_vec();
-    shape.resize(quantity.shape().len(), 1);
-    let zero = zero.reshape(shape.as_slice());
-    quantity + if quantity.dtype() == DType::F64 { zero.to_f64() } else { zero }
-}
-
-/// That of labels with these probabilities, over the last axis.
-fn entropy(probabilities: Expr<'_>) -> Expr<'_> {
-    let axis = probabilities.shape().len().saturating_sub(1);
-    -probabilities.equal(0.0).select(0.0, probabilities * probabilities.log()).sum(axis)
-}
-
-fn context<'b>(scope: Scope<'b>, value: Option<&PosteriorValue>, samples: usize) -> Context<'b> {
-    let noise = noise_inputs(scope.builder());
-    let context = Context::new(scope).noise(noise).samples(samples);
-    value.map_or(context.clone(), |value| context.posterior_value(value.clone()))
 }

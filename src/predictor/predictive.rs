@@ -1,13 +1,8 @@
 //! The whole predictive distribution of some rows: the mixture of the samples' laws.
 
-use super::{
-    Predictor,
-    question::Question,
-    rows::{Numbers, RowBlock},
-    run::Rows,
-};
-use crate::{Classification, Error, Regression, Targets};
-use bayeslift_ir::{Environment, Tensor};
+use super::{Predictor, mixture::Mixture, question::Question, rows::Numbers, run::Rows};
+use crate::{Classification, Error, Regression, Targets, dataset::check_finite};
+use bayeslift_ir::Environment;
 
 /// What a predictor knows of the targets of some rows: the mixture over posterior samples of the law that the likelihood gives each.
 ///
@@ -51,7 +46,7 @@ impl Predictor {
         let _environment = Environment::enter();
         let rows = self.rows(Numbers::From(first_row), inputs)?;
         let (mut classification, mut regression) = (None, None);
-        if self.has_moments {
+        if self.first == Question::Moments {
             let mut answers = self.answer(Question::Moments, &rows)?;
             (classification, regression) = (Classification::of(&mut answers), Regression::of(&mut answers));
         }
@@ -86,7 +81,7 @@ impl Predictive<'_> {
         let mut found = vec![vec![0.0; self.rows()? * units]; probabilities.len()];
         self.each_block(|mixture| {
             for (found, &p) in found.iter_mut().zip(probabilities) {
-                mixture.scatter(&mixture.quantile(|_| p)?, found);
+                mixture.scatter(&mixture.quantile(&|_| p)?, found);
             }
             Ok(())
         })?;
@@ -103,7 +98,9 @@ impl Predictive<'_> {
         Ok((ends.next().unwrap_or_default(), ends.next().unwrap_or_default()))
     }
 
-    /// The shortest interval of each target that has this probability: of a law with one peak, where its density is highest.
+    /// The shortest interval of each target that has this probability, or nearly the shortest: of a law with one peak, where its density is
+    /// highest. Of numbers its lower end is found on a grid of 256 and then one of 64 points, between the quantiles that leave out a 64th of what is
+    /// outside; of counts each is tried, if they are no more than 256.
     ///
     /// # Errors
     /// As for [`Predictive::interval`].
@@ -127,14 +124,19 @@ impl Predictive<'_> {
     /// The probability that each target is at most a number, row after row.
     ///
     /// # Errors
-    /// Another number of numbers than targets; a law without a cdf; outputs that are not finite.
+    /// Another number of numbers than targets, one that is no number; a law without a cdf; outputs that are not finite.
     pub fn cdf(&self, at: &[f32]) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         let units = self.predictor.model.target.shape.elements();
         self.check_count("numbers", at.len(), self.rows()? * units)?;
+        if at.iter().any(|x| x.is_nan()) {
+            check_finite("numbers", units, at)?;
+        }
+        // infinity is beyond the largest number
+        let at: Vec<f32> = at.iter().map(|x| x.clamp(f32::MIN, f32::MAX)).collect();
         let mut found = vec![0.0; at.len()];
         self.each_block(|mixture| {
-            mixture.scatter(&mixture.cdf(&mixture.block.of(at, units))?, &mut found);
+            mixture.scatter(&mixture.cdf(&mixture.block.of(&at, units))?, &mut found);
             Ok(())
         })?;
         Ok(found)
@@ -159,7 +161,7 @@ impl Predictive<'_> {
     /// any number of them (Ferro 2014).
     ///
     /// # Errors
-    /// Another number of targets; fewer than two samples; a law without draws.
+    /// Another number of targets, one that is not finite; fewer than two samples; a law without draws.
     pub fn crps(&self, targets: &[f32]) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         let predictor = self.predictor;
@@ -168,17 +170,19 @@ impl Predictive<'_> {
         if samples < 2 {
             return Err(Error::argument("the number of samples", "at least 2, for a score of draws", samples));
         }
-        let mut scores = vec![0.0; targets.len()];
-        for block in self.blocks()? {
+        check_finite("targets", units, targets)?;
+        let (rows, mut scores) = (self.all()?, vec![0.0; targets.len()]);
+        for block in predictor.careful_blocks(Question::Draw, &rows)? {
+            // rows of a block are in the order of their numbers, which is that of the call
+            let place = |row: usize| block.rows.partition_point(|&(_, other)| other < row);
             let mut draws = vec![Vec::with_capacity(samples); block.rows.len() * units];
-            let first = block.rows[0].1;
-            self.stream(Question::Draw, &block, |_, row, values| {
-                for (unit, &x) in values.iter().enumerate() {
-                    draws[(row - first) * units + unit].push(x);
-                }
+            predictor.stream_block(Question::Draw, &block, &rows, &mut |_, row, values| {
+                draws[place(row) * units..][..units].iter_mut().zip(values).for_each(|(draws, &x)| draws.push(x));
             })?;
-            for (i, draws) in draws.iter_mut().enumerate() {
-                scores[first * units + i] = score(draws, targets[first * units + i]);
+            for (draws, &(_, row)) in draws.chunks_mut(units).zip(&block.rows) {
+                for (unit, draws) in draws.iter_mut().enumerate() {
+                    scores[row * units + unit] = score(draws, targets[row * units + unit]);
+                }
             }
         }
         Ok(scores)
@@ -189,9 +193,9 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// A law without draws; draws that are not finite.
-    pub fn draws(&self, each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
+    pub fn draws(&self, mut each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
         let _environment = Environment::enter();
-        self.predictor.stream(Question::Draw, &self.all()?, each)
+        self.predictor.stream(Question::Draw, &self.all()?, &mut each)
     }
 
     /// As [`Predictive::draws`], with the network's outputs, the parameters of each sample's law. If the network draws nothing there
@@ -199,9 +203,9 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// Outputs that are not finite.
-    pub fn parameters(&self, each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
+    pub fn parameters(&self, mut each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
         let _environment = Environment::enter();
-        self.predictor.stream(Question::Output, &self.all()?, each)
+        self.predictor.stream(Question::Output, &self.all()?, &mut each)
     }
 
     fn all(&self) -> Result<Rows<'_>, Error> {
@@ -212,11 +216,6 @@ impl Predictive<'_> {
         crate::dataset::rows(&self.predictor.model.input, self.inputs)
     }
 
-    fn blocks(&self) -> Result<Vec<RowBlock>, Error> {
-        let numbers = Numbers::From(self.first_row);
-        Ok(RowBlock::all((0..self.rows()?).collect(), numbers, self.predictor.options.row_block))
-    }
-
     fn check_count(&self, what: &str, found: usize, expected: usize) -> Result<(), Error> {
         if found == expected {
             return Ok(());
@@ -224,21 +223,12 @@ impl Predictive<'_> {
         Err(Error::argument(format!("the number of {what}"), format!("{expected}, one for each target"), found))
     }
 
-    fn stream(
-        &self,
-        question: Question,
-        block: &RowBlock,
-        each: impl FnMut(usize, usize, &[f32]),
-    ) -> Result<(), Error> {
-        self.predictor.stream_block(question, block, &self.all()?, each)
-    }
-
     /// Calls `each` with the mixtures of the rows, block after block.
     fn each_block(&self, mut each: impl FnMut(Mixture<'_>) -> Result<(), Error>) -> Result<(), Error> {
         let rows = self.all()?;
-        for block in self.blocks()? {
+        for block in self.predictor.careful_blocks(Question::Output, &rows)? {
             let outputs = self.predictor.outputs(&block, &rows)?;
-            each(Mixture { predictor: self.predictor, block: &block, outputs: &outputs })?;
+            each(Mixture::new(self.predictor, &block, &outputs))?;
         }
         Ok(())
     }
@@ -255,119 +245,9 @@ fn score(draws: &mut [f32], target: f32) -> f64 {
     distance / count - spread / (count * (count - 1.0))
 }
 
-/// The laws of all samples of a block of rows.
-struct Mixture<'a> {
-    predictor: &'a Predictor,
-    block: &'a RowBlock,
-    outputs: &'a [f32],
-}
-
-impl Mixture<'_> {
-    fn units(&self) -> usize {
-        self.predictor.model.target.shape.elements()
-    }
-
-    /// The cdf at numbers, one for each target of the block.
-    fn cdf(&self, at: &[f32]) -> Result<Vec<f64>, Error> {
-        self.predictor.cdf(self.block, self.outputs, at)
-    }
-
-    /// The quantile of each target, for a probability by its number.
-    fn quantile(&self, p: impl Fn(usize) -> f64) -> Result<Vec<f32>, Error> {
-        let (lower, upper) = self.predictor.model.target.support.bounds();
-        let [lower, upper] = [lower.max(f32::MIN), upper.min(f32::MAX)].map(order);
-        let count = self.block.size * self.units();
-        let mut ends = vec![(lower, upper); count];
-        // as many halvings as a float has bits leave one
-        for _ in 0..u32::BITS {
-            let middle = |&(low, high): &(u32, u32)| low + (high - low) / 2;
-            let at: Vec<f32> = ends.iter().map(|ends| float(middle(ends))).collect();
-            for (i, (ends, cdf)) in ends.iter_mut().zip(self.cdf(&at)?).enumerate() {
-                let at = middle(ends);
-                if cdf >= p(i) {
-                    ends.1 = at;
-                } else {
-                    ends.0 = ends.1.min(at + 1);
-                }
-            }
-        }
-        Ok(ends.into_iter().map(|(_, high)| float(high)).collect())
-    }
-
-    /// The ends of the shortest interval of each target that has this probability: the probability below it is found by the golden
-    /// section (Kiefer 1953).
-    fn shortest(&self, probability: f64) -> Result<(Vec<f32>, Vec<f32>), Error> {
-        /// Each leaves 0.618 of where it can be.
-        const STEPS: usize = 18;
-        const GOLDEN: f64 = 0.618_033_988_749_894_9;
-        let rest = 1.0 - probability;
-        let ends_above = |below: &[f64]| -> Result<_, Error> {
-            // a quantile is that of a probability between 0 and 1
-            let inside = |p: f64| p.clamp(1e-12, 1.0 - 1e-12);
-            Ok((self.quantile(|i| inside(below[i]))?, self.quantile(|i| inside(below[i] + probability))?))
-        };
-        let widths = |ends: &(Vec<f32>, Vec<f32>)| -> Vec<f64> {
-            ends.0.iter().zip(&ends.1).map(|(&low, &high)| f64::from(high) - f64::from(low)).collect()
-        };
-        let count = self.block.size * self.units();
-        let mut range = vec![(0.0, rest); count];
-        let inner = |(low, high): (f64, f64)| (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
-        for _ in 0..STEPS {
-            let (left, right): (Vec<f64>, Vec<f64>) = range.iter().map(|&range| inner(range)).unzip();
-            let (left_widths, right_widths) = (widths(&ends_above(&left)?), widths(&ends_above(&right)?));
-            for (i, range) in range.iter_mut().enumerate() {
-                if left_widths[i] <= right_widths[i] { range.1 = right[i] } else { range.0 = left[i] }
-            }
-        }
-        let middle: Vec<f64> = range.iter().map(|(low, high)| (low + high) / 2.0).collect();
-        ends_above(&middle)
-    }
-
-    /// Puts what each target of the block has where the call has its row.
-    fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T]) {
-        self.block.scatter(of_block, all, self.units());
-    }
-}
-
-impl Predictor {
-    /// The mixture's cdf at numbers, one for each target of a block, of outputs that it has.
-    fn cdf(&self, block: &RowBlock, outputs: &[f32], at: &[f32]) -> Result<Vec<f64>, Error> {
-        let pool = self.blocks(Question::Cdf).pool(&self.model, &self.options, block.size)?;
-        let mut memory = pool.take(&pool.plain)?;
-        memory.clear(pool);
-        let result = self.turns(pool).try_for_each(|turn| {
-            let sample = outputs.len() / if pool.draws { self.options.samples } else { 1 };
-            let given = self.given(block, &outputs[turn.first * sample..][..turn.at_once * sample], at);
-            self.add(pool, &pool.plain, &mut memory, &given, turn).map(drop)
-        });
-        let result = result.and_then(|()| self.finish(pool, &mut memory));
-        let found = memory.results().first().and_then(Tensor::as_f64).unwrap_or_default().to_vec();
-        pool.plain.put_back(memory);
-        result.map(|()| found)
-    }
-}
-
-/// The number of a finite float in the order of floats.
-fn order(x: f32) -> u32 {
-    let bits = x.to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-/// The float of this number in the order of floats.
-fn float(order: u32) -> f32 {
-    f32::from_bits(if order >> 31 == 1 { order & !(1 << 31) } else { !order })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_in_order() {
-        let floats = [f32::MIN, -1.0, -f32::MIN_POSITIVE, -0.0, 0.0, 1e-45, 1.0, 1.5, f32::MAX];
-        assert!(floats.windows(2).all(|pair| order(pair[0]) < order(pair[1])));
-        assert!(floats.iter().all(|&x| float(order(x)).to_bits() == x.to_bits()));
-    }
+    use super::score;
 
     #[test]
     fn score_by_hand() {

@@ -3,7 +3,10 @@
 //!
 //! Samples are added one after the other, in their order, so that the split into blocks does not matter.
 
-use super::model::{Block, From, Model};
+use super::{
+    law::Quantity,
+    model::{Block, Model, Start},
+};
 use crate::Error;
 use bayeslift_ir::{Builder, Expr, Graph, Type};
 
@@ -78,38 +81,41 @@ impl Question {
     /// A law that does not tell what is asked.
     pub fn graphs(self, model: &Model, [samples, all]: [usize; 2], rows: usize, draws: bool) -> Result<Graphs, Error> {
         let b = &Builder::new();
-        let from = if self == Question::Cdf { From::Output } else { From::Inputs };
-        let mut block = model.block(b, from, samples, rows)?;
-        let quantities = self.quantities(&mut block)?;
-        if let Question::Output | Question::Draw = self {
-            b.output("each", quantities[0].1);
+        let block = self.block(model, b, [samples, rows])?;
+        let each = match self {
+            Question::Output => Some(block.output()),
+            Question::Draw => Some(self.needed(&block, Quantity::Draw)?),
+            Question::Moments | Question::LogProb | Question::Cdf => None,
+        };
+        if let Some(each) = each {
+            b.output("each", each);
             b.check()?;
             let update = b.graph().clone();
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
         let mut sum = Sum::new(&block, samples < all);
-        let told = |name: &str| quantities.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);
         match self {
             Question::Moments => {
-                if let (Some(p), Some(entropy)) = (told("probabilities"), told("entropy")) {
-                    sum.add("probabilities", p);
+                let [probabilities, mean] = self.moments(&block)?;
+                if let (Some(probabilities), Some(entropy)) = (probabilities, block.quantity(Quantity::Entropy)?) {
+                    sum.add("probabilities", probabilities);
                     sum.add("entropy", entropy);
                 }
-                if let Some(mean) = told("mean") {
+                if let Some(mean) = mean {
                     // Welford's recurrence
                     sum.fold([("mean", 0.0), ("squares", 0.0)], mean, |number, [mean, squares], x| {
                         let before = x - mean;
                         let mean = mean + before / number;
                         [mean, squares + before * (x - mean)]
                     });
-                }
-                if let Some(variance) = told("variance") {
-                    sum.fold([("variance", 0.0)], variance, |number, [mean], x| [mean + (x - mean) / number]);
+                    if let Some(variance) = block.quantity(Quantity::Variance)? {
+                        sum.fold([("variance", 0.0)], variance, |number, [mean], x| [mean + (x - mean) / number]);
+                    }
                 }
             }
             Question::LogProb => sum.fold(
                 [("max", f64::NEG_INFINITY), ("sum", 0.0)],
-                quantities[0].1,
+                self.needed(&block, Quantity::LogProb)?,
                 // The sum is that of e^(x - max).
                 |_, [max, sum], x| {
                     let is_larger = max.less(x);
@@ -119,7 +125,7 @@ impl Question {
                     [is_larger.select(x, max), x.equal(x).select(sum, f64::NAN)]
                 },
             ),
-            Question::Cdf => sum.add("cdf", quantities[0].1),
+            Question::Cdf => sum.add("cdf", self.needed(&block, Quantity::Cdf)?),
             Question::Output | Question::Draw => unreachable!("nothing is added up"),
         }
         let Sum { sums, accumulators, .. } = sum;
@@ -180,35 +186,43 @@ impl Question {
         }
     }
 
-    /// Whether the law tells what it takes.
-    pub fn is_answered(self, model: &Model) -> Result<bool, Error> {
+    /// Whether the law tells what it takes to predict moments.
+    ///
+    /// # Errors
+    /// Those of the layers and of the law.
+    pub fn has_moments(model: &Model) -> Result<bool, Error> {
         let b = &Builder::new();
-        Ok(self.quantities(&mut model.block(b, From::Output, 1, 1)?).is_ok())
+        let block = Question::Moments.block(model, b, [1, 1])?;
+        let told = |quantity| Ok::<bool, Error>(block.quantity(quantity)?.is_some());
+        Ok(told(Quantity::Probabilities)? || told(Quantity::Mean)?)
     }
 
-    fn quantities<'b>(self, block: &mut Block<'b>) -> Result<Vec<(&'static str, Expr<'b>)>, Error> {
-        let names: &[&'static str] = match self {
-            Question::Moments => &["probabilities", "entropy", "mean", "variance"],
-            Question::LogProb => &["log_prob"],
-            Question::Cdf => &["cdf"],
-            Question::Output => &["output"],
-            Question::Draw => &["draw"],
-        };
-        let told: Vec<_> = names.iter().filter_map(|&name| Some((name, block.quantity(name)?))).collect();
-        if told.is_empty() {
-            let (what, asked) = match self {
-                Question::Moments => ("no probabilities and no mean", "moments"),
-                Question::LogProb => ("no density", "log probabilities"),
-                Question::Output => ("no output", "outputs"),
-                Question::Draw => ("no draws", "draws of targets"),
-                Question::Cdf => ("no cdf", "quantiles and intervals"),
-            };
-            let problem = format!("{asked} were asked for, but the likelihood tells {what}");
-            return Err(Error::misuse(problem, "implement it in the likelihood's law"));
+    fn block<'b>(self, model: &'b Model, b: &'b Builder, sizes: [usize; 2]) -> Result<Block<'b>, Error> {
+        match self {
+            Question::Moments | Question::Output | Question::Draw => model.block(b, Start::Inputs, &[], sizes),
+            Question::LogProb => model.block(b, Start::Inputs, &["targets", "present"], sizes),
+            Question::Cdf => model.block(b, Start::Output, &["at"], sizes),
         }
-        Ok(told)
+    }
+
+    /// Probabilities and mean, of which the law tells one at least.
+    fn moments<'b>(self, block: &Block<'b>) -> Result<[Option<Expr<'b>>; 2], Error> {
+        let moments = [block.quantity(Quantity::Probabilities)?, block.quantity(Quantity::Mean)?];
+        if moments.iter().all(Option::is_none) {
+            return Err(Error::misuse("the likelihood's law tells neither probabilities nor a mean", IMPLEMENT));
+        }
+        Ok(moments)
+    }
+
+    /// A quantity without which there is no answer.
+    fn needed<'b>(self, block: &Block<'b>, quantity: Quantity) -> Result<Expr<'b>, Error> {
+        let missing = || Error::misuse(format!("the likelihood's law tells no {}", quantity.name()), IMPLEMENT);
+        block.quantity(quantity)?.ok_or_else(missing)
     }
 }
+
+/// What helps where a law does not tell what is asked.
+const IMPLEMENT: &str = "implement it in the law";
 
 /// Sums over samples, in their order.
 struct Sum<'a, 'b> {
@@ -227,7 +241,7 @@ impl<'a, 'b> Sum<'a, 'b> {
 
     /// Adds up a quantity `[samples, rows, ..]`.
     fn add(&mut self, name: &'static str, quantity: Expr<'b>) {
-        if self.turn.is_some() || quantity.shape()[0] < self.block.samples {
+        if self.turn.is_some() || quantity.shape()[0] < self.block.sizes[0] {
             self.fold([(name, 0.0)], quantity, |_, [sum], x| [sum + x]);
         } else {
             // the same order
@@ -252,7 +266,7 @@ impl<'a, 'b> Sum<'a, 'b> {
             None => b.constant_f64(initial).broadcast(&shape),
         });
         let mut state = before;
-        for sample in 0..self.block.samples {
+        for sample in 0..self.block.sizes[0] {
             // what does not depend on samples has one
             let at = sample.min(extent - 1);
             let x = quantity.slice(0, at..at + 1).reshape(shape.clone()).to_f64();

@@ -36,9 +36,9 @@ impl RowBlock {
     /// Rows whose numbers are close share a block, in whatever order they come; numbers in between that no row has cost what
     /// rows cost. Rows of one number are in different blocks.
     pub fn all(mut rows: Vec<usize>, numbers: Numbers<'_>, size: usize) -> Vec<RowBlock> {
-        if let (Numbers::From(first), &[row]) = (numbers, &rows[..]) {
+        if let &[row] = &rows[..] {
             // as most calls of a service are
-            return vec![RowBlock { first: first.wrapping_add(row as u64), size: 1, rows: vec![(0, row)] }];
+            return vec![RowBlock::alone(row, numbers)];
         }
         rows.sort_by_key(|&row| numbers.of(row));
         // The first rows of all numbers, the second ones, ..
@@ -55,6 +55,18 @@ impl RowBlock {
         blocks
     }
 
+    /// A block of one row of a call.
+    pub fn alone(row: usize, numbers: Numbers<'_>) -> RowBlock {
+        RowBlock { first: numbers.of(row), size: 1, rows: vec![(0, row)] }
+    }
+
+    /// Puts what the block's rows have where the call has these rows.
+    pub fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T], units: usize) {
+        for &(place, row) in &self.rows {
+            all[row * units..][..units].copy_from_slice(&of_block[place * units..][..units]);
+        }
+    }
+
     /// Their part of values that a row has `units` of, with zeros where the block has no row.
     pub fn of<'v, T: Copy + Default>(&self, all: &'v [T], units: usize) -> Cow<'v, [T]> {
         let first = self.rows.first().map_or(0, |&(_, row)| row);
@@ -66,15 +78,6 @@ impl RowBlock {
             padded[place * units..][..units].copy_from_slice(&all[row * units..][..units]);
         }
         padded.into()
-    }
-}
-
-impl RowBlock {
-    /// Puts what the block's rows have where the call has these rows.
-    pub fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T], units: usize) {
-        for &(place, row) in &self.rows {
-            all[row * units..][..units].copy_from_slice(&of_block[place * units..][..units]);
-        }
     }
 }
 

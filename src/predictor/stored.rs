@@ -1,7 +1,7 @@
 //! What a model file holds of predictions, so that it needs no layers to predict.
 
 use super::{
-    PredictorOptions,
+    PredictorOptions, law,
     model::{self, Model},
     template::Template,
 };
@@ -12,10 +12,10 @@ use std::path::Path;
 
 /// What a file says of a network's predictions; `None` if its graphs depend on the number of samples or rows by more than their sizes.
 pub fn prediction(network: &Network) -> Option<Prediction> {
-    let of_network = |samples, rows| model::network_graph(network, None, samples, rows);
+    let of_network = |samples, rows| law::network_graph(network, None, samples, rows);
     let of_law = |samples, rows| {
         let output = model::output_type(&of_network(samples, rows)?)?;
-        model::law_graph(network, None, output, [samples, rows])
+        law::law_graph(network, None, output, [samples, rows])
     };
     let (support, classes) = support_name(network.target().support)?;
     Some(Prediction {
@@ -35,7 +35,7 @@ pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result
         let why = if file.version < 3 {
             "it is of a version without graphs of predictions"
         } else {
-            "its layers make other graphs for other numbers of rows"
+            "its graphs could not be written for any number of rows: they are too large, or other ones for other numbers"
         };
         return Err(format(format!("{why}: load it into a network of its layers by `Network::load`")));
     };
@@ -46,7 +46,10 @@ pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result
     let support = support(&stored.support, stored.classes)
         .ok_or_else(|| format(format!("its targets are of the unknown kind `{}`", Foreign::new(&stored.support))))?;
     let target = Target { support, shape: stored.target.as_slice().into(), events: stored.events.as_slice().into() };
-    target.shape.check()?;
+    [&target.shape, &target.events]
+        .into_iter()
+        .filter(|shape| !shape.is_empty())
+        .try_for_each(|shape| shape.check())?;
     let template = |what: &str, text: &str| {
         Template::parse(text).map_err(|error| format(format!("its graph of the {what}: {error}")))
     };

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::Error;
 use bayeslift_ir::{Tensor, memory};
-use bayeslift_runtime::Argument;
 
 impl Predictor {
     /// Calls `each` with sample, row and values, for each block of rows in the samples' order.
@@ -17,67 +16,95 @@ impl Predictor {
         &self,
         question: Question,
         rows: &Rows<'_>,
-        mut each: impl FnMut(usize, usize, &[f32]),
+        each: &mut dyn FnMut(usize, usize, &[f32]),
     ) -> Result<(), Error> {
-        RowBlock::all((0..rows.sizes.len()).collect(), rows.numbers, self.options.row_block)
-            .iter()
-            .try_for_each(|block| self.stream_block(question, block, rows, &mut each))
+        let blocks = self.careful_blocks(question, rows)?;
+        blocks.iter().try_for_each(|block| self.stream_block(question, block, rows, each))
     }
 
-    /// As [`Predictor::stream`], of one block of rows.
+    /// The blocks of a call's rows. Those that are so large that something may overflow unseen are alone.
+    pub(super) fn careful_blocks(&self, question: Question, rows: &Rows<'_>) -> Result<Vec<RowBlock>, Error> {
+        let size = if rows.sizes.len() * 2 <= self.options.row_block { 1 } else { self.options.row_block };
+        let bound = self.blocks(question).any(&self.model, &self.options, size)?.bound;
+        let (small, large): (Vec<usize>, Vec<usize>) = (0..rows.sizes.len()).partition(|&row| rows.sizes[row] <= bound);
+        let mut blocks = RowBlock::all(small, rows.numbers, self.options.row_block);
+        blocks.extend(large.into_iter().map(|row| RowBlock::alone(row, rows.numbers)));
+        Ok(blocks)
+    }
+
+    /// As [`Predictor::stream`], of one block of rows. If rows are wanted that are not finite, all values of such a row are `NaN`.
     pub(super) fn stream_block(
         &self,
         question: Question,
         block: &RowBlock,
         rows: &Rows<'_>,
-        mut each: impl FnMut(usize, usize, &[f32]),
+        each: &mut dyn FnMut(usize, usize, &[f32]),
+    ) -> Result<(), Error> {
+        let mut bad = vec![false; block.size];
+        if self.options.allow_non_finite {
+            // first of all, since what was handed over cannot be taken back
+            self.each_turn(question, block, rows, &mut |turn, found, values| {
+                let units = values.len() / (turn.at_once * block.size);
+                for (i, values) in values.chunks_exact(units).enumerate() {
+                    bad[i % block.size] |= found || values.iter().any(|x| !x.is_finite());
+                }
+                Ok(())
+            })?;
+        }
+        self.each_turn(question, block, rows, &mut |turn, found, values| {
+            let units = values.len() / (turn.at_once * block.size);
+            let none = vec![f32::NAN; units];
+            for sample in turn.done..turn.first + turn.at_once {
+                for &(place, row) in &block.rows {
+                    let at = (sample - turn.first) * block.size + place;
+                    let values = &values[at * units..][..units];
+                    if !self.options.allow_non_finite && (found || values.iter().any(|x| !x.is_finite())) {
+                        return Err(Error::NonFinitePrediction { row, largest: rows.sizes[row] });
+                    }
+                    each(sample, row, if bad[place] { &none } else { values });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The outputs of all samples of a block of rows, `[samples, rows of the block, ..]`.
+    pub(super) fn outputs(&self, block: &RowBlock, rows: &Rows<'_>) -> Result<Vec<f32>, Error> {
+        let pool = self.blocks(Question::Output).pool(&self.model, &self.options, block.size)?;
+        let units = pool.each_elements() / (pool.at_once * block.size);
+        let samples = if pool.draws { self.options.samples } else { 1 };
+        memory::check(samples.saturating_mul(block.size * units), 4, "the outputs of all samples")?;
+        let mut outputs = vec![0.0; samples * block.size * units];
+        self.stream_block(Question::Output, block, rows, &mut |sample, row, values| {
+            for &(place, _) in block.rows.iter().filter(|(_, other)| *other == row) {
+                outputs[(sample * block.size + place) * units..][..units].copy_from_slice(values);
+            }
+        })?;
+        Ok(outputs)
+    }
+
+    /// Computes all samples of a block with as much care as its rows need, and calls `each` with what each turn gives, and with whether something
+    /// was not finite that this does not show.
+    fn each_turn(
+        &self,
+        question: Question,
+        block: &RowBlock,
+        rows: &Rows<'_>,
+        each: &mut dyn FnMut(Turn, bool, &[f32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let pool = self.blocks(question).pool(&self.model, &self.options, block.size)?;
         let compiled = self.careful(pool, block, rows)?;
         let mut memory = pool.take(compiled)?;
         let given = Given::of(self, block, rows);
         let result = self.turns(pool).try_for_each(|turn| {
-            self.turn(pool, compiled, &mut memory, &given, turn, || self.refuse(block, rows))?;
-            let values = memory.session.outputs.first().and_then(Tensor::as_f32).unwrap_or_default();
-            let units = values.len() / (turn.at_once * block.size);
-            for sample in turn.done..turn.first + turn.at_once {
-                for &(place, row) in &block.rows {
-                    let at = (sample - turn.first) * block.size + place;
-                    let values = &values[at * units..][..units];
-                    self.check_row(values, row, rows)?;
-                    each(sample, row, values);
-                }
-            }
-            Ok(())
+            let Memory { session, .. } = &mut memory;
+            let first = [turn.first as u32];
+            compiled.engine.call(session, &mut self.arguments(pool, &given, &first))?;
+            let found = compiled.found(session);
+            each(turn, found, session.outputs.first().and_then(Tensor::as_f32).unwrap_or_default())
         });
         compiled.put_back(memory);
         result
-    }
-
-    /// The outputs of all samples of a block of rows, `[samples, rows of the block, ..]`.
-    pub(super) fn outputs(&self, block: &RowBlock, rows: &Rows<'_>) -> Result<Vec<f32>, Error> {
-        let pool = self.blocks(Question::Output).pool(&self.model, &self.options, block.size)?;
-        let compiled = self.careful(pool, block, rows)?;
-        let mut memory = pool.take(compiled)?;
-        let (given, mut outputs) = (Given::of(self, block, rows), Vec::new());
-        let result = self.turns(pool).try_for_each(|turn| {
-            self.turn(pool, compiled, &mut memory, &given, turn, || self.refuse(block, rows))?;
-            let values = memory.session.outputs.first().and_then(Tensor::as_f32).unwrap_or_default();
-            let sample = values.len() / turn.at_once;
-            if outputs.is_empty() {
-                memory::check(sample.saturating_mul(self.options.samples), 4, "the outputs of all samples")?;
-            }
-            outputs.extend_from_slice(&values[(turn.done - turn.first) * sample..]);
-            for &(place, row) in &block.rows {
-                let units = sample / block.size;
-                values
-                    .chunks_exact(sample)
-                    .try_for_each(|x| self.check_row(&x[place * units..][..units], row, rows))?;
-            }
-            Ok(())
-        });
-        compiled.put_back(memory);
-        result.map(|()| outputs)
     }
 
     /// A block with as much care as its rows need.
@@ -91,34 +118,5 @@ impl Predictor {
             }
         }
         Ok(&pool.plain)
-    }
-
-    /// Computes some samples of a block; asks `refuse` if something was found that outputs do not show.
-    fn turn(
-        &self,
-        pool: &Pool,
-        compiled: &Compiled,
-        memory: &mut Memory,
-        given: &Given<'_>,
-        turn: Turn,
-        refuse: impl Fn() -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let first = [turn.first as u32];
-        let mut arguments: Vec<Argument<'_>> = self.arguments(pool, given, &first);
-        compiled.engine.call(&mut memory.session, &mut arguments)?;
-        if compiled.found(&memory.session) { refuse() } else { Ok(()) }
-    }
-
-    /// That a block has no finite prediction, unless such rows are wanted.
-    fn refuse(&self, block: &RowBlock, rows: &Rows<'_>) -> Result<(), Error> {
-        let largest = block.rows.iter().map(|&(_, row)| row).max_by(|&a, &b| rows.sizes[a].total_cmp(&rows.sizes[b]));
-        largest.map_or(Ok(()), |row| self.check_row(&[f32::NAN], row, rows))
-    }
-
-    fn check_row(&self, values: &[f32], row: usize, rows: &Rows<'_>) -> Result<(), Error> {
-        if self.options.allow_non_finite || values.iter().all(|x| x.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::NonFinitePrediction { row, largest: rows.sizes[row] })
     }
 }

@@ -14,7 +14,7 @@ pub struct Template(String);
 /// Sizes to compare graphs of, numbers of samples and of rows: primes, so that products of them have one reading. Where a layer has
 /// one as an extent of its own, or a graph is too large, the next ones serve.
 const SIZES: [[[u64; 2]; 3]; 3] =
-    [[[11, 13], [17, 19], [23, 29]], [[31, 37], [41, 43], [47, 53]], [[2, 3], [3, 5], [5, 7]]];
+    [[[11, 13], [17, 19], [23, 29]], [[2, 3], [3, 5], [5, 7]], [[31, 37], [41, 43], [47, 53]]];
 
 impl Template {
     /// The template of the graphs that `graph` makes for numbers of samples and rows. `None` if they are no instances of one.
