@@ -262,3 +262,132 @@ fn intervals_cover_where_it_is_quiet_and_where_it_is_loud() {
     let coverage = counts.map(|[covered, all]| covered / all);
     assert!(coverage.iter().all(|coverage| (0.88..=0.92).contains(coverage)), "{coverage:?}");
 }
+
+/// A law may be the same for all rows, and tell neither mean nor variance; it need not read what it is asked.
+#[test]
+fn laws_of_no_output_are_the_same_everywhere() {
+    let exponential = likelihood::Custom::new("Exponential(1)", 1, Support::NonNegative, |_, y| -y)
+        .cdf(|_, y| 1.0 - (-y.to_f64()).exp())
+        .quantile(|_, p| -(1.0 - p).log());
+    let layers = || Sequential::new().layer(Affine::new(3, 2));
+    let flat = likelihood::Custom::new("Flat", 1, Support::UnitInterval, |parts, _| parts[0] * 0.0);
+    let data = small_data(9);
+    let targets = Targets::Values { units: 2, values: (0..18).map(|i| i as f32 / 40.0 + 0.1).collect() };
+    let network = Network::new(layers(), [3], exponential, 0).unwrap();
+    let predictor = Predictor::with_options(&network, &PredictorOptions::default().samples(40).blocks(8, 4)).unwrap();
+    assert!(predictor.explain().is_ok());
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    assert!(predictive.regression().is_none() && predictor.regress(data.inputs()).is_err());
+    let cdf = predictive.cdf(&[1.0; 18]).unwrap();
+    assert!(cdf.iter().all(|cdf| (cdf - (1.0 - (-1.0_f64).exp())).abs() < 1e-14), "{cdf:?}");
+    let log_prob = predictive.log_prob(&targets).unwrap();
+    assert!((log_prob[0] + 0.1 + 0.125).abs() < 1e-6, "{log_prob:?}");
+    let mut draws = Vec::new();
+    predictive.draws(|_, _, values| draws.extend_from_slice(values)).unwrap();
+    assert_eq!(draws.len(), 40 * 18);
+    let mean = draws.iter().sum::<f32>() / draws.len() as f32;
+    assert!((mean - 1.0).abs() < 0.2, "{mean}");
+    assert!(predictive.crps(&[1.0; 18]).unwrap().iter().all(|score| score.is_finite()));
+    let flat = Predictor::new(&Network::new(layers(), [3], flat, 0).unwrap()).unwrap();
+    assert_eq!(flat.predict(data.inputs()).unwrap().log_prob(&targets).unwrap(), [0.0; 9]);
+}
+
+/// Intervals of samples that are far apart, and of counts, against all intervals.
+#[test]
+fn shortest_intervals_are_the_shortest() {
+    let of = |likelihood: std::sync::Arc<dyn Likelihood>, scale: f32| {
+        let layers = Sequential::new().layer(AffineVariationalReparameterization::new(1, 1));
+        let mut network = Network::new(layers, [1], likelihood, 5).unwrap();
+        for (path, parameter) in network.parameters_mut().iter_mut() {
+            let value = if path.ends_with("raw_scale") { scale } else { 1.0 };
+            parameter.tensor.as_f32_mut().unwrap().fill(value);
+        }
+        let options = PredictorOptions::default().samples(3).blocks(3, 4);
+        Predictor::with_options(&network, &options).unwrap()
+    };
+    let x: Vec<f32> = (0..9).map(|i| i as f32 / 4.0 - 1.0).collect();
+    let peaks = of(std::sync::Arc::new(likelihood::Normal::fixed(0.05)), 1.0);
+    let predictive = peaks.predict(&x).unwrap();
+    for p in [0.3, 0.5, 0.9] {
+        let (low, high) = predictive.highest_density_interval(p).unwrap();
+        let mass: Vec<f64> = predictive.cdf(&high).unwrap();
+        let mass = mass.into_iter().zip(predictive.cdf(&low).unwrap()).map(|(above, below)| above - below);
+        assert!(mass.clone().all(|mass| mass > p - 1e-6 && mass < p + 1e-3), "{p}: {:?}", mass.collect::<Vec<f64>>());
+        let levels: Vec<f64> = (1..200).map(|k| (1.0 - p) * f64::from(k) / 200.0).collect();
+        let ends =
+            |add: f64| predictive.quantiles(&levels.iter().map(|level| level + add).collect::<Vec<f64>>()).unwrap();
+        let (lows, highs) = (ends(0.0), ends(p));
+        for row in 0..9 {
+            let best = (0..levels.len()).map(|k| highs[k][row] - lows[k][row]).fold(f32::INFINITY, f32::min);
+            let found = high[row] - low[row];
+            assert!(found <= best * 1.05, "row {row}, {p}: {found}, where {best} is possible");
+        }
+    }
+    let counts = of(std::sync::Arc::new(likelihood::Poisson), -20.0);
+    let predictive = counts.predict(&x).unwrap();
+    for p in [0.5, 0.9] {
+        let (low, high) = predictive.highest_density_interval(p).unwrap();
+        let cdf: Vec<Vec<f64>> = (0..60).map(|k| predictive.cdf(&[k as f32; 9]).unwrap()).collect();
+        for row in 0..9 {
+            let mass = |low: usize, high: usize| cdf[high][row] - if low == 0 { 0.0 } else { cdf[low - 1][row] };
+            let wide_enough = |low: usize| (low..60).find(|&high| mass(low, high) >= p);
+            let best = (0..60).filter_map(|low| Some(wide_enough(low)? - low)).min().unwrap();
+            let (low, high) = (low[row] as usize, high[row] as usize);
+            assert!(
+                mass(low, high) >= p && high - low == best,
+                "row {row}, {p}: {low} to {high}, where {best} is possible"
+            );
+        }
+    }
+}
+
+/// A row without a prediction has no numbers, whatever is asked; the others have theirs, and what fills a block up is no row.
+#[test]
+fn rows_without_a_prediction_have_no_numbers() {
+    // what overflows is hidden by the relu
+    let layers = Sequential::new().layer(Affine::new(2, 2).activation(Activation::Relu)).layer(Affine::new(2, 1));
+    let mut network = Network::new(layers, [2], likelihood::Normal::fixed(1.0), 0).unwrap();
+    let kernel = network.parameters_mut().get_mut("affine/kernel").unwrap();
+    kernel.tensor.as_f32_mut().unwrap().copy_from_slice(&[-10.0, 1.0, -10.0, 1.0]);
+    let options = PredictorOptions::default().samples(3).blocks(2, 4);
+    let x = [1.0, 2.0, 3.0, 4.0, 1e38, 1e38, 5.0, 6.0];
+    let strict = Predictor::with_options(&network, &options).unwrap();
+    assert!(matches!(strict.predict(&x).unwrap_err(), Error::NonFinitePrediction { row: 2, .. }));
+    let lenient = Predictor::with_options(&network, &options.clone().allow_non_finite(true)).unwrap();
+    let predictive = lenient.predict(&x).unwrap();
+    let mut draws = [0.0; 4];
+    predictive.draws(|_, row, values| draws[row] += values[0]).unwrap();
+    let cdf: Vec<f32> = predictive.cdf(&[0.0; 4]).unwrap().into_iter().map(|cdf| cdf as f32).collect();
+    let (low, _) = predictive.highest_density_interval(0.5).unwrap();
+    let mean = predictive.regression().unwrap().mean().to_vec();
+    for found in [mean, predictive.quantiles(&[0.5]).unwrap().remove(0), low, cdf, draws.to_vec()] {
+        let known: Vec<bool> = found.iter().map(|x| x.is_finite()).collect();
+        assert_eq!(known, [true, true, false, true], "{found:?}");
+        assert!(found[2].is_nan());
+    }
+    // zeros fill the block up, of which the activation makes -infinity and hides it
+    let hidden = Sequential::new().layer(Affine::new(1, 1).activation(Activation::custom(|x| x.square().log().tanh())));
+    let network = Network::new(hidden, [1], likelihood::Normal::fixed(1.0), 0).unwrap();
+    let predictor = Predictor::with_options(&network, &PredictorOptions::default().samples(4).blocks(4, 8)).unwrap();
+    let x: Vec<f32> = (1..9).map(|i| i as f32).collect();
+    let all = predictor.predict(&x).unwrap().quantiles(&[0.5]).unwrap();
+    assert_eq!(predictor.predict(&x[..6]).unwrap().quantiles(&[0.5]).unwrap()[0], all[0][..6]);
+}
+
+/// Several answers of yes and no are labels of a row, and numbers with a mean.
+#[test]
+fn answers_of_yes_and_no_are_labels_and_numbers() {
+    let network = Network::new(small_layers(), [3], likelihood::Bernoulli, 0).unwrap();
+    let predictor = Predictor::new(&network).unwrap();
+    let data = small_data(5);
+    let predictive = predictor.predict(data.inputs()).unwrap();
+    let (classification, regression) = (predictive.classification().unwrap(), predictive.regression().unwrap());
+    assert_eq!((classification.rows(), classification.labels_of_a_row(), classification.classes()), (5, 2, 2));
+    assert_eq!((regression.rows(), regression.units(), classification.labels().len()), (5, 2, 10));
+    for row in 0..5 {
+        for unit in 0..2 {
+            let (p, mean) = (classification.row(row)[unit * 2 + 1], regression.mean()[row * 2 + unit]);
+            assert!((p - mean).abs() < 1e-6, "{p} and {mean}");
+        }
+    }
+}
