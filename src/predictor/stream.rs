@@ -10,6 +10,9 @@ use super::{
 use crate::Error;
 use bayeslift_ir::{Tensor, memory};
 
+/// Takes the values of some samples, `[samples, rows of the block, ..]`, and whether something was not finite that they do not show.
+type OnTurn<'a> = dyn FnMut(Turn, bool, &[f32]) -> Result<(), Error> + 'a;
+
 impl Predictor {
     /// Calls `each` with sample, row and values, for each block of rows in the samples' order.
     pub(super) fn stream(
@@ -83,14 +86,13 @@ impl Predictor {
         Ok(outputs)
     }
 
-    /// Computes all samples of a block with as much care as its rows need, and calls `each` with what each turn gives, and with whether something
-    /// was not finite that this does not show.
+    /// Computes all samples of a block with as much care as its rows need, and calls `each` with what each turn gives.
     fn each_turn(
         &self,
         question: Question,
         block: &RowBlock,
         rows: &Rows<'_>,
-        each: &mut dyn FnMut(Turn, bool, &[f32]) -> Result<(), Error>,
+        each: &mut OnTurn<'_>,
     ) -> Result<(), Error> {
         let pool = self.blocks(question).pool(&self.model, &self.options, block.size)?;
         let compiled = self.careful(pool, block, rows)?;
