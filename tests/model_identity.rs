@@ -370,6 +370,22 @@ fn files_of_version_1_load() {
     assert_eq!(again.parameters, expected);
 }
 
+/// A file of version 2, of the digits example, has no graphs of predictions: it loads with its layers, and then predicts.
+#[test]
+fn files_of_version_2_load() {
+    let bytes: &[u8] = include_bytes!("model_files/version_2.safetensors");
+    let file = ModelFile::from_bytes(bytes).unwrap();
+    assert_eq!((file.version, file.stands_alone()), (2, false));
+    let local = AffineVariationalReparameterizationLocal::new;
+    let layers = Sequential::new().layer(local(64, 64).activation(Activation::Relu)).layer(local(64, 10));
+    let network = Network::from_bytes(layers, likelihood::Categorical, bytes).unwrap();
+    assert_eq!(*network.parameters(), file.parameters);
+    let alone = Predictor::from_bytes(bytes).unwrap_err().to_string();
+    assert!(alone.contains("a version without graphs of predictions"), "{alone}");
+    let own = Predictor::new(&network).unwrap().classify(&[0.5; 128]).unwrap();
+    assert_eq!(Predictor::from_bytes(&network.to_bytes().unwrap()).unwrap().classify(&[0.5; 128]).unwrap(), own);
+}
+
 #[test]
 fn weights_are_taken_on_purpose() {
     let path = folder("model_identity-weights").join("model");
