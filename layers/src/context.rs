@@ -273,10 +273,20 @@ impl<'b> Site<'b> {
         self.draw(law, &shape, shape.len() > 1)
     }
 
+    /// Checks that the site can draw noise.
+    ///
+    /// # Errors
+    /// A context without a noise address.
+    pub fn check_noise(&self) -> Result<(), Error> {
+        self.address().map(drop)
+    }
+
+    fn address(&self) -> Result<NoiseAddress<'b>, Error> {
+        self.noise.ok_or_else(|| Error::NoNoise { site: self.path() })
+    }
+
     fn draw(&self, distribution: Law, shape: &Shape, examples: bool) -> Result<Expr<'b>, Error> {
-        let Some(address) = self.noise else {
-            return Err(Error::NoNoise { site: self.path() });
-        };
+        let address = self.address()?;
         Ok(addressed_noise(address, distribution, self.stream(), shape, self.samples, examples))
     }
 

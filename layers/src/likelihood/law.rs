@@ -69,7 +69,7 @@ impl<'b> TargetNoise<'b> {
     /// # Errors
     /// A site without one.
     pub fn new(site: Site<'b>, shape: Shape) -> Result<Self, Error> {
-        site.example_noise(Distribution::Uniform, &shape)?;
+        site.check_noise()?;
         Ok(TargetNoise { site, shape })
     }
 
