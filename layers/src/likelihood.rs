@@ -108,8 +108,8 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
     /// # Errors
     /// Targets that do not fit the output; those of [`Likelihood::law`].
     fn log_prob<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
-        let target = observed.check(self, output)?;
-        Ok(observed.of_examples(self.law(scope, output)?.log_prob(observed.targets), &target))
+        let (leading, target) = observed.check(self, output)?;
+        Ok(observed.of_examples(self.law(scope, output)?.log_prob(observed.targets), &leading, &target))
     }
 
     /// The mean over all examples (and samples) of weight * -log p(target | output), a scalar, in nats; or, if the law has another
@@ -118,27 +118,33 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
     /// # Errors
     /// As for [`Likelihood::log_prob`].
     fn loss<'b>(&self, scope: &Scope<'b>, output: Expr<'b>, observed: &Observed<'b>) -> Result<Expr<'b>, Error> {
-        let target = observed.check(self, output)?;
-        let gain = observed.of_examples(self.law(scope, output)?.gain(observed.targets), &target);
-        Ok(-observed.weights.map_or(gain, |weights| gain * weights).mean_all())
+        let (leading, target) = observed.check(self, output)?;
+        let (law, targets) = (self.law(scope, output)?, observed.counted(&target));
+        let gain = law.gain(targets).unwrap_or_else(|| law.log_prob(targets));
+        Ok(observed.loss(observed.of_examples(gain, &leading, &target)))
     }
 
     /// As [`Likelihood::loss`] of an output with samples, by the bound [`Bound::ImportanceWeighted`]. Follows from the law.
     ///
     /// # Errors
-    /// As for [`Likelihood::log_prob`].
+    /// As for [`Likelihood::log_prob`]; a law with a [gain](Law::gain) of its own, which is the logarithm of no density.
     fn importance_weighted_loss<'b>(
         &self,
         scope: &Scope<'b>,
         output: Expr<'b>,
         observed: &Observed<'b>,
     ) -> Result<Expr<'b>, Error> {
-        let target = observed.check(self, output)?;
-        let gain = observed.of_examples(self.law(scope, output)?.gain(observed.targets), &target);
+        let (leading, target) = observed.check(self, output)?;
+        let (law, targets) = (self.law(scope, output)?, observed.counted(&target));
+        if law.gain(targets).is_some() {
+            let problem =
+                format!("training with {self:?} maximizes no log density, as the importance-weighted bound needs");
+            return Err(Error::misuse(problem, "use `Bound::Evidence`, or a law without a gain of its own"));
+        }
+        let log_prob = observed.of_examples(law.log_prob(targets), &leading, &target);
         // a density may be 0 in all samples
-        let largest = gain.reduce_max(0).max(f32::MIN).stop_gradient();
-        let gain = largest + (gain - largest).exp().mean(0).log();
-        Ok(-observed.weights.map_or(gain, |weights| gain * weights).mean_all())
+        let largest = log_prob.reduce_max(0).max(f32::MIN).stop_gradient();
+        Ok(observed.loss(largest + (log_prob - largest).exp().mean(0).log()))
     }
 }
 
@@ -152,7 +158,8 @@ pub enum Bound {
     /// The logarithm of the mean of p(target | output), by the bound of importance weighted autoencoders (Burda, Grosse and Salakhutdinov
     /// 2016, equation 8) for each example on its own, of samples of the posterior. It grows with the number of samples from the evidence
     /// lower bound's towards the log density that predictions are scored by (Morningstar, Alemi and Dillon 2022, the PAC^m objective).
-    /// Of one sample it is the evidence lower bound.
+    /// Of one sample it is the evidence lower bound. Likelihoods that train on something else than a density, as [`Normal::beta_nll`]
+    /// does, are refused.
     ImportanceWeighted,
 }
 
@@ -198,7 +205,7 @@ pub struct Observed<'b> {
     pub targets: Expr<'b>,
     /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add nothing.
     pub present: Option<Expr<'b>>,
-    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told.
+    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told. One of weight 0 adds nothing, whatever its density.
     pub weights: Option<Expr<'b>>,
 }
 
@@ -210,8 +217,8 @@ impl<'b> From<Expr<'b>> for Observed<'b> {
 }
 
 impl<'b> Observed<'b> {
-    /// What the target of an example is, if these are targets of the output.
-    fn check(&self, likelihood: &(impl Likelihood + ?Sized), output: Expr<'b>) -> Result<Target, Error> {
+    /// The axes of an output that count samples and rows, and what the target of an example is, if these are targets of the output.
+    fn check(&self, likelihood: &(impl Likelihood + ?Sized), output: Expr<'b>) -> Result<(Shape, Target), Error> {
         let (shape, found) = (output.shape(), self.targets.ty());
         let mut expected = None;
         // The targets have no sample axis.
@@ -219,7 +226,7 @@ impl<'b> Observed<'b> {
             let target = likelihood.target(&shape[axes + 1..].into())?;
             let ty = target.ty(shape[axes]);
             if ty == found {
-                return Ok(target);
+                return Ok((shape[..axes + 1].into(), target));
             }
             expected = Some(ty);
         }
@@ -230,12 +237,32 @@ impl<'b> Observed<'b> {
         Err(Error::argument(&argument, expected.to_string(), found))
     }
 
+    /// The targets, with others for examples of weight 0: what does not count has no derivatives that overflow.
+    fn counted(&self, target: &Target) -> Expr<'b> {
+        let Some(weights) = self.weights else { return self.targets };
+        let shape: Shape = weights.shape().iter().copied().chain(target.shape.iter().map(|_| 1)).collect();
+        let is_out = weights.reshape(shape).equal(0.0);
+        match target.support {
+            Support::Classes(_) => is_out.select(0_u32, self.targets),
+            support => is_out.select(support.stand_in(), self.targets),
+        }
+    }
+
     /// What each example has of something that each event has: the sum over those that are present.
-    fn of_examples(&self, events: Expr<'b>, target: &Target) -> Expr<'b> {
-        let events = events.to_f32();
-        let events = self.present.map_or(events, |present| present.select(events, 0.0));
-        let rank = events.shape().len();
-        (rank.saturating_sub(target.events.len())..rank).rev().fold(events, Expr::sum)
+    fn of_examples(&self, of_events: Expr<'b>, leading: &Shape, target: &Target) -> Expr<'b> {
+        // a law may be the same for all samples
+        let shape = leading.iter().chain(target.events.iter()).copied().collect();
+        let of_events = of_events.to_f32().broadcast(&shape);
+        let present = self.present.map_or(of_events, |present| present.select(of_events, 0.0));
+        (leading.len()..shape.len()).rev().fold(present, Expr::sum)
+    }
+
+    /// The mean over examples of weight * -gain.
+    fn loss(&self, gain: Expr<'b>) -> Expr<'b> {
+        // what does not count may be infinite
+        let weighted = self.weights.map_or(gain, |weights| weights.equal(0.0).select(0.0, gain * weights));
+        // not -0 of a mean that is 0
+        0.0 - weighted.mean_all()
     }
 }
 

@@ -7,14 +7,16 @@ use bayeslift_ir::{Distribution, Expr, Shape};
 /// and what it is asked about is broadcast against them.
 ///
 /// Only the log density is needed to train. What a law does not tell, predictions do not report. What it tells is `f32`, or `f64` where
-/// that has not the digits, and has an axis of extent 1, or no axis, where it is the same for all.
+/// that has too few digits, and has an axis of extent 1, or no axis, where it is the same for all.
 pub trait Law<'b> {
     /// The log density, or log probability, of each [event](super::Target::events).
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
 
-    /// What training maximizes for each event: log p unless told.
-    fn gain(&self, target: Expr<'b>) -> Expr<'b> {
-        self.log_prob(target)
+    /// What training maximizes for each event in the place of log p; none unless told. As it is the logarithm of no density, there is no
+    /// [importance-weighted bound](super::Bound::ImportanceWeighted) of it.
+    fn gain(&self, target: Expr<'b>) -> Option<Expr<'b>> {
+        let _ = target;
+        None
     }
 
     /// The probabilities of classes, `[.., events.., classes]`, where targets are some of them.

@@ -36,7 +36,8 @@ impl Normal {
 
     /// In training, weights -log p of each target with its variance^beta, through which no gradient flows (Seitzer et al. 2022, equation
     /// 5): 0 is the likelihood itself, with which large variances excuse poor means; 1 fits means as least squares do. The paper
-    /// recommends 0.5. What is predicted, and reported of predictions, is the likelihood's.
+    /// recommends 0.5. What is predicted, and reported of predictions, is the likelihood's. Weighted so it is no density, and
+    /// [`Bound::ImportanceWeighted`](super::Bound::ImportanceWeighted) refuses it.
     #[must_use]
     pub fn beta_nll(mut self, beta: f32) -> Self {
         self.beta = beta;
@@ -87,12 +88,9 @@ impl<'b> Law<'b> for NormalLaw<'b> {
         self.normal.log_prob(target)
     }
 
-    fn gain(&self, target: Expr<'b>) -> Expr<'b> {
-        let log_prob = self.log_prob(target);
-        if self.beta == 0.0 {
-            return log_prob;
-        }
-        log_prob * (self.normal.scale.log() * (2.0 * self.beta)).exp().stop_gradient()
+    fn gain(&self, target: Expr<'b>) -> Option<Expr<'b>> {
+        let weight = || (self.normal.scale.log() * (2.0 * self.beta)).exp().stop_gradient();
+        (self.beta != 0.0).then(|| self.log_prob(target) * weight())
     }
 
     fn mean(&self) -> Option<Expr<'b>> {

@@ -102,6 +102,16 @@ impl Support {
             }
     }
 
+    /// A number that stands in where there is no target: 0 if that may be one. As each coordinate it is the centre of the simplex.
+    pub fn stand_in(self) -> f32 {
+        match self {
+            Support::Positive => 1.0,
+            Support::UnitInterval => 0.5,
+            Support::Simplex(classes) => 1.0 / classes.max(1) as f32,
+            Support::Classes(_) | Support::Real | Support::NonNegative | Support::Binary | Support::Count => 0.0,
+        }
+    }
+
     /// Whether targets are whole numbers, and quantiles too.
     pub fn is_discrete(self) -> bool {
         matches!(self, Support::Classes(_) | Support::Binary | Support::Count)

@@ -4,6 +4,7 @@
 mod densities;
 mod distributions;
 mod integral;
+mod observed;
 mod single;
 mod table;
 
