@@ -25,7 +25,7 @@
 //! absolute ones of values below 1, relative ones of larger values (*mixed*); of the smaller of the two tails (*tail*);
 //! or of the probability that a quantile is at, relative to the smaller of it and its complement (*of p*). Derivatives
 //! of `log_beta` are differences of terms like 1 / a, so that for a below 1 the error is relative to that. The number
-//! of nodes is that for arguments which are no scalars: a third are constants and their broadcasts.
+//! of nodes is for arguments that are not scalars: a third of them are constants and their broadcasts.
 //!
 //! | function                      | error                        | derivatives | where                                 | nodes    |
 //! |-------------------------------|------------------------------|-------------|---------------------------------------|----------|
@@ -55,7 +55,7 @@ pub use normal::{normal_cdf, normal_log_cdf, normal_quantile};
 
 use bayeslift_ir::{Expr, Shape};
 
-/// The arguments of a function, as `f64` of one rank; none is repeated before another one meets it.
+/// The arguments of a function, as `f64` of one rank. An axis that only one of them has is 1 in the others, not repeated.
 fn operands<'b, const N: usize>(arguments: [Expr<'b>; N]) -> [Expr<'b>; N] {
     let rank = arguments.iter().map(|argument| argument.shape().len()).max().unwrap_or(0);
     arguments.map(|argument| {

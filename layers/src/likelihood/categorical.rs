@@ -60,7 +60,7 @@ impl<'b> Law<'b> for distribution::Categorical<'b> {
         let is_up_to = builder.iota(classes).expand(1).less_equal(builder.iota(classes));
         let sums = probabilities.dot(is_up_to.select(1.0, 0.0)).to_f64();
         let axis = sums.shape().len().saturating_sub(1);
-        // the last one is 1 but for rounding, and is not passed
+        // the last one is 1 up to rounding, so it is never passed
         let is_passed = sums.less(p.to_f64().expand(p.shape().len()) * sums.slice(axis, classes - 1..classes));
         let axis = is_passed.shape().len().saturating_sub(1);
         Some(is_passed.select(1.0, 0.0).sum(axis))

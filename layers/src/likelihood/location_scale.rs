@@ -12,7 +12,7 @@ use bayeslift_ir::{Expr, Shape};
 /// output too, the output has twice as many: locations, then raw scales.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Laplace {
-    /// The mean distance from the median; the standard deviation is sqrt(2) of it.
+    /// The mean distance from the median; the standard deviation is sqrt(2) times it.
     pub scale: Scale,
 }
 
@@ -47,7 +47,7 @@ impl Likelihood for Laplace {
 pub struct StudentT {
     /// The degrees of freedom, from 0.5 to 1e6: the fewer, the heavier the tails.
     pub degrees: f64,
-    /// What one standard unit is worth, not the standard deviation, which is sqrt(degrees / (degrees - 2)) of it.
+    /// What one standard unit is worth, not the standard deviation, which is sqrt(degrees / (degrees - 2)) times it.
     pub scale: Scale,
 }
 

@@ -34,7 +34,7 @@ impl OrderedLogit {
         }
         let raw = parameter("raw_increments", &[count].into(), initial_raw_scale(1.0)?)?;
         let increments = raw.softplus() + 1e-5;
-        // of each cutpoint those up to it
+        // each cutpoint adds the increments up to it
         let number = |count| first.builder().iota(count);
         let is_below = number(count).less(number(count + 1).expand(1));
         let cutpoints = first + is_below.select(increments, 0.0).sum(1);

@@ -144,7 +144,7 @@ fn student_parameters(degrees: Expr<'_>) -> [Expr<'_>; 2] {
 pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
     let [degrees, t] = operands([degrees, t]);
     let is_negative = t.less(0.0);
-    // a number near 0 has the gradient that |t| has not at 0
+    // a number near 0 has the gradient that |t| lacks at 0
     let odds = (is_negative.select(-t, t) + 1e-140).square() / degrees;
     let (x, y) = (1.0 / (odds + 1.0), 1.0 / (1.0 / odds + 1.0));
     let tail = Tail::new(student_parameters(degrees), [x, y]).probability(false) * 0.5;

@@ -9,7 +9,7 @@
 //!
 //! Both integrands fall from 1, and their logarithm is concave: its slope at s = 0 is |c - x| and its curvature x, for
 //! w^c. So 1 / sqrt((c - x)^2 + x) is their scale. The power is a + 1 in the lower integral, by the recurrence in a,
-//! because with w^a it has two scales where a is small; and x > a + 1 is where the upper one has not.
+//! because with w^a it has two scales where a is small; the upper integral has a single one where x > a + 1.
 
 use super::gamma::{LOG_SQRT_TWO_PI, log_gamma, stirling_error};
 use super::normal::rough_normal_quantile;

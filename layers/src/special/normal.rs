@@ -16,7 +16,7 @@ const POINTS: usize = 13;
 /// sqrt(2 pi).
 const SQRT_TWO_PI: f64 = 2.506_628_274_631_000_7;
 
-/// M(z) = e^(z^2 / 2) Q(z), the tail over the density at z but for a factor sqrt(2 pi), for z >= 0.
+/// M(z) = e^(z^2 / 2) Q(z), the tail over the density at z, up to a factor sqrt(2 pi), for z >= 0.
 fn scaled_tail(z: Expr<'_>) -> Expr<'_> {
     let axis = z.shape().len();
     // beyond 1e150 the square would overflow
@@ -82,8 +82,8 @@ pub(super) fn rough_normal_quantile(p: Expr<'_>) -> Expr<'_> {
 
 /// The z for which [`normal_cdf`] is p, from 0 at p = 1/2 to infinities at 0 and 1.
 ///
-/// One step of Householder's method of the fourth order on log Q(z) = log tail, which is nearly quadratic, makes of a
-/// rough value's error of 4.5e-4 one of 1e-15. The derivatives of log Q are -h, -h' and -h'', with the hazard
+/// One step of Householder's method of the fourth order on log Q(z) = log tail, which is nearly quadratic, reduces a
+/// rough value's error of 4.5e-4 to 1e-15. The derivatives of log Q are -h, -h' and -h'', with the hazard
 /// h = density / Q, of which h' = h (h - z).
 pub fn normal_quantile(p: Expr<'_>) -> Expr<'_> {
     let p = p.to_f64();

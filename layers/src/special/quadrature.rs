@@ -10,8 +10,8 @@ const FIRST: f64 = -1.5;
 ///
 /// It is the trapezoidal rule after the substitution s = exp(t - exp(-3 t) / 2), a double exponential formula (Takahasi
 /// and Mori 1974): at the end 0 the nodes crowd double exponentially, at the other one the integrand itself vanishes.
-/// It gives fourteen digits of the integral of an analytic function that falls from 1 to nothing on the scale of 1, be
-/// it as e^-s, as e^(-s^2 / 2) or as exp(-e^s), and that is all that is asked of it.
+/// It gives fourteen digits of the integral of an analytic function that falls from 1 to nothing on the scale of 1,
+/// whether as e^-s, as e^(-s^2 / 2) or as exp(-e^s), and it need do nothing else.
 pub(super) fn half_line(builder: &Builder) -> (Expr<'_>, Expr<'_>) {
     let t = builder.iota(NODES).to_f64() * STEP + FIRST;
     let inner = (t * -3.0).exp() * 0.5;
