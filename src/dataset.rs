@@ -9,8 +9,9 @@ mod smoothed;
 mod tests;
 mod weights;
 
-pub(crate) use checks::{check_finite, check_labels, check_simplex, rows, sizes};
+pub(crate) use checks::{check_finite, check_labels, check_simplex, check_weights, rows, sizes};
 pub(crate) use rows::Batch;
+pub(crate) use weights::weighted_mean;
 
 use crate::{Error, error::counted};
 use bayeslift_ir::Shape;
@@ -39,7 +40,7 @@ pub enum Targets {
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 ///
-/// What targets a row has says the constructor: a class or a grade ([`classification`](Dataset::classification)), numbers
+/// The constructor says what targets a row has: a class or a grade ([`classification`](Dataset::classification)), numbers
 /// such as measurements or counts ([`regression`](Dataset::regression)), several answers of yes or no
 /// ([`multi_label`](Dataset::multi_label)); or a class or numbers for each of its positions, such as pixels
 /// ([`classification_at`](Dataset::classification_at), [`regression_at`](Dataset::regression_at)). Targets may be missing:
@@ -67,8 +68,8 @@ impl Dataset {
     }
 
     /// As [`Dataset::classification`], with a label for each position of each input, such as the pixels of an image or the
-    /// words of a sentence. Positions that have none, as beyond the end of a sentence, are told by
-    /// [`Dataset::with_present`].
+    /// words of a sentence. [`Dataset::with_present`] says which positions have none, such as those
+    /// beyond the end of a sentence.
     ///
     /// ```
     /// use bayeslift::Dataset;
@@ -110,7 +111,7 @@ impl Dataset {
     ///
     /// ```
     /// use bayeslift::Dataset;
-    /// // a series of three values, to each of which belong two numbers
+    /// // a series of three values, with two numbers for each
     /// let data = Dataset::regression_at([3], vec![1.0, 2.0, 3.0], [3], 2, vec![1.0, 0.0, 2.0, 0.0, 3.0, 0.0])?;
     /// assert_eq!(data.target_shape()[..], [3, 2]);
     /// # Ok::<(), bayeslift::Error>(())

@@ -9,10 +9,7 @@ mod validation;
 pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
-use crate::{
-    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp,
-    trainer::{check_observed, check_targets},
-};
+use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_dataset};
 use bayeslift_ir::{Environment, Shape};
 use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
 use course::Course;
@@ -285,9 +282,7 @@ impl<'a> Fit<'a> {
             }
         };
         for data in validation.iter().chain([data]) {
-            check_shape(network.input(), data.shape())?;
-            check_targets(network.target(), data.rows(), data.targets())?;
-            check_observed(network.target(), data.rows(), data.present(), data.weights())?;
+            check_dataset(network.input(), network.target(), data)?;
         }
         let options = TrainerOptions {
             optimizer: self.optimizer.clone(),

@@ -19,7 +19,7 @@ pub use predictive::Predictive;
 
 use crate::{
     Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
-    dataset::{self, check_finite},
+    dataset::{self, check_finite, weighted_mean},
     fit::check_shape,
     model_file,
     trainer::{check_observed, check_targets, known_events},
@@ -361,14 +361,6 @@ impl Predictor {
         }
         Ok(Rows { numbers, inputs, besides: Besides::Nothing, sizes })
     }
-}
-
-/// The mean over rows, each times its weight.
-pub(crate) fn weighted_mean(rows: &[f64], weights: Option<&[f32]>) -> f64 {
-    let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
-    // what does not count may be infinite
-    let sum: f64 = rows.iter().enumerate().filter(|(row, _)| weight(*row) > 0.0).map(|(row, x)| x * weight(row)).sum();
-    sum / rows.len() as f64
 }
 
 #[cfg(test)]

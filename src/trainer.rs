@@ -8,7 +8,7 @@ mod overflow;
 mod targets;
 
 pub use options::{StepInput, TrainerOptions};
-pub(crate) use targets::{check_observed, check_targets, known_events};
+pub(crate) use targets::{check_dataset, check_observed, check_targets, known_events};
 
 use crate::{
     Error, Network, Targets, dataset,

@@ -128,6 +128,62 @@ fn positions_have_labels() {
     assert!((of_row[0] - want).abs() < 0.5, "{} and {want}", of_row[0]);
 }
 
+/// Also where its density is 0 in `f32`.
+#[test]
+fn a_row_of_weight_0_does_not_count() {
+    let (mut x, mut y) = (inputs(4), values(4));
+    let step = |x: &[f32], y: &[f32], bound: Bound| {
+        let mut network = network();
+        let mut trainer = Trainer::new(&network, 100, TrainerOptions::default().samples(2).bound(bound)).unwrap();
+        let targets = Targets::Values { units: 2, values: y.to_vec() };
+        let input = StepInput::new(x, &targets).weights(Some(&[1.0, 0.0, 2.0, 0.5]));
+        let loss = trainer.step(&mut network, input).unwrap();
+        (loss.loss.to_bits(), bits(&network))
+    };
+    let bounds = [Bound::Evidence, Bound::ImportanceWeighted];
+    let want = bounds.map(|bound| step(&x, &y, bound));
+    x[3..6].fill(0.0);
+    y[2..4].fill(1e20);
+    assert_eq!(bounds.map(|bound| step(&x, &y, bound)), want);
+}
+
+/// Targets of another shape are others, though they are as many.
+#[test]
+fn targets_have_the_shape_of_the_networks() {
+    let network = || Network::new(Affine::new(3, 3), [2, 3], likelihood::Normal::fixed(1.0), 3).unwrap();
+    let data = |positions: usize| {
+        Dataset::regression_at([2, 3], inputs(8), [positions], 6 / positions, vec![0.5; 24]).unwrap()
+    };
+    let run = |data: &Dataset, validation: &Dataset| {
+        Fit::new().epochs(1).validation(validation.clone()).run(&mut network(), data)
+    };
+    run(&data(2), &data(2)).unwrap();
+    for (train, validation) in [(3, 2), (2, 3)] {
+        assert_eq!(
+            run(&data(train), &data(validation)).unwrap_err().to_string(),
+            "the shape of a row's targets is [3,2], expected [2,3], that of the network's"
+        );
+    }
+    let labels = Dataset::classification_at([2, 3], inputs(8), [2, 1], vec![0; 8]).unwrap();
+    let mut network = Network::new(Affine::new(3, 3), [2, 3], likelihood::Categorical, 3).unwrap();
+    assert_eq!(
+        Fit::new().run(&mut network, &labels).unwrap_err().to_string(),
+        "the shape of a row's targets is [2,1], expected [2], that of the network's"
+    );
+}
+
+/// Errors tell the row, not the number of the label.
+#[test]
+fn labels_at_positions_are_of_rows() {
+    let mut labels = vec![0; 8];
+    labels[5] = 3;
+    let data = Dataset::classification_at([2, 3], inputs(8), [2], labels).unwrap();
+    let mut network = Network::new(Affine::new(3, 3), [2, 3], likelihood::Categorical, 3).unwrap();
+    let error = Fit::new().run(&mut network, &data).unwrap_err();
+    assert!(matches!(error, Error::Label { row: 2, label: 3, classes: 3 }), "{error}");
+    assert!(matches!(data.smoothed(3, 0.1), Err(Error::Label { row: 2, label: 3, classes: 3 })));
+}
+
 #[test]
 fn what_does_not_fit_is_an_error() {
     let mut network = network();

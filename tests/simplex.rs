@@ -98,6 +98,31 @@ fn compiled_steps_and_predictions_have_the_evaluators_bits() {
     assert!(result(bayeslift::runtime::Options::default().threads(2).into()) == want);
 }
 
+/// A point for each position of a row.
+#[test]
+fn points_at_positions_are_learned() {
+    let rows = 24;
+    let inputs: Vec<f32> = (0..rows * 12).map(|i| ((i * 37 + i * i * 11) % 101) as f32 / 50.0 - 1.0).collect();
+    let label = |x: &[f32]| u32::from(x[0] < x[1]) + u32::from(x[0] < x[1] && x[1] < x[2]);
+    let labels: Vec<u32> = inputs.chunks(3).map(label).collect();
+    let data = Dataset::classification_at([4, 3], inputs, [4], labels.clone()).unwrap().smoothed(3, 0.1).unwrap();
+    let likelihood = likelihood::SoftmaxCenteredNormal::fixed(1.0);
+    let mut network = Network::new(Affine::new(3, 2), [4, 3], likelihood, 1).unwrap();
+    let report = Fit::new().epochs(150).learning_rate(5e-2).run(&mut network, &data).unwrap();
+    let losses: Vec<f32> = report.epochs.iter().map(|epoch| epoch.loss as f32).collect();
+    assert!(losses[149] < losses[0] - 1.0, "{} to {}", losses[0], losses[149]);
+    let prediction = Predictor::new(&network).unwrap().classify(data.inputs()).unwrap();
+    assert_eq!((prediction.rows(), prediction.labels_of_a_row(), prediction.classes()), (rows, 4, 3));
+    let accuracy = metrics::accuracy(prediction.probabilities(), 3, &labels).unwrap();
+    assert!(accuracy > 0.8, "{accuracy}");
+    // the second point of the third row is none
+    let mut values = data.values().to_vec();
+    values[2 * 12 + 3] += 0.5;
+    let data = Dataset::regression_at([4, 3], data.inputs().to_vec(), [4], 3, values).unwrap();
+    let error = Fit::new().run(&mut network, &data).unwrap_err().to_string();
+    assert!(error.starts_with("target 1 of row 2 is a row that sums to 1.5"), "{error}");
+}
+
 #[test]
 fn bad_targets_are_errors() {
     let mut network = network(Sequential::new().layer(AffineVariationalFlipout::new(3, 1)), 3);

@@ -24,16 +24,19 @@ pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -
 
 /// The largest absolute value of each row of `columns`: infinite or not a number if one of its elements is.
 pub(crate) fn sizes(columns: usize, values: &[f32]) -> Vec<f32> {
-    // Bits without the sign are in the order of numbers, then infinity, then what is no number.
+    // Without the sign, bits have the order of magnitudes, then infinity, then NaN.
     let of_row = |row: &[f32]| row.iter().fold(0, |largest, x| u32::max(largest, x.to_bits() & 0x7fff_ffff));
     values.chunks_exact(columns).map(|row| f32::from_bits(of_row(row))).collect()
 }
 
-/// Checks that each row is inside the simplex: positive numbers that sum to 1, to a thousandth.
-pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error> {
+/// Checks that each point, of which a row has so many, is inside the simplex: positive numbers that sum to 1, to a thousandth.
+pub(crate) fn check_simplex(classes: usize, points: usize, values: &[f32]) -> Result<(), Error> {
     let _environment = Environment::enter();
-    for (row, point) in values.chunks_exact(classes.max(1)).enumerate() {
-        let target = format!("the target of row {row}");
+    for (i, point) in values.chunks_exact(classes.max(1)).enumerate() {
+        let target = match points {
+            0 | 1 => format!("the target of row {i}"),
+            _ => format!("target {} of row {}", i % points, i / points),
+        };
         if let Some(column) = point.iter().position(|x| x.is_nan() || *x <= 0.0) {
             let found = format!("{} in column {column}", point[column]);
             return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
@@ -47,10 +50,24 @@ pub(crate) fn check_simplex(classes: usize, values: &[f32]) -> Result<(), Error>
     Ok(())
 }
 
-/// Checks that all labels are those of classes.
-pub(crate) fn check_labels(classes: usize, labels: &[u32]) -> Result<(), Error> {
+/// Checks that all labels, of which a row has so many, are those of classes.
+pub(crate) fn check_labels(classes: usize, of_row: usize, labels: &[u32]) -> Result<(), Error> {
     match labels.iter().position(|&label| label as usize >= classes) {
         None => Ok(()),
-        Some(row) => Err(Error::Label { row, label: labels[row], classes }),
+        Some(i) => Err(Error::Label { row: i / of_row.max(1), label: labels[i], classes }),
+    }
+}
+
+/// Checks that there is a weight for each row by which it can count.
+pub(crate) fn check_weights(rows: usize, weights: &[f32]) -> Result<(), Error> {
+    if weights.len() != rows {
+        return Err(Error::argument("the number of weights", format!("{rows}, one for each row"), weights.len()));
+    }
+    match weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
+        None => Ok(()),
+        Some(row) => {
+            let weight = format!("the weight of row {row}");
+            Err(Error::argument(weight, "a finite number, not negative", weights[row]))
+        }
     }
 }

@@ -100,7 +100,8 @@ impl Dataset {
     /// Whether each target is known, in their order; `None` if all are.
     ///
     /// [`Dataset::targets`] has something for a missing target too: a copy of one of the same unit that is known, and so one
-    /// that a likelihood takes. In a part of a data set a unit may have no other.
+    /// that a likelihood takes. In a part of a data set a unit may have
+    /// stand-ins alone.
     pub fn present(&self) -> Option<&[bool]> {
         self.present.as_deref()
     }

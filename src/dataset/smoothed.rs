@@ -1,6 +1,6 @@
 //! Labels as points inside the simplex.
 
-use super::{Dataset, Targets};
+use super::{Dataset, Targets, check_labels};
 use crate::Error;
 use bayeslift_ir::{Environment, Shape, memory};
 
@@ -27,9 +27,7 @@ impl Dataset {
             let remedy = "make the data set by `Dataset::classification`";
             return Err(Error::misuse("the targets to smooth are numbers, where labels are needed", remedy));
         };
-        if let Some(i) = labels.iter().position(|&label| label as usize >= classes) {
-            return Err(Error::Label { row: i / self.target_shape.elements(), label: labels[i], classes });
-        }
+        check_labels(classes, self.target_shape.elements(), labels)?;
         if !(smoothing > 0.0 && smoothing < 1.0) {
             return Err(Error::argument("the smoothing of labels", "a number between 0 and 1", smoothing));
         }

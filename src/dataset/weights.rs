@@ -1,6 +1,6 @@
 //! How much each example counts.
 
-use super::{Dataset, Targets};
+use super::{Dataset, Targets, check_weights};
 use crate::Error;
 use bayeslift_ir::Environment;
 use std::collections::BTreeMap;
@@ -20,14 +20,7 @@ impl Dataset {
     /// # Errors
     /// Not one weight for each row; one that is negative or not finite; weights that are all 0.
     pub fn with_weights(self, weights: Vec<f32>) -> Result<Dataset, Error> {
-        if weights.len() != self.rows() {
-            let expected = format!("{}, one for each row", self.rows());
-            return Err(Error::argument("the number of weights", expected, weights.len()));
-        }
-        if let Some(row) = weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
-            let weight = format!("the weight of row {row}");
-            return Err(Error::argument(weight, "a finite number, not negative", weights[row]));
-        }
+        check_weights(self.rows(), &weights)?;
         if weights.iter().all(|&weight| weight == 0.0) {
             return Err(Error::argument("the largest weight", "a number above 0", 0));
         }
@@ -80,4 +73,12 @@ impl Dataset {
     pub fn weights(&self) -> Option<&[f32]> {
         self.weights.as_deref()
     }
+}
+
+/// The mean over rows, each times its weight.
+pub(crate) fn weighted_mean(rows: &[f64], weights: Option<&[f32]>) -> f64 {
+    let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+    // what does not count may be infinite
+    let sum: f64 = rows.iter().enumerate().filter(|(row, _)| weight(*row) > 0.0).map(|(row, x)| x * weight(row)).sum();
+    sum / rows.len() as f64
 }

@@ -1,7 +1,7 @@
 //! The validation part of a fit, and the parameters that did best on it.
 
 use super::FitNote;
-use crate::{Backend, Dataset, Error, Network, Predictor, PredictorOptions, predictor::weighted_mean};
+use crate::{Backend, Dataset, Error, Network, Predictor, PredictorOptions, dataset::weighted_mean};
 use bayeslift_layers::Parameters;
 
 /// A fit ends when, before there was an epoch to keep, this many validations in a row could not be compared: a network

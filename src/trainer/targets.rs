@@ -1,11 +1,29 @@
 //! Whether targets are those of a network.
 
 use crate::{
-    Error, Targets,
-    dataset::{check_labels, check_simplex},
+    Dataset, Error, Targets,
+    dataset::{check_labels, check_simplex, check_weights},
     error::counted,
+    fit::check_shape,
 };
+use bayeslift_ir::Shape;
 use bayeslift_layers::likelihood::{Support, Target};
+
+/// Checks that a data set is one for a network with these inputs and targets.
+pub(crate) fn check_dataset(input: &Shape, target: &Target, data: &Dataset) -> Result<(), Error> {
+    check_shape(input, data.shape())?;
+    check_targets(target, data.rows(), data.targets())?;
+    check_observed(target, data.rows(), data.present(), data.weights())?;
+    let (found, expected) = (data.target_shape(), &target.shape);
+    if found != expected {
+        return Err(Error::argument(
+            "the shape of a row's targets",
+            format!("{expected}, that of the network's"),
+            found,
+        ));
+    }
+    Ok(())
+}
 
 /// Checks that targets are those of this number of rows of the network.
 pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> Result<(), Error> {
@@ -50,8 +68,10 @@ pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> 
         return Err(Error::misuse(format!("the targets are {found}, where the network needs {expected}"), remedy));
     }
     match (targets, support) {
-        (Targets::Labels(labels), Support::Classes(classes)) => check_labels(classes, labels),
-        (Targets::Values { units, values }, Support::Simplex(_)) => check_simplex(*units, values),
+        (Targets::Labels(labels), Support::Classes(classes)) => check_labels(classes, wanted, labels),
+        (Targets::Values { values, .. }, Support::Simplex(classes)) => {
+            check_simplex(classes, wanted / classes.max(1), values)
+        }
         (Targets::Values { units, values }, support) => match values.iter().position(|&x| !support.contains(x)) {
             None => Ok(()),
             Some(i) => {
@@ -75,22 +95,20 @@ pub(crate) fn check_observed(
         let expected = format!("{targets}, one for each target");
         return Err(Error::argument("the number of targets said to be present or not", expected, present.len()));
     }
-    let Some(weights) = weights else { return Ok(()) };
-    if weights.len() != rows {
-        return Err(Error::argument("the number of weights", format!("{rows}, one for each row"), weights.len()));
-    }
-    match weights.iter().position(|weight| !(*weight >= 0.0 && weight.is_finite())) {
-        None => Ok(()),
-        Some(row) => {
-            let argument = format!("the weight of row {row}");
-            Err(Error::argument(argument, "a finite number, not negative", weights[row]))
-        }
-    }
+    weights.map_or(Ok(()), |weights| check_weights(rows, weights))
 }
 
 /// Which events are known, as a mask, by which targets are: an event of several targets is if all of them are.
 pub(crate) fn known_events(target: &Target, present: &[bool]) -> Vec<u32> {
-    let each = target.shape.elements() / target.events.elements().max(1);
-    let is_known = |event: &[bool]| if event.iter().all(|&present| present) { u32::MAX } else { 0 };
-    present.chunks(each.max(1)).map(is_known).collect()
+    present.chunks(of_event(target)).map(|event| if is_known(event) { u32::MAX } else { 0 }).collect()
+}
+
+/// Whether an event is known of whose targets these are.
+pub(super) fn is_known(event: &[bool]) -> bool {
+    event.iter().all(|&present| present)
+}
+
+/// How many targets an event has.
+pub(super) fn of_event(target: &Target) -> usize {
+    (target.shape.elements() / target.events.elements().max(1)).max(1)
 }
