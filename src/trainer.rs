@@ -5,6 +5,7 @@ mod finite;
 mod graph;
 mod options;
 mod overflow;
+mod stand_ins;
 mod targets;
 
 pub use options::{StepInput, TrainerOptions};
@@ -22,7 +23,9 @@ use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::Updates;
 use options::Form;
+use stand_ins::with_stand_ins;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -106,9 +109,11 @@ impl Trainer {
         self.compile_time
     }
 
-    /// The number of kernels that the step for this number of rows was compiled to, if it was.
+    /// The number of kernels that the step for this number of rows was compiled to, if it was. Batches with missing targets and batches with
+    /// weights have steps of their own: of several that are compiled it is the last in the order of neither, weights, missing targets, both.
     pub fn kernels(&self, rows: usize) -> Option<usize> {
-        self.compiled.get(&rows.into()).map(|compiled| compiled.engine.kernels())
+        let mut steps = self.compiled.iter().filter(|(form, _)| form.rows == rows);
+        steps.next_back().map(|(_, compiled)| compiled.engine.kernels())
     }
 
     /// The optimizer's state by path, such as `adam/affine/kernel/loc/m`.
@@ -116,12 +121,12 @@ impl Trainer {
         self.state.iter().map(|(path, tensor)| (path.as_str(), tensor))
     }
 
-    /// The graph of one step on this number of rows.
+    /// The graph of one step on this number of rows, without missing targets and without weights.
     ///
-    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets` (then `present` and `weights`, of a batch that
-    /// has them), the optimizer's scalars by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then
-    /// `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is above 2^50 or
-    /// not a number, the updates are what was before, and [`Trainer::step`] makes the step in another way.
+    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars by name,
+    /// `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then `loss`,
+    /// `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is above 2^50 or not a number,
+    /// the updates are what was before, and [`Trainer::step`] makes the step in another way.
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.
@@ -133,7 +138,7 @@ impl Trainer {
     ///
     /// After `Ok` parameters, state and statistics are finite, if parameters were before. Mostly that is known before anything is written, from
     /// bounds of the gradients (see [`Trainer::graph`]) and of what the optimizer makes of them. Where it is not - gradients that may exceed
-    /// 2^50, a rate above 1024, an optimizer of which nothing can be proved -, the step is computed beside parameters and state, with the same
+    /// 2^50, a rate above 1024, an optimizer about which nothing can be proved -, the step is computed beside parameters and state, with the same
     /// bits, and put in place if it is finite: that takes a second compiled step, up to half as long again, and memory for a copy of them.
     ///
     /// # Errors
@@ -142,11 +147,12 @@ impl Trainer {
     /// state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let _environment = Environment::enter();
-        let form = self.check_input(network, &input)?;
+        let (form, targets) = self.check_input(network, &input)?;
+        let input = StepInput { targets: &targets, ..input };
         self.prepare_form(network, form)?;
         let (step, scalars) = (self.step + 1, self.scalars(network, &input)?);
         let compiled = prepared(&mut self.compiled, form)?;
-        // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be.
+        // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be either.
         let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
         if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer) {
             return self.checked_step(network, &input, step, &scalars);
@@ -164,7 +170,7 @@ impl Trainer {
         Ok(measured.loss)
     }
 
-    /// Compiles the step for this number of rows, if it is not compiled yet.
+    /// Compiles the step for this number of rows without missing targets and without weights, if it is not compiled yet.
     ///
     /// # Errors
     /// As for [`Trainer::graph`]; a machine that refuses executable memory.
@@ -186,7 +192,8 @@ impl Trainer {
     }
 
     /// What each kernel of the step for this number of rows does: what was fused into it, what it reads and writes, how
-    /// much it computes. Compiles the step if it is not compiled yet.
+    /// much it computes. Prepares the step, as [`Trainer::prepare`] does; [`Trainer::profile`] tells this of a step for missing targets or
+    /// weights.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -215,7 +222,8 @@ impl Trainer {
     /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
-        let form = self.check_input(network, &input)?;
+        let (form, targets) = self.check_input(network, &input)?;
+        let input = StepInput { targets: &targets, ..input };
         self.prepare_form(network, form)?;
         let scalars = self.scalars(network, &input)?;
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
@@ -225,10 +233,12 @@ impl Trainer {
         engine.profile(session, &mut arguments, runs)
     }
 
-    /// Checks what a step is called with.
-    fn check_input(&self, network: &Network, input: &StepInput<'_>) -> Result<Form, Error> {
+    /// Checks what a step is called with. Returns the form of step that it needs, and its targets with stand-ins for missing ones.
+    fn check_input<'t>(&self, network: &Network, input: &StepInput<'t>) -> Result<(Form, Cow<'t, Targets>), Error> {
         let rows = dataset::rows(network.input(), input.inputs)?;
-        check_targets(network.target(), rows, input.targets)?;
+        check_observed(network.target(), rows, input.present, input.weights)?;
+        let targets = with_stand_ins(network.target(), input.targets, input.present);
+        check_targets(network.target(), rows, &targets)?;
         self.check_network(network)?;
         for (argument, number) in
             [("divergence weight", input.divergence_weight), ("factor of the learning rate", input.rate)]
@@ -237,8 +247,7 @@ impl Trainer {
                 return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
             }
         }
-        check_observed(network.target(), rows, input.present, input.weights)?;
-        Ok(input.form(rows))
+        Ok((input.form(rows), targets))
     }
 
     /// What the next step is called with besides tensors and batch.

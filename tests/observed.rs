@@ -3,7 +3,10 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{layers::likelihood::Bound, prelude::*};
+use bayeslift::{
+    layers::likelihood::{Bound, Scale},
+    prelude::*,
+};
 use facade::{bits, small_layers};
 
 fn inputs(rows: usize) -> Vec<f32> {
@@ -128,6 +131,55 @@ fn positions_have_labels() {
     assert!((of_row[0] - want).abs() < 0.5, "{} and {want}", of_row[0]);
 }
 
+/// Whatever stands where a target is missing: a step has the bits that it has with a target there.
+#[test]
+fn what_is_missing_may_be_anything() {
+    fn check<T: Copy>(likelihood: impl Likelihood + Clone + 'static, of: fn(Vec<T>) -> Targets, good: [T; 6], bad: T) {
+        let rows = 2;
+        let step = |targets: &[T], present: [bool; 6]| {
+            let mut network = Network::new(Affine::new(3, 2), [3, 3], likelihood.clone(), 3).unwrap();
+            let targets = of(targets.to_vec());
+            let each = network.target().shape.elements();
+            let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+            let present: Vec<bool> = present.iter().flat_map(|&x| std::iter::repeat_n(x, rows * each / 6)).collect();
+            let x = inputs(rows * 3);
+            let loss = trainer.step(&mut network, StepInput::new(&x, &targets).present(Some(&present)));
+            loss.map(|loss| (loss.loss.to_bits(), bits(&network)))
+        };
+        let some = [true, false, true, true, false, true];
+        let filled = |of: fn(usize) -> bool| {
+            let mut targets = good;
+            (0..6).filter(|&i| of(i)).for_each(|i| targets[i] = bad);
+            targets
+        };
+        let want = step(&good, some).unwrap();
+        assert_eq!(step(&filled(|i| i % 3 == 1), some).unwrap(), want, "{likelihood:?}");
+        assert!(step(&filled(|i| i == 2), some).is_err(), "{likelihood:?}");
+        let none = step(&filled(|_| true), [false; 6]).unwrap();
+        assert_eq!(none, step(&good, [false; 6]).unwrap(), "{likelihood:?}");
+    }
+    fn numbers(values: Vec<f32>) -> Targets {
+        Targets::Values { units: 6, values: values.into_iter().flat_map(|x| [x, x]).collect() }
+    }
+    fn points(values: Vec<f32>) -> Targets {
+        Targets::Values { units: 9, values: values.into_iter().flat_map(|x| [x, 0.5, 0.5 - x]).collect() }
+    }
+    check(likelihood::Categorical, Targets::Labels, [0, 1, 1, 0, 0, 1], u32::MAX);
+    for bad in [f32::NAN, f32::INFINITY] {
+        check(likelihood::Normal::fixed(0.5), numbers, [0.1, -1.0, 0.5, 0.3, 2.0, 0.25], bad);
+    }
+    for bad in [f32::NAN, -1.0] {
+        check(likelihood::Bernoulli, numbers, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0], bad);
+        check(likelihood::Poisson, numbers, [0.0, 1.0, 3.0, 0.0, 2.0, 1.0], bad);
+        check(likelihood::Gamma::new(Scale::Fixed(1.0)), numbers, [0.1, 1.0, 3.0, 0.5, 2.0, 1.0], bad);
+        check(likelihood::Beta::new(Scale::Fixed(3.0)), numbers, [0.1, 0.9, 0.3, 0.5, 0.2, 0.7], bad);
+        let points_likelihood = likelihood::SoftmaxCenteredNormal::fixed(1.0);
+        check(points_likelihood, points, [0.1, 0.2, 0.3, 0.4, 0.25, 0.15], bad);
+    }
+    // positive numbers, but no point
+    check(likelihood::SoftmaxCenteredNormal::fixed(1.0), points, [0.1, 0.2, 0.3, 0.4, 0.25, 0.15], 0.75);
+}
+
 /// Also where its density is 0 in `f32`.
 #[test]
 fn a_row_of_weight_0_does_not_count() {
@@ -145,6 +197,22 @@ fn a_row_of_weight_0_does_not_count() {
     x[3..6].fill(0.0);
     y[2..4].fill(1e20);
     assert_eq!(bounds.map(|bound| step(&x, &y, bound)), want);
+}
+
+/// Of steps with weights or missing targets too.
+#[test]
+fn steps_tell_their_kernels() {
+    let mut network = network();
+    let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+    let (x, targets) = (inputs(4), Targets::Values { units: 2, values: values(4) });
+    let input = StepInput::new(&x, &targets);
+    trainer.step(&mut network, input.weights(Some(&[1.0, 2.0, 0.0, 1.0]))).unwrap();
+    let weighted = trainer.kernels(4).unwrap();
+    assert!(weighted > 0 && trainer.kernels(3).is_none() && trainer.kernels(5).is_none());
+    trainer.prepare(&network, 4).unwrap();
+    assert_eq!(trainer.kernels(4), Some(weighted));
+    trainer.prepare(&network, 3).unwrap();
+    assert!(trainer.kernels(3).is_some());
 }
 
 /// Targets of another shape are others, though they are as many.

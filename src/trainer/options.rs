@@ -98,7 +98,8 @@ pub struct StepInput<'a> {
     pub divergence_weight: f64,
     /// A factor of the learning rate; 1 unless told.
     pub rate: f64,
-    /// Which targets are known, in their order; all unless told. Others add nothing to the loss.
+    /// Which targets are known, in their order; all unless told. Others add nothing to the loss, whatever stands in their places, such as
+    /// `NaN`.
     pub present: Option<&'a [bool]>,
     /// How many times each row counts; once unless told.
     pub weights: Option<&'a [f32]>,
@@ -122,13 +123,13 @@ impl<'a> StepInput<'a> {
         self
     }
 
-    /// With only these targets known, if that is told of them.
+    /// With only these targets known; all are for `None`.
     pub fn present(mut self, present: Option<&'a [bool]>) -> Self {
         self.present = present;
         self
     }
 
-    /// With these weights of rows, if they have some.
+    /// With these weights of rows; all count once for `None`.
     pub fn weights(mut self, weights: Option<&'a [f32]>) -> Self {
         self.weights = weights;
         self
