@@ -1,18 +1,18 @@
-//! Which gradients an optimizer surely makes finite updates of.
+//! For which gradients an optimizer's updates are surely finite.
 
 use crate::Error;
 use bayeslift_ir::{Builder, Expr, Graph, Tensor, Type, Value};
 use bayeslift_layers::{Optimizer, Variable};
 use bayeslift_passes::{Range, RangeAnalysis};
 
-/// The largest gradient of which a step that writes in place makes updates, 2^50. Adam squares it, and divides what its root
-/// is added to by a small number: there is room for both.
+/// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small number:
+/// there is room for both.
 pub(super) const LARGEST_GRADIENT: f32 = (1_u64 << 50) as f32;
 
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
 const LARGEST_SCALAR: f32 = 1024.0;
 
-/// When an optimizer's updates are finite, of whatever finite parameters and of gradients up to [`LARGEST_GRADIENT`]: if its state
+/// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its state
 /// is in these ranges, which such an update does not leave.
 #[derive(Debug)]
 pub(super) struct FiniteUpdates {
@@ -25,7 +25,7 @@ pub(super) struct FiniteUpdates {
 impl FiniteUpdates {
     /// `state` is that of all parameters that are trainable, one after the other.
     pub fn of(optimizer: &dyn Optimizer, variables: &[Variable], state: &[(String, Tensor)]) -> FiniteUpdates {
-        // what fails to be a proof is none
+        // a proof that fails is none
         let state = prove(optimizer, variables, state).ok().flatten();
         FiniteUpdates { state, is_inside: true }
     }
@@ -35,7 +35,7 @@ impl FiniteUpdates {
         self.state.is_some() && self.is_inside && scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR)
     }
 
-    /// Looks whether the state, which an update has made that may have left the ranges, is in them.
+    /// Looks whether the state is in the ranges, after an update that may have left them.
     pub fn look(&mut self, state: &[(String, Tensor)]) {
         let Some(ranges) = self.state.as_ref().filter(|ranges| !ranges.is_empty()) else { return };
         let is_inside = |(range, (_, tensor)): (&Range, &(String, Tensor))| {

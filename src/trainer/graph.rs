@@ -89,7 +89,7 @@ impl Trainer {
             changes.push(Change { path, old, new: *new });
             bounded.push(*new);
         }
-        // What is not a number is not below anything, and makes a sum that is not.
+        // NaN is not below anything, and a sum with NaN is NaN.
         let bound = magnitude_bounds(&bounded, &parameters).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
         let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);

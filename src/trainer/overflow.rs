@@ -30,7 +30,7 @@ pub(super) fn cause(
     if let Err(error) = inputs.and(targets).and(parameters) {
         return error.to_string();
     }
-    // What goes wrong on the way to a reason is none.
+    // An error on the way to the reason is not the reason.
     let origin = origin(trainer, network, input, scalars, culprit).ok().flatten();
     let origin = origin.map_or(String::new(), |origin| format!(", {origin}"));
     match culprit {
