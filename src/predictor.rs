@@ -1,5 +1,6 @@
 //! Predicting with posterior samples.
 
+mod answers;
 mod block;
 mod law;
 mod mixture;
@@ -24,13 +25,13 @@ use crate::{
     model_file,
     trainer::{check_observed, check_targets, known_events},
 };
+pub(crate) use answers::Answers;
 use bayeslift_ir::{Environment, Shape};
 use bayeslift_runtime::Explanation;
 use block::Blocks;
 use model::Model;
 use question::Question;
 use rows::{Numbers, RowBlock};
-pub(crate) use run::Answers;
 use run::{Besides, Rows};
 use std::path::Path;
 /// The step that predictions draw their noise at: no training step reaches it.

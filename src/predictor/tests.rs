@@ -1,4 +1,4 @@
-use super::{block::Care, run::Answers, *};
+use super::{block::Care, *};
 use crate::{Backend, prelude::*};
 use bayeslift_layers::distribution::Normal;
 use bayeslift_runtime::{Options, Rewriting};
