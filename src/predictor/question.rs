@@ -38,9 +38,9 @@ pub struct Graphs {
 }
 
 /// The input that holds the number of samples which are added already: they may be part of a block again.
-pub const DONE: &str = "done";
+pub const DONE: &str = "samples/done";
 /// The input that holds the number of all samples.
-pub const SAMPLES: &str = "samples";
+pub const SAMPLES: &str = "samples/all";
 
 /// What results are called.
 pub const RESULTS: [&str; 10] = [
