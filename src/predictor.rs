@@ -21,12 +21,11 @@ pub use predictive::Predictive;
 use crate::{
     Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
     dataset::{self, check_finite, weighted_mean},
-    fit::check_shape,
     model_file,
-    trainer::{check_observed, check_targets, known_events},
+    trainer::{check_dataset, check_observed, check_targets, known_events},
 };
 pub(crate) use answers::Answers;
-use bayeslift_ir::{Environment, Shape};
+use bayeslift_ir::Environment;
 use bayeslift_runtime::Explanation;
 use block::Blocks;
 use model::Model;
@@ -281,7 +280,8 @@ impl Predictor {
     /// for predictions.
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
-        self.log_prob(Numbers::From(0), data.inputs(), data.shape(), (data.targets(), data.present()))
+        check_dataset(&self.model.input, &self.model.target, data)?;
+        self.log_prob(Numbers::From(0), data.inputs(), (data.targets(), data.present()))
     }
 
     /// As [`Predictor::log_likelihood`], of rows with these numbers.
@@ -289,10 +289,8 @@ impl Predictor {
         &self,
         numbers: Numbers<'_>,
         inputs: &[f32],
-        shape: &Shape,
         (targets, present): (&Targets, Option<&[bool]>),
     ) -> Result<Vec<f64>, Error> {
-        check_shape(&self.model.input, shape)?;
         let mut rows = self.rows(numbers, inputs)?;
         check_targets(&self.model.target, rows.sizes.len(), targets)?;
         check_observed(&self.model.target, rows.sizes.len(), present, None)?;

@@ -53,7 +53,7 @@ impl Validation {
     pub fn look(&mut self, network: &Network, epoch: usize, can_be_chosen: bool) -> Result<f64, Error> {
         self.predictor.set_parameters(network)?;
         let rows = self.predictor.log_likelihood(&self.data)?;
-        let value = -weighted_mean(&rows, self.data.weights());
+        let value = 0.0 - weighted_mean(&rows, self.data.weights());
         self.last = Some(value);
         if value.is_finite() {
             self.failed_in_a_row = 0;

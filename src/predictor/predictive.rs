@@ -148,12 +148,7 @@ impl Predictive<'_> {
     /// As there.
     pub fn log_prob(&self, targets: &Targets) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
-        self.predictor.log_prob(
-            Numbers::From(self.first_row),
-            self.inputs,
-            &self.predictor.model.input,
-            (targets, None),
-        )
+        self.predictor.log_prob(Numbers::From(self.first_row), self.inputs, (targets, None))
     }
 
     /// The continuous ranked probability score of each target, E|x - y| - E|x - x'| / 2 for draws x and x' (Gneiting and Raftery 2007,
