@@ -60,6 +60,7 @@ impl Network {
         network.target = network.likelihood.target(&output)?;
         network.likelihood.declare(&scope, &network.target)?;
         network.parameters = scope.parameters();
+        crate::predictor::law::check(&network, &output)?;
         Ok(network)
     }
 

@@ -2,7 +2,7 @@
 
 mod answers;
 mod block;
-mod law;
+pub(crate) mod law;
 mod mixture;
 mod model;
 mod moment;

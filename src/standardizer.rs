@@ -1,6 +1,6 @@
 //! Units: data brought to mean 0 and standard deviation 1, predictions brought back.
 
-use crate::{Dataset, Error, Regression, Targets};
+use crate::{Dataset, Error, Regression, Targets, dataset::weighted_mean};
 use bayeslift_ir::Environment;
 use libm::log;
 
@@ -106,10 +106,30 @@ impl Standardizer {
         Ok(Regression::new(prediction.units(), mean, spreads))
     }
 
-    /// What a log density of the targets in standard units loses in the data's own: the sum of the logarithms of the
-    /// standard deviations. It is to be added to a negative log likelihood.
+    /// What a log density of the targets of a row in standard units loses in the data's own: the sum of the logarithms of the
+    /// standard deviations. It is to be added to a negative log likelihood, where every row has all targets, and no positions; see
+    /// [`Standardizer::log_scale_of`].
     pub fn log_scale(&self) -> f64 {
         Environment::within(|| self.targets.iter().map(|column| log(column.scale)).sum())
+    }
+
+    /// As [`Standardizer::log_scale`], of the targets that a data set has: the mean over rows of the weight of each, if rows have some, times the sum
+    /// over its targets, those at positions too, that are known. It is to be added to
+    /// [`Predictor::negative_log_likelihood`](crate::Predictor::negative_log_likelihood) of that data in standard units.
+    ///
+    /// # Errors
+    /// Another number of targets than in the data that was measured.
+    pub fn log_scale_of(&self, data: &Dataset) -> Result<f64, Error> {
+        let _environment = Environment::enter();
+        let (units, of_row) = (data.target_shape().last_extent(), data.target_shape().elements());
+        if data.values().is_empty() || units != self.targets.len() {
+            return Err(Error::argument("the number of targets of a row", as_measured(self.targets.len()), units));
+        }
+        let is_known = |i: usize| data.present().is_none_or(|present| present[i]);
+        let of_target = |i: usize| if is_known(i) { log(self.targets[i % units].scale) } else { 0.0 };
+        let rows: Vec<f64> =
+            (0..data.rows()).map(|row| (row * of_row..(row + 1) * of_row).map(of_target).sum()).collect();
+        Ok(weighted_mean(&rows, data.weights()))
     }
 }
 
@@ -170,5 +190,24 @@ mod tests {
                 format!("the number of inputs of a row is {columns}, expected 2, as in the data that was measured")
             );
         }
+    }
+
+    /// Each known target counts with its own unit's scale, and a row as often as its weight says.
+    #[test]
+    fn log_scales_are_of_known_targets() {
+        let values = vec![0.0, 10.0, 2.0, 30.0, 4.0, 50.0];
+        let data = Dataset::regression([1], vec![0.0, 1.0, 2.0], 2, values.clone()).unwrap();
+        let standardizer = Standardizer::of(&data);
+        let whole = standardizer.log_scale_of(&data).unwrap();
+        assert!((whole - standardizer.log_scale()).abs() < 1e-12);
+        let [first, second] = [0, 1].map(|i| standardizer.targets[i].scale.ln());
+        let partial = data.clone().with_present(vec![true, true, true, false, false, true]).unwrap();
+        let partial = partial.with_weights(vec![1.0, 2.0, 0.0]).unwrap();
+        let want = (first + second + 2.0 * first) / 3.0;
+        assert!((standardizer.log_scale_of(&partial).unwrap() - want).abs() < 1e-12);
+        let positions = Dataset::regression_at([3], vec![0.0; 3], [3], 2, values).unwrap();
+        assert!((standardizer.log_scale_of(&positions).unwrap() - 3.0 * (first + second)).abs() < 1e-12);
+        let labels = Dataset::classification([1], vec![0.0], vec![0]).unwrap();
+        assert!(standardizer.log_scale_of(&labels).is_err());
     }
 }

@@ -211,7 +211,11 @@ fn what_cannot_be_told_is_an_error() {
         "the probability of a quantile is 1, expected a number between 0 and 1"
     );
     assert!(message(predictive.cdf(&[0.0; 5]).unwrap_err()).starts_with("the number of numbers is 5, expected 6"));
-    assert!(predictive.interval(f64::NAN).is_err() && predictive.highest_density_interval(1.0).is_err());
+    for p in [f64::NAN, -0.5, 0.0, 1.0, 1.5] {
+        let interval = message(predictive.interval(p).unwrap_err());
+        assert_eq!(interval, format!("the probability of an interval is {p}, expected a number between 0 and 1"));
+        assert_eq!(message(predictive.highest_density_interval(p).unwrap_err()), interval);
+    }
     let one = Predictor::with_options(&network(), &PredictorOptions::default().samples(1)).unwrap();
     assert!(one.predict(data.inputs()).unwrap().crps(&[0.0; 6]).is_err());
     let points = likelihood::SoftmaxCenteredNormal::fixed(1.0);
@@ -390,4 +394,16 @@ fn answers_of_yes_and_no_are_labels_and_numbers() {
             assert!((p - mean).abs() < 1e-6, "{p} and {mean}");
         }
     }
+}
+
+/// What is wrong with a law is said when a network is made, with the name of what tells it.
+#[test]
+fn laws_that_do_not_fit_are_errors_at_once() {
+    let logistic = || likelihood::Custom::new("L", 2, Support::Real, |p, x| -((x - p[0]) / p[1].softplus()).square());
+    let make = |law| Network::new(Affine::new(1, 2), [1], law, 0).map(drop);
+    make(logistic().mean(|p| p[0])).unwrap();
+    let mixed = make(logistic().cdf(|p, x| (x.to_f64() - p[0]).exp())).unwrap_err().to_string();
+    assert!(mixed.contains("in `law/cdf`: ") && mixed.contains("expected f64"), "{mixed}");
+    let shape = make(logistic().mean(|p| p[0].expand(0).expand(0))).unwrap_err().to_string();
+    assert!(shape.contains("in `law/mean`: "), "{shape}");
 }

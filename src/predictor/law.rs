@@ -80,40 +80,62 @@ pub fn law_graph(
     output: Type,
     [samples, rows]: [usize; 2],
 ) -> Result<Graph, Error> {
-    let b = Builder::new();
+    let builder = Builder::new();
+    add_law(&builder, network, value, output, [samples, rows])?;
+    Ok(builder.finish()?)
+}
+
+fn add_law<'b>(
+    b: &'b Builder,
+    network: &Network,
+    value: Option<&PosteriorValue>,
+    output: Type,
+    [samples, rows]: [usize; 2],
+) -> Result<(), Error> {
     let mut parameters = Parameters::new();
     for (path, parameter) in network.parameters().iter().filter(|(_, p)| p.group == Group::Likelihood) {
         parameters.insert(path, parameter.clone())?;
     }
-    let scope = Scope::bind(&b, &parameters)?;
+    let scope = Scope::bind(b, &parameters)?;
     let context = context(scope.clone(), value, samples);
     let output = b.input("output", output);
     let (likelihood, target) = (network.likelihood(), network.target());
     let [targets, present, at] = asked(target, rows).map(|(name, ty)| b.input(name, ty));
     let law = likelihood.law(&scope, output)?;
     let of_output = output.shape().first().copied().unwrap_or(1);
-    let tell = |quantity: Quantity, x: Option<Expr<'_>>, samples: usize| {
+    let tell = |quantity: Quantity, x: Option<Expr<'b>>, samples: usize| {
         let shape = quantity.shape(target, [samples, rows]);
         x.into_iter().for_each(|x| b.output(quantity.name(), shown(x.broadcast(&shape), output)));
     };
-    let probabilities = law.probabilities();
-    let entropy = probabilities.and_then(|probabilities| law.entropy().or(Some(entropy(probabilities))));
-    tell(Quantity::Probabilities, probabilities, of_output);
-    tell(Quantity::Entropy, entropy, of_output);
-    tell(Quantity::Mean, law.mean(), of_output);
-    tell(Quantity::Variance, law.variance(), of_output);
+    // errors name what of the law they are in
+    let tell = |quantity: Quantity, samples: usize, x: &dyn Fn() -> Option<Expr<'b>>| {
+        b.scoped(&format!("law/{}", quantity.name()), || tell(quantity, x(), samples));
+    };
+    tell(Quantity::Probabilities, of_output, &|| law.probabilities());
+    tell(Quantity::Entropy, of_output, &|| {
+        Some(law.probabilities()?).map(|p| law.entropy().unwrap_or_else(|| entropy(p)))
+    });
+    tell(Quantity::Mean, of_output, &|| law.mean());
+    tell(Quantity::Variance, of_output, &|| law.variance());
     if !matches!(target.support, Support::Simplex(_)) {
-        tell(Quantity::Cdf, law.cdf(if target.support.is_discrete() { at.floor() } else { at }), of_output);
+        tell(Quantity::Cdf, of_output, &|| law.cdf(if target.support.is_discrete() { at.floor() } else { at }));
     }
     let shape = Quantity::Draw.shape(target, [samples, rows]);
     let noise = TargetNoise::new(context.child("likelihood").site("target"), shape)?;
-    tell(Quantity::Draw, law.draw(&noise).map(Expr::to_f32), samples);
+    tell(Quantity::Draw, samples, &|| law.draw(&noise).map(Expr::to_f32));
     let observed = Observed { targets, present: Some(present), weights: None };
-    tell(Quantity::LogProb, Some(likelihood.log_prob(&scope, output, &observed)?), of_output);
-    drop(law);
-    b.check()?;
-    let graph = b.graph().clone();
-    Ok(graph)
+    let log_prob = b.scoped("law/log_prob", || likelihood.log_prob(&scope, output, &observed))?;
+    tell(Quantity::LogProb, of_output, &|| Some(log_prob));
+    Ok(b.check()?)
+}
+
+/// Whether the law of a network's output `[positions.., outputs]` can be told.
+///
+/// # Errors
+/// What is wrong with it, such as types that do not fit, with the name of what tells it.
+pub fn check(network: &Network, output: &[usize]) -> Result<(), Error> {
+    let output = Type::f32([&[1, 1], output].concat().as_slice());
+    law_graph(network, None, output, [1, 1]).map(drop)
 }
 
 /// A quantity `[samples, rows, ..]`, which is not a number where the output of its row is not finite, if it is computed in `f64`: only graphs of

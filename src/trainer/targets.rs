@@ -47,11 +47,15 @@ pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> 
             }
             Support::Classes(_) => {
                 let expected = format!("{} of {}", counted(rows, "row"), counted(wanted, "label"));
-                (expected, "give each position of each input a label, as `Dataset::classification` takes them")
+                (expected, "give each position of each input a label, as `Dataset::classification_at` takes them")
             }
             Support::Simplex(_) => {
                 (format!("{} that sum to 1", numbers(rows, wanted)), "make them of labels by `Dataset::smoothed`")
             }
+            Support::Binary => (
+                numbers(rows, wanted),
+                "give each input a 0 or 1 for each of its labels, as `Dataset::multi_label` takes them",
+            ),
             _ => {
                 let remedy =
                     "give each input a number for each output of the network, as `Dataset::regression` takes them";

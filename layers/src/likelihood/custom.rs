@@ -18,6 +18,8 @@ type OfPartsAt = dyn for<'b> Fn(&[Expr<'b>], Expr<'b>) -> Expr<'b> + Send + Sync
 /// let exponential = Custom::new("Exponential", 1, Support::NonNegative, |parts, y| parts[0] - parts[0].exp() * y)
 ///     .mean(|parts| (-parts[0]).exp())
 ///     .variance(|parts| (parts[0] * -2.0).exp())
+///     // of numbers with more digits than `f32` has, and so in `f64`
+///     .cdf(|parts, y| 1.0 - (-y.to_f64() * parts[0].to_f64().exp()).exp())
 ///     .quantile(|parts, p| -(1.0 - p).log() / parts[0].to_f64().exp());
 /// ```
 #[derive(Clone)]
