@@ -45,6 +45,8 @@
 //! every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that defines it.
 
 mod dataset;
+#[cfg(feature = "deploy")]
+pub mod deploy;
 mod engine;
 mod error;
 mod fit;

@@ -1,14 +1,14 @@
 //! Predicting with posterior samples.
 
 mod answers;
-mod block;
+pub(crate) mod block;
 pub(crate) mod law;
 mod mixture;
-mod model;
+pub(crate) mod model;
 mod moment;
 mod options;
 mod predictive;
-mod question;
+pub(crate) mod question;
 mod rows;
 mod run;
 pub(crate) mod stored;
@@ -34,7 +34,7 @@ use rows::{Numbers, RowBlock};
 use run::{Besides, Rows};
 use std::path::Path;
 /// The step that predictions draw their noise at: no training step reaches it.
-const PREDICTION_STEP: u64 = u64::MAX;
+pub(crate) const PREDICTION_STEP: u64 = u64::MAX;
 
 /// A network compiled for prediction, with the parameters it had: means over posterior samples, with their uncertainty.
 ///
@@ -142,7 +142,15 @@ impl Predictor {
         Predictor::of_model(stored::model(ModelFile::from_bytes(bytes)?, path, options)?, options)
     }
 
-    fn of_model(model: Model, options: &PredictorOptions) -> Result<Predictor, Error> {
+    /// Moments by their names, as words.
+    #[cfg(feature = "deploy")]
+    pub(crate) fn moments(&self, inputs: &[f32], names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
+        let mut answers = self.answer(Question::Moments, &self.rows(Numbers::From(0), inputs)?)?;
+        let words = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+        Ok(names.iter().map(|name| answers.take(name).map(words).unwrap_or_default()).collect())
+    }
+
+    pub(crate) fn of_model(model: Model, options: &PredictorOptions) -> Result<Predictor, Error> {
         let mut options = options.clone();
         let counts = [
             ("number of samples", options.samples),

@@ -10,6 +10,10 @@ use crate::{
     Error, InstructionSet, Target,
     tile::{TileKernel, verify_for},
 };
+#[cfg(feature = "deploy")]
+pub(crate) use cranelift::{
+    Names, fill_routine, fill_software, isa_of_system, routine_signature, software_signature, stack_bytes,
+};
 pub(crate) use cranelift::{Relocated, Relocation, native, signature};
 
 /// What code is made of one tile kernel: a function of the signature [`Function`](crate::link::jit::Function).
@@ -23,6 +27,17 @@ pub struct MachineCode {
     pub(crate) alignment: u64,
     /// What the linker fills in.
     pub(crate) relocations: Vec<Relocation>,
+    /// How much of the stack it takes at most.
+    pub(crate) stack_bytes: u64,
+}
+
+/// Where code is to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// In this program's memory.
+    Memory,
+    /// In an object that is linked elsewhere: at any address, with all that it calls.
+    Object,
 }
 
 impl MachineCode {
@@ -63,12 +78,12 @@ fn check(kernel: &TileKernel, target: Target) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// An architecture that there is no emitter for.
-pub fn emitters(target: Target) -> Result<Vec<Box<dyn Emitter>>, Error> {
+pub fn emitters(target: Target, placement: Placement) -> Result<Vec<Box<dyn Emitter>>, Error> {
     let mut emitters: Vec<Box<dyn Emitter>> = Vec::new();
     if !target.is_portable() {
         emitters.push(Box::new(x86::X86(target)));
     }
     let narrow = target.with_lanes(InstructionSet::Simd128.lanes());
-    emitters.push(Box::new(cranelift::Cranelift::new(narrow)?));
+    emitters.push(Box::new(cranelift::Cranelift::new(narrow, placement)?));
     Ok(emitters)
 }

@@ -30,4 +30,17 @@ pub enum Error {
         /// The code generator's message.
         message: String,
     },
+    /// There are no objects for this system.
+    #[cfg(feature = "deploy")]
+    #[error("no objects for `{name}`: {reason}")]
+    System {
+        /// What was asked for.
+        name: String,
+        /// Why there are none.
+        reason: String,
+    },
+    /// The code generator or its linker refused a program: a defect of Bayeslift.
+    #[cfg(feature = "deploy")]
+    #[error("the object could not be made: {0}; please report this")]
+    Object(String),
 }

@@ -20,7 +20,10 @@ pub(crate) fn machine() -> (&'static Machine, InstructionSet) {
 /// Whether this machine has all that code for a row's instruction set may use: scalars too use what the row has.
 pub(crate) fn runs(machine: &Machine, set: InstructionSet) -> bool {
     let used = set.max(machine.instruction_set.min(InstructionSet::Simd128));
-    ARCHITECTURE == Some(machine.architecture) && used <= widest() && (fuses() || !machine.fuses)
+    ARCHITECTURE == Some(machine.architecture)
+        && used <= widest()
+        && (fuses() || !machine.fuses)
+        && (rounds() || !machine.rounds)
 }
 
 const ARCHITECTURE: Option<Architecture> = if cfg!(target_arch = "x86_64") {
@@ -78,6 +81,16 @@ fn fuses() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn fuses() -> bool {
+    true
+}
+
+#[cfg(target_arch = "x86_64")]
+fn rounds() -> bool {
+    is_x86_feature_detected!("sse4.2")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn rounds() -> bool {
     true
 }
 

@@ -9,11 +9,16 @@ mod host;
 pub mod link;
 mod lower;
 mod machines;
+pub mod routine;
+#[cfg(feature = "deploy")]
+mod system;
 mod table;
 pub mod target;
 pub mod tile;
 
 pub use error::Error;
 pub use lower::{Argument, Lowered, Tiling, lower};
+#[cfg(feature = "deploy")]
+pub use system::{Level, System};
 pub use table::{Input, KernelTable, Output, Program, Stage, Summary, Symbol, Touch, compile};
 pub use target::{Architecture, InstructionSet, Target};

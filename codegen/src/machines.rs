@@ -17,6 +17,8 @@ pub struct Machine {
     pub instruction_set: InstructionSet,
     /// Whether it multiplies and adds in one instruction. Without, each is a call of a function that is exact.
     pub fuses: bool,
+    /// Whether it rounds to whole numbers in one instruction. Without, each is a call of a function.
+    pub rounds: bool,
     /// How many multiply-adds of single elements a core begins in a cycle, with its widest vectors.
     pub multiply_adds: usize,
     /// A core's first-level cache for data.
@@ -65,6 +67,7 @@ const ZEN4: Machine = Machine {
     architecture: Architecture::X86_64,
     instruction_set: InstructionSet::Avx512,
     fuses: true,
+    rounds: true,
     multiply_adds: 16,
     first_level: Cache { bytes: 32 << 10, ways: 8 },
     second_level: 1 << 20,
@@ -75,20 +78,23 @@ const ZEN4: Machine = Machine {
     costs: Costs { product: 20, access: 20, simple: 20, division: 160, elementary: 400, draw: 1200 },
 };
 
+/// The second level of x86-64, which has no vectors here: their instructions trap on operands that are not aligned.
+const X86_64_V2: Machine = Machine {
+    name: "x86-64-v2",
+    instruction_set: InstructionSet::Scalar,
+    fuses: false,
+    multiply_adds: 2,
+    second_level: 256 << 10,
+    // products call a function for each multiply-add
+    costs: Costs { product: 5000, access: 250, simple: 250, division: 1600, elementary: 20_000, draw: 40_000 },
+    ..ZEN4
+};
+
 /// All kinds of machines. The costs of Zen 5 are what the bench printed; Zen 3 and 4 took about the same for an element, Zen 4 with
 /// vectors twice as wide that it computes by halves. Those of others follow from what their makers say of instructions: estimates.
 pub const MACHINES: &[Machine] = &[
-    Machine {
-        name: "x86-64",
-        architecture: Architecture::X86_64,
-        instruction_set: InstructionSet::Scalar,
-        fuses: false,
-        multiply_adds: 2,
-        second_level: 256 << 10,
-        // products call a function for each multiply-add
-        costs: Costs { product: 5000, access: 250, simple: 250, division: 1600, elementary: 20_000, draw: 40_000 },
-        ..ZEN4
-    },
+    Machine { name: "x86-64", rounds: false, ..X86_64_V2 },
+    X86_64_V2,
     Machine {
         name: "sandy-bridge",
         architecture: Architecture::X86_64,

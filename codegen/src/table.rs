@@ -3,7 +3,7 @@
 //! A [`KernelTable`] has no pointers. Its stages name their functions by [`Symbol`]s: a linker turns those into addresses. Whoever
 //! runs, schedules or explains a program reads the table alone.
 
-use crate::emit::{MachineCode, Refusal, emitters};
+use crate::emit::{MachineCode, Placement, Refusal, emitters};
 use crate::lower::{Argument, Lowered, Tiling, lower};
 use crate::{Error, InstructionSet, Target, tile::TileKernel};
 use bayeslift_ir::Type;
@@ -124,8 +124,13 @@ pub struct Touch {
 ///
 /// # Errors
 /// An architecture that there is no emitter for; a kernel that no emitter takes, which is a defect.
-pub fn compile(plan: &Plan, fusions: &[Fusion], target: Target, threads: usize) -> Result<Program<MachineCode>, Error> {
-    let mut emitters = emitters(target)?;
+pub fn compile(
+    plan: &Plan,
+    fusions: &[Fusion],
+    (target, placement): (Target, Placement),
+    threads: usize,
+) -> Result<Program<MachineCode>, Error> {
+    let mut emitters = emitters(target, placement)?;
     Maker::new(plan, threads).program(fusions, target, |maker, kernel| {
         let mut refusals = Vec::new();
         for emitter in &mut emitters {

@@ -319,7 +319,7 @@ mod tests {
         fn tiles_touch_what_they_say((graph, inputs) in graph_and_inputs(), threads in 1..9_usize, lanes in 0..4_usize, [first, count]: [Index; 2], seed: u32) {
             let lanes = [1, 4, 8, 16][lanes];
             let plan = Plan::new(graph).unwrap();
-            let program = compile(&plan, &[], Target::host().with_lanes(lanes), threads).unwrap();
+            let program = compile(&plan, &[], (Target::host().with_lanes(lanes), Placement::Memory), threads).unwrap();
             let (table, code) = (&program.table, Code::link(&program.functions).unwrap());
             let addresses = Addresses::new(table);
             let mut state = vec![0_u32; addresses.end / 4];

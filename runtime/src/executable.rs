@@ -9,7 +9,12 @@ use crate::{
     trial::Trial,
     workspace::Block,
 };
-use bayeslift_codegen::{self as codegen, KernelTable, Program, Target, link::jit::Code, tile::TileKernel};
+use bayeslift_codegen::{
+    self as codegen, KernelTable, Program, Target,
+    emit::{MachineCode, Placement},
+    link::jit::Code,
+    tile::TileKernel,
+};
 use bayeslift_ir::{
     self as ir, Environment, Graph, Tensor, Type,
     memory::{LARGE, Reservation},
@@ -100,6 +105,19 @@ impl Options {
         Ok(Pipeline { simplify: self.simplify, rewriting: self.rewriting, stop_after: None }.run(graph)?)
     }
 
+    /// The machine code of a graph that was optimized, and the table of its kernels, for any target: to be linked elsewhere.
+    ///
+    /// # Errors
+    /// A graph that is too large; an architecture that this build has no code generator for; [`Error::ForkedWhileCompiling`].
+    pub fn emit(&self, rewritten: &Rewritten, placement: Placement) -> Result<Program<MachineCode>, Error> {
+        let _compiling = Compiling::begin()?;
+        // code generation folds constants too
+        let _environment = Environment::enter();
+        let plan = Plan::with_fusions(rewritten.graph.clone(), &rewritten.fusions)?;
+        let threads = self.threads.clamp(1, MAX_THREADS);
+        Ok(codegen::compile(&plan, &rewritten.fusions, (self.target, placement), threads)?)
+    }
+
     /// The kernels that a graph is compiled to, as tile code: to be printed, verified and interpreted, for any target.
     ///
     /// ```
@@ -179,7 +197,7 @@ impl Executable {
         let _environment = Environment::enter();
         let plan = Plan::with_fusions(graph, &fusions)?;
         let threads = options.threads.clamp(1, MAX_THREADS);
-        let program = codegen::compile(&plan, &fusions, options.target, threads)?;
+        let program = codegen::compile(&plan, &fusions, (options.target, Placement::Memory), threads)?;
         let code = Code::link(&program.functions)?;
         let (digest, table) = (program.digest(), program.table);
         let schedule = Schedule::new(&table, threads, options.finest);

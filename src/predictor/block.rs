@@ -4,13 +4,13 @@ use super::{
     PredictorOptions,
     model::Model,
     moment::MomentaryLock,
-    question::{Accumulator, Graphs, Question, RESULTS},
+    question::{Accumulator, Graphs, Question, RESULTS, Turns},
 };
 use crate::{
     Backend, Error,
     engine::{Engine, Session},
 };
-use bayeslift_ir::{Graph, Input, Op, Tensor, Type};
+use bayeslift_ir::{Graph, Input, Tensor, Type};
 use bayeslift_passes::{Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, watch};
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
@@ -84,13 +84,10 @@ pub struct Pool {
     rescaled: OnceLock<Option<Compiled>>,
     /// Held while one of these two is set.
     setting: MomentaryLock<()>,
-    /// Computes what depends on parameters alone, such as variances, and its results: the same for all calls.
-    preparation: (Engine, Session),
+    early: Early,
     /// Makes results of what was added up, if the block itself does not.
     pub finish: Option<Engine>,
     pub accumulators: Vec<Accumulator>,
-    /// The parameters that the block itself reads, by number, in order.
-    kept: Vec<usize>,
     /// Nothing overflows in [`Care::Plain`] that its outputs would not show, if no number of a row exceeds it.
     pub bound: f32,
     /// Whether samples differ: whether anything draws noise.
@@ -101,29 +98,21 @@ pub struct Pool {
 
 impl Pool {
     fn new(question: Question, model: &Model, options: &PredictorOptions, rows: usize) -> Result<Pool, Error> {
-        let block = model.network(options.sample_block, rows)?;
-        let live = block.live();
-        let draws = block.values().any(|v| live[v.index()] && matches!(block.node(v).op, Op::Noise(_)));
         // draws of targets differ, whatever they are given
-        let draws = draws || question == Question::Draw;
+        let draws = model.draws()? || question == Question::Draw;
         let at_once = at_once(options, rows, draws);
-        let samples = [at_once, if draws { options.samples } else { 1 }];
-        let Graphs { update, finish, accumulators } = question.graphs(model, samples, rows, draws)?;
-        let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
-        // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
-        let stages = stage(&optimize(&update, Rewriting::Off)?.graph, is_parameter)?;
-        let first = Engine::of_simplified(stages.first, &options.backend)?;
-        let session = first.session()?;
-        let plain = Compiled::new(Engine::of_simplified(stages.second, &options.backend)?);
+        let turns = if draws && at_once < options.samples { Turns::Overlapping } else { Turns::One };
+        let graphs = question.graphs(model, (at_once, turns), rows, draws)?;
+        let staged = Staged::new(graphs, model, &options.backend)?;
+        let finish = staged.finish.map(|graph| Engine::new(graph, &options.backend)).transpose()?;
         let mut pool = Pool {
             setting: MomentaryLock::default(),
-            plain,
+            plain: Compiled::new(Engine::of_simplified(staged.late, &options.backend)?),
             watched: OnceLock::new(),
             rescaled: OnceLock::new(),
-            preparation: (first, session),
-            finish: finish.map(|graph| Engine::new(graph, &options.backend)).transpose()?,
-            accumulators,
-            kept: stages.kept,
+            early: staged.early,
+            finish,
+            accumulators: staged.accumulators,
             bound: 0.0,
             draws,
             at_once,
@@ -174,24 +163,68 @@ impl Pool {
 
     /// Takes over a model's parameters.
     fn prepare(&mut self, model: &Model) -> Result<(), Error> {
-        let (engine, session) = &mut self.preparation;
-        let mut parameters: Vec<_> = tensors(model).map(Argument::from).collect();
-        engine.call(session, &mut parameters)?;
-        let known: Vec<&Tensor> = self.known(model).collect();
+        self.early.compute(model)?;
+        let known: Vec<&Tensor> = self.early.known(model).collect();
         self.bound = largest_bound(self.plain.engine.graph(), &known)?;
         Ok(())
     }
 
-    /// What depends on nothing but the parameters of this model, which it was prepared for: the block's first inputs.
-    fn known<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Tensor> {
-        let kept = self.kept.iter().filter_map(|&i| model.parameters().nth(i));
-        self.preparation.1.outputs.iter().chain(kept.map(|parameter| &parameter.tensor))
+    /// The block's first arguments: see [`Early::known`].
+    pub fn parameters<'a>(&'a self, model: &'a Model, arguments: &mut Vec<Argument<'a>>) {
+        arguments.reserve(self.early.session.outputs.len() + self.early.kept.len());
+        self.early.known(model).for_each(|tensor| arguments.push(tensor.into()));
+    }
+}
+
+/// What of a block depends on parameters alone, such as variances: the same for all calls.
+#[derive(Debug)]
+pub struct Early {
+    engine: Engine,
+    session: Session,
+    /// The parameters that the block itself reads, by number, in order.
+    kept: Vec<usize>,
+}
+
+impl Early {
+    fn compute(&mut self, model: &Model) -> Result<(), Error> {
+        let mut parameters: Vec<_> = tensors(model).map(Argument::from).collect();
+        self.engine.call(&mut self.session, &mut parameters)
     }
 
-    /// The block's first arguments: see [`Pool::known`].
-    pub fn parameters<'a>(&'a self, model: &'a Model, arguments: &mut Vec<Argument<'a>>) {
-        arguments.reserve(self.preparation.1.outputs.len() + self.kept.len());
-        self.known(model).for_each(|tensor| arguments.push(tensor.into()));
+    /// What depends on nothing but the parameters of this model, of which it was computed: the block's first inputs.
+    pub fn known<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Tensor> {
+        let kept = self.kept.iter().filter_map(|&i| model.parameters().nth(i));
+        self.session.outputs.iter().chain(kept.map(|parameter| &parameter.tensor))
+    }
+}
+
+/// The graphs of a block, with what depends on parameters alone apart from the rest.
+#[derive(Debug)]
+pub struct Staged {
+    pub early: Early,
+    /// The block, simplified: from what is known early, noise address, inputs, accumulators.
+    pub late: Graph,
+    pub finish: Option<Graph>,
+    pub accumulators: Vec<Accumulator>,
+}
+
+impl Staged {
+    pub fn new(graphs: Graphs, model: &Model, backend: &Backend) -> Result<Staged, Error> {
+        let Graphs { update, finish, accumulators } = graphs;
+        let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
+        // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
+        let stages = stage(&optimize(&update, Rewriting::Off)?.graph, is_parameter)?;
+        let engine = Engine::of_simplified(stages.first, backend)?;
+        let session = engine.session()?;
+        let early = Early { engine, session, kept: stages.kept };
+        Ok(Staged { early, late: stages.second, finish, accumulators })
+    }
+
+    /// Computes what is known of a model's parameters.
+    #[cfg(feature = "deploy")]
+    pub fn known(&mut self, model: &Model) -> Result<Vec<Tensor>, Error> {
+        self.early.compute(model)?;
+        Ok(self.early.known(model).cloned().collect())
     }
 }
 
@@ -214,7 +247,7 @@ fn rescaled(graph: &Graph) -> Result<Option<Graph>, bayeslift_ir::Error> {
 
 /// The largest power of two, or the largest number, for which interval analysis proves: if no number of a row exceeds it,
 /// nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
-fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
+pub fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
     let analysis = RangeAnalysis::new(graph, |i| known.get(i).copied())?;
     let is_safe = |size: f32| hidden(graph, &analysis.ranges(|_| Range::new((-size).into(), size.into()))).is_empty();
     if is_safe(f32::MAX) {

@@ -6,12 +6,12 @@ use super::{
     template::Template,
 };
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, DType, Expr, Foreign, Graph, Shape, Type, Value};
+use bayeslift_ir::{Builder, DType, Expr, Foreign, Graph, Op, Shape, Type, Value};
 use bayeslift_layers::{Parameters, PosteriorValue, likelihood::Target, noise_inputs};
 use std::collections::HashMap;
 
 /// Parameters with what is computed of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     source: Source,
     pub input: Shape,
@@ -22,7 +22,7 @@ pub struct Model {
 }
 
 /// Where graphs come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     /// The layers and the likelihood make them.
     Network { network: Box<Network>, value: Option<PosteriorValue> },
@@ -137,6 +137,13 @@ impl Model {
             Source::Network { network, value } => network_graph(network, value.as_ref(), samples, rows),
             Source::Stored { network, .. } => network.graph(samples, rows),
         }
+    }
+
+    /// Whether samples differ: whether a layer draws noise.
+    pub fn draws(&self) -> Result<bool, Error> {
+        let network = self.network(2, 3)?;
+        let live = network.live();
+        Ok(network.values().any(|value| live[value.index()] && matches!(network.node(value).op, Op::Noise(_))))
     }
 
     /// The law of a block, of an output of this type: see [`law_graph`].

@@ -29,8 +29,9 @@ pub enum Question {
 /// digits in `f64`.
 #[derive(Debug)]
 pub struct Graphs {
-    /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`]
-    /// and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up, samples.
+    /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`],
+    /// of open ones [`END`], and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up,
+    /// samples.
     pub update: Graph,
     /// Inputs: the accumulators, [`SAMPLES`]. Outputs: the results.
     pub finish: Option<Graph>,
@@ -39,6 +40,8 @@ pub struct Graphs {
 
 /// The input that holds the number of samples which are added already: they may be part of a block again.
 pub const DONE: &str = "samples/done";
+/// The input that holds the number of samples before which those of a block have to be: others are not added.
+pub const END: &str = "samples/end";
 /// The input that holds the number of all samples.
 pub const SAMPLES: &str = "samples/all";
 
@@ -55,6 +58,17 @@ pub const RESULTS: [&str; 10] = [
     "log_prob",
     "cdf",
 ];
+
+/// The blocks that samples come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turns {
+    /// All at once.
+    One,
+    /// Several, of which the last one may have samples again that were added already. Samples are numbered as their noise is.
+    Overlapping,
+    /// Several, whose samples are numbered from [`DONE`] on, whatever their noise; the last one may have samples beyond [`END`].
+    Open,
+}
 
 /// Something that is added up.
 #[derive(Clone, Debug)]
@@ -75,11 +89,17 @@ impl Question {
     pub const ALL: [Question; 5] =
         [Question::Moments, Question::LogProb, Question::Output, Question::Draw, Question::Cdf];
 
-    /// Its graphs for blocks of so many samples, of `all`; `draws` is whether they differ.
+    /// Its graphs for blocks of so many samples; `draws` is whether they differ.
     ///
     /// # Errors
     /// A law that does not tell what is asked.
-    pub fn graphs(self, model: &Model, [samples, all]: [usize; 2], rows: usize, draws: bool) -> Result<Graphs, Error> {
+    pub fn graphs(
+        self,
+        model: &Model,
+        (samples, turns): (usize, Turns),
+        rows: usize,
+        draws: bool,
+    ) -> Result<Graphs, Error> {
         let b = &Builder::new();
         let block = self.block(model, b, [samples, rows])?;
         let each = match self {
@@ -93,7 +113,7 @@ impl Question {
             let update = b.graph().clone();
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
-        let mut sum = Sum::new(&block, samples < all);
+        let mut sum = Sum::new(&block, turns);
         match self {
             Question::Moments => {
                 let [probabilities, mean] = self.moments(&block)?;
@@ -227,15 +247,40 @@ const IMPLEMENT: &str = "implement it in the law";
 /// Sums over samples, in their order.
 struct Sum<'a, 'b> {
     block: &'a Block<'b>,
-    /// The numbers of samples that are added already, and of the block's first sample, where there are several blocks.
-    turn: Option<[Expr<'b>; 2]>,
+    /// Where there are several blocks, this one.
+    turn: Option<Turn<'b>>,
     sums: Vec<(&'static str, Expr<'b>)>,
     accumulators: Vec<Accumulator>,
 }
 
+/// One of several blocks: the number of its first sample, and that of the first one that is not added yet, or of the first that is not to be.
+#[derive(Clone, Copy)]
+enum Turn<'b> {
+    Overlapping { first: Expr<'b>, done: Expr<'b> },
+    Open { first: Expr<'b>, end: Expr<'b> },
+}
+
+impl<'b> Turn<'b> {
+    /// The number of a sample of the block, and whether to add it.
+    fn sample(self, sample: usize) -> (Expr<'b>, Expr<'b>) {
+        let (Turn::Overlapping { first, .. } | Turn::Open { first, .. }) = self;
+        let number = first + sample as f64;
+        let is_new = match self {
+            Turn::Overlapping { done, .. } => done.less_equal(number),
+            Turn::Open { end, .. } => number.less(end),
+        };
+        (number, is_new)
+    }
+}
+
 impl<'a, 'b> Sum<'a, 'b> {
-    fn new(block: &'a Block<'b>, has_turns: bool) -> Self {
-        let turn = has_turns.then(|| [block.b.input(DONE, Type::u32([])), block.first_sample].map(Expr::to_f64));
+    fn new(block: &'a Block<'b>, turns: Turns) -> Self {
+        let number = |name| block.b.input(name, Type::u32([])).to_f64();
+        let turn = match turns {
+            Turns::One => None,
+            Turns::Overlapping => Some(Turn::Overlapping { done: number(DONE), first: block.first_sample.to_f64() }),
+            Turns::Open => Some(Turn::Open { first: number(DONE), end: number(END) }),
+        };
         Sum { block, turn, sums: Vec::new(), accumulators: Vec::new() }
     }
 
@@ -272,9 +317,9 @@ impl<'a, 'b> Sum<'a, 'b> {
             let x = quantity.slice(0, at..at + 1).reshape(shape.clone()).to_f64();
             state = match self.turn {
                 None => next(b.constant_f64((sample + 1) as f64), state, x),
-                Some([done, first]) => {
-                    let number = first + sample as f64;
-                    let (is_new, after) = (done.less_equal(number), next(number + 1.0, state, x));
+                Some(turn) => {
+                    let (number, is_new) = turn.sample(sample);
+                    let after = next(number + 1.0, state, x);
                     std::array::from_fn(|i| is_new.select(after[i], state[i]))
                 }
             };

@@ -74,7 +74,7 @@ pub fn emitted(text: &str, settings: &Settings) -> Outcome {
     if target.machine().architecture != Architecture::X86_64 {
         return Err("there is no disassembler for this target".into());
     }
-    let code = emitters(target)?[0].emit(&kernel)?;
+    let code = emitters(target, Placement::Memory)?[0].emit(&kernel)?;
     let mut decoder = Decoder::new(64, code.bytes(), DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
     formatter.options_mut().set_rip_relative_addresses(true);

@@ -85,7 +85,7 @@ impl std::fmt::Debug for Code {
 
 /// Puts a function into the module.
 fn define(module: &mut JITModule, number: usize, code: &MachineCode) -> Result<FuncId, Error> {
-    let (name, signature) = (format!("kernel_{number}"), signature(module.isa()));
+    let (name, signature) = (format!("kernel_{number}"), signature(module.isa(), module.isa().default_call_conv()));
     let id = module.declare_function(&name, Linkage::Local, &signature).map_err(refused)?;
     let relocation = |relocation: &Relocation| {
         let name = match relocation.target {
@@ -115,19 +115,13 @@ extern "C" fn floor_of_double(x: f64) -> f64 {
 }
 
 fn refused(error: ModuleError) -> Error {
-    Error::NoExecutableMemory(chain(&error))
-}
-
-/// An error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(|error| error.to_string()).collect::<Vec<_>>().join(": ")
+    Error::NoExecutableMemory(super::chain(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emit::emitters;
+    use crate::emit::{Placement, emitters};
     use crate::tile::{Address, Base, Class, Reg, TileBuilder};
     use crate::{Argument, InstructionSet, KernelTable, Program, Target, compile};
     use bayeslift_ir::{
@@ -189,7 +183,7 @@ mod tests {
                 let kernel = b.finish(2, 0);
                 let input: Vec<u32> = (100..164).collect();
                 for &target in &targets {
-                    let mut emitters = emitters(target).unwrap();
+                    let mut emitters = emitters(target, Placement::Memory).unwrap();
                     let emitted = emitters.iter_mut().find_map(|emitter| emitter.emit(&kernel).ok());
                     let code = Code::link(&[emitted.expect("some emitter takes it")]).unwrap();
                     let function = code.functions()[0];
@@ -233,7 +227,7 @@ mod tests {
                 plain.output(&output.name, output.value).unwrap();
             }
             let want = evaluate(&plain, &inputs).unwrap();
-            let program = compile(&Plan::new(plain).unwrap(), &[], target, 1).unwrap();
+            let program = compile(&Plan::new(plain).unwrap(), &[], (target, Placement::Memory), 1).unwrap();
             for (got, want) in run(&program, &inputs).iter().zip(&want) {
                 prop_assert_eq!(same_bits(got, want), Ok(()), "{}", target);
             }
@@ -243,7 +237,7 @@ mod tests {
     #[test]
     fn code_for_another_machine_is_refused() {
         let kernel = TileBuilder::new().finish(0, 0);
-        let emitted = emitters(Target::host()).unwrap()[0].emit(&kernel).unwrap();
+        let emitted = emitters(Target::host(), Placement::Memory).unwrap()[0].emit(&kernel).unwrap();
         let target = Target::all().find(|target| !target.runs_here()).expect("nobody is every machine");
         let foreign = MachineCode { target, ..emitted };
         assert!(matches!(Code::link(&[foreign]), Err(Error::ForeignTarget { .. })));

@@ -67,7 +67,7 @@ fn check(kernel: &TileKernel, seed: u32, target: Target) -> Result<bool, String>
     if again != kernel.renumbered() {
         return Err(context(format!("printed and read, it is\n{again}")));
     }
-    let emitter = &mut emitters(target).map_err(|error| context(error.to_string()))?[0];
+    let emitter = &mut emitters(target, Placement::Memory).map_err(|error| context(error.to_string()))?[0];
     let Ok(code) = emitter.emit(kernel) else { return Ok(false) };
     if x86::Isa::of(target.instruction_set()).is_some() {
         compare(&simulated(code.bytes(), seed).map_err(context)?, &want, "the model").map_err(context)?;

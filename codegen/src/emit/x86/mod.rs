@@ -33,8 +33,9 @@ impl KernelEmitter for X86 {
 
     fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
         check(kernel, self.0)?;
-        let bytes = emit(kernel, self.0).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
-        Ok(MachineCode { target: self.0, bytes, alignment: LINE as u64, relocations: Vec::new() })
+        let (bytes, stack_bytes) =
+            emitted(kernel, self.0).map_err(|Unsupported| Refusal("it does not fit wide vectors".into()))?;
+        Ok(MachineCode { target: self.0, bytes, alignment: LINE as u64, relocations: Vec::new(), stack_bytes })
     }
 }
 
@@ -79,6 +80,11 @@ const SOMEWHERE: i64 = 1 << 30;
 
 /// Machine code for `kernel`, which was lowered for `target`.
 pub fn emit(kernel: &TileKernel, target: Target) -> Result<Vec<u8>, Unsupported> {
+    emitted(kernel, target).map(|(bytes, _)| bytes)
+}
+
+/// The code, and how much of the stack it takes.
+fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupported> {
     // there are no vectors of them
     if kernel.regs.iter().any(|reg| reg.class == Class::Double) {
         return Err(Unsupported);
@@ -114,7 +120,8 @@ pub fn emit(kernel: &TileKernel, target: Target) -> Result<Vec<u8>, Unsupported>
         };
         emitter.function()?;
         if emitter.is_complete {
-            return emitter.finish();
+            let stack_bytes = emitter.stack_bytes()?;
+            return Ok((emitter.finish()?, stack_bytes));
         }
         needs = emitter.needs;
     }
@@ -215,6 +222,11 @@ impl Emitter<'_> {
     fn frame(&self) -> Emitted<i64> {
         let frame = (i64::from(self.allocation.slots) + 1) * LINE as i64;
         if frame > MAX_FRAME { Err(Unsupported) } else { Ok(frame) }
+    }
+
+    /// The frame, what aligns it, saved registers and the return address.
+    fn stack_bytes(&self) -> Emitted<u64> {
+        Ok((self.frame()? + LINE as i64) as u64 + 8 * (SAVED.len() as u64 + 1))
     }
 
     fn prologue(&mut self, frame: i64) -> Emitted {

@@ -1,162 +1,17 @@
-//! Tile IR to machine code by Cranelift, for vectors of four elements or scalars.
-//!
-//! Facts about Cranelift that shape this file: `fmin`/`fmax` lower to long sequences, so maxima come as compare and
-//! select; fused multiply-adds need the `has_fma` flag; a load is folded into its user only if nothing with a side
-//! effect lies between, so loads stand right before their users; loops are not rotated, so they test at the end.
+//! The instructions of a tile kernel, one by one.
 
-use super::{Emitter, MachineCode, Refusal, check};
-use crate::{Architecture, Error, InstructionSet, Target, tile::*};
+use crate::{InstructionSet, tile::*};
 use cranelift::codegen::{
-    Context, FinalizedRelocTarget,
-    binemit::{Addend, CodeOffset, Reloc},
-    control::ControlPlane,
-    ir::{BlockArg, ConstantData, Endianness, ExternalName, Function, LibCall, MemFlagsData, types},
-    isa::{self, OwnedTargetIsa, TargetFrontendConfig, TargetIsa},
-    settings,
+    ir::{BlockArg, ConstantData, Endianness, Function, MemFlagsData, types},
+    isa::TargetFrontendConfig,
 };
-use cranelift::prelude::{
-    AbiParam, Configurable, FloatCC, FunctionBuilder, FunctionBuilderContext, InstBuilder, IntCC, Signature, Type,
-    Value,
-};
+use cranelift::prelude::{FloatCC, FunctionBuilder, FunctionBuilderContext, InstBuilder, IntCC, Type, Value};
 
 /// The number of elements of a Cranelift vector.
 const WIDTH: usize = InstructionSet::Simd128.lanes();
 
-/// Optimizing puts each value before what reads it, so that chains of operations that were side by side come one behind the other.
-/// Where so many statements follow each other, the machine does not look so far ahead as to begin the next chain. Kernels of doubles alone are
-/// that long: the statistics of many samples.
-const LOOK_AHEAD: usize = 256;
-
-/// Emits through Cranelift.
-pub(super) struct Cranelift {
-    target: Target,
-    isa: OwnedTargetIsa,
-    /// The same, with statements in the order in which they are.
-    in_order: OwnedTargetIsa,
-    context: Context,
-    functions: FunctionBuilderContext,
-}
-
-/// How many statements follow each other at most, without a loop between them.
-fn longest(stmts: &[Stmt]) -> usize {
-    let loops =
-        stmts.iter().filter_map(|stmt| if let Stmt::Loop { body, .. } = stmt { Some(longest(body)) } else { None });
-    loops.fold(stmts.len(), usize::max)
-}
-
-/// A place in code that the linker fills in.
-#[derive(Clone, Debug)]
-pub(crate) struct Relocation {
-    pub offset: CodeOffset,
-    pub kind: Reloc,
-    pub target: Relocated,
-    pub addend: Addend,
-}
-
-/// What a [`Relocation`] refers to.
-#[derive(Clone, Debug)]
-pub(crate) enum Relocated {
-    /// A function that stands in for an instruction that the machine lacks.
-    LibraryCall(LibCall),
-    /// A place in the same function.
-    Here(CodeOffset),
-}
-
-impl Cranelift {
-    pub fn new(target: Target) -> Result<Cranelift, Error> {
-        let [isa, in_order] = [isa_of(target, "speed")?, isa_of(target, "none")?];
-        Ok(Cranelift { target, isa, in_order, context: Context::new(), functions: FunctionBuilderContext::new() })
-    }
-}
-
-impl Emitter for Cranelift {
-    fn target(&self) -> Target {
-        self.target
-    }
-
-    fn emit(&mut self, kernel: &TileKernel) -> Result<MachineCode, Refusal> {
-        check(kernel, self.target)?;
-        let has_doubles = kernel.regs.iter().any(|reg| reg.class == Class::Double);
-        let stays_in_order = has_doubles && longest(&kernel.body) > LOOK_AHEAD;
-        let Cranelift { isa, in_order, context, functions, .. } = self;
-        let isa = if stays_in_order { in_order } else { isa };
-        context.clear();
-        context.func.signature = signature(&**isa);
-        fill(kernel, &mut context.func, functions, isa.frontend_config());
-        let code =
-            context.compile(&**isa, &mut ControlPlane::default()).map_err(|error| Refusal(format!("{error:?}")))?;
-        let relocation = |reloc: &cranelift::codegen::FinalizedMachReloc| {
-            let target = match &reloc.target {
-                FinalizedRelocTarget::ExternalName(ExternalName::LibCall(call)) => Relocated::LibraryCall(*call),
-                FinalizedRelocTarget::Func(offset) => Relocated::Here(*offset),
-                FinalizedRelocTarget::ExternalName(name) => return Err(Refusal(format!("it refers to {name:?}"))),
-            };
-            Ok(Relocation { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend })
-        };
-        Ok(MachineCode {
-            target: self.target,
-            bytes: code.code_buffer().to_vec(),
-            alignment: u64::from(code.buffer.alignment),
-            relocations: code.buffer.relocs().iter().map(relocation).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-/// The signature of kernels.
-pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
-    let mut signature = Signature::new(isa.default_call_conv());
-    let pointer = isa.pointer_type();
-    signature.params.extend([pointer, pointer, types::I64, types::I64].map(AbiParam::new));
-    signature
-}
-
-/// Cranelift's description of this machine: what else it has is of no matter to the linker.
-pub(crate) fn native() -> Result<OwnedTargetIsa, Error> {
-    isa_of(Target::host(), "speed")
-}
-
-/// Cranelift's description of a target.
-fn isa_of(target: Target, opt_level: &str) -> Result<OwnedTargetIsa, Error> {
-    let machine = target.machine();
-    let mut builder = if machine.architecture == Target::host().machine().architecture {
-        // of this system, whose calling convention is not that of others
-        cranelift_native::builder_with_options(target.is_host()).map_err(unsupported)?
-    } else {
-        isa::lookup_by_name(machine.architecture.name()).map_err(unsupported)?
-    };
-    if !target.is_host() && machine.architecture == Architecture::X86_64 {
-        // scalars too are computed by these instructions
-        let avx = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_avx"];
-        let has_avx = machine.instruction_set > InstructionSet::Scalar;
-        let flags = avx.into_iter().filter(|_| has_avx).chain(machine.fuses.then_some("has_fma"));
-        flags.into_iter().try_for_each(|flag| builder.enable(flag)).map_err(unsupported)?;
-    }
-    builder.finish(flags(opt_level)?).map_err(unsupported)
-}
-
-fn flags(opt_level: &str) -> Result<settings::Flags, Error> {
-    let mut flags = settings::builder();
-    let options = [
-        ("opt_level", opt_level),
-        ("is_pic", "false"),
-        ("use_colocated_libcalls", "false"),
-        // a frame of spilled registers may be larger than the guard page of a stack
-        ("enable_probestack", "true"),
-        ("probestack_strategy", "inline"),
-        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
-    ];
-    for (name, value) in options {
-        flags.set(name, value).map_err(unsupported)?;
-    }
-    Ok(settings::Flags::new(flags))
-}
-
-fn unsupported(error: impl std::fmt::Display) -> Error {
-    Error::UnsupportedMachine(error.to_string())
-}
-
 /// Fills `function`, which has the signature of kernels, with the code of `kernel`.
-fn fill(
+pub(super) fn fill(
     kernel: &TileKernel,
     function: &mut Function,
     context: &mut FunctionBuilderContext,

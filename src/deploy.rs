@@ -1,0 +1,148 @@
+//! Compiling ahead of time: a trained network becomes an object that a program in C, or in any language that calls C, links. It needs nothing else.
+//!
+//! ```
+//! use bayeslift::{deploy::{self, DeployOptions}, prelude::*};
+//!
+//! let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+//! let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+//! let package = deploy::network(&network, &DeployOptions::new("flowers").samples(32))?;
+//! assert!(package.header.contains("int flowers_predict("));
+//! # Ok::<(), bayeslift::Error>(())
+//! ```
+
+mod block;
+mod compile;
+mod entry;
+mod functions;
+mod graph;
+mod header;
+mod information;
+mod layout;
+mod library;
+mod package;
+mod status;
+
+pub use bayeslift_codegen::{Level, System};
+pub use graph::graph;
+pub use package::{File, Package, write};
+
+use crate::{Error, ModelFile, Network, PredictorOptions, model_file, predictor::model::Model};
+use bayeslift_ir::Environment;
+use std::path::Path;
+
+/// Where an object has its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Weights {
+    /// In its read-only data.
+    #[default]
+    Inside,
+    /// In a file of their own, which a program brings into memory as it likes. `NAME_init` compares their checksum.
+    File,
+}
+
+/// What to compile, and for what.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeployOptions {
+    /// What names in the object begin with.
+    pub name: String,
+    /// The system it is for; this machine's unless told.
+    pub system: Option<System>,
+    /// The levels of x86-64 it is for. Of several, the program chooses when it runs. The third unless told.
+    pub levels: Vec<Level>,
+    /// The number of posterior samples that it takes if it is not told; 64 unless told here.
+    pub samples: usize,
+    /// Addresses the noise if it is not told; the network's seed unless told here.
+    pub seed: Option<u64>,
+    /// The most rows that are computed at once. Results do not depend on it; the workspace grows with it.
+    pub row_block: usize,
+    /// Where the weights are.
+    pub weights: Weights,
+}
+
+impl DeployOptions {
+    /// With this name, an identifier of C.
+    pub fn new(name: impl Into<String>) -> DeployOptions {
+        let PredictorOptions { samples, row_block, .. } = PredictorOptions::default();
+        let (system, levels, seed) = (None, Vec::new(), None);
+        DeployOptions { name: name.into(), system, levels, samples, seed, row_block, weights: Weights::Inside }
+    }
+
+    /// For this system.
+    pub fn for_system(mut self, system: System) -> Self {
+        self.system = Some(system);
+        self
+    }
+
+    fn system(&self) -> Result<System, Error> {
+        match &self.system {
+            Some(system) => Ok(system.clone()),
+            None => Ok(System::host().map_err(bayeslift_runtime::Error::from)?),
+        }
+    }
+
+    /// For these levels of x86-64.
+    pub fn levels(mut self, levels: impl IntoIterator<Item = Level>) -> Self {
+        self.levels = levels.into_iter().collect();
+        self
+    }
+
+    /// With this number of posterior samples where none is told.
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// With this seed where none is told.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// With so many rows at once.
+    pub fn row_block(mut self, rows: usize) -> Self {
+        self.row_block = rows;
+        self
+    }
+
+    /// With the weights there.
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.weights = weights;
+        self
+    }
+}
+
+/// Compiles a network.
+///
+/// # Errors
+/// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments.
+pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Error> {
+    let _environment = Environment::enter();
+    let file = ModelFile::from_bytes(&network.to_bytes()?)?;
+    let model = Model::of_network(network, &PredictorOptions::default());
+    compile::compile(&model, &file, options)
+}
+
+/// Compiles what [`Network::save`] wrote, without the layers' code.
+///
+/// # Errors
+/// As for [`network`], and for [`Predictor::open`](crate::Predictor::open).
+pub fn file(path: impl AsRef<Path>, options: &DeployOptions) -> Result<Package, Error> {
+    let _environment = Environment::enter();
+    let path = path.as_ref();
+    stored(ModelFile::read(path)?, path, options)
+}
+
+/// As [`file`], of the bytes that [`Network::to_bytes`] gave.
+///
+/// # Errors
+/// As for [`file`].
+pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
+    let _environment = Environment::enter();
+    stored(ModelFile::from_bytes(bytes)?, Path::new(model_file::BYTES), options)
+}
+
+fn stored(file: ModelFile, path: &Path, options: &DeployOptions) -> Result<Package, Error> {
+    let model = crate::predictor::stored::model(file.clone(), path, &PredictorOptions::default())?;
+    compile::compile(&model, &file, options)
+}

@@ -1,0 +1,84 @@
+//! Blocks of samples and rows as graphs and machine code, for objects.
+
+use crate::{
+    Backend, Error,
+    predictor::{
+        block::{Staged, largest_bound},
+        model::Model,
+        question::{Accumulator, Question, Turns},
+    },
+};
+use bayeslift_codegen::{
+    KernelTable, Program, Target,
+    emit::{MachineCode, Placement},
+};
+use bayeslift_ir::{Graph, Tensor, Type};
+use bayeslift_passes::Rewritten;
+use bayeslift_runtime::Options;
+
+/// A block of samples and rows, ready to be compiled for any target.
+#[derive(Debug)]
+pub struct Block {
+    pub rows: usize,
+    /// How many samples it computes at once.
+    pub at_once: usize,
+    pub turns: Turns,
+    update: Rewritten,
+    finish: Option<Rewritten>,
+    /// What it knows of the parameters: its first inputs.
+    pub known: Vec<Tensor>,
+    pub accumulators: Vec<Accumulator>,
+    /// Nothing overflows unseen in rows whose numbers are not larger.
+    pub bound: f32,
+}
+
+/// A block's code for one target, and what it is as data.
+#[derive(Debug)]
+pub struct Compiled {
+    pub update: KernelTable,
+    pub finish: Option<KernelTable>,
+    pub functions: Vec<MachineCode>,
+    /// The number of the first function that makes results.
+    pub finish_at: usize,
+}
+
+impl Block {
+    /// A block that answers with moments.
+    pub fn new(model: &Model, (at_once, turns): (usize, Turns), rows: usize, draws: bool) -> Result<Block, Error> {
+        let graphs = Question::Moments.graphs(model, (at_once, turns), rows, draws)?;
+        let mut staged = Staged::new(graphs, model, &Backend::default())?;
+        let known = staged.known(model)?;
+        let update = Options::default().simplify(false).optimize(&staged.late)?;
+        let finish = staged.finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
+        let bound = largest_bound(&update.graph, &known.iter().collect::<Vec<_>>())?;
+        Ok(Block { rows, at_once, turns, update, finish, known, accumulators: staged.accumulators, bound })
+    }
+
+    /// The names of results and their types, `[rows, ..]`.
+    pub fn results(&self) -> Vec<(String, Type)> {
+        let graph: &Graph = &self.finish.as_ref().unwrap_or(&self.update).graph;
+        let outputs = graph.outputs().iter().filter(|output| output.updates.is_none());
+        outputs.map(|output| (output.name.clone(), graph.ty(output.value).clone())).collect()
+    }
+
+    /// The bytes of an accumulator of each kind.
+    pub fn accumulator_bytes(&self) -> Vec<u64> {
+        self.accumulators.iter().map(|sum| sum.ty.words() as u64 * 4).collect()
+    }
+
+    /// Its machine code.
+    pub fn compile(&self, target: Target) -> Result<Compiled, Error> {
+        let options = Options::default().target(target).threads(1);
+        let Program { table: update, mut functions } = options.emit(&self.update, Placement::Object)?;
+        let finish_at = functions.len();
+        let finish = match &self.finish {
+            None => None,
+            Some(graph) => {
+                let program = options.emit(graph, Placement::Object)?;
+                functions.extend(program.functions);
+                Some(program.table)
+            }
+        };
+        Ok(Compiled { update, finish, functions, finish_at })
+    }
+}

@@ -1,0 +1,231 @@
+//! What an object does around its kernels, block by block.
+
+use super::{
+    block::{Block, Compiled},
+    layout::{Layout, accumulators_of},
+};
+use crate::predictor::question::Turns;
+use Width::{Long, Word};
+use bayeslift_codegen::routine::{Callee, Data, Expr, Memory, Routine, RoutineBuilder, Variable, Width, launches};
+
+/// What all routines of an object are made from.
+pub struct Parts<'a> {
+    pub blocks: &'a [(Block, Vec<Compiled>)],
+    /// The level that each of a block's codes is for; a single `None` if there is no choice.
+    pub levels: &'a [Option<i64>],
+    pub layout: &'a Layout,
+    /// The numbers of an input row.
+    pub units: usize,
+    /// Where each block's known values lie: in the data, or in the weights.
+    pub known: &'a [Vec<u64>],
+    /// Whether these are offsets in weights that the caller brings.
+    pub brings_weights: bool,
+    /// For each block and level, its first kernel's number.
+    pub kernels: &'a [Vec<usize>],
+}
+
+/// The routines of a block, by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct OfBlock {
+    /// `(accumulators)`: begins anew.
+    pub clear: Callee,
+    /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples.
+    pub update: Callee,
+    /// `(workspace, accumulators, samples)`: makes results.
+    pub finish: Callee,
+    /// `(workspace, result, count, row, samples)`: gives results to the caller; 1 if one is not finite.
+    pub give: Callee,
+}
+
+/// The exponent's bits of a float: all of them are set in what is not finite.
+pub const EXPONENT: i64 = 0x7f80_0000;
+/// All bits of a float but its sign.
+pub const SIZE: i64 = 0x7fff_ffff;
+
+/// Appends a routine without a name.
+pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
+    routines.push(builder.finish(None, Long));
+    Callee::Routine(routines.len() - 1)
+}
+
+/// `(inputs, count)`: the bits of the largest size of so many numbers: more than the exponent's if one is not finite.
+pub fn largest(routines: &mut Vec<Routine>) -> Callee {
+    /// How many numbers are looked at in turn, so that they do not wait for each other.
+    const ABREAST: i64 = 4;
+    let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
+    let sizes = [(); ABREAST as usize].map(|()| b.set(0));
+    let (at, end) = (b.set(inputs), b.set(inputs + count * 4));
+    let size = |at: Variable, i: i64| Expr::from(at).load(Word, i * 4) & SIZE;
+    b.repeat((at + (ABREAST * 4 - 1)).less(end), |b| {
+        for (i, largest) in (0..).zip(sizes) {
+            b.assign(largest, Expr::from(largest).maximum(size(at, i)));
+        }
+        b.assign(at, at + ABREAST * 4);
+    });
+    b.repeat(Expr::from(at).less(end), |b| {
+        b.assign(sizes[0], Expr::from(sizes[0]).maximum(size(at, 0)));
+        b.assign(at, at + 4);
+    });
+    let [first, second, third, fourth] = sizes.map(Expr::from);
+    b.give(first.maximum(second).maximum(third.maximum(fourth)));
+    add(routines, b)
+}
+
+impl Parts<'_> {
+    /// The routines of a block.
+    pub fn of_block(&self, number: usize, routines: &mut Vec<Routine>, data: &mut Data) -> OfBlock {
+        let clear = self.clear(number);
+        let clear = add(routines, clear);
+        let update = self.update(number, data);
+        let update = add(routines, update);
+        let finish = self.finish(number, data);
+        let finish = add(routines, finish);
+        let give = self.give(number);
+        let give = add(routines, give);
+        OfBlock { clear, update, finish, give }
+    }
+
+    fn clear(&self, number: usize) -> RoutineBuilder {
+        let (block, _) = &self.blocks[number];
+        let (mut b, [accumulators]) = RoutineBuilder::new([Long]);
+        for ((sum, at), bytes) in block.accumulators.iter().zip(accumulators_of(block)).zip(block.accumulator_bytes()) {
+            let initial = sum.initial.to_bits() as i64;
+            b.each((bytes / 8) as i64, |b, i| b.store(Long, accumulators + i * 8, at, initial));
+        }
+        b.give(0);
+        b
+    }
+
+    fn update(&self, number: usize, data: &mut Data) -> RoutineBuilder {
+        let (block, _) = &self.blocks[number];
+        let Layout { first_sample: at_sample, first_row, done: at_done, end: at_end, rows, .. } = *self.layout;
+        let (mut b, [workspace, accumulators, x, count, row, first_sample, done, end]) = RoutineBuilder::new([Long; 8]);
+        let source = b.set(x);
+        if block.rows > 1 {
+            let units = self.units as i64;
+            b.when(Expr::from(count).less(block.rows as i64), |b| {
+                let (given, all) = (b.set(count * units), block.rows as i64 * units);
+                b.each(all, |b, i| {
+                    let value = b.set(0);
+                    b.when(Expr::from(i).less(given), |b| b.assign(value, (x + i * 4).load(Word, 0)));
+                    b.store(Word, workspace + i * 4, rows, value);
+                });
+                b.assign(source, workspace + rows);
+            });
+        }
+        b.store(Word, workspace, first_row, row);
+        b.store(Word, workspace, first_row + 4, row >> 32);
+        if block.turns == Turns::Open {
+            b.store(Word, workspace, at_end, end);
+            let turn = b.set(done);
+            b.repeat(Expr::from(turn).less(end), |b| {
+                b.store(Word, workspace, at_sample, first_sample + turn);
+                b.store(Word, workspace, at_done, turn);
+                self.launch(b, workspace, |s, level| s.updates(number, level, [workspace, accumulators, source], data));
+                b.assign(turn, turn + block.at_once as i64);
+            });
+        } else {
+            b.store(Word, workspace, at_sample, first_sample);
+            self.launch(&mut b, workspace, |s, level| {
+                s.updates(number, level, [workspace, accumulators, source], data)
+            });
+        }
+        b.give(0);
+        b
+    }
+
+    /// Launches by the level that the workspace has.
+    fn launch(
+        &self,
+        b: &mut RoutineBuilder,
+        workspace: Variable,
+        mut launches: impl FnMut(&Self, usize) -> Vec<bayeslift_codegen::routine::Statement>,
+    ) {
+        for (i, level) in self.levels.iter().enumerate() {
+            let statements = launches(self, i);
+            match level {
+                None => b.append(statements),
+                Some(level) => {
+                    let chosen = Expr::from(workspace).load(Long, self.layout.header + 8);
+                    b.when(chosen.equal(*level), |b| b.append(statements));
+                }
+            }
+        }
+    }
+
+    fn updates(
+        &self,
+        number: usize,
+        level: usize,
+        [workspace, accumulators, x]: [Variable; 3],
+        data: &mut Data,
+    ) -> Vec<bayeslift_codegen::routine::Statement> {
+        let (block, compiled) = &self.blocks[number];
+        let layout = self.layout;
+        let weights = || Expr::from(workspace).load(Long, layout.header + 16);
+        let known = self.known[number]
+            .iter()
+            .map(|&at| if self.brings_weights { weights() + at as i64 } else { Expr::Data(at) });
+        let mut inputs: Vec<Expr> = known.collect();
+        inputs.extend([layout.key, layout.first_sample, layout.first_row].map(|at| workspace + at));
+        inputs.push(x.into());
+        if block.turns == Turns::Open {
+            inputs.extend([layout.done, layout.end].map(|at| workspace + at));
+            inputs.extend(accumulators_of(block).into_iter().map(|at| accumulators + at));
+        }
+        let has_results = block.turns == Turns::One;
+        let outputs = if has_results { self.results(number, workspace) } else { Vec::new() };
+        launches(&compiled[level].update, self.kernels[number][level], &self.memory(workspace, inputs, outputs), data)
+    }
+
+    fn results(&self, number: usize, workspace: Variable) -> Vec<Expr> {
+        self.layout.results_of(&self.blocks[number].0).into_iter().map(|at| workspace + at).collect()
+    }
+
+    fn memory(&self, workspace: Variable, inputs: Vec<Expr>, outputs: Vec<Expr>) -> Memory {
+        let [arena, scratch, shared] =
+            [self.layout.arena, self.layout.scratch, self.layout.shared].map(|at| workspace + at);
+        Memory { inputs, outputs, arena, scratch, shared }
+    }
+
+    fn finish(&self, number: usize, data: &mut Data) -> RoutineBuilder {
+        let (block, compiled) = &self.blocks[number];
+        let (mut b, [workspace, accumulators, samples]) = RoutineBuilder::new([Long; 3]);
+        if block.turns == Turns::Open {
+            b.store(Word, workspace, self.layout.samples, samples);
+            self.launch(&mut b, workspace, |s, level| {
+                let Compiled { finish, finish_at, .. } = &compiled[level];
+                let sums = accumulators_of(block).into_iter().map(|at| accumulators + at);
+                let inputs = sums.chain([workspace + s.layout.samples]).collect();
+                let memory = s.memory(workspace, inputs, s.results(number, workspace));
+                let finish = finish.as_ref().expect("what is added up is made results of");
+                launches(finish, s.kernels[number][level] + finish_at, &memory, data)
+            });
+        }
+        b.give(0);
+        b
+    }
+
+    /// Copies what the caller asked for, and looks at all results. A spread that one sample cannot tell need not be finite.
+    fn give(&self, number: usize) -> RoutineBuilder {
+        let (block, _) = &self.blocks[number];
+        let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
+        let bad = b.set(0);
+        let is_one = b.set(Expr::from(samples).equal(1));
+        for (i, ((name, ty), at)) in block.results().iter().zip(self.layout.results_of(block)).enumerate() {
+            let width = (ty.shape.elements() / block.rows) as i64;
+            let into = b.set(Expr::from(result).load(Long, 8 * i as i64));
+            let into_row = b.set(into + row * (4 * width));
+            let may_be_missing = matches!(name.as_str(), "epistemic" | "total");
+            b.each(count * width, |b, i| {
+                let word = b.set((workspace + i * 4).load(Word, at));
+                let is_bad = (word & EXPONENT).equal(EXPONENT);
+                let is_bad = if may_be_missing { is_bad & Expr::from(is_one).is_zero() } else { is_bad };
+                b.assign(bad, bad | is_bad);
+                b.when(into, |b| b.store(Word, into_row + i * 4, 0, word));
+            });
+        }
+        b.give(bad);
+        b
+    }
+}

@@ -1,0 +1,506 @@
+//! The functions that an object has for those who link it.
+
+use super::{
+    entry::{EXPONENT, OfBlock, Parts, largest},
+    layout::{ALIGN, accumulator_bytes},
+    status::status,
+};
+use crate::predictor::PREDICTION_STEP;
+use Width::{Long, Word};
+use bayeslift_codegen::{
+    Architecture,
+    link::processor::environment,
+    routine::{Callee, Data, Expr, Routine, RoutineBuilder, Variable, Width},
+};
+
+/// What tells a workspace and a state that were initialised.
+const WORKSPACE: i64 = 0x6261_7965_736c_6966;
+const STATE: i64 = 0x6261_7965_7373_7461;
+/// The bytes of a state before the accumulators, and what they hold, long by long.
+pub const STATE_HEADER: u64 = ALIGN;
+const STATE_SEED: i64 = 8;
+const STATE_FIRST_ROW: i64 = 16;
+const STATE_FIRST_SAMPLE: i64 = 24;
+const STATE_ROWS: i64 = 32;
+const STATE_DONE: i64 = 40;
+/// The numbers of samples are below.
+const MOST_SAMPLES: i64 = 1 << 32;
+/// The samples of the self-test.
+pub const TEST_SAMPLES: usize = 3;
+
+/// What an object answers with if it is not told.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    pub seed: u64,
+    pub samples: usize,
+}
+
+/// Which block serves for what, by number.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles {
+    pub many: usize,
+    pub one: usize,
+    /// A single row with the default number of samples at once.
+    pub direct: Option<usize>,
+}
+
+/// All that functions are made from.
+pub struct Functions<'a> {
+    pub parts: Parts<'a>,
+    pub roles: Roles,
+    pub defaults: Defaults,
+    pub architecture: Architecture,
+    /// The largest size of an input for which nothing overflows unseen.
+    pub bound: f32,
+    /// Whether samples differ.
+    pub draws: bool,
+    pub name: &'a str,
+    /// The checksum and the bytes of weights that the caller brings.
+    pub weights: Option<(u64, u64)>,
+    /// The self-test's results, each of the blocks `many` and `direct`, and where the information lies.
+    pub expected: [Vec<u64>; 2],
+    pub information: u64,
+    of: Vec<OfBlock>,
+    largest: Option<Callee>,
+}
+
+/// The arguments of a loop over blocks of rows.
+struct Turn {
+    row: Variable,
+    count: Variable,
+    accumulators: Expr,
+}
+
+impl<'a> Functions<'a> {
+    #[allow(clippy::too_many_arguments, reason = "the parts of an object")]
+    pub fn new(
+        parts: Parts<'a>,
+        roles: Roles,
+        defaults: Defaults,
+        architecture: Architecture,
+        (bound, draws): (f32, bool),
+        name: &'a str,
+        weights: Option<(u64, u64)>,
+        (expected, information): ([Vec<u64>; 2], u64),
+    ) -> Self {
+        let (of, largest) = (Vec::new(), None);
+        Functions {
+            parts,
+            roles,
+            defaults,
+            architecture,
+            bound,
+            draws,
+            name,
+            weights,
+            expected,
+            information,
+            of,
+            largest,
+        }
+    }
+
+    /// All routines of the object.
+    pub fn routines(mut self, data: &mut Data) -> Vec<Routine> {
+        let mut routines = Vec::new();
+        self.largest = Some(largest(&mut routines));
+        self.of = (0..self.parts.blocks.len()).map(|i| self.parts.of_block(i, &mut routines, data)).collect();
+        let mut named = vec![("predict", self.predict()), ("self_test", self.self_test()), ("info", self.info())];
+        if self.is_initialised() {
+            named.push(("init", self.init(false)));
+            if self.has_levels() {
+                named.push(("init_isa", self.init(true)));
+            }
+        }
+        if self.draws {
+            named.extend([("begin", self.begin()), ("add", self.add()), ("finish", self.finish())]);
+        }
+        routines.extend(named.into_iter().map(|(name, builder)| {
+            let result = if name == "info" { Long } else { Word };
+            builder.finish(Some(format!("{}_{name}", self.name)), result)
+        }));
+        routines
+    }
+
+    fn has_levels(&self) -> bool {
+        self.parts.levels.iter().any(Option::is_some)
+    }
+
+    /// Whether a workspace has to be initialised.
+    fn is_initialised(&self) -> bool {
+        self.has_levels() || self.weights.is_some()
+    }
+
+    fn check_workspace(&self, b: &mut RoutineBuilder, workspace: Variable) {
+        check_memory(b, &[workspace]);
+        if self.is_initialised() {
+            let found = Expr::from(workspace).load(Long, self.parts.layout.header);
+            refuse(b, found.equal(WORKSPACE).is_zero(), "ERROR_UNINITIALISED");
+        }
+    }
+
+    fn check_rows(&self, b: &mut RoutineBuilder, inputs: Option<Variable>, rows: Variable) {
+        if let Some(inputs) = inputs {
+            refuse(b, Expr::from(inputs).is_zero() & Expr::from(rows).is_zero().is_zero(), "ERROR_NULL");
+        }
+        // so that no number of bytes overflows
+        let widest = self.parts.blocks.iter().flat_map(|(block, _)| block.results()).map(|(_, ty)| ty.shape.elements());
+        let widest = widest.chain([self.parts.units, 1]).max().unwrap_or(1) as i64;
+        let most = (1_i64 << 60) / widest.max(accumulator_bytes(&self.parts.blocks[self.roles.many].0) as i64);
+        refuse(b, Expr::from(most).less(rows), "ERROR_ROWS");
+    }
+
+    fn set_key(&self, b: &mut RoutineBuilder, workspace: Variable, seed: impl Into<Expr>) {
+        let seed = b.set(seed);
+        let key = self.parts.layout.key;
+        b.store(Word, workspace, key, seed);
+        b.store(Word, workspace, key + 4, seed >> 32);
+        b.store(Word, workspace, key + 8, PREDICTION_STEP as u32 as i64);
+        b.store(Word, workspace, key + 12, (PREDICTION_STEP >> 32) as i64);
+    }
+
+    /// Looks at inputs; then `body`, if nothing is wrong with them. Gives the status.
+    fn with_inputs(
+        &self,
+        b: &mut RoutineBuilder,
+        (inputs, rows): (Variable, Variable),
+        body: impl FnOnce(&mut RoutineBuilder, Variable),
+    ) -> Variable {
+        let state = b.set(status("OK"));
+        let largest = self.largest.expect("made first");
+        let size = b.call(largest, vec![inputs.into(), rows * self.parts.units as i64]);
+        let bound = i64::from(self.bound.to_bits());
+        b.choose(
+            Expr::from(EXPONENT - 1).less(size),
+            |b| b.assign(state, status("ERROR_NOT_FINITE_INPUT")),
+            |b| {
+                b.choose(
+                    Expr::from(bound).less(size),
+                    |b| b.assign(state, status("ERROR_LARGE_INPUT")),
+                    |b| body(b, state),
+                );
+            },
+        );
+        state
+    }
+
+    /// Goes through the rows: blocks of many, as long as more than half of one is left, then single ones. `accumulators` is where the first
+    /// block's are, if each block has its own.
+    fn each_block(
+        &self,
+        b: &mut RoutineBuilder,
+        rows: Variable,
+        (accumulators, are_own): (Expr, bool),
+        mut body: impl FnMut(&mut RoutineBuilder, usize, Turn),
+    ) {
+        let Roles { many, one, .. } = self.roles;
+        let row = b.set(0);
+        let accumulators = b.set(accumulators);
+        b.repeat(Expr::from(row).less(rows), |b| {
+            let left = b.set(rows - row);
+            let size = self.parts.blocks[many].0.rows as i64;
+            let count = b.set(1);
+            let is_many = b.set(Expr::from(size).less(left * 2));
+            b.when(is_many, |b| b.assign(count, Expr::from(left).minimum(size)));
+            let turn = || Turn { row, count, accumulators: accumulators.into() };
+            let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
+            for (block, statements) in [(many, &mut of_many), (one, &mut of_one)] {
+                *statements = b.collect(|b| {
+                    body(b, block, turn());
+                    if are_own {
+                        let bytes = accumulator_bytes(&self.parts.blocks[block].0) as i64;
+                        b.assign(accumulators, accumulators + bytes);
+                    }
+                });
+            }
+            b.choose(is_many, |b| b.append(of_many), |b| b.append(of_one));
+            b.assign(row, row + count);
+        });
+    }
+
+    fn predict(&self) -> RoutineBuilder {
+        let (mut builder, [request, inputs, rows, result, workspace]) = RoutineBuilder::new([Long; 5]);
+        let b = &mut builder;
+        refuse(b, Expr::from(result).is_zero(), "ERROR_NULL");
+        self.check_workspace(b, workspace);
+        self.check_rows(b, Some(inputs), rows);
+        let [seed, first_row, first_sample, samples] = self.request(b, request);
+        within(b, self.architecture, |b| {
+            let state = self.with_inputs(b, (inputs, rows), |b, state| {
+                self.set_key(b, workspace, seed);
+                let accumulators = workspace + self.parts.layout.accumulators;
+                self.each_block(b, rows, (accumulators, false), |b, block, turn| {
+                    let block = match self.roles.direct.filter(|_| block == self.roles.one) {
+                        None => vec![(None, block)],
+                        Some(direct) => vec![(Some(true), direct), (Some(false), block)],
+                    };
+                    let is_default = b.set(Expr::from(samples).equal(self.defaults.samples as i64));
+                    for (default, block) in block {
+                        let answer = |b: &mut RoutineBuilder| {
+                            let x = inputs + turn.row * (4 * self.parts.units as i64);
+                            let number = first_row + turn.row;
+                            let given = [x, turn.count.into(), number, first_sample.into(), 0.into(), samples.into()];
+                            self.answer(b, block, workspace, turn.accumulators.clone(), given);
+                            let OfBlock { give, .. } = self.of[block];
+                            let arguments = [workspace, result, turn.count, turn.row, samples].map(Expr::from);
+                            let bad = b.call(give, arguments.into());
+                            b.when(bad, |b| b.assign(state, status("ERROR_NOT_FINITE_RESULT")));
+                        };
+                        match default {
+                            None => answer(b),
+                            Some(true) => b.when(is_default, answer),
+                            Some(false) => b.when(Expr::from(is_default).is_zero(), answer),
+                        }
+                    }
+                });
+            });
+            b.assign(rows, state);
+        });
+        b.give(rows);
+        builder
+    }
+
+    /// Adds all samples of a block and makes results of them.
+    fn answer(
+        &self,
+        b: &mut RoutineBuilder,
+        block: usize,
+        workspace: Variable,
+        accumulators: Expr,
+        [x, count, row, first_sample, done, end]: [Expr; 6],
+    ) {
+        let OfBlock { clear, update, finish, .. } = self.of[block];
+        b.run(clear, vec![accumulators.clone()]);
+        let samples = end.clone();
+        let all = vec![workspace.into(), accumulators.clone(), x, count, row, first_sample, done, end];
+        b.run(update, all);
+        b.run(finish, vec![workspace.into(), accumulators, samples]);
+    }
+
+    /// Seed, first row, first sample, and number of samples of a request.
+    fn request(&self, b: &mut RoutineBuilder, request: Variable) -> [Variable; 4] {
+        let defaults = [self.defaults.seed as i64, 0, 0, self.defaults.samples as i64];
+        let values = defaults.map(|value| b.set(value));
+        b.when(request, |b| {
+            for (value, (width, at)) in values.into_iter().zip([(Long, 0), (Long, 8), (Word, 16), (Word, 20)]) {
+                b.assign(value, Expr::from(request).load(width, at));
+            }
+        });
+        let [_, _, first_sample, samples] = values;
+        refuse(b, Expr::from(samples).is_zero(), "ERROR_SAMPLES");
+        refuse(b, Expr::from(MOST_SAMPLES).less(first_sample + samples), "ERROR_SAMPLES");
+        values
+    }
+
+    fn begin(&self) -> RoutineBuilder {
+        let (mut builder, [request, rows, state]) = RoutineBuilder::new([Long; 3]);
+        let b = &mut builder;
+        check_memory(b, &[state]);
+        self.check_rows(b, None, rows);
+        let [seed, first_row, first_sample, _] = self.request(b, request);
+        b.store(Long, state, 0, STATE);
+        b.store(Long, state, STATE_SEED, seed);
+        b.store(Long, state, STATE_FIRST_ROW, first_row);
+        b.store(Long, state, STATE_FIRST_SAMPLE, first_sample);
+        b.store(Long, state, STATE_ROWS, rows);
+        b.store(Long, state, STATE_DONE, 0);
+        self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
+            b.run(self.of[block].clear, vec![turn.accumulators]);
+        });
+        b.give(status("OK"));
+        builder
+    }
+
+    fn check_state(b: &mut RoutineBuilder, state: Variable) {
+        check_memory(b, &[state]);
+        refuse(b, Expr::from(state).load(Long, 0).equal(STATE).is_zero(), "ERROR_UNINITIALISED");
+    }
+
+    fn add(&self) -> RoutineBuilder {
+        let (mut builder, [samples, inputs, rows, state, workspace]) =
+            RoutineBuilder::new([Word, Long, Long, Long, Long]);
+        let b = &mut builder;
+        Self::check_state(b, state);
+        self.check_workspace(b, workspace);
+        self.check_rows(b, Some(inputs), rows);
+        let load = |b: &mut RoutineBuilder, at| b.set(Expr::from(state).load(Long, at));
+        let [begun, seed, first_row, first_sample, done] =
+            [STATE_ROWS, STATE_SEED, STATE_FIRST_ROW, STATE_FIRST_SAMPLE, STATE_DONE].map(|at| load(b, at));
+        refuse(b, Expr::from(begun).equal(rows).is_zero(), "ERROR_ROWS");
+        let end = b.set(done + samples);
+        refuse(b, Expr::from(MOST_SAMPLES).less(first_sample + end), "ERROR_SAMPLES");
+        within(b, self.architecture, |b| {
+            let found = self.with_inputs(b, (inputs, rows), |b, _| {
+                self.set_key(b, workspace, seed);
+                self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
+                    let x = inputs + turn.row * (4 * self.parts.units as i64);
+                    let number = first_row + turn.row;
+                    let others = [x, turn.count.into(), number, first_sample.into(), done.into(), end.into()];
+                    let arguments = [workspace.into(), turn.accumulators].into_iter().chain(others);
+                    b.run(self.of[block].update, arguments.collect());
+                });
+                b.store(Long, state, STATE_DONE, end);
+            });
+            b.assign(rows, found);
+        });
+        b.give(rows);
+        builder
+    }
+
+    fn finish(&self) -> RoutineBuilder {
+        let (mut builder, [result, state, workspace]) = RoutineBuilder::new([Long; 3]);
+        let b = &mut builder;
+        refuse(b, Expr::from(result).is_zero(), "ERROR_NULL");
+        Self::check_state(b, state);
+        self.check_workspace(b, workspace);
+        let rows = b.set(Expr::from(state).load(Long, STATE_ROWS));
+        let samples = b.set(Expr::from(state).load(Long, STATE_DONE));
+        refuse(b, Expr::from(samples).is_zero(), "ERROR_SAMPLES");
+        let found = b.set(status("OK"));
+        within(b, self.architecture, |b| {
+            self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
+                let OfBlock { finish, give, .. } = self.of[block];
+                b.run(finish, vec![workspace.into(), turn.accumulators, samples.into()]);
+                let bad = b.call(give, [workspace, result, turn.count, turn.row, samples].map(Expr::from).into());
+                b.when(bad, |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
+            });
+        });
+        b.give(found);
+        builder
+    }
+
+    fn init(&self, is_chosen: bool) -> RoutineBuilder {
+        // the level, if it is told; then the weights and their bytes, if there are some
+        let (mut builder, [workspace, first, second, third]) = RoutineBuilder::new([Long; 4]);
+        let b = &mut builder;
+        let (level, weights, bytes) = if is_chosen { (first, second, third) } else { (third, first, second) };
+        let mut parameters = 1 + usize::from(is_chosen);
+        check_memory(b, &[workspace]);
+        let chosen = b.set(0);
+        if self.has_levels() {
+            if !is_chosen {
+                let found = b.call(Callee::Level, Vec::new());
+                b.assign(level, found);
+            }
+            for known in self.parts.levels.iter().copied().flatten() {
+                let fits = if is_chosen { Expr::from(level).equal(known) } else { Expr::from(known - 1).less(level) };
+                b.when(fits, |b| b.assign(chosen, known));
+            }
+            refuse(b, Expr::from(chosen).is_zero(), "ERROR_INSTRUCTIONS");
+        }
+        if let Some((sum, length)) = self.weights {
+            parameters += 2;
+            refuse(b, Expr::from(weights).is_zero(), "ERROR_NULL");
+            refuse(b, weights & 3, "ERROR_MISALIGNED");
+            refuse(b, Expr::from(bytes).equal(length as i64).is_zero(), "ERROR_WEIGHTS");
+            let found = b.set(0);
+            b.each((length / 4) as i64, |b, i| {
+                b.assign(found, (found + (weights + i * 4).load(Word, 0)) * CHECKSUM as i64);
+                b.assign(found, found + (found >> 32));
+            });
+            refuse(b, Expr::from(found).equal(sum as i64).is_zero(), "ERROR_WEIGHTS");
+        }
+        let header = self.parts.layout.header;
+        b.store(Long, workspace, header, WORKSPACE);
+        b.store(Long, workspace, header + 8, chosen);
+        b.store(Long, workspace, header + 16, weights);
+        b.give(status("OK"));
+        builder.keep_parameters(parameters);
+        builder
+    }
+
+    fn info(&self) -> RoutineBuilder {
+        let (mut b, []) = RoutineBuilder::new([]);
+        b.give(Expr::Data(self.information));
+        b
+    }
+
+    /// Answers for inputs that it makes, and compares each bit. What is not finite has no defined bits.
+    fn self_test(&self) -> RoutineBuilder {
+        let (mut builder, [workspace]) = RoutineBuilder::new([Long]);
+        let b = &mut builder;
+        self.check_workspace(b, workspace);
+        let differs = b.set(0);
+        let Roles { many, one, direct } = self.roles;
+        let [of_many, of_direct] = &self.expected;
+        let samples = TEST_SAMPLES as i64;
+        let tests = [(many, of_many, samples), (one, of_many, samples)];
+        let last = direct.map(|direct| (direct, of_direct, self.defaults.samples as i64));
+        within(b, self.architecture, |b| {
+            let rows = self.parts.layout.rows;
+            let size = self.parts.blocks[many].0.rows * self.parts.units;
+            b.each(size as i64, |b, i| b.store(Word, workspace + i * 4, rows, test_input(i)));
+            self.set_key(b, workspace, self.defaults.seed as i64);
+            for (number, expected, samples) in tests.into_iter().chain(last) {
+                let (block, _) = &self.parts.blocks[number];
+                let given =
+                    [workspace + rows, (block.rows as i64).into(), 0.into(), 0.into(), 0.into(), samples.into()];
+                let accumulators = workspace + self.parts.layout.accumulators;
+                self.answer(b, number, workspace, accumulators, given);
+                let results = self.parts.layout.results_of(block);
+                for (((_, ty), at), &want) in block.results().iter().zip(results).zip(expected) {
+                    b.each(ty.words() as i64, |b, i| {
+                        let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
+                        let got = (workspace + i * 4).load(Word, at);
+                        let is_finite = (want & EXPONENT).equal(EXPONENT).is_zero();
+                        b.assign(differs, differs | (got.equal(want).is_zero() & is_finite));
+                    });
+                }
+            }
+        });
+        refuse(b, differs, "ERROR_DIFFERENT");
+        b.give(status("OK"));
+        builder
+    }
+}
+
+/// Ends a routine with a status if a number is not 0.
+pub fn refuse(b: &mut RoutineBuilder, condition: impl Into<Expr>, name: &str) {
+    b.when(condition, |b| b.give(status(name)));
+}
+
+/// Refuses pointers that are `NULL` or not aligned.
+pub fn check_memory(b: &mut RoutineBuilder, pointers: &[Variable]) {
+    for &pointer in pointers {
+        refuse(b, Expr::from(pointer).is_zero(), "ERROR_NULL");
+        refuse(b, pointer & (ALIGN as i64 - 1), "ERROR_MISALIGNED");
+    }
+}
+
+/// Computes something in the environment that bits are defined in, and restores the host's.
+pub fn within(b: &mut RoutineBuilder, architecture: Architecture, body: impl FnOnce(&mut RoutineBuilder)) {
+    let (default, computes) = environment(architecture);
+    let host = b.call(Callee::ReadEnvironment, Vec::new());
+    b.when((host & computes).equal(default & computes).is_zero(), |b| {
+        b.run(Callee::WriteEnvironment, vec![default.into()]);
+    });
+    body(b);
+    // also where nothing was set: for the flags
+    b.run(Callee::WriteEnvironment, vec![host.into()]);
+}
+
+/// The factor of checksums.
+const CHECKSUM: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The checksum of weights: of damage it tells, of malice it does not.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    words.fold(0_u64, |sum, word| {
+        let sum = sum.wrapping_add(word.into()).wrapping_mul(CHECKSUM);
+        sum.wrapping_add(sum >> 32)
+    })
+}
+
+const SCATTER: i64 = 0x9e37_79b1;
+const TEST_BITS: i64 = 0x807f_ffff;
+const TEST_EXPONENT: i64 = 0x3f80_0000;
+
+/// The bits of the self-test's input of this number: between 1 and 2, of either sign.
+fn test_input(number: Variable) -> Expr {
+    (number * SCATTER & TEST_BITS) | TEST_EXPONENT
+}
+
+/// As [`test_input`], of all inputs.
+pub fn test_inputs(count: usize) -> Vec<f32> {
+    (0..count as i64).map(|i| f32::from_bits(((i * SCATTER & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
+}

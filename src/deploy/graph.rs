@@ -1,0 +1,182 @@
+//! Any graph as an object: a function of named inputs and outputs. A training step too, so that a device can go on learning with the bits of
+//! the machine that began.
+
+use super::{
+    DeployOptions, Package,
+    compile::{check, target},
+    functions::{check_memory, refuse, within},
+    header::KEYWORDS,
+    layout::ALIGN,
+    package,
+    status::{STATUS, status},
+};
+use crate::Error;
+use bayeslift_codegen::{
+    KernelTable, Program, System,
+    emit::Placement,
+    link::object::object,
+    routine::{Assembly, Data, Expr, Memory, RoutineBuilder, Width, launches},
+};
+use bayeslift_ir::{DType, Graph, Type};
+use bayeslift_runtime::Options;
+use serde_json::json;
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// A pointer that a call is given.
+struct Pointer {
+    /// What C calls it, and the graph.
+    name: String,
+    known_as: String,
+    ty: Type,
+    is_written: bool,
+}
+
+/// Compiles a graph to the function `NAME_call` of structs that point to its inputs and outputs. What an output updates is a pointer among the
+/// inputs that is written.
+///
+/// # Errors
+/// A name that is no identifier; several levels; a system that there are no objects for; a graph that does not verify.
+pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
+    check(options)?;
+    let system = options.system()?;
+    if options.levels.len() > 1 {
+        let problem = "a graph was to be compiled for several levels of instructions";
+        return Err(Error::misuse(problem, "compile it for one, or a network"));
+    }
+    let compiler = Options::default().target(target(&system, options.levels.first().copied())?).threads(1);
+    let Program { table, functions } = compiler.emit(&compiler.optimize(graph)?, Placement::Object)?;
+    let [inputs, outputs] = pointers(&table);
+    let [arena, scratch, shared] =
+        [table.arena_bytes, table.scratch_bytes, table.shared_bytes].map(|bytes| bytes as u64);
+    let [at_scratch, at_shared] = [arena, arena + scratch.next_multiple_of(ALIGN)].map(|at| at.next_multiple_of(ALIGN));
+    let workspace_bytes = at_shared + shared.next_multiple_of(ALIGN);
+
+    let (mut b, [given, results, workspace]) = RoutineBuilder::new([Width::Long; 3]);
+    check_memory(&mut b, &[workspace]);
+    for pointer in [given, results] {
+        refuse(&mut b, Expr::from(pointer).is_zero(), "ERROR_NULL");
+    }
+    let mut load = |from, all: &[Pointer]| {
+        let found = (0..all.len() as i64).map(|i| b.set(Expr::from(from).load(Width::Long, 8 * i)));
+        found.collect::<Vec<_>>()
+    };
+    let (found, made) = (load(given, &inputs), load(results, &outputs));
+    for &pointer in found.iter().chain(&made) {
+        refuse(&mut b, Expr::from(pointer).is_zero(), "ERROR_NULL");
+    }
+    let mut made = made.into_iter();
+    let of_output = table.outputs.iter().map(|output| match output.updates {
+        Some(input) => found[input],
+        None => made.next().expect("as many as are returned"),
+    });
+    let memory = Memory {
+        outputs: of_output.map(Expr::from).collect(),
+        inputs: found.iter().map(|&pointer| pointer.into()).collect(),
+        arena: workspace.into(),
+        scratch: workspace + at_scratch as i64,
+        shared: workspace + at_shared as i64,
+    };
+    let mut data = Data::default();
+    let statements = launches(&table, 0, &memory, &mut data);
+    within(&mut b, system.architecture(), |b| b.append(statements));
+    b.give(status("OK"));
+    let routines = vec![b.finish(Some(format!("{}_call", options.name)), Width::Word)];
+    let linked = object(&Assembly { kernels: functions, routines, data: data.bytes }, &options.name, &system);
+    let linked = linked.map_err(bayeslift_runtime::Error::from)?;
+
+    let header = header(options, &system, [&inputs, &outputs], [workspace_bytes, linked.stack_bytes]);
+    let described = |all: &[Pointer]| {
+        let one = |p: &Pointer| json!({ "name": p.name, "input": p.known_as, "type": p.ty.to_string(), "written": p.is_written });
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    let manifest = json!({
+        "name": options.name,
+        "bayeslift": env!("CARGO_PKG_VERSION"),
+        "system": system.to_string(),
+        "levels": options.levels.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "inputs": described(&inputs),
+        "outputs": described(&outputs),
+        "bytes": {
+            "object": linked.bytes.len(),
+            "code": linked.code_bytes,
+            "workspace": workspace_bytes,
+            "stack": linked.stack_bytes,
+        },
+        "sha256": { "object": package::digest(&linked.bytes), "header": package::digest(header.as_bytes()) },
+    });
+    Ok(Package::new(options, &system, linked.bytes, header, manifest, None))
+}
+
+/// The pointers to inputs and to outputs that are returned.
+fn pointers(table: &KernelTable) -> [Vec<Pointer>; 2] {
+    let mut known = HashSet::new();
+    let mut pointer = |name: &str, ty: &Type, is_written| Pointer {
+        name: identifier(name, &mut known),
+        known_as: name.to_owned(),
+        ty: ty.clone(),
+        is_written,
+    };
+    let inputs = table.inputs.iter().map(|input| pointer(&input.name, &input.ty, input.is_donated)).collect();
+    let returned = table.outputs.iter().filter(|output| output.updates.is_none());
+    [inputs, returned.map(|output| pointer(&output.name, &output.ty, true)).collect()]
+}
+
+/// A name as C has it, which no other has.
+fn identifier(name: &str, known: &mut HashSet<String>) -> String {
+    let mut plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if !plain.starts_with(|c: char| c.is_ascii_alphabetic()) || KEYWORDS.contains(&plain.as_str()) {
+        plain.insert_str(0, "v_");
+    }
+    let all = std::iter::once(plain.clone()).chain((2..).map(|i| format!("{plain}_{i}")));
+    let free = all.into_iter().find(|name| !known.contains(name)).unwrap_or_default();
+    known.insert(free.clone());
+    free
+}
+
+fn header(
+    options: &DeployOptions,
+    system: &System,
+    [inputs, outputs]: [&[Pointer]; 2],
+    [workspace, stack]: [u64; 2],
+) -> String {
+    let (name, upper) = (&options.name, options.name.to_ascii_uppercase());
+    let mut h = format!(
+        "/* A graph, compiled by Bayeslift {} for {system}. */\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n\n\
+         #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n#define {upper}_WORKSPACE_BYTES {workspace}\n\
+         #define {upper}_WORKSPACE_ALIGN {ALIGN}\n#define {upper}_STACK_BYTES {stack}\n\n/* What functions return. */\nenum {{\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let codes = STATUS.iter().enumerate().take(status("ERROR_MISALIGNED") as usize + 1);
+    for (i, (code, text)) in codes {
+        let comma = if i < status("ERROR_MISALIGNED") as usize { "," } else { "" };
+        let _ = writeln!(h, "  {upper}_{code} = {i}{comma} /* {text} */");
+    }
+    h.push_str("};\n\n");
+    for (what, pointers) in [("inputs", inputs), ("outputs", outputs)] {
+        h.push_str("typedef struct {\n");
+        for Pointer { name, ty, is_written, .. } in pointers {
+            let element = match ty.dtype {
+                DType::F32 => "float",
+                DType::F64 => "double",
+                DType::U32 | DType::Mask => "uint32_t",
+            };
+            let (constant, note) = match (is_written, what) {
+                (false, _) => ("const ", ""),
+                (true, "inputs") => ("", ", which is updated"),
+                (true, _) => ("", ""),
+            };
+            let _ = writeln!(h, "  {constant}{element} *{name}; /* {ty}{note} */");
+        }
+        if pointers.is_empty() {
+            h.push_str("  void *none; /* there are none; any value but NULL is not looked at */\n");
+        }
+        let _ = writeln!(h, "}} {name}_{what};\n");
+    }
+    let _ = writeln!(
+        h,
+        "int {name}_call(const {name}_inputs *inputs, const {name}_outputs *outputs, void *workspace);\n\n\
+         #ifdef __cplusplus\n}}\n#endif\n\n#endif"
+    );
+    h
+}

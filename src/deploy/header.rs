@@ -1,0 +1,178 @@
+//! The header of an object, in C99 and C++.
+
+use super::{DeployOptions, Weights, functions::STATE_HEADER, information::Information, layout::ALIGN, status::STATUS};
+use bayeslift_codegen::System;
+use bayeslift_ir::Type;
+use std::fmt::Write;
+
+/// What is told of an object.
+pub struct Facts<'a> {
+    pub options: &'a DeployOptions,
+    pub system: &'a System,
+    pub information: &'a Information,
+    pub results: &'a [(String, Type)],
+    /// How many rows are computed at once.
+    pub rows: usize,
+    pub levels: &'a [Option<i64>],
+    pub layout_bytes: u64,
+    pub stack_bytes: u64,
+    /// The bytes of accumulators of a block of rows and of a single one, where samples differ.
+    pub accumulators: Option<[u64; 2]>,
+    /// The bytes of weights that the caller brings.
+    pub weights: Option<u64>,
+    pub bound: f32,
+}
+
+impl Facts<'_> {
+    pub fn width(&self, (_, ty): &(String, Type)) -> usize {
+        ty.shape.elements() / self.rows
+    }
+
+    /// What the targets of code are called.
+    pub fn levels(&self) -> Vec<String> {
+        self.levels.iter().flatten().map(|level| format!("v{level}")).collect()
+    }
+}
+
+/// Words that are no identifiers in C or C++.
+#[rustfmt::skip]
+pub const KEYWORDS: &[&str] = &[
+    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char", "class", "compl",
+    "const", "constexpr", "const_cast", "continue", "decltype", "default", "delete", "do", "double", "dynamic_cast", "else", "enum",
+    "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new",
+    "noexcept", "not", "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast",
+    "restrict", "return", "short", "signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this",
+    "thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "union", "unsigned", "using", "virtual", "void", "volatile",
+    "wchar_t", "while", "xor", "xor_eq",
+];
+
+/// What each result is.
+fn meaning(name: &str) -> &'static str {
+    match name {
+        "probabilities" => "of each class, the mean over samples",
+        "predictive_entropy" => "of those probabilities, in nats: all the uncertainty",
+        "expected_entropy" => "the mean over samples of theirs: how much the data scatter",
+        "mutual_information" => "the difference of the two: how much the network does not know",
+        "mean" => "the mean of each number",
+        "epistemic" => "its standard deviation over samples: how much the network does not know",
+        "aleatoric" => "the standard deviation that the law tells: how much the data scatter",
+        "total" => "the standard deviation of both",
+        _ => "",
+    }
+}
+
+/// The header.
+pub fn header(facts: &Facts<'_>) -> String {
+    let Facts { options, information, .. } = facts;
+    let name = &options.name;
+    let upper = name.to_ascii_uppercase();
+    let mut text = String::new();
+    let h = &mut text;
+    let mut line = |line: String| {
+        h.push_str(&line);
+        h.push('\n');
+    };
+    let likelihood = &information.texts.iter().find(|(name, _)| *name == "likelihood").expect("it is told").1;
+    let likelihood = likelihood.replace("*/", "* /").replace("/*", "/ *");
+    line(format!(
+        "/* A Bayesian neural network, compiled by Bayeslift {} for {}.",
+        env!("CARGO_PKG_VERSION"),
+        facts.system
+    ));
+    line(format!(" * Likelihood: {likelihood}."));
+    line(" * Functions allocate nothing, keep nothing, and may be called by many threads, each with a workspace of its own.".into());
+    line(" * The results of a row depend on its inputs, its number and the request alone, to the bit. */".into());
+    line(format!("#ifndef {upper}_H\n#define {upper}_H\n"));
+    line("#include <stddef.h>\n#include <stdint.h>\n".into());
+    line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n".into());
+    let define = |what: &str, value: String, comment: &str| format!("#define {upper}_{what} {value} /* {comment} */");
+    line(define("ABI", information.number("abi").to_string(), "the version of what is promised here"));
+    line(define("INPUTS", information.number("inputs").to_string(), "numbers in a row"));
+    line(define("OUTPUTS", information.number("outputs").to_string(), "classes, or numbers predicted"));
+    line(define("SAMPLES", information.number("samples").to_string(), "posterior samples, if not told"));
+    line(define("SEED", format!("UINT64_C({})", information.seed), "of the noise, if not told"));
+    line(define("WORKSPACE_BYTES", facts.layout_bytes.to_string(), "memory that the caller brings"));
+    line(define("WORKSPACE_ALIGN", ALIGN.to_string(), "and its alignment"));
+    line(define("STACK_BYTES", facts.stack_bytes.to_string(), "the most of the stack that a call takes"));
+    line(define("LARGEST_INPUT", float(facts.bound), "no input may be larger in size"));
+    if let Some(bytes) = facts.weights {
+        line(define("WEIGHTS_BYTES", bytes.to_string(), &format!("the size of {name}.weights")));
+    }
+    if let Some([many, one]) = facts.accumulators {
+        let (size, state) = (facts.rows, STATE_HEADER);
+        let blocks = format!("((size_t)(rows) / {size} + ((size_t)(rows) % {size} * 2 > {size} ? 1 : 0))");
+        let singles = format!("((size_t)(rows) % {size} * 2 > {size} ? 0 : (size_t)(rows) % {size})");
+        let bytes = format!("((size_t){state} + {blocks} * {many} + {singles} * {one})");
+        line(format!("/* What `{name}_begin` and the others take for so many rows, aligned as a workspace. */"));
+        line(format!("#define {upper}_STATE_BYTES(rows) \\\n  {bytes}"));
+    }
+    line("\n/* What functions return. */\nenum {".into());
+    for (i, (status, text)) in STATUS.iter().enumerate() {
+        let comma = if i + 1 < STATUS.len() { "," } else { "" };
+        line(format!("  {upper}_{status} = {i}{comma} /* {text} */"));
+    }
+    line("};\n".into());
+    line(
+        "/* Which noise. Rows and samples are numbered, and each draw is addressed by its numbers and the seed. */"
+            .into(),
+    );
+    line("typedef struct {\n  uint64_t seed, first_row;\n  uint32_t first_sample, samples;".into());
+    line(format!("}} {name}_request;\n"));
+    line("/* Where results go, row after row; what is NULL is not written. */\ntypedef struct {".into());
+    for result in facts.results {
+        let (width, name) = (facts.width(result), &result.0);
+        line(format!("  float *{name}; /* {width} a row: {} */", meaning(name)));
+    }
+    line(format!("}} {name}_result;\n"));
+    line("typedef struct {".into());
+    let numbers: Vec<&str> = information.numbers.iter().map(|(name, _)| *name).collect();
+    line(format!("  uint32_t {};\n  uint64_t seed;", numbers.join(", ")));
+    for (name, text) in &information.texts {
+        line(format!("  char {name}[{}];", Information::capacity(text)));
+    }
+    line(format!("}} {name}_information;\n"));
+    let weights = if options.weights == Weights::File { ", const void *weights, size_t bytes" } else { "" };
+    if !facts.levels().is_empty() {
+        line(format!("/* Chooses the newest instructions that the processor has, of {}.", facts.levels().join(", ")));
+        line("   Before a workspace is used for the first time. */".into());
+        line(format!("int {name}_init(void *workspace{weights});"));
+        line("/* As that, with instructions of this level, such as 3. */".into());
+        line(format!("int {name}_init_isa(void *workspace, uint64_t level{weights});\n"));
+    } else if facts.weights.is_some() {
+        line(format!(
+            "/* Before a workspace is used for the first time. Compares a checksum of {name}.weights, which has to stay"
+        ));
+        line("   where it is, aligned to four bytes. */".into());
+        line(format!("int {name}_init(void *workspace{weights});\n"));
+    }
+    line("/* Predicts rows. A request that is NULL has the defaults, row and sample 0 first. */".into());
+    line(format!("int {name}_predict(const {name}_request *request, const float *inputs, size_t rows,"));
+    line(format!("                   const {name}_result *result, void *workspace);\n"));
+    if facts.accumulators.is_some() {
+        line("/* The same with some samples at a time, for answers under a deadline: begin, add samples as often as there is".into());
+        line(
+            "   time, with the same inputs, and finish, as often as you like. The bits are those of one call. */"
+                .into(),
+        );
+        line(format!("int {name}_begin(const {name}_request *request, size_t rows, void *state);"));
+        line(format!(
+            "int {name}_add(uint32_t samples, const float *inputs, size_t rows, void *state, void *workspace);"
+        ));
+        line(format!("int {name}_finish(const {name}_result *result, void *state, void *workspace);\n"));
+    }
+    line(
+        "/* Predicts rows that it makes itself and compares the bits with those of the machine that compiled this. */"
+            .into(),
+    );
+    line(format!("int {name}_self_test(void *workspace);\n"));
+    line(format!("const {name}_information *{name}_info(void);\n"));
+    line("#ifdef __cplusplus\n}\n#endif\n\n#endif".into());
+    text
+}
+
+/// A float as C reads it back.
+fn float(x: f32) -> String {
+    let mut text = String::new();
+    let _ = write!(text, "{x:e}f");
+    text
+}

@@ -1,0 +1,69 @@
+//! What an object says of itself: the struct that `NAME_info` points to.
+
+use super::{DeployOptions, functions::Defaults};
+use crate::ModelFile;
+use bayeslift_ir::Type;
+
+/// The version of the functions' meaning: `NAME_ABI`.
+pub const ABI: u32 = 1;
+
+/// What an object says of itself.
+#[derive(Clone, Debug)]
+pub struct Information {
+    /// Numbers by their names.
+    pub numbers: Vec<(&'static str, u32)>,
+    pub seed: u64,
+    /// Texts by their names.
+    pub texts: Vec<(&'static str, String)>,
+}
+
+impl Information {
+    pub fn of(
+        file: &ModelFile,
+        options: &DeployOptions,
+        defaults: Defaults,
+        (units, results): (usize, &[(String, Type)]),
+    ) -> Information {
+        let width = |(_, ty): &(String, Type)| ty.shape.elements() / ty.shape[0];
+        let outputs = results.first().map_or(0, width);
+        let numbers = [("abi", ABI as usize), ("inputs", units), ("outputs", outputs), ("samples", defaults.samples)];
+        Information {
+            numbers: numbers.map(|(name, number)| (name, number as u32)).into(),
+            seed: defaults.seed,
+            texts: vec![
+                ("name", options.name.clone()),
+                ("input_shape", file.input.to_string()),
+                ("likelihood", printable(&file.likelihood)),
+                ("digest", file.digest.clone().unwrap_or_default()),
+                ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ],
+        }
+    }
+
+    pub fn number(&self, name: &str) -> u32 {
+        self.numbers.iter().find(|(known, _)| *known == name).map_or(0, |(_, number)| *number)
+    }
+
+    /// The bytes of a text's array: it ends with a zero.
+    pub fn capacity(text: &str) -> usize {
+        (text.len() + 1).next_multiple_of(8)
+    }
+
+    /// The struct, as C lays it out.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.numbers.iter().flat_map(|(_, number)| number.to_le_bytes()).collect();
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend(self.seed.to_le_bytes());
+        for (_, text) in &self.texts {
+            let end = bytes.len() + Information::capacity(text);
+            bytes.extend(text.as_bytes());
+            bytes.resize(end, 0);
+        }
+        bytes
+    }
+}
+
+/// A text without what no terminal should print.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

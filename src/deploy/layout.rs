@@ -1,0 +1,99 @@
+//! Where things lie in the memory that a caller of an object brings.
+
+use super::block::{Block, Compiled};
+
+/// What workspaces are aligned to, and everything in them.
+pub const ALIGN: u64 = 64;
+
+/// Byte offsets in a workspace.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// What tells that it was initialised, the level, and the address of the weights: a long each.
+    pub header: i64,
+    /// The key that noise is addressed by: four words.
+    pub key: i64,
+    /// What changes from block to block.
+    pub first_sample: i64,
+    pub first_row: i64,
+    pub done: i64,
+    pub end: i64,
+    pub samples: i64,
+    /// The inputs of a block whose rows are not all there.
+    pub rows: i64,
+    /// For each block its accumulators, one after the other, and their bytes.
+    pub accumulators: i64,
+    /// The results of a block, one after the other; see [`Layout::results_of`].
+    pub results: i64,
+    pub arena: i64,
+    pub scratch: i64,
+    pub shared: i64,
+    /// The size of it all.
+    pub bytes: u64,
+}
+
+impl Layout {
+    /// A layout for these blocks, which are compiled for one target or several, with inputs of so many numbers a row.
+    pub fn new(blocks: &[(Block, Vec<Compiled>)], units: usize) -> Layout {
+        let mut end = 0_u64;
+        let mut take = |bytes: u64| {
+            let at = end;
+            end += bytes.next_multiple_of(ALIGN);
+            at as i64
+        };
+        let most = |of: &dyn Fn(&Block) -> u64| blocks.iter().map(|(block, _)| of(block)).max().unwrap_or(0);
+        let tables =
+            || blocks.iter().flat_map(|(_, all)| all).flat_map(|c| [Some(&c.update), c.finish.as_ref()]).flatten();
+        let header = take(ALIGN);
+        let address = take(ALIGN);
+        let rows = take(most(&|block| (block.rows * units * 4) as u64));
+        let accumulators = take(most(&accumulator_bytes));
+        let results = take(most(&result_bytes));
+        let arena = take(tables().map(|table| table.arena_bytes as u64).max().unwrap_or(0));
+        let scratch = take(tables().map(|table| table.scratch_bytes as u64).max().unwrap_or(0));
+        let shared = take(tables().map(|table| table.shared_bytes as u64).max().unwrap_or(0));
+        Layout {
+            header,
+            key: address,
+            first_sample: address + 16,
+            first_row: address + 20,
+            done: address + 28,
+            end: address + 32,
+            samples: address + 36,
+            rows,
+            accumulators,
+            results,
+            arena,
+            scratch,
+            shared,
+            bytes: end,
+        }
+    }
+
+    /// Where each result of a block lies.
+    pub fn results_of(&self, block: &Block) -> Vec<i64> {
+        offsets(self.results, block.results().iter().map(|(_, ty)| ty.words() as u64 * 4))
+    }
+}
+
+/// Where each accumulator of a block lies, from the first on.
+pub fn accumulators_of(block: &Block) -> Vec<i64> {
+    offsets(0, block.accumulator_bytes().into_iter())
+}
+
+/// The bytes of all accumulators of a block.
+pub fn accumulator_bytes(block: &Block) -> u64 {
+    block.accumulator_bytes().iter().map(|bytes| bytes.next_multiple_of(ALIGN)).sum()
+}
+
+fn result_bytes(block: &Block) -> u64 {
+    block.results().iter().map(|(_, ty)| (ty.words() as u64 * 4).next_multiple_of(ALIGN)).sum()
+}
+
+fn offsets(first: i64, sizes: impl Iterator<Item = u64>) -> Vec<i64> {
+    let next = |at: &mut i64, bytes: u64| {
+        let here = *at;
+        *at += bytes.next_multiple_of(ALIGN) as i64;
+        Some(here)
+    };
+    sizes.scan(first, next).collect()
+}

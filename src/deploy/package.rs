@@ -1,0 +1,149 @@
+//! What is written: an object, its header, a manifest, and what belongs to them.
+
+use super::{DeployOptions, System, Weights, header::Facts, library};
+use crate::{Error, ModelFile, model_file::write::replace};
+use bayeslift_codegen::link::object::Object;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{fs, path::Path};
+
+/// A file of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// A compiled network: its object and what tells of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Package {
+    /// What names begin with.
+    pub name: String,
+    /// The object file.
+    pub object: Vec<u8>,
+    /// The header, in C99 and C++.
+    pub header: String,
+    /// What the object is: sizes, results, digests, versions.
+    pub manifest: Value,
+    /// The weights, if they are in a file of their own.
+    pub weights: Option<Vec<u8>>,
+    /// How object files end on the system.
+    pub extension: &'static str,
+    /// Whether the system is one of Apple's.
+    pub(super) is_apple: bool,
+}
+
+impl Package {
+    pub(super) fn new(
+        options: &DeployOptions,
+        system: &System,
+        object: Vec<u8>,
+        header: String,
+        manifest: Value,
+        weights: Option<Vec<u8>>,
+    ) -> Package {
+        let extension = if system.is_windows() { "obj" } else { "o" };
+        let is_apple = system.is_apple();
+        Package { name: options.name.clone(), object, header, manifest, weights, extension, is_apple }
+    }
+
+    /// The files: the object, the header, the manifest, and weights if they are apart.
+    pub fn files(&self) -> Vec<File> {
+        let file = |end: &str, bytes: &[u8]| File { name: format!("{}.{end}", self.name), bytes: bytes.to_vec() };
+        let manifest = format!("{:#}\n", self.manifest);
+        let mut files = vec![file(self.extension, &self.object), file("h", self.header.as_bytes())];
+        files.extend(self.weights.as_deref().map(|weights| file("weights", weights)));
+        files.push(file("json", manifest.as_bytes()));
+        files
+    }
+
+    /// What build systems find besides: an archive, `NAME.pc` for pkg-config, `NAMEConfig.cmake`.
+    ///
+    /// # Errors
+    /// [`Error::File`], if the object is none.
+    pub fn library(&self) -> Result<Vec<File>, Error> {
+        library::files(self)
+    }
+
+    /// Writes [`Package::files`] into a folder, which is made if there is none.
+    ///
+    /// # Errors
+    /// As for [`write`].
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
+        write(folder, &self.files())
+    }
+}
+
+/// Writes files into a folder, which is made if there is none, each as a whole. If one cannot be written, those are removed that were not there
+/// before.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn write(folder: impl AsRef<Path>, files: &[File]) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    fs::create_dir_all(folder).map_err(|source| Error::File { path: folder.to_owned(), action: "make", source })?;
+    let mut new = Vec::new();
+    for File { name, bytes } in files {
+        let path = folder.join(name);
+        let is_new = !path.exists();
+        if let Err(error) = replace(&path, bytes) {
+            // the first error is the one to report
+            new.iter().for_each(|path| drop(fs::remove_file(path)));
+            return Err(error);
+        }
+        new.extend(is_new.then_some(path));
+    }
+    Ok(())
+}
+
+pub(super) fn digest(bytes: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the object is.
+pub(super) fn manifest(
+    facts: &Facts<'_>,
+    file: &ModelFile,
+    object: &Object,
+    data: &[u8],
+    weights: Option<&[u8]>,
+    header: &str,
+) -> Value {
+    let results = facts.results.iter().map(|result| json!({ "name": result.0, "width": facts.width(result) }));
+    let levels: Vec<String> = match facts.options.levels[..] {
+        [] => Vec::new(),
+        _ => facts.options.levels.iter().map(ToString::to_string).collect(),
+    };
+    json!({
+        "name": facts.options.name,
+        "bayeslift": env!("CARGO_PKG_VERSION"),
+        "abi": facts.information.number("abi"),
+        "system": facts.system.to_string(),
+        "levels": levels,
+        "model": { "digest": file.digest, "likelihood": file.likelihood, "seed": file.seed, "input": file.input.to_vec() },
+        "inputs": facts.information.number("inputs"),
+        "outputs": facts.information.number("outputs"),
+        "samples": facts.information.number("samples"),
+        "seed": facts.information.seed,
+        "results": results.collect::<Vec<_>>(),
+        "largest_input": facts.bound,
+        "bytes": {
+            "object": object.bytes.len(),
+            "code": object.code_bytes,
+            "data": data.len(),
+            "weights": weights.map(<[u8]>::len),
+            "workspace": facts.layout_bytes,
+            "stack": facts.stack_bytes,
+        },
+        "weights": if facts.options.weights == Weights::File { "file" } else { "inside" },
+        "sha256": {
+            "object": digest(&object.bytes),
+            "header": digest(header.as_bytes()),
+            "weights": weights.map(digest),
+        },
+    })
+}

@@ -1,0 +1,219 @@
+//! Programs in C around objects.
+
+use bayeslift::{deploy::Package, prelude::*};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// What a program asks of an object.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub rows: usize,
+    pub samples: usize,
+    pub seed: u64,
+    pub first_row: u64,
+    /// The sizes of pieces that samples are added in; all at once if there are none.
+    pub pieces: Vec<usize>,
+}
+
+impl Default for Call {
+    fn default() -> Call {
+        Call { rows: 1, samples: 64, seed: 5, first_row: 0, pieces: Vec::new() }
+    }
+}
+
+/// Numbers between -2 and 2, the same each time.
+pub fn inputs(count: usize) -> Vec<f32> {
+    let scattered = (0..count as u32).map(|i| i.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995);
+    scattered.map(|word| (word >> 8) as f32 / (1 << 22) as f32 - 2.0).collect()
+}
+
+/// A compiled program.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    /// What runs it.
+    runner: Vec<String>,
+}
+
+/// A folder for a test's files.
+pub fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("deploy").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The output of a command that has to succeed.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    output
+}
+
+/// The names of results, with the numbers that each has a row.
+pub fn results(package: &Package) -> Vec<(String, usize)> {
+    let results = package.manifest["results"].as_array().unwrap();
+    let result = |result: &serde_json::Value| {
+        (result["name"].as_str().unwrap().to_owned(), result["width"].as_u64().unwrap() as usize)
+    };
+    results.iter().map(result).collect()
+}
+
+/// A program that reads a call and its inputs, and writes the status and results as bytes.
+fn source(package: &Package) -> String {
+    let name = &package.name;
+    let upper = name.to_ascii_uppercase();
+    let mut text = format!(
+        "#include \"{name}.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
+         static void *aligned(size_t bytes) {{ void *p = malloc(bytes + 64); return (char *)p + (64 - (size_t)p % 64); }}\n\
+         int main(void) {{\n  {name}_request request;\n  uint64_t call[5];\n  size_t i;\n  int status;\n"
+    );
+    let t = &mut text;
+    writeln!(t, "  if (fread(call, 8, 5, stdin) != 5) return 100;").unwrap();
+    writeln!(t, "  request.seed = call[0]; request.first_row = call[1]; request.first_sample = 0;").unwrap();
+    writeln!(
+        t,
+        "  request.samples = (uint32_t)call[2];\n  {{ size_t rows = (size_t)call[3], pieces = (size_t)call[4];"
+    )
+    .unwrap();
+    writeln!(t, "  uint32_t *piece = (uint32_t *)malloc(4 * pieces + 4);").unwrap();
+    writeln!(t, "  float *x = (float *)malloc(4 * (rows * {upper}_INPUTS + 1));\n  {name}_result result;").unwrap();
+    writeln!(t, "  void *workspace = aligned({upper}_WORKSPACE_BYTES);").unwrap();
+    writeln!(t, "  memset(workspace, 0xa5, {upper}_WORKSPACE_BYTES);").unwrap();
+    writeln!(t, "  if (fread(piece, 4, pieces, stdin) != pieces) return 101;").unwrap();
+    writeln!(t, "  if (fread(x, 4, rows * {upper}_INPUTS, stdin) != rows * {upper}_INPUTS) return 102;").unwrap();
+    for (result, width) in results(package) {
+        writeln!(t, "  result.{result} = (float *)malloc(4 * (rows * {width} + 1));").unwrap();
+    }
+    if package.manifest["weights"] == "file" || package.manifest["levels"].as_array().unwrap().len() > 1 {
+        let weights = if package.manifest["weights"] == "file" {
+            writeln!(
+                t,
+                "  void *weights = aligned({upper}_WEIGHTS_BYTES); FILE *f = fopen(\"{name}.weights\", \"rb\");"
+            )
+            .unwrap();
+            writeln!(
+                t,
+                "  if (!f || fread(weights, 1, {upper}_WEIGHTS_BYTES, f) != {upper}_WEIGHTS_BYTES) return 103;"
+            )
+            .unwrap();
+            format!(", weights, {upper}_WEIGHTS_BYTES")
+        } else {
+            String::new()
+        };
+        writeln!(
+            t,
+            "  if ({name}_predict(NULL, x, rows, &result, workspace) != {upper}_ERROR_UNINITIALISED) return 104;"
+        )
+        .unwrap();
+        writeln!(t, "  if ({name}_init(workspace{weights}) != 0) return 105;").unwrap();
+    }
+    writeln!(t, "  status = {name}_self_test(workspace);\n  if (status) return 110 + status;").unwrap();
+    writeln!(t, "  if ({name}_info()->inputs != {upper}_INPUTS) return 106;").unwrap();
+    writeln!(t, "  if (pieces == 0) status = {name}_predict(&request, x, rows, &result, workspace);").unwrap();
+    if package.header.contains("STATE_BYTES") {
+        writeln!(t, "  else {{\n    void *state = aligned({upper}_STATE_BYTES(rows));").unwrap();
+        writeln!(t, "    status = {name}_begin(&request, rows, state);").unwrap();
+        writeln!(
+            t,
+            "    for (i = 0; i < pieces && !status; i++) status = {name}_add(piece[i], x, rows, state, workspace);"
+        )
+        .unwrap();
+        writeln!(t, "    if (!status) status = {name}_finish(&result, state, workspace);\n  }}").unwrap();
+    }
+    writeln!(t, "  i = (size_t)status; fwrite(&i, 8, 1, stdout);").unwrap();
+    for (result, width) in results(package) {
+        writeln!(t, "  fwrite(result.{result}, 4, rows * {width}, stdout);").unwrap();
+    }
+    writeln!(t, "  }}\n  return 0;\n}}").unwrap();
+    text
+}
+
+impl Program {
+    /// A program around the first of these packages, for this machine.
+    pub fn build(name: &str, packages: &[&Package]) -> Program {
+        Program::build_with(name, packages, &["cc"], &[])
+    }
+
+    /// As [`Program::build`], by this compiler and run by this command.
+    pub fn build_with(name: &str, packages: &[&Package], compiler: &[&str], runner: &[&str]) -> Program {
+        let folder = folder(name);
+        packages.iter().for_each(|package| package.write(&folder).unwrap());
+        let first = packages[0];
+        fs::write(folder.join("main.c"), source(first)).unwrap();
+        let objects = packages.iter().map(|package| format!("{}.{}", package.name, package.extension));
+        let mut command = Command::new(compiler[0]);
+        command.current_dir(&folder).args(&compiler[1..]).arg("main.c").args(objects);
+        command.args(["-o", "program", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+        run(&mut command);
+        Program { path: folder.join("program"), runner: runner.iter().map(|word| (*word).to_owned()).collect() }
+    }
+
+    /// The status and the results of a call, one after the other, as words.
+    pub fn call(&self, call: &Call, inputs: &[f32]) -> (u64, Vec<u32>) {
+        let mut command = match &self.runner[..] {
+            [] => Command::new(&self.path),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(&self.path);
+                command
+            }
+        };
+        command.current_dir(self.path.parent().unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let numbers = [call.seed, call.first_row, call.samples as u64, call.rows as u64, call.pieces.len() as u64];
+        let mut given: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        given.extend(call.pieces.iter().flat_map(|&piece| (piece as u32).to_le_bytes()));
+        given.extend(inputs.iter().flat_map(|x| x.to_le_bytes()));
+        child.stdin.take().unwrap().write_all(&given).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{command:?}: {}", output.status);
+        let (status, results) = output.stdout.split_at(8);
+        let words = results.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+        (u64::from_le_bytes(status.try_into().unwrap()), words.collect())
+    }
+
+    /// Compares each result with the predictor's.
+    pub fn compare(&self, package: &Package, network: &Network, call: &Call, inputs: &[f32]) {
+        let (status, got) = self.call(call, inputs);
+        let options = PredictorOptions::default().samples(call.samples).seed(call.seed);
+        let predictor = Predictor::with_options(network, &options).unwrap();
+        let want = moments(&predictor, call.first_row, inputs, package);
+        assert_eq!(status, 0, "{call:?}");
+        let want: Vec<u32> = want.into_iter().flatten().map(f32::to_bits).collect();
+        assert_eq!(got.len(), want.len(), "{call:?}");
+        let is_same = |(a, b): (&u32, &u32)| a == b || f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan();
+        let different = got.iter().zip(&want).filter(|pair| !is_same(*pair)).count();
+        assert_eq!(different, 0, "of {} words, {call:?}: {got:x?} {want:x?}", want.len());
+    }
+}
+
+/// The predictor's results, in the package's order.
+pub fn moments(predictor: &Predictor, first_row: u64, inputs: &[f32], package: &Package) -> Vec<Vec<f32>> {
+    let of_classes = || predictor.classify_from(first_row, inputs).unwrap();
+    let of_numbers = || predictor.regress_from(first_row, inputs).unwrap();
+    let of = |(name, _): &(String, usize)| match name.as_str() {
+        "probabilities" => of_classes().probabilities().to_vec(),
+        "predictive_entropy" => of_classes().predictive_entropy().to_vec(),
+        "expected_entropy" => of_classes().expected_entropy().to_vec(),
+        "mutual_information" => of_classes().mutual_information().to_vec(),
+        "mean" => of_numbers().mean().to_vec(),
+        "epistemic" => of_numbers().epistemic().to_vec(),
+        "aleatoric" => of_numbers().aleatoric().to_vec(),
+        "total" => of_numbers().total().to_vec(),
+        other => panic!("`{other}` is no result"),
+    };
+    results(package).iter().map(of).collect()
+}
