@@ -4,9 +4,8 @@ mod compare;
 pub(crate) mod describe;
 mod digest;
 mod json;
-pub(crate) mod write;
 
-use crate::{Error, Network};
+use crate::{Error, Network, new_file};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters};
 pub(crate) use compare::{load, load_bytes, load_weights};
@@ -228,7 +227,7 @@ pub(crate) fn bytes(network: &Network) -> Result<Vec<u8>, Error> {
 }
 
 pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
-    write::replace(path, &bytes(network)?)
+    new_file::replace(path, &bytes(network)?)
 }
 
 /// A network of these layers with what the bytes of a model file have.
