@@ -74,7 +74,7 @@ pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
 pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
 pub use new_file::NewFile;
-pub use prediction::{Classification, Regression};
+pub use prediction::{Answer, Classification, Regression};
 pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Schedule, WarmUp};
 pub use standardizer::Standardizer;

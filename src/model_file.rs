@@ -5,9 +5,9 @@ pub(crate) mod describe;
 mod digest;
 mod json;
 
-use crate::{Error, Network, new_file};
+use crate::{Error, Network, new_file, predictor};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
-use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters};
+use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters, likelihood::Target};
 pub(crate) use compare::{load, load_bytes, load_weights};
 use digest::Contents;
 use safetensors::{Dtype, SafeTensors};
@@ -264,6 +264,11 @@ impl ModelFile {
     /// graphs depend on the number of rows by more than their sizes has not.
     pub fn stands_alone(&self) -> bool {
         self.prediction.is_some()
+    }
+
+    /// What the target of one example looks like, as far as the file knows: it does if it [stands alone](ModelFile::stands_alone).
+    pub fn target(&self) -> Option<Target> {
+        self.prediction.as_ref().and_then(predictor::stored::target)
     }
 
     /// The graph of the network's forward pass on one row; see [`Network::graph`](crate::Network::graph).
