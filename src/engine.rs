@@ -2,7 +2,7 @@
 
 use crate::Error;
 use bayeslift_ir::{DType, Graph, Tensor, Type, evaluate};
-use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, Workspace};
+use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, Target, Workspace};
 
 /// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
 #[derive(Clone, Debug)]
@@ -114,6 +114,11 @@ impl Engine {
     /// What each kernel does.
     pub fn explain(&self) -> Result<Explanation, Error> {
         Ok(self.compiled()?.explain())
+    }
+
+    /// What each kernel would do on another machine.
+    pub fn explain_for(&self, target: Target, threads: usize) -> Result<Explanation, Error> {
+        Ok(self.compiled()?.explain_for(target, threads)?)
     }
 
     /// What each kernel does and how long it takes, over `runs` calls like that of [`Engine::call`].

@@ -35,6 +35,7 @@
 //! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping. Below it [`Trainer`]: one step.
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
 //! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.
+//! - [`NewFile`], [`npy`]: files that are whole or not there, and arrays of NumPy.
 //! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], [`passes`] and
 //!   [`runtime`]: the graph, its gradients and its compilation, for those who go below.
 //!
@@ -52,6 +53,8 @@ mod error;
 mod fit;
 mod model_file;
 mod network;
+mod new_file;
+pub mod npy;
 mod prediction;
 mod predictor;
 mod schedule;
@@ -72,7 +75,8 @@ pub use error::Error;
 pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
 pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
-pub use prediction::{Classification, Regression};
+pub use new_file::NewFile;
+pub use prediction::{Answer, Classification, Regression};
 pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Schedule, WarmUp};
 pub use standardizer::Standardizer;

@@ -4,11 +4,10 @@ mod compare;
 pub(crate) mod describe;
 mod digest;
 mod json;
-pub(crate) mod write;
 
-use crate::{Error, Network};
+use crate::{Error, Network, new_file, predictor};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
-use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters};
+use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters, likelihood::Target};
 pub(crate) use compare::{load, load_bytes, load_weights};
 use digest::Contents;
 use safetensors::{Dtype, SafeTensors};
@@ -228,7 +227,7 @@ pub(crate) fn bytes(network: &Network) -> Result<Vec<u8>, Error> {
 }
 
 pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
-    write::replace(path, &bytes(network)?)
+    new_file::replace(path, &bytes(network)?)
 }
 
 /// A network of these layers with what the bytes of a model file have.
@@ -265,6 +264,11 @@ impl ModelFile {
     /// graphs depend on the number of rows by more than their sizes has not.
     pub fn stands_alone(&self) -> bool {
         self.prediction.is_some()
+    }
+
+    /// What the target of one example looks like, as far as the file knows: it does if it [stands alone](ModelFile::stands_alone).
+    pub fn target(&self) -> Option<Target> {
+        self.prediction.as_ref().and_then(predictor::stored::target)
     }
 
     /// The graph of the network's forward pass on one row; see [`Network::graph`](crate::Network::graph).

@@ -2,6 +2,15 @@
 
 use crate::predictor::Answers;
 
+/// What a network predicts of rows: see [`Predictor::answer_from`](crate::Predictor::answer_from).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Classes with their probabilities.
+    Classes(Classification),
+    /// Numbers with their standard deviations.
+    Numbers(Regression),
+}
+
 /// Predictions of classes, with the uncertainty of each row and its parts, in nats.
 ///
 /// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each of them, one after the

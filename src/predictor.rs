@@ -19,14 +19,14 @@ pub use options::PredictorOptions;
 pub use predictive::Predictive;
 
 use crate::{
-    Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
+    Answer, Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
     dataset::{self, check_finite, weighted_mean},
     model_file,
     trainer::{check_dataset, check_observed, check_targets, known_events},
 };
 pub(crate) use answers::Answers;
-use bayeslift_ir::Environment;
-use bayeslift_runtime::Explanation;
+use bayeslift_ir::{Environment, Shape};
+use bayeslift_runtime::{Explanation, Target};
 use block::Blocks;
 use model::Model;
 use question::Question;
@@ -179,6 +179,11 @@ impl Predictor {
         self.options.samples
     }
 
+    /// The shape of one input.
+    pub fn input(&self) -> &Shape {
+        &self.model.input
+    }
+
     /// Takes over the parameters of a network of the same layers, without compiling.
     ///
     /// # Errors
@@ -279,6 +284,33 @@ impl Predictor {
         })
     }
 
+    /// Predicts classes or numbers, whichever the network does, as [`Predictor::classify_from`] or [`Predictor::regress_from`]: for
+    /// programs that are given any model.
+    ///
+    /// ```
+    /// # use bayeslift::prelude::*;
+    /// # use bayeslift::Answer;
+    /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    /// # let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+    /// match Predictor::new(&network)?.answer_from(0, &[0.1, 0.2])? {
+    ///     Answer::Classes(answer) => println!("{:?} of {} classes", answer.labels(), answer.classes()),
+    ///     Answer::Numbers(answer) => println!("{:?} ± {:?}", answer.mean(), answer.total()),
+    /// }
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Inputs that are no whole rows or not finite; a prediction that is not finite, whose row is counted from the first of the call; a
+    /// likelihood that tells neither probabilities nor a mean.
+    pub fn answer_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
+        let _environment = Environment::enter();
+        let mut answers = self.answer(Question::Moments, &self.rows(Numbers::From(first_row), inputs)?)?;
+        let answer = Classification::of(&mut answers).map(Answer::Classes);
+        answer.or_else(|| Regression::of(&mut answers).map(Answer::Numbers)).ok_or_else(|| {
+            Error::misuse("the likelihood's law tells neither probabilities nor a mean", "use `predict`")
+        })
+    }
+
     /// log p(targets | input) of each row under the predictive distribution, the mixture over posterior samples: the
     /// logarithm of the mean of the samples' densities, in nats; of the targets that are known, so 0 of a row without one. -infinity where all
     /// densities are 0 in `f32`.
@@ -331,6 +363,26 @@ impl Predictor {
     pub fn explain(&self) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
         self.blocks(self.first).pool(&self.model, &self.options, self.options.row_block)?.plain.engine.explain()
+    }
+
+    /// As [`Predictor::explain`], for another machine with this many threads, on which the predictor cannot run here.
+    ///
+    /// ```
+    /// # use bayeslift::prelude::*;
+    /// use bayeslift::runtime::Target;
+    /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    /// # let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+    /// let neon = Target::named("neon").expect("a row of the table of machines");
+    /// println!("{}", Predictor::new(&network)?.explain_for(neon, 1)?);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Predictor::explain`].
+    pub fn explain_for(&self, target: Target, threads: usize) -> Result<Explanation, Error> {
+        let _environment = Environment::enter();
+        let pool = self.blocks(self.first).pool(&self.model, &self.options, self.options.row_block)?;
+        pool.plain.engine.explain_for(target, threads)
     }
 
     /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these

@@ -7,7 +7,8 @@ mod npy;
 
 use crate::{
     Error, Network,
-    model_file::{describe, read_bytes, write},
+    model_file::{describe, read_bytes},
+    new_file,
 };
 use bayeslift_ir::{Builder, Foreign, Shape, Tensor};
 use bayeslift_layers::{Group, Parameter, Parameters, unflatten_kernel, value_where_absent};
@@ -32,7 +33,7 @@ pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
         archive.start_file(file_name(i), options).map_err(format)?;
         archive.write_all(&npy::bytes(tensor)).map_err(|error| format(error.into()))?;
     }
-    write::replace(path, archive.finish().map_err(format)?.get_ref())
+    new_file::replace(path, archive.finish().map_err(format)?.get_ref())
 }
 
 /// Loads parameters of `f32`, or of `f64` where they may be rounded.

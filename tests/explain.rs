@@ -3,7 +3,7 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{Explanation, ir::Tensor, prelude::*};
+use bayeslift::{Explanation, ir::Tensor, prelude::*, runtime::Target};
 use facade::{bits, small_data, small_layers};
 
 fn small() -> Network {
@@ -80,6 +80,19 @@ fn predictions_are_explained() {
     }
     assert_eq!(predictor.classify(data.inputs()).unwrap(), before);
     assert!(matches!(predictor.profile(&[1.0], 3), Err(Error::Argument { .. })));
+}
+
+/// What there is to compute is the same on any machine, and nothing of it has to run here.
+#[test]
+fn predictions_are_explained_for_other_machines() {
+    let predictor = Predictor::new(&small()).unwrap();
+    let here = predictor.explain().unwrap();
+    for target in Target::all() {
+        let there = predictor.explain_for(target, 3).unwrap();
+        assert_eq!((there.total(), written(&there)), (here.total(), written(&here)), "{target}");
+        assert!(there.kernels.iter().all(|kernel| kernel.threads <= 3 && kernel.time.is_none()), "{target}");
+    }
+    assert_eq!(predictor.explain_for(Target::host(), usize::MAX).unwrap().total(), here.total());
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn the_file_says_what_it_holds() {
     let file = ModelFile::read(&path).unwrap();
     assert_eq!(&file.parameters, network.parameters());
     assert_eq!(file.likelihood, "Normal(loc = output, scale = softplus(likelihood/raw_scale) + 1e-5)");
+    assert_eq!(file.target().as_ref(), Some(network.target()));
     assert_eq!((&file.input[..], file.training_examples, file.summary.as_str()), (&[3][..], None, &*network.summary()));
     let texts = |all: &[bayeslift::Described]| -> Vec<String> {
         all.iter().map(|one| format!("{}: {}", one.path, one.text)).collect()

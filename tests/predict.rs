@@ -3,7 +3,7 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{layers::distribution::Normal, prelude::*};
+use bayeslift::{Answer, layers::distribution::Normal, prelude::*};
 use facade::{small_data, small_layers};
 
 /// A network whose posterior is wide, so that samples differ.
@@ -41,6 +41,24 @@ fn the_split_of_rows_and_samples_does_not_matter() {
     assert_ne!(far, all);
     let one = predictor.classify_from((1 << 40) + 9, data.input(9)).unwrap();
     assert_eq!(one.probabilities(), far.row(9));
+}
+
+/// A program that does not know what a network predicts is answered as one that does.
+#[test]
+fn whatever_a_network_predicts() {
+    let inputs = small_data(8).inputs().to_vec();
+    let classes = predictor(&wide(likelihood::Categorical), 9, (9, 4));
+    let expected = classes.classify_from(1 << 33, &inputs).unwrap();
+    assert_eq!(classes.answer_from(1 << 33, &inputs).unwrap(), Answer::Classes(expected));
+    let numbers = predictor(&wide(likelihood::Normal::learned(0.5)), 9, (9, 4));
+    let expected = numbers.regress_from(5, &inputs).unwrap();
+    assert_eq!(numbers.answer_from(5, &inputs).unwrap(), Answer::Numbers(expected));
+    assert_eq!(numbers.input()[..], [3]);
+    // Student's t with so few degrees of freedom has no mean
+    let neither = predictor(&wide(likelihood::StudentT::new(1.0, likelihood::Scale::Fixed(1.0))), 9, (9, 4));
+    let error = neither.answer_from(0, &inputs).unwrap_err();
+    assert!(matches!(error, Error::Misuse { .. }), "{error}");
+    assert!(error.to_string().contains("the likelihood's law tells neither probabilities nor a mean"));
 }
 
 #[test]

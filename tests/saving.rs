@@ -9,6 +9,7 @@ mod facade;
 mod files;
 
 use bayeslift::{
+    NewFile,
     ir::arbitrary::{cases, seed},
     prelude::*,
 };
@@ -16,6 +17,7 @@ use facade::bits;
 use files::{Random, folder, unavailable};
 use std::{
     env, fs,
+    io::Write,
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink},
         net::UnixListener,
@@ -124,6 +126,30 @@ fn links_stay_and_their_targets_are_written() {
         symlink("no/such/folder", folder.join("nowhere")).unwrap();
         assert!(matches!(save(&network(3), &folder.join("nowhere")), Err(Error::File { action: "write", .. })));
     }
+}
+
+/// What is not finished was never there.
+#[test]
+fn a_file_that_is_dropped_changes_nothing() {
+    let folder = folder("saving-dropped");
+    let path = folder.join("file");
+    for before in [None, Some("before")] {
+        if let Some(text) = before {
+            fs::write(&path, text).unwrap();
+        }
+        let mut file = NewFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
+        assert_eq!(names(&folder).len(), before.iter().len());
+    }
+    let mut file = NewFile::create(&path).unwrap();
+    // nobody takes it for one that was left behind
+    network(1).save(folder.join("model")).unwrap();
+    file.write_all(b"after").unwrap();
+    file.finish().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "after");
+    assert_eq!(names(&folder), ["file", "model"]);
 }
 
 #[test]

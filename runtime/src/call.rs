@@ -307,7 +307,7 @@ fn spin<T>(patience: Duration, poll: impl Fn() -> Option<T>) -> Option<T> {
 mod tests {
     use super::*;
     use crate::dependencies::Addresses;
-    use bayeslift_codegen::{Argument, Target, compile, link::jit::Code};
+    use bayeslift_codegen::{Argument, Target, compile, emit::Placement, link::jit::Code};
     use bayeslift_ir::arbitrary::{config, graph_and_inputs};
     use bayeslift_passes::{Place, Plan};
     use proptest::{prelude::*, sample::Index};

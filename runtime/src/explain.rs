@@ -8,10 +8,12 @@ mod text;
 
 use crate::{
     Argument, Error, Executable, Workspace,
+    compiling::Compiling,
+    pool::MAX_THREADS,
     schedule::{self, Schedule},
 };
-use bayeslift_codegen::{KernelTable, Stage, Summary};
-use bayeslift_ir::Tensor;
+use bayeslift_codegen::{KernelTable, Program, Stage, Summary, Target};
+use bayeslift_ir::{Environment, Tensor};
 use bayeslift_passes::{Access, Counts, Role, Work};
 use std::time::Duration;
 
@@ -200,6 +202,17 @@ impl Executable {
     /// What each kernel does: what was fused into it, what it reads and writes, how much it computes.
     pub fn explain(&self) -> Explanation {
         Explanation::new(self.table(), self.schedule())
+    }
+
+    /// As [`Executable::explain`], of what the same kernels would be on another machine with this many threads: nothing of it runs here.
+    ///
+    /// # Errors
+    /// [`Error::ForkedWhileCompiling`].
+    pub fn explain_for(&self, target: Target, threads: usize) -> Result<Explanation, Error> {
+        let _compiling = Compiling::begin()?;
+        let _environment = Environment::enter();
+        let threads = threads.clamp(1, MAX_THREADS);
+        Ok(Explanation::of(&Program::lower(self.plan(), self.fusions(), target, threads).table, threads))
     }
 
     /// As [`Executable::explain`], with the median time of each kernel over `runs` calls, at least 1, which are made

@@ -1,11 +1,11 @@
 //! What is written: an object, its header, a manifest, and what belongs to them.
 
 use super::{DeployOptions, System, Weights, header::Facts, library};
-use crate::{Error, ModelFile, model_file::write::replace};
+use crate::{Error, ModelFile, NewFile};
 use bayeslift_codegen::link::object::Object;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::{fs, path::Path};
+use std::{fs, io::Write, path::Path};
 
 /// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,22 +77,33 @@ impl Package {
     }
 }
 
-/// Writes files into a folder, which is made if there is none, each as a whole. If one cannot be written, those are removed that were not there
-/// before.
+/// Writes files into a folder, which is made if there is none: all of them, or none.
+///
+/// They are written under other names first. If one cannot get its name then, those are removed that were not there before.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn write(folder: impl AsRef<Path>, files: &[File]) -> Result<(), Error> {
     let folder = folder.as_ref();
-    fs::create_dir_all(folder).map_err(|source| Error::File { path: folder.to_owned(), action: "make", source })?;
-    let mut new = Vec::new();
+    let failed = |path: &Path, action| {
+        let path = path.to_owned();
+        move |source| Error::File { path, action, source }
+    };
+    fs::create_dir_all(folder).map_err(failed(folder, "make"))?;
+    let mut written = Vec::with_capacity(files.len());
     for File { name, bytes } in files {
         let path = folder.join(name);
+        let mut file = NewFile::create(&path).map_err(failed(&path, "write"))?;
+        file.write_all(bytes).map_err(failed(&path, "write"))?;
+        written.push((path, file));
+    }
+    let mut new = Vec::new();
+    for (path, file) in written {
         let is_new = !path.exists();
-        if let Err(error) = replace(&path, bytes) {
+        if let Err(source) = file.finish() {
             // the first error is the one to report
             new.iter().for_each(|path| drop(fs::remove_file(path)));
-            return Err(error);
+            return Err(failed(&path, "write")(source));
         }
         new.extend(is_new.then_some(path));
     }

@@ -43,9 +43,8 @@ pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result
         let problem = "another value of the posteriors was asked for, but a file has the graphs of the layers' own";
         return Err(Error::misuse(problem, "load it into a network of its layers by `Network::load`"));
     }
-    let support = support(&stored.support, stored.classes)
+    let target = target(&stored)
         .ok_or_else(|| format(format!("its targets are of the unknown kind `{}`", Foreign::new(&stored.support))))?;
-    let target = Target { support, shape: stored.target.as_slice().into(), events: stored.events.as_slice().into() };
     [&target.shape, &target.events]
         .into_iter()
         .filter(|shape| !shape.is_empty())
@@ -56,6 +55,12 @@ pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result
     let graphs = [template("network", &stored.network)?, template("law", &stored.law)?];
     Model::stored(file.parameters, graphs, (file.input, file.seed), (target, file.likelihood))
         .map_err(|error| format(format!("its graphs: {error}")))
+}
+
+/// What a file says of targets, if it is of a kind that is known.
+pub fn target(stored: &Prediction) -> Option<Target> {
+    let support = support(&stored.support, stored.classes)?;
+    Some(Target { support, shape: stored.target.as_slice().into(), events: stored.events.as_slice().into() })
 }
 
 /// The names of supports in files.

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 #ifdef __x86_64__
 #include <xmmintrin.h>
@@ -110,6 +111,27 @@ static void environments(void *workspace) {
   }
 }
 
+/* A stack as large as the header says, and what this function itself takes. */
+static ucontext_t outside, inside;
+static char *stacked_workspace;
+static answer stacked;
+
+static void on_small_stack(void) {
+  ask(&stacked, stacked_workspace);
+}
+
+static void stacks(char *workspace) {
+  size_t own = 1024, bytes = (FIRST_STACK_BYTES + own + 15) / 16 * 16;
+  stacked_workspace = workspace;
+  check(getcontext(&inside) == 0, "getcontext");
+  inside.uc_stack.ss_sp = guarded(bytes, 0);
+  inside.uc_stack.ss_size = bytes;
+  inside.uc_link = &outside;
+  makecontext(&inside, on_small_stack, 0);
+  check(swapcontext(&outside, &inside) == 0, "swapcontext");
+  check(memcmp(&stacked, &expected, sizeof stacked) == 0, "other bits on a small stack");
+}
+
 /* Results and inputs that end, or begin, where memory does. */
 static void borders(void) {
   int at_end;
@@ -203,6 +225,7 @@ int main(void) {
   check(first_self_test(workspace) == FIRST_OK && second_self_test(other) == SECOND_OK, "self-test");
   check(first_info()->inputs == FIRST_INPUTS && first_info()->abi == FIRST_ABI, "info");
   check(strcmp(second_info()->name, "second") == 0 && strlen(second_info()->digest) == 64, "info of the second");
+  stacks(workspace);
   environments(workspace);
   borders();
   wrong(workspace);

@@ -10,7 +10,7 @@ use bayeslift::ir::{Graph, Tensor, evaluate, same_bits};
 use bayeslift::passes::Plan;
 use bayeslift_codegen::{
     Architecture, Target,
-    emit::emitters,
+    emit::{Placement, emitters},
     lower,
     tile::{TileKernel, interpret},
 };

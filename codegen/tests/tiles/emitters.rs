@@ -7,7 +7,7 @@ use crate::{
 };
 use bayeslift_codegen::{
     InstructionSet, Target,
-    emit::{MachineCode, emitters, x86},
+    emit::{MachineCode, Placement, emitters, x86},
     link::jit::Code,
     tile::{Class, TileKernel, interpret, verify_for},
 };

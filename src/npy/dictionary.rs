@@ -1,4 +1,4 @@
-//! The header of an array: a Python dictionary of literals, read strictly.
+//! The header of an array is a Python dictionary of literals, read strictly.
 
 use bayeslift_ir::Foreign;
 use std::fmt;

@@ -16,43 +16,103 @@ const TEMPORARY: [&str; 2] = [".bayeslift-", ".tmp"];
 /// As many links as Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Writes a file under a temporary name in the same folder, syncs it and gives it its name. Links are followed; mode and,
-/// where the system allows it, owner of a file that is replaced stay. Temporary files that killed processes left in the
-/// folder are removed first.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write(path, bytes).map_err(|source| Error::File { path: path.to_owned(), action: "write", source })
+/// A file that is there as a whole or not at all: models are saved so.
+///
+/// It is written under a temporary name in the same folder, and [`NewFile::finish`] syncs it and gives it its name; if it is dropped
+/// before, nothing stays. A link stays one, and its target is written. A file that is replaced keeps its mode and, where the system allows
+/// it, its owner. Temporary files that killed processes left in the folder are removed first.
+///
+/// ```
+/// use bayeslift::NewFile;
+/// use std::io::Write;
+///
+/// let path = std::env::temp_dir().join(format!("bayeslift-new-file-{}", std::process::id()));
+/// let mut file = NewFile::create(&path)?;
+/// file.write_all(b"half")?;
+/// assert!(!path.exists());
+/// file.finish()?;
+/// assert_eq!(std::fs::read(&path)?, b"half");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    /// Where it is to be.
+    path: PathBuf,
+    /// What is there now.
+    replaced: Option<Metadata>,
+    is_finished: bool,
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = &resolved(path)?;
-    if path.file_name().is_none() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
-    }
-    let replaced = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => Some(metadata),
-        Ok(metadata) => {
-            let what = format!("it is {}, not a regular file", kind(&metadata));
-            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+impl NewFile {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// A name that is taken by what is no regular file - a folder, a pipe, a device -; what the operating system refuses.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<NewFile> {
+        let path = resolved(path.as_ref())?;
+        if path.file_name().is_none() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the path names no file"));
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+        let replaced = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Some(metadata),
+            Ok(metadata) => {
+                let what = format!("it is {}, not a regular file", kind(&metadata));
+                return Err(io::Error::new(ErrorKind::InvalidInput, what));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        remove_stale(folder(&path));
+        let (temporary, file) = create(&path, replaced.is_some())?;
+        Ok(NewFile { file, temporary, path, replaced, is_finished: false })
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// What the operating system refuses; what was there before is there then.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Some(replaced) = &self.replaced {
+            keep_owner_and_mode(&self.file, replaced)?;
+        }
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        self.is_finished = true;
+        sync_folder(&self.path);
+        Ok(())
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // an error that came before is the one to report
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes all of a file as a [`NewFile`].
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut file = NewFile::create(path)?;
+        file.write_all(bytes)?;
+        file.finish()
     };
-    remove_stale(folder(path));
-    let (temporary, mut file) = create(path, replaced.is_some())?;
-    let result = file.write_all(bytes).and_then(|()| {
-        if let Some(replaced) = &replaced {
-            keep_owner_and_mode(&file, replaced)?;
-        }
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if let Err(error) = result {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    sync_folder(path);
-    Ok(())
+    write().map_err(|source| Error::File { path: path.to_owned(), action: "write", source })
 }
 
 /// Where a path leads that may be a link, also if there is nothing yet.

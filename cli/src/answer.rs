@@ -1,0 +1,116 @@
+//! Predictions as lines of CSV: all that a result holds.
+
+use bayeslift::Answer;
+use std::fmt::{self, Write};
+
+/// The line that names the columns.
+pub fn header(answer: &Answer) -> String {
+    let labels = match answer {
+        Answer::Classes(answer) => numbered("label", answer.labels_of_a_row()),
+        Answer::Numbers(_) => Vec::new(),
+    };
+    let columns: Vec<String> =
+        labels.into_iter().chain(quantities(answer).into_iter().flat_map(|(names, _)| names)).collect();
+    columns.join(",") + "\n"
+}
+
+/// A line for each row.
+pub fn lines(answer: &Answer) -> String {
+    let (rows, labels) = match answer {
+        Answer::Classes(answer) => (answer.rows(), answer.labels()),
+        Answer::Numbers(answer) => (answer.rows(), Vec::new()),
+    };
+    let quantities = quantities(answer);
+    let mut text = String::new();
+    for row in 0..rows {
+        let mut comma = "";
+        let mut field = |field: fmt::Arguments<'_>| {
+            // a string takes all that is written to it
+            let _ = write!(text, "{comma}{field}");
+            comma = ",";
+        };
+        for label in of_row(&labels, rows, row) {
+            match label {
+                Some(label) => field(format_args!("{label}")),
+                None => field(format_args!("")),
+            }
+        }
+        for (_, values) in &quantities {
+            of_row(values, rows, row).iter().for_each(|&x| field(format_args!("{}", Shortest(x))));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One of so many rows of values.
+fn of_row<T>(values: &[T], rows: usize, row: usize) -> &[T] {
+    let width = values.len() / rows;
+    &values[row * width..][..width]
+}
+
+/// What is told of rows: the names of its columns, and the numbers, row after row.
+fn quantities(answer: &Answer) -> Vec<(Vec<String>, &[f32])> {
+    match answer {
+        Answer::Classes(answer) => {
+            let labels = answer.labels_of_a_row();
+            let of_class = |name: String| (0..answer.classes()).map(move |class| format!("{name}_{class}"));
+            vec![
+                (numbered("probability", labels).into_iter().flat_map(of_class).collect(), answer.probabilities()),
+                (numbered("predictive_entropy", labels), answer.predictive_entropy()),
+                (numbered("expected_entropy", labels), answer.expected_entropy()),
+                (numbered("mutual_information", labels), answer.mutual_information()),
+            ]
+        }
+        Answer::Numbers(answer) => {
+            let units = answer.units();
+            vec![
+                (numbered("mean", units), answer.mean()),
+                (numbered("aleatoric", units), answer.aleatoric()),
+                (numbered("epistemic", units), answer.epistemic()),
+                (numbered("total", units), answer.total()),
+            ]
+        }
+    }
+}
+
+/// One column has the name itself.
+fn numbered(name: &str, count: usize) -> Vec<String> {
+    if count == 1 { vec![name.to_owned()] } else { (0..count).map(|i| format!("{name}_{i}")).collect() }
+}
+
+/// The shortest text that reads back to the same number, with an exponent where there would be many zeros.
+struct Shortest(f32);
+
+impl fmt::Display for Shortest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shortest(x) = self;
+        let is_plain = *x == 0.0 || !x.is_finite() || (1e-5..1e9).contains(&x.abs());
+        if is_plain { write!(f, "{x}") } else { write!(f, "{x:e}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_back_to_their_bits() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (-1.5, "-1.5"),
+            (1e-5, "0.00001"),
+            (1e-40, "1e-40"),
+            (16_777_216.0, "16777216"),
+            (f32::MAX, "3.4028235e38"),
+            (1.0 / 3.0, "0.33333334"),
+        ];
+        for (x, text) in cases {
+            assert_eq!(Shortest(x).to_string(), text);
+            assert_eq!(text.parse::<f32>().unwrap().to_bits(), x.to_bits());
+        }
+        assert_eq!(Shortest(f32::NAN).to_string(), "NaN");
+    }
+}

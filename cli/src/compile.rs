@@ -1,0 +1,116 @@
+//! `bayeslift compile`: a model as an object that programs in C link.
+
+use crate::{
+    error::{Error, shown},
+    output,
+};
+use bayeslift::deploy::{self, DeployOptions, Level, System, Weights};
+use serde_json::json;
+use std::{fmt::Write, path::PathBuf};
+
+/// Compiles a model to an object for programs in C, with its header and a manifest
+///
+/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the program brings.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The model: what `Network::save` wrote
+    model: PathBuf,
+    /// The folder to write to; it is made if there is none
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// What names in the object begin with: an identifier of C
+    #[arg(long, default_value = "model")]
+    name: String,
+    /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; this machine's unless told
+    #[arg(long, value_name = "TRIPLE", value_parser = system)]
+    target: Option<System>,
+    /// Which levels of x86-64, v1 to v4; of several the program chooses when it runs. v3 unless told
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = level)]
+    isa: Vec<Level>,
+    /// How many samples of the posterior are drawn if the program does not say
+    #[arg(long, value_name = "S", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Addresses the noise if the program does not say; that of the network unless told
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where the weights are: in the object, or in a file that the program brings into memory
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Where::Inside)]
+    weights: Where,
+    /// Write an archive and files for pkg-config and CMake too
+    #[arg(long)]
+    package: bool,
+    /// Print the manifest instead of a list of files
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Where {
+    Inside,
+    File,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bayeslift compile wine.safetensors --output deploy --name wine
+  bayeslift compile wine.safetensors --output deploy --target aarch64-unknown-linux-gnu --samples 32
+  bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package";
+
+pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    let mut options =
+        DeployOptions::new(&arguments.name).samples(arguments.samples as usize).levels(arguments.isa.clone());
+    options.system = arguments.target.clone();
+    options.seed = arguments.seed;
+    options.weights = if arguments.weights == Where::File { Weights::File } else { Weights::Inside };
+    let mut package = deploy::file(&arguments.model, &options)?;
+    package.manifest["command"] = json!(command(arguments));
+    let mut files = package.files();
+    if arguments.package {
+        files.extend(package.library()?);
+    }
+    deploy::write(&arguments.output, &files)?;
+    let mut text = String::new();
+    if arguments.json {
+        let _ = writeln!(text, "{}", package.manifest);
+    } else {
+        for file in &files {
+            let _ = writeln!(text, "{:>12}  {}", file.bytes.len(), shown(&arguments.output.join(&file.name)));
+        }
+        let bytes = |what: &str| package.manifest["bytes"][what].as_u64().unwrap_or_default();
+        let (workspace, stack) = (bytes("workspace"), bytes("stack"));
+        let _ = writeln!(text, "a call takes {workspace} bytes of workspace and up to {stack} of the stack");
+    }
+    output::write(None, &text)
+}
+
+/// The command that makes the same files of the same model: without paths, which differ between machines.
+fn command(arguments: &Arguments) -> String {
+    let mut text =
+        format!("bayeslift compile MODEL --output DIR --name {} --samples {}", arguments.name, arguments.samples);
+    if let Some(target) = &arguments.target {
+        let _ = write!(text, " --target {target}");
+    }
+    if !arguments.isa.is_empty() {
+        let levels: Vec<String> = arguments.isa.iter().map(ToString::to_string).collect();
+        let _ = write!(text, " --isa {}", levels.join(","));
+    }
+    if let Some(seed) = arguments.seed {
+        let _ = write!(text, " --seed {seed}");
+    }
+    if arguments.weights == Where::File {
+        text.push_str(" --weights file");
+    }
+    if arguments.package {
+        text.push_str(" --package");
+    }
+    text
+}
+
+fn system(name: &str) -> Result<System, String> {
+    name.parse().map_err(|error| format!("{error}"))
+}
+
+fn level(name: &str) -> Result<Level, String> {
+    name.parse().map_err(|error| format!("{error}"))
+}

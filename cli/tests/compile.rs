@@ -1,0 +1,98 @@
+//! `bayeslift compile` writes whole packages, or nothing.
+
+mod common;
+
+use common::*;
+use serde_json::Value;
+use std::{fs, path::Path, process::Command};
+
+/// The names in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_package_with_all_that_belongs_to_it() {
+    let folder = folder("compile");
+    let model = saved(&folder, &classes());
+    let output = folder.join("deep").join("package");
+    let compile = || {
+        let mut command =
+            bayeslift(["compile", "--name", "grades", "--samples", "9", "--package", "--weights", "file"]);
+        command.arg(&model).arg("--output").arg(&output);
+        command
+    };
+    let text = answer(&mut compile());
+    let files =
+        ["grades.h", "grades.json", "grades.o", "grades.pc", "grades.weights", "gradesConfig.cmake", "libgrades.a"];
+    assert_eq!(names(&output), files);
+    assert!(files.iter().all(|file| text.contains(file)) && text.contains("of workspace"), "{text}");
+    let read = |name: &str| fs::read(output.join(name)).unwrap();
+    let first: Vec<Vec<u8>> = files.iter().map(|name| read(name)).collect();
+    let manifest: Value = serde_json::from_slice(&read("grades.json")).unwrap();
+    assert_eq!(manifest["inputs"], 4);
+    assert_eq!(manifest["outputs"], 3);
+    assert_eq!(manifest["bytes"]["weights"], read("grades.weights").len());
+    let command = "bayeslift compile MODEL --output DIR --name grades --samples 9 --weights file --package";
+    assert_eq!(manifest["command"], command);
+    // the same bytes again, over what is there
+    let json = answer(compile().arg("--json"));
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), manifest);
+    assert_eq!(files.iter().map(|name| read(name)).collect::<Vec<_>>(), first);
+}
+
+#[test]
+fn systems_and_instruction_sets() {
+    let folder = folder("compile-systems");
+    let model = saved(&folder, &numbers(2));
+    for (arguments, object) in [
+        (&["--target", "aarch64-apple-darwin"][..], "model.o"),
+        (&["--target", "x86_64-pc-windows-msvc", "--isa", "v3,v4"], "model.obj"),
+        (&["--target", "riscv64gc-unknown-linux-gnu"], "model.o"),
+    ] {
+        let output = folder.join(arguments[1]);
+        answer(bayeslift(["compile"]).args(arguments).arg(&model).arg("--output").arg(&output));
+        assert!(names(&output).contains(&object.to_owned()), "{arguments:?}");
+        let header = fs::read_to_string(output.join("model.h")).unwrap();
+        assert_eq!(header.contains("model_init_isa"), arguments.contains(&"v3,v4"));
+    }
+}
+
+/// Each is one sentence on standard error, and nothing is written.
+#[test]
+fn errors_leave_nothing() {
+    let folder = folder("compile-errors");
+    let model = saved(&folder, &classes());
+    let damaged = folder.join("damaged.safetensors");
+    let mut bytes = fs::read(&model).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let file = folder.join("file");
+    fs::write(&file, "").unwrap();
+    let output = folder.join("output");
+    let refused = |model: &Path, output: &Path, arguments: &[&str]| {
+        let mut command: Command = bayeslift(["compile"]);
+        let output = command.args(arguments).arg(model).arg("--output").arg(output).output().unwrap();
+        assert!(output.stdout.is_empty());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (model, output, arguments, code, says) in [
+        (&model, &output, &["--name", "7up"][..], 1, "an identifier of C"),
+        (&model, &output, &["--target", "nowhere"], 2, "no objects for `nowhere`"),
+        (&model, &output, &["--target", "aarch64-pc-windows-msvc"], 2, "COFF"),
+        (&model, &output, &["--isa", "v9"], 2, "v1, v2, v3 and v4"),
+        (&model, &output, &["--target", "aarch64-unknown-linux-gnu", "--isa", "v3"], 1, "a level of x86-64"),
+        (&model, &output, &["--samples", "0"], 2, "--samples"),
+        (&damaged, &output, &[], 1, "digest"),
+        (&folder.join("none"), &output, &[], 1, "none"),
+        (&model, &file, &[], 1, "file"),
+    ] {
+        let (found, said) = refused(model, output, arguments);
+        assert_eq!(found, code, "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    assert!(!output.exists());
+}
