@@ -8,7 +8,7 @@ pub mod x86;
 
 use crate::{
     Error, InstructionSet, Target,
-    tile::{TileKernel, verify_for},
+    tile::{Class, TileKernel, verify_for},
 };
 #[cfg(feature = "deploy")]
 pub(crate) use cranelift::{
@@ -66,10 +66,16 @@ pub trait Emitter {
 
 /// Refuses what is no code for the lanes of a target.
 fn check(kernel: &TileKernel, target: Target) -> Result<(), Refusal> {
-    let lanes = target.lanes();
-    let has_vectors = kernel.regs.iter().any(|reg| reg.vector);
-    if lanes == 1 && has_vectors {
+    let of_doubles = target.of_doubles().lanes();
+    // Cranelift takes scalars of doubles beside its vectors
+    let lanes = if kernel.has_doubles() && of_doubles > 1 { of_doubles } else { target.lanes() };
+    let has_vectors =
+        |doubles: bool| kernel.regs.iter().any(|reg| reg.vector && (!doubles || reg.class == Class::Double));
+    if lanes == 1 && has_vectors(false) {
         return Err(Refusal(format!("it has vectors, and {target} has none")));
+    }
+    if of_doubles == 1 && has_vectors(true) {
+        return Err(Refusal(format!("it has vectors of doubles, and {target} has none")));
     }
     verify_for(kernel, lanes).map_err(|error| Refusal(error.to_string()))
 }

@@ -57,9 +57,10 @@ fn nearest(set: InstructionSet, fuses: bool, caches: [usize; 2]) -> usize {
 /// The widest vectors that this machine has, and that code may use: wide code follows the calling convention of Unix.
 #[cfg(target_arch = "x86_64")]
 fn widest() -> InstructionSet {
-    if cfg!(unix) && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+    let is_wide = cfg!(unix) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    if is_wide && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
         InstructionSet::Avx512
-    } else if cfg!(unix) && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if is_wide {
         InstructionSet::Avx2
     } else if is_x86_feature_detected!("avx") {
         InstructionSet::Simd128

@@ -116,6 +116,12 @@ impl Target {
         Target { instruction_set: widest.unwrap_or(InstructionSet::Scalar), ..self }
     }
 
+    /// This target for code with doubles: where vectors are wide, four of them fill 256 bits, and four of anything else stand beside them.
+    /// Cranelift's code has no vectors of doubles.
+    pub fn of_doubles(self) -> Target {
+        self.with_lanes(if self.is_portable() { 1 } else { 4 })
+    }
+
     /// The kind of machine.
     pub fn machine(&self) -> &'static Machine {
         self.machine

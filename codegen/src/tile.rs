@@ -92,7 +92,7 @@ pub enum Stmt {
     Store(Address, Reg, Part),
     /// Brings the memory near. Changes nothing, wherever it is.
     Prefetch(Address),
-    /// Reads four neighbours from as many places as a vector has lanes: lane `i` of `into[j]` is element
+    /// Reads four neighbours, no doubles, from as many places as a vector has lanes: lane `i` of `into[j]` is element
     /// `i * stride + j` from the address on.
     LoadTransposed {
         /// The registers it defines.
@@ -175,4 +175,11 @@ pub struct TileKernel {
     pub arguments: usize,
     /// How much scratch memory a thread needs.
     pub scratch_bytes: usize,
+}
+
+impl TileKernel {
+    /// Whether some register holds doubles. Emitters of wide vectors give all vectors of such code the lanes that those of doubles have.
+    pub fn has_doubles(&self) -> bool {
+        self.regs.iter().any(|reg| reg.class == Class::Double)
+    }
 }

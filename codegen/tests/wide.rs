@@ -30,7 +30,8 @@ const BASELINE: &[CpuidFeature] = &[
 fn features(isa: Isa) -> &'static [CpuidFeature] {
     match isa {
         Isa::Avx2 => &[CpuidFeature::AVX2, CpuidFeature::FMA],
-        Isa::Avx512 => &[CpuidFeature::AVX512F, CpuidFeature::AVX512VL],
+        // code with doubles is that of AVX2
+        Isa::Avx512 => &[CpuidFeature::AVX512F, CpuidFeature::AVX512VL, CpuidFeature::AVX2, CpuidFeature::FMA],
     }
 }
 
@@ -45,8 +46,7 @@ fn target(isa: Isa) -> Target {
 fn check(graph: &Graph, isa: Isa) -> Result<(), String> {
     let plan = Plan::new(simplify(graph).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     let stages = |(i, kernel)| lower(&plan, kernel, target(isa), 2).into_iter().map(move |stage| (i, stage.code));
-    let kernels = plan.kernels.iter().enumerate().filter(|(_, kernel)| !kernel.is_of_doubles(&plan.graph));
-    for (i, tile_code) in kernels.flat_map(stages) {
+    for (i, tile_code) in plan.kernels.iter().enumerate().flat_map(stages) {
         let code = x86::emit(&tile_code, target(isa))
             .map_err(|_| format!("kernel {i} is left to the portable emitter\n{plan}"))?;
         if code != x86::emit(&tile_code, target(isa)).expect("it was emitted before") {

@@ -26,7 +26,7 @@ fn check(graph: &Graph, inputs: &[Tensor], target: Target) -> Result<(), String>
         // reading verifies
         let code: TileKernel = stage.lowered.code.to_string().parse().map_err(|error| format!("{error}"))?;
         let tiles = 0..stage.lowered.tiles as i64;
-        interpret(&code, target.lanes(), arguments, tiles, LIMIT).map_err(|error| error.to_string())
+        interpret(&code, stage.lowered.lanes, arguments, tiles, LIMIT).map_err(|error| error.to_string())
     })?;
     for ((got, want), output) in got.iter().zip(&want).zip(graph.outputs()) {
         same_bits(got, want).map_err(|message| format!("{}: {message}\n{graph}", output.name))?;

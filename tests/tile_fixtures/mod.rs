@@ -114,7 +114,7 @@ pub fn ran(text: &str, settings: &Settings) -> Outcome {
     let plan = Plan::new(graph.clone())?;
     let lower = |kernel: &_| lower(&plan, kernel, settings.target, 1);
     let results = stages::run(&plan, &inputs, lower, |stage, arguments| {
-        let (tiles, lanes) = (stage.lowered.tiles as i64, settings.target.lanes());
+        let (tiles, lanes) = (stage.lowered.tiles as i64, stage.lowered.lanes);
         interpret(&stage.lowered.code, lanes, arguments, 0..tiles, LIMIT).map_err(|error| error.to_string())
     })?;
     let mut out = String::new();

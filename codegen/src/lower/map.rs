@@ -45,6 +45,9 @@ impl Lowering<'_> {
                 s.columns(&row, first, last, cols, &[]);
             });
         }
+        if self.reduces_in_order() {
+            return self.rows_in_order(rows, cols, AT_ONCE.div_ceil(cols));
+        }
         let short = self.has_short_rows();
         let rows_at_once = match AT_ONCE.div_ceil(cols) {
             rows if short => {
@@ -54,15 +57,14 @@ impl Lowering<'_> {
             rows => rows,
         };
         let rows_at_once = rows_at_once.min(rows);
-        let in_order = self.rows_in_order();
-        let accumulators = if in_order > 0 { Vec::new() } else { self.accumulators(rows_at_once) };
+        let accumulators = self.accumulators(rows_at_once);
         let unit = if short { BAND } else { 1 };
         self.tiling = Some(Tiling::of_one_block(rows * cols, unit * cols));
         self.tiles(rows, unit, rows_at_once, |s, first, last| {
             s.prepare_rows(first, last, rows_at_once);
             let mut rest = first;
-            let abreast = if in_order > 0 { in_order } else { s.rows_abreast() };
-            if short || in_order > 0 {
+            let abreast = s.rows_abreast();
+            if short {
                 rest = s.repeat_whole(first, last, abreast, |s, row| {
                     s.some_rows(row, abreast, first, cols, &accumulators);
                 });
@@ -79,9 +81,6 @@ impl Lowering<'_> {
     /// Some rows of the tile that begins at `first`, in one run of statements if they have no loops, so that they can be scheduled side by
     /// side: what rows share in memory is read before anything is written.
     fn some_rows(&mut self, row: Reg, count: usize, first: Reg, cols: usize, accumulators: &[Accumulator]) {
-        if self.rows_in_order() > 0 {
-            return self.reduce_rows_in_order(row, count, cols);
-        }
         let rows: Vec<Reg> = (0..count).map(|i| self.b.index_offset(row, i as i64)).collect();
         let mut rows: Vec<Row> = rows.into_iter().map(|row| self.enter_row(row, None)).collect();
         self.draw_by_twos(&mut rows);
@@ -185,13 +184,20 @@ impl Lowering<'_> {
     /// `end`, unless it is `cols`.
     pub(super) fn columns(&mut self, row: &Row, start: Reg, end: Reg, cols: usize, accumulators: &[Accumulator]) {
         if self.target.lanes() == 1 || self.noise_sites().is_empty() {
-            let is_heavy = !self.kernel.products().is_empty() && !self.is_light();
-            let is_long = self.kernel.members.len() > MANY && !self.kernel.is_of_doubles(&self.plan.graph);
-            let abreast = if is_heavy || is_long { FEW_ABREAST } else { ABREAST };
+            let abreast = self.abreast_of_row();
             let unit = if self.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };
             return self.each_column([start, end], unit, cols, abreast, |s, cols| s.abreast(row, cols, accumulators));
         }
         self.noisy_columns(row, start, end, cols, accumulators);
+    }
+
+    /// How many vectors of a row are computed side by side.
+    pub(super) fn abreast_of_row(&self) -> usize {
+        let is_heavy = !self.kernel.products().is_empty() && !self.is_light();
+        // scalars of doubles take few registers each
+        let has_scalars = self.kernel.is_of_doubles(&self.plan.graph) && self.target.lanes() == 1;
+        let is_long = self.kernel.members.len() > MANY && !has_scalars;
+        if is_heavy || is_long { FEW_ABREAST } else { ABREAST }
     }
 
     /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which may

@@ -30,6 +30,8 @@ pub use tiling::Tiling;
 pub struct Lowered {
     /// The code.
     pub code: TileKernel,
+    /// How many lanes its vectors have.
+    pub lanes: usize,
     /// The pointers it takes.
     pub arguments: Vec<Argument>,
     /// The number of tiles, which may run in any order and on any thread.
@@ -45,8 +47,7 @@ pub struct Lowered {
 /// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages,
 /// each of which begins when the one before is over: what packs operands that tiles share, if they share any, and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, target: Target, threads: usize) -> Vec<Lowered> {
-    // there are no vectors of doubles
-    let target = if kernel.is_of_doubles(&plan.graph) { target.with_lanes(1) } else { target };
+    let target = if kernel.is_of_doubles(&plan.graph) { target.of_doubles() } else { target };
     let mut stages = Vec::new();
     if let KernelKind::Products(_) = kernel.kind {
         let mut packing = Lowering::new(plan, kernel, target, threads);
@@ -107,9 +108,12 @@ impl<'p> Lowering<'p> {
     }
 
     fn finish(self, tiles: usize) -> Lowered {
-        let Lowering { b, arguments, scratch, shared, cost, tiling, .. } = self;
+        let Lowering { plan, kernel, b, arguments, scratch, shared, cost, tiling, target, .. } = self;
+        let lanes = target.lanes();
         let code = b.finish(arguments.len(), scratch * 4);
-        Lowered { code, arguments, tiles, tiling, cost, shared_bytes: shared * 4 }
+        let has_vectors = code.regs.iter().any(|reg| reg.vector);
+        debug_assert!(!has_vectors || code.has_doubles() == kernel.is_of_doubles(&plan.graph), "{code}");
+        Lowered { code, lanes, arguments, tiles, tiling, cost, shared_bytes: shared * 4 }
     }
 
     /// The kernel itself. Returns the number of tiles.

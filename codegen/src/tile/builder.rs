@@ -125,7 +125,7 @@ impl TileBuilder {
         self.load_strided(class, address, 1)
     }
 
-    /// Loads elements `stride` apart; 0 loads one for all lanes. Masks are loaded as words.
+    /// Loads elements `stride` of their own size apart; 0 loads one for all lanes. Masks are loaded as words.
     pub fn load_strided(&mut self, class: Class, address: Address, stride: i64) -> Reg {
         match (class, stride) {
             (Class::Mask, _) => {
@@ -138,6 +138,7 @@ impl TileBuilder {
             }
             _ if !self.vector => self.lanes(Inst::Load(class, address, None), class),
             (_, 1) => self.lanes(Inst::Load(class, address, self.part), class),
+            (Class::Double, _) => self.lanes(Inst::LoadStrided(class, address, 2 * stride, self.part), class),
             _ => self.lanes(Inst::LoadStrided(class, address, stride, self.part), class),
         }
     }
@@ -381,7 +382,6 @@ impl Lanes for TileBuilder {
     }
 }
 
-/// Of scalars: [`TileBuilder::vector`] must not be set.
 impl DoubleLanes for TileBuilder {
     type D = Reg;
 

@@ -5,8 +5,8 @@ use Class::{Double, Float, Index, Int, Mask};
 
 /// A pure operation, or a load.
 ///
-/// Those on floats, integers and masks act on each lane of vectors or on scalars; all their operands, and the result, are
-/// vectors, or all are scalars, except where it says otherwise. Doubles are scalars, and so is what they are made of. What each gives, to the bit, is defined by
+/// Those on floats, doubles, integers and masks act on each lane of vectors or on scalars; all their operands, and the result, are
+/// vectors, or all are scalars, except where it says otherwise. What each gives, to the bit, is defined by
 /// [`interpret`](super::interpret); of a result that is no number, sign and payload are unspecified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inst {
@@ -14,7 +14,7 @@ pub enum Inst {
     Float(u32),
     /// An integer, in every lane.
     Int(u32),
-    /// A double by its bits.
+    /// A double by its bits, in every lane.
     Double(u64),
     /// A float from a float, or a double from a double.
     Unary(FloatUnary, Reg),
@@ -52,7 +52,7 @@ pub enum Inst {
     IntEqual(Reg, Reg),
     /// A mask from two signed integers: whether the first is less.
     IntLess(Reg, Reg),
-    /// A vector with a scalar float or integer in every lane.
+    /// A vector with a scalar float, double or integer in every lane.
     Splat(Reg),
     /// The integer vector 0, 1, 2, ...
     LaneNumbers,
@@ -61,7 +61,8 @@ pub enum Inst {
     Halves(Reg, Reg, bool),
     /// The float, double or integer at an address, or as many consecutive ones as a vector has lanes, or as this part of one has.
     Load(Class, Address, Part),
-    /// A vector of floats or integers that lie this many elements apart.
+    /// A vector of floats, doubles or integers that lie this many elements of four bytes apart, as addresses count: doubles that are
+    /// neighbours lie two apart.
     LoadStrided(Class, Address, i64, Part),
     /// The low 32 bits of an index, as a scalar integer.
     IndexLow(Reg),
@@ -139,6 +140,7 @@ impl Inst {
             Inst::Shift(..) => (&[Int], Int),
             Inst::IntEqual(..) | Inst::IntLess(..) => (&[Int, Int], Mask),
             Inst::Splat(_) if given(0) == Int => (&[Int], Int),
+            Inst::Splat(_) if given(0) == Double => (&[Double], Double),
             Inst::Splat(_) => (&[Float], Float),
             Inst::Load(class, ..) | Inst::LoadStrided(class, ..) => (&[Index], class),
             Inst::IndexLow(_) | Inst::IndexHigh(_) => (&[Index], Int),

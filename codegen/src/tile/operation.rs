@@ -7,7 +7,7 @@ named! {
     Class {
         /// `f32` elements.
         Float = "float",
-        /// One `f64`: there are no vectors of them.
+        /// `f64` elements.
         Double = "double",
         /// 32-bit integers.
         Int = "int",

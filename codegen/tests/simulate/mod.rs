@@ -2,8 +2,9 @@
 //!
 //! It follows the manual, not the emitter, and is stricter than a machine: an access outside of what a kernel may touch, a
 //! register or flags that nothing has written, a broken calling convention are errors that name the instruction.
-//! A mnemonic is one row in `vector` or `general`.
+//! A mnemonic is one row in `vector`, `double` or `general`.
 
+mod double;
 mod general;
 mod instructions;
 mod memory;
@@ -173,7 +174,7 @@ impl Machine {
                 .filter(|&n| i.op_kind(n) == OpKind::Register)
                 .for_each(|n| self.mark_written(i.op_register(n)));
         }
-        match self.general_instruction(i)? || self.vector_instruction(i)? {
+        match self.general_instruction(i)? || self.vector_instruction(i)? || self.double_instruction(i)? {
             true => Ok(()),
             false => Err(format!("is not modelled: {:?} in this form", i.mnemonic())),
         }

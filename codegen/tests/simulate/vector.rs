@@ -23,7 +23,7 @@ fn group(lane: usize) -> usize {
     lane & !3
 }
 
-fn is_negative(x: u32) -> bool {
+pub fn is_negative(x: u32) -> bool {
     (x as i32) < 0
 }
 
@@ -31,9 +31,8 @@ fn negative_lanes(x: &Vector) -> u16 {
     (0..16).filter(|&lane| is_negative(x[lane])).fold(0, |lanes, lane| lanes | 1 << lane)
 }
 
-/// The predicates of `vcmpps`: from 16 on they differ only in which not-a-numbers they signal.
-fn float_predicate(predicate: u8, a: u32, b: u32) -> bool {
-    let (a, b) = (f32::from_bits(a), f32::from_bits(b));
+/// The predicates of `vcmpps` and `vcmppd`: from 16 on they differ only in which not-a-numbers they signal.
+pub fn predicate(predicate: u8, a: f64, b: f64) -> bool {
     let (less, equal, greater) = (a < b, a == b, a > b);
     let unordered = !(less || equal || greater);
     match predicate & 15 {
@@ -69,12 +68,13 @@ fn integer_predicate(predicate: u8, a: i64, b: i64) -> bool {
     }
 }
 
-fn round(x: f32, immediate: u8) -> f32 {
+/// A number rounded down, up, towards zero or to even, as the immediate says.
+pub fn choose_rounded<T>(immediate: u8, [down, up, to_zero, to_even]: [T; 4]) -> T {
     match immediate & 7 {
-        1 => x.floor(),
-        2 => x.ceil(),
-        3 => x.trunc(),
-        _ => x.round_ties_even(),
+        1 => down,
+        2 => up,
+        3 => to_zero,
+        _ => to_even,
     }
 }
 
@@ -101,7 +101,9 @@ impl Machine {
                     return Err("rounding to fractions is not modelled".into());
                 }
                 let source = if matches!(i.mnemonic(), Vroundss | Vrndscaless) { 2 } else { 1 };
-                self.floats(i, [source], |[a]| round(a, immediate))
+                self.floats(i, [source], |[a]| {
+                    choose_rounded(immediate, [a.floor(), a.ceil(), a.trunc(), a.round_ties_even()])
+                })
             }
             Vcvtdq2ps => self.lanewise(i, [1], |[a]| (a as i32 as f32).to_bits()),
 
@@ -125,8 +127,8 @@ impl Machine {
             }
 
             Vcmpps => {
-                let predicate = immediate(i)?;
-                self.compare(i, |a, b| float_predicate(predicate, a, b))
+                let by = immediate(i)?;
+                self.compare(i, |a, b| predicate(by, f32::from_bits(a).into(), f32::from_bits(b).into()))
             }
             Vpcmpeqd => self.compare(i, |a, b| a == b),
             Vpcmpgtd => self.compare(i, |a, b| a as i32 > b as i32),

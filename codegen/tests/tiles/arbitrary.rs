@@ -51,9 +51,17 @@ pub fn memory(seed: u32) -> Vec<Vec<u32>> {
     ARGUMENTS.iter().map(|&class| (0..ELEMENTS).map(|i| word(class, i)).collect()).collect()
 }
 
+/// What code may have of doubles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Doubles {
+    None,
+    Scalars,
+    Vectors,
+}
+
 /// The code of these steps, for vectors of so many lanes; of one lane it has none.
-pub fn kernel(steps: &[Step], lanes: usize) -> TileKernel {
-    let mut g = Generator { lanes, regs: Vec::new(), ranges: HashMap::new(), blocks: vec![Block::default()] };
+pub fn kernel(steps: &[Step], lanes: usize, doubles: Doubles) -> TileKernel {
+    let mut g = Generator { lanes, doubles, regs: Vec::new(), ranges: HashMap::new(), blocks: vec![Block::default()] };
     let (begin, end) = (g.reg(Class::Index, false), g.reg(Class::Index, false));
     g.ranges.extend([(begin, (0, TILES)), (end, (0, TILES))]);
     g.fill_scratch();
@@ -82,6 +90,7 @@ struct Block {
 
 struct Generator {
     lanes: usize,
+    doubles: Doubles,
     regs: Vec<RegType>,
     /// The least and the largest value of each index, if they are known.
     ranges: HashMap<Reg, (i64, i64)>,
@@ -147,13 +156,26 @@ impl Generator {
     fn seed(&mut self) {
         let index = self.constant(0);
         for vector in [false, self.lanes > 1] {
-            for (argument, class) in [(0, Class::Float), (1, Class::Int)] {
+            for (argument, class) in [(0, Class::Float), (1, Class::Int), (1, Class::Double)] {
+                if class == Class::Double && (self.doubles == Doubles::None || vector && !self.has_vectors(class)) {
+                    continue;
+                }
                 let at = |offset| Address { base: Base::Argument(argument), index, offset };
                 let [a, b] = [3, 200].map(|offset| self.define(class, vector, Inst::Load(class, at(offset), None)));
-                let compared =
-                    if argument == 0 { Inst::Compare(FloatCompare::Less, a, b) } else { Inst::IntLess(a, b) };
+                let compared = match class {
+                    Class::Int => Inst::IntLess(a, b),
+                    _ => Inst::Compare(FloatCompare::Less, a, b),
+                };
                 self.define(Class::Mask, vector, compared);
             }
+        }
+    }
+
+    fn has_vectors(&self, class: Class) -> bool {
+        match class {
+            Class::Index => false,
+            Class::Double => self.lanes > 1 && self.doubles == Doubles::Vectors,
+            Class::Float | Class::Int | Class::Mask => self.lanes > 1,
         }
     }
 
@@ -194,7 +216,7 @@ impl Generator {
         self.push(Stmt::Loop { counter, start, end, step, carried, body });
     }
 
-    /// An address from which the elements `first..=last` are elements of this class.
+    /// An address from which the words `first..=last` are, or begin, elements of this class.
     fn address(&self, class: Class, written: bool, (first, last): (i64, i64), choices: [u16; 2]) -> Option<Address> {
         let index = self.pick(Class::Index, false, choices[0])?;
         let (least, most) = *self.ranges.get(&index)?;
@@ -222,6 +244,11 @@ impl Generator {
         part.map_or(if vector { self.lanes as i64 } else { 1 }, i64::from)
     }
 
+    /// Where the last of neighbours begins.
+    fn last(&self, class: Class, vector: bool, part: Part) -> i64 {
+        (self.touched(vector, part) - 1) * if class == Class::Double { 2 } else { 1 }
+    }
+
     /// Stores a float or an integer; one that nothing else shows goes to an argument.
     fn store(&mut self, reg: Reg, choice: u16, part: u8, shown: bool) -> Option<()> {
         let RegType { class, vector } = self.regs[reg.0 as usize];
@@ -231,7 +258,7 @@ impl Generator {
             Class::Mask | Class::Index => return None,
         };
         let part = self.part(vector, part);
-        let last = self.touched(vector, part) - 1;
+        let last = self.last(class, vector, part);
         let choices = [choice, if shown { choice & !1 } else { choice }];
         let address = self.address(class, true, (0, last), choices)?;
         self.push(Stmt::Store(address, reg, part));
@@ -240,9 +267,10 @@ impl Generator {
 
     /// A double that is a number: the bits of what is none are nobody's business.
     fn number(&mut self, a: Reg) -> Reg {
-        let is_number = self.define(Class::Mask, false, Inst::Compare(FloatCompare::Equal, a, a));
-        let other = self.define(Class::Double, false, Inst::Double(2.5_f64.to_bits()));
-        self.define(Class::Double, false, Inst::Select(is_number, a, other))
+        let vector = self.regs[a.0 as usize].vector;
+        let is_number = self.define(Class::Mask, vector, Inst::Compare(FloatCompare::Equal, a, a));
+        let other = self.define(Class::Double, vector, Inst::Double(2.5_f64.to_bits()));
+        self.define(Class::Double, vector, Inst::Select(is_number, a, other))
     }
 
     fn step(&mut self, step: &Step) -> Option<()> {
@@ -306,7 +334,7 @@ impl Generator {
                 self.define(Mask, vector, if d.is_multiple_of(2) { Inst::IntEqual(a, b) } else { Inst::IntLess(a, b) });
             }
             16 if self.lanes > 1 => {
-                let class = if d.is_multiple_of(2) { Float } else { Int };
+                let class = [Float, Int, Double][of(d, if self.has_vectors(Double) { 3 } else { 2 })];
                 let a = self.pick(class, false, x)?;
                 self.define(class, true, Inst::Splat(a));
             }
@@ -347,7 +375,7 @@ impl Generator {
                 let initial = [(Float, x), (Int, y), (third, z), (Index, x), (Double, y)];
                 let initial = initial.into_iter().take(usize::from(f / 3) % 6);
                 let initial: Vec<Reg> = initial
-                    .filter_map(|(class, choice)| self.pick(class, vector && class != Index && class != Double, choice))
+                    .filter_map(|(class, choice)| self.pick(class, vector && self.has_vectors(class), choice))
                     .collect();
                 self.open(start, end, step, (first, first + (count - 1).max(0) * step), &initial);
             }
@@ -368,8 +396,7 @@ impl Generator {
                 let index = self.pick(Index, false, x)?;
                 self.push(Stmt::Prefetch(Address { base: Base::Argument(of(d, 4)), index, offset: i64::from(e) }));
             }
-            // the emitters of wide vectors refuse doubles
-            30.. if self.lanes <= 4 => self.double_step(step)?,
+            30.. if self.doubles != Doubles::None => self.double_step(step)?,
             _ => {}
         }
         Some(())
@@ -377,53 +404,59 @@ impl Generator {
 
     fn double_step(&mut self, step: &Step) -> Option<()> {
         use Class::{Double, Float, Int, Mask};
-        let Step { kind, operands: [x, y, z], choices: [_, d, _, _] } = *step;
+        let Step { kind, operands: [x, y, z], choices: [c, d, e, f] } = *step;
         let of = |choice: u8, count: usize| usize::from(choice) % count;
+        let vector = self.has_vectors(Double) && !c.is_multiple_of(4);
         match kind % 10 {
-            0 => drop(self.define(Double, false, Inst::Double(DOUBLES[of(d, DOUBLES.len())].to_bits()))),
+            0 => drop(self.define(Double, vector, Inst::Double(DOUBLES[of(d, DOUBLES.len())].to_bits()))),
             1 => {
-                let (op, a) = (FloatUnary::ALL[of(d, FloatUnary::ALL.len())], self.pick(Double, false, x)?);
-                self.define(Double, false, Inst::Unary(op, a));
+                let (op, a) = (FloatUnary::ALL[of(d, FloatUnary::ALL.len())], self.pick(Double, vector, x)?);
+                self.define(Double, vector, Inst::Unary(op, a));
             }
             2 | 3 => {
                 let op = FloatBinary::ALL[of(d, FloatBinary::ALL.len())];
-                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
-                self.define(Double, false, Inst::Binary(op, a, b));
+                let (a, b) = (self.pick(Double, vector, x)?, self.pick(Double, vector, y)?);
+                self.define(Double, vector, Inst::Binary(op, a, b));
             }
             4 => {
                 let op = FloatCompare::ALL[of(d, FloatCompare::ALL.len())];
-                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
-                self.define(Mask, false, Inst::Compare(op, a, b));
+                let (a, b) = (self.pick(Double, vector, x)?, self.pick(Double, vector, y)?);
+                self.define(Mask, vector, Inst::Compare(op, a, b));
             }
             5 => {
-                let mask = self.pick(Mask, false, z)?;
-                let (a, b) = (self.pick(Double, false, x)?, self.pick(Double, false, y)?);
-                self.define(Double, false, Inst::Select(mask, a, b));
+                let mask = self.pick(Mask, vector, z)?;
+                let (a, b) = (self.pick(Double, vector, x)?, self.pick(Double, vector, y)?);
+                self.define(Double, vector, Inst::Select(mask, a, b));
             }
             6 => {
                 let inst = match d % 3 {
-                    0 => Inst::Widen(self.pick(Float, false, x)?),
-                    1 => Inst::ToDouble(self.pick(Int, false, x)?),
-                    _ => Inst::FromWords(self.pick(Int, false, x)?, self.pick(Int, false, y)?),
+                    0 => Inst::Widen(self.pick(Float, vector, x)?),
+                    1 => Inst::ToDouble(self.pick(Int, vector, x)?),
+                    _ => Inst::FromWords(self.pick(Int, vector, x)?, self.pick(Int, vector, y)?),
                 };
-                self.define(Double, false, inst);
+                self.define(Double, vector, inst);
             }
             7 => {
-                let a = self.pick(Double, false, x)?;
+                let a = self.pick(Double, vector, x)?;
                 if d.is_multiple_of(3) {
-                    self.define(Float, false, Inst::Narrow(a));
+                    self.define(Float, vector, Inst::Narrow(a));
                     return Some(());
                 }
                 let a = self.number(a);
-                self.define(Int, false, if d % 3 == 1 { Inst::HighWord(a) } else { Inst::LowWord(a) });
+                self.define(Int, vector, if d % 3 == 1 { Inst::HighWord(a) } else { Inst::LowWord(a) });
             }
             8 => {
-                let address = self.address(Double, false, (0, 0), [x, y])?;
-                self.define(Double, false, Inst::Load(Double, address, None));
+                let part = self.part(vector, e);
+                let stride = if vector && d.is_multiple_of(2) { STRIDES[of(f, STRIDES.len())] } else { 2 };
+                let distance = stride * (self.touched(vector, part) - 1);
+                let address = self.address(Double, false, (distance.min(0), distance.max(0)), [x, y])?;
+                let is_strided = vector && d.is_multiple_of(2);
+                let strided = Inst::LoadStrided(Double, address, stride, part);
+                self.define(Double, vector, if is_strided { strided } else { Inst::Load(Double, address, part) });
             }
             _ => {
-                let reg = self.pick(Double, false, z)?;
-                self.store(reg, x ^ y, 1, false)?;
+                let reg = self.pick(Double, vector, z)?;
+                self.store(reg, x ^ y, e, false)?;
             }
         }
         Some(())

@@ -1,7 +1,7 @@
 //! Random tile code by the interpreter, by what emitters make of it, and by the model of a machine.
 
 use crate::{
-    arbitrary::{ELEMENTS, Step, TILES, kernel, memory, steps},
+    arbitrary::{Doubles, ELEMENTS, Step, TILES, kernel, memory, steps},
     simulate::{Machine, bytes_of, words_of},
     stages::POISON,
 };
@@ -57,9 +57,14 @@ fn compare(got: &[Vec<u32>], want: &[Vec<u32>], who: &str) -> Result<(), String>
     Ok(())
 }
 
+/// How many lanes the emitter of a target gives to code with doubles, or without any.
+fn lanes(target: Target, has_doubles: bool) -> usize {
+    if has_doubles && !target.is_portable() { target.of_doubles().lanes() } else { target.lanes() }
+}
+
 /// Runs the code in all ways. Whether the first emitter of the target took it.
 fn check(kernel: &TileKernel, seed: u32, target: Target) -> Result<bool, String> {
-    let lanes = target.lanes();
+    let lanes = lanes(target, kernel.has_doubles());
     let context = |message: String| format!("{target}: {message}\n{kernel}");
     verify_for(kernel, lanes).map_err(|error| context(error.to_string()))?;
     let want = interpreted(kernel, lanes, seed).map_err(context)?;
@@ -142,11 +147,29 @@ fn ties_of_doubles() {
   argument3[r2 + 6] = r9
 ";
     let kernel: TileKernel = text.parse().unwrap();
-    for target in targets().into_iter().filter(|target| target.lanes() <= 4) {
+    for target in targets() {
         assert_eq!(check(&kernel, 1, target), Ok(true));
     }
     let high_words = [1, 3, 5, 7].map(|word| interpreted(&kernel, 1, 1).unwrap()[3][word]);
     assert_eq!(high_words, [1 << 31, 0, 0, 1 << 31]);
+}
+
+/// Cranelift has no vectors of doubles, and a kernel that it gets has none.
+#[test]
+fn vectors_of_doubles_are_for_wide_emitters() {
+    let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes
+  r2 = 0
+  r3* = load float argument0[r2]
+  r4* = widen r3
+  r5* = mul r4 r4
+  r6* = less r4 r5
+  r7* = select r6 r4 r5
+  argument3[r2] first 3 = r7
+";
+    let kernel: TileKernel = text.parse().unwrap();
+    for target in targets().into_iter().filter(|target| target.lanes() >= 4) {
+        assert_eq!(check(&kernel, 1, target), Ok(!target.is_portable()), "{target}");
+    }
 }
 
 #[test]
@@ -154,11 +177,19 @@ fn random_code() {
     let targets = prop::sample::select(targets());
     let config = config(if cfg!(debug_assertions) { 200 } else { 2000 });
     let (cases, emitted) = (config.cases, Cell::new(0));
-    let run = |(steps, seed, target): (Vec<Step>, u32, Target)| {
-        let is_emitted = check(&kernel(&steps, target.lanes()), seed, target).map_err(TestCaseError::fail)?;
+    let run = |(steps, seed, target, has_doubles): (Vec<Step>, u32, Target, bool)| {
+        let doubles = match has_doubles {
+            true if target.of_doubles().lanes() > 1 => Doubles::Vectors,
+            true => Doubles::Scalars,
+            false => Doubles::None,
+        };
+        let kernel = kernel(&steps, lanes(target, has_doubles), doubles);
+        let is_emitted = check(&kernel, seed, target).map_err(TestCaseError::fail)?;
         emitted.set(emitted.get() + u32::from(is_emitted));
         Ok(())
     };
-    TestRunner::new(config).run(&(steps(), any::<u32>(), targets), run).unwrap_or_else(|error| panic!("{error}"));
+    TestRunner::new(config)
+        .run(&(steps(), any::<u32>(), targets, any::<bool>()), run)
+        .unwrap_or_else(|error| panic!("{error}"));
     assert!(emitted.get() > cases / 2, "{} of {cases} were emitted", emitted.get());
 }

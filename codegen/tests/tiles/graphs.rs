@@ -29,7 +29,7 @@ fn interpreted(plan: &Plan, inputs: &[Tensor], target: Target) -> Result<Vec<Ten
         let tiles = stage.lowered.tiles as i64;
         // tiles run in any order
         for tiles in [tiles / 2..tiles, 0..tiles / 2] {
-            interpret(&code, target.lanes(), arguments, tiles, LIMIT).map_err(|error| error.to_string())?;
+            interpret(&code, stage.lowered.lanes, arguments, tiles, LIMIT).map_err(|error| error.to_string())?;
         }
         Ok(())
     })

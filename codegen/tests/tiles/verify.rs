@@ -62,17 +62,18 @@ fn operands_have_the_classes_of_their_operations() {
 }
 
 #[test]
-fn doubles_are_scalars() {
+fn doubles_are_no_floats() {
     let (double, float) = ("a scalar of class double", "a scalar of class float");
-    check("r4 = 0x7", "r4* = double 0.5", 4, "doubles are scalars");
-    check("load float argument0[r7 + 4] first 3", "load double argument0[r7 + 4]", 7, "doubles are scalars");
     let int = format!("r4 is a scalar of class int, expected {float}");
     check("r4 = 0x7", "r4 = 0x7\n  r40 = widen r4", 5, &int);
     let refused = format!("r4 is {double}, expected {float}");
     check("r4 = 0x7", "r4 = double 1.0\n  r40 = fma r4 r4 r4", 5, &refused);
-    check("r4 = 0x7", "r4 = double 1.0\n  r40* = splat r4", 5, &refused);
     let mixed = format!("r5 is {float}, expected {double}");
     check("r4 = 0x7", "r4 = double 1.0\n  r40 = 1.0\n  r41 = add r4 r40", 6, &mixed);
+    let scalar = format!("r4 is {double}, expected a vector of class double");
+    check("r4 = 0x7", "r4 = double 1.0\n  r40* = narrow r4", 5, &scalar);
+    let four = "r40*, r41*, r42*, r43* = load transposed double argument0[r2] stride 4";
+    check("r4 = 0x7", &format!("r4 = 0x7\n  {four}"), 5, "four neighbours at once are no doubles");
 }
 
 #[test]

@@ -135,11 +135,13 @@ impl Kernel {
         self.writes.iter().filter(|write| self.writes_elements() && !self.row_reductions().contains(&write.value))
     }
 
-    /// Whether it has to do with values of `f64`, as all that it computes then has: such kernels are computed element by element,
-    /// and those of `f32` stay wide.
+    /// Whether it has to do with values of `f64`, as all that it computes then has: vectors of such kernels have fewer elements,
+    /// and those of `f32` stay wide. A copy computes nothing, so it has to do with what it copies alone.
     pub fn is_of_doubles(&self, graph: &Graph) -> bool {
-        let copied = if let KernelKind::Copy(value) = self.kind { Some(value) } else { None };
-        self.values().chain(copied).next().is_some_and(|value| is_double(graph, value))
+        if let KernelKind::Copy(value) = self.kind {
+            return graph.ty(value).dtype == DType::F64;
+        }
+        self.values().next().is_some_and(|value| is_double(graph, value))
     }
 
     /// Whether a value is computed at each element, or is a product, which elements read on the tile.

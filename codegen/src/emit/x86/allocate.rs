@@ -23,6 +23,8 @@ pub(super) enum Location {
     Slot(u32),
     /// A constant, by its bits: no register.
     Constant(u32),
+    /// A constant double, by its bits.
+    Double(u64),
     /// A constant index.
     Index(i64),
     /// Where its only reader, the statement after its load, reads it.
@@ -50,9 +52,8 @@ impl Limits {
     pub fn file(self, class: Class) -> File {
         match class {
             Class::Mask if self.mask > 0 => File::Mask,
-            Class::Float | Class::Int | Class::Mask => File::Vector,
+            Class::Float | Class::Double | Class::Int | Class::Mask => File::Vector,
             Class::Index => File::General,
-            Class::Double => unreachable!("refused before"),
         }
     }
 }
@@ -142,6 +143,7 @@ impl<'k> Ranges<'k> {
                     Inst::Float(bits) | Inst::Int(bits) => {
                         self.constant[reg.0 as usize] = Some(Location::Constant(bits));
                     }
+                    Inst::Double(bits) => self.constant[reg.0 as usize] = Some(Location::Double(bits)),
                     Inst::Index(x) if i32::try_from(x).is_ok() => {
                         self.constant[reg.0 as usize] = Some(Location::Index(x));
                     }

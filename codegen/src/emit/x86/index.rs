@@ -11,7 +11,7 @@ impl Emitter<'_> {
             Location::Register(n) => return Ok(GENERAL[usize::from(n)]),
             Location::Slot(slot) => self.add(Instruction::with2(Code::Mov_r64_rm64, temporary, Self::slot(slot)))?,
             Location::Index(x) => self.add(Instruction::with2(Code::Mov_rm64_imm32, temporary, x as i32))?,
-            Location::Constant(_) | Location::Unloaded => unreachable!("this is no index"),
+            Location::Constant(_) | Location::Double(_) | Location::Unloaded => unreachable!("this is no index"),
         }
         Ok(temporary)
     }

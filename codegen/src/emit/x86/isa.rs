@@ -41,7 +41,7 @@ impl Isa {
     }
 }
 
-/// An operation's instructions: VEX for scalars and vectors, EVEX for scalars and vectors.
+/// An operation's instructions: VEX for 128 bits, as scalars have, and for whole vectors, EVEX for the same.
 #[derive(Clone, Copy)]
 pub(super) struct Codes([Code; 4]);
 
@@ -53,6 +53,13 @@ impl Codes {
 
 macro_rules! table {
     ($($name:ident = $($code:ident),*;)*) => { $(pub(super) const $name: Codes = Codes([$(Code::$code),*]);)* };
+}
+
+/// Code with doubles has VEX instructions on all machines.
+macro_rules! table_of_doubles {
+    ($($name:ident = $one:ident, $four:ident;)*) => {
+        $(pub(super) const $name: Codes = Codes([Code::$one, Code::$four, Code::INVALID, Code::INVALID]);)*
+    };
 }
 
 #[rustfmt::skip]
@@ -90,10 +97,13 @@ table! {
     // between registers and the frame, which is aligned
     MOVE = VEX_Vmovaps_xmm_xmmm128, VEX_Vmovaps_ymm_ymmm256, EVEX_Vmovaps_xmm_k1z_xmmm128, EVEX_Vmovaps_zmm_k1z_zmmm512;
     SPILL = VEX_Vmovaps_xmmm128_xmm, VEX_Vmovaps_ymmm256_ymm, EVEX_Vmovaps_xmmm128_k1z_xmm, EVEX_Vmovaps_zmmm512_k1z_zmm;
-    LOAD = VEX_Vmovss_xmm_m32, VEX_Vmovups_ymm_ymmm256, EVEX_Vmovss_xmm_k1z_m32, EVEX_Vmovups_zmm_k1z_zmmm512;
-    STORE = VEX_Vmovss_m32_xmm, VEX_Vmovups_ymmm256_ymm, EVEX_Vmovss_m32_k1_xmm, EVEX_Vmovups_zmmm512_k1z_zmm;
-    // four elements, one element into their place of this number, four elements into theirs
-    LOAD_FOUR = VEX_Vmovups_xmm_xmmm128, VEX_Vmovups_xmm_xmmm128, EVEX_Vmovups_xmm_k1z_xmmm128, EVEX_Vmovups_xmm_k1z_xmmm128;
+    // between registers and memory: all that fits, one word, the words that a mask says
+    LOAD = VEX_Vmovups_xmm_xmmm128, VEX_Vmovups_ymm_ymmm256, EVEX_Vmovups_xmm_k1z_xmmm128, EVEX_Vmovups_zmm_k1z_zmmm512;
+    STORE = VEX_Vmovups_xmmm128_xmm, VEX_Vmovups_ymmm256_ymm, EVEX_Vmovups_xmmm128_k1z_xmm, EVEX_Vmovups_zmmm512_k1z_zmm;
+    LOAD_ONE = VEX_Vmovss_xmm_m32, VEX_Vmovss_xmm_m32, EVEX_Vmovss_xmm_k1z_m32, EVEX_Vmovss_xmm_k1z_m32;
+    STORE_ONE = VEX_Vmovss_m32_xmm, VEX_Vmovss_m32_xmm, EVEX_Vmovss_m32_k1_xmm, EVEX_Vmovss_m32_k1_xmm;
+    LOAD_SOME = VEX_Vmaskmovps_xmm_xmm_m128, VEX_Vmaskmovps_ymm_ymm_m256, INVALID, INVALID;
+    // one element into the place of this number of four, four elements into theirs
     INSERT = VEX_Vinsertps_xmm_xmm_xmmm32_imm8, VEX_Vinsertps_xmm_xmm_xmmm32_imm8, EVEX_Vinsertps_xmm_xmm_xmmm32_imm8, EVEX_Vinsertps_xmm_xmm_xmmm32_imm8;
     INSERT_FOUR = VEX_Vinsertf128_ymm_ymm_xmmm128_imm8, VEX_Vinsertf128_ymm_ymm_xmmm128_imm8, EVEX_Vinsertf32x4_zmm_k1z_zmm_xmmm128_imm8, EVEX_Vinsertf32x4_zmm_k1z_zmm_xmmm128_imm8;
     UNPACK_LOW = VEX_Vunpcklps_xmm_xmm_xmmm128, VEX_Vunpcklps_ymm_ymm_ymmm256, EVEX_Vunpcklps_xmm_k1z_xmm_xmmm128b32, EVEX_Vunpcklps_zmm_k1z_zmm_zmmm512b32;
@@ -102,4 +112,28 @@ table! {
     HALVES = VEX_Vperm2f128_ymm_ymm_ymmm256_imm8, VEX_Vperm2f128_ymm_ymm_ymmm256_imm8, EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8, EVEX_Vshuff64x2_zmm_k1z_zmm_zmmm512b64_imm8;
     FROM_INDEX = VEX_Vmovd_xmm_rm32, VEX_Vmovd_xmm_rm32, EVEX_Vmovd_xmm_rm32, EVEX_Vmovd_xmm_rm32;
     TO_INDEX = VEX_Vmovd_rm32_xmm, VEX_Vmovd_rm32_xmm, EVEX_Vmovd_rm32_xmm, EVEX_Vmovd_rm32_xmm;
+}
+
+#[rustfmt::skip]
+table_of_doubles! {
+    ADD_DOUBLE = VEX_Vaddpd_xmm_xmm_xmmm128, VEX_Vaddpd_ymm_ymm_ymmm256;
+    SUB_DOUBLE = VEX_Vsubpd_xmm_xmm_xmmm128, VEX_Vsubpd_ymm_ymm_ymmm256;
+    MUL_DOUBLE = VEX_Vmulpd_xmm_xmm_xmmm128, VEX_Vmulpd_ymm_ymm_ymmm256;
+    DIV_DOUBLE = VEX_Vdivpd_xmm_xmm_xmmm128, VEX_Vdivpd_ymm_ymm_ymmm256;
+    MAX_DOUBLE = VEX_Vmaxpd_xmm_xmm_xmmm128, VEX_Vmaxpd_ymm_ymm_ymmm256;
+    MIN_DOUBLE = VEX_Vminpd_xmm_xmm_xmmm128, VEX_Vminpd_ymm_ymm_ymmm256;
+    SQRT_DOUBLE = VEX_Vsqrtpd_xmm_xmmm128, VEX_Vsqrtpd_ymm_ymmm256;
+    ROUND_DOUBLE = VEX_Vroundpd_xmm_xmmm128_imm8, VEX_Vroundpd_ymm_ymmm256_imm8;
+    COMPARE_DOUBLE = VEX_Vcmppd_xmm_xmm_xmmm128_imm8, VEX_Vcmppd_ymm_ymm_ymmm256_imm8;
+    BLEND_DOUBLE = VEX_Vblendvpd_xmm_xmm_xmmm128_xmm, VEX_Vblendvpd_ymm_ymm_ymmm256_ymm;
+    // from and to half as many bits
+    WIDEN = VEX_Vcvtps2pd_xmm_xmmm64, VEX_Vcvtps2pd_ymm_xmmm128;
+    NARROW = VEX_Vcvtpd2ps_xmm_xmmm128, VEX_Vcvtpd2ps_xmm_ymmm256;
+    TO_DOUBLE = VEX_Vcvtdq2pd_xmm_xmmm64, VEX_Vcvtdq2pd_ymm_xmmm128;
+    EXTEND = VEX_Vpmovsxdq_xmm_xmmm64, VEX_Vpmovsxdq_ymm_xmmm128;
+    BROADCAST_DOUBLE = VEX_Vmovddup_xmm_xmmm64, VEX_Vbroadcastsd_ymm_m64;
+    SPLAT_DOUBLE = VEX_Vmovddup_xmm_xmmm64, VEX_Vbroadcastsd_ymm_xmm;
+    // one double as the first or the second of two
+    LOAD_FIRST = VEX_Vmovsd_xmm_m64, VEX_Vmovsd_xmm_m64;
+    LOAD_SECOND = VEX_Vmovhpd_xmm_xmm_m64, VEX_Vmovhpd_xmm_xmm_m64;
 }

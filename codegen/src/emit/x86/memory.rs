@@ -30,6 +30,11 @@ impl Emitter<'_> {
         }
     }
 
+    /// As [`Emitter::constant`], of a double.
+    pub(super) fn constant_double(&mut self, bits: u64) -> MemoryOperand {
+        self.pooled(&[bits as u32, (bits >> 32) as u32].repeat(4))
+    }
+
     pub(super) fn address(&mut self, address: Address) -> Emitted<MemoryOperand> {
         let base = match address.base {
             Base::Scratch => SCRATCH,
@@ -60,62 +65,66 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// What an access touches: of all lanes it is no part.
-    fn proper(&self, part: Part) -> Part {
-        part.filter(|&lanes| (lanes as usize) < self.isa.lanes())
+    /// How many words an access touches, if not all of a register's.
+    fn touched(&self, reg: Reg, part: Part) -> Option<u32> {
+        let lanes = if self.is_vector(reg) { part.unwrap_or(self.lanes as u32) } else { 1 };
+        let words = if self.class(reg) == Class::Double { 2 * lanes } else { lanes };
+        let all = if self.is_wide(reg) { self.isa.lanes() as u32 } else { FOUR };
+        Some(words).filter(|&words| words < all)
     }
 
     pub(super) fn load(&mut self, reg: Reg, address: Address, part: Part) -> Emitted {
-        let (isa, memory, target) = (self.isa, self.address(address)?, self.target(reg));
-        let whole = Instruction::with2(LOAD.of(isa, self.is_wide(reg)), target, memory);
+        let (isa, wide, memory, target) = (self.isa, self.is_wide(reg), self.address(address)?, self.target(reg));
+        let whole = Instruction::with2(LOAD.of(isa, wide), target, memory);
         let first = target_of_four(target);
-        match (self.proper(part), isa) {
+        match (self.touched(reg, part), isa) {
             (None, _) => self.add(whole)?,
-            (Some(lanes), Isa::Avx512) => self.add_masked(whole, lanes, true)?,
-            (Some(1), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovss_xmm_m32, first, memory))?,
+            (Some(1), _) => self.add(Instruction::with2(LOAD_ONE.of(isa, false), first, memory))?,
+            (Some(words), Isa::Avx512) => self.add_masked(whole, words, true)?,
             (Some(2), Isa::Avx2) => self.add(Instruction::with2(Code::VEX_Vmovq_xmm_xmmm64, first, memory))?,
-            (Some(FOUR), Isa::Avx2) => self.add(Instruction::with2(LOAD_FOUR.of(isa, true), first, memory))?,
-            (Some(lanes), Isa::Avx2) => {
-                let mask: Vec<u32> = (0..8).map(|lane| if lane < lanes { u32::MAX } else { 0 }).collect();
-                let (touched, mask) = (self.temporary(true), self.pooled(&mask));
-                self.add(Instruction::with2(MOVE.of(isa, true), touched, mask))?;
-                self.add(Instruction::with3(Code::VEX_Vmaskmovps_ymm_ymm_m256, target, touched, memory))?;
+            (Some(FOUR), Isa::Avx2) => self.add(Instruction::with2(LOAD.of(isa, false), first, memory))?,
+            (Some(words), Isa::Avx2) => {
+                let mask: Vec<u32> = (0..8).map(|word| if word < words { u32::MAX } else { 0 }).collect();
+                let (touched, mask) = (self.temporary(wide), self.pooled(&mask));
+                self.add(Instruction::with2(MOVE.of(isa, wide), touched, mask))?;
+                self.add(Instruction::with3(LOAD_SOME.of(isa, wide), target, touched, memory))?;
             }
         }
         self.keep(reg, target)
     }
 
     pub(super) fn store(&mut self, address: Address, value: Reg, part: Part) -> Emitted {
-        let (isa, wide) = (self.isa, self.is_wide(value));
+        let (isa, wide, touched) = (self.isa, self.is_wide(value), self.touched(value, part));
         let value = self.register(value, wide)?;
         let memory = self.address(address)?;
         let whole = Instruction::with2(STORE.of(isa, wide), memory, value);
-        match (self.proper(part), isa) {
+        match (touched, isa) {
             (None, _) => self.add(whole),
-            (Some(lanes), Isa::Avx512) => self.add_masked(whole, lanes, false),
-            (Some(lanes), Isa::Avx2) => self.store_part(memory, value, lanes),
+            (Some(1), _) => self.add(Instruction::with2(STORE_ONE.of(isa, false), memory, target_of_four(value))),
+            (Some(words), Isa::Avx512) => self.add_masked(whole, words, false),
+            (Some(words), Isa::Avx2) => self.store_part(memory, value, words),
         }
     }
 
-    /// Stores four, two and one elements, as many as there are: masked stores are slow on some machines.
-    fn store_part(&mut self, memory: MemoryOperand, value: Register, lanes: u32) -> Emitted {
+    /// Stores four, two and one words, as many as there are: masked stores are slow on some machines.
+    fn store_part(&mut self, memory: MemoryOperand, value: Register, words: u32) -> Emitted {
         let (mut done, mut first) = (0, target_of_four(value));
-        if lanes & FOUR != 0 {
-            self.add(Instruction::with2(Code::VEX_Vmovups_xmmm128_xmm, memory, first))?;
+        if words & FOUR != 0 {
+            self.add(Instruction::with2(STORE.of(self.isa, false), memory, first))?;
             done = FOUR;
-            if lanes > FOUR {
+            if words > FOUR {
                 first = self.temporary(false);
                 self.add(Instruction::with3(Code::VEX_Vextractf128_xmmm128_ymm_imm8, first, value, 1))?;
             }
         }
-        if lanes & 2 != 0 {
+        if words & 2 != 0 {
             let memory = after(memory, i64::from(done))?;
             self.add(Instruction::with2(Code::VEX_Vmovq_xmmm64_xmm, memory, first))?;
         }
-        if lanes & 1 != 0 {
-            let memory = after(memory, i64::from(done + (lanes & 2)))?;
-            self.add(match lanes & 2 {
-                0 => Instruction::with2(STORE.of(self.isa, false), memory, first),
+        if words & 1 != 0 {
+            let memory = after(memory, i64::from(done + (words & 2)))?;
+            self.add(match words & 2 {
+                0 => Instruction::with2(STORE_ONE.of(self.isa, false), memory, first),
                 third => Instruction::with3(Code::VEX_Vextractps_rm32_xmm_imm8, memory, first, third),
             })?;
         }
@@ -125,7 +134,11 @@ impl Emitter<'_> {
     /// Lanes that lie `stride` elements apart, one by one: gathers are slower on every machine that was measured.
     pub(super) fn load_strided(&mut self, reg: Reg, address: Address, stride: i64, part: Part) -> Emitted {
         let (isa, memory, target) = (self.isa, self.address(address)?, self.target(reg));
-        let lanes = part.unwrap_or(isa.lanes() as u32);
+        let lanes = part.unwrap_or(self.lanes as u32);
+        if self.class(reg) == Class::Double {
+            self.load_strided_doubles(target, memory, stride, lanes)?;
+            return self.keep(reg, target);
+        }
         let first = target_of_four(target);
         let other = if lanes > FOUR { self.temporary(false) } else { first };
         for four in 0..lanes.div_ceil(FOUR) {
@@ -133,7 +146,7 @@ impl Emitter<'_> {
             for lane in 4 * four..lanes.min(FOUR * (four + 1)) {
                 let element = after(memory, i64::from(lane) * stride)?;
                 self.add(match lane % FOUR {
-                    0 => Instruction::with2(LOAD.of(isa, false), into, element),
+                    0 => Instruction::with2(LOAD_ONE.of(isa, false), into, element),
                     place => Instruction::with4(INSERT.of(isa, false), into, into, element, place << 4),
                 })?;
             }
@@ -147,23 +160,23 @@ impl Emitter<'_> {
     /// Lane 4 i + j of the results comes from row 4 i + j: register j collects rows j, 4 + j, 8 + j, ..., and each group of
     /// four lanes is then a matrix of 4 x 4 to transpose.
     pub(super) fn load_transposed(&mut self, into: &[Reg; 4], address: Address, stride: i64, part: Part) -> Emitted {
-        let (isa, memory) = (self.isa, self.address(address)?);
-        let lanes = part.unwrap_or(isa.lanes() as u32);
+        let (isa, wide, memory) = (self.isa, self.is_wide(into[0]), self.address(address)?);
+        let lanes = part.unwrap_or(self.lanes as u32);
         let targets = into.map(|reg| self.target(reg));
-        let rows = [self.temporary(true), self.temporary(true), targets[2], targets[3]];
+        let rows = [self.temporary(wide), self.temporary(wide), targets[2], targets[3]];
         for (j, row) in (0..FOUR).zip(rows) {
             if j >= lanes {
-                self.clear(row, true)?;
+                self.clear(row, wide)?;
             }
             for number in (j..lanes).step_by(FOUR as usize) {
                 let elements = after(memory, i64::from(number) * stride)?;
                 self.add(match number / FOUR {
-                    0 => Instruction::with2(LOAD_FOUR.of(isa, true), target_of_four(row), elements),
+                    0 => Instruction::with2(LOAD.of(isa, false), target_of_four(row), elements),
                     four => Instruction::with4(INSERT_FOUR.of(isa, true), row, row, elements, four),
                 })?;
             }
         }
-        let (low, high, shuffle) = (UNPACK_LOW.of(isa, true), UNPACK_HIGH.of(isa, true), SHUFFLE.of(isa, true));
+        let (low, high, shuffle) = (UNPACK_LOW.of(isa, wide), UNPACK_HIGH.of(isa, wide), SHUFFLE.of(isa, wide));
         let [a, b, c, d] = rows;
         let [first, second, third, fourth] = targets;
         self.add(Instruction::with3(low, first, a, b))?;
@@ -182,13 +195,13 @@ impl Emitter<'_> {
 }
 
 /// The part of a vector register that holds its first four elements.
-fn target_of_four(register: Register) -> Register {
+pub(super) fn target_of_four(register: Register) -> Register {
     // the registers of each size follow each other, thirty-two of a kind
     Register::XMM0 + (register as u32 - Register::XMM0 as u32) % 32
 }
 
 /// Memory this many elements further on.
-fn after(memory: MemoryOperand, elements: i64) -> Emitted<MemoryOperand> {
+pub(super) fn after(memory: MemoryOperand, elements: i64) -> Emitted<MemoryOperand> {
     let displacement = elements.checked_mul(4).and_then(|bytes| memory.displacement.checked_add(bytes));
     match displacement {
         Some(displacement) if i32::try_from(displacement).is_ok() => Ok(MemoryOperand { displacement, ..memory }),

@@ -5,10 +5,13 @@
 //! values in mask registers where there are some, indices in general registers. It follows the System V convention and
 //! calls nothing.
 //!
+//! Code with doubles is that of AVX2 on all machines: vectors have four lanes, of which doubles fill a register and all else half of one.
+//!
 //! Some instructions need a register for an operand that lies in memory. How many, the emitter finds out by emitting:
 //! where the allocation has no such register it asks for one, and starts again.
 
 mod allocate;
+mod double;
 mod index;
 mod isa;
 mod loops;
@@ -85,11 +88,8 @@ pub fn emit(kernel: &TileKernel, target: Target) -> Result<Vec<u8>, Unsupported>
 
 /// The code, and how much of the stack it takes.
 fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupported> {
-    // there are no vectors of them
-    if kernel.regs.iter().any(|reg| reg.class == Class::Double) {
-        return Err(Unsupported);
-    }
     let isa = Isa::of(target.instruction_set()).ok_or(Unsupported)?;
+    let (isa, lanes) = if kernel.has_doubles() { (Isa::Avx2, target.of_doubles().lanes()) } else { (isa, isa.lanes()) };
     let (vector, mask) = match isa {
         Isa::Avx2 => (16, 0),
         Isa::Avx512 => (32, MASKS),
@@ -104,6 +104,7 @@ fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupp
         let mut emitter = Emitter {
             kernel,
             isa,
+            lanes,
             limits,
             allocation: ranges.allocate(limits, &needs),
             uses: &uses,
@@ -139,12 +140,13 @@ fn count_uses(stmts: &[Stmt], uses: &mut [u32]) {
 }
 
 /// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied to all
-/// lanes, a vector that is a factor or added.
+/// lanes, a vector that is a factor, added or widened.
 fn reads_from_memory(kernel: &TileKernel, uses: &[u32], loaded: Reg, next: Option<&Stmt>) -> bool {
     let Some(Stmt::Let(_, next)) = next else { return false };
     let wide = kernel.regs[loaded.0 as usize].vector;
     let reads = match next {
         Inst::Splat(a) => !wide && *a == loaded,
+        Inst::Widen(a) => wide && *a == loaded,
         Inst::Fma(a, b, c) => wide && (*a == loaded || *b == loaded) && *c != loaded,
         Inst::Binary(_, a, b) => wide && *b == loaded && *a != loaded,
         _ => false,
@@ -155,6 +157,8 @@ fn reads_from_memory(kernel: &TileKernel, uses: &[u32], loaded: Reg, next: Optio
 struct Emitter<'k> {
     kernel: &'k TileKernel,
     isa: Isa,
+    /// How many lanes vectors have.
+    lanes: usize,
     limits: Limits,
     allocation: Allocation,
     uses: &'k [u32],
@@ -289,8 +293,13 @@ impl Emitter<'_> {
         self.kernel.regs[reg.0 as usize].class
     }
 
-    fn is_wide(&self, reg: Reg) -> bool {
+    fn is_vector(&self, reg: Reg) -> bool {
         self.kernel.regs[reg.0 as usize].vector
+    }
+
+    /// Whether a value fills a register, not only its first 128 bits or less.
+    fn is_wide(&self, reg: Reg) -> bool {
+        self.is_vector(reg) && (self.lanes == self.isa.lanes() || self.class(reg) == Class::Double)
     }
 
     fn slot(slot: u32) -> MemoryOperand {
@@ -333,12 +342,21 @@ impl Emitter<'_> {
     }
 
     fn inst(&mut self, reg: Reg, inst: Inst) -> Emitted {
+        if let Some(emitted) = self.double_inst(reg, inst) {
+            return emitted;
+        }
         match inst {
             Inst::Float(_) | Inst::Int(_) | Inst::Bits(_) | Inst::FromBits(_) => Ok(()),
             Inst::Unary(FloatUnary::Sqrt, a) => self.unary(SQRT, reg, a),
             Inst::Unary(FloatUnary::Floor, a) => self.unary_immediate(ROUND, reg, a, 9),
-            Inst::Unary(FloatUnary::Neg, a) => self.with_constant(XOR, reg, a, 0x8000_0000),
-            Inst::Unary(FloatUnary::Abs, a) => self.with_constant(AND, reg, a, 0x7fff_ffff),
+            Inst::Unary(FloatUnary::Neg, a) => {
+                let sign = self.constant(0x8000_0000);
+                self.with_memory(XOR, reg, a, sign)
+            }
+            Inst::Unary(FloatUnary::Abs, a) => {
+                let rest = self.constant(0x7fff_ffff);
+                self.with_memory(AND, reg, a, rest)
+            }
             Inst::Binary(op, a, b) => {
                 let codes = match op {
                     FloatBinary::Add => ADD,
@@ -351,14 +369,7 @@ impl Emitter<'_> {
                 self.binary(codes, reg, a, b)
             }
             Inst::Fma(a, b, c) => self.fma(reg, a, b, c),
-            Inst::Compare(op, a, b) => {
-                let predicate = match op {
-                    FloatCompare::Less => 1,
-                    FloatCompare::LessEqual => 2,
-                    FloatCompare::Equal => 0,
-                };
-                self.compare(COMPARE, reg, a, b, Some(predicate))
-            }
+            Inst::Compare(op, a, b) => self.compare(COMPARE, reg, a, b, Some(predicate(op))),
             Inst::Select(m, a, b) => self.select(reg, m, a, b),
             Inst::ToFloat(a) => self.unary(TO_FLOAT, reg, a),
             Inst::IntBinary(op, a, b) => {
@@ -379,10 +390,10 @@ impl Emitter<'_> {
             Inst::IntLess(a, b) => self.compare(IGREATER, reg, b, a, None),
             Inst::Splat(a) => self.splat(reg, a),
             Inst::LaneNumbers => {
-                let lanes = (0..self.isa.lanes() as u32).collect::<Vec<_>>();
+                let lanes = (0..self.lanes as u32).collect::<Vec<_>>();
                 let memory = self.pooled(&lanes);
                 let target = self.target(reg);
-                self.add(Instruction::with2(MOVE.of(self.isa, true), target, memory))?;
+                self.add(Instruction::with2(MOVE.of(self.isa, self.is_wide(reg)), target, memory))?;
                 self.keep(reg, target)
             }
             Inst::Halves(a, b, upper) => self.halves(reg, a, b, upper),
@@ -390,5 +401,14 @@ impl Emitter<'_> {
             Inst::LoadStrided(_, address, stride, part) => self.load_strided(reg, address, stride, part),
             _ => self.index_inst(reg, inst),
         }
+    }
+}
+
+/// How instructions that compare say by what.
+fn predicate(op: FloatCompare) -> u32 {
+    match op {
+        FloatCompare::Less => 1,
+        FloatCompare::LessEqual => 2,
+        FloatCompare::Equal => 0,
     }
 }

@@ -295,13 +295,17 @@ impl Scheduler<'_> {
         let Latencies { arithmetic, division, root, load, shuffle } = self.latencies;
         let cycles = |stmt: &Stmt| match stmt {
             Stmt::Let(_, inst) => match inst {
-                Inst::Float(_) | Inst::Int(_) | Inst::Index(_) | Inst::Bits(_) | Inst::FromBits(_) => 0,
+                Inst::Float(_) | Inst::Int(_) | Inst::Double(_) | Inst::Index(_) => 0,
+                Inst::Bits(_) | Inst::FromBits(_) => 0,
                 Inst::Unary(FloatUnary::Neg | FloatUnary::Abs, _) => 1,
                 Inst::Unary(FloatUnary::Sqrt, _) => root,
                 Inst::LoadStrided(..) => 16,
                 Inst::Binary(FloatBinary::Div, ..) => division,
                 Inst::Binary(FloatBinary::Max | FloatBinary::Min, ..) => 1,
                 Inst::Unary(..) | Inst::Binary(..) | Inst::Fma(..) | Inst::ToFloat(_) => arithmetic,
+                Inst::Widen(_) | Inst::Narrow(_) | Inst::ToDouble(_) => shuffle + arithmetic,
+                Inst::HighWord(_) | Inst::LowWord(_) | Inst::FromWords(..) => shuffle + 1,
+                Inst::Compare(_, a, _) if self.is_double(a) => shuffle + 2,
                 Inst::Load(..) => load,
                 Inst::IndexDiv(..) | Inst::IndexRem(..) | Inst::Splat(_) | Inst::Halves(..) | Inst::IndexLow(_) => {
                     shuffle
@@ -315,9 +319,19 @@ impl Scheduler<'_> {
         unit.stmts.iter().map(cycles).sum::<u32>() * ISSUE
     }
 
-    /// How many operations a unit is: about one, but for a rotation that takes two shifts.
+    /// How many operations a unit is: about one, but for a rotation that takes two shifts, and for halves of doubles and truth values of
+    /// them, which are put together.
     fn operations(&self, unit: &Unit) -> u32 {
-        if unit.stmts.iter().any(|stmt| self.is_rotated_by_shifts(stmt)) { 3 } else { 1 }
+        let several = |stmt: &Stmt| match stmt {
+            Stmt::Let(_, Inst::HighWord(_) | Inst::LowWord(_) | Inst::FromWords(..)) => true,
+            Stmt::Let(_, Inst::Compare(_, a, _)) => self.is_double(a),
+            _ => self.is_rotated_by_shifts(stmt),
+        };
+        if unit.stmts.iter().any(several) { 3 } else { 1 }
+    }
+
+    fn is_double(&self, reg: &Reg) -> bool {
+        self.kernel.regs[reg.0 as usize].class == Class::Double
     }
 
     fn is_rotated_by_shifts(&self, stmt: &Stmt) -> bool {

@@ -30,11 +30,12 @@ impl Emitter<'_> {
     }
 
     /// A vector operand where memory may stand.
-    fn source(&mut self, reg: Reg, wide: bool) -> Emitted<Source> {
+    pub(super) fn source(&mut self, reg: Reg, wide: bool) -> Emitted<Source> {
         Ok(match (self.location(reg), self.unloaded) {
             (Location::Register(n), _) => Source::Register(self.isa.vector(n, wide)),
             (Location::Slot(slot), _) => Source::Memory(Self::slot(slot)),
             (Location::Constant(bits), _) => Source::Memory(self.constant(bits)),
+            (Location::Double(bits), _) => Source::Memory(self.constant_double(bits)),
             (Location::Unloaded, Some((_, address))) => Source::Memory(self.address(address)?),
             _ => unreachable!("an index is no vector"),
         })
@@ -53,10 +54,14 @@ impl Emitter<'_> {
     pub(super) fn load_into(&mut self, into: Register, reg: Reg, wide: bool) -> Emitted {
         let (isa, code) = (self.isa, MOVE.of(self.isa, wide));
         match self.location(reg) {
-            Location::Constant(0) => self.clear(into, wide),
+            Location::Constant(0) | Location::Double(0) => self.clear(into, wide),
             Location::Constant(bits) => {
                 let memory = self.pooled(&[bits]);
                 self.add(Instruction::with2(BROADCAST.of(isa, wide), into, memory))
+            }
+            Location::Double(bits) => {
+                let memory = self.constant_double(bits);
+                self.add(Instruction::with2(code, into, memory))
             }
             Location::Slot(slot) => self.add(Instruction::with2(code, into, Self::slot(slot))),
             Location::Register(n) => {
@@ -91,9 +96,10 @@ impl Emitter<'_> {
     }
 
     pub(super) fn unary(&mut self, codes: Codes, reg: Reg, a: Reg) -> Emitted {
-        let wide = self.is_wide(reg);
-        let (target, code) = (self.target(reg), codes.of(self.isa, wide));
-        let instruction = match self.source(a, wide)? {
+        // what is widened or narrowed, and what comes of it, are not of the same size
+        let (from, to) = (self.is_wide(a), self.is_wide(reg));
+        let (target, code) = (self.target(reg), codes.of(self.isa, from || to));
+        let instruction = match self.source(a, from)? {
             Source::Register(a) => Instruction::with2(code, target, a),
             Source::Memory(a) => Instruction::with2(code, target, a),
         };
@@ -159,7 +165,7 @@ impl Emitter<'_> {
         self.keep(reg, target)
     }
 
-    fn three(&mut self, code: Code, target: Register, a: Register, b: Source) -> Emitted {
+    pub(super) fn three(&mut self, code: Code, target: Register, a: Register, b: Source) -> Emitted {
         self.add(match b {
             Source::Register(b) => Instruction::with3(code, target, a, b),
             Source::Memory(b) => Instruction::with3(code, target, a, b),
@@ -167,12 +173,11 @@ impl Emitter<'_> {
     }
 
     /// `a ^ constant` and the like.
-    pub(super) fn with_constant(&mut self, codes: Codes, reg: Reg, a: Reg, bits: u32) -> Emitted {
+    pub(super) fn with_memory(&mut self, codes: Codes, reg: Reg, a: Reg, constant: MemoryOperand) -> Emitted {
         let wide = self.is_wide(reg);
         let target = self.target(reg);
         let a = self.register(a, wide)?;
-        let b = Source::Memory(self.constant(bits));
-        self.three(codes.of(self.isa, wide), target, a, b)?;
+        self.three(codes.of(self.isa, wide), target, a, Source::Memory(constant))?;
         self.keep(reg, target)
     }
 
@@ -268,8 +273,10 @@ impl Emitter<'_> {
     }
 
     pub(super) fn splat(&mut self, reg: Reg, a: Reg) -> Emitted {
-        let target = self.target(reg);
-        let (broadcast, splat) = (BROADCAST.of(self.isa, true), SPLAT.of(self.isa, true));
+        let (target, wide) = (self.target(reg), self.is_wide(reg));
+        let is_double = self.class(reg) == Class::Double;
+        let (broadcast, splat) = if is_double { (BROADCAST_DOUBLE, SPLAT_DOUBLE) } else { (BROADCAST, SPLAT) };
+        let (broadcast, splat) = (broadcast.of(self.isa, wide), splat.of(self.isa, wide));
         match (self.location(a), self.unloaded) {
             (Location::Register(n), _) => self.add(Instruction::with2(splat, target, self.isa.vector(n, false)))?,
             (Location::Slot(slot), _) => self.add(Instruction::with2(broadcast, target, Self::slot(slot)))?,
@@ -277,7 +284,7 @@ impl Emitter<'_> {
                 let memory = self.address(address)?;
                 self.add(Instruction::with2(broadcast, target, memory))?;
             }
-            _ => self.load_into(target, a, true)?,
+            _ => self.load_into(target, a, wide)?,
         }
         self.keep(reg, target)
     }

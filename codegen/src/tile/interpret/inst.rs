@@ -1,13 +1,13 @@
 //! What each operation gives.
 
-use super::{Interpreter, MAX_LANES, Value, ZERO};
+use super::{Interpreter, Value, Words, ZERO};
 use crate::tile::{Fault, FloatBinary, FloatCompare, FloatUnary, Inst, IntBinary, Reg, Shift};
 use bayeslift_ir::{Lanes, Scalar};
 
 impl Interpreter<'_, '_> {
     pub(super) fn inst(&self, reg: Reg, inst: Inst) -> Result<Value, Fault> {
-        if let Some(value) = self.double_inst(inst) {
-            return Ok(value);
+        if let Some(words) = self.double_inst(reg, inst) {
+            return Ok(Value { words, ..ZERO });
         }
         let words = match inst {
             Inst::Float(word) | Inst::Int(word) => self.each(reg, [], |[]| word),
@@ -62,20 +62,20 @@ impl Interpreter<'_, '_> {
             }),
             Inst::IntEqual(a, b) => self.each(reg, [a, b], |[a, b]| mask(Scalar.iequal(a, b))),
             Inst::IntLess(a, b) => self.each(reg, [a, b], |[a, b]| mask(Scalar.iless(a, b))),
-            Inst::Splat(a) => [self.words(a)[0]; MAX_LANES],
-            Inst::LaneNumbers => std::array::from_fn(|lane| lane as u32),
+            Inst::Splat(a) => self.each(reg, [], |[]| self.words(a)[0]),
+            Inst::LaneNumbers => self.of_lanes(reg, |lane| lane as u32),
             Inst::Halves(a, b, upper) => {
                 let half = self.lanes / 2;
                 let from = if upper { half } else { 0 };
-                let mut words = [0; MAX_LANES];
+                let mut words = ZERO.words;
                 words[..half].copy_from_slice(&self.words(a)[from..from + half]);
                 words[half..2 * half].copy_from_slice(&self.words(b)[from..from + half]);
                 words
             }
-            Inst::Load(_, address, part) => self.load(address, 1, self.touched(reg, part))?,
-            Inst::LoadStrided(_, address, stride, part) => self.load(address, stride, self.touched(reg, part))?,
-            Inst::IndexLow(a) => [self.index(a) as u32; MAX_LANES],
-            Inst::IndexHigh(a) => [(self.index(a) >> 32) as u32; MAX_LANES],
+            Inst::Load(_, address, part) => self.load(reg, address, self.neighbours(reg), part)?,
+            Inst::LoadStrided(_, address, stride, part) => self.load(reg, address, stride, part)?,
+            Inst::IndexLow(a) => self.each(reg, [], |[]| self.index(a) as u32),
+            Inst::IndexHigh(a) => self.each(reg, [], |[]| (self.index(a) >> 32) as u32),
             _ => return self.index_inst(inst).map(|index| Value { index, ..ZERO }),
         };
         Ok(Value { words, ..ZERO })
@@ -102,11 +102,15 @@ impl Interpreter<'_, '_> {
     }
 
     /// `f` of the operands' words in each lane.
-    fn each<const N: usize>(&self, reg: Reg, args: [Reg; N], mut f: impl FnMut([u32; N]) -> u32) -> [u32; MAX_LANES] {
-        let mut words = [0; MAX_LANES];
-        for (lane, word) in words[..self.touched(reg, None)].iter_mut().enumerate() {
-            *word = f(args.map(|arg| self.words(arg)[lane]));
-        }
+    fn each<const N: usize>(&self, reg: Reg, args: [Reg; N], mut f: impl FnMut([u32; N]) -> u32) -> Words {
+        self.of_lanes(reg, |lane| f(args.map(|arg| self.words(arg)[lane])))
+    }
+
+    /// A word for each lane.
+    pub(super) fn of_lanes(&self, reg: Reg, f: impl FnMut(usize) -> u32) -> Words {
+        let mut words = ZERO.words;
+        let lanes = self.touched(reg, None);
+        words[..lanes].iter_mut().zip((0..lanes).map(f)).for_each(|(word, of_lane)| *word = of_lane);
         words
     }
 }

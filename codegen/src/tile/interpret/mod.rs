@@ -17,14 +17,17 @@ pub const MAX_LANES: usize = 16;
 /// What scratch memory holds before anything is written there. It may be anything; this is no number, so that reading it shows.
 const UNWRITTEN: u32 = 0x7fa0_dead;
 
-/// A value: the words of its lanes, of masks 0 or all ones; the low and the high word of a double; or an index.
+/// The words of a value: one in each lane, of a double the low and the high one.
+type Words = [u32; 2 * MAX_LANES];
+
+/// A value: the words of its lanes, as in memory, of masks 0 or all ones; or an index.
 #[derive(Clone, Copy)]
 struct Value {
-    words: [u32; MAX_LANES],
+    words: Words,
     index: i64,
 }
 
-const ZERO: Value = Value { words: [0; MAX_LANES], index: 0 };
+const ZERO: Value = Value { words: [0; 2 * MAX_LANES], index: 0 };
 
 /// Processes these tiles with vectors of so many lanes, at most [`MAX_LANES`]. `arguments` are the words that pointers point to. A loop
 /// counts as a statement each time that it begins anew; more than `limit` are not executed.
@@ -95,7 +98,7 @@ impl<'k> Interpreter<'k, '_> {
         &mut self.values[reg.0 as usize]
     }
 
-    fn words(&self, reg: Reg) -> &[u32; MAX_LANES] {
+    fn words(&self, reg: Reg) -> &Words {
         &self.values[reg.0 as usize].words
     }
 
@@ -107,14 +110,23 @@ impl<'k> Interpreter<'k, '_> {
         self.kernel.regs[reg.0 as usize].vector
     }
 
-    /// How many words of a register an access touches: its lanes, or those of a double.
+    fn is_double(&self, reg: Reg) -> bool {
+        self.kernel.regs[reg.0 as usize].class == Class::Double
+    }
+
+    /// How many lanes of a register an access touches.
     fn touched(&self, reg: Reg, part: Part) -> usize {
         match part {
             Some(lanes) => lanes as usize,
-            None if self.kernel.regs[reg.0 as usize].class == Class::Double => 2,
             None if self.is_vector(reg) => self.lanes,
             None => 1,
         }
+    }
+
+    /// The words that an access to lanes `stride` elements of four bytes apart touches: where they are, from the first on.
+    fn places(&self, reg: Reg, stride: i64, part: Part) -> impl Iterator<Item = i64> + use<> {
+        let each = self.neighbours(reg);
+        (0..self.touched(reg, part) as i64).flat_map(move |lane| (0..each).map(move |word| lane * stride + word))
     }
 
     fn count(&mut self) -> Result<(), Fault> {
@@ -133,7 +145,7 @@ impl<'k> Interpreter<'k, '_> {
                 Stmt::LoadTransposed { into, address, stride, part, .. } => {
                     for (number, &reg) in (0..).zip(into) {
                         let address = Address { offset: address.offset + number, ..*address };
-                        self.value(reg).words = self.load(address, *stride, self.touched(reg, *part)).map_err(here)?;
+                        self.value(reg).words = self.load(reg, address, *stride, *part).map_err(here)?;
                     }
                 }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
@@ -169,11 +181,11 @@ impl<'k> Interpreter<'k, '_> {
         Ok(())
     }
 
-    /// The elements in so many lanes, `stride` apart.
-    fn load(&self, address: Address, stride: i64, touched: usize) -> Result<[u32; MAX_LANES], Fault> {
-        let mut words = [0; MAX_LANES];
-        for (lane, word) in words[..touched].iter_mut().enumerate() {
-            let element = self.element(address, lane as i64 * stride);
+    /// What lanes `stride` apart hold.
+    fn load(&self, reg: Reg, address: Address, stride: i64, part: Part) -> Result<Words, Fault> {
+        let mut words = ZERO.words;
+        for (word, place) in words.iter_mut().zip(self.places(reg, stride, part)) {
+            let element = self.element(address, place);
             *word = match address.base {
                 Base::Argument(i) => memory::read(&self.arguments[i], address.base, element)?,
                 Base::Scratch => memory::read(&self.scratch, address.base, element)?,
@@ -183,14 +195,20 @@ impl<'k> Interpreter<'k, '_> {
     }
 
     fn store(&mut self, address: Address, value: Reg, part: Part) -> Result<(), Fault> {
-        for lane in 0..self.touched(value, part) {
-            let (element, word) = (self.element(address, lane as i64), self.words(value)[lane]);
+        let words = *self.words(value);
+        for (word, place) in words.into_iter().zip(self.places(value, self.neighbours(value), part)) {
+            let element = self.element(address, place);
             match address.base {
                 Base::Argument(i) => memory::write(&mut self.arguments[i], address.base, element, word)?,
                 Base::Scratch => memory::write(&mut self.scratch, address.base, element, word)?,
             }
         }
         Ok(())
+    }
+
+    /// How far apart neighbours lie in memory.
+    fn neighbours(&self, reg: Reg) -> i64 {
+        if self.is_double(reg) { 2 } else { 1 }
     }
 
     fn element(&self, address: Address, further: i64) -> i128 {
