@@ -1,7 +1,7 @@
 //! Objects beside the predictor of this process, and beside plain loops in C.
 //!
 //! ```text
-//! cargo bench -q --features deploy --bench deploy [-- rounds=7]
+//! cargo bench -q --features deploy --bench deploy [-- rounds=21]
 //! ```
 //!
 //! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by the object, as a
@@ -30,7 +30,7 @@ const SAMPLES: usize = 32;
 fn main() -> Result<()> {
     let given = std::env::args().find_map(|argument| argument.strip_prefix("rounds=").map(str::parse));
     // `cargo bench` alone runs every bench
-    let rounds: usize = given.transpose()?.unwrap_or(7);
+    let rounds: usize = given.transpose()?.unwrap_or(21);
     println!(
         "network            samples rows    object predictor  plain C  object/predictor  object/plain  code KB  first answer"
     );
@@ -79,7 +79,7 @@ impl Case {
             let x: Vec<f32> = (0..rows * self.inputs).map(|i| (i * 2_654_435_761 % 1000) as f32 / 1000.0).collect();
             let mut call = || predictor.classify(&x).map(drop);
             call()?;
-            let calls = (20_000 / (rows * self.inputs * samples / 8)).clamp(3, 20_000);
+            let calls = (400_000 / (rows * self.inputs * samples * self.hidden / 50)).clamp(3, 10_000);
             let mut times = Vec::new();
             for _ in 0..rounds {
                 let [object, plain] = timed(&folder, rows, calls)?;
@@ -161,7 +161,7 @@ fn cc(folder: &Path, arguments: &[&str]) -> Result<()> {
 }
 
 /// Times of a call are the best of so many: others are those of whatever else the machine does.
-const TIMES: usize = 15;
+const TIMES: usize = 5;
 
 /// The nanoseconds of a call of the object, and of plain loops.
 fn timed(folder: &Path, rows: usize, calls: usize) -> Result<[f64; 2]> {

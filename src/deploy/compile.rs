@@ -78,6 +78,10 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
     let known: Vec<Vec<u64>> = known.collect();
     let defaults = Defaults { seed: options.seed.unwrap_or(file.seed), samples: options.samples };
     let bound = compiled.iter().map(|(block, _)| block.bound).fold(f32::MAX, f32::min);
+    if bound < 0.0 {
+        let problem = "the network may overflow unseen whatever its inputs, which an object does not look for";
+        return Err(Error::misuse(problem, "use `Predictor`, or look for parameters that are very large"));
+    }
     let expected = expected(model, defaults, draws, roles, &compiled[roles.many].0)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
     let results = compiled[roles.many].0.results();

@@ -50,24 +50,40 @@ pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
 
 /// `(inputs, count)`: the bits of the largest size of so many numbers: more than the exponent's if one is not finite.
 pub fn largest(routines: &mut Vec<Routine>) -> Callee {
-    /// How many numbers are looked at in turn, so that they do not wait for each other.
-    const ABREAST: i64 = 4;
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
-    let sizes = [(); ABREAST as usize].map(|()| b.set(0));
+    let largest = b.set(0);
+    b.each(count, |b, i| b.assign(largest, Expr::from(largest).maximum((inputs + i * 4).load(Word, 0) & SIZE)));
+    b.give(largest);
+    add(routines, b)
+}
+
+/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in one: half by half, the
+/// difference to a bound with another bit keeps that bit if it is not negative.
+pub fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
+    /// How many pairs are looked at in turn, so that they do not wait for each other.
+    const ABREAST: i64 = 4;
+    const HALVES: i64 = 0x1_0000_0001;
+    const BITS: i64 = (0x8000_0000_8000_0000_u64) as i64;
+    let both = (i64::from(bound.to_bits()) * HALVES) | BITS;
+    let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
+    let kept = [(); ABREAST as usize].map(|()| b.set(BITS));
     let (at, end) = (b.set(inputs), b.set(inputs + count * 4));
-    let size = |at: Variable, i: i64| Expr::from(at).load(Word, i * 4) & SIZE;
-    b.repeat((at + (ABREAST * 4 - 1)).less(end), |b| {
-        for (i, largest) in (0..).zip(sizes) {
-            b.assign(largest, Expr::from(largest).maximum(size(at, i)));
-        }
-        b.assign(at, at + ABREAST * 4);
-    });
+    if reads_anywhere {
+        b.repeat((at + (ABREAST * 8 - 1)).less(end), |b| {
+            for (i, kept) in (0..).zip(kept) {
+                let pair = Expr::from(at).load(Long, i * 8) & (SIZE * HALVES);
+                b.assign(kept, (Expr::from(both) - pair) & kept);
+            }
+            b.assign(at, at + ABREAST * 8);
+        });
+    }
     b.repeat(Expr::from(at).less(end), |b| {
-        b.assign(sizes[0], Expr::from(sizes[0]).maximum(size(at, 0)));
+        let size = Expr::from(at).load(Word, 0) & SIZE;
+        b.assign(kept[0], (Expr::from(both) - size) & kept[0]);
         b.assign(at, at + 4);
     });
-    let [first, second, third, fourth] = sizes.map(Expr::from);
-    b.give(first.maximum(second).maximum(third.maximum(fourth)));
+    let [first, second, third, fourth] = kept.map(Expr::from);
+    b.give((first & second & (third & fourth) & BITS).equal(BITS).is_zero());
     add(routines, b)
 }
 

@@ -1,7 +1,7 @@
 //! The functions that an object has for those who link it.
 
 use super::{
-    entry::{EXPONENT, OfBlock, Parts, largest},
+    entry::{EXPONENT, OfBlock, Parts, exceeds, largest},
     layout::{ALIGN, accumulator_bytes},
     status::status,
 };
@@ -61,7 +61,8 @@ pub struct Functions<'a> {
     pub expected: [Vec<u64>; 2],
     pub information: u64,
     of: Vec<OfBlock>,
-    largest: Option<Callee>,
+    /// What looks at inputs: quickly, and to say what is wrong.
+    looks: Option<[Callee; 2]>,
 }
 
 /// The arguments of a loop over blocks of rows.
@@ -83,7 +84,7 @@ impl<'a> Functions<'a> {
         weights: Option<(u64, u64)>,
         (expected, information): ([Vec<u64>; 2], u64),
     ) -> Self {
-        let (of, largest) = (Vec::new(), None);
+        let (of, looks) = (Vec::new(), None);
         Functions {
             parts,
             roles,
@@ -96,14 +97,16 @@ impl<'a> Functions<'a> {
             expected,
             information,
             of,
-            largest,
+            looks,
         }
     }
 
     /// All routines of the object.
     pub fn routines(mut self, data: &mut Data) -> Vec<Routine> {
         let mut routines = Vec::new();
-        self.largest = Some(largest(&mut routines));
+        // a load of RISC-V that is not aligned may be a trap
+        let reads_anywhere = self.architecture != Architecture::Riscv64;
+        self.looks = Some([exceeds(&mut routines, self.bound, reads_anywhere), largest(&mut routines)]);
         self.of = (0..self.parts.blocks.len()).map(|i| self.parts.of_block(i, &mut routines, data)).collect();
         let mut named = vec![("predict", self.predict()), ("self_test", self.self_test()), ("info", self.info())];
         if self.is_initialised() {
@@ -167,19 +170,18 @@ impl<'a> Functions<'a> {
         body: impl FnOnce(&mut RoutineBuilder, Variable),
     ) -> Variable {
         let state = b.set(status("OK"));
-        let largest = self.largest.expect("made first");
-        let size = b.call(largest, vec![inputs.into(), rows * self.parts.units as i64]);
-        let bound = i64::from(self.bound.to_bits());
+        let [exceeds, largest] = self.looks.expect("made first");
+        let arguments = || vec![inputs.into(), rows * self.parts.units as i64];
+        let is_refused = b.call(exceeds, arguments());
         b.choose(
-            Expr::from(EXPONENT - 1).less(size),
-            |b| b.assign(state, status("ERROR_NOT_FINITE_INPUT")),
+            is_refused,
             |b| {
-                b.choose(
-                    Expr::from(bound).less(size),
-                    |b| b.assign(state, status("ERROR_LARGE_INPUT")),
-                    |b| body(b, state),
-                );
+                let size = b.call(largest, arguments());
+                b.assign(state, status("ERROR_LARGE_INPUT"));
+                let is_not_finite = Expr::from(EXPONENT - 1).less(size);
+                b.when(is_not_finite, |b| b.assign(state, status("ERROR_NOT_FINITE_INPUT")));
             },
+            |b| body(b, state),
         );
         state
     }
@@ -497,10 +499,10 @@ const TEST_EXPONENT: i64 = 0x3f80_0000;
 
 /// The bits of the self-test's input of this number: between 1 and 2, of either sign.
 fn test_input(number: Variable) -> Expr {
-    (number * SCATTER & TEST_BITS) | TEST_EXPONENT
+    ((number * SCATTER) & TEST_BITS) | TEST_EXPONENT
 }
 
 /// As [`test_input`], of all inputs.
 pub fn test_inputs(count: usize) -> Vec<f32> {
-    (0..count as i64).map(|i| f32::from_bits(((i * SCATTER & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
+    (0..count as i64).map(|i| f32::from_bits((((i * SCATTER) & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
 }

@@ -94,6 +94,21 @@ fn every_kind_of_network_compiles() {
     }
 }
 
+/// Results that are not finite are written, and said.
+#[test]
+fn results_that_are_not_finite_are_told() {
+    let mut network = Network::new(Affine::new(2, 1), [2], likelihood::Normal::fixed(1.0), 0).unwrap();
+    let kernel = bayeslift::ir::Tensor::f32([2, 1], [1e38_f32; 2]).unwrap();
+    network.parameters_mut().assign("kernel", kernel).unwrap();
+    let package = deploy::network(&network, &DeployOptions::new("infinite")).unwrap();
+    let program = Program::build("infinite", &[&package]);
+    let (status, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0, 0.5, 1e3, 1e3, 0.0, 0.5]);
+    let code = package.header.lines().find(|line| line.contains("ERROR_NOT_FINITE_RESULT")).unwrap();
+    assert!(code.contains(&format!("= {status},")), "{status}, but {code}");
+    let mean: Vec<f32> = got[..3].iter().map(|&word| f32::from_bits(word)).collect();
+    assert_eq!((mean[0].is_finite(), mean[1].is_finite(), mean[2].is_finite()), (true, false, true), "{mean:?}");
+}
+
 /// Whole test sets: the digits, and images for the convolution of TFP's documentation.
 #[test]
 fn whole_test_sets() {
