@@ -1,7 +1,7 @@
 //! Objects beside the predictor of this process, and beside plain loops in C.
 //!
 //! ```text
-//! cargo bench -q --features deploy --bench deploy [-- rounds=21]
+//! cargo bench -q --features deploy --bench deploy [-- rounds=11]
 //! ```
 //!
 //! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by the object, as a
@@ -30,7 +30,7 @@ const SAMPLES: usize = 32;
 fn main() -> Result<()> {
     let given = std::env::args().find_map(|argument| argument.strip_prefix("rounds=").map(str::parse));
     // `cargo bench` alone runs every bench
-    let rounds: usize = given.transpose()?.unwrap_or(21);
+    let rounds: usize = given.transpose()?.unwrap_or(11);
     println!(
         "network            samples rows    object predictor  plain C  object/predictor  object/plain  code KB  first answer"
     );
@@ -79,7 +79,7 @@ impl Case {
             let x: Vec<f32> = (0..rows * self.inputs).map(|i| (i * 2_654_435_761 % 1000) as f32 / 1000.0).collect();
             let mut call = || predictor.classify(&x).map(drop);
             call()?;
-            let calls = (400_000 / (rows * self.inputs * samples * self.hidden / 50)).clamp(3, 10_000);
+            let calls = (400_000 / (rows * self.inputs * samples * self.hidden / 50)).clamp(20, 10_000);
             let mut times = Vec::new();
             for _ in 0..rounds {
                 let [object, plain] = timed(&folder, rows, calls)?;

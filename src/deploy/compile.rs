@@ -22,8 +22,10 @@ use bayeslift_codegen::{
 
 /// The most samples that a block of a single row computes at once.
 const MOST_AT_ONCE: usize = 256;
-/// The samples that other blocks compute at once.
+/// The samples that a block of many rows computes at once.
 const AT_ONCE: usize = 32;
+/// Those of a block of one row: few, so that as many are soon added under a deadline.
+const FEW_AT_ONCE: usize = 8;
 /// The largest number of rows at once: more would only take memory.
 const MOST_ROWS: usize = 1 << 12;
 
@@ -147,12 +149,12 @@ pub fn check(options: &DeployOptions) -> Result<(), Error> {
 /// Blocks for many rows, for one, and, where a single row's samples come all at once, for that.
 fn blocks(model: &Model, options: &DeployOptions, draws: bool) -> Result<(Vec<Block>, Roles), Error> {
     let turns = if draws { Turns::Open } else { Turns::One };
-    let at_once = if draws { AT_ONCE.min(options.samples) } else { 1 };
-    let mut blocks = vec![Block::new(model, (at_once, turns), options.row_block, draws)?];
+    let at_once = |most: usize| if draws { most.min(options.samples) } else { 1 };
+    let mut blocks = vec![Block::new(model, (at_once(AT_ONCE), turns), options.row_block, draws)?];
     let mut roles = Roles { many: 0, one: 0, direct: None };
     if options.row_block > 1 {
         roles.one = blocks.len();
-        blocks.push(Block::new(model, (at_once, turns), 1, draws)?);
+        blocks.push(Block::new(model, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
     }
     if draws && options.samples <= MOST_AT_ONCE {
         roles.direct = Some(blocks.len());

@@ -1,5 +1,13 @@
 //! The functions that an object has for those who link it.
 
+mod init;
+mod pieces;
+mod self_test;
+
+pub use init::checksum;
+pub use pieces::STATE_HEADER;
+pub use self_test::{TEST_SAMPLES, test_inputs};
+
 use super::{
     entry::{EXPONENT, OfBlock, Parts, exceeds, largest},
     layout::{ALIGN, accumulator_bytes},
@@ -13,21 +21,10 @@ use bayeslift_codegen::{
     routine::{Callee, Data, Expr, Routine, RoutineBuilder, Variable, Width},
 };
 
-/// What tells a workspace and a state that were initialised.
+/// What tells a workspace that was initialised.
 const WORKSPACE: i64 = 0x6261_7965_736c_6966;
-const STATE: i64 = 0x6261_7965_7373_7461;
-/// The bytes of a state before the accumulators, and what they hold, long by long.
-pub const STATE_HEADER: u64 = ALIGN;
-const STATE_SEED: i64 = 8;
-const STATE_FIRST_ROW: i64 = 16;
-const STATE_FIRST_SAMPLE: i64 = 24;
-const STATE_ROWS: i64 = 32;
-const STATE_DONE: i64 = 40;
 /// The numbers of samples are below.
 const MOST_SAMPLES: i64 = 1 << 32;
-/// The samples of the self-test.
-pub const TEST_SAMPLES: usize = 3;
-
 /// What an object answers with if it is not told.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
@@ -294,165 +291,10 @@ impl<'a> Functions<'a> {
         values
     }
 
-    fn begin(&self) -> RoutineBuilder {
-        let (mut builder, [request, rows, state]) = RoutineBuilder::new([Long; 3]);
-        let b = &mut builder;
-        check_memory(b, &[state]);
-        self.check_rows(b, None, rows);
-        let [seed, first_row, first_sample, _] = self.request(b, request);
-        b.store(Long, state, 0, STATE);
-        b.store(Long, state, STATE_SEED, seed);
-        b.store(Long, state, STATE_FIRST_ROW, first_row);
-        b.store(Long, state, STATE_FIRST_SAMPLE, first_sample);
-        b.store(Long, state, STATE_ROWS, rows);
-        b.store(Long, state, STATE_DONE, 0);
-        self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-            b.run(self.of[block].clear, vec![turn.accumulators]);
-        });
-        b.give(status("OK"));
-        builder
-    }
-
-    fn check_state(b: &mut RoutineBuilder, state: Variable) {
-        check_memory(b, &[state]);
-        refuse(b, Expr::from(state).load(Long, 0).equal(STATE).is_zero(), "ERROR_UNINITIALISED");
-    }
-
-    fn add(&self) -> RoutineBuilder {
-        let (mut builder, [samples, inputs, rows, state, workspace]) =
-            RoutineBuilder::new([Word, Long, Long, Long, Long]);
-        let b = &mut builder;
-        Self::check_state(b, state);
-        self.check_workspace(b, workspace);
-        self.check_rows(b, Some(inputs), rows);
-        let load = |b: &mut RoutineBuilder, at| b.set(Expr::from(state).load(Long, at));
-        let [begun, seed, first_row, first_sample, done] =
-            [STATE_ROWS, STATE_SEED, STATE_FIRST_ROW, STATE_FIRST_SAMPLE, STATE_DONE].map(|at| load(b, at));
-        refuse(b, Expr::from(begun).equal(rows).is_zero(), "ERROR_ROWS");
-        let end = b.set(done + samples);
-        refuse(b, Expr::from(MOST_SAMPLES).less(first_sample + end), "ERROR_SAMPLES");
-        within(b, self.architecture, |b| {
-            let found = self.with_inputs(b, (inputs, rows), |b, _| {
-                self.set_key(b, workspace, seed);
-                self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-                    let x = inputs + turn.row * (4 * self.parts.units as i64);
-                    let number = first_row + turn.row;
-                    let others = [x, turn.count.into(), number, first_sample.into(), done.into(), end.into()];
-                    let arguments = [workspace.into(), turn.accumulators].into_iter().chain(others);
-                    b.run(self.of[block].update, arguments.collect());
-                });
-                b.store(Long, state, STATE_DONE, end);
-            });
-            b.assign(rows, found);
-        });
-        b.give(rows);
-        builder
-    }
-
-    fn finish(&self) -> RoutineBuilder {
-        let (mut builder, [result, state, workspace]) = RoutineBuilder::new([Long; 3]);
-        let b = &mut builder;
-        refuse(b, Expr::from(result).is_zero(), "ERROR_NULL");
-        Self::check_state(b, state);
-        self.check_workspace(b, workspace);
-        let rows = b.set(Expr::from(state).load(Long, STATE_ROWS));
-        let samples = b.set(Expr::from(state).load(Long, STATE_DONE));
-        refuse(b, Expr::from(samples).is_zero(), "ERROR_SAMPLES");
-        let found = b.set(status("OK"));
-        within(b, self.architecture, |b| {
-            self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-                let OfBlock { finish, give, .. } = self.of[block];
-                b.run(finish, vec![workspace.into(), turn.accumulators, samples.into()]);
-                let bad = b.call(give, [workspace, result, turn.count, turn.row, samples].map(Expr::from).into());
-                b.when(bad, |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
-            });
-        });
-        b.give(found);
-        builder
-    }
-
-    fn init(&self, is_chosen: bool) -> RoutineBuilder {
-        // the level, if it is told; then the weights and their bytes, if there are some
-        let (mut builder, [workspace, first, second, third]) = RoutineBuilder::new([Long; 4]);
-        let b = &mut builder;
-        let (level, weights, bytes) = if is_chosen { (first, second, third) } else { (third, first, second) };
-        let mut parameters = 1 + usize::from(is_chosen);
-        check_memory(b, &[workspace]);
-        let chosen = b.set(0);
-        if self.has_levels() {
-            if !is_chosen {
-                let found = b.call(Callee::Level, Vec::new());
-                b.assign(level, found);
-            }
-            for known in self.parts.levels.iter().copied().flatten() {
-                let fits = if is_chosen { Expr::from(level).equal(known) } else { Expr::from(known - 1).less(level) };
-                b.when(fits, |b| b.assign(chosen, known));
-            }
-            refuse(b, Expr::from(chosen).is_zero(), "ERROR_INSTRUCTIONS");
-        }
-        if let Some((sum, length)) = self.weights {
-            parameters += 2;
-            refuse(b, Expr::from(weights).is_zero(), "ERROR_NULL");
-            refuse(b, weights & 3, "ERROR_MISALIGNED");
-            refuse(b, Expr::from(bytes).equal(length as i64).is_zero(), "ERROR_WEIGHTS");
-            let found = b.set(0);
-            b.each((length / 4) as i64, |b, i| {
-                b.assign(found, (found + (weights + i * 4).load(Word, 0)) * CHECKSUM as i64);
-                b.assign(found, found + (found >> 32));
-            });
-            refuse(b, Expr::from(found).equal(sum as i64).is_zero(), "ERROR_WEIGHTS");
-        }
-        let header = self.parts.layout.header;
-        b.store(Long, workspace, header, WORKSPACE);
-        b.store(Long, workspace, header + 8, chosen);
-        b.store(Long, workspace, header + 16, weights);
-        b.give(status("OK"));
-        builder.keep_parameters(parameters);
-        builder
-    }
-
     fn info(&self) -> RoutineBuilder {
         let (mut b, []) = RoutineBuilder::new([]);
         b.give(Expr::Data(self.information));
         b
-    }
-
-    /// Answers for inputs that it makes, and compares each bit. What is not finite has no defined bits.
-    fn self_test(&self) -> RoutineBuilder {
-        let (mut builder, [workspace]) = RoutineBuilder::new([Long]);
-        let b = &mut builder;
-        self.check_workspace(b, workspace);
-        let differs = b.set(0);
-        let Roles { many, one, direct } = self.roles;
-        let [of_many, of_direct] = &self.expected;
-        let samples = TEST_SAMPLES as i64;
-        let tests = [(many, of_many, samples), (one, of_many, samples)];
-        let last = direct.map(|direct| (direct, of_direct, self.defaults.samples as i64));
-        within(b, self.architecture, |b| {
-            let rows = self.parts.layout.rows;
-            let size = self.parts.blocks[many].0.rows * self.parts.units;
-            b.each(size as i64, |b, i| b.store(Word, workspace + i * 4, rows, test_input(i)));
-            self.set_key(b, workspace, self.defaults.seed as i64);
-            for (number, expected, samples) in tests.into_iter().chain(last) {
-                let (block, _) = &self.parts.blocks[number];
-                let given =
-                    [workspace + rows, (block.rows as i64).into(), 0.into(), 0.into(), 0.into(), samples.into()];
-                let accumulators = workspace + self.parts.layout.accumulators;
-                self.answer(b, number, workspace, accumulators, given);
-                let results = self.parts.layout.results_of(block);
-                for (((_, ty), at), &want) in block.results().iter().zip(results).zip(expected) {
-                    b.each(ty.words() as i64, |b, i| {
-                        let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
-                        let got = (workspace + i * 4).load(Word, at);
-                        let is_finite = (want & EXPONENT).equal(EXPONENT).is_zero();
-                        b.assign(differs, differs | (got.equal(want).is_zero() & is_finite));
-                    });
-                }
-            }
-        });
-        refuse(b, differs, "ERROR_DIFFERENT");
-        b.give(status("OK"));
-        builder
     }
 }
 
@@ -479,30 +321,4 @@ pub fn within(b: &mut RoutineBuilder, architecture: Architecture, body: impl FnO
     body(b);
     // also where nothing was set: for the flags
     b.run(Callee::WriteEnvironment, vec![host.into()]);
-}
-
-/// The factor of checksums.
-const CHECKSUM: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// The checksum of weights: of damage it tells, of malice it does not.
-pub fn checksum(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    words.fold(0_u64, |sum, word| {
-        let sum = sum.wrapping_add(word.into()).wrapping_mul(CHECKSUM);
-        sum.wrapping_add(sum >> 32)
-    })
-}
-
-const SCATTER: i64 = 0x9e37_79b1;
-const TEST_BITS: i64 = 0x807f_ffff;
-const TEST_EXPONENT: i64 = 0x3f80_0000;
-
-/// The bits of the self-test's input of this number: between 1 and 2, of either sign.
-fn test_input(number: Variable) -> Expr {
-    ((number * SCATTER) & TEST_BITS) | TEST_EXPONENT
-}
-
-/// As [`test_input`], of all inputs.
-pub fn test_inputs(count: usize) -> Vec<f32> {
-    (0..count as i64).map(|i| f32::from_bits((((i * SCATTER) & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
 }

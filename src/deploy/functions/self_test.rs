@@ -1,0 +1,63 @@
+//! The self-test of an object.
+
+use super::{Functions, Roles, refuse, within};
+use crate::deploy::{entry::EXPONENT, status::status};
+use Width::{Long, Word};
+use bayeslift_codegen::routine::{Expr, RoutineBuilder, Variable, Width};
+
+/// The samples of the self-test.
+pub const TEST_SAMPLES: usize = 3;
+
+impl Functions<'_> {
+    /// Answers for inputs that it makes, and compares each bit. What is not finite has no defined bits.
+    pub(super) fn self_test(&self) -> RoutineBuilder {
+        let (mut builder, [workspace]) = RoutineBuilder::new([Long]);
+        let b = &mut builder;
+        self.check_workspace(b, workspace);
+        let differs = b.set(0);
+        let Roles { many, one, direct } = self.roles;
+        let [of_many, of_direct] = &self.expected;
+        let samples = TEST_SAMPLES as i64;
+        let tests = [(many, of_many, samples), (one, of_many, samples)];
+        let last = direct.map(|direct| (direct, of_direct, self.defaults.samples as i64));
+        within(b, self.architecture, |b| {
+            let rows = self.parts.layout.rows;
+            let size = self.parts.blocks[many].0.rows * self.parts.units;
+            b.each(size as i64, |b, i| b.store(Word, workspace + i * 4, rows, test_input(i)));
+            self.set_key(b, workspace, self.defaults.seed as i64);
+            for (number, expected, samples) in tests.into_iter().chain(last) {
+                let (block, _) = &self.parts.blocks[number];
+                let given =
+                    [workspace + rows, (block.rows as i64).into(), 0.into(), 0.into(), 0.into(), samples.into()];
+                let accumulators = workspace + self.parts.layout.accumulators;
+                self.answer(b, number, workspace, accumulators, given);
+                let results = self.parts.layout.results_of(block);
+                for (((_, ty), at), &want) in block.results().iter().zip(results).zip(expected) {
+                    b.each(ty.words() as i64, |b, i| {
+                        let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
+                        let got = (workspace + i * 4).load(Word, at);
+                        let is_finite = (want & EXPONENT).equal(EXPONENT).is_zero();
+                        b.assign(differs, differs | (got.equal(want).is_zero() & is_finite));
+                    });
+                }
+            }
+        });
+        refuse(b, differs, "ERROR_DIFFERENT");
+        b.give(status("OK"));
+        builder
+    }
+}
+
+const SCATTER: i64 = 0x9e37_79b1;
+const TEST_BITS: i64 = 0x807f_ffff;
+const TEST_EXPONENT: i64 = 0x3f80_0000;
+
+/// The bits of the self-test's input of this number: between 1 and 2, of either sign.
+fn test_input(number: Variable) -> Expr {
+    ((number * SCATTER) & TEST_BITS) | TEST_EXPONENT
+}
+
+/// As [`test_input`], of all inputs.
+pub fn test_inputs(count: usize) -> Vec<f32> {
+    (0..count as i64).map(|i| f32::from_bits((((i * SCATTER) & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
+}
