@@ -126,17 +126,17 @@ pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Er
 /// Compiles what [`Network::save`] wrote, without the layers' code.
 ///
 /// # Errors
-/// As for [`network`], and for [`Predictor::open`](crate::Predictor::open).
+/// As for [`network()`], and for [`Predictor::open`](crate::Predictor::open).
 pub fn file(path: impl AsRef<Path>, options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     let path = path.as_ref();
     stored(ModelFile::read(path)?, path, options)
 }
 
-/// As [`file`], of the bytes that [`Network::to_bytes`] gave.
+/// As [`file()`], of the bytes that [`Network::to_bytes`] gave.
 ///
 /// # Errors
-/// As for [`file`].
+/// As for [`file()`].
 pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     stored(ModelFile::from_bytes(bytes)?, Path::new(model_file::BYTES), options)

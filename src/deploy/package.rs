@@ -71,7 +71,7 @@ impl Package {
     /// Writes [`Package::files`] into a folder, which is made if there is none.
     ///
     /// # Errors
-    /// As for [`write`].
+    /// As for [`write()`].
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         write(folder, &self.files())
     }
