@@ -26,6 +26,8 @@ const MOST_AT_ONCE: usize = 256;
 const AT_ONCE: usize = 32;
 /// Those of a block of one row: few, so that as many are soon added under a deadline.
 const FEW_AT_ONCE: usize = 8;
+/// The most bytes of data: code finds them by a signed distance of 32 bits.
+const MOST_DATA: u64 = 1 << 30;
 /// The largest number of rows at once: more would only take memory.
 const MOST_ROWS: usize = 1 << 12;
 
@@ -107,6 +109,13 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
     let functions =
         Functions::new(parts, roles, defaults, architecture, (bound, draws), name, outside, (expected, information));
     assembly.routines = functions.routines(&mut data);
+    if data.bytes.len() as u64 > MOST_DATA {
+        let problem = format!(
+            "the object would hold {} bytes of data, at most {MOST_DATA} are near enough to its code",
+            data.bytes.len()
+        );
+        return Err(Error::misuse(problem, "put the weights into a file of their own"));
+    }
     assembly.data = data.bytes;
     let linked = object(&assembly, name, &system).map_err(bayeslift_runtime::Error::from)?;
     let facts = Facts {
