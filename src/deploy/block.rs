@@ -13,7 +13,7 @@ use bayeslift_codegen::{
     emit::{MachineCode, Placement},
 };
 use bayeslift_ir::{Graph, Tensor, Type};
-use bayeslift_passes::Rewritten;
+use bayeslift_passes::{Rewriting, Rewritten, WATCH, watch};
 use bayeslift_runtime::Options;
 
 /// A block of samples and rows, ready to be compiled for any target.
@@ -30,6 +30,8 @@ pub struct Block {
     pub accumulators: Vec<Accumulator>,
     /// Nothing overflows unseen in rows whose numbers are not larger.
     pub bound: f32,
+    /// Whether the block looks itself for what overflows unseen, and tells it by an output more: where no bound could be shown.
+    pub is_watched: bool,
 }
 
 /// A block's code for one target, and what it is as data.
@@ -51,13 +53,19 @@ impl Block {
         let update = Options::default().simplify(false).optimize(&staged.late)?;
         let finish = staged.finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
         let bound = largest_bound(&update.graph, &known.iter().collect::<Vec<_>>())?;
-        Ok(Block { rows, at_once, turns, update, finish, known, accumulators: staged.accumulators, bound })
+        let watched = if bound < 0.0 { watch(&update.graph, true)? } else { None };
+        let (is_watched, bound) = (watched.is_some(), if bound < 0.0 { f32::MAX } else { bound });
+        let update = match watched {
+            Some(graph) => Options::default().rewriting(Rewriting::Off).optimize(&graph)?,
+            None => update,
+        };
+        Ok(Block { rows, at_once, turns, update, finish, known, accumulators: staged.accumulators, bound, is_watched })
     }
 
     /// The names of results and their types, `[rows, ..]`.
     pub fn results(&self) -> Vec<(String, Type)> {
         let graph: &Graph = &self.finish.as_ref().unwrap_or(&self.update).graph;
-        let outputs = graph.outputs().iter().filter(|output| output.updates.is_none());
+        let outputs = graph.outputs().iter().filter(|output| output.updates.is_none() && output.name != WATCH);
         outputs.map(|output| (output.name.clone(), graph.ty(output.value).clone())).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::{
     DeployOptions, Package, Weights,
     block::{Block, Compiled},
-    entry::Parts,
+    entry::{Looks, Parts},
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
     header::{self, Facts, header},
     information,
@@ -82,10 +82,6 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
     let known: Vec<Vec<u64>> = known.collect();
     let defaults = Defaults { seed: options.seed.unwrap_or(file.seed), samples: options.samples };
     let bound = compiled.iter().map(|(block, _)| block.bound).fold(f32::MAX, f32::min);
-    if bound < 0.0 {
-        let problem = "the network may overflow unseen whatever its inputs, which an object does not look for";
-        return Err(Error::misuse(problem, "use `Predictor`, or look for parameters that are very large"));
-    }
     let expected = expected(model, defaults, draws, roles, &compiled[roles.many].0)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
     let results = compiled[roles.many].0.results();
@@ -105,10 +101,12 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
         kernels: &kernels,
     };
     let architecture = system.architecture();
-    let name = &options.name;
-    let functions =
-        Functions::new(parts, roles, defaults, architecture, (bound, draws), name, outside, (expected, information));
-    assembly.routines = functions.routines(&mut data);
+    let routines = &mut assembly.routines;
+    let looks = Looks::new(routines, bound, architecture);
+    let of = (0..compiled.len()).map(|block| parts.of_block(block, routines, &mut data)).collect();
+    let (name, weights) = (options.name.as_str(), outside);
+    Functions { parts, roles, defaults, architecture, draws, name, weights, expected, information, of, looks }
+        .add_to(routines);
     if data.bytes.len() as u64 > MOST_DATA {
         let problem = format!(
             "the object would hold {} bytes of data, at most {MOST_DATA} are near enough to its code",

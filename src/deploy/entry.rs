@@ -6,7 +6,11 @@ use super::{
 };
 use crate::predictor::question::Turns;
 use Width::{Long, Word};
-use bayeslift_codegen::routine::{Callee, Data, Expr, Memory, Routine, RoutineBuilder, Variable, Width, launches};
+use bayeslift_codegen::Architecture;
+use bayeslift_codegen::routine::{
+    Callee, Data, Expr, Memory, Routine, RoutineBuilder, Statement, Variable, Width, launches,
+};
+use bayeslift_passes::WATCH;
 
 /// What all routines of an object are made from.
 pub struct Parts<'a> {
@@ -29,7 +33,8 @@ pub struct Parts<'a> {
 pub struct OfBlock {
     /// `(accumulators)`: begins anew.
     pub clear: Callee,
-    /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples.
+    /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples. 1 if a value was not finite that results do not
+    /// show.
     pub update: Callee,
     /// `(workspace, accumulators, samples)`: makes results.
     pub finish: Callee,
@@ -43,13 +48,29 @@ pub const EXPONENT: i64 = 0x7f80_0000;
 pub const SIZE: i64 = 0x7fff_ffff;
 
 /// Appends a routine without a name.
-pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
+fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
     routines.push(builder.finish(None, Long));
     Callee::Routine(routines.len() - 1)
 }
 
+/// The routines that look at inputs, `(inputs, count)`: quickly, whether one is refused, and, to say why, the bits of the largest size.
+#[derive(Clone, Copy, Debug)]
+pub struct Looks {
+    pub exceeds: Callee,
+    pub largest: Callee,
+}
+
+impl Looks {
+    /// For numbers up to `bound`, which is finite.
+    pub fn new(routines: &mut Vec<Routine>, bound: f32, architecture: Architecture) -> Looks {
+        // a load of RISC-V that is not aligned may be a trap
+        let reads_anywhere = architecture != Architecture::Riscv64;
+        Looks { exceeds: exceeds(routines, bound, reads_anywhere), largest: largest(routines) }
+    }
+}
+
 /// `(inputs, count)`: the bits of the largest size of so many numbers: more than the exponent's if one is not finite.
-pub fn largest(routines: &mut Vec<Routine>) -> Callee {
+fn largest(routines: &mut Vec<Routine>) -> Callee {
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
     let largest = b.set(0);
     b.each(count, |b, i| b.assign(largest, Expr::from(largest).maximum((inputs + i * 4).load(Word, 0) & SIZE)));
@@ -59,7 +80,7 @@ pub fn largest(routines: &mut Vec<Routine>) -> Callee {
 
 /// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in one: half by half, the
 /// difference to a bound with another bit keeps that bit if it is not negative.
-pub fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
+fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
     /// How many pairs are looked at in turn, so that they do not wait for each other.
     const ABREAST: i64 = 4;
     const HALVES: i64 = 0x1_0000_0001;
@@ -116,7 +137,13 @@ impl Parts<'_> {
         let (block, _) = &self.blocks[number];
         let Layout { first_sample: at_sample, first_row, done: at_done, end: at_end, rows, .. } = *self.layout;
         let (mut b, [workspace, accumulators, x, count, row, first_sample, done, end]) = RoutineBuilder::new([Long; 8]);
-        let source = b.set(x);
+        let (source, found) = (b.set(x), b.set(0));
+        let look = |b: &mut RoutineBuilder| {
+            if block.is_watched {
+                let word = Expr::from(workspace).load(Word, self.layout.watch) & SIZE;
+                b.assign(found, found | word.is_zero().is_zero());
+            }
+        };
         if block.rows > 1 {
             let units = self.units as i64;
             b.when(Expr::from(count).less(block.rows as i64), |b| {
@@ -138,6 +165,7 @@ impl Parts<'_> {
                 b.store(Word, workspace, at_sample, first_sample + turn);
                 b.store(Word, workspace, at_done, turn);
                 self.launch(b, workspace, |s, level| s.updates(number, level, [workspace, accumulators, source], data));
+                look(b);
                 b.assign(turn, turn + block.at_once as i64);
             });
         } else {
@@ -145,8 +173,9 @@ impl Parts<'_> {
             self.launch(&mut b, workspace, |s, level| {
                 s.updates(number, level, [workspace, accumulators, source], data)
             });
+            look(&mut b);
         }
-        b.give(0);
+        b.give(found);
         b
     }
 
@@ -155,7 +184,7 @@ impl Parts<'_> {
         &self,
         b: &mut RoutineBuilder,
         workspace: Variable,
-        mut launches: impl FnMut(&Self, usize) -> Vec<bayeslift_codegen::routine::Statement>,
+        mut launches: impl FnMut(&Self, usize) -> Vec<Statement>,
     ) {
         for (i, level) in self.levels.iter().enumerate() {
             let statements = launches(self, i);
@@ -175,7 +204,7 @@ impl Parts<'_> {
         level: usize,
         [workspace, accumulators, x]: [Variable; 3],
         data: &mut Data,
-    ) -> Vec<bayeslift_codegen::routine::Statement> {
+    ) -> Vec<Statement> {
         let (block, compiled) = &self.blocks[number];
         let layout = self.layout;
         let weights = || Expr::from(workspace).load(Long, layout.header + 16);
@@ -189,8 +218,14 @@ impl Parts<'_> {
             inputs.extend([layout.done, layout.end].map(|at| workspace + at));
             inputs.extend(accumulators_of(block).into_iter().map(|at| accumulators + at));
         }
-        let has_results = block.turns == Turns::One;
-        let outputs = if has_results { self.results(number, workspace) } else { Vec::new() };
+        let mut results = self.results(number, workspace).into_iter();
+        let outputs = compiled[level].update.outputs.iter().map(|output| match output.updates {
+            // it has the memory of an input
+            Some(_) => Expr::Number(0),
+            None if output.name == WATCH => workspace + layout.watch,
+            None => results.next().expect("a place for each result"),
+        });
+        let outputs = outputs.collect();
         launches(&compiled[level].update, self.kernels[number][level], &self.memory(workspace, inputs, outputs), data)
     }
 

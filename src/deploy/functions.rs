@@ -9,7 +9,7 @@ pub use pieces::STATE_HEADER;
 pub use self_test::{TEST_SAMPLES, test_inputs};
 
 use super::{
-    entry::{EXPONENT, OfBlock, Parts, exceeds, largest},
+    entry::{EXPONENT, Looks, OfBlock, Parts},
     layout::{ALIGN, accumulator_bytes},
     status::status,
 };
@@ -18,13 +18,14 @@ use Width::{Long, Word};
 use bayeslift_codegen::{
     Architecture,
     link::processor::environment,
-    routine::{Callee, Data, Expr, Routine, RoutineBuilder, Variable, Width},
+    routine::{Callee, Expr, Routine, RoutineBuilder, Variable, Width},
 };
 
 /// What tells a workspace that was initialised.
 const WORKSPACE: i64 = 0x6261_7965_736c_6966;
 /// The numbers of samples are below.
 const MOST_SAMPLES: i64 = 1 << 32;
+
 /// What an object answers with if it is not told.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
@@ -47,8 +48,6 @@ pub struct Functions<'a> {
     pub roles: Roles,
     pub defaults: Defaults,
     pub architecture: Architecture,
-    /// The largest size of an input for which nothing overflows unseen.
-    pub bound: f32,
     /// Whether samples differ.
     pub draws: bool,
     pub name: &'a str,
@@ -57,9 +56,9 @@ pub struct Functions<'a> {
     /// The self-test's results, each of the blocks `many` and `direct`, and where the information lies.
     pub expected: [Vec<u64>; 2],
     pub information: u64,
-    of: Vec<OfBlock>,
-    /// What looks at inputs: quickly, and to say what is wrong.
-    looks: Option<[Callee; 2]>,
+    /// The routines of each block, and those that look at inputs.
+    pub of: Vec<OfBlock>,
+    pub looks: Looks,
 }
 
 /// The arguments of a loop over blocks of rows.
@@ -69,42 +68,9 @@ struct Turn {
     accumulators: Expr,
 }
 
-impl<'a> Functions<'a> {
-    #[allow(clippy::too_many_arguments, reason = "the parts of an object")]
-    pub fn new(
-        parts: Parts<'a>,
-        roles: Roles,
-        defaults: Defaults,
-        architecture: Architecture,
-        (bound, draws): (f32, bool),
-        name: &'a str,
-        weights: Option<(u64, u64)>,
-        (expected, information): ([Vec<u64>; 2], u64),
-    ) -> Self {
-        let (of, looks) = (Vec::new(), None);
-        Functions {
-            parts,
-            roles,
-            defaults,
-            architecture,
-            bound,
-            draws,
-            name,
-            weights,
-            expected,
-            information,
-            of,
-            looks,
-        }
-    }
-
-    /// All routines of the object.
-    pub fn routines(mut self, data: &mut Data) -> Vec<Routine> {
-        let mut routines = Vec::new();
-        // a load of RISC-V that is not aligned may be a trap
-        let reads_anywhere = self.architecture != Architecture::Riscv64;
-        self.looks = Some([exceeds(&mut routines, self.bound, reads_anywhere), largest(&mut routines)]);
-        self.of = (0..self.parts.blocks.len()).map(|i| self.parts.of_block(i, &mut routines, data)).collect();
+impl Functions<'_> {
+    /// Those that a program calls, after the routines that they call.
+    pub fn add_to(&self, routines: &mut Vec<Routine>) {
         let mut named = vec![("predict", self.predict()), ("self_test", self.self_test()), ("info", self.info())];
         if self.is_initialised() {
             named.push(("init", self.init(false)));
@@ -119,7 +85,6 @@ impl<'a> Functions<'a> {
             let result = if name == "info" { Long } else { Word };
             builder.finish(Some(format!("{}_{name}", self.name)), result)
         }));
-        routines
     }
 
     fn has_levels(&self) -> bool {
@@ -167,7 +132,7 @@ impl<'a> Functions<'a> {
         body: impl FnOnce(&mut RoutineBuilder, Variable),
     ) -> Variable {
         let state = b.set(status("OK"));
-        let [exceeds, largest] = self.looks.expect("made first");
+        let Looks { exceeds, largest } = self.looks;
         let arguments = || vec![inputs.into(), rows * self.parts.units as i64];
         let is_refused = b.call(exceeds, arguments());
         b.choose(
@@ -201,17 +166,16 @@ impl<'a> Functions<'a> {
             let count = b.set(1);
             let is_many = b.set(Expr::from(size).less(left * 2));
             b.when(is_many, |b| b.assign(count, Expr::from(left).minimum(size)));
-            let turn = || Turn { row, count, accumulators: accumulators.into() };
-            let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
-            for (block, statements) in [(many, &mut of_many), (one, &mut of_one)] {
-                *statements = b.collect(|b| {
-                    body(b, block, turn());
+            let mut of = |b: &mut RoutineBuilder, block: usize| {
+                b.collect(|b| {
+                    body(b, block, Turn { row, count, accumulators: accumulators.into() });
                     if are_own {
                         let bytes = accumulator_bytes(&self.parts.blocks[block].0) as i64;
                         b.assign(accumulators, accumulators + bytes);
                     }
-                });
-            }
+                })
+            };
+            let (of_many, of_one) = (of(b, many), of(b, one));
             b.choose(is_many, |b| b.append(of_many), |b| b.append(of_one));
             b.assign(row, row + count);
         });
@@ -229,27 +193,21 @@ impl<'a> Functions<'a> {
                 self.set_key(b, workspace, seed);
                 let accumulators = workspace + self.parts.layout.accumulators;
                 self.each_block(b, rows, (accumulators, false), |b, block, turn| {
-                    let block = match self.roles.direct.filter(|_| block == self.roles.one) {
-                        None => vec![(None, block)],
-                        Some(direct) => vec![(Some(true), direct), (Some(false), block)],
+                    let answer = |b: &mut RoutineBuilder, block: usize| {
+                        let x = inputs + turn.row * (4 * self.parts.units as i64);
+                        let number = first_row + turn.row;
+                        let given = [x, turn.count.into(), number, first_sample.into(), 0.into(), samples.into()];
+                        let found = self.answer(b, block, workspace, turn.accumulators.clone(), given);
+                        let arguments = [workspace, result, turn.count, turn.row, samples].map(Expr::from);
+                        let bad = b.call(self.of[block].give, arguments.into());
+                        b.when(bad | found, |b| b.assign(state, status("ERROR_NOT_FINITE_RESULT")));
                     };
-                    let is_default = b.set(Expr::from(samples).equal(self.defaults.samples as i64));
-                    for (default, block) in block {
-                        let answer = |b: &mut RoutineBuilder| {
-                            let x = inputs + turn.row * (4 * self.parts.units as i64);
-                            let number = first_row + turn.row;
-                            let given = [x, turn.count.into(), number, first_sample.into(), 0.into(), samples.into()];
-                            self.answer(b, block, workspace, turn.accumulators.clone(), given);
-                            let OfBlock { give, .. } = self.of[block];
-                            let arguments = [workspace, result, turn.count, turn.row, samples].map(Expr::from);
-                            let bad = b.call(give, arguments.into());
-                            b.when(bad, |b| b.assign(state, status("ERROR_NOT_FINITE_RESULT")));
-                        };
-                        match default {
-                            None => answer(b),
-                            Some(true) => b.when(is_default, answer),
-                            Some(false) => b.when(Expr::from(is_default).is_zero(), answer),
+                    match self.roles.direct {
+                        Some(direct) if block == self.roles.one => {
+                            let is_default = Expr::from(samples).equal(self.defaults.samples as i64);
+                            b.choose(is_default, |b| answer(b, direct), |b| answer(b, block));
                         }
+                        _ => answer(b, block),
                     }
                 });
             });
@@ -259,7 +217,7 @@ impl<'a> Functions<'a> {
         builder
     }
 
-    /// Adds all samples of a block and makes results of them.
+    /// Adds all samples of a block and makes results of them. Gives 1 if a value was not finite that they do not show.
     fn answer(
         &self,
         b: &mut RoutineBuilder,
@@ -267,13 +225,14 @@ impl<'a> Functions<'a> {
         workspace: Variable,
         accumulators: Expr,
         [x, count, row, first_sample, done, end]: [Expr; 6],
-    ) {
+    ) -> Variable {
         let OfBlock { clear, update, finish, .. } = self.of[block];
         b.run(clear, vec![accumulators.clone()]);
         let samples = end.clone();
         let all = vec![workspace.into(), accumulators.clone(), x, count, row, first_sample, done, end];
-        b.run(update, all);
+        let found = b.call(update, all);
         b.run(finish, vec![workspace.into(), accumulators, samples]);
+        found
     }
 
     /// Seed, first row, first sample, and number of samples of a request.

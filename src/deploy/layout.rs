@@ -18,6 +18,8 @@ pub struct Layout {
     pub done: i64,
     pub end: i64,
     pub samples: i64,
+    /// Whether a value was not finite that results do not show: the last word of what changes.
+    pub watch: i64,
     /// The inputs of a block whose rows are not all there.
     pub rows: i64,
     /// For each block its accumulators, one after the other, and their bytes.
@@ -59,6 +61,7 @@ impl Layout {
             done: address + 28,
             end: address + 32,
             samples: address + 36,
+            watch: address + 40,
             rows,
             accumulators,
             results,

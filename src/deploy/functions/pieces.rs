@@ -14,6 +14,8 @@ const STATE_FIRST_ROW: i64 = 16;
 const STATE_FIRST_SAMPLE: i64 = 24;
 const STATE_ROWS: i64 = 32;
 const STATE_DONE: i64 = 40;
+/// Whether a value was not finite that results do not show.
+const STATE_FOUND: i64 = 48;
 
 impl Functions<'_> {
     pub(super) fn begin(&self) -> RoutineBuilder {
@@ -28,6 +30,7 @@ impl Functions<'_> {
         b.store(Long, state, STATE_FIRST_SAMPLE, first_sample);
         b.store(Long, state, STATE_ROWS, rows);
         b.store(Long, state, STATE_DONE, 0);
+        b.store(Long, state, STATE_FOUND, 0);
         self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
             b.run(self.of[block].clear, vec![turn.accumulators]);
         });
@@ -61,7 +64,8 @@ impl Functions<'_> {
                     let number = first_row + turn.row;
                     let others = [x, turn.count.into(), number, first_sample.into(), done.into(), end.into()];
                     let arguments = [workspace.into(), turn.accumulators].into_iter().chain(others);
-                    b.run(self.of[block].update, arguments.collect());
+                    let found = b.call(self.of[block].update, arguments.collect());
+                    b.when(found, |b| b.store(Long, state, STATE_FOUND, found));
                 });
                 b.store(Long, state, STATE_DONE, end);
             });
@@ -81,6 +85,7 @@ impl Functions<'_> {
         let samples = b.set(Expr::from(state).load(Long, STATE_DONE));
         refuse(b, Expr::from(samples).is_zero(), "ERROR_SAMPLES");
         let found = b.set(status("OK"));
+        b.when(Expr::from(state).load(Long, STATE_FOUND), |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
         within(b, self.architecture, |b| {
             self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
                 let OfBlock { finish, give, .. } = self.of[block];
