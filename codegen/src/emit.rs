@@ -28,6 +28,7 @@ pub struct MachineCode {
     /// What the linker fills in.
     pub(crate) relocations: Vec<Relocation>,
     /// How much of the stack it takes at most.
+    #[cfg_attr(not(feature = "deploy"), expect(dead_code, reason = "objects tell it"))]
     pub(crate) stack_bytes: u64,
 }
 
