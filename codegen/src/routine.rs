@@ -18,23 +18,10 @@ pub struct Variable(pub u32);
 /// How much of memory is read or written. What is read is extended by zeros; of what is written the upper bits are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
-    /// A byte.
-    Byte,
     /// Four bytes.
     Word,
     /// Eight bytes, or an address.
     Long,
-}
-
-impl Width {
-    /// The number of bytes.
-    pub const fn bytes(self) -> u64 {
-        match self {
-            Width::Byte => 1,
-            Width::Word => 4,
-            Width::Long => 8,
-        }
-    }
 }
 
 /// Functions of two numbers, modulo 2^64. Comparisons are of numbers without sign, and give 1 or 0.
@@ -46,8 +33,6 @@ pub enum Binary {
     Subtract,
     /// `a * b`
     Multiply,
-    /// `a / b`, rounded down; `b` is not 0.
-    Divide,
     /// The bits that both have.
     And,
     /// The bits that one of them has.
@@ -226,7 +211,6 @@ operators! {
     Add add = Add;
     Sub sub = Subtract;
     Mul mul = Multiply;
-    Div div = Divide;
     BitAnd bitand = And;
     BitOr bitor = Or;
     Shr shr = ShiftRight;

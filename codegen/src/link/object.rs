@@ -8,7 +8,7 @@ use crate::emit::{
     MachineCode, Names, Relocated, Relocation, fill_routine, fill_software, isa_of_system, routine_signature,
     signature, software_signature, stack_bytes,
 };
-use crate::routine::{Assembly, Callee, Routine, Statement};
+use crate::routine::{Assembly, Callee, Routine, Statement, Width};
 use crate::{Error, System};
 use cranelift::codegen::{
     Context,
@@ -176,7 +176,7 @@ impl Linker<'_> {
             Some(_) => self.module.isa().default_call_conv(),
             None => CONVENTION,
         };
-        let signature = routine_signature(routine, convention);
+        let signature = routine_signature(&routine.parameters, routine.result, convention);
         let (name, linkage) = match &routine.name {
             Some(name) => (name.clone(), Linkage::Export),
             None => (format!("{}_routine_{number}", self.prefix), Linkage::Local),
@@ -208,21 +208,15 @@ impl Linker<'_> {
         }
         let bytes = processor::code(callee, self.system.architecture());
         let bytes = bytes.ok_or_else(|| Error::Object(format!("{} has no {callee:?}", self.system)))?;
-        let (name, signature) = (format!("{}_{callee:?}", self.prefix), processor_signature(callee));
+        let name = format!("{}_{callee:?}", self.prefix);
+        let parameters: &[Width] = if callee == Callee::WriteEnvironment { &[Width::Long] } else { &[] };
+        let signature = routine_signature(parameters, Width::Long, CONVENTION);
         let id = self.module.declare_function(&name, Linkage::Local, &signature).map_err(refused)?;
         self.module.define_function_bytes(id, 16, &bytes, &[]).map_err(refused)?;
         self.code_bytes += bytes.len() as u64;
         self.processor.insert(callee, id);
         Ok(())
     }
-}
-
-/// The signature of what asks the processor.
-fn processor_signature(callee: Callee) -> cranelift::prelude::Signature {
-    let parameters = if callee == Callee::WriteEnvironment { vec![crate::routine::Width::Long] } else { Vec::new() };
-    let result = crate::routine::Width::Long;
-    let routine = Routine { name: None, parameters, result, variables: 0, body: Vec::new() };
-    routine_signature(&routine, CONVENTION)
 }
 
 fn calls(statements: &[Statement], callee: Callee) -> bool {

@@ -85,7 +85,7 @@ impl Filler<'_> {
                         Some(lanes) => {
                             for lane in 0..*lanes {
                                 let element = self.b.ins().extractlane(value, lane as u8);
-                                let (base, offset) = self.further(base, offset, i64::from(lane) * 4);
+                                let (base, offset) = further(&mut self.b, (base, offset), i64::from(lane) * 4);
                                 self.b.ins().store(memory_flags(), element, base, offset);
                             }
                         }
@@ -148,18 +148,7 @@ impl Filler<'_> {
             self.b.ins().ishl_imm_u(index, 2)
         };
         let pointer = self.b.ins().iadd(base, bytes);
-        match i32::try_from(address.offset * 4) {
-            Ok(offset) => (pointer, offset),
-            Err(_) => (self.b.ins().iadd_imm_s(pointer, address.offset * 4), 0),
-        }
-    }
-
-    /// This many bytes further on: in the offset, where it has room for them.
-    fn further(&mut self, base: Value, offset: i32, bytes: i64) -> (Value, i32) {
-        match i32::try_from(i64::from(offset) + bytes) {
-            Ok(offset) => (base, offset),
-            Err(_) => (self.b.ins().iadd_imm_s(base, bytes), offset),
-        }
+        further(&mut self.b, (pointer, 0), address.offset * 4)
     }
 
     fn inst(&mut self, inst: Inst, ty: RegType) -> Value {
@@ -337,7 +326,7 @@ impl Filler<'_> {
         let (base, offset) = self.address(address);
         let mut vector = if part.is_some() { Some(self.vector_constant(0, clif)) } else { None };
         for i in 0..part.map_or(WIDTH as i64, i64::from) {
-            let (base, offset) = self.further(base, offset, i * stride * 4);
+            let (base, offset) = further(&mut self.b, (base, offset), i * stride * 4);
             let element = self.b.ins().load(clif.lane_type(), memory_flags(), base, offset);
             vector = Some(match vector {
                 None => self.b.ins().splat(clif, element),
@@ -361,6 +350,14 @@ impl Filler<'_> {
         let bytes: Vec<u8> = std::iter::repeat_n(word.to_le_bytes(), WIDTH).flatten().collect();
         let handle = self.b.func.dfg.constants.insert(ConstantData::from(bytes));
         self.b.ins().vconst(ty, handle)
+    }
+}
+
+/// This many bytes further on: in the offset, where it has room for them.
+pub(super) fn further(b: &mut FunctionBuilder<'_>, (base, offset): (Value, i32), bytes: i64) -> (Value, i32) {
+    match i32::try_from(i64::from(offset) + bytes) {
+        Ok(offset) => (base, offset),
+        Err(_) => (b.ins().iadd_imm_s(base, bytes), offset),
     }
 }
 

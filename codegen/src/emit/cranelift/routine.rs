@@ -1,5 +1,6 @@
 //! Routines to Cranelift's functions.
 
+use super::fill::further;
 use crate::routine::{Binary, Callee, Expr, Routine, Statement, Variable, Width};
 use cranelift::codegen::ir::{self, Function, MemFlagsData, StackSlotData, StackSlotKind, types};
 use cranelift::codegen::isa::{CallConv, TargetFrontendConfig};
@@ -17,11 +18,11 @@ pub(crate) trait Names {
     fn data(&mut self, function: &mut Function) -> ir::GlobalValue;
 }
 
-/// The signature of a routine.
-pub(crate) fn routine_signature(routine: &Routine, convention: CallConv) -> Signature {
+/// The signature of a function with parameters and a result of these widths.
+pub(crate) fn routine_signature(parameters: &[Width], result: Width, convention: CallConv) -> Signature {
     let mut signature = Signature::new(convention);
-    signature.params.extend(routine.parameters.iter().map(|&width| AbiParam::new(ty(width))));
-    signature.returns.push(AbiParam::new(ty(routine.result)));
+    signature.params.extend(parameters.iter().map(|&width| AbiParam::new(ty(width))));
+    signature.returns.push(AbiParam::new(ty(result)));
     signature
 }
 
@@ -55,7 +56,6 @@ pub(crate) fn fill_routine(
 
 fn ty(width: Width) -> Type {
     match width {
-        Width::Byte => types::I8,
         Width::Word => types::I32,
         Width::Long => types::I64,
     }
@@ -100,7 +100,7 @@ impl Writer<'_> {
             Statement::Store(width, address, offset, value) => {
                 let (address, value) = (self.expr(address), self.expr(value));
                 let value = if *width == Width::Long { value } else { self.b.ins().ireduce(ty(*width), value) };
-                let (address, offset) = self.further(address, *offset);
+                let (address, offset) = further(&mut self.b, (address, 0), *offset);
                 self.b.ins().store(flags(), value, address, offset);
             }
             Statement::If(condition, body, other) => {
@@ -181,14 +181,6 @@ impl Writer<'_> {
         if width == Width::Long { value } else { self.b.ins().uextend(types::I64, value) }
     }
 
-    /// This many bytes further on: in the offset, where it has room for them.
-    fn further(&mut self, address: Value, bytes: i64) -> (Value, i32) {
-        match i32::try_from(bytes) {
-            Ok(offset) => (address, offset),
-            Err(_) => (self.b.ins().iadd_imm_s(address, bytes), 0),
-        }
-    }
-
     fn expr(&mut self, expr: &Expr) -> Value {
         match expr {
             Expr::Number(x) => self.b.ins().iconst(types::I64, *x),
@@ -200,7 +192,7 @@ impl Writer<'_> {
             }
             Expr::Load(width, address, offset) => {
                 let address = self.expr(address);
-                let (address, offset) = self.further(address, *offset);
+                let (address, offset) = further(&mut self.b, (address, 0), *offset);
                 let value = self.b.ins().load(ty(*width), flags(), address, offset);
                 self.extend(value, *width)
             }
@@ -210,7 +202,6 @@ impl Writer<'_> {
                     Binary::Add => self.b.ins().iadd(a, b),
                     Binary::Subtract => self.b.ins().isub(a, b),
                     Binary::Multiply => self.b.ins().imul(a, b),
-                    Binary::Divide => self.b.ins().udiv(a, b),
                     Binary::And => self.b.ins().band(a, b),
                     Binary::Or => self.b.ins().bor(a, b),
                     Binary::ShiftRight => self.b.ins().ushr(a, b),
