@@ -26,7 +26,10 @@ pub use bayeslift_codegen::{Level, System};
 pub use graph::graph;
 pub use package::{File, Package, write};
 
-use crate::{Error, ModelFile, Network, PredictorOptions, model_file, predictor::model::Model};
+use crate::{
+    Error, ModelFile, Network, PredictorOptions, model_file,
+    predictor::{model::Model, stored},
+};
 use bayeslift_ir::Environment;
 use std::path::Path;
 
@@ -120,7 +123,7 @@ pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Er
     let _environment = Environment::enter();
     let file = ModelFile::from_bytes(&network.to_bytes()?)?;
     let model = Model::of_network(network, &PredictorOptions::default());
-    compile::compile(&model, &file, options)
+    compile::compile(&model, file.digest.as_deref(), options)
 }
 
 /// Compiles what [`Network::save`] wrote, without the layers' code.
@@ -130,7 +133,7 @@ pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Er
 pub fn file(path: impl AsRef<Path>, options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     let path = path.as_ref();
-    stored(ModelFile::read(path)?, path, options)
+    of_file(ModelFile::read(path)?, path, options)
 }
 
 /// As [`file()`], of the bytes that [`Network::to_bytes`] gave.
@@ -139,10 +142,11 @@ pub fn file(path: impl AsRef<Path>, options: &DeployOptions) -> Result<Package, 
 /// As for [`file()`].
 pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
-    stored(ModelFile::from_bytes(bytes)?, Path::new(model_file::BYTES), options)
+    of_file(ModelFile::from_bytes(bytes)?, Path::new(model_file::BYTES), options)
 }
 
-fn stored(file: ModelFile, path: &Path, options: &DeployOptions) -> Result<Package, Error> {
-    let model = crate::predictor::stored::model(file.clone(), path, &PredictorOptions::default())?;
-    compile::compile(&model, &file, options)
+fn of_file(file: ModelFile, path: &Path, options: &DeployOptions) -> Result<Package, Error> {
+    let digest = file.digest.clone();
+    let model = stored::model(file, path, &PredictorOptions::default())?;
+    compile::compile(&model, digest.as_deref(), options)
 }

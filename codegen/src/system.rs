@@ -108,12 +108,12 @@ impl System {
     }
 
     /// Whether its object files are COFF.
-    pub fn is_windows(&self) -> bool {
+    pub fn is_coff(&self) -> bool {
         self.triple.binary_format == BinaryFormat::Coff
     }
 
     /// Whether its object files are Mach-O.
-    pub fn is_apple(&self) -> bool {
+    pub fn is_mach_o(&self) -> bool {
         self.triple.binary_format == BinaryFormat::Macho
     }
 

@@ -12,7 +12,7 @@ use bayeslift_codegen::{
     KernelTable, Program, Target,
     emit::{MachineCode, Placement},
 };
-use bayeslift_ir::{Graph, Tensor, Type};
+use bayeslift_ir::{Graph, Output, Tensor};
 use bayeslift_passes::{Rewriting, Rewritten, WATCH, watch};
 use bayeslift_runtime::Options;
 
@@ -32,6 +32,13 @@ pub struct Block {
     pub bound: f32,
     /// Whether the block looks itself for what overflows unseen, and tells it by an output more: where no bound could be shown.
     pub is_watched: bool,
+}
+
+/// A result: so many numbers of `f32` for each row.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: String,
+    pub width: usize,
 }
 
 /// A block's code for one target, and what it is as data.
@@ -62,11 +69,12 @@ impl Block {
         Ok(Block { rows, at_once, turns, update, finish, known, accumulators: staged.accumulators, bound, is_watched })
     }
 
-    /// The names of results and their types, `[rows, ..]`.
-    pub fn results(&self) -> Vec<(String, Type)> {
+    /// What it answers.
+    pub fn results(&self) -> Vec<Column> {
         let graph: &Graph = &self.finish.as_ref().unwrap_or(&self.update).graph;
         let outputs = graph.outputs().iter().filter(|output| output.updates.is_none() && output.name != WATCH);
-        outputs.map(|output| (output.name.clone(), graph.ty(output.value).clone())).collect()
+        let width = |output: &Output| graph.ty(output.value).shape.elements() / self.rows;
+        outputs.map(|output| Column { name: output.name.clone(), width: width(output) }).collect()
     }
 
     /// The bytes of an accumulator of each kind.

@@ -6,12 +6,12 @@ use super::{
     entry::{Looks, Parts},
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
     header::{self, Facts, header},
-    information,
+    information::Information,
     layout::{Layout, accumulator_bytes},
     package,
 };
 use crate::{
-    Error, ModelFile,
+    Error,
     predictor::{Predictor, PredictorOptions, model::Model, question::Turns},
 };
 use bayeslift_codegen::{
@@ -51,7 +51,8 @@ fn targets(options: &DeployOptions, system: &System) -> Result<(Vec<Option<i64>>
     }
 }
 
-pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Result<Package, Error> {
+/// A package of a model; `digest` is that of its file.
+pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> Result<Package, Error> {
     check(options)?;
     let system = options.system()?;
     let (levels, targets) = targets(options, &system)?;
@@ -80,15 +81,15 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
         block.known.iter().map(|tensor| of.words(&tensor.words())).collect()
     });
     let known: Vec<Vec<u64>> = known.collect();
-    let defaults = Defaults { seed: options.seed.unwrap_or(file.seed), samples: options.samples };
+    let defaults = Defaults { seed: options.seed.unwrap_or(model.seed), samples: options.samples };
     let bound = compiled.iter().map(|(block, _)| block.bound).fold(f32::MAX, f32::min);
     let expected = expected(model, defaults, draws, roles, &compiled[roles.many].0)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
     let results = compiled[roles.many].0.results();
-    let facts = information::Information::of(file, options, defaults, (units, &results));
-    let information = data.add(&facts.bytes());
-    let bytes = weights.bytes.clone();
-    let outside = brings_weights.then(|| (checksum(&bytes), bytes.len() as u64));
+    let about = Information::of(model, digest, options, defaults, &results);
+    let information = data.add(&about.bytes());
+    let outside = brings_weights.then_some(weights.bytes);
+    let weights = outside.as_deref().map(|bytes| (checksum(bytes), bytes.len() as u64));
     let rows = compiled[roles.many].0.rows;
     let [many_bytes, one_bytes] = [roles.many, roles.one].map(|block| accumulator_bytes(&compiled[block].0));
     let parts = Parts {
@@ -104,7 +105,7 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
     let routines = &mut assembly.routines;
     let looks = Looks::new(routines, bound, architecture);
     let of = (0..compiled.len()).map(|block| parts.of_block(block, routines, &mut data)).collect();
-    let (name, weights) = (options.name.as_str(), outside);
+    let name = options.name.as_str();
     Functions { parts, roles, defaults, architecture, draws, name, weights, expected, information, of, looks }
         .add_to(routines);
     if data.bytes.len() as u64 > MOST_DATA {
@@ -119,20 +120,20 @@ pub fn compile(model: &Model, file: &ModelFile, options: &DeployOptions) -> Resu
     let facts = Facts {
         options,
         system: &system,
-        information: &facts,
+        information: &about,
         results: &results,
+        digest,
         rows,
         levels: &levels,
         layout_bytes: layout.bytes,
         stack_bytes: linked.stack_bytes,
         accumulators: draws.then_some([many_bytes, one_bytes]),
-        weights: outside.map(|(_, bytes)| bytes),
+        weights: weights.map(|(_, bytes)| bytes),
         bound,
     };
     let header = header(&facts);
-    let manifest =
-        package::manifest(&facts, file, &linked, &assembly.data, brings_weights.then_some(&bytes[..]), &header);
-    Ok(Package::new(options, &system, linked.bytes, header, manifest, brings_weights.then_some(bytes)))
+    let manifest = package::manifest(&facts, model, &linked, &assembly.data, outside.as_deref(), &header);
+    Ok(Package::new(options, &system, linked.bytes, header, manifest, outside))
 }
 
 pub fn check(options: &DeployOptions) -> Result<(), Error> {
@@ -174,8 +175,8 @@ fn blocks(model: &Model, options: &DeployOptions, draws: bool) -> Result<(Vec<Bl
 fn expected(model: &Model, defaults: Defaults, draws: bool, roles: Roles, block: &Block) -> Result<Expected, Error> {
     let units = model.input.elements();
     let inputs = test_inputs(block.rows * units);
-    let names = block.results();
-    let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    let results = block.results();
+    let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
     let of = |samples: usize, rows: usize| {
         let options = PredictorOptions::default().samples(samples).seed(defaults.seed);
         let options = PredictorOptions { allow_non_finite: true, ..options };

@@ -1,7 +1,7 @@
 //! What an object does around its kernels, block by block.
 
 use super::{
-    block::{Block, Compiled},
+    block::{Block, Column, Compiled},
     layout::{Layout, accumulators_of},
 };
 use crate::predictor::question::Turns;
@@ -263,9 +263,9 @@ impl Parts<'_> {
         let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
         let bad = b.set(0);
         let is_one = b.set(Expr::from(samples).equal(1));
-        for (i, ((name, ty), at)) in block.results().iter().zip(self.layout.results_of(block)).enumerate() {
-            let width = (ty.shape.elements() / block.rows) as i64;
-            let into = b.set(Expr::from(result).load(Long, 8 * i as i64));
+        for (i, (Column { name, width }, at)) in (0..).zip(block.results().iter().zip(self.layout.results_of(block))) {
+            let width = *width as i64;
+            let into = b.set(Expr::from(result).load(Long, 8 * i));
             let into_row = b.set(into + row * (4 * width));
             let may_be_missing = matches!(name.as_str(), "epistemic" | "total");
             b.each(count * width, |b, i| {

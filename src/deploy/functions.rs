@@ -9,6 +9,7 @@ pub use pieces::STATE_HEADER;
 pub use self_test::{TEST_SAMPLES, test_inputs};
 
 use super::{
+    block::Block,
     entry::{EXPONENT, Looks, OfBlock, Parts},
     layout::{ALIGN, accumulator_bytes},
     status::status,
@@ -109,7 +110,11 @@ impl Functions<'_> {
             refuse(b, Expr::from(inputs).is_zero() & Expr::from(rows).is_zero().is_zero(), "ERROR_NULL");
         }
         // so that no number of bytes overflows
-        let widest = self.parts.blocks.iter().flat_map(|(block, _)| block.results()).map(|(_, ty)| ty.shape.elements());
+        let of_block = |(block, _): &(Block, _)| {
+            let widths = block.results().into_iter().map(|result| block.rows * result.width);
+            widths.max().unwrap_or(0)
+        };
+        let widest = self.parts.blocks.iter().map(of_block);
         let widest = widest.chain([self.parts.units, 1]).max().unwrap_or(1) as i64;
         let most = (1_i64 << 60) / widest.max(accumulator_bytes(&self.parts.blocks[self.roles.many].0) as i64);
         refuse(b, Expr::from(most).less(rows), "ERROR_ROWS");

@@ -6,7 +6,7 @@ use super::{
     compile::{check, target},
     functions::{check_memory, refuse, within},
     header::KEYWORDS,
-    layout::ALIGN,
+    layout::{ALIGN, Places},
     package,
     status::{STATUS, status},
 };
@@ -47,10 +47,10 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
     let compiler = Options::default().target(target(&system, options.levels.first().copied())?).threads(1);
     let Program { table, functions } = compiler.emit(&compiler.optimize(graph)?, Placement::Object)?;
     let [inputs, outputs] = pointers(&table);
-    let [arena, scratch, shared] =
-        [table.arena_bytes, table.scratch_bytes, table.shared_bytes].map(|bytes| bytes as u64);
-    let [at_scratch, at_shared] = [arena, arena + scratch.next_multiple_of(ALIGN)].map(|at| at.next_multiple_of(ALIGN));
-    let workspace_bytes = at_shared + shared.next_multiple_of(ALIGN);
+    let mut places = Places::default();
+    let [at_arena, at_scratch, at_shared] =
+        [table.arena_bytes, table.scratch_bytes, table.shared_bytes].map(|bytes| places.take(bytes as u64));
+    let workspace_bytes = places.end;
 
     let (mut b, [given, results, workspace]) = RoutineBuilder::new([Width::Long; 3]);
     check_memory(&mut b, &[workspace]);
@@ -73,9 +73,9 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
     let memory = Memory {
         outputs: of_output.map(Expr::from).collect(),
         inputs: found.iter().map(|&pointer| pointer.into()).collect(),
-        arena: workspace.into(),
-        scratch: workspace + at_scratch as i64,
-        shared: workspace + at_shared as i64,
+        arena: workspace + at_arena,
+        scratch: workspace + at_scratch,
+        shared: workspace + at_shared,
     };
     let mut data = Data::default();
     let statements = launches(&table, 0, &memory, &mut data);

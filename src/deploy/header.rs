@@ -1,8 +1,10 @@
 //! The header of an object, in C99 and C++.
 
-use super::{DeployOptions, Weights, functions::STATE_HEADER, information::Information, layout::ALIGN, status::STATUS};
+use super::{
+    DeployOptions, Weights, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN,
+    status::STATUS,
+};
 use bayeslift_codegen::System;
-use bayeslift_ir::Type;
 use std::fmt::Write;
 
 /// What is told of an object.
@@ -10,7 +12,9 @@ pub struct Facts<'a> {
     pub options: &'a DeployOptions,
     pub system: &'a System,
     pub information: &'a Information,
-    pub results: &'a [(String, Type)],
+    pub results: &'a [Column],
+    /// The digest of the model.
+    pub digest: Option<&'a str>,
     /// How many rows are computed at once.
     pub rows: usize,
     pub levels: &'a [Option<i64>],
@@ -24,10 +28,6 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    pub fn width(&self, (_, ty): &(String, Type)) -> usize {
-        ty.shape.elements() / self.rows
-    }
-
     /// What the targets of code are called.
     pub fn levels(&self) -> Vec<String> {
         self.levels.iter().flatten().map(|level| format!("v{level}")).collect()
@@ -119,8 +119,7 @@ pub fn header(facts: &Facts<'_>) -> String {
     line("typedef struct {\n  uint64_t seed, first_row;\n  uint32_t first_sample, samples;".into());
     line(format!("}} {name}_request;\n"));
     line("/* Where results go, row after row; what is NULL is not written. */\ntypedef struct {".into());
-    for result in facts.results {
-        let (width, name) = (facts.width(result), &result.0);
+    for Column { name, width } in facts.results {
         line(format!("  float *{name}; /* {width} a row: {} */", meaning(name)));
     }
     line(format!("}} {name}_result;\n"));

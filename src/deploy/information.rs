@@ -1,8 +1,7 @@
 //! What an object says of itself: the struct that `NAME_info` points to.
 
-use super::{DeployOptions, functions::Defaults};
-use crate::ModelFile;
-use bayeslift_ir::Type;
+use super::{DeployOptions, block::Column, functions::Defaults};
+use crate::predictor::model::Model;
 
 /// The version of the functions' meaning: `NAME_ABI`.
 pub const ABI: u32 = 1;
@@ -19,22 +18,22 @@ pub struct Information {
 
 impl Information {
     pub fn of(
-        file: &ModelFile,
+        model: &Model,
+        digest: Option<&str>,
         options: &DeployOptions,
         defaults: Defaults,
-        (units, results): (usize, &[(String, Type)]),
+        results: &[Column],
     ) -> Information {
-        let width = |(_, ty): &(String, Type)| ty.shape.elements() / ty.shape[0];
-        let outputs = results.first().map_or(0, width);
+        let (units, outputs) = (model.input.elements(), results.first().map_or(0, |result| result.width));
         let numbers = [("abi", ABI as usize), ("inputs", units), ("outputs", outputs), ("samples", defaults.samples)];
         Information {
             numbers: numbers.map(|(name, number)| (name, number as u32)).into(),
             seed: defaults.seed,
             texts: vec![
                 ("name", options.name.clone()),
-                ("input_shape", file.input.to_string()),
-                ("likelihood", printable(&file.likelihood)),
-                ("digest", file.digest.clone().unwrap_or_default()),
+                ("input_shape", model.input.to_string()),
+                ("likelihood", printable(&model.likelihood)),
+                ("digest", digest.unwrap_or_default().to_owned()),
                 ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ],
         }

@@ -36,12 +36,8 @@ pub struct Layout {
 impl Layout {
     /// A layout for these blocks, which are compiled for one target or several, with inputs of so many numbers a row.
     pub fn new(blocks: &[(Block, Vec<Compiled>)], units: usize) -> Layout {
-        let mut end = 0_u64;
-        let mut take = |bytes: u64| {
-            let at = end;
-            end += bytes.next_multiple_of(ALIGN);
-            at as i64
-        };
+        let mut places = Places::default();
+        let mut take = |bytes| places.take(bytes);
         let most = |of: &dyn Fn(&Block) -> u64| blocks.iter().map(|(block, _)| of(block)).max().unwrap_or(0);
         let tables =
             || blocks.iter().flat_map(|(_, all)| all).flat_map(|c| [Some(&c.update), c.finish.as_ref()]).flatten();
@@ -49,7 +45,7 @@ impl Layout {
         let address = take(ALIGN);
         let rows = take(most(&|block| (block.rows * units * 4) as u64));
         let accumulators = take(most(&accumulator_bytes));
-        let results = take(most(&result_bytes));
+        let results = take(most(&|block| total(result_bytes(block))));
         let arena = take(tables().map(|table| table.arena_bytes as u64).max().unwrap_or(0));
         let scratch = take(tables().map(|table| table.scratch_bytes as u64).max().unwrap_or(0));
         let shared = take(tables().map(|table| table.shared_bytes as u64).max().unwrap_or(0));
@@ -68,35 +64,50 @@ impl Layout {
             arena,
             scratch,
             shared,
-            bytes: end,
+            bytes: places.end,
         }
     }
 
     /// Where each result of a block lies.
     pub fn results_of(&self, block: &Block) -> Vec<i64> {
-        offsets(self.results, block.results().iter().map(|(_, ty)| ty.words() as u64 * 4))
+        let mut places = Places { end: self.results as u64 };
+        result_bytes(block).map(|bytes| places.take(bytes)).collect()
     }
 }
 
 /// Where each accumulator of a block lies, from the first on.
 pub fn accumulators_of(block: &Block) -> Vec<i64> {
-    offsets(0, block.accumulator_bytes().into_iter())
+    let mut places = Places::default();
+    block.accumulator_bytes().into_iter().map(|bytes| places.take(bytes)).collect()
 }
 
 /// The bytes of all accumulators of a block.
 pub fn accumulator_bytes(block: &Block) -> u64 {
-    block.accumulator_bytes().iter().map(|bytes| bytes.next_multiple_of(ALIGN)).sum()
+    total(block.accumulator_bytes().into_iter())
 }
 
-fn result_bytes(block: &Block) -> u64 {
-    block.results().iter().map(|(_, ty)| (ty.words() as u64 * 4).next_multiple_of(ALIGN)).sum()
+fn result_bytes(block: &Block) -> impl Iterator<Item = u64> {
+    let rows = block.rows;
+    block.results().into_iter().map(move |result| (rows * result.width * 4) as u64)
 }
 
-fn offsets(first: i64, sizes: impl Iterator<Item = u64>) -> Vec<i64> {
-    let next = |at: &mut i64, bytes: u64| {
-        let here = *at;
-        *at += bytes.next_multiple_of(ALIGN) as i64;
-        Some(here)
-    };
-    sizes.scan(first, next).collect()
+/// The bytes of pieces that lie one after the other.
+fn total(pieces: impl Iterator<Item = u64>) -> u64 {
+    pieces.map(|bytes| bytes.next_multiple_of(ALIGN)).sum()
+}
+
+/// Gives places one after the other, each aligned.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// How many bytes were given.
+    pub end: u64,
+}
+
+impl Places {
+    /// Where the next bytes lie.
+    pub fn take(&mut self, bytes: u64) -> i64 {
+        let at = self.end;
+        self.end += bytes.next_multiple_of(ALIGN);
+        at as i64
+    }
 }

@@ -8,8 +8,7 @@ use std::{io::Cursor, path::PathBuf};
 /// The archive, and what tells build systems of it. All are found from where they lie themselves, so that the folder may be moved.
 pub fn files(package: &Package) -> Result<Vec<File>, Error> {
     let name = &package.name;
-    let is_windows = package.extension == "obj";
-    let archive = if is_windows { format!("{name}.lib") } else { format!("lib{name}.a") };
+    let archive = if package.system.is_coff() { format!("{name}.lib") } else { format!("lib{name}.a") };
     let version = env!("CARGO_PKG_VERSION");
     let config = format!(
         "prefix=${{pcfiledir}}\n\nName: {name}\nDescription: A Bayesian neural network, compiled by Bayeslift\nVersion: {version}\n\
@@ -22,18 +21,18 @@ pub fn files(package: &Package) -> Result<Vec<File>, Error> {
          INTERFACE_INCLUDE_DIRECTORIES \"${{CMAKE_CURRENT_LIST_DIR}}\")\nendif()\n"
     );
     Ok(vec![
-        File { name: archive, bytes: archive_of(package, is_windows)? },
+        File { name: archive, bytes: archive_of(package)? },
         File { name: format!("{name}.pc"), bytes: config.into() },
         File { name: format!("{name}Config.cmake"), bytes: cmake.into() },
     ])
 }
 
 /// The archive, the same bytes each time.
-fn archive_of(package: &Package, is_windows: bool) -> Result<Vec<u8>, Error> {
+fn archive_of(package: &Package) -> Result<Vec<u8>, Error> {
     let member = format!("{}.{}", package.name, package.extension);
-    let kind = match (is_windows, package.is_apple) {
-        (true, _) => ArchiveKind::Coff,
-        (_, true) => ArchiveKind::Darwin,
+    let kind = match &package.system {
+        system if system.is_coff() => ArchiveKind::Coff,
+        system if system.is_mach_o() => ArchiveKind::Darwin,
         _ => ArchiveKind::Gnu,
     };
     let members = [NewArchiveMember::new(package.object.as_slice(), &DEFAULT_OBJECT_READER, member.clone())];

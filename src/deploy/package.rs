@@ -1,7 +1,7 @@
 //! What is written: an object, its header, a manifest, and what belongs to them.
 
 use super::{DeployOptions, System, Weights, header::Facts, library};
-use crate::{Error, ModelFile, NewFile};
+use crate::{Error, NewFile, predictor::model::Model};
 use bayeslift_codegen::link::object::Object;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -32,8 +32,8 @@ pub struct Package {
     pub weights: Option<Vec<u8>>,
     /// How object files end on the system.
     pub extension: &'static str,
-    /// Whether the system is one of Apple's.
-    pub(super) is_apple: bool,
+    /// What it is for.
+    pub(super) system: System,
 }
 
 impl Package {
@@ -45,9 +45,8 @@ impl Package {
         manifest: Value,
         weights: Option<Vec<u8>>,
     ) -> Package {
-        let extension = if system.is_windows() { "obj" } else { "o" };
-        let is_apple = system.is_apple();
-        Package { name: options.name.clone(), object, header, manifest, weights, extension, is_apple }
+        let extension = if system.is_coff() { "obj" } else { "o" };
+        Package { name: options.name.clone(), object, header, manifest, weights, extension, system: system.clone() }
     }
 
     /// The files: the object, the header, the manifest, and weights if they are apart.
@@ -118,24 +117,26 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 /// What the object is.
 pub(super) fn manifest(
     facts: &Facts<'_>,
-    file: &ModelFile,
+    model: &Model,
     object: &Object,
     data: &[u8],
     weights: Option<&[u8]>,
     header: &str,
 ) -> Value {
-    let results = facts.results.iter().map(|result| json!({ "name": result.0, "width": facts.width(result) }));
-    let levels: Vec<String> = match facts.options.levels[..] {
-        [] => Vec::new(),
-        _ => facts.options.levels.iter().map(ToString::to_string).collect(),
-    };
+    let results = facts.results.iter().map(|result| json!({ "name": result.name, "width": result.width }));
+    let model = json!({
+        "digest": facts.digest,
+        "likelihood": model.likelihood,
+        "seed": model.seed,
+        "input": model.input.to_vec(),
+    });
     json!({
         "name": facts.options.name,
         "bayeslift": env!("CARGO_PKG_VERSION"),
         "abi": facts.information.number("abi"),
         "system": facts.system.to_string(),
-        "levels": levels,
-        "model": { "digest": file.digest, "likelihood": file.likelihood, "seed": file.seed, "input": file.input.to_vec() },
+        "levels": facts.options.levels.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "model": model,
         "inputs": facts.information.number("inputs"),
         "outputs": facts.information.number("outputs"),
         "samples": facts.information.number("samples"),

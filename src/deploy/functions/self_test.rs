@@ -32,8 +32,8 @@ impl Functions<'_> {
                 let accumulators = workspace + self.parts.layout.accumulators;
                 self.answer(b, number, workspace, accumulators, given);
                 let results = self.parts.layout.results_of(block);
-                for (((_, ty), at), &want) in block.results().iter().zip(results).zip(expected) {
-                    b.each(ty.words() as i64, |b, i| {
+                for ((result, at), &want) in block.results().iter().zip(results).zip(expected) {
+                    b.each((block.rows * result.width) as i64, |b, i| {
                         let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
                         let got = (workspace + i * 4).load(Word, at);
                         let is_finite = (want & EXPONENT).equal(EXPONENT).is_zero();
