@@ -55,7 +55,8 @@ fn source(graph: &Graph, manifest: &serde_json::Value) -> String {
         };
         writeln!(t, "  fwrite({from}, 1, {bytes}, stdout);").unwrap();
     }
-    writeln!(t, "  return got == 1 ? 9 : 0;\n}}").unwrap();
+    let given: usize = graph.inputs().iter().map(|input| graph.ty(input.value).words() * 4).sum();
+    writeln!(t, "  return got == {given} ? 0 : 9;\n}}").unwrap();
     text
 }
 
