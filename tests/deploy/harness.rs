@@ -97,7 +97,8 @@ fn source(package: &Package) -> String {
     for (result, width) in results(package) {
         writeln!(t, "  result.{result} = (float *)malloc(4 * (rows * {width} + 1));").unwrap();
     }
-    if package.manifest["weights"] == "file" || package.manifest["levels"].as_array().unwrap().len() > 1 {
+    let levels = package.manifest["levels"].as_array().unwrap();
+    if package.manifest["weights"] == "file" || levels.len() > 1 {
         let weights = if package.manifest["weights"] == "file" {
             writeln!(
                 t,
@@ -118,6 +119,19 @@ fn source(package: &Package) -> String {
             "  if ({name}_predict(NULL, x, rows, &result, workspace) != {upper}_ERROR_UNINITIALISED) return 104;"
         )
         .unwrap();
+        if !weights.is_empty() {
+            let init = format!("{name}_init(workspace{weights})");
+            writeln!(t, "  ((char *)weights)[5] ^= 1; if ({init} != {upper}_ERROR_WEIGHTS) return 107;").unwrap();
+            writeln!(t, "  ((char *)weights)[5] ^= 1;").unwrap();
+        }
+        if levels.len() > 1 {
+            // the oldest level there is, as a caller who knows says it, and one that there is not
+            let number = |level: &serde_json::Value| level.as_str().unwrap()[1..].parse().unwrap();
+            let oldest = levels.iter().map(number).min().unwrap();
+            let init = |level: u64| format!("{name}_init_isa(workspace, {level}{weights})");
+            writeln!(t, "  if ({} != {upper}_ERROR_INSTRUCTIONS) return 108;", init(9)).unwrap();
+            writeln!(t, "  if ({} || {name}_self_test(workspace)) return 109;", init(oldest)).unwrap();
+        }
         writeln!(t, "  if ({name}_init(workspace{weights}) != 0) return 105;").unwrap();
     }
     writeln!(t, "  status = {name}_self_test(workspace);\n  if (status) return 110 + status;").unwrap();

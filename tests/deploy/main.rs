@@ -64,9 +64,12 @@ fn old_machines_and_several_instruction_sets_give_the_same_bits() {
         let package = deploy::network(&network, &DeployOptions::new("levels").samples(9).levels(levels)).unwrap();
         Program::build(&format!("levels_{name}"), &[&package]).compare(&package, &network, &call, &inputs(40 * 7));
     }
-    let options = DeployOptions::new("outside").samples(9).weights(Weights::File);
-    let package = deploy::network(&network, &options).unwrap();
-    Program::build("outside", &[&package]).compare(&package, &network, &call, &inputs(40 * 7));
+    for levels in [vec![], vec![Level::V1, Level::V3]] {
+        let name = format!("outside_{}", levels.len());
+        let options = DeployOptions::new("outside").samples(9).levels(levels).weights(Weights::File);
+        let package = deploy::network(&network, &options).unwrap();
+        Program::build(&name, &[&package]).compare(&package, &network, &call, &inputs(40 * 7));
+    }
 }
 
 /// Every layer and every likelihood.
@@ -109,7 +112,7 @@ fn results_that_are_not_finite_are_told() {
     assert_eq!((mean[0].is_finite(), mean[1].is_finite(), mean[2].is_finite()), (true, false, true), "{mean:?}");
 }
 
-/// Whole test sets: the digits, and images for the convolution of TFP's documentation.
+/// Whole test sets: the digits, wines, and images for the convolution of TFP's documentation.
 #[test]
 fn whole_test_sets() {
     let (train, test) = facade::digits();
@@ -118,6 +121,15 @@ fn whole_test_sets() {
     let package = deploy::bytes(&digits.to_bytes().unwrap(), &DeployOptions::new("digits")).unwrap();
     let call = Call { rows: test.rows(), ..Call::default() };
     Program::build("digits", &[&package]).compare(&package, &digits, &call, test.inputs());
+
+    let (train, test) = facade::wines();
+    let layer = AffineVariationalReparameterizationLocal::new;
+    let layers = Sequential::new().layer(layer(11, 50).activation(Activation::Relu)).layer(layer(50, 1));
+    let mut wines = Network::new(layers, [11], likelihood::Normal::learned(1.0), 0).unwrap();
+    Fit::new().batch_size(64).epochs(3).learning_rate(3e-3).run(&mut wines, &train).unwrap();
+    let package = deploy::network(&wines, &DeployOptions::new("wines")).unwrap();
+    let call = Call { rows: test.rows(), ..Call::default() };
+    Program::build("wines", &[&package]).compare(&package, &wines, &call, test.inputs());
 
     let layers = Sequential::new()
         .layer(

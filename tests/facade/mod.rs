@@ -17,6 +17,17 @@ pub fn digits() -> (Dataset, Dataset) {
     (train, test)
 }
 
+/// The wines, split and standardized as in the example: training part, test part.
+pub fn wines() -> (Dataset, Dataset) {
+    const FEATURES: usize = 11;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/winequality-red.csv.gz");
+    let (inputs, qualities) = table::Table::read(&path, FEATURES + 1, true).unwrap().split_last();
+    let data = Dataset::regression([FEATURES], inputs, 1, qualities).unwrap();
+    let (test, train) = data.partition(|row| row % 5 == 4).unwrap();
+    let standardizer = Standardizer::of(&train);
+    (standardizer.apply(&train).unwrap(), standardizer.apply(&test).unwrap())
+}
+
 /// The digits example's network.
 pub fn digits_network(seed: u64) -> Network {
     let layer = AffineVariationalReparameterizationLocal::new;
