@@ -121,7 +121,8 @@ impl Lowering<'_> {
             })
     }
 
-    /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how many there are.
+    /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how many there are. Who
+    /// calls a kernel of one tile asks for that, so nothing depends on the range then.
     pub(super) fn tiles(
         &mut self,
         extent: usize,
@@ -129,10 +130,14 @@ impl Lowering<'_> {
         step: usize,
         body: impl FnOnce(&mut Self, Reg, Reg),
     ) -> usize {
-        let (begin, end) = self.b.tile_range();
-        let [begin, end] = [begin, end].map(|tile| self.b.index_scale(tile, unit));
         let limit = self.b.index(extent);
-        let end = self.b.index_min(end, limit);
+        let [begin, end] = if extent <= unit {
+            [self.b.index(0), limit]
+        } else {
+            let (begin, end) = self.b.tile_range();
+            let [begin, end] = [begin, end].map(|tile| self.b.index_scale(tile, unit));
+            [begin, self.b.index_min(end, limit)]
+        };
         self.repeat(begin, end, step as i64, |s, first| {
             let last = s.b.index_offset(first, step as i64);
             let last = s.b.index_min(last, end);

@@ -87,14 +87,8 @@ impl Lowering<'_> {
     /// Combines the lanes and stores the row's results.
     pub(super) fn finish_reductions(&mut self, row: &Row, accumulators: &[Accumulator]) {
         for &accumulator in accumulators {
-            let lanes = (0..SUM_LANES).map(|lane| {
-                let address =
-                    Address { base: Base::Scratch, index: self.b.index(0), offset: (accumulator.place + lane) as i64 };
-                self.b.load(Class::Float, address)
-            });
-            let lanes = lanes.collect();
-            let result = self.combine(accumulator, lanes);
-            self.store_results(accumulator, row.row, result);
+            let index = self.b.index(0);
+            self.finish_row(accumulator, row.row, (index, accumulator.place), SUM_LANES);
         }
     }
 
@@ -130,10 +124,27 @@ impl Lowering<'_> {
                 s.store_results(accumulator, row, results);
             };
             let rest = self.repeat_whole(first, last, width, |s, row| s.lanes(width, |s| finish(s, row)));
-            if !rows.is_multiple_of(width) {
-                self.repeat(rest, last, width as i64, |s, row| s.lanes(rows % width, |s| finish(s, row)));
+            match rows % width {
+                0 => {}
+                1 => self.repeat(rest, last, 1, |s, row| {
+                    let number = s.b.index_sub(row, first);
+                    let index = s.b.index_scale(number, width);
+                    s.finish_row(accumulator, row, (index, accumulator.place), width);
+                }),
+                left => self.repeat(rest, last, width as i64, |s, row| s.lanes(left, |s| finish(s, row))),
             }
         }
+    }
+
+    /// Combines the lanes of a row, so many from a place in scratch memory on, and stores its result.
+    fn finish_row(&mut self, accumulator: Accumulator, row: Reg, (index, place): (Reg, usize), lanes: usize) {
+        let lanes = (0..lanes).map(|lane| {
+            let address = Address { base: Base::Scratch, index, offset: (place + lane) as i64 };
+            self.b.load(Class::Float, address)
+        });
+        let lanes = lanes.collect();
+        let result = self.combine(accumulator, lanes);
+        self.store_results(accumulator, row, result);
     }
 
     fn store_results(&mut self, accumulator: Accumulator, row: Reg, results: Reg) {
