@@ -121,14 +121,14 @@ impl Writer<'_> {
                 self.b.switch_to_block(after);
             }
             Statement::While(condition, body) => {
-                let [test, repeated, after] = [(); 3].map(|()| self.b.create_block());
-                self.b.ins().jump(test, &[]);
-                self.b.switch_to_block(test);
-                let condition = self.expr(condition);
-                self.b.ins().brif(condition, repeated, &[], after, &[]);
+                // tested before the loop and at its end: a jump less for each turn
+                let [repeated, after] = [(); 2].map(|()| self.b.create_block());
+                let first = self.expr(condition);
+                self.b.ins().brif(first, repeated, &[], after, &[]);
                 self.b.switch_to_block(repeated);
                 if self.statements(body) {
-                    self.b.ins().jump(test, &[]);
+                    let again = self.expr(condition);
+                    self.b.ins().brif(again, repeated, &[], after, &[]);
                 }
                 self.b.switch_to_block(after);
             }

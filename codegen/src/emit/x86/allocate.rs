@@ -4,7 +4,10 @@
 //! register of an operand that dies there. A loop's entry writes at 2p, so that what enters never meets what is carried.
 
 use crate::tile::{Carried, Class, Inst, Reg, Stmt, TileKernel};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+/// Where the range of a value begins that nothing defines, or nobody reads.
+const UNDEFINED: u32 = u32::MAX;
 
 /// The three register files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub(super) enum Location {
 pub(super) struct Allocation {
     pub locations: Vec<Location>,
     pub slots: u32,
+    /// The general registers that something lives in, by number.
+    pub general: BTreeSet<u8>,
     /// For each position the vector registers that are free for its own use.
     pub temporaries: Vec<Vec<u8>>,
 }
@@ -92,7 +97,7 @@ impl<'k> Ranges<'k> {
             aliases: (0..count as u32).map(Reg).collect(),
             constant: vec![None; count],
             defined: vec![(0, 0); count],
-            start: vec![0; count],
+            start: vec![UNDEFINED; count],
             end: vec![0; count],
             weight: vec![0.0; count],
             last_in_body: vec![0; count],
@@ -104,9 +109,12 @@ impl<'k> Ranges<'k> {
             position: 1,
             webs: Vec::new(),
         };
-        ranges.start[kernel.begin.0 as usize] = 1;
-        ranges.start[kernel.end.0 as usize] = 1;
         ranges.block(&kernel.body, 0);
+        for tile in [kernel.begin, kernel.end] {
+            if ranges.uses.iter().any(|&(reg, ..)| reg == tile) {
+                ranges.start[tile.0 as usize] = 1;
+            }
+        }
         ranges.extend();
         ranges.webs = ranges.join();
         ranges
@@ -280,7 +288,7 @@ impl<'k> Ranges<'k> {
     /// Gives places to all values, and at each position as many vector registers of its own as it needs.
     pub fn allocate(&self, limits: Limits, needs: &[u8]) -> Allocation {
         let count = self.start.len();
-        let empty = Interval { start: u32::MAX, end: 0, weight: 0.0, file: File::Vector };
+        let empty = Interval { start: UNDEFINED, end: 0, weight: 0.0, file: File::Vector };
         let mut intervals = vec![empty; count];
         for (r, &web) in self.webs.iter().enumerate() {
             if self.constant[r].is_none() && self.aliases[r].0 as usize == r {
@@ -298,6 +306,9 @@ impl<'k> Ranges<'k> {
         }
         let registers = scan(&intervals, limits);
         let (values, own) = registers.split_at(count);
+        let is_general = |interval: &Interval| interval.file == File::General && interval.start != UNDEFINED;
+        let general = intervals.iter().zip(values).filter(|(interval, _)| is_general(interval));
+        let general = general.filter_map(|(_, register)| *register).collect();
         let mut own = own.iter().map(|register| register.expect("nothing weighs more"));
         let temporaries = needs.iter().map(|&need| own.by_ref().take(need.into()).collect()).collect();
         let mut slots = 0;
@@ -313,7 +324,7 @@ impl<'k> Ranges<'k> {
             let r = self.aliases[r].0 as usize;
             self.constant[r].unwrap_or(places[self.webs[r] as usize])
         });
-        Allocation { locations: located.collect(), slots, temporaries }
+        Allocation { locations: located.collect(), slots, general, temporaries }
     }
 }
 
@@ -328,10 +339,10 @@ struct Interval {
 
 /// Linear scan: where registers run out, the interval with the fewest uses for its length gets none.
 fn scan(intervals: &[Interval], limits: Limits) -> Vec<Option<u8>> {
-    let mut order: Vec<usize> = (0..intervals.len()).filter(|&i| intervals[i].start != u32::MAX).collect();
+    let mut order: Vec<usize> = (0..intervals.len()).filter(|&i| intervals[i].start != UNDEFINED).collect();
     order.sort_by_key(|&i| (intervals[i].start, i));
     // nobody asks where an empty interval lives
-    let mut registers: Vec<Option<u8>> = intervals.iter().map(|i| (i.start == u32::MAX).then_some(0)).collect();
+    let mut registers: Vec<Option<u8>> = intervals.iter().map(|i| (i.start == UNDEFINED).then_some(0)).collect();
     let mut active: [Vec<usize>; 3] = Default::default();
     let mut free = [limits.vector, limits.mask, limits.general].map(|limit| (0..limit).rev().collect::<Vec<u8>>());
     let cost = |i: usize| intervals[i].weight / (1.0 + (intervals[i].end - intervals[i].start) as f32);

@@ -35,17 +35,24 @@ impl Emitter<'_> {
         self.pooled(&[bits as u32, (bits >> 32) as u32].repeat(4))
     }
 
+    /// Where the pointer of an argument is passed.
+    pub(super) fn pointer(argument: usize) -> MemoryOperand {
+        MemoryOperand::with_base_displ(ARGUMENTS, argument as i64 * 8)
+    }
+
     pub(super) fn address(&mut self, address: Address) -> Emitted<MemoryOperand> {
         let base = match address.base {
             Base::Scratch => SCRATCH,
-            Base::Argument(i) => {
-                if self.loaded != Some(i) {
-                    let pointer = MemoryOperand::with_base_displ(ARGUMENTS, i as i64 * 8);
-                    self.add(Instruction::with2(Code::Mov_r64_rm64, BASE, pointer))?;
-                    self.loaded = Some(i);
+            Base::Argument(i) => match self.pointers.register(i) {
+                Some(register) => register,
+                None => {
+                    if self.loaded != Some(i) {
+                        self.add(Instruction::with2(Code::Mov_r64_rm64, BASE, Self::pointer(i)))?;
+                        self.loaded = Some(i);
+                    }
+                    BASE
                 }
-                BASE
-            }
+            },
         };
         let (index, elements) = match self.location(address.index) {
             Location::Index(x) => (Register::None, x + address.offset),

@@ -16,6 +16,7 @@ mod index;
 mod isa;
 mod loops;
 mod memory;
+mod pointers;
 mod schedule;
 mod vector;
 
@@ -25,6 +26,7 @@ use allocate::{Allocation, Limits, Location, Ranges};
 use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, MemoryOperand, Register};
 pub use isa::Isa;
 use isa::*;
+use pointers::Pointers;
 
 /// Emits wide vectors for this target.
 pub(super) struct X86(pub Target);
@@ -48,24 +50,26 @@ pub struct Unsupported;
 
 /// Mask registers k1 to k5 hold values; k6 and k7 are temporary, k0 means no mask.
 const MASKS: u8 = 5;
+/// Where indices live, and pointers of arguments in what is left: first those that no caller wants back.
 const GENERAL: [Register; 9] = [
-    Register::RBX,
     Register::RCX,
     Register::R8,
     Register::R9,
     Register::R10,
+    Register::RBX,
     Register::R12,
     Register::R13,
     Register::R14,
     Register::R15,
 ];
-const SAVED: [Register; 6] = [POOL, Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15];
+/// What a caller wants back, besides the register of constants.
+const SAVED: [Register; 5] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15];
 /// The table of pointer arguments and the scratch memory, as they are passed.
 const ARGUMENTS: Register = Register::RDI;
 const SCRATCH: Register = Register::RSI;
 /// The constants.
 const POOL: Register = Register::RBP;
-/// Where a pointer argument is loaded to.
+/// Where a pointer argument is loaded to that has no register of its own.
 const BASE: Register = Register::R11;
 /// Temporaries; division needs these two.
 const RAX: Register = Register::RAX;
@@ -101,12 +105,15 @@ fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupp
     let ranges = Ranges::new(kernel);
     let mut needs = vec![0; ranges.positions()];
     for _ in 0..MAX_ROUNDS {
+        let allocation = ranges.allocate(limits, &needs);
+        let pointers = Pointers::new(kernel, &allocation);
         let mut emitter = Emitter {
             kernel,
             isa,
             lanes,
             limits,
-            allocation: ranges.allocate(limits, &needs),
+            allocation,
+            pointers,
             uses: &uses,
             position: 0,
             taken: 0,
@@ -161,6 +168,7 @@ struct Emitter<'k> {
     lanes: usize,
     limits: Limits,
     allocation: Allocation,
+    pointers: Pointers,
     uses: &'k [u32],
     /// The statement's position, as the allocation counts.
     position: u32,
@@ -223,44 +231,66 @@ impl Emitter<'_> {
         self.epilogue(frame)
     }
 
+    /// The bytes of the frame: none where nothing lives on the stack.
     fn frame(&self) -> Emitted<i64> {
-        let frame = (i64::from(self.allocation.slots) + 1) * LINE as i64;
-        if frame > MAX_FRAME { Err(Unsupported) } else { Ok(frame) }
+        match i64::from(self.allocation.slots) {
+            0 => Ok(0),
+            slots if (slots + 1) * LINE as i64 <= MAX_FRAME => Ok((slots + 1) * LINE as i64),
+            _ => Err(Unsupported),
+        }
     }
 
     /// The frame, what aligns it, saved registers and the return address.
     fn stack_bytes(&self) -> Emitted<u64> {
-        Ok((self.frame()? + LINE as i64) as u64 + 8 * (SAVED.len() as u64 + 1))
+        Ok((self.frame()? + LINE as i64) as u64 + 8 * (self.saved().count() as u64 + 1))
+    }
+
+    /// The registers to save.
+    fn saved(&self) -> impl DoubleEndedIterator<Item = Register> + use<> {
+        let is_used = SAVED.map(|register| self.pointers.is_used(register));
+        [POOL].into_iter().chain(SAVED.into_iter().zip(is_used).filter_map(|(register, used)| used.then_some(register)))
     }
 
     fn prologue(&mut self, frame: i64) -> Emitted {
-        for register in SAVED {
+        for register in self.saved() {
             self.add(Instruction::with1(Code::Push_r64, register))?;
         }
         let pool = MemoryOperand::with_base_displ(Register::RIP, SOMEWHERE);
         self.add(Instruction::with2(Code::Lea_r64_m, POOL, pool))?;
-        // Touching each page of a large frame finds the end of the stack before anything lies beyond it.
-        for page in 1..=frame / PAGE {
-            let touched = MemoryOperand::with_base_displ(Register::RSP, -page * PAGE);
-            self.add(Instruction::with2(Code::Or_rm64_imm8, touched, 0))?;
+        if frame > 0 {
+            // Touching each page of a large frame finds the end of the stack before anything lies beyond it.
+            for page in 1..=frame / PAGE {
+                let touched = MemoryOperand::with_base_displ(Register::RSP, -page * PAGE);
+                self.add(Instruction::with2(Code::Or_rm64_imm8, touched, 0))?;
+            }
+            // A frame aligned to a cache line; its last slot keeps the stack pointer.
+            self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, Register::RSP))?;
+            self.add(Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, frame as i32))?;
+            self.add(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -(LINE as i32)))?;
+            let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
+            self.add(Instruction::with2(Code::Mov_rm64_r64, kept, RAX))?;
         }
-        // A frame aligned to a cache line; its last slot keeps the stack pointer.
-        self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, Register::RSP))?;
-        self.add(Instruction::with2(Code::Sub_rm64_imm32, Register::RSP, frame as i32))?;
-        self.add(Instruction::with2(Code::And_rm64_imm8, Register::RSP, -(LINE as i32)))?;
-        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
-        self.add(Instruction::with2(Code::Mov_rm64_r64, kept, RAX))?;
         // The range of tiles comes in rdx and rcx; rcx may be the first's place.
         self.add(Instruction::with2(Code::Mov_r64_rm64, RAX, Register::RCX))?;
-        self.write_index(self.kernel.begin, RDX)?;
-        self.write_index(self.kernel.end, RAX)
+        for (tile, from) in [(self.kernel.begin, RDX), (self.kernel.end, RAX)] {
+            if self.uses[tile.0 as usize] > 0 {
+                self.write_index(tile, from)?;
+            }
+        }
+        for (argument, register) in self.pointers.kept() {
+            let pointer = Self::pointer(argument);
+            self.add(Instruction::with2(Code::Mov_r64_rm64, register, pointer))?;
+        }
+        Ok(())
     }
 
     fn epilogue(&mut self, frame: i64) -> Emitted {
         self.push(Instruction::with(Code::VEX_Vzeroupper));
-        let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
-        self.add(Instruction::with2(Code::Mov_r64_rm64, Register::RSP, kept))?;
-        for register in SAVED.into_iter().rev() {
+        if frame > 0 {
+            let kept = MemoryOperand::with_base_displ(Register::RSP, frame - LINE as i64);
+            self.add(Instruction::with2(Code::Mov_r64_rm64, Register::RSP, kept))?;
+        }
+        for register in self.saved().rev() {
             self.add(Instruction::with1(Code::Pop_r64, register))?;
         }
         self.push(Instruction::with(Code::Retnq));
@@ -269,13 +299,14 @@ impl Emitter<'_> {
 
     /// The code, and the constants at the next cache line.
     fn finish(self) -> Emitted<Vec<u8>> {
+        let saved = self.saved().count();
         let block = InstructionBlock::new(&self.code, 0);
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
         let encoded = BlockEncoder::encode(64, block, options).map_err(failed)?;
         let (mut bytes, offsets) = (encoded.code_buffer, encoded.new_instruction_offsets);
         bytes.resize(bytes.len().next_multiple_of(LINE), 0xcc);
         // the instruction after the saving of registers ends with the distance from its end to the constants
-        let after = offsets[SAVED.len() + 1] as usize;
+        let after = offsets[saved + 1] as usize;
         let distance = i32::try_from(bytes.len() - after).map_err(|_| Unsupported)?;
         bytes[after - 4..after].copy_from_slice(&distance.to_le_bytes());
         bytes.extend(self.pool.iter().flat_map(|word| word.to_le_bytes()));
