@@ -3,6 +3,7 @@
 
 use super::element::Row;
 use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
+use super::runs;
 use super::shape::{BAND, BANDED, Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use super::shared::Shared;
 use super::{Lowering, Tiling};
@@ -53,6 +54,8 @@ pub(super) struct Products {
     pub extents: Vec<Extents>,
     pub operands: Vec<Operands>,
     pub sizes: Sizes,
+    /// Whether the rows of right operands are read whole: see [`runs`].
+    pub in_runs: bool,
     pub row_cut: Cut,
     pub col_cut: Cut,
     /// What tiles share of each contraction's operands.
@@ -64,18 +67,19 @@ pub(super) struct Products {
 struct Scratch {
     left: usize,
     right: usize,
-    /// Where a tile's sums of all chunks before the current one are, for every other chunk.
+    /// Where a tile's sums of all chunks before the current one are, for every other chunk; of products [in runs](Products::in_runs), those of
+    /// the current one.
     before: usize,
 }
 
 /// A chunk of a product of one cache tile, for a block of its columns.
 #[derive(Clone, Copy)]
-struct Block {
+pub(super) struct Block {
     tile: Tile,
-    cols: Span,
-    chunk: Span,
-    left: Panel,
-    right: Panel,
+    pub cols: Span,
+    pub chunk: Span,
+    pub left: Panel,
+    pub right: Panel,
 }
 
 impl Lowering<'_> {
@@ -115,15 +119,29 @@ impl Lowering<'_> {
             rights: count(&|[_, right], product| right.is_packed_right(product)),
             streams: self.large_values(),
         };
-        let (row_cut, col_cut) = cache_tile(space, steps, register, self.target, packed, self.useful_threads());
+        let in_runs = self.useful_threads() == 1 && runs::suits(&operands, &extents, register, self.target);
+        let (row_cut, col_cut) = match in_runs {
+            true => (Cut::whole(rows), Cut::whole(cols)),
+            false => cache_tile(space, steps, register, self.target, packed, self.useful_threads()),
+        };
         let (tile_rows, tile_cols) = (row_cut.largest(), col_cut.largest());
         let strip = register.vectors * self.target.lanes();
         let pitch = spread(tile_cols.next_multiple_of(strip));
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
         let block = if competes { column_block(register, self.target) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
-        let products =
-            Products { space, is_transposed, dots, extents, operands, sizes, row_cut, col_cut, shared: Vec::new() };
+        let products = Products {
+            space,
+            is_transposed,
+            dots,
+            extents,
+            operands,
+            sizes,
+            in_runs,
+            row_cut,
+            col_cut,
+            shared: Vec::new(),
+        };
         let shared = self.share(&products);
         Products { shared, ..products }
     }
@@ -148,7 +166,10 @@ impl Lowering<'_> {
         let left_elements = (padded_rows + spare_rows) * strip_pitch(strip_rows, self.target).max(ROW_PITCH);
         let right_cols = sizes.block.min(sizes.tile_cols.next_multiple_of(sizes.strip));
         let scratch = Scratch {
-            before: if is_deep && overlap { self.take_scratch(padded_rows * sizes.pitch) } else { 0 },
+            before: match is_deep && overlap || products.in_runs {
+                true => self.take_scratch(padded_rows * sizes.pitch),
+                false => 0,
+            },
             left: self.take_scratch(left_elements),
             right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.target)),
         };
@@ -249,6 +270,11 @@ impl Lowering<'_> {
             let left =
                 shared_left.unwrap_or_else(|| s.prepare_left(a, (tile.batch, extents), tile.rows, chunk, packed));
             let packs = shared_right.is_none() && b.is_packed_right(extents);
+            if products.in_runs {
+                let right = s.prepare_right(b, (tile.batch, extents), chunk, tile.cols, (scratch.right, sizes.strip));
+                let block = Block { tile, cols: tile.cols, chunk, left, right };
+                return s.runs(sizes, block, [scratch.before, total]);
+            }
             let block = if packs { sizes.block } else { sizes.tile_cols };
             s.repeat(tile.cols.first, tile.cols.last, block as i64, |s, first| {
                 let last = s.b.index_offset(first, block as i64);
@@ -324,7 +350,7 @@ impl Lowering<'_> {
     }
 
     /// Adds the rows of a register tile's sums over a chunk to those over the chunks before; the first chunk has none.
-    fn add_chunk<'a>(
+    pub(super) fn add_chunk<'a>(
         &mut self,
         pitch: usize,
         chunk: Span,

@@ -10,6 +10,7 @@ mod map;
 mod noise;
 mod panel;
 mod prefetch;
+mod runs;
 mod shape;
 mod shared;
 mod sums;

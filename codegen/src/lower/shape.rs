@@ -213,6 +213,11 @@ impl Cut {
         }
     }
 
+    /// One tile.
+    pub fn whole(extent: usize) -> Cut {
+        Cut::new(extent, extent)
+    }
+
     pub fn largest(self) -> usize {
         if self.tiles == 1 { self.last } else { self.size.max(self.last) }
     }

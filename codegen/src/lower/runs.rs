@@ -1,0 +1,93 @@
+//! One row times a matrix that no near cache holds: a few of the matrix's rows at a time, each read whole, so that memory is read in its order.
+//! Register tiles would go down strips of columns, and come to each page of memory once a strip.
+
+use super::dot::{Block, Operands, Sizes};
+use super::panel::Extents;
+use super::shape::RegisterTile;
+use super::{Lowering, Target};
+use crate::tile::{Address, Base, Class, Reg};
+use bayeslift_ir::{DOT_CHUNK, Lanes};
+
+/// How many rows of the matrix are read side by side.
+const RUN: usize = 8;
+const _: () = assert!(DOT_CHUNK.is_multiple_of(RUN));
+/// How many vectors of columns follow each other without a loop.
+const ABREAST: usize = 4;
+/// The part of the second-level cache beyond which a matrix does not stay near.
+const NEAR: usize = 4;
+
+/// How many strips of register tiles a matrix may have that is read by these all the same.
+const STRIPS: usize = 2;
+
+/// Whether products of one row are computed so: where right operands are large, of more than a few strips, and read in place.
+pub(super) fn suits(operands: &[Operands], extents: &[Extents], register: RegisterTile, target: Target) -> bool {
+    operands.iter().zip(extents).all(|([_, right], &product)| {
+        let Extents { rows, cols, depth, .. } = product;
+        let is_wide = cols > STRIPS * register.vectors * target.lanes();
+        let is_in_place = !right.is_packed_right(product) && right.matrices().all(|matrix| matrix.steps().1 == 1);
+        let is_far = depth * cols * 4 > target.machine().second_level / NEAR;
+        rows == 1 && is_in_place && is_far && is_wide && target.lanes() > 1
+    })
+}
+
+impl Lowering<'_> {
+    /// A chunk of a product of one row and all columns. Its sums are at `sums`, those over chunks at `total`.
+    pub(super) fn runs(&mut self, sizes: Sizes, block: Block, [sums, total]: [usize; 2]) {
+        let chunk = block.chunk;
+        self.each_vector(block, |s, col| {
+            let zero = s.b.constant(0.0);
+            s.b.store_whole(sum(sums, col), zero);
+        });
+        let rest = self.repeat_whole(chunk.first, chunk.last, RUN, |s, first| s.run(block, (first, RUN), sums));
+        match chunk.extent % RUN {
+            0 => {}
+            // the last chunk alone has a rest
+            left => self.repeat(rest, chunk.last, RUN as i64, |s, first| s.run(block, (first, left), sums)),
+        }
+        self.each_vector(block, |s, col| {
+            let of_chunk = s.b.load(Class::Float, sum(sums, col));
+            let (index, distance) = (s.b.index_offset(col, total as i64), s.b.index(0));
+            s.add_chunk(sizes.pitch, chunk, [&[of_chunk][..]].into_iter(), index, distance);
+        });
+    }
+
+    /// Adds so many rows of the matrix, from the first on, each times its element of the row.
+    fn run(&mut self, block: Block, (first, rows): (Reg, usize), sums: usize) {
+        let Block { left, right, .. } = block;
+        let at = |s: &mut Self, origin: Reg, depth: i64| {
+            let rows_before = s.b.index_scale_signed(first, depth);
+            s.b.index_add(origin, rows_before)
+        };
+        let (left_index, right_index) = (at(self, left.origin, left.depth), at(self, right.origin, right.depth));
+        let factors = self.lanes(self.target.lanes(), |s| {
+            let factor = |row: usize| {
+                let offset = left.offset as i64 + row as i64 * left.depth;
+                s.b.load_strided(Class::Float, Address { base: left.base, index: left_index, offset }, 0)
+            };
+            (0..rows).map(factor).collect::<Vec<Reg>>()
+        });
+        self.each_vector(block, |s, col| {
+            let mut total = s.b.load(Class::Float, sum(sums, col));
+            let index = s.b.index_add(right_index, col);
+            for (row, &factor) in factors.iter().enumerate() {
+                let offset = right.offset as i64 + row as i64 * right.depth;
+                let element = s.b.load(Class::Float, Address { base: right.base, index, offset });
+                total = s.b.fma(factor, element, total);
+            }
+            s.b.store_whole(sum(sums, col), total);
+        });
+    }
+
+    /// `body` for each vector of columns.
+    fn each_vector(&mut self, block: Block, body: impl Fn(&mut Self, Reg)) {
+        let cols = block.cols;
+        self.each_column([cols.first, cols.last], ABREAST * self.target.lanes(), cols.extent, ABREAST, |s, cols| {
+            cols.iter().for_each(|&col| body(s, col));
+        });
+    }
+}
+
+/// Where the sum of a column is.
+fn sum(sums: usize, col: Reg) -> Address {
+    Address { base: Base::Scratch, index: col, offset: sums as i64 }
+}
