@@ -174,6 +174,11 @@ impl Expr {
 
     /// What memory holds so many bytes from this address on.
     pub fn load(self, width: Width, offset: i64) -> Expr {
+        if let Expr::Binary(Binary::Add, address, more) = &self
+            && let Expr::Number(more) = **more
+        {
+            return Expr::Load(width, address.clone(), offset.wrapping_add(more));
+        }
         Expr::Load(width, Box::new(self), offset)
     }
 }
