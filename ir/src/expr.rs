@@ -257,8 +257,20 @@ impl<'b> Expr<'b> {
         let Some(axis) = rank.checked_sub(1) else {
             return self.sum(0); // a scalar has no last axis: records that error
         };
-        let shifted = self - self.reduce_max(axis).stop_gradient().expand(axis);
+        let shifted = self.less_maximum(axis);
         shifted - shifted.exp().sum(axis).log().expand(axis)
+    }
+    /// The softmax over the last axis.
+    pub fn softmax(self) -> Expr<'b> {
+        let Some(axis) = self.shape().len().checked_sub(1) else {
+            return self.sum(0); // a scalar has no last axis: records that error
+        };
+        let exponentials = self.less_maximum(axis).exp();
+        exponentials / exponentials.sum(axis).expand(axis)
+    }
+    /// `x - max(x)` over an axis: what a softmax takes exponentials of, so that none overflows.
+    pub fn less_maximum(self, axis: usize) -> Expr<'b> {
+        self - self.reduce_max(axis).stop_gradient().expand(axis)
     }
     /// `u32` labels of shape `[..]` as `f32` rows `[.., classes]` with one 1.
     pub fn one_hot(self, classes: usize) -> Expr<'b> {

@@ -114,6 +114,12 @@ impl Question {
             let update = b.graph().clone();
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
+        if self == Question::Moments && !draws {
+            self.certain(&block)?;
+            b.check()?;
+            let update = b.graph().clone();
+            return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
+        }
         let mut sum = Sum::new(&block, turns);
         match self {
             Question::Moments => {
@@ -151,13 +157,13 @@ impl Question {
         }
         let Sum { sums, accumulators, .. } = sum;
         let finish = if accumulators.is_empty() {
-            self.results(&sums, b.constant_f64(samples as f64), draws);
+            self.results(&sums, b.constant_f64(samples as f64));
             None
         } else {
             let b = &Builder::new();
             let input = |sum: &Accumulator| (sum.name, b.input(&input(sum.name), sum.ty.clone()));
             let sums: Vec<_> = accumulators.iter().map(input).collect();
-            self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64(), draws);
+            self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64());
             b.check()?;
             let graph = b.graph().clone();
             Some(graph)
@@ -167,8 +173,32 @@ impl Question {
         Ok(Graphs { update, finish, accumulators })
     }
 
+    /// The moments of a network that does not draw: it has one law, so nothing is added up, and there is no doubt but that law's.
+    fn certain<'b>(self, block: &Block<'b>) -> Result<(), Error> {
+        let b = block.b;
+        let of_sample = |x: Expr<'b>| x.slice(0, 0..1).reshape(x.shape().without(0));
+        let [probabilities, mean] = self.moments(block)?;
+        if let (Some(probabilities), Some(entropy)) = (probabilities, block.quantity(Quantity::Entropy)?) {
+            let entropy = not_negative(of_sample(entropy).to_f32());
+            b.output("probabilities", of_sample(probabilities).to_f32());
+            b.output("predictive_entropy", entropy);
+            b.output("expected_entropy", entropy);
+            b.output("mutual_information", entropy * 0.0);
+        }
+        if let Some(mean) = mean.map(of_sample) {
+            b.output("mean", mean.to_f32());
+            b.output("epistemic", (mean * 0.0).to_f32().abs());
+            if let Some(variance) = block.quantity(Quantity::Variance)? {
+                let aleatoric = of_sample(variance).to_f64().sqrt().to_f32().broadcast(&mean.shape());
+                b.output("aleatoric", aleatoric);
+                b.output("total", aleatoric);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes results of sums over so many samples.
-    fn results<'b>(self, sums: &[(&str, Expr<'b>)], count: Expr<'b>, draws: bool) {
+    fn results<'b>(self, sums: &[(&str, Expr<'b>)], count: Expr<'b>) {
         let b = count.builder();
         let sum = |name: &str| sums.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);
         match self {
@@ -185,8 +215,8 @@ impl Question {
                     b.output("mutual_information", not_negative(total - expected).to_f32());
                 }
                 if let (Some(mean), Some(squares)) = (sum("mean"), sum("squares")) {
-                    // Without bias: of one sample it is no number. Without samples that differ it is 0.
-                    let epistemic = if draws { squares / (count - 1.0) } else { squares * 0.0 };
+                    // without bias: of one sample it is no number
+                    let epistemic = squares / (count - 1.0);
                     b.output("mean", mean.to_f32());
                     b.output("epistemic", epistemic.sqrt().to_f32());
                     if let Some(aleatoric) = sum("variance") {

@@ -37,6 +37,6 @@ impl<'b> Categorical<'b> {
 
     /// The probabilities, `[.., classes]`.
     pub fn probabilities(&self) -> Expr<'b> {
-        self.logits.log_softmax().exp()
+        self.logits.softmax()
     }
 }

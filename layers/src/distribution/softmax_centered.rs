@@ -37,7 +37,7 @@ impl<'b> SoftmaxCenteredNormal<'b> {
 
     /// softmax((loc, 0)), `[.., K]`: the point whose log ratios are the medians of theirs. The mean has no closed form.
     pub fn center(&self) -> Expr<'b> {
-        self.logits().log_softmax().exp()
+        self.logits().softmax()
     }
 
     /// The log density of each point of `points: [.., K]`, broadcast against the leading axes of loc. Not a number for

@@ -37,11 +37,14 @@ impl<'b> Law<'b> for distribution::Categorical<'b> {
     }
 
     fn entropy(&self) -> Option<Expr<'b>> {
-        let log_probabilities = self.logits.log_softmax();
-        let probabilities = log_probabilities.exp();
-        let axis = probabilities.shape().len().saturating_sub(1);
-        // Where a probability is 0, its logarithm is finite, or -infinity if the logit is.
-        Some(-probabilities.equal(0.0).select(0.0, probabilities * log_probabilities).sum(axis))
+        let axis = self.logits.shape().len().saturating_sub(1);
+        let shifted = self.logits.less_maximum(axis);
+        let exponentials = shifted.exp();
+        let sum = exponentials.sum(axis);
+        let probabilities = exponentials / sum.expand(axis);
+        // log p is the shifted logit less the logarithm of the sum: a sum of what is not negative, so nothing cancels. A logit of -infinity has
+        // probability 0.
+        Some(sum.log() - probabilities.equal(0.0).select(0.0, probabilities * shifted).sum(axis))
     }
 
     /// Of the label as a number, whether or not its order means anything.

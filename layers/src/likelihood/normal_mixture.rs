@@ -59,7 +59,7 @@ struct MixtureLaw<'b> {
 impl<'b> MixtureLaw<'b> {
     /// sum_i probability_i x_i, of `f64`.
     fn expectation(&self, of_components: Expr<'b>) -> Expr<'b> {
-        let products = self.logits.log_softmax().exp().to_f64() * of_components;
+        let products = self.logits.softmax().to_f64() * of_components;
         products.sum(products.shape().len().saturating_sub(1))
     }
 

@@ -71,6 +71,6 @@ impl<'b> Law<'b> for distribution::SoftmaxCenteredNormal<'b> {
         let noise = noise.normal("target");
         let axis = noise.shape().len().saturating_sub(1);
         let ratios = self.loc + self.scale * noise.slice(axis, 0..self.classes() - 1);
-        Some(ratios.pad(axis, 0, 1, 0).log_softmax().exp())
+        Some(ratios.pad(axis, 0, 1, 0).softmax())
     }
 }
