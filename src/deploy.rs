@@ -61,14 +61,27 @@ pub struct DeployOptions {
     pub row_block: usize,
     /// Where the weights are.
     pub weights: Weights,
+    /// What the numbers of a row are called, with their units if you like: so many, or none. `NAME_info` tells.
+    pub input_names: Vec<String>,
+    /// What the classes, or the numbers that are predicted, are called: so many, or none.
+    pub output_names: Vec<String>,
 }
 
 impl DeployOptions {
     /// With this name, an identifier of C.
     pub fn new(name: impl Into<String>) -> DeployOptions {
         let PredictorOptions { samples, row_block, .. } = PredictorOptions::default();
-        let (system, levels, seed) = (None, Vec::new(), None);
-        DeployOptions { name: name.into(), system, levels, samples, seed, row_block, weights: Weights::Inside }
+        DeployOptions {
+            name: name.into(),
+            system: None,
+            levels: Vec::new(),
+            samples,
+            seed: None,
+            row_block,
+            weights: Weights::Inside,
+            input_names: Vec::new(),
+            output_names: Vec::new(),
+        }
     }
 
     /// For this system.
@@ -111,6 +124,18 @@ impl DeployOptions {
     /// With the weights there.
     pub fn weights(mut self, weights: Weights) -> Self {
         self.weights = weights;
+        self
+    }
+
+    /// With these names of the numbers of a row, such as `alcohol [%]`.
+    pub fn input_names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.input_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// With these names of the classes, or of the numbers that are predicted.
+    pub fn output_names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.output_names = names.into_iter().map(Into::into).collect();
         self
     }
 }

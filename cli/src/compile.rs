@@ -37,6 +37,12 @@ pub struct Arguments {
     /// Where the weights are: in the object, or in a file that the program brings into memory
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Where::Inside)]
     weights: Where,
+    /// What the numbers of a row are called, with their units if you like: `alcohol [%],density`
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    input_names: Vec<String>,
+    /// What the classes, or the numbers that are predicted, are called
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    output_names: Vec<String>,
     /// Write an archive and files for pkg-config and CMake too
     #[arg(long)]
     package: bool,
@@ -58,8 +64,11 @@ Examples:
   bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package";
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let mut options =
-        DeployOptions::new(&arguments.name).samples(arguments.samples as usize).levels(arguments.isa.clone());
+    let mut options = DeployOptions::new(&arguments.name)
+        .samples(arguments.samples as usize)
+        .levels(arguments.isa.clone())
+        .input_names(&arguments.input_names)
+        .output_names(&arguments.output_names);
     options.system = arguments.target.clone();
     options.seed = arguments.seed;
     options.weights = if arguments.weights == Where::File { Weights::File } else { Weights::Inside };
@@ -100,6 +109,11 @@ fn command(arguments: &Arguments) -> String {
     }
     if arguments.weights == Where::File {
         text.push_str(" --weights file");
+    }
+    for (option, names) in [("--input-names", &arguments.input_names), ("--output-names", &arguments.output_names)] {
+        if !names.is_empty() {
+            let _ = write!(text, " {option} '{}'", names.join(","));
+        }
     }
     if arguments.package {
         text.push_str(" --package");

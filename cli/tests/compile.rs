@@ -22,6 +22,7 @@ fn a_package_with_all_that_belongs_to_it() {
     let compile = || {
         let mut command =
             bayeslift(["compile", "--name", "grades", "--samples", "9", "--package", "--weights", "file"]);
+        command.args(["--output-names", "low,fair,high"]);
         command.arg(&model).arg("--output").arg(&output);
         command
     };
@@ -36,7 +37,9 @@ fn a_package_with_all_that_belongs_to_it() {
     assert_eq!(manifest["inputs"], 4);
     assert_eq!(manifest["outputs"], 3);
     assert_eq!(manifest["bytes"]["weights"], read("grades.weights").len());
-    let command = "bayeslift compile MODEL --output DIR --name grades --samples 9 --weights file --package";
+    assert_eq!(manifest["output_names"], serde_json::json!(["low", "fair", "high"]));
+    let command = "bayeslift compile MODEL --output DIR --name grades --samples 9 --weights file --output-names \
+                   'low,fair,high' --package";
     assert_eq!(manifest["command"], command);
     // the same bytes again, over what is there
     let json = answer(compile().arg("--json"));
@@ -86,6 +89,8 @@ fn errors_leave_nothing() {
         (&model, &output, &["--isa", "v9"], 2, "v1, v2, v3 and v4"),
         (&model, &output, &["--target", "aarch64-unknown-linux-gnu", "--isa", "v3"], 1, "a level of x86-64"),
         (&model, &output, &["--samples", "0"], 2, "--samples"),
+        (&model, &output, &["--input-names", "a,b"], 1, "names of the numbers of a row is 2, expected 4, or none"),
+        (&model, &output, &["--output-names", "low,,high"], 1, "a text of one line that is not empty"),
         (&damaged, &output, &[], 1, "digest"),
         (&folder.join("none"), &output, &[], 1, "none"),
         (&model, &file, &[], 1, "file"),

@@ -86,7 +86,7 @@ pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> 
     let expected = expected(model, defaults, draws, roles, &compiled[roles.many].0)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
     let results = compiled[roles.many].0.results();
-    let about = Information::of(model, digest, options, defaults, &results);
+    let about = Information::of(model, digest, options, defaults, &results)?;
     let information = data.add(&about.bytes());
     let outside = brings_weights.then_some(weights.bytes);
     let weights = outside.as_deref().map(|bytes| (checksum(bytes), bytes.len() as u64));

@@ -31,19 +31,21 @@ pub struct Parts<'a> {
 /// The routines of a block, by their numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct OfBlock {
-    /// `(accumulators)`: begins anew.
-    pub clear: Callee,
+    /// `(accumulators)`: begins anew, if there are any.
+    pub clear: Option<Callee>,
     /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples. 1 if a value was not finite that results do not
     /// show.
     pub update: Callee,
-    /// `(workspace, accumulators, samples)`: makes results.
-    pub finish: Callee,
+    /// `(workspace, accumulators, samples)`: makes results of what was added up, if `update` does not.
+    pub finish: Option<Callee>,
     /// `(workspace, result, count, row, samples)`: gives results to the caller; 1 if one is not finite.
     pub give: Callee,
 }
 
 /// The exponent's bits of a float: all of them are set in what is not finite.
 pub const EXPONENT: i64 = 0x7f80_0000;
+/// The lowest bit of the exponent: added to an exponent of which all bits are set, it reaches the highest bit.
+const LEAST_EXPONENT: i64 = 0x0080_0000;
 /// All bits of a float but its sign.
 pub const SIZE: i64 = 0x7fff_ffff;
 
@@ -78,45 +80,48 @@ fn largest(routines: &mut Vec<Routine>) -> Callee {
     add(routines, b)
 }
 
-/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in one: half by half, the
-/// difference to a bound with another bit keeps that bit if it is not negative.
+/// Two numbers beside each other in one.
+const HALVES: i64 = 0x1_0000_0001;
+/// The highest bit of both.
+const BITS: i64 = (0x8000_0000_8000_0000_u64) as i64;
+
+/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in one: half by half, a size
+/// and what is left above the bound reach the highest bit if the size is larger.
 fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
-    /// How many pairs are looked at in turn, so that they do not wait for each other.
-    const ABREAST: i64 = 4;
-    const HALVES: i64 = 0x1_0000_0001;
-    const BITS: i64 = (0x8000_0000_8000_0000_u64) as i64;
-    let both = (i64::from(bound.to_bits()) * HALVES) | BITS;
+    /// How many pairs are looked at in turn, and how many of them do not wait for each other.
+    const PAIRS: i64 = 8;
+    const ABREAST: usize = 4;
+    let above = (SIZE - i64::from(bound.to_bits())) * HALVES;
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
-    let kept = [(); ABREAST as usize].map(|()| b.set(BITS));
+    let kept = [(); ABREAST].map(|()| b.set(0));
     let (at, end) = (b.set(inputs), b.set(inputs + count * 4));
     if reads_anywhere {
-        b.repeat((at + (ABREAST * 8 - 1)).less(end), |b| {
-            for (i, kept) in (0..).zip(kept) {
-                let pair = Expr::from(at).load(Long, i * 8) & (SIZE * HALVES);
-                b.assign(kept, (Expr::from(both) - pair) & kept);
+        b.repeat((at + (PAIRS * 8 - 1)).less(end), |b| {
+            for (i, kept) in (0..PAIRS).zip(kept.into_iter().cycle()) {
+                let sizes = Expr::from(at).load(Long, i * 8) & (SIZE * HALVES);
+                b.assign(kept, (sizes + above) | kept);
             }
-            b.assign(at, at + ABREAST * 8);
+            b.assign(at, at + PAIRS * 8);
         });
     }
     b.repeat(Expr::from(at).less(end), |b| {
         let size = Expr::from(at).load(Word, 0) & SIZE;
-        b.assign(kept[0], (Expr::from(both) - size) & kept[0]);
+        b.assign(kept[0], (size + above) | kept[0]);
         b.assign(at, at + 4);
     });
     let [first, second, third, fourth] = kept.map(Expr::from);
-    b.give((first & second & (third & fourth) & BITS).equal(BITS).is_zero());
+    b.give((first | second | (third | fourth)) & BITS);
     add(routines, b)
 }
 
 impl Parts<'_> {
     /// The routines of a block.
     pub fn of_block(&self, number: usize, routines: &mut Vec<Routine>, data: &mut Data) -> OfBlock {
-        let clear = self.clear(number);
-        let clear = add(routines, clear);
+        let is_open = self.blocks[number].0.turns == Turns::Open;
+        let clear = is_open.then(|| add(routines, self.clear(number)));
         let update = self.update(number, data);
         let update = add(routines, update);
-        let finish = self.finish(number, data);
-        let finish = add(routines, finish);
+        let finish = is_open.then(|| add(routines, self.finish(number, data)));
         let give = self.give(number);
         let give = add(routines, give);
         OfBlock { clear, update, finish, give }
@@ -242,17 +247,15 @@ impl Parts<'_> {
     fn finish(&self, number: usize, data: &mut Data) -> RoutineBuilder {
         let (block, compiled) = &self.blocks[number];
         let (mut b, [workspace, accumulators, samples]) = RoutineBuilder::new([Long; 3]);
-        if block.turns == Turns::Open {
-            b.store(Word, workspace, self.layout.samples, samples);
-            self.launch(&mut b, workspace, |s, level| {
-                let Compiled { finish, finish_at, .. } = &compiled[level];
-                let sums = accumulators_of(block).into_iter().map(|at| accumulators + at);
-                let inputs = sums.chain([workspace + s.layout.samples]).collect();
-                let memory = s.memory(workspace, inputs, s.results(number, workspace));
-                let finish = finish.as_ref().expect("what is added up is made results of");
-                launches(finish, s.kernels[number][level] + finish_at, &memory, data)
-            });
-        }
+        b.store(Word, workspace, self.layout.samples, samples);
+        self.launch(&mut b, workspace, |s, level| {
+            let Compiled { finish, finish_at, .. } = &compiled[level];
+            let sums = accumulators_of(block).into_iter().map(|at| accumulators + at);
+            let inputs = sums.chain([workspace + s.layout.samples]).collect();
+            let memory = s.memory(workspace, inputs, s.results(number, workspace));
+            let finish = finish.as_ref().expect("what is added up is made results of");
+            launches(finish, s.kernels[number][level] + finish_at, &memory, data)
+        });
         b.give(0);
         b
     }
@@ -261,22 +264,51 @@ impl Parts<'_> {
     fn give(&self, number: usize) -> RoutineBuilder {
         let (block, _) = &self.blocks[number];
         let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
-        let bad = b.set(0);
-        let is_one = b.set(Expr::from(samples).equal(1));
+        let (found, found_in_spreads) = (b.set(0), b.set(0));
         for (i, (Column { name, width }, at)) in (0..).zip(block.results().iter().zip(self.layout.results_of(block))) {
             let width = *width as i64;
+            let kept = if matches!(name.as_str(), "epistemic" | "total") { found_in_spreads } else { found };
+            let words = if block.rows == 1 { width.into() } else { count * width };
+            each_pair(&mut b, words.clone(), |b, index, numbers| {
+                let address = workspace + index;
+                let exponents = address.load(numbers, at) & (EXPONENT * HALVES);
+                b.assign(kept, (exponents + LEAST_EXPONENT * HALVES) | kept);
+            });
             let into = b.set(Expr::from(result).load(Long, 8 * i));
-            let into_row = b.set(into + row * (4 * width));
-            let may_be_missing = matches!(name.as_str(), "epistemic" | "total");
-            b.each(count * width, |b, i| {
-                let word = b.set((workspace + i * 4).load(Word, at));
-                let is_bad = (word & EXPONENT).equal(EXPONENT);
-                let is_bad = if may_be_missing { is_bad & Expr::from(is_one).is_zero() } else { is_bad };
-                b.assign(bad, bad | is_bad);
-                b.when(into, |b| b.store(Word, into_row + i * 4, 0, word));
+            b.when(into, |b| {
+                let into = b.set(into + row * (4 * width));
+                each_pair(b, words, |b, index, numbers| {
+                    let value = b.set((workspace + index.clone()).load(numbers, at));
+                    let to = b.set(into + index);
+                    // the caller's memory may be aligned to one number
+                    b.store(Word, to, 0, value);
+                    if numbers == Long {
+                        b.store(Word, to, 4, value >> 32);
+                    }
+                });
             });
         }
-        b.give(bad);
+        let is_several = Expr::from(samples).equal(1).is_zero();
+        b.when(is_several, |b| b.assign(found, found | found_in_spreads));
+        b.give(found & BITS);
         b
     }
+}
+
+/// Does something with the byte index of each pair of so many words, and with that of a last one: the width says which.
+fn each_pair(b: &mut RoutineBuilder, words: Expr, mut body: impl FnMut(&mut RoutineBuilder, Expr, Width)) {
+    /// So many pairs follow each other without a loop.
+    const SHORT: i64 = 8;
+    if let Expr::Number(words) = words
+        && words / 2 <= SHORT
+    {
+        (0..words / 2).for_each(|pair| body(b, (pair * 8).into(), Long));
+        if words % 2 == 1 {
+            body(b, (words * 4 - 4).into(), Word);
+        }
+        return;
+    }
+    let words = b.set(words);
+    b.each(words >> 1, |b, pair| body(b, pair * 8, Long));
+    b.when(words & 1, |b| body(b, words * 4 - 4, Word));
 }

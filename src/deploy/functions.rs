@@ -232,11 +232,13 @@ impl Functions<'_> {
         [x, count, row, first_sample, done, end]: [Expr; 6],
     ) -> Variable {
         let OfBlock { clear, update, finish, .. } = self.of[block];
-        b.run(clear, vec![accumulators.clone()]);
+        clear.into_iter().for_each(|clear| b.run(clear, vec![accumulators.clone()]));
         let samples = end.clone();
         let all = vec![workspace.into(), accumulators.clone(), x, count, row, first_sample, done, end];
         let found = b.call(update, all);
-        b.run(finish, vec![workspace.into(), accumulators, samples]);
+        finish
+            .into_iter()
+            .for_each(|finish| b.run(finish, vec![workspace.into(), accumulators.clone(), samples.clone()]));
         found
     }
 

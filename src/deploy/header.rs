@@ -123,7 +123,10 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(format!("  float *{name}; /* {width} a row: {} */", meaning(name)));
     }
     line(format!("}} {name}_result;\n"));
-    line("typedef struct {".into());
+    line(
+        "/* What this is. Names are lines of one text, if they were told when it was compiled. */\ntypedef struct {"
+            .into(),
+    );
     let numbers: Vec<&str> = information.numbers.iter().map(|(name, _)| *name).collect();
     line(format!("  uint32_t {};\n  uint64_t seed;", numbers.join(", ")));
     for (name, text) in &information.texts {

@@ -1,7 +1,7 @@
 //! What an object says of itself: the struct that `NAME_info` points to.
 
 use super::{DeployOptions, block::Column, functions::Defaults};
-use crate::predictor::model::Model;
+use crate::{Error, predictor::model::Model};
 
 /// The version of the functions' meaning: `NAME_ABI`.
 pub const ABI: u32 = 1;
@@ -23,10 +23,12 @@ impl Information {
         options: &DeployOptions,
         defaults: Defaults,
         results: &[Column],
-    ) -> Information {
+    ) -> Result<Information, Error> {
         let (units, outputs) = (model.input.elements(), results.first().map_or(0, |result| result.width));
+        let input_names = lines("numbers of a row", &options.input_names, units)?;
+        let output_names = lines("outputs", &options.output_names, outputs)?;
         let numbers = [("abi", ABI as usize), ("inputs", units), ("outputs", outputs), ("samples", defaults.samples)];
-        Information {
+        Ok(Information {
             numbers: numbers.map(|(name, number)| (name, number as u32)).into(),
             seed: defaults.seed,
             texts: vec![
@@ -35,8 +37,10 @@ impl Information {
                 ("likelihood", printable(&model.likelihood)),
                 ("digest", digest.unwrap_or_default().to_owned()),
                 ("version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("input_names", input_names),
+                ("output_names", output_names),
             ],
-        }
+        })
     }
 
     pub fn number(&self, name: &str) -> u32 {
@@ -59,6 +63,24 @@ impl Information {
             bytes.resize(end, 0);
         }
         bytes
+    }
+}
+
+/// Names, each on a line of its own: as many as there are of what they name, or none.
+fn lines(of: &str, names: &[String], count: usize) -> Result<String, Error> {
+    if !names.is_empty() && names.len() != count {
+        return Err(Error::argument(
+            format!("the number of names of the {of}"),
+            format!("{count}, or none"),
+            names.len(),
+        ));
+    }
+    match names.iter().find(|name| name.is_empty() || name.chars().any(char::is_control)) {
+        Some(name) => {
+            let expected = "a text of one line that is not empty";
+            Err(Error::argument(format!("a name of the {of}"), expected, format!("`{}`", name.escape_debug())))
+        }
+        None => Ok(names.join("\n")),
     }
 }
 

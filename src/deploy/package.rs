@@ -139,6 +139,8 @@ pub(super) fn manifest(
         "model": model,
         "inputs": facts.information.number("inputs"),
         "outputs": facts.information.number("outputs"),
+        "input_names": facts.options.input_names,
+        "output_names": facts.options.output_names,
         "samples": facts.information.number("samples"),
         "seed": facts.information.seed,
         "results": results.collect::<Vec<_>>(),

@@ -225,6 +225,9 @@ int main(void) {
   check(first_self_test(workspace) == FIRST_OK && second_self_test(other) == SECOND_OK, "self-test");
   check(first_info()->inputs == FIRST_INPUTS && first_info()->abi == FIRST_ABI, "info");
   check(strcmp(second_info()->name, "second") == 0 && strlen(second_info()->digest) == 64, "info of the second");
+  check(strcmp(first_info()->input_names, "") == 0, "names of the first");
+  check(strcmp(second_info()->input_names, "x [m]\ny [m]\nheading") == 0, "names of the second's inputs");
+  check(strcmp(second_info()->output_names, "steering\nspeed [m/s]") == 0, "names of the second's outputs");
   stacks(workspace);
   environments(workspace);
   borders();

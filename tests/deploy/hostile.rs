@@ -13,8 +13,11 @@ fn two_models_threads_environments_borders_and_wrong_calls() {
     let second = AffineVariationalReparameterizationLocal::new(3, 2);
     let second = Network::new(second, [3], likelihood::Normal::learned(0.1), 1).unwrap();
     for (name, network) in [("first", &classes()), ("second", &second)] {
-        let package = deploy::network(network, &DeployOptions::new(name).samples(9)).unwrap();
-        package.write(&folder).unwrap();
+        let mut options = DeployOptions::new(name).samples(9);
+        if name == "second" {
+            options = options.input_names(["x [m]", "y [m]", "heading"]).output_names(["steering", "speed [m/s]"]);
+        }
+        deploy::network(network, &options).unwrap().write(&folder).unwrap();
     }
     fs::write(folder.join("hostile.c"), include_str!("hostile.c")).unwrap();
     let strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-frounding-math", "-O1", "-pthread"];

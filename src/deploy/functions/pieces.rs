@@ -32,7 +32,7 @@ impl Functions<'_> {
         b.store(Long, state, STATE_DONE, 0);
         b.store(Long, state, STATE_FOUND, 0);
         self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-            b.run(self.of[block].clear, vec![turn.accumulators]);
+            self.of[block].clear.into_iter().for_each(|clear| b.run(clear, vec![turn.accumulators.clone()]));
         });
         b.give(status("OK"));
         builder
@@ -89,7 +89,8 @@ impl Functions<'_> {
         within(b, self.architecture, |b| {
             self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
                 let OfBlock { finish, give, .. } = self.of[block];
-                b.run(finish, vec![workspace.into(), turn.accumulators, samples.into()]);
+                let arguments = vec![workspace.into(), turn.accumulators, samples.into()];
+                finish.into_iter().for_each(|finish| b.run(finish, arguments.clone()));
                 let bad = b.call(give, [workspace, result, turn.count, turn.row, samples].map(Expr::from).into());
                 b.when(bad, |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
             });
