@@ -1,18 +1,19 @@
 //! Objects beside the predictor of this process, and beside plain loops in C.
 //!
 //! ```text
-//! cargo bench -q --features deploy --bench deploy [-- rounds=11]
+//! cargo bench -q --features deploy --bench deploy [-- rounds=11 level=v3]
 //! ```
 //!
 //! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by the object, as a
 //! multiple of what the predictor takes on one thread and, of one row, of what loops take that somebody would write by hand (`plain.c`, by `cc -O3
 //! -march=native`); the size of code and weights; and how long a static program in C takes to its first answer beside one that does
-//! nothing. Figures are medians over rounds in which all take turns. Needs a C compiler.
+//! nothing. Figures are medians over rounds in which all take turns. Object and predictor have the same instruction set: that of the level of
+//! x86-64, v3 unless told otherwise. Needs a C compiler.
 
 use bayeslift::{
-    deploy::{self, DeployOptions, Package},
+    deploy::{self, DeployOptions, Level, Package},
     prelude::*,
-    runtime::Options,
+    runtime::{Options, Target},
 };
 use std::{
     error::Error,
@@ -28,15 +29,20 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const SAMPLES: usize = 32;
 
 fn main() -> Result<()> {
-    let given = std::env::args().find_map(|argument| argument.strip_prefix("rounds=").map(str::parse));
+    let given = |name: &str| std::env::args().find_map(|argument| argument.strip_prefix(name).map(str::to_owned));
     // `cargo bench` alone runs every bench
-    let rounds: usize = given.transpose()?.unwrap_or(11);
+    let rounds: usize = given("rounds=").map_or(Ok(11), |rounds| rounds.parse())?;
+    let level = match given("level=").as_deref() {
+        None | Some("v3") => Level::V3,
+        Some("v4") => Level::V4,
+        Some(other) => return Err(format!("level={other}: v3 or v4").into()),
+    };
     println!(
         "network            samples rows    object predictor  plain C  object/predictor  object/plain  code KB  first answer"
     );
     for (inputs, hidden) in [(64, 50), (784, 400)] {
         for samples in [0, SAMPLES] {
-            Case { inputs, hidden, samples }.run(rounds)?;
+            Case { inputs, hidden, samples, level }.run(rounds)?;
         }
     }
     Ok(())
@@ -47,6 +53,7 @@ struct Case {
     hidden: usize,
     /// 0 of a network that draws nothing.
     samples: usize,
+    level: Level,
 }
 
 impl Case {
@@ -69,11 +76,14 @@ impl Case {
     fn run(&self, rounds: usize) -> Result<()> {
         let network = self.network()?;
         let samples = self.samples.max(1);
-        let package = deploy::network(&network, &DeployOptions::new("net").samples(samples))?;
+        let package = deploy::network(&network, &DeployOptions::new("net").samples(samples).levels([self.level]))?;
         let folder =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("deploy-{}-{}", self.inputs, self.samples));
         self.build(&folder, &package)?;
-        let options = PredictorOptions::default().samples(samples).backend(Options::default().threads(1));
+        // lanes of AVX2 and of AVX-512
+        let target = Target::host().with_lanes(if self.level == Level::V3 { 8 } else { 16 });
+        let backend = Options::default().threads(1).target(target);
+        let options = PredictorOptions::default().samples(samples).backend(backend);
         let predictor = Predictor::with_options(&network, &options)?;
         for rows in [1, 32] {
             let x: Vec<f32> = (0..rows * self.inputs).map(|i| (i * 2_654_435_761 % 1000) as f32 / 1000.0).collect();
