@@ -31,8 +31,9 @@ use validation::Validation;
 /// noted. If none can be chosen for that, the fit ends with [`Error::NonFiniteValidation`]; before the end if it is so
 /// ten times in a row before an epoch was chosen.
 ///
-/// A second run on the same network goes on from its parameters, with a fresh optimizer and counting steps from 1 again: with
-/// the same seed it has the same orders and the same noise.
+/// A second run on the same network goes on from its parameters with a fresh optimizer. Steps and epochs of a report begin with 1
+/// again, as do schedule and warm-up; orders and noise do not: they go on by the numbers of steps and epochs that the network remembers
+/// ([`Network::steps`], [`Network::epochs`]), so that no run has those of another. The rows of a validation split stay the same.
 ///
 /// [`BatchNormalization`]: bayeslift_layers::BatchNormalization
 ///
@@ -171,7 +172,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Decides shuffling, noise and validation split; the network's own seed unless told.
+    /// Decides, with the numbers of steps and epochs that the network remembers, shuffling and noise, and alone the validation split; the network's
+    /// own seed unless told.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

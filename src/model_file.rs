@@ -21,8 +21,8 @@ use std::{
 };
 
 /// The version of the format that is written. Version 1, which is read as well, had no layers and no digest; version 2 no graphs of
-/// predictions.
-const VERSION: u32 = 3;
+/// predictions; version 3 no numbers of steps and epochs.
+const VERSION: u32 = 4;
 
 /// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
 /// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
@@ -64,7 +64,8 @@ pub(crate) const BYTES: &str = "(bytes)";
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
-    /// The version of the format: 3; 2 of files from before graphs of predictions were part of it, 1 from before layers and a digest were.
+    /// The version of the format: 4; 3 of files from before steps and epochs were part of it, 2 from before graphs of predictions were, 1 from
+    /// before layers and a digest were.
     pub version: u32,
     /// SHA-256 of all that the file says and holds, as 64 hexadecimal digits; it was compared when the file was read.
     /// `None` in a file of version 1, **of which damage goes unnoticed**: save it again.
@@ -96,6 +97,10 @@ pub struct ModelFile {
     pub seed: u64,
     /// The number of examples that the network was fitted to.
     pub training_examples: Option<usize>,
+    /// The number of training steps that were made on the network; 0 in a file of a version before 4.
+    pub steps: u64,
+    /// The number of epochs that were begun on the network; 0 in a file of a version before 4.
+    pub epochs: u64,
     /// The text form of the network's graph.
     pub graph_text: String,
     /// What predictions are computed by, if the file stands alone.
@@ -147,6 +152,11 @@ struct Description {
     emitter: Option<u32>,
     seed: u64,
     training_examples: Option<usize>,
+    /// In files of version 4, as `epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u64>,
     input: Vec<usize>,
     likelihood: String,
     parameters: Vec<DescribedParameter>,
@@ -311,37 +321,42 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The description in the header of a file, of a version that is known, and its text.
-fn description(bytes: &[u8]) -> Result<(Description, String), String> {
+/// What the header of a safetensors file has under a key of its metadata, if there is something.
+fn metadata(bytes: &[u8], key: &str) -> Result<Option<String>, String> {
     let damaged = |error: safetensors::SafeTensorError| format!("it is no whole safetensors file: {error}");
     let (length, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let unique = |what: &str, text: &[u8]| json::check(text).map_err(|error| format!("{what} does not parse: {error}"));
-    unique("its header", &bytes[8..8 + length])?;
-    let json = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    json::check(&bytes[8..8 + length]).map_err(|error| format!("its header does not parse: {error}"))?;
+    Ok(header.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned())
+}
+
+/// The description in the header of a file, of a version that is known, and its text.
+fn description(bytes: &[u8]) -> Result<(Description, String), String> {
+    let json = metadata(bytes, KEY)?;
     let json = json.ok_or(format!("its metadata has no key `{KEY}`: it was not written by Bayeslift"))?;
     let what = format!("its metadata `{KEY}`");
     let invalid = |error: serde_json::Error| format!("{what} does not parse: {error}");
-    let AnyVersion { version } = serde_json::from_str(json).map_err(invalid)?;
+    let AnyVersion { version } = serde_json::from_str(&json).map_err(invalid)?;
     if !(1..=VERSION).contains(&version) {
         return Err(format!("it has version {version}, expected 1 to {VERSION}"));
     }
-    unique(&what, json.as_bytes())?;
-    let description: Description = serde_json::from_str(json).map_err(invalid)?;
+    json::check(json.as_bytes()).map_err(invalid)?;
+    let description: Description = serde_json::from_str(&json).map_err(invalid)?;
     if description.prediction.is_some() && version < 3 {
         return Err(format!("{what} has a field `prediction`, which version {version} does not allow"));
     }
-    let is_new = version > 1;
-    for (name, is_there) in [
-        ("emitter", description.emitter.is_some()),
-        ("layers", description.layers.is_some()),
-        ("digest", description.digest.is_some()),
+    for (name, is_there, since) in [
+        ("emitter", description.emitter.is_some(), 2),
+        ("layers", description.layers.is_some(), 2),
+        ("digest", description.digest.is_some(), 2),
+        ("steps", description.steps.is_some(), 4),
+        ("epochs", description.epochs.is_some(), 4),
     ] {
-        if is_there != is_new {
+        if is_there != (version >= since) {
             let has = if is_there { "has a" } else { "has no" };
             return Err(format!("{what} {has} field `{name}`, which version {version} does not allow"));
         }
     }
-    Ok((description, json.clone()))
+    Ok((description, json))
 }
 
 fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
@@ -407,6 +422,8 @@ fn contents(bytes: &[u8]) -> Result<ModelFile, String> {
         summary: description.summary,
         seed: description.seed,
         training_examples: description.training_examples,
+        steps: description.steps.unwrap_or_default(),
+        epochs: description.epochs.unwrap_or_default(),
         graph_text: description.graph,
         prediction: description.prediction,
     })

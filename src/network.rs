@@ -30,6 +30,8 @@ pub struct Network {
     target: Target,
     seed: u64,
     training_examples: Option<usize>,
+    steps: u64,
+    epochs: u64,
 }
 
 impl Network {
@@ -53,8 +55,18 @@ impl Network {
         layer.declare(&scope).map_err(|error| error.within(layer.name()))?;
         let target = Target::labels([], 0);
         let parameters = scope.parameters();
-        let training_examples = None;
-        let mut network = Network { layer, likelihood, parameters, input, outputs: 0, target, seed, training_examples };
+        let mut network = Network {
+            layer,
+            likelihood,
+            parameters,
+            input,
+            outputs: 0,
+            target,
+            seed,
+            training_examples: None,
+            steps: 0,
+            epochs: 0,
+        };
         let output = network.on_rows(&Builder::new(), 1)?.1.output.shape().without(0);
         network.outputs = output.last_extent();
         network.target = network.likelihood.target(&output)?;
@@ -119,6 +131,35 @@ impl Network {
         self.training_examples = examples;
     }
 
+    /// The number of training steps that were made on the network, by any [`Trainer`](crate::Trainer) or [`Fit`](crate::Fit). It addresses the
+    /// noise of the next one, so that no step has the noise of another. It is part of the network's file; files of versions before 4
+    /// did not have it, and give 0.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let data = Dataset::regression([1], vec![0.0, 0.5, 1.0], 1, vec![0.1, 0.4, 1.1])?;
+    /// let layer = AffineVariationalReparameterizationLocal::new(1, 1);
+    /// let mut network = Network::new(layer, [1], likelihood::Normal::fixed(0.1), 0)?;
+    /// Fit::new().epochs(3).batch_size(2).run(&mut network, &data)?;
+    /// assert_eq!((network.steps(), network.epochs()), (6, 3));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The number of epochs that [`Fit`](crate::Fit) has begun on the network. It decides the order of examples in the next one; see
+    /// [`Network::steps`].
+    pub fn epochs(&self) -> u64 {
+        self.epochs
+    }
+
+    /// Says how many steps and epochs were made so far.
+    pub(crate) fn set_made(&mut self, steps: u64, epochs: u64) {
+        (self.steps, self.epochs) = (steps, epochs);
+    }
+
     /// A text table of the parameters.
     pub fn summary(&self) -> String {
         self.parameters.summary(self.layer.name())
@@ -158,8 +199,8 @@ impl Network {
         model_file::save(self, path.as_ref())
     }
 
-    /// Loads what [`Network::save`] wrote of this very network: parameters with what is trainable, seed and number of
-    /// training examples.
+    /// Loads what [`Network::save`] wrote of this very network: parameters with what is trainable, seed, and the
+    /// numbers of training examples, of steps and of epochs.
     ///
     /// Compared are the shape of inputs, the likelihood, the layers with all that changes their output, the parameters'
     /// names and types, posteriors and priors. What has no words - an activation, posterior, prior or layer of one's own -

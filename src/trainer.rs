@@ -99,7 +99,8 @@ impl Trainer {
         Ok(Trainer { options, training_examples, seed, step: 0, variables, state, updates, compiled, compile_time })
     }
 
-    /// The number of steps made.
+    /// The number of steps that this trainer made, of which the optimizer is told. Noise is addressed by [`Network::steps`], those that all trainers
+    /// made on a network.
     pub fn steps(&self) -> u64 {
         self.step
     }
@@ -166,8 +167,14 @@ impl Trainer {
         if !measured.is_bounded() {
             return self.checked_step(network, &input, step, &scalars);
         }
-        self.step = step;
+        self.count(network, step);
         Ok(measured.loss)
+    }
+
+    /// Counts a step that was made.
+    fn count(&mut self, network: &mut Network, step: u64) {
+        self.step = step;
+        network.set_made(network.steps().wrapping_add(1), network.epochs());
     }
 
     /// Compiles the step for this number of rows without missing targets and without weights, if it is not compiled yet.
@@ -268,7 +275,8 @@ impl Trainer {
             return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
         }
         let present = input.present.map(|present| known_events(network.target(), present));
-        Ok(Scalars { key: noise_key(self.seed, step), optimizer, scale: [scale], present })
+        let key = noise_key(self.seed, network.steps().wrapping_add(1));
+        Ok(Scalars { key, optimizer, scale: [scale], present })
     }
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {

@@ -89,7 +89,7 @@ fn without(bytes: &[u8], path: &str) -> Vec<u8> {
     let metadata = header.remove("__metadata__").unwrap();
     let mut description: serde_json::Value = serde_json::from_str(metadata["bayeslift"].as_str().unwrap()).unwrap();
     description["version"] = 1.into();
-    for newer in ["emitter", "layers", "digest", "prediction"] {
+    for newer in ["emitter", "layers", "digest", "prediction", "steps", "epochs"] {
         description.as_object_mut().unwrap().remove(newer).unwrap();
     }
     description["parameters"].as_array_mut().unwrap().retain(|parameter| parameter["path"] != path);

@@ -64,6 +64,8 @@ fn json(file: &ModelFile) -> Value {
         "target": target,
         "likelihood": file.likelihood,
         "training_examples": file.training_examples,
+        "steps": file.steps,
+        "epochs": file.epochs,
         "seed": file.seed,
         "layers": file.layers,
         "parameters": file.parameters.iter().map(parameter).collect::<Vec<_>>(),

@@ -26,6 +26,8 @@ fn json_has_all_that_the_file_has() {
         ("target", json!({ "support": "classes", "classes": 3, "shape": [], "events": [] })),
         ("likelihood", json!(file.likelihood)),
         ("training_examples", json!(20)),
+        ("steps", json!(file.steps)),
+        ("epochs", json!(file.epochs)),
         ("seed", json!(7)),
         // locations and scales of the weights, and of the biases locations
         ("elements", json!(file.parameters.iter().map(|(_, p)| p.tensor.shape().elements()).sum::<usize>())),

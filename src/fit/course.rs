@@ -14,6 +14,8 @@ pub(super) struct Course<'f, 'a> {
     batches: Batches,
     /// What was done, but for what only the end decides.
     report: FitReport,
+    /// How many epochs were begun on the network before.
+    epochs_before: u64,
     /// The number of epochs that validation can choose from so far.
     choices: usize,
     start: Instant,
@@ -43,7 +45,8 @@ impl<'f, 'a> Course<'f, 'a> {
             compile_time: trainer.compile_time(),
             train_time: Default::default(),
         };
-        Ok(Course { fit, trainer, data, seed, validation, batches, report, choices: 0, start: Instant::now() })
+        let (epochs_before, start) = (network.epochs(), Instant::now());
+        Ok(Course { fit, trainer, data, seed, validation, batches, report, epochs_before, choices: 0, start })
     }
 
     /// Trains to the end. Whatever comes of it, the network has the parameters that the report names.
@@ -91,8 +94,8 @@ impl<'f, 'a> Course<'f, 'a> {
     fn train(&mut self, number: usize, network: &mut Network) -> Result<Epoch, Error> {
         let (data, rows, steps) = (self.data, self.data.rows(), self.steps());
         let validation = self.validation.as_ref().and_then(|validation| validation.last);
-        let order =
-            if self.fit.shuffle { permutation(self.seed, "epoch", number as u64, rows) } else { (0..rows).collect() };
+        let made = self.epochs_before.wrapping_add(number as u64);
+        let order = if self.fit.shuffle { permutation(self.seed, "epoch", made, rows) } else { (0..rows).collect() };
         let mut batch = Batch::like(data);
         let mut epoch = Epoch {
             epoch: number,
@@ -112,6 +115,7 @@ impl<'f, 'a> Course<'f, 'a> {
                 .rate(self.fit.schedule.factor((step - 1) as f64 / steps as f64));
             let loss = self.trainer.step(network, input)?;
             network.set_training_examples(Some(rows));
+            network.set_made(network.steps(), made);
             (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);
             let part = chosen.len() as f64 / rows as f64;
             epoch.loss += f64::from(loss.loss) * part;

@@ -43,6 +43,7 @@ pub(super) fn load_file(network: &mut Network, file: ModelFile, path: &Path) -> 
     network.replace_parameters(parameters);
     network.set_seed(file.seed);
     network.set_training_examples(file.training_examples);
+    network.set_made(file.steps, file.epochs);
     Ok(())
 }
 

@@ -19,6 +19,8 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         emitter: Some(EMITTER_VERSION),
         seed: network.seed(),
         training_examples: network.training_examples(),
+        steps: Some(network.steps()),
+        epochs: Some(network.epochs()),
         input: network.input().to_vec(),
         likelihood: network.likelihood().describe(),
         parameters: parameters.collect(),

@@ -85,7 +85,7 @@ impl Trainer {
         }
         prepared(&mut self.compiled, form)?.is_bounded = measured.is_bounded();
         self.updates.look(&self.state);
-        self.step = step;
+        self.count(network, step);
         Ok(measured.loss)
     }
 

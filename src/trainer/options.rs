@@ -22,7 +22,7 @@ pub struct TrainerOptions {
     pub samples: usize,
     /// What is taken of these samples; the evidence lower bound unless told.
     pub bound: Bound,
-    /// Addresses the noise; the network's seed unless told.
+    /// Addresses the noise, with the number of steps made on the network; the network's seed unless told.
     pub seed: Option<u64>,
     /// How steps are run.
     pub backend: Backend,
