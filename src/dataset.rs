@@ -1,6 +1,7 @@
 //! Examples in memory: inputs and targets, checked once.
 
 mod checks;
+mod digest;
 mod missing;
 mod one_hot;
 mod rows;

@@ -154,6 +154,22 @@ pub enum Error {
         /// What was expected and what came.
         message: String,
     },
+    /// A file is no training file, or a damaged one.
+    #[error("`{}` is no training file that can be read: {}", shown(path), Foreign::whole(message))]
+    TrainingFormat {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came.
+        message: String,
+    },
+    /// A training file is sound, but of another network, of other options or of other data.
+    #[error("the training file `{}` is of another course: {}", shown(path), Foreign::whole(message))]
+    OtherTraining {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came.
+        message: String,
+    },
     /// A model file is sound, but of another network.
     #[error("the model file `{}` is of another network: {}", shown(path), Foreign::whole(message))]
     OtherNetwork {

@@ -1,19 +1,32 @@
 //! Fitting a network to a data set.
 
 mod batches;
+mod checkpoint;
 mod course;
+mod flow;
+mod log;
 mod note;
 mod report;
 mod validation;
 
+pub(crate) use checkpoint::Record;
+pub use flow::ProgressFlow;
 pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
 use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_dataset};
+use batches::Batches;
 use bayeslift_ir::{Environment, Shape};
 use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
+use checkpoint::Checkpoint;
 use course::Course;
-use std::{fmt, sync::Arc};
+use log::{Form, Log};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use validation::Validation;
 
 /// How to fit a network: the options, and [`Fit::run`].
@@ -34,6 +47,8 @@ use validation::Validation;
 /// A second run on the same network goes on from its parameters with a fresh optimizer. Steps and epochs of a report begin with 1
 /// again, as do schedule and warm-up; orders and noise do not: they go on by the numbers of steps and epochs that the network remembers
 /// ([`Network::steps`], [`Network::epochs`]), so that no run has those of another. The rows of a validation split stay the same.
+///
+/// A run that may be killed is given a [checkpoint](Fit::checkpoint).
 ///
 /// [`BatchNormalization`]: bayeslift_layers::BatchNormalization
 ///
@@ -71,16 +86,18 @@ pub struct Fit<'a> {
     patience: Option<usize>,
     backend: Backend,
     progress: Option<Box<OnProgress<'a>>>,
+    checkpoint: Option<(PathBuf, u64)>,
+    log: Option<PathBuf>,
 }
 
-type OnProgress<'a> = dyn FnMut(&Progress) + 'a;
+type OnProgress<'a> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Where the validation part comes from.
 #[derive(Clone, Debug)]
 enum ValidationPart {
     None,
     Split(f64),
-    Data(Box<Dataset>),
+    Data(Arc<Dataset>),
 }
 
 impl Default for Fit<'_> {
@@ -109,6 +126,8 @@ impl<'a> Fit<'a> {
             patience: None,
             backend: Backend::default(),
             progress: None,
+            checkpoint: None,
+            log: None,
         }
     }
 
@@ -195,7 +214,7 @@ impl<'a> Fit<'a> {
 
     /// As [`Fit::validation_split`], with data of its own.
     pub fn validation(mut self, data: Dataset) -> Self {
-        self.validation = ValidationPart::Data(Box::new(data));
+        self.validation = ValidationPart::Data(Arc::new(data));
         self
     }
 
@@ -218,9 +237,59 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Is told after each step. If it panics, the network has the parameters of that step.
-    pub fn progress(mut self, progress: impl FnMut(&Progress) + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    /// Is told after each step, and may look at the network. If it returns [`ControlFlow::Break`], training stops: after the last step of an
+    /// epoch with its validation, else at once. The report says so, and the network gets the best validated parameters, as at any end. If it
+    /// panics, the network has the parameters of that step.
+    pub fn progress<F: ProgressFlow>(mut self, mut progress: impl FnMut(&Progress<'_>) -> F + 'a) -> Self {
+        self.progress = Some(Box::new(move |told| progress(told).flow()));
+        self
+    }
+
+    /// Writes the course to a file after every so many steps, at least 1, and at its end, and goes on with what is there: a program that is
+    /// killed is run again as it is, and ends with the parameters, the report and the log of one that was never interrupted, bit for bit.
+    ///
+    /// The file has the network, the optimizer's state, the position in the epoch, the report so far and what validation keeps, and a
+    /// digest of it all; it is there as a whole or not at all, as a [model file](Network::save). It also says what decides the course:
+    /// options, data (their digest), and the network's parameters before the first step. [`Fit::run`] goes on only if all of these are what
+    /// they were. So it need not be told whether to: the result is the same either way, and what belongs to another run is neither
+    /// taken for this one's nor written over, but an error that says what differs. Only threads, `every` and the place of the log are free.
+    /// Closures - a schedule, layer or optimizer of one's own - are compared as far as the graph of a step, the optimizer's debugging
+    /// text and some values of the schedule tell.
+    ///
+    /// A run that is over ends at once when it is run again; to train anew, remove the file. One that [`Fit::progress`] stopped is
+    /// written too, and goes on. Times may differ, and [`Fit::progress`] may be told of a step twice, of which the second was
+    /// made again. What cannot be written ends the run with [`Error::Fit`].
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// # let path = std::env::temp_dir().join(format!("bayeslift-checkpoint-{}.safetensors", std::process::id()));
+    /// # let data = Dataset::regression([1], vec![0.0, 0.5, 1.0], 1, vec![0.1, 0.4, 1.1])?;
+    /// let run = |epochs| {
+    ///     let layer = AffineVariationalReparameterizationLocal::new(1, 1);
+    ///     let mut network = Network::new(layer, [1], likelihood::Normal::fixed(0.1), 0)?;
+    ///     let report = Fit::new().epochs(epochs).batch_size(2).checkpoint(&path, 100).run(&mut network, &data)?;
+    ///     Ok::<_, Error>((report.epochs, network))
+    /// };
+    /// let (epochs, network) = run(50)?;
+    /// let (again, other) = run(50)?; // makes no step
+    /// assert_eq!((again, other.parameters()), (epochs, network.parameters()));
+    /// let error = run(60).unwrap_err().to_string();
+    /// assert!(error.ends_with("is of another course: its number of epochs is 50, expected 60"), "{error}");
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn checkpoint(mut self, path: impl AsRef<Path>, every: u64) -> Self {
+        self.checkpoint = Some((path.as_ref().to_owned(), every));
+        self
+    }
+
+    /// Writes a line for each step to a file, whose name ends with `.csv` or `.jsonl` (a JSON object a line): step, epoch, loss, negative log
+    /// likelihood, divergence, its weight, the factor of the learning rate, and validation in the last line of an epoch that has one. Numbers read
+    /// back to their bits; an infinite one is `null` in JSON. Lines are there at the end of each epoch. A file that is there is
+    /// replaced, unless the run goes on from a [checkpoint](Fit::checkpoint): then no line is missing, and none is there twice.
+    pub fn log(mut self, path: impl AsRef<Path>) -> Self {
+        self.log = Some(path.as_ref().to_owned());
         self
     }
 
@@ -254,6 +323,20 @@ impl<'a> Fit<'a> {
             let expected = "a number that is not negative and leaves the learning rate finite";
             return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }
+        if let Some((path, every)) = &self.checkpoint {
+            if *every == 0 {
+                return Err(Error::argument(
+                    "the number of steps from one checkpoint to the next",
+                    "at least 1",
+                    every,
+                ));
+            }
+            if self.log.as_ref() == Some(path) {
+                let problem = format!("checkpoint and log have one name, `{}`", path.display());
+                return Err(Error::misuse(problem, "give them two"));
+            }
+        }
+        self.log.as_deref().map_or(Ok(()), |path| Form::of(path).map(drop))?;
         if self.patience.is_some() && matches!(self.validation, ValidationPart::None) {
             let remedy = "give some by `Fit::validation_split` or `Fit::validation`";
             return Err(Error::misuse("early stopping needs data to validate on, and there is none", remedy));
@@ -264,7 +347,8 @@ impl<'a> Fit<'a> {
     /// Fits the network.
     ///
     /// # Errors
-    /// Options out of range, data that does not fit the network, layers that do not fit: nothing has changed then.
+    /// Options out of range, data that does not fit the network, layers that do not fit, a [checkpoint](Fit::checkpoint) that is damaged
+    /// ([`Error::TrainingFormat`]) or of another run ([`Error::OtherTraining`]): nothing has changed then.
     ///
     /// [`Error::Fit`] for all that happens once steps are made, such as [`Error::NonFiniteLoss`] or a factor of a custom
     /// schedule that is negative or not finite. It has the report so far, and the network has the best parameters so far;
@@ -274,16 +358,16 @@ impl<'a> Fit<'a> {
         self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
         let rest;
-        let (validation, data) = match std::mem::replace(&mut self.validation, ValidationPart::None) {
+        let (validation, data) = match &self.validation {
             ValidationPart::None => (None, data),
-            ValidationPart::Data(validation) => (Some(*validation), data),
+            ValidationPart::Data(validation) => (Some(validation.clone()), data),
             ValidationPart::Split(fraction) => {
-                let split = data.split(fraction, seed)?;
+                let split = data.split(*fraction, seed)?;
                 rest = split.1;
-                (Some(split.0), &rest)
+                (Some(Arc::new(split.0)), &rest)
             }
         };
-        for data in validation.iter().chain([data]) {
+        for data in validation.as_deref().into_iter().chain([data]) {
             check_dataset(network.input(), network.target(), data)?;
         }
         let options = TrainerOptions {
@@ -294,11 +378,30 @@ impl<'a> Fit<'a> {
             seed: Some(seed),
             backend: self.backend.clone(),
         };
-        let trainer = Trainer::new(network, data.rows(), options)?;
+        let mut trainer = Trainer::new(network, data.rows(), options)?;
+        let mut notes = Vec::new();
+        let batches = Batches::new(self.batch_size, data.rows(), network, &trainer, &mut notes)?;
+        let data_of_both = [Some(data), validation.as_deref()];
+        let checkpoint = self.checkpoint.as_ref();
+        let checkpoint = checkpoint.map(|at| Checkpoint::new(&self, at, &trainer, network, data_of_both));
+        let saved = match &checkpoint {
+            Some(checkpoint) => checkpoint.read(&self, &mut trainer, network, &batches)?,
+            None => None,
+        };
+        let log = match (&self.log, &checkpoint, &saved) {
+            (None, _, _) => None,
+            (Some(path), Some(checkpoint), Some(saved)) => Some(checkpoint.log(path, saved)?),
+            (Some(path), _, _) => Some(Log::create(path)?),
+        };
         let (samples, backend) = (self.validation_samples, self.backend.clone());
         let validation = validation.map(|validation| Validation::new(network, validation, samples, seed, backend));
         let validation = validation.transpose()?;
-        Course::new(&mut self, trainer, network, data, validation, seed)?.run(network)
+        let mut course = Course::new(&mut self, trainer, network, data, validation, (batches, notes))?;
+        course.write_to(checkpoint, log);
+        if let Some(saved) = saved {
+            course.resume(saved, network);
+        }
+        course.run(network)
     }
 }
 

@@ -32,7 +32,8 @@
 //! - [`Network`]: a [layer](layers::Layer) with its parameters, the shape of its inputs and the likelihood of its targets;
 //!   [saved](Network::save) as safetensors, [looked at](ModelFile) without the program.
 //! - [`Dataset`], [`Standardizer`]: examples in memory, with weights and missing targets, checked once.
-//! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping. Below it [`Trainer`]: one step.
+//! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping, checkpoints that a run goes on from. Below it
+//!   [`Trainer`]: one step.
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
 //! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.
 //! - [`NewFile`], [`npy`]: files that are whole or not there, and arrays of NumPy.
@@ -63,6 +64,7 @@ mod standardizer;
 #[cfg(feature = "npz")]
 mod tfp_file;
 mod trainer;
+mod training_file;
 
 pub use bayeslift_ir as ir;
 pub use bayeslift_layers as layers;
@@ -72,7 +74,7 @@ pub use bayeslift_runtime::Explanation;
 pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;
-pub use fit::{Epoch, Fit, FitNote, FitReport, Progress};
+pub use fit::{Epoch, Fit, FitNote, FitReport, Progress, ProgressFlow};
 pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
 pub use new_file::NewFile;

@@ -3,13 +3,13 @@
 mod compare;
 pub(crate) mod describe;
 mod digest;
-mod json;
+pub(crate) mod json;
 
 use crate::{Error, Network, new_file, predictor};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters, likelihood::Target};
-pub(crate) use compare::{load, load_bytes, load_weights};
-use digest::Contents;
+pub(crate) use compare::{load, load_bytes, load_file, load_weights};
+pub(crate) use digest::Contents;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -37,7 +37,7 @@ const KEY: &str = "bayeslift";
 const LARGEST_FILE: u64 = 8 << 30;
 
 /// What a file may hold besides the elements of its tensors: the limit of safetensors for its header, and its length.
-const LARGEST_HEADER: u64 = 100_000_000 + 8;
+pub(crate) const LARGEST_HEADER: u64 = 100_000_000 + 8;
 
 /// What errors call a model that is no file but bytes.
 pub(crate) const BYTES: &str = "(bytes)";
@@ -189,7 +189,7 @@ struct AnyVersion {
 }
 
 /// A tensor as safetensors sees it.
-struct View<'a>(&'a Tensor);
+pub(crate) struct View<'a>(pub &'a Tensor);
 
 impl safetensors::View for View<'_> {
     fn dtype(&self) -> Dtype {
@@ -214,7 +214,7 @@ impl safetensors::View for View<'_> {
 }
 
 /// What follows the text that a digest is of.
-fn signature(digest: &str) -> String {
+pub(crate) fn signature(digest: &str) -> String {
     format!(",\"digest\":\"{digest}\"}}")
 }
 
@@ -322,7 +322,7 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 }
 
 /// What the header of a safetensors file has under a key of its metadata, if there is something.
-fn metadata(bytes: &[u8], key: &str) -> Result<Option<String>, String> {
+pub(crate) fn metadata(bytes: &[u8], key: &str) -> Result<Option<String>, String> {
     let damaged = |error: safetensors::SafeTensorError| format!("it is no whole safetensors file: {error}");
     let (length, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     json::check(&bytes[8..8 + length]).map_err(|error| format!("its header does not parse: {error}"))?;
@@ -359,7 +359,7 @@ fn description(bytes: &[u8]) -> Result<(Description, String), String> {
     Ok((description, json))
 }
 
-fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
     // What the file says is quoted here and there by those who read it.
     contents(bytes).map_err(|message| Foreign::cut(&message, 1000).to_string())
 }

@@ -5,6 +5,7 @@ mod finite;
 mod graph;
 mod options;
 mod overflow;
+mod saved;
 mod stand_ins;
 mod targets;
 
@@ -103,6 +104,11 @@ impl Trainer {
     /// made on a network.
     pub fn steps(&self) -> u64 {
         self.step
+    }
+
+    /// Addresses the noise.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How long compiling took so far, for all sizes of batches.

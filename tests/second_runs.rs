@@ -1,10 +1,14 @@
-//! What a network remembers of the steps that were made on it.
+//! What a network remembers of the steps that were made on it, what stops a run, and what is logged of it.
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
+#[allow(dead_code)]
+mod files;
 
 use bayeslift::prelude::*;
 use facade::{bits, small_data, small_layers};
+use files::folder;
+use std::{fs, ops::ControlFlow};
 
 fn small(seed: u64) -> Network {
     Network::new(small_layers(), [3], likelihood::Categorical, seed).unwrap()
@@ -88,4 +92,120 @@ fn files_of_version_3_load() {
     older[at + 12] = b'3';
     let error = ModelFile::from_bytes(&older).unwrap_err().to_string();
     assert!(error.contains("has a field `steps`, which version 3 does not allow"), "{error}");
+}
+
+#[test]
+fn a_closure_stops_a_run() {
+    let data = small_data(50);
+    let fit = || Fit::new().epochs(6).batch_size(16).learning_rate(0.05).backend(Backend::Reference);
+    let stop_at = |at: u64| {
+        move |progress: &Progress| match progress.step == at {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    // In the midst of an epoch: the parameters of the step, and what there is of a report.
+    let mut seen = Vec::new();
+    let mut network = small(1);
+    let report = fit()
+        .progress(|progress| {
+            seen = bits(progress.network);
+            stop_at(6)(progress)
+        })
+        .run(&mut network, &data)
+        .unwrap();
+    assert!(report.stopped && !report.stopped_early && report.notes.is_empty(), "{report:?}");
+    assert_eq!((report.steps, report.epochs.len(), network.steps(), network.epochs()), (6, 1, 6, 2));
+    assert_eq!(bits(&network), seen);
+    assert!(report.to_string().contains(", stopped by the program; "), "{report}");
+    // With validation: after the last step of an epoch it is made, and the best is kept.
+    let validated = || fit().validation_split(0.25).learning_rate(0.5);
+    let mut whole = small(1);
+    let expected = validated().run(&mut whole, &data).unwrap();
+    for (at, epochs) in [(2, 0), (3, 1), (8, 2), (9, 3)] {
+        let mut network = small(1);
+        let report = validated().progress(stop_at(at)).run(&mut network, &data).unwrap();
+        assert_eq!((report.stopped, report.steps, report.epochs.len()), (true, at, epochs));
+        assert_eq!(report.epochs, expected.epochs[..epochs]);
+        let best = |report: &FitReport| {
+            let value = |number: &usize| report.epochs[number - 1].validation.unwrap();
+            (1..=report.epochs.len()).min_by(|a, b| value(a).total_cmp(&value(b)))
+        };
+        assert_eq!(report.best_epoch, best(&report), "{report}");
+    }
+    // What ends anyway was not stopped.
+    let report = fit().progress(stop_at(24)).run(&mut small(1), &data).unwrap();
+    assert_eq!((report.stopped, report.steps, report.epochs.len()), (false, 24, 6));
+    // Nothing compares yet: no error, since nobody asked for more.
+    let layer = AffineVariationalReparameterizationLocal::new;
+    let layers = Sequential::new().apply(|x| x.square() / (x.square() + 1.0)).layer(layer(3, 2));
+    let mut network = Network::new(layers, [3], likelihood::Categorical, 1).unwrap();
+    let bad = Dataset::classification([3], vec![1e20, -1e20, 1e20], vec![0]).unwrap();
+    let report = fit().validation(bad).progress(stop_at(8)).run(&mut network, &data).unwrap();
+    assert!(report.stopped && report.best_epoch.is_none(), "{report}");
+    assert!(
+        matches!(&report.notes[..], [bayeslift::FitNote::NotCompared { epochs, .. }] if epochs[..] == [1, 2]),
+        "{report}"
+    );
+}
+
+#[test]
+fn every_step_is_logged() {
+    let folder = folder("second_runs-log");
+    let data = small_data(50);
+    let fit = || Fit::new().epochs(3).batch_size(16).validation_split(0.2).warm_up(WarmUp::Steps(4));
+    let fit = || fit().schedule(Schedule::Linear { to: 0.5 }).backend(Backend::Reference);
+    let (csv, jsonl) = (folder.join("log.csv"), folder.join("log.jsonl"));
+    let mut losses = Vec::new();
+    // a file that is there is replaced
+    fs::write(&csv, "what was there before, and is longer than nothing").unwrap();
+    let report = fit().log(&csv).progress(|progress| losses.push(progress.loss)).run(&mut small(2), &data).unwrap();
+    fit().log(&jsonl).run(&mut small(2), &data).unwrap();
+    let (csv, jsonl) = (fs::read_to_string(&csv).unwrap(), fs::read_to_string(&jsonl).unwrap());
+    let mut lines = csv.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let lines: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    let objects: Vec<serde_json::Value> = jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), objects.len(), report.steps), (9, 9, 9));
+    for (i, (line, object)) in lines.iter().zip(&objects).enumerate() {
+        let value = |name: &str| line[names.iter().position(|found| *found == name).unwrap()];
+        for name in &names {
+            let expected = object.get(*name).map_or(String::new(), |number| number.to_string());
+            assert_eq!(value(name), expected, "{name} of line {i}");
+        }
+        assert_eq!((value("step"), value("epoch")), (&*(i + 1).to_string(), &*(i / 3 + 1).to_string()));
+        assert_eq!(value("loss").parse::<f32>().unwrap(), losses[i].loss);
+        assert_eq!(value("divergence").parse::<f32>().unwrap(), losses[i].divergence);
+        assert_eq!(value("rate").parse::<f64>().unwrap(), 1.0 - 0.5 * (i as f64 / 9.0));
+        assert_eq!(value("divergence_weight").parse::<f64>().unwrap(), (i as f64 / 4.0).min(1.0));
+        let validation = value("validation").parse::<f64>().ok();
+        assert_eq!(validation, report.epochs[i / 3].validation.filter(|_| i % 3 == 2));
+    }
+    // What was logged before an error is there.
+    let path = folder.join("failed.csv");
+    let fails = fit().schedule(Schedule::custom(|done| if done < 0.5 { 1.0 } else { f64::NAN })).log(&path);
+    fails.run(&mut small(2), &data).unwrap_err();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1 + 5);
+}
+
+/// A log that lost lines which the checkpoint knows of is not gone on with.
+#[test]
+fn a_log_that_was_cut_is_refused() {
+    let folder = folder("second_runs-cut");
+    let (log, checkpoint) = (folder.join("log.csv"), folder.join("checkpoint"));
+    let run = || {
+        let fit = Fit::new().epochs(2).backend(Backend::Reference).log(&log).checkpoint(&checkpoint, 1);
+        fit.run(&mut small(2), &small_data(40))
+    };
+    run().unwrap();
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, &whole[..whole.len() - 1]).unwrap();
+    let error = run().unwrap_err();
+    let expected = format!("its log had {} bytes, and `{}` has {}", whole.len(), log.display(), whole.len() - 1);
+    assert!(matches!(&error, Error::OtherTraining { message, .. } if *message == expected), "{error}");
+    assert_eq!(fs::read(&log).unwrap().len(), whole.len() - 1);
+    // more than it knows of are of steps that were not kept
+    fs::write(&log, [&whole[..], b"5,3,0.1"].concat()).unwrap();
+    run().unwrap();
+    assert_eq!(fs::read(&log).unwrap(), whole);
 }

@@ -1,23 +1,36 @@
 //! A fit that is under way.
 
-use super::{Epoch, Fit, FitNote, FitReport, Progress, batches::Batches, validation::Validation};
-use crate::{Dataset, Error, Network, StepInput, Trainer, dataset::Batch, shuffle::permutation};
-use std::time::Instant;
+use super::{
+    Epoch, Fit, FitNote, FitReport, Progress,
+    batches::Batches,
+    checkpoint::{Checkpoint, Record, Saved},
+    log::{Line, Log},
+    validation::Validation,
+};
+use crate::{Dataset, Error, Network, StepInput, Trainer, dataset::Batch, shuffle::permutation, training_file::Bits};
+use std::time::{Duration, Instant};
 
 /// What a fit works with, and what it has done so far.
 pub(super) struct Course<'f, 'a> {
     fit: &'f mut Fit<'a>,
     trainer: Trainer,
     data: &'f Dataset,
-    seed: u64,
     validation: Option<Validation>,
     batches: Batches,
-    /// What was done, but for what only the end decides.
-    report: FitReport,
+    checkpoint: Option<Checkpoint>,
+    log: Option<Log>,
     /// How many epochs were begun on the network before.
     epochs_before: u64,
+    /// What was done, but for what only the end decides.
+    report: FitReport,
     /// The number of epochs that validation can choose from so far.
     choices: usize,
+    /// The epoch that is under way, with the sums of its steps so far.
+    sums: Epoch,
+    /// How many batches of it are done.
+    position: usize,
+    /// How long it took before it was resumed.
+    time_before: Duration,
     start: Instant,
 }
 
@@ -29,10 +42,8 @@ impl<'f, 'a> Course<'f, 'a> {
         network: &Network,
         data: &'f Dataset,
         validation: Option<Validation>,
-        seed: u64,
+        (batches, notes): (Batches, Vec<FitNote>),
     ) -> Result<Self, Error> {
-        let mut notes = Vec::new();
-        let batches = Batches::new(fit.batch_size, data.rows(), network, &trainer, &mut notes)?;
         trainer.prepare(network, batches.first())?;
         let report = FitReport {
             epochs: Vec::new(),
@@ -40,24 +51,86 @@ impl<'f, 'a> Course<'f, 'a> {
             best_epoch: None,
             divergence_weight: 0.0,
             stopped_early: false,
+            stopped: false,
             training_examples: data.rows(),
             notes,
             compile_time: trainer.compile_time(),
             train_time: Default::default(),
         };
-        let (epochs_before, start) = (network.epochs(), Instant::now());
-        Ok(Course { fit, trainer, data, seed, validation, batches, report, epochs_before, choices: 0, start })
+        Ok(Course {
+            fit,
+            trainer,
+            data,
+            validation,
+            batches,
+            checkpoint: None,
+            log: None,
+            epochs_before: network.epochs(),
+            report,
+            choices: 0,
+            sums: beginning(1),
+            position: 0,
+            time_before: Duration::ZERO,
+            start: Instant::now(),
+        })
+    }
+
+    /// Says where to write how far it came, and each step.
+    pub fn write_to(&mut self, checkpoint: Option<Checkpoint>, log: Option<Log>) {
+        (self.checkpoint, self.log) = (checkpoint, log);
+    }
+
+    /// Goes on from what was written; the trainer is there already.
+    pub fn resume(&mut self, saved: Saved, network: &mut Network) {
+        let Saved { record, network: loaded, best } = saved;
+        *network = loaded;
+        self.report.epochs = record.epochs.iter().map(Epoch::from).collect();
+        self.report.steps = self.trainer.steps();
+        self.report.divergence_weight = record.divergence_weight.0;
+        self.report.stopped_early = record.stopped_early;
+        (self.sums, self.position) = (Epoch::from(&record.sums), record.position);
+        self.choices = record.choices;
+        self.time_before = Duration::from_nanos(record.train_time);
+        if let (Some(validation), Some(found)) = (&mut self.validation, record.validation) {
+            validation.resume(found, best);
+        }
+    }
+
+    /// Writes how far it came.
+    fn save(&mut self, network: &Network) -> Result<(), Error> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        // the log first: what is promised here must be there
+        let log = self.log.as_mut().map(Log::sync).transpose()?;
+        let found = self.validation.as_ref().map(Validation::found);
+        let record = Record {
+            epochs: self.report.epochs.iter().map(Into::into).collect(),
+            sums: (&self.sums).into(),
+            position: self.position,
+            divergence_weight: Bits(self.report.divergence_weight),
+            choices: self.choices,
+            stopped_early: self.report.stopped_early,
+            validation: found.map(|(found, _)| found.clone()),
+            log,
+            train_time: u64::try_from(self.time().as_nanos()).unwrap_or(u64::MAX),
+        };
+        checkpoint.write(&self.trainer, network, record, found.and_then(|(_, best)| best))
+    }
+
+    /// How long it took so far.
+    fn time(&self) -> Duration {
+        self.time_before.saturating_add(self.start.elapsed())
     }
 
     /// Trains to the end. Whatever comes of it, the network has the parameters that the report names.
     pub fn run(mut self, network: &mut Network) -> Result<FitReport, Error> {
         let epochs = self.fit.epochs;
-        let (mut epoch, mut result) = (0, Ok(()));
-        while result.is_ok() && epoch < epochs && !self.report.stopped_early {
+        let (mut epoch, mut result) = (self.report.epochs.len(), Ok(()));
+        while result.is_ok() && epoch < epochs && !self.report.stopped_early && !self.report.stopped {
             epoch += 1;
             result = self.epoch(epoch, network);
         }
         let result = result.and_then(|()| self.check_end());
+        let result = result.and(self.log.as_mut().map_or(Ok(()), Log::flush));
         let report = self.finish(network);
         match result {
             Ok(()) => Ok(report),
@@ -75,37 +148,50 @@ impl<'f, 'a> Course<'f, 'a> {
         (self.batches.count() as u64).saturating_mul(self.fit.epochs as u64)
     }
 
-    /// Uses every example once, and validates.
+    /// Uses every example once, or those that are left of the epoch, and validates.
     fn epoch(&mut self, number: usize, network: &mut Network) -> Result<(), Error> {
+        self.train(number, network)?;
+        if self.position < self.batches.count() {
+            // stopped in the midst of it
+            return self.save(network);
+        }
+        self.report.epochs.push(std::mem::replace(&mut self.sums, beginning(number + 1)));
+        self.position = 0;
+        self.validate(number, network)?;
+        let is_over = number == self.fit.epochs || self.report.stopped_early;
+        self.report.stopped &= !is_over;
+        self.log.as_mut().map_or(Ok(()), Log::flush)?;
+        let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_due(self.trainer.steps()));
+        if is_due || is_over || self.report.stopped { self.save(network) } else { Ok(()) }
+    }
+
+    /// Validates after an epoch, if there is data for that.
+    fn validate(&mut self, number: usize, network: &Network) -> Result<(), Error> {
         // The weight only rises: if it is full in the first step it is in all.
-        let can_be_chosen = self.divergence_weight(self.trainer.steps() + 1) == self.fit.divergence_weight;
-        let epoch = self.train(number, network)?;
-        self.report.epochs.push(epoch);
+        let first = (self.batches.count() as u64).saturating_mul(number as u64 - 1).saturating_add(1);
+        let can_be_chosen = self.divergence_weight(first) == self.fit.divergence_weight;
         let Some(validation) = &mut self.validation else { return Ok(()) };
         self.choices += usize::from(can_be_chosen);
         let value = validation.look(network, number, can_be_chosen)?;
         self.report.epochs.iter_mut().last().into_iter().for_each(|epoch| epoch.validation = Some(value));
+        self.log.iter_mut().for_each(|log| log.validation(value));
         validation.check_hope()?;
         let is_over = self.fit.patience.is_some_and(|patience| validation.is_over(patience));
         self.report.stopped_early = is_over && number < self.fit.epochs;
         Ok(())
     }
 
-    fn train(&mut self, number: usize, network: &mut Network) -> Result<Epoch, Error> {
+    /// Makes the steps that are left of an epoch.
+    fn train(&mut self, number: usize, network: &mut Network) -> Result<(), Error> {
         let (data, rows, steps) = (self.data, self.data.rows(), self.steps());
-        let validation = self.validation.as_ref().and_then(|validation| validation.last);
+        let validation = self.validation.as_ref().and_then(Validation::last);
         let made = self.epochs_before.wrapping_add(number as u64);
-        let order = if self.fit.shuffle { permutation(self.seed, "epoch", made, rows) } else { (0..rows).collect() };
-        let mut batch = Batch::like(data);
-        let mut epoch = Epoch {
-            epoch: number,
-            loss: 0.0,
-            negative_log_likelihood: 0.0,
-            divergence: 0.0,
-            divergence_weight: 0.0,
-            validation: None,
+        let order = match self.fit.shuffle {
+            true => permutation(self.trainer.seed(), "epoch", made, rows),
+            false => (0..rows).collect(),
         };
-        for chosen in self.batches.of(&order) {
+        let mut batch = Batch::like(data);
+        for chosen in self.batches.of(&order).skip(self.position) {
             batch.fill(data, chosen);
             let step = self.trainer.steps() + 1;
             let input = StepInput::new(&batch.inputs, &batch.targets)
@@ -117,16 +203,29 @@ impl<'f, 'a> Course<'f, 'a> {
             network.set_training_examples(Some(rows));
             network.set_made(network.steps(), made);
             (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);
-            let part = chosen.len() as f64 / rows as f64;
-            epoch.loss += f64::from(loss.loss) * part;
-            epoch.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
-            epoch.divergence += f64::from(loss.divergence) * part;
-            epoch.divergence_weight = input.divergence_weight;
-            if let Some(progress) = &mut self.fit.progress {
-                progress(&Progress { step, steps, epoch: number, loss, validation });
+            self.position += 1;
+            let (part, sums) = (chosen.len() as f64 / rows as f64, &mut self.sums);
+            sums.loss += f64::from(loss.loss) * part;
+            sums.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
+            sums.divergence += f64::from(loss.divergence) * part;
+            sums.divergence_weight = input.divergence_weight;
+            if let Some(log) = &mut self.log {
+                let (divergence_weight, rate) = (input.divergence_weight, input.rate);
+                log.step(Line { epoch: number, loss, divergence_weight, rate, validation: None })?;
+            }
+            if let Some(progress) = &mut self.fit.progress
+                && progress(&Progress { step, steps, epoch: number, loss, validation, network }).is_break()
+            {
+                self.report.stopped = true;
+                return Ok(());
+            }
+            let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_due(step));
+            // after the last batch only with what validation says
+            if is_due && self.position < self.batches.count() {
+                self.save(network)?;
             }
         }
-        Ok(epoch)
+        Ok(())
     }
 
     /// Checks that validation could choose, and says what it could not.
@@ -140,15 +239,18 @@ impl<'f, 'a> Course<'f, 'a> {
             self.report.notes.push(FitNote::NoEpochToChoose);
         } else if let Some(patience) = self.fit.patience
             && !self.report.stopped_early
+            && !self.report.stopped
             && self.choices <= patience.saturating_add(1)
         {
             self.report.notes.push(FitNote::LongPatience { patience, epochs: self.choices });
         }
-        validation.check_end(self.report.epochs.len())
+        // who stops it takes what there is
+        if self.report.stopped { Ok(()) } else { validation.check_end(self.report.epochs.len()) }
     }
 
     /// Gives the network the best parameters, if validation chose some.
     fn finish(self, network: &mut Network) -> FitReport {
+        let time = self.time();
         let mut report = self.report;
         if let Some(validation) = self.validation {
             validation.note(&mut report.notes);
@@ -157,7 +259,12 @@ impl<'f, 'a> Course<'f, 'a> {
         if let Some(best) = report.best_epoch.and_then(|best| report.epochs.get(best - 1)) {
             report.divergence_weight = best.divergence_weight;
         }
-        report.train_time = self.start.elapsed();
+        report.train_time = time;
         report
     }
+}
+
+/// An epoch before its first step.
+fn beginning(epoch: usize) -> Epoch {
+    Epoch { epoch, loss: 0.0, negative_log_likelihood: 0.0, divergence: 0.0, divergence_weight: 0.0, validation: None }
 }

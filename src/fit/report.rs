@@ -1,13 +1,13 @@
 //! What fitting reports: while it runs, and at the end.
 
 use super::FitNote;
-use crate::StepLoss;
+use crate::{Network, StepLoss};
 use std::{fmt, time::Duration};
 
 /// What [`Fit::progress`](crate::Fit::progress) is told after each step.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Progress {
+pub struct Progress<'n> {
     /// The step, counted from 1.
     pub step: u64,
     /// The number of steps if training does not stop early.
@@ -18,6 +18,8 @@ pub struct Progress {
     pub loss: StepLoss,
     /// The validation part's negative log likelihood after the last epoch that is over.
     pub validation: Option<f64>,
+    /// The network after the step.
+    pub network: &'n Network,
 }
 
 /// The history of one epoch.
@@ -57,13 +59,15 @@ pub struct FitReport {
     pub divergence_weight: f64,
     /// Whether training stopped before its last epoch, because validation got no better.
     pub stopped_early: bool,
+    /// Whether [`Fit::progress`](crate::Fit::progress) stopped it before that.
+    pub stopped: bool,
     /// The number of examples trained on, after a validation split.
     pub training_examples: usize,
     /// What went otherwise than the options may have meant.
     pub notes: Vec<FitNote>,
-    /// How long the first compilation took, for a full batch.
+    /// How long the first compilation took, for a full batch; of a run that went on from a checkpoint, that of its last part.
     pub compile_time: Duration,
-    /// How long all took after the first compilation.
+    /// How long all took after the first compilation; of a run that went on from a checkpoint, with its parts before, as far as they were kept.
     pub train_time: Duration,
 }
 
@@ -86,7 +90,11 @@ impl FitReport {
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (epochs, seconds) = (self.epochs.len(), self.train_time.as_secs_f64());
-        let early = if self.stopped_early { ", stopped early" } else { "" };
+        let early = match (self.stopped_early, self.stopped) {
+            (true, _) => ", stopped early",
+            (false, true) => ", stopped by the program",
+            (false, false) => "",
+        };
         write!(f, "{epochs} epochs, {} steps on {} examples", self.steps, self.training_examples)?;
         write!(f, " in {seconds:.2} s{early}; {}", self.kept())?;
         let shown = self.best_epoch.and_then(|best| self.epochs.get(best - 1)).or(self.epochs.last());

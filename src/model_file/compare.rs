@@ -31,7 +31,8 @@ fn read(network: &Network, path: &Path) -> Result<ModelFile, Error> {
     ModelFile::read_for(path, own.sum())
 }
 
-pub(super) fn load_file(network: &mut Network, file: ModelFile, path: &Path) -> Result<(), Error> {
+/// Loads a file that was read from this path, if it is of the network.
+pub(crate) fn load_file(network: &mut Network, file: ModelFile, path: &Path) -> Result<(), Error> {
     if let Some(difference) = words(network, &file) {
         return Err(other(path, difference));
     }

@@ -21,7 +21,8 @@ impl Contents {
         self.0.update(bytes);
     }
 
-    fn number(&mut self, number: usize) {
+    /// Goes on with a number.
+    pub fn number(&mut self, number: usize) {
         self.0.update((number as u64).to_le_bytes());
     }
 
@@ -40,13 +41,21 @@ impl Contents {
 
     /// Goes on with the elements of a tensor as a file has them.
     pub fn elements(&mut self, tensor: &Tensor) {
-        let words = tensor.words();
-        let mut buffer = Vec::with_capacity(4 << 10);
-        for words in words.chunks(1 << 10) {
-            buffer.clear();
-            buffer.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-            self.0.update(&buffer);
+        self.words(tensor.words());
+    }
+
+    /// Goes on with words, the lowest byte of each first.
+    pub fn words(&mut self, words: impl IntoIterator<Item = u32>) {
+        const BUFFER: usize = 4 << 10;
+        let mut buffer = Vec::with_capacity(BUFFER);
+        for word in words {
+            buffer.extend(word.to_le_bytes());
+            if buffer.len() == BUFFER {
+                self.0.update(&buffer);
+                buffer.clear();
+            }
         }
+        self.0.update(&buffer);
     }
 
     /// The digest, as hexadecimal digits.
