@@ -159,7 +159,13 @@ fn every_step_is_logged() {
     let mut losses = Vec::new();
     // a file that is there is replaced
     fs::write(&csv, "what was there before, and is longer than nothing").unwrap();
-    let report = fit().log(&csv).progress(|progress| losses.push(progress.loss)).run(&mut small(2), &data).unwrap();
+    let watched = |progress: &Progress| {
+        losses.push(progress.loss);
+        // lines are there when their epoch is over
+        let lines = fs::read_to_string(&csv).unwrap().lines().count();
+        assert!(progress.step != 4 || lines == 1 + 3, "{lines} lines");
+    };
+    let report = fit().log(&csv).progress(watched).run(&mut small(2), &data).unwrap();
     fit().log(&jsonl).run(&mut small(2), &data).unwrap();
     let (csv, jsonl) = (fs::read_to_string(&csv).unwrap(), fs::read_to_string(&jsonl).unwrap());
     let mut lines = csv.lines();
@@ -204,6 +210,9 @@ fn a_log_that_was_cut_is_refused() {
     let expected = format!("its log had {} bytes, and `{}` has {}", whole.len(), log.display(), whole.len() - 1);
     assert!(matches!(&error, Error::OtherTraining { message, .. } if *message == expected), "{error}");
     assert_eq!(fs::read(&log).unwrap().len(), whole.len() - 1);
+    fs::remove_file(&log).unwrap();
+    assert!(matches!(run().unwrap_err(), Error::File { action: "write", .. }));
+    assert!(!log.exists());
     // more than it knows of are of steps that were not kept
     fs::write(&log, [&whole[..], b"5,3,0.1"].concat()).unwrap();
     run().unwrap();

@@ -74,7 +74,7 @@ impl Log {
     pub fn resume(path: &Path, length: u64) -> Result<Result<Log, String>, Error> {
         let form = Form::of(path)?;
         let open = || -> io::Result<Result<File, u64>> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            let mut file = OpenOptions::new().write(true).open(path)?;
             let found = file.metadata()?.len();
             if found < length {
                 return Ok(Err(found));
