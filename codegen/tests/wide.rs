@@ -13,6 +13,7 @@ use bayeslift_passes::{Plan, simplify};
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Mnemonic, Register};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use std::collections::HashSet;
 
 /// What every x86-64 has.
 const BASELINE: &[CpuidFeature] = &[
@@ -60,7 +61,8 @@ fn check(graph: &Graph, isa: Isa) -> Result<(), String> {
 fn check_code(code: &[u8], isa: Isa) -> Result<(), String> {
     let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
     let mut targets = Vec::new();
-    let mut starts = std::collections::HashSet::new();
+    let mut starts = HashSet::new();
+    let mut pointers = HashSet::new();
     loop {
         let instruction = decoder.decode();
         starts.insert(instruction.ip());
@@ -79,10 +81,17 @@ fn check_code(code: &[u8], isa: Isa) -> Result<(), String> {
             _ => {}
         }
         let base = instruction.memory_base();
-        let known = [Register::None, Register::RSP, Register::RBP, Register::RDI, Register::RSI, Register::R11];
+        let known = [Register::None, Register::RSP, Register::RBP, Register::RDI, Register::RSI];
         let computes = instruction.mnemonic() == Mnemonic::Lea;
-        if !computes && !known.contains(&base) {
+        if !computes && !known.contains(&base) && !pointers.contains(&base) {
             return Err(format!("{:?} accesses memory from {base:?}", instruction.code()));
+        }
+        // a register is an argument's pointer from its load to whatever else is written there
+        let first = instruction.op0_register();
+        if instruction.mnemonic() == Mnemonic::Mov && base == Register::RDI {
+            pointers.insert(first);
+        } else if !matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Push) {
+            pointers.remove(&first.full_register());
         }
     }
     match targets.iter().find(|target| !starts.contains(target)) {

@@ -97,6 +97,10 @@ impl Job<'_> {
     /// The pointers must be as [`run`] wants them, no other thread may be at these tiles or use the scratch memory of
     /// `thread`, and all that these tiles wait for must be over.
     unsafe fn stage(&self, stage: usize, tiles: Range<usize>, thread: usize) {
+        // a kernel of one tile does not look at the range
+        if tiles.is_empty() {
+            return;
+        }
         let pointers = self.pointers[self.schedule.arguments[stage]..].as_ptr();
         // SAFETY: tiles write different elements; for the rest the caller vouches.
         let (scratch, begin, end) = (self.scratch[thread].pointer(), tiles.start as i64, tiles.end as i64);
