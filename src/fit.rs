@@ -3,6 +3,7 @@
 mod batches;
 mod checkpoint;
 mod course;
+mod diagnosis;
 mod flow;
 mod log;
 mod note;
@@ -10,16 +11,21 @@ mod report;
 mod validation;
 
 pub(crate) use checkpoint::Record;
+pub use diagnosis::Diagnosis;
 pub use flow::ProgressFlow;
 pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
-use crate::{Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, trainer::check_dataset};
+use crate::{
+    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, posteriors::Moments,
+    trainer::check_dataset,
+};
 use batches::Batches;
 use bayeslift_ir::{Environment, Shape};
-use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
+use bayeslift_layers::{Adam, Divergence, Optimizer, Recipe, likelihood::Bound};
 use checkpoint::Checkpoint;
 use course::Course;
+use diagnosis::diagnoses;
 use log::{Form, Log};
 use std::{
     fmt,
@@ -129,6 +135,33 @@ impl<'a> Fit<'a> {
             checkpoint: None,
             log: None,
         }
+    }
+
+    /// By a recipe, on so many training examples.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// # let (inputs, values) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| (i as f32 / 9.0).sin()).collect());
+    /// let data = Dataset::regression([1], inputs, 1, values)?;
+    /// let recipe = Recipe::tables();
+    /// let layers = Sequential::new()
+    ///     .layer(AffineVariationalReparameterizationLocal::new(1, 8).recipe(&recipe).activation(Activation::Relu))
+    ///     .layer(AffineVariationalReparameterizationLocal::new(8, 1).recipe(&recipe));
+    /// let mut network = Network::new(layers, [1], likelihood::Normal::learned(1.0), 0)?;
+    /// let report = Fit::by(&recipe, data.rows()).epochs(3).run(&mut network, &data)?;
+    /// # assert_eq!(report.steps, 6);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    pub fn by(recipe: &Recipe, examples: usize) -> Self {
+        Fit::new()
+            .epochs(recipe.epochs(examples))
+            .batch_size(recipe.batch_size)
+            .learning_rate(recipe.learning_rate)
+            .schedule(Schedule::Cosine { to: 0.0 })
+            .divergence(recipe.divergence.clone())
+            .divergence_weight(recipe.divergence_weight)
+            .warm_up(WarmUp::Fraction(recipe.warm_up))
     }
 
     /// The number of times that every training example is used, at least 1.
@@ -396,12 +429,21 @@ impl<'a> Fit<'a> {
         let (samples, backend) = (self.validation_samples, self.backend.clone());
         let validation = validation.map(|validation| Validation::new(network, validation, samples, seed, backend));
         let validation = validation.transpose()?;
+        let before = Moments::of(network)?;
         let mut course = Course::new(&mut self, trainer, network, data, validation, (batches, notes))?;
         course.write_to(checkpoint, log);
         if let Some(saved) = saved {
             course.resume(saved, network);
         }
-        course.run(network)
+        let mut result = course.run(network);
+        let report = match &mut result {
+            Ok(report) => report,
+            Err(Error::Fit { report, .. }) => &mut **report,
+            Err(_) => return result,
+        };
+        report.posteriors = Moments::of(network)?.compared(&before);
+        report.diagnoses = diagnoses(report);
+        result
     }
 }
 

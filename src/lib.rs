@@ -46,6 +46,7 @@
 //! bit: every noise draw has an address made of seed, step, place in the network, sample, row and unit, and the order of
 //! every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that defines it.
 
+mod comparison;
 mod dataset;
 #[cfg(feature = "deploy")]
 pub mod deploy;
@@ -56,6 +57,7 @@ mod model_file;
 mod network;
 mod new_file;
 pub mod npy;
+mod posteriors;
 mod prediction;
 mod predictor;
 mod schedule;
@@ -71,13 +73,15 @@ pub use bayeslift_layers as layers;
 pub use bayeslift_passes as passes;
 pub use bayeslift_runtime as runtime;
 pub use bayeslift_runtime::Explanation;
+pub use comparison::{Comparison, Scores};
 pub use dataset::{Dataset, Targets};
 pub use engine::Backend;
 pub use error::Error;
-pub use fit::{Epoch, Fit, FitNote, FitReport, Progress, ProgressFlow};
+pub use fit::{Diagnosis, Epoch, Fit, FitNote, FitReport, Progress, ProgressFlow};
 pub use model_file::{Described, DescribedLayer, ModelFile};
 pub use network::Network;
 pub use new_file::NewFile;
+pub use posteriors::PosteriorReport;
 pub use prediction::{Answer, Classification, Regression};
 pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Schedule, WarmUp};
@@ -175,8 +179,8 @@ pub mod prelude {
         EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Layer,
         LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior, PosteriorValue,
-        Prior, RandomVariable, Residual, RmsProp, Scope, Sequential, Sgd, Update, VariationalLayer, distribution,
-        flatten_rightmost, likelihood, metrics, on_units,
+        Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Update, VariationalLayer,
+        distribution, flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

@@ -246,8 +246,10 @@ fn what_options_may_not_have_meant_is_noted() {
     let text = report.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("3 epochs, 3 steps on 8 examples in "), "{text}");
-    assert!(lines[1].starts_with("epoch ") && lines[1].contains(" weighted by 1, validation "), "{text}");
-    assert_eq!(lines[2], "note: the batch size is 16, but there are 8 training examples: a batch is all of them");
+    assert!(lines[1].starts_with("epoch ") && lines[1].contains(" weighted by 1, "), "{text}");
+    assert!(lines[1].contains(" of an example, validation "), "{text}");
+    assert!(lines[2].starts_with("affine/kernel: scale 1.00e-3 to 1.0"), "{text}");
+    assert_eq!(lines[6], "note: the batch size is 16, but there are 8 training examples: a batch is all of them");
 }
 
 /// A second fit goes on from where the first ended, whichever parameters that kept.

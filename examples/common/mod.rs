@@ -78,6 +78,7 @@ pub fn progress_bar() -> (ProgressBar, impl FnMut(&Progress)) {
 /// Prints what a fit noted, if it did.
 pub fn notes(report: &FitReport) {
     report.notes.iter().for_each(|note| println!("  note: {note}"));
+    report.diagnoses.iter().for_each(|diagnosis| println!("  note: {diagnosis}"));
 }
 
 /// A horizontal bar of `width` cells, filled to this part in eighths of a cell.

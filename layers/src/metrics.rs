@@ -6,6 +6,10 @@
 //! probabilities. A row that is `NaN` throughout is one without a prediction: for [`accuracy`] it is wrong, and all others
 //! refuse it.
 
+mod ranking;
+
+pub use ranking::{area_under_roc, average_precision, coverage};
+
 use crate::{Error, natural_log};
 use bayeslift_ir::Environment;
 

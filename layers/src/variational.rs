@@ -3,7 +3,7 @@
 use crate::{
     Affine, Call, Context, Distribution, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
     KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
-    RandomVariable, Scope, kernel_bias::kernel_bias_options,
+    RandomVariable, Recipe, Scope, kernel_bias::kernel_bias_options,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
@@ -67,6 +67,11 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     pub fn prior_maker(mut self, prior: Prior) -> Self {
         self.prior = prior;
         self
+    }
+
+    /// The posterior and the prior of a recipe.
+    pub fn recipe(self, recipe: &Recipe) -> Self {
+        self.posterior_maker(recipe.posterior.clone()).prior_maker(recipe.prior.clone())
     }
 
     /// The value of the posterior that a call uses. A sample unless told; a [context](Context::posterior_value) may

@@ -54,6 +54,8 @@ impl<'f, 'a> Course<'f, 'a> {
             stopped: false,
             training_examples: data.rows(),
             notes,
+            diagnoses: Vec::new(),
+            posteriors: Vec::new(),
             compile_time: trainer.compile_time(),
             train_time: Default::default(),
         };

@@ -1,7 +1,7 @@
 //! What fitting reports: while it runs, and at the end.
 
-use super::FitNote;
-use crate::{Network, StepLoss};
+use super::{Diagnosis, FitNote};
+use crate::{Network, PosteriorReport, StepLoss};
 use std::{fmt, time::Duration};
 
 /// What [`Fit::progress`](crate::Fit::progress) is told after each step.
@@ -65,6 +65,10 @@ pub struct FitReport {
     pub training_examples: usize,
     /// What went otherwise than the options may have meant.
     pub notes: Vec<FitNote>,
+    /// What is remarkable about the fit itself, and what to do about it.
+    pub diagnoses: Vec<Diagnosis>,
+    /// How far the posterior of each random variable has moved.
+    pub posteriors: Vec<PosteriorReport>,
     /// How long the first compilation took, for a full batch; of a run that went on from a checkpoint, that of its last part.
     pub compile_time: Duration,
     /// How long all took after the first compilation; of a run that went on from a checkpoint, with its parts before, as far as they were kept.
@@ -75,6 +79,17 @@ impl FitReport {
     /// Steps in a second of training, validation included.
     pub fn steps_per_second(&self) -> f64 {
         self.steps as f64 / self.train_time.as_secs_f64()
+    }
+
+    /// The epoch whose parameters the network has, or the last one.
+    pub(super) fn kept_epoch(&self) -> Option<&Epoch> {
+        self.best_epoch.and_then(|best| self.epochs.get(best - 1)).or(self.epochs.last())
+    }
+
+    /// The divergence of an example, in nats, neither weighted nor divided by anything else, in the epoch whose parameters the network has; `None`
+    /// before the first epoch is over.
+    pub fn divergence_of_example(&self) -> Option<f64> {
+        self.kept_epoch().map(|epoch| epoch.divergence / self.training_examples as f64)
     }
 
     /// Which parameters the network has.
@@ -97,13 +112,14 @@ impl fmt::Display for FitReport {
         };
         write!(f, "{epochs} epochs, {} steps on {} examples", self.steps, self.training_examples)?;
         write!(f, " in {seconds:.2} s{early}; {}", self.kept())?;
-        let shown = self.best_epoch.and_then(|best| self.epochs.get(best - 1)).or(self.epochs.last());
-        if let Some(Epoch { epoch, loss, negative_log_likelihood, divergence, validation, .. }) = shown {
-            let weight = self.divergence_weight;
+        if let Some(Epoch { epoch, loss, negative_log_likelihood, divergence, validation, .. }) = self.kept_epoch() {
+            let (weight, of_example) = (self.divergence_weight, divergence / self.training_examples as f64);
             write!(f, "\nepoch {epoch}: loss {loss:.4}, negative log likelihood {negative_log_likelihood:.4}")?;
-            write!(f, ", divergence {divergence:.1} weighted by {weight}")?;
+            write!(f, ", divergence {divergence:.1} weighted by {weight}, {of_example:.4} of an example")?;
             validation.map_or(Ok(()), |validation| write!(f, ", validation {validation:.4}"))?;
         }
-        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))
+        self.posteriors.iter().try_for_each(|posterior| write!(f, "\n{posterior}"))?;
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))?;
+        self.diagnoses.iter().try_for_each(|diagnosis| write!(f, "\nnote: {diagnosis}"))
     }
 }

@@ -1,0 +1,84 @@
+//! Settings that go together, and were measured together.
+
+use crate::{Divergence, Posterior, Prior};
+use std::ops::RangeInclusive;
+
+/// What a variational network is trained with: posterior and prior of its layers, and how they are fitted. TFP's defaults, which are those of the
+/// layers, start posteriors so narrow and take priors so wide that short training stops at a point and long training underfits;
+/// `docs/uncertainty.md` has the tables that each recipe was chosen by.
+///
+/// A layer takes its part by [`Variational::recipe`](crate::Variational::recipe), a fit by `Fit::by`.
+///
+/// ```
+/// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Recipe};
+/// let recipe = Recipe::tables();
+/// let layer = AffineVariationalReparameterizationLocal::new(13, 50).recipe(&recipe);
+/// assert_eq!(recipe.epochs(455), 1000);
+/// assert_eq!(recipe.epochs(7373), 86);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recipe {
+    /// The posterior of layers.
+    pub posterior: Posterior,
+    /// The prior of layers.
+    pub prior: Prior,
+    /// How the divergence is computed.
+    pub divergence: Divergence,
+    /// The weight of the divergence: 1 for the evidence lower bound, less for a cold posterior.
+    pub divergence_weight: f64,
+    /// The part of all steps for which that weight rises from 0.
+    pub warm_up: f64,
+    /// Adam's learning rate at first; it falls to 0 along a cosine.
+    pub learning_rate: f64,
+    /// The number of examples of a step.
+    pub batch_size: usize,
+    /// About how many steps there are,
+    pub steps: usize,
+    /// but never fewer or more epochs than these.
+    pub epochs: RangeInclusive<usize>,
+}
+
+impl Recipe {
+    /// For tables of hundreds to ten thousands of rows, standardized: N(0, 1) on every weight, posteriors that begin with scale 0.05, the exact divergence, whose
+    /// weight rises for three quarters of 20,000 steps.
+    pub fn tables() -> Recipe {
+        Recipe {
+            posterior: Posterior::mean_field_with_scale(0.05),
+            prior: Prior::normal(0.0, 1.0),
+            divergence: Divergence::Exact,
+            divergence_weight: 1.0,
+            warm_up: 0.75,
+            learning_rate: 1e-2,
+            batch_size: 32,
+            steps: 20_000,
+            epochs: 40..=1000,
+        }
+    }
+
+    /// For images, tens of thousands of them.
+    pub fn images() -> Recipe {
+        let env = |name: &str, or: f64| std::env::var(name).ok().map_or(or, |x| x.parse().unwrap());
+        Recipe {
+            posterior: Posterior::mean_field_with_scale(env("SCALE", 1e-3) as f32),
+            prior: if env("PRIOR", 0.0) > 0.0 {
+                Prior::normal(0.0, env("PRIOR", 0.0) as f32)
+            } else {
+                Prior::spike_and_slab()
+            },
+            divergence: if env("PRIOR", 0.0) > 0.0 { Divergence::Exact } else { Divergence::MonteCarlo { draws: 1 } },
+            divergence_weight: env("WEIGHT", 0.1),
+            warm_up: env("WARM", 0.0),
+            learning_rate: env("RATE", 1e-3),
+            batch_size: 128,
+            steps: 0,
+            epochs: env("EPOCHS", 20.0) as usize..=env("EPOCHS", 20.0) as usize,
+        }
+    }
+
+    /// The number of epochs on so many training examples.
+    pub fn epochs(&self, examples: usize) -> usize {
+        let steps_of_an_epoch = examples.div_ceil(self.batch_size.max(1)).max(1);
+        (self.steps / steps_of_an_epoch).clamp(*self.epochs.start(), *self.epochs.end().max(self.epochs.start()))
+    }
+}
