@@ -1,8 +1,13 @@
 //! Running a graph: compiled, or by the reference evaluator.
 
+mod shared;
+
+pub use shared::SharedCode;
+
 use crate::Error;
 use bayeslift_ir::{DType, Graph, Tensor, Type, evaluate};
 use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, Target, Workspace};
+use std::sync::Arc;
 
 /// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
 #[derive(Clone, Debug)]
@@ -13,6 +18,30 @@ pub enum Backend {
     /// By the reference evaluator, after the same rewriting as by default: a thousand times slower, for tests and for
     /// machines that refuse executable memory.
     Reference,
+    /// As compiled, where equal graphs are compiled once: see [`Backend::shared`].
+    Shared(Options, SharedCode),
+}
+
+impl Backend {
+    /// Compiled with these options, once for all that is run by clones of it: the steps of several networks that differ in their parameters alone, their
+    /// predictors, the predictors of several files.
+    ///
+    /// ```
+    /// use bayeslift::{Backend, prelude::*};
+    ///
+    /// let backend = Backend::shared(Options::default());
+    /// let options = PredictorOptions::default().backend(backend.clone());
+    /// for seed in 0..3 {
+    ///     let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    ///     let network = Network::new(layer, [2], likelihood::Categorical, seed)?;
+    ///     // the first one compiles
+    ///     Predictor::with_options(&network, &options)?.classify(&[0.1, 0.2])?;
+    /// }
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    pub fn shared(options: Options) -> Backend {
+        Backend::Shared(options, SharedCode::default())
+    }
 }
 
 impl Default for Backend {
@@ -30,7 +59,7 @@ impl From<Options> for Backend {
 /// A graph that is ready to run. Shared freely between threads.
 #[derive(Debug)]
 pub(crate) enum Engine {
-    Compiled(Box<Executable>),
+    Compiled(Arc<Executable>),
     Reference(Box<Graph>),
 }
 
@@ -70,8 +99,9 @@ impl Engine {
     fn with(graph: Graph, backend: &Backend, passes: impl Fn(Options) -> Options) -> Result<Engine, Error> {
         Ok(match backend {
             Backend::Compiled(options) => {
-                Engine::Compiled(Box::new(Executable::compile(graph, &passes(options.clone()))?))
+                Engine::Compiled(Arc::new(Executable::compile(graph, &passes(options.clone()))?))
             }
+            Backend::Shared(options, code) => Engine::Compiled(code.executable(graph, &passes(options.clone()))?),
             Backend::Reference => Engine::Reference(Box::new(passes(Options::default()).optimize(&graph)?.graph)),
         })
     }

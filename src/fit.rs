@@ -4,6 +4,7 @@ mod batches;
 mod checkpoint;
 mod course;
 mod diagnosis;
+mod ensemble;
 mod flow;
 mod log;
 mod note;

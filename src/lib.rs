@@ -51,6 +51,7 @@ mod dataset;
 #[cfg(feature = "deploy")]
 pub mod deploy;
 mod engine;
+mod ensemble;
 mod error;
 mod fit;
 mod model_file;
@@ -75,7 +76,8 @@ pub use bayeslift_runtime as runtime;
 pub use bayeslift_runtime::Explanation;
 pub use comparison::{Comparison, Scores};
 pub use dataset::{Dataset, Targets};
-pub use engine::Backend;
+pub use engine::{Backend, SharedCode};
+pub use ensemble::{Ensemble, EnsembleClassification, EnsemblePredictor, EnsembleRegression};
 pub use error::Error;
 pub use fit::{Diagnosis, Epoch, Fit, FitNote, FitReport, Progress, ProgressFlow};
 pub use model_file::{Described, DescribedLayer, ModelFile};

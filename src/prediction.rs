@@ -40,6 +40,15 @@ impl Classification {
         })
     }
 
+    /// Of classes, labels of a row, probabilities, and the three entropies.
+    pub(crate) fn of_parts(
+        (classes, labels): (usize, usize),
+        probabilities: Vec<f32>,
+        [predictive_entropy, expected_entropy, mutual_information]: [Vec<f32>; 3],
+    ) -> Self {
+        Classification { classes, labels, probabilities, predictive_entropy, expected_entropy, mutual_information }
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.predictive_entropy.len() / self.labels.max(1)

@@ -5,7 +5,7 @@ pub(crate) mod block;
 pub(crate) mod law;
 mod mixture;
 pub(crate) mod model;
-mod moment;
+pub(crate) mod moment;
 mod options;
 mod predictive;
 pub(crate) mod question;

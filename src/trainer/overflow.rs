@@ -60,7 +60,7 @@ fn origin(
     let looks = |value: Value| step.graph.ty(value).dtype == DType::F32 && !is_leaf(&step.graph.node(value).op);
     let looked_at: Vec<Value> = ancestors(&step.graph, value).into_iter().filter(|value| looks(*value)).collect();
     let backend = match &trainer.options.backend {
-        Backend::Compiled(options) => options.clone().rewriting(Rewriting::Off).into(),
+        Backend::Compiled(options) | Backend::Shared(options, _) => options.clone().rewriting(Rewriting::Off).into(),
         Backend::Reference => Backend::Reference,
     };
     let engine = Engine::new(counting(step.graph.clone(), &looked_at)?, &backend)?;

@@ -1,0 +1,178 @@
+//! Ensembles: members as they would be alone, and what they say together.
+
+#[allow(dead_code)] // Each test uses a part of it.
+mod facade;
+
+use bayeslift::{Backend, Ensemble, EnsemblePredictor, prelude::*};
+use facade::bits;
+use std::{env, fs, panic, process};
+
+/// 90 points of a curve in two dimensions, a number and a class each.
+fn inputs() -> Vec<f32> {
+    (0..90).flat_map(|i| [(i as f32 / 15.0).sin(), (i as f32 / 7.0).cos()]).collect()
+}
+
+fn numbers() -> Dataset {
+    let targets = inputs().chunks(2).map(|x| x[0] * x[1] + 0.1 * x[0]).collect();
+    Dataset::regression([2], inputs(), 1, targets).unwrap()
+}
+
+fn classes() -> Dataset {
+    let labels = inputs().chunks(2).map(|x| u32::from(x[0] > 0.2) + u32::from(x[1] > 0.0)).collect();
+    Dataset::classification([2], inputs(), labels).unwrap()
+}
+
+fn layers(outputs: usize) -> Sequential {
+    let recipe = Recipe::tables();
+    Sequential::new()
+        .layer(AffineVariationalReparameterizationLocal::new(2, 12).recipe(&recipe).activation(Activation::Relu))
+        .layer(AffineVariationalReparameterizationLocal::new(12, outputs).recipe(&recipe))
+}
+
+fn regression(seed: u64) -> Result<Network, Error> {
+    Network::new(layers(1), [2], likelihood::Normal::learned(0.5), seed)
+}
+
+fn classification(seed: u64) -> Result<Network, Error> {
+    Network::new(layers(3), [2], likelihood::Categorical, seed)
+}
+
+fn fit(threads: usize) -> Fit<'static> {
+    Fit::by(&Recipe::tables(), 90).epochs(6).backend(Options::default().threads(threads))
+}
+
+#[test]
+fn members_are_what_they_would_be_alone() {
+    let data = numbers();
+    let alone = |seed| {
+        let mut network = regression(seed).unwrap();
+        let report = fit(1).run(&mut network, &data).unwrap();
+        (bits(&network), report.epochs)
+    };
+    let alone: Vec<_> = [3, 4, 5, 6].map(alone).into();
+    assert!(alone.windows(2).all(|pair| pair[0] != pair[1]));
+    for threads in [1, 2, 9] {
+        let mut ensemble = Ensemble::new(4, |member| regression(3 + member)).unwrap();
+        let reports = ensemble.fit(&data, |_| fit(threads)).unwrap();
+        let together = ensemble.members().iter().zip(reports).map(|(network, report)| (bits(network), report.epochs));
+        assert_eq!(together.collect::<Vec<_>>(), alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn classes_of_all_members() {
+    let data = classes();
+    let mut ensemble = Ensemble::new(3, classification).unwrap();
+    ensemble.fit(&data, |_| fit(2)).unwrap();
+    let options = PredictorOptions::default().samples(8);
+    let together = EnsemblePredictor::with_options(&ensemble, &options).unwrap();
+    let each = ensemble.members().iter().map(|m| Predictor::with_options(m, &options).unwrap()).collect::<Vec<_>>();
+    let answers: Vec<Classification> = each.iter().map(|m| m.classify(data.inputs()).unwrap()).collect();
+    let answer = together.classify(data.inputs()).unwrap();
+    let close = |got: f32, want: f64| assert!((f64::from(got) - want).abs() < 2e-6, "{got} and {want}");
+    let entropy = |row: &[f64]| row.iter().map(|p| if *p > 0.0 { -p * p.ln() } else { 0.0 }).sum::<f64>();
+    for row in 0..data.rows() {
+        let mean = |of: &dyn Fn(&Classification) -> f32| answers.iter().map(|a| f64::from(of(a))).sum::<f64>() / 3.0;
+        let p: Vec<f64> = (0..3).map(|class| mean(&|a| a.row(row)[class])).collect();
+        (0..3).for_each(|class| close(answer.all.row(row)[class], p[class]));
+        let [expected, own] = [mean(&|a| a.expected_entropy()[row]), mean(&|a| a.predictive_entropy()[row])];
+        close(answer.all.predictive_entropy()[row], entropy(&p));
+        close(answer.all.expected_entropy()[row], expected);
+        close(answer.all.mutual_information()[row], entropy(&p) - expected);
+        close(answer.within[row], own - expected);
+        close(answer.between[row], entropy(&p) - own);
+        close(answer.within[row] + answer.between[row], answer.all.mutual_information()[row].into());
+    }
+    assert!(answer.between.iter().any(|&x| x > 1e-3), "members that are alike: the test is void");
+    let likelihoods: Vec<_> = each.iter().map(|member| member.log_likelihood(&data).unwrap()).collect();
+    for (row, got) in together.log_likelihood(&data).unwrap().into_iter().enumerate() {
+        let want = (likelihoods.iter().map(|member| member[row].exp()).sum::<f64>() / 3.0).ln();
+        assert!((got - want).abs() < 1e-12 * want.abs().max(1.0), "{got} and {want}");
+    }
+}
+
+#[test]
+fn numbers_of_all_members() {
+    let data = numbers();
+    let mut ensemble = Ensemble::new(3, regression).unwrap();
+    ensemble.fit(&data, |_| fit(2)).unwrap();
+    let options = PredictorOptions::default().samples(8);
+    let answer = EnsemblePredictor::with_options(&ensemble, &options).unwrap().regress(data.inputs()).unwrap();
+    let each = ensemble
+        .members()
+        .iter()
+        .map(|member| Predictor::with_options(member, &options).unwrap().regress(data.inputs()).unwrap());
+    let each: Vec<Regression> = each.collect();
+    let close = |got: f32, want: f64| assert!((f64::from(got) - want).abs() < 1e-6 * want.max(1.0), "{got} and {want}");
+    for row in 0..data.rows() {
+        let mean = |of: &dyn Fn(&Regression) -> f64| each.iter().map(of).sum::<f64>() / 3.0;
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let centre = mean(&|a| a.mean()[row].into());
+        let within = mean(&|a| square(a.epistemic()[row]));
+        let between = mean(&|a| (f64::from(a.mean()[row]) - centre).powi(2));
+        let aleatoric = mean(&|a| square(a.aleatoric()[row]));
+        close(answer.all.mean()[row], centre);
+        close(answer.within[row], within.sqrt());
+        close(answer.between[row], between.sqrt());
+        close(answer.all.epistemic()[row], (within + between).sqrt());
+        close(answer.all.total()[row], (within + between + aleatoric).sqrt());
+    }
+    assert!(answer.between.iter().any(|&x| x > 1e-3));
+}
+
+#[test]
+fn ensembles_are_saved_and_opened() {
+    let folder = env::temp_dir().join(format!("bayeslift-ensemble-{}", process::id()));
+    let ensemble = Ensemble::new(3, classification).unwrap();
+    ensemble.save(&folder).unwrap();
+    let options = PredictorOptions::default().samples(4);
+    let opened = EnsemblePredictor::open(&folder, &options).unwrap();
+    let made = EnsemblePredictor::with_options(&ensemble, &options).unwrap();
+    assert_eq!(opened.members().len(), 3);
+    assert_eq!(opened.classify(&inputs()).unwrap(), made.classify(&inputs()).unwrap());
+    fs::remove_dir_all(&folder).unwrap();
+    let error = EnsemblePredictor::open(&folder, &options).unwrap_err().to_string();
+    assert!(error.contains("member-0.safetensors"), "{error}");
+}
+
+#[test]
+fn code_is_compiled_once() {
+    let backend = Backend::shared(Options::default());
+    let Backend::Shared(_, code) = &backend else { panic!("it is shared") };
+    let mut counts = Vec::new();
+    for seed in 0..3 {
+        let options = PredictorOptions::default().samples(2).backend(backend.clone());
+        Predictor::with_options(&classification(seed).unwrap(), &options).unwrap().classify(&inputs()).unwrap();
+        counts.push(format!("{code:?}"));
+    }
+    assert!(counts[0] != "SharedCode(0 graphs)" && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+    // other options are other code
+    let options = PredictorOptions::default().samples(3).backend(backend.clone());
+    Predictor::with_options(&classification(0).unwrap(), &options).unwrap().classify(&inputs()).unwrap();
+    assert_ne!(format!("{code:?}"), counts[0]);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let error = Ensemble::of(Vec::new()).unwrap_err().to_string();
+    assert_eq!(error, "the number of members is 0, expected at least 1");
+    let error = Ensemble::of(vec![classification(0).unwrap(), regression(0).unwrap()]).unwrap_err().to_string();
+    assert!(error.starts_with("inputs and targets of member 1 is "), "{error}");
+    // a member that cannot be fitted leaves the others as they should be
+    let mut ensemble = Ensemble::new(3, regression).unwrap();
+    let bad = |member| fit(2).learning_rate(if member == 1 { f64::NAN } else { 1e-2 });
+    let error = ensemble.fit(&numbers(), bad).unwrap_err().to_string();
+    assert!(error.contains("learning_rate"), "{error}");
+    let mut alone = regression(2).unwrap();
+    fit(1).run(&mut alone, &numbers()).unwrap();
+    assert_eq!(bits(&ensemble.members()[2]), bits(&alone));
+    // nobody waits for a member that panicked
+    let mut ensemble = Ensemble::new(3, regression).unwrap();
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        ensemble.fit(&numbers(), |member| {
+            fit(1).progress(move |progress| assert!(member != 0 || progress.step < 5, "as the test wants"))
+        })
+    }));
+    assert!(result.is_err());
+    assert_eq!(bits(&ensemble.members()[2]), bits(&alone));
+}
