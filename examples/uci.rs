@@ -57,7 +57,7 @@ struct Arguments {
     /// How many splits of each set; 20, of the large ones 5, unless told
     #[arg(long)]
     splits: Option<usize>,
-    /// Take the last tenth of each training part for the test part: to choose settings by
+    /// Score on a tenth of each training part instead of the test part: to choose settings by
     #[arg(long)]
     choose: bool,
 }
@@ -133,41 +133,21 @@ fn score(set: &Set, split: usize, choose: bool) -> Result<Score> {
     let [train, test] = set.parts(split, choose)?;
     let standardizer = Standardizer::of(&train);
     let (train, standard_test) = (standardizer.apply(&train)?, standardizer.apply(&test)?);
-    let env = |name: &str, or: f64| std::env::var(name).ok().map_or(or, |x| x.parse().unwrap());
-    let (prior, scale) = (env("PRIOR", 1.0) as f32, env("SCALE", 1e-3) as f32);
-    let layer = |inputs, outputs| {
-        AffineVariationalReparameterizationLocal::new(inputs, outputs)
-            .posterior_maker(Posterior::mean_field_with_scale(scale))
-            .prior_maker(Prior::normal(0.0, prior))
-    };
+    let recipe = Recipe::tables();
+    let layer = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).recipe(&recipe);
     let layers =
         Sequential::new().layer(layer(set.features, HIDDEN).activation(Activation::Relu)).layer(layer(HIDDEN, 1));
     let mut network = Network::new(layers, [set.features], likelihood::Normal::learned(1.0), split as u64)?;
+    // splits are computed beside each other
     let backend = Options::default().threads(1);
-    // as many steps for small tables as for large ones, within limits
-    let batch = env("BATCH", 32.0) as usize;
-    let per_epoch = train.rows().div_ceil(batch);
-    let epochs =
-        (env("STEPS", 10_000.0) as usize / per_epoch).clamp(env("LEAST", 40.0) as usize, env("MOST", 400.0) as usize);
-    Fit::new()
-        .epochs(epochs)
-        .batch_size(batch)
-        .learning_rate(env("RATE", 1e-2))
-        .schedule(Schedule::Cosine { to: 0.0 })
-        .divergence(Divergence::Exact)
-        .divergence_weight(env("WEIGHT", 1.0))
-        .warm_up(WarmUp::Fraction(env("WARM", 0.2)))
-        .backend(backend.clone())
-        .run(&mut network, &train)?;
+    Fit::by(&recipe, train.rows()).backend(backend.clone()).run(&mut network, &train)?;
     let options = PredictorOptions::default().samples(SAMPLES).backend(backend);
     let predictor = Predictor::with_options(&network, &options)?;
     let prediction = standardizer.restore(&predictor.regress(standard_test.inputs())?)?;
     let rmse = metrics::root_mean_square_error(prediction.mean(), test.values())?;
     let log_likelihood = -predictor.negative_log_likelihood(&standard_test)? - standardizer.log_scale();
     let (low, high) = predictor.predict(standard_test.inputs())?.interval(0.9)?;
-    let inside =
-        standard_test.values().iter().zip(low.iter().zip(&high)).filter(|(y, (low, high))| (*low..=*high).contains(y));
-    let coverage = inside.count() as f64 / test.rows() as f64;
+    let coverage = metrics::coverage(&low, &high, standard_test.values())?;
     Ok(Score { rmse, log_likelihood, coverage, seconds: start.elapsed().as_secs_f64() })
 }
 
@@ -198,12 +178,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     })?;
     bar.finish_and_clear();
     if !arguments.json {
-        println!(
-            "{}",
-            bold(
-                "set            splits              RMSE        PBP  dropout    log likelihood          PBP  dropout  in 90 %  seconds"
-            )
-        );
+        let scores = "             RMSE              PBP dropout    log likelihood             PBP dropout";
+        println!("{}", bold(&format!("set            splits {scores}   in 90 %  seconds")));
     }
     for (set, mut scores) in sets.iter().zip(scores.into_inner().expect("no thread panics")) {
         scores.sort_by_key(|(split, _)| *split);
@@ -219,20 +195,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             println!("{line}");
             continue;
         }
-        let [[pbp_rmse, pbp_rmse_se, pbp, pbp_se], [dropout_rmse, dropout]] = SETS
-            .iter()
-            .find(|(name, ..)| *name == set.name)
-            .map(|(.., pbp, dropout)| (pbp, dropout))
-            .map_or([&[f64::NAN; 4][..], &[f64::NAN; 2][..]], |(pbp, dropout)| [&pbp[..], &dropout[..]])
-        else {
-            unreachable!("as many numbers as the table has")
-        };
-        println!(
-            "{:<14} {:>6} {rmse:>9.4} ± {rmse_se:<6.4} {pbp_rmse:>6.3}±{pbp_rmse_se:<6.4} {dropout_rmse:>5.2} {log_likelihood:>9.3} ± {log_likelihood_se:<5.3} {pbp:>7.3}±{pbp_se:<5.3} {dropout:>6.2} {:>8.1} {seconds:>8.1}",
-            set.name,
-            scores.len(),
-            coverage90 * 100.0,
-        );
+        let known = SETS.iter().find(|(name, ..)| *name == set.name);
+        let (_, _, [pbp_rmse, pbp_rmse_se, pbp, pbp_se], [dropout_rmse, dropout]) = known.expect("only these are read");
+        print!("{:<14} {:>6} {rmse:>9.4} ± {rmse_se:<6.4}", set.name, scores.len());
+        print!(" {pbp_rmse:>6.3} ± {pbp_rmse_se:<6.4} {dropout_rmse:>7.2}");
+        print!(" {log_likelihood:>9.3} ± {log_likelihood_se:<5.3} {pbp:>7.3} ± {pbp_se:<5.3} {dropout:>7.2}");
+        println!(" {:>8.1} {seconds:>8.1}", coverage90 * 100.0);
     }
     Ok(())
 }

@@ -254,9 +254,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     for seed in 0..arguments.seeds.max(1) {
         let mut samples = Vec::new();
         for (row, (kind, _)) in KINDS.into_iter().enumerate() {
-            if std::env::var("ONLY").is_ok() && matches!(kind, Kind::Deterministic | Kind::Dropout) {
-                continue;
-            }
             let of = |kind, seed: u64| {
                 let network = trained(kind, &recipe, seed, &data)?;
                 predictions(&network, kind, arguments, &data)

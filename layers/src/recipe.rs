@@ -56,23 +56,19 @@ impl Recipe {
         }
     }
 
-    /// For images, tens of thousands of them.
+    /// For tens of thousands of images: TFP's posterior and prior, a cold posterior, whose divergence has the weight 0.13, and a rate that moves
+    /// scales in 12,000 steps.
     pub fn images() -> Recipe {
-        let env = |name: &str, or: f64| std::env::var(name).ok().map_or(or, |x| x.parse().unwrap());
         Recipe {
-            posterior: Posterior::mean_field_with_scale(env("SCALE", 1e-3) as f32),
-            prior: if env("PRIOR", 0.0) > 0.0 {
-                Prior::normal(0.0, env("PRIOR", 0.0) as f32)
-            } else {
-                Prior::spike_and_slab()
-            },
-            divergence: if env("PRIOR", 0.0) > 0.0 { Divergence::Exact } else { Divergence::MonteCarlo { draws: 1 } },
-            divergence_weight: env("WEIGHT", 0.1),
-            warm_up: env("WARM", 0.0),
-            learning_rate: env("RATE", 1e-3),
+            posterior: Posterior::mean_field(),
+            prior: Prior::spike_and_slab(),
+            divergence: Divergence::MonteCarlo { draws: 1 },
+            divergence_weight: 0.13,
+            warm_up: 0.0,
+            learning_rate: 2e-3,
             batch_size: 128,
-            steps: 0,
-            epochs: env("EPOCHS", 20.0) as usize..=env("EPOCHS", 20.0) as usize,
+            steps: 12_000,
+            epochs: 10..=100,
         }
     }
 
