@@ -143,9 +143,9 @@ pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 ///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
 ///         vec![(self.0 * rate) as f32]
 ///     }
-///     fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, _state: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
+///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
 ///         let sign = gradient.less(0.0).select(-1.0, 1.0);
-///         Update { parameter: p - sign * scalars[0], state: vec![] }
+///         Update { parameter: step.parameter - sign * step.scalars[0], state: vec![] }
 ///     }
 ///     fn check(&self) -> Result<(), LayerError> {
 ///         Ok(())
@@ -172,7 +172,7 @@ pub mod prelude {
     };
     pub use bayeslift_ir::Expr;
     pub use bayeslift_layers::{
-        Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
+        Activation, Adam, AdamW, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
         AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Call, Context, Convolution,
         ConvolutionTranspose, ConvolutionTransposeVariationalFlipout,
         ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
@@ -181,8 +181,8 @@ pub mod prelude {
         EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Layer,
         LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior, PosteriorValue,
-        Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Update, VariationalLayer,
-        distribution, flatten_rightmost, likelihood, metrics, on_units,
+        Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Step, Update, VariationalLayer, distribution,
+        flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

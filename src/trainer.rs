@@ -88,7 +88,7 @@ impl Trainer {
         }
         let variables = network.parameters().variables();
         let trainable = variables.iter().filter(|variable| variable.trainable);
-        let state = trainable.map(|variable| options.optimizer.initial_state(&variable.path, &variable.ty));
+        let state = trainable.map(|variable| options.optimizer.initial_state(variable));
         let mut state: Vec<_> = state.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         state.iter_mut().for_each(|(_, tensor)| tensor.align());
         if !variables.iter().any(|variable| variable.trainable) {
@@ -161,7 +161,7 @@ impl Trainer {
         let compiled = prepared(&mut self.compiled, form)?;
         // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be either.
         let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
-        if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer) {
+        if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer, scalars.scale[0]) {
             return self.checked_step(network, &input, step, &scalars);
         }
         let mut arguments = scalars.arguments(tensors(network, &mut self.state), &input);

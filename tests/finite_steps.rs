@@ -72,8 +72,8 @@ impl<O: Optimizer> Optimizer for Unproved<O> {
         [self.0.scalar_values(step, rate), vec![1.0]].concat()
     }
 
-    fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, state: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
-        self.0.update(p, gradient / scalars[1], state, &scalars[..1])
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        self.0.update(&Step { scalars: &step.scalars[..1], ..*step }, gradient / step.scalars[1])
     }
 
     fn check(&self) -> Result<(), bayeslift::layers::Error> {
@@ -214,8 +214,9 @@ fn a_step_is_finite_or_was_not() {
 /// Steps of ordinary size are known to be finite before they write, for every built-in optimizer: nothing else is compiled.
 #[test]
 fn ordinary_steps_are_known_to_be_finite() {
-    let optimizers: [Arc<dyn Optimizer>; 6] = [
+    let optimizers: [Arc<dyn Optimizer>; 7] = [
         Arc::new(Adam::default()),
+        Arc::new(AdamW::default()),
         Arc::new(Sgd::new(0.01)),
         Arc::new(Sgd::new(0.01).momentum(0.9).nesterov(true)),
         Arc::new(RmsProp::default()),
@@ -284,13 +285,14 @@ impl Optimizer for ByRow {
         vec![rate as f32]
     }
 
-    fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, _: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let p = step.parameter;
         let squares = gradient.square();
         let gradient = match p.shape().len() {
             2 => gradient * (squares.sum(1).expand(1) / squares.sum_all()),
             _ => gradient,
         };
-        Update { parameter: p - gradient * scalars[0], state: Vec::new() }
+        Update { parameter: p - gradient * step.scalars[0], state: Vec::new() }
     }
 
     fn check(&self) -> Result<(), bayeslift::layers::Error> {

@@ -23,8 +23,9 @@ use bayeslift::{Network, Predictor, PredictorOptions};
 use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
 use bayeslift_layers::{
     Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
-    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Initializer, Layer, LocalBias, MatrixProduct,
-    Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, affine,
+    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Group, Initializer, Layer, LocalBias,
+    MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, Step, Variable,
+    affine,
     distribution::{Categorical, Distribution, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, likelihood, local_affine, monte_carlo,
 };
@@ -342,7 +343,8 @@ impl Case {
         let (p, g) = (input("p", &ty), input("g", &ty));
         let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(name, &ty)).collect();
         let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| input(name, &Type::f32([]))).collect();
-        let update = optimizer.update(p, g, &state, &scalars);
+        let variable = Variable { path: "p".into(), ty: ty.clone(), trainable: true, group: Group::Weight };
+        let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) }, g);
         b.output("p", update.parameter);
         optimizer.state().iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
         b.check()?;
@@ -350,7 +352,7 @@ impl Case {
 
         let (grads, elements) = (&self.array("grads")?.values, ty.shape.elements());
         let mut now: Vec<Tensor> = vec![self.tensor("p0")?];
-        now.extend(optimizer.initial_state("p", &ty)?.into_iter().map(|(_, tensor)| tensor));
+        now.extend(optimizer.initial_state(&variable)?.into_iter().map(|(_, tensor)| tensor));
         let mut trajectory = Vec::new();
         for (step, gradient) in (1..).zip(grads.chunks(elements)) {
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();

@@ -2,7 +2,7 @@
 //! same bits either way.
 
 use bayeslift::ir::{Builder, Expr, Graph, Tensor, Type, evaluate, same_bits};
-use bayeslift::layers::{Adam, Optimizer, RmsProp, Sgd};
+use bayeslift::layers::{Adam, AdamW, Group, Optimizer, RmsProp, Sgd, Step, Variable};
 use bayeslift::passes::{Place, Write, gradients};
 use bayeslift::runtime::{Argument, Executable, Options};
 
@@ -35,7 +35,7 @@ fn step(variant: Variant, optimizer: &dyn Optimizer) -> Graph {
     let x = b.input("x", Type::f32([ROWS, SHAPE[0]]));
     let more = b.input("more", Type::f32([ROWS, SHAPE[0]]));
     let before = b.input("before", Type::f32(SHAPE));
-    let rate = b.input("rate", Type::f32([]));
+    let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
     let loss = if variant == Variant::Shared { layer(x, w) + layer(more, w) } else { layer(x, w) };
     let gradient = gradients(loss, &[w])[0];
     let gradient = match variant {
@@ -46,7 +46,8 @@ fn step(variant: Variant, optimizer: &dyn Optimizer) -> Graph {
         Variant::Accumulated => gradient + before,
         _ => gradient,
     };
-    let update = optimizer.update(w, gradient, &state, &[rate]);
+    let variable = Variable { path: "w".into(), ty: Type::f32(SHAPE), trainable: true, group: Group::Weight };
+    let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, w) }, gradient);
     b.output_updating("new w", update.parameter, w);
     for ((name, new), old) in optimizer.state().iter().zip(update.state).zip(state) {
         b.output_updating(&format!("new {name}"), new, old);
@@ -63,6 +64,7 @@ fn inputs(graph: &Graph) -> Vec<Tensor> {
         // the sum with it keeps even the sign of zero
         "before" => -0.0,
         "rate" => 0.01,
+        "kept" => 0.99,
         "v" => (i % 7) as f32 / 512.0,
         _ => ((i * 37 + name.len() * 11) % 101) as f32 / 64.0 - 0.75,
     };
@@ -90,8 +92,9 @@ fn run(graph: &Graph, options: &Options) -> (Vec<Tensor>, bool) {
 
 #[test]
 fn an_update_has_the_same_bits_wherever_it_runs() {
-    let optimizers: [&dyn Optimizer; 5] = [
+    let optimizers: [&dyn Optimizer; 6] = [
         &Adam::default(),
+        &AdamW::default(),
         &Sgd::default(),
         &Sgd::default().momentum(0.9).nesterov(true),
         &RmsProp::default(),

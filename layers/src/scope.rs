@@ -210,6 +210,12 @@ impl<'b> Scope<'b> {
         self.store.borrow().exprs.get(path).copied()
     }
 
+    /// Lets layers find this in the place of the parameter at a full path, in every scope that shares this one's parameters: a value of it that
+    /// was drawn, for instance.
+    pub fn substitute(&self, path: &str, value: Expr<'b>) {
+        self.store.borrow_mut().exprs.insert(path.to_owned(), value);
+    }
+
     /// The parameters initialized so far.
     pub fn parameters(&self) -> Parameters {
         self.store.borrow().parameters.clone()

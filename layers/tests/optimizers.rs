@@ -1,7 +1,7 @@
 //! Optimizers against their formulas in f64.
 
 use bayeslift_ir::{Builder, Tensor, Type, evaluate};
-use bayeslift_layers::{Adam, Optimizer, RmsProp, Sgd};
+use bayeslift_layers::{Adam, AdamW, Group, Optimizer, RmsProp, Sgd, Step, Variable};
 
 const RATE: f64 = 0.02;
 const STEPS: u64 = 6;
@@ -28,6 +28,17 @@ fn cases() -> Vec<Case> {
             let rate = RATE * (1.0 - 0.999_f64.powi(t)).sqrt() / (1.0 - 0.9_f64.powi(t));
             *p -= rate * *m / (v.sqrt() + 0.3);
         }),
+        (
+            Box::new(AdamW::new(RATE).weight_decay(0.5).adam(Adam::new(RATE).beta_1(0.8))),
+            &["adam_w/w/m", "adam_w/w/v"],
+            |[p, m, v, _], g, t| {
+                *m = 0.8 * *m + 0.2 * g;
+                *v = 0.999 * *v + 0.001 * g * g;
+                let (mean, square) = (*m / (1.0 - 0.8_f64.powi(t)), *v / (1.0 - 0.999_f64.powi(t)));
+                *p -= RATE * 0.5 * *p;
+                *p -= RATE * mean / (square.sqrt() + 1e-7 / (1.0 - 0.999_f64.powi(t)).sqrt());
+            },
+        ),
         (Box::new(RmsProp { epsilon: 0.3, ..RmsProp::new(RATE) }), &["rms_prop/w/v"], |[p, v, ..], g, _| {
             *v = 0.9 * *v + 0.1 * g * g;
             *p -= RATE * g / (*v + 0.3).sqrt();
@@ -84,22 +95,28 @@ fn gradients(step: u64) -> Vec<f32> {
     (0..7_u64).map(|i| ((i * 37 + step * 53) % 19) as f32 / 8.0 - 1.1).collect()
 }
 
+/// A parameter `w` of this many elements.
+fn weights(count: usize) -> Variable {
+    Variable { path: "w".into(), ty: Type::f32([count]), trainable: true, group: Group::Weight }
+}
+
 #[test]
 fn optimizers_follow_their_formulas() {
     for (optimizer, paths, formula) in cases() {
         let start = gradients(0);
-        let ty = Type::f32([start.len()]);
+        let variable = weights(start.len());
         let builder = Builder::new();
-        let input = |name: &str| builder.input(name, ty.clone());
+        let input = |name: &str| builder.input(name, variable.ty.clone());
         let (p, g) = (input("p"), input("g"));
         let state: Vec<_> = optimizer.state().iter().map(|name| input(name)).collect();
-        let update = optimizer.update(p, g, &state, &[builder.input("rate", Type::f32([]))]);
+        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| builder.input(name, Type::f32([]))).collect();
+        let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) }, g);
         builder.output("p", update.parameter);
         optimizer.state().iter().zip(&update.state).for_each(|(name, state)| builder.output(name, *state));
         assert_eq!(update.state.len(), paths.len(), "{optimizer:?}");
         let graph = builder.finish().unwrap();
 
-        let initial = optimizer.initial_state("w", &ty).unwrap();
+        let initial = optimizer.initial_state(&variable).unwrap();
         assert_eq!(initial.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), paths, "{optimizer:?}");
         let mut want: Vec<Numbers> = start.iter().map(|&p| [f64::from(p), 0.0, 0.0, 0.0]).collect();
         let mut tensors = vec![Tensor::f32([start.len()], start).unwrap()];
@@ -111,7 +128,7 @@ fn optimizers_follow_their_formulas() {
             }
             let mut inputs = vec![tensors[0].clone(), Tensor::f32([gradients.len()], gradients).unwrap()];
             inputs.extend_from_slice(&tensors[1..]);
-            inputs.push(Tensor::scalar(optimizer.scalar_values(step, 1.0)[0]));
+            inputs.extend(optimizer.scalar_values(step, 1.0).into_iter().map(Tensor::scalar));
             tensors = evaluate(&graph, &inputs).unwrap();
             for (found, want) in tensors[0].as_f32().unwrap().iter().zip(&want) {
                 let error = (f64::from(*found) - want[0]).abs();
@@ -128,7 +145,9 @@ fn constant_gradients_have_steps() {
     let optimizer = RmsProp::new(RATE).centered(true);
     let builder = Builder::new();
     let [p, g, v, a] = ["p", "g", "v", "a"].map(|name| builder.input(name, Type::f32([1])));
-    let update = optimizer.update(p, g, &[v, a], &[builder.constant(RATE as f32)]);
+    let variable = weights(1);
+    let scalars = [builder.constant(RATE as f32)];
+    let update = optimizer.update(&Step { state: &[v, a], scalars: &scalars, ..Step::new(&variable, p) }, g);
     builder.output("p", update.parameter);
     let graph = builder.finish().unwrap();
     let number = |x: f32| Tensor::f32([1], [x]).unwrap();
@@ -138,5 +157,30 @@ fn constant_gradients_have_steps() {
         let inputs = [number(1.0), number(gradient), number(gradient * gradient), number(above)];
         let next = evaluate(&graph, &inputs).unwrap()[0].as_f32().unwrap()[0];
         assert!(next.is_finite() && next < 1.0, "{gradient}: {next}");
+    }
+}
+
+/// What is not among the groups that decay moves as by Adam, to the bit.
+#[test]
+fn only_some_groups_decay() {
+    let next = |optimizer: &dyn Optimizer, group: Group| {
+        let builder = Builder::new();
+        let variable = Variable { group, ..weights(2) };
+        let [p, g] = ["p", "g"].map(|name| builder.input(name, variable.ty.clone()));
+        let state = [builder.constant(0.0).broadcast(&[2].into()); 2];
+        let scalars: Vec<_> = optimizer.scalar_values(1, 1.0).into_iter().map(|x| builder.constant(x)).collect();
+        let step = Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) };
+        builder.output("p", optimizer.update(&step, g).parameter);
+        let numbers = [[3.0, -2.0], [0.5, 0.25]].map(|x| Tensor::f32([2], x).unwrap());
+        evaluate(&builder.finish().unwrap(), &numbers).unwrap().swap_remove(0)
+    };
+    let (adam, decaying) = (Adam::new(RATE), AdamW::new(RATE).weight_decay(0.5));
+    for &group in Group::ALL {
+        let is_same = next(&adam, group) == next(&decaying, group);
+        assert_eq!(is_same, group != Group::Weight, "{group:?}");
+        let chosen = decaying.clone().groups([Group::Loc, Group::Prior]);
+        let is_same = next(&adam, group) == next(&chosen, group);
+        assert_eq!(is_same, ![Group::Loc, Group::Prior].contains(&group), "{group:?}");
+        assert_eq!(next(&adam, group), next(&decaying.clone().weight_decay(0.0), group), "{group:?}");
     }
 }

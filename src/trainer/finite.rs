@@ -2,7 +2,7 @@
 
 use crate::Error;
 use bayeslift_ir::{Builder, Expr, Graph, Tensor, Type, Value};
-use bayeslift_layers::{Optimizer, Variable};
+use bayeslift_layers::{Optimizer, Step, Variable};
 use bayeslift_passes::{Range, RangeAnalysis};
 
 /// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small number:
@@ -30,9 +30,10 @@ impl FiniteUpdates {
         FiniteUpdates { state, is_inside: true }
     }
 
-    /// Whether an update with these scalars is.
-    pub fn are_finite_for(&self, scalars: &[f32]) -> bool {
-        self.state.is_some() && self.is_inside && scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR)
+    /// Whether an update with these scalars, at this temperature, is.
+    pub fn are_finite_for(&self, scalars: &[f32], temperature: f32) -> bool {
+        let is_in_range = scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR);
+        self.state.is_some() && self.is_inside && is_in_range && (0.0..=LARGEST_SCALAR).contains(&temperature)
     }
 
     /// Looks whether the state is in the ranges, after an update that may have left them.
@@ -46,40 +47,52 @@ impl FiniteUpdates {
     }
 }
 
-/// An update of parameters of one type.
+/// An update of one parameter.
 struct Update {
     graph: Graph,
     parameter: Value,
+    /// What the network computes with.
+    value: Value,
     state: Vec<Value>,
 }
 
 impl Update {
-    /// Inputs are a parameter, its gradient, its state, scalars.
-    fn new(optimizer: &dyn Optimizer, ty: &Type) -> Result<Update, Error> {
+    /// Inputs are a parameter, its gradient, the temperature, its state, scalars.
+    fn new(optimizer: &dyn Optimizer, variable: &Variable) -> Result<Update, Error> {
         let b = Builder::new();
-        let input = |name: &str| b.input(name, ty.clone());
+        let input = |name: &str| b.input(name, variable.ty.clone());
         let (parameter, gradient) = (input("parameter"), input("gradient"));
+        let temperature = b.input("temperature", Type::f32([]));
         let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(&format!("state/{name}"))).collect();
         let scalar = |name: &&str| b.input(&format!("scalar/{name}"), Type::f32([]));
         let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(scalar).collect();
-        let update = optimizer.update(parameter, gradient, &state, &scalars);
+        let step = Step { state: &state, scalars: &scalars, temperature, ..Step::new(variable, parameter) };
+        let value = optimizer.value(&step).value();
+        let update = optimizer.update(&step, gradient);
         b.check()?;
         let (parameter, state) = (update.parameter.value(), update.state.iter().map(|new| new.value()).collect());
-        Ok(Update { parameter, state, graph: b.finish()? })
+        Ok(Update { parameter, value, state, graph: b.finish()? })
     }
 
-    /// The ranges of the parameter and the state after an update, if the state was in `known`.
-    fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> (Range, Vec<Range>) {
+    /// Whether the optimizer does the same with both parameters, so that what is proved of one holds for the other.
+    fn is_like(&self, other: &Update) -> bool {
+        let values = |update: &Update| [update.parameter, update.value].into_iter().chain(update.state.clone());
+        self.graph.nodes() == other.graph.nodes() && values(self).eq(values(other))
+    }
+
+    /// The range of the parameter and of what the network computes with, and the ranges of the state after an update, if the state was in `known`.
+    fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> ([Range; 2], Vec<Range>) {
         // with room for the rounding of a bound
         let to = |size: f32| Range::new((-size).into(), size.into());
         let gradient = to(1.01 * LARGEST_GRADIENT);
         let ranges = analysis.ranges(|i| match i {
             0 => to(f32::MAX),
             1 => gradient,
-            _ => known.get(i - 2).copied().unwrap_or(to(LARGEST_SCALAR)),
+            2 => Range::new(0.0, LARGEST_SCALAR.into()),
+            _ => known.get(i - 3).copied().unwrap_or(to(LARGEST_SCALAR)),
         });
         let of = |value: Value| ranges[value.index()];
-        (of(self.parameter), self.state.iter().map(|new| of(*new)).collect())
+        ([of(self.parameter), of(self.value)], self.state.iter().map(|new| of(*new)).collect())
     }
 }
 
@@ -92,13 +105,13 @@ fn prove(
 ) -> Result<Option<Vec<Range>>, Error> {
     /// State that grows without end, or slowly, is given up.
     const TRIES: usize = 400;
-    let mut types: Vec<&Type> = Vec::new();
+    let mut updates: Vec<Update> = Vec::new();
     for variable in variables.iter().filter(|variable| variable.trainable) {
-        if !types.contains(&&variable.ty) {
-            types.push(&variable.ty);
+        let update = Update::new(optimizer, variable)?;
+        if !updates.iter().any(|other| other.is_like(&update)) {
+            updates.push(update);
         }
     }
-    let updates = types.into_iter().map(|ty| Update::new(optimizer, ty)).collect::<Result<Vec<_>, _>>()?;
     let mut known = vec![Range::new(0.0, 0.0); optimizer.state().len()];
     if updates.iter().any(|update| update.state.len() != known.len()) {
         return Ok(None);
@@ -112,8 +125,8 @@ fn prove(
     for _ in 0..TRIES {
         let before = known.clone();
         for (update, analysis) in updates.iter().zip(&analyses) {
-            let (parameter, state) = update.after(analysis, &before);
-            if !parameter.is_finite() || !state.iter().all(|new| new.is_finite()) {
+            let (values, state) = update.after(analysis, &before);
+            if !values.iter().chain(&state).all(|new| new.is_finite()) {
                 return Ok(None);
             }
             known = known.iter().zip(state).map(|(known, new)| widened(*known, new)).collect();

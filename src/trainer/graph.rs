@@ -4,7 +4,7 @@ use super::{Trainer, finite::LARGEST_GRADIENT, options::Form};
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type};
 use bayeslift_layers::{
-    Context, Scope, TraceRow,
+    Context, Scope, Step, TraceRow,
     likelihood::{Bound, Observed},
     noise_inputs,
 };
@@ -35,12 +35,8 @@ impl Trainer {
         let b = &Builder::new();
         let scope = Scope::bind(b, network.parameters())?;
         let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
-        let context = Context::new(scope.clone()).noise(noise_inputs(b)).training().tracing();
-        let samples = self.options.samples;
-        let context = if samples > 1 { context.samples(samples) } else { context };
+        let noise = noise_inputs(b);
         let x = b.input("x", network.batch_type(form.rows));
-        let call = network.call(&context, x)?;
-        let layers = context.traced();
         let target = network.target();
         let rows_of = |shape: &Shape| [form.rows].iter().chain(shape.iter()).copied().collect::<Shape>();
         let targets = b.input("targets", target.ty(form.rows));
@@ -51,6 +47,25 @@ impl Trainer {
         let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
         let scale = b.input("divergence_scale", Type::f32([]));
 
+        let parameters = self.variables.iter().filter_map(|variable| Some((variable, scope.expr(&variable.path)?)));
+        let parameters: Vec<_> = parameters.collect();
+        let trainable = parameters.iter().filter(|(variable, _)| variable.trainable);
+        let steps: Vec<Step<'_, '_>> = trainable
+            .enumerate()
+            .map(|(i, &(variable, parameter))| {
+                let count = optimizer.state().len();
+                let state = &state[i * count..][..count];
+                Step { variable, parameter, state, scalars: &scalars, temperature: scale, noise }
+            })
+            .collect();
+        let values: Vec<_> = steps.iter().map(|step| optimizer.value(step)).collect();
+        steps.iter().zip(&values).for_each(|(step, value)| scope.substitute(&step.variable.path, *value));
+
+        let context = Context::new(scope.clone()).noise(noise).training().tracing();
+        let samples = self.options.samples;
+        let context = if samples > 1 { context.samples(samples) } else { context };
+        let call = network.call(&context, x)?;
+        let layers = context.traced();
         let (likelihood, output) = (network.likelihood(), call.output);
         let negative_log_likelihood = match self.options.bound {
             Bound::ImportanceWeighted if samples > 1 => {
@@ -62,21 +77,14 @@ impl Trainer {
         let loss = negative_log_likelihood + divergence * scale;
         let forward = b.graph().nodes().len();
 
-        let trainable = self.variables.iter().filter(|variable| variable.trainable);
-        let trainable: Vec<_> =
-            trainable.filter_map(|variable| Some((variable, scope.expr(&variable.path)?))).collect();
-        let parameters: Vec<_> = self.variables.iter().filter_map(|variable| scope.expr(&variable.path)).collect();
-        let of: Vec<_> = trainable.iter().map(|(_, parameter)| *parameter).collect();
-        let gradients = gradients(loss, &of);
+        let gradients = gradients(loss, &values);
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
-        let mut state = state.into_iter().zip(&self.state);
-        for ((variable, parameter), &gradient) in trainable.into_iter().zip(&gradients) {
-            let own: Vec<_> = state.by_ref().take(optimizer.state().len()).collect();
-            let old: Vec<_> = own.iter().map(|(old, _)| *old).collect();
-            let update = optimizer.update(parameter, gradient, &old, &scalars);
-            changes.push(Change { path: &variable.path, old: parameter, new: update.parameter });
-            let state = own.into_iter().zip(update.state);
-            changes.extend(state.map(|((old, (path, _)), new)| Change { path, old, new }));
+        let mut paths = self.state.iter().map(|(path, _)| path);
+        for (step, &gradient) in steps.iter().zip(&gradients) {
+            let update = optimizer.update(step, gradient);
+            changes.push(Change { path: &step.variable.path, old: step.parameter, new: update.parameter });
+            let state = step.state.iter().zip(update.state).zip(paths.by_ref());
+            changes.extend(state.map(|((&old, new), path)| Change { path, old, new }));
         }
         let mut bounded = gradients;
         for (path, new) in &call.updates {
@@ -90,7 +98,8 @@ impl Trainer {
             bounded.push(*new);
         }
         // NaN is not below anything, and a sum with NaN is NaN.
-        let bound = magnitude_bounds(&bounded, &parameters).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
+        let finite: Vec<_> = parameters.iter().map(|(_, parameter)| *parameter).chain(values).collect();
+        let bound = magnitude_bounds(&bounded, &finite).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
         let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);
         for Change { path, old, new } in changes {

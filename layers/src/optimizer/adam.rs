@@ -1,4 +1,4 @@
-use super::{Optimizer, Options, Update};
+use super::{Optimizer, Options, Step, Update};
 use crate::{Error, host::integer_power};
 use bayeslift_ir::{Environment, Expr};
 
@@ -72,13 +72,8 @@ impl Optimizer for Adam {
         })
     }
 
-    fn update<'b>(
-        &self,
-        parameter: Expr<'b>,
-        gradient: Expr<'b>,
-        state: &[Expr<'b>],
-        scalars: &[Expr<'b>],
-    ) -> Update<'b> {
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let &Step { parameter, state, scalars, .. } = step;
         let m = state[0] * self.beta_1 as f32 + gradient * (1.0 - self.beta_1) as f32;
         let v = state[1] * self.beta_2 as f32 + gradient.square() * (1.0 - self.beta_2) as f32;
         let parameter = parameter - m * scalars[0] / (v.sqrt() + self.epsilon as f32);

@@ -1,25 +1,29 @@
 mod adam;
+mod adam_w;
 mod rms_prop;
 mod sgd;
+mod step;
 
 pub use adam::Adam;
+pub use adam_w::AdamW;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
+pub use step::Step;
 
-use crate::Error;
-use bayeslift_ir::{Expr, Tensor, Type};
+use crate::{Error, Variable};
+use bayeslift_ir::{Expr, Tensor};
 use std::{fmt::Debug, sync::Arc};
 
 /// A rule that moves a parameter along its gradient.
 ///
-/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
+/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can draw. An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
 /// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
 /// have the same bits everywhere.
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, the first part of the paths of its state.
     fn name(&self) -> &'static str;
 
-    /// The names of the state tensors of one parameter; each has the parameter's type and starts at zero.
+    /// The names of the state tensors of one parameter; each has the parameter's type.
     fn state(&self) -> &'static [&'static str];
 
     /// The names of the scalars of a step; the rate alone unless told.
@@ -30,20 +34,27 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
 
-    /// The parameter and its state after a step. `state` and `scalars` are in the order of their names.
+    /// How far from the parameter the network's value of it lies in a step: the scale of a normal distribution around it, with the parameter's type;
+    /// `None`, the default, where that is the parameter itself.
+    fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+        let _ = step;
+        None
+    }
+
+    /// What the network computes with in a step in the place of the parameter, and what the gradient is taken at: a draw around the
+    /// parameter if there is a [scale](Optimizer::scale), else the parameter.
+    fn value<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        self.scale(step).map_or(step.parameter, |scale| step.parameter + step.normal() * scale)
+    }
+
+    /// The parameter and its state after a step, of whose loss this is the gradient with respect to [`Optimizer::value`].
     ///
     /// A trainer proves by interval analysis, if it can, that updates of moderate gradients are finite, and then writes in place; what it
     /// cannot prove, such as a quotient by what may be 0, costs it a look at each step.
     ///
     /// # Panics
-    /// Fewer of them than names.
-    fn update<'b>(
-        &self,
-        parameter: Expr<'b>,
-        gradient: Expr<'b>,
-        state: &[Expr<'b>],
-        scalars: &[Expr<'b>],
-    ) -> Update<'b>;
+    /// A step with fewer tensors of state or scalars than names.
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b>;
 
     /// Checks the options.
     ///
@@ -51,11 +62,12 @@ pub trait Optimizer: Debug + Send + Sync {
     /// One that is out of range.
     fn check(&self) -> Result<(), Error>;
 
-    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and zeros.
+    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and zeros unless told.
     ///
     /// # Errors
-    /// A type beyond the limits.
-    fn initial_state(&self, path: &str, ty: &Type) -> Result<Vec<(String, Tensor)>, Error> {
+    /// A type beyond the limits; a parameter that the rule is not for.
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        let Variable { path, ty, .. } = variable;
         let one = |name: &&str| Ok((format!("{}/{path}/{name}", self.name()), Tensor::zeros(ty)?));
         self.state().iter().map(one).collect()
     }
@@ -74,20 +86,20 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
         (**self).scalar_values(step, rate)
     }
-    fn update<'b>(
-        &self,
-        parameter: Expr<'b>,
-        gradient: Expr<'b>,
-        state: &[Expr<'b>],
-        scalars: &[Expr<'b>],
-    ) -> Update<'b> {
-        (**self).update(parameter, gradient, state, scalars)
+    fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+        (**self).scale(step)
+    }
+    fn value<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        (**self).value(step)
+    }
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        (**self).update(step, gradient)
     }
     fn check(&self) -> Result<(), Error> {
         (**self).check()
     }
-    fn initial_state(&self, path: &str, ty: &Type) -> Result<Vec<(String, Tensor)>, Error> {
-        (**self).initial_state(path, ty)
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        (**self).initial_state(variable)
     }
 }
 
@@ -122,6 +134,11 @@ impl Options {
             as_computed > 0.0 && as_computed.is_finite(),
             "a number that is positive and finite as `f32`",
         )
+    }
+
+    fn not_negative(&self, option: &str, value: f64) -> Result<(), Error> {
+        let is_good = value >= 0.0 && (value as f32).is_finite();
+        self.check(option, value, is_good, "a number that is not negative and finite as `f32`")
     }
 
     fn share(&self, option: &str, value: f64) -> Result<(), Error> {

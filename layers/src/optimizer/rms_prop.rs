@@ -1,4 +1,4 @@
-use super::{Optimizer, Options, Update};
+use super::{Optimizer, Options, Step, Update};
 use crate::Error;
 use bayeslift_ir::{Environment, Expr};
 
@@ -82,13 +82,8 @@ impl Optimizer for RmsProp {
         Environment::within(|| vec![(self.learning_rate * rate) as f32])
     }
 
-    fn update<'b>(
-        &self,
-        parameter: Expr<'b>,
-        gradient: Expr<'b>,
-        state: &[Expr<'b>],
-        scalars: &[Expr<'b>],
-    ) -> Update<'b> {
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let &Step { parameter, state, scalars, .. } = step;
         let mean = |old: Expr<'b>, new: Expr<'b>| old * self.rho as f32 + new * (1.0 - self.rho) as f32;
         let v = mean(state[0], gradient.square());
         let mut new = vec![v];

@@ -1,4 +1,4 @@
-use super::{Optimizer, Options, Update};
+use super::{Optimizer, Options, Step, Update};
 use crate::Error;
 use bayeslift_ir::{Environment, Expr};
 
@@ -63,13 +63,8 @@ impl Optimizer for Sgd {
         Environment::within(|| vec![(self.learning_rate * rate) as f32])
     }
 
-    fn update<'b>(
-        &self,
-        parameter: Expr<'b>,
-        gradient: Expr<'b>,
-        state: &[Expr<'b>],
-        scalars: &[Expr<'b>],
-    ) -> Update<'b> {
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let &Step { parameter, state, scalars, .. } = step;
         let step = gradient * scalars[0];
         if self.momentum == 0.0 {
             return Update { parameter: parameter - step, state: Vec::new() };

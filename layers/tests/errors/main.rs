@@ -6,10 +6,10 @@ mod convolutions;
 
 use bayeslift_ir::{Builder, DType, Expr, Tensor, Type};
 use bayeslift_layers::{
-    Adam, Affine, AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Context, Convolution, ConvolutionTranspose, Divergence, Error,
-    Initializer, KernelBias, Layer, Likelihood, Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp,
-    Scope, Sequential, Sgd, Variational,
+    Adam, AdamW, Affine, AffineVariationalFlipout as Flipout,
+    AffineVariationalReparameterization as Reparameterization, AffineVariationalReparameterizationLocal as Local,
+    Context, Convolution, ConvolutionTranspose, Divergence, Error, Initializer, KernelBias, Layer, Likelihood,
+    Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp, Scope, Sequential, Sgd, Variational,
     distribution::{Deterministic, Mixture, Normal},
     flatten_rightmost, likelihood, noise_inputs, unflatten_kernel,
 };
@@ -317,6 +317,17 @@ fn distributions_likelihoods_optimizers() {
         "Adam's epsilon is NaN, expected a number that is positive and finite as `f32`"
     );
     let bad = |optimizer: &dyn Optimizer| optimizer.check().unwrap_err().to_string();
+    assert!(AdamW::default().check().is_ok() && AdamW::new(1.0).weight_decay(0.0).check().is_ok());
+    for (decay, found) in [(-0.1, "-0.1"), (f64::NAN, "NaN"), (1e40, "1e40")] {
+        assert_eq!(
+            bad(&AdamW::default().weight_decay(decay)),
+            format!("AdamW's weight_decay is {found}, expected a number that is not negative and finite as `f32`")
+        );
+    }
+    assert_eq!(
+        bad(&AdamW::new(0.0)),
+        "Adam's learning_rate is 0, expected a number that is positive and finite as `f32`"
+    );
     assert!(Sgd::default().check().is_ok() && Sgd::new(1.0).momentum(0.9).check().is_ok());
     assert_eq!(
         bad(&Sgd::new(-0.1)),

@@ -1,0 +1,99 @@
+use super::{Adam, Optimizer, Options, Step, Update};
+use crate::{Error, Group};
+use bayeslift_ir::{Environment, Expr};
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with the conventions and defaults of Keras.
+///
+/// p = (1 - rate w) p - rate_t m / (sqrt v + epsilon), with m, v and rate_t of [`Adam`]. A penalty w p^2 / 2 in the loss would go through m and v, and
+/// so be divided by the size of the gradients: it would pull least where gradients are large. This one pulls all weights alike.
+///
+/// # What decays
+/// Weights of deterministic layers, [`Group::Weight`], unless told: all of them, biases too. Locations of posteriors do not, since the
+/// divergence pulls them to their prior already, and decay would be a second prior. Scales of posteriors must not: they are stored as what a
+/// softplus makes positive, so decay would pull the scale to log 2, which no prior says. Parameters of priors and of likelihoods are scales
+/// and bounds as well.
+///
+/// [`Sgd`](crate::Sgd) has no such option: in plain gradient descent decay and penalty are the same (proposition 1 there).
+///
+/// ```
+/// use bayeslift_layers::{AdamW, Group, Optimizer};
+/// let optimizer = AdamW::new(0.01).weight_decay(0.05);
+/// assert_eq!(optimizer.state(), ["m", "v"]);
+/// assert_eq!(optimizer.scalar_values(1, 1.0)[1], 1.0 - 0.01 * 0.05);
+/// assert_eq!(optimizer.groups, [Group::Weight]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdamW {
+    /// The learning rate, decays of means and epsilon.
+    pub adam: Adam,
+    /// Which part of a weight is lost in a step, divided by the learning rate; 0.004 unless told. A product of both that is above 1 counts
+    /// as 1.
+    pub weight_decay: f64,
+    /// The groups of parameters that decay; weights of deterministic layers unless told.
+    pub groups: Vec<Group>,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        AdamW { adam: Adam::default(), weight_decay: 0.004, groups: vec![Group::Weight] }
+    }
+}
+
+impl AdamW {
+    /// AdamW with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        AdamW { adam: Adam::new(learning_rate), ..AdamW::default() }
+    }
+
+    /// With this decay.
+    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// With the decay of these groups of parameters, and of no others.
+    pub fn groups(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
+        self.groups = groups.into_iter().collect();
+        self
+    }
+
+    /// With these options of Adam, its learning rate among them.
+    pub fn adam(mut self, adam: Adam) -> Self {
+        self.adam = adam;
+        self
+    }
+}
+
+impl Optimizer for AdamW {
+    fn name(&self) -> &'static str {
+        "adam_w"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        self.adam.state()
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate", "kept"]
+    }
+
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+        let mut scalars = self.adam.scalar_values(step, rate);
+        scalars.push(Environment::within(|| (1.0 - self.adam.learning_rate * rate * self.weight_decay) as f32));
+        scalars
+    }
+
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let mut step = *step;
+        if self.groups.contains(&step.variable.group) {
+            // between bounds that it should have, so that the update is known to be finite
+            step.parameter = step.parameter * step.scalars[1].max(0.0).min(1.0);
+        }
+        self.adam.update(&step, gradient)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.adam.check()?;
+        Options("AdamW").not_negative("weight_decay", self.weight_decay)
+    }
+}
