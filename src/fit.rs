@@ -18,8 +18,9 @@ pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
 use crate::{
-    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp, posteriors::Moments,
-    trainer::check_dataset,
+    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp,
+    posteriors::Moments,
+    trainer::{check_clip_norm, check_dataset},
 };
 use batches::Batches;
 use bayeslift_ir::{Environment, Shape};
@@ -86,6 +87,7 @@ pub struct Fit<'a> {
     warm_up: WarmUp,
     samples: usize,
     bound: Bound,
+    clip_norm: Option<f64>,
     seed: Option<u64>,
     shuffle: bool,
     validation: ValidationPart,
@@ -126,6 +128,7 @@ impl<'a> Fit<'a> {
             warm_up: WarmUp::None,
             samples: 1,
             bound: Bound::default(),
+            clip_norm: None,
             seed: None,
             shuffle: true,
             validation: ValidationPart::None,
@@ -222,6 +225,12 @@ impl<'a> Fit<'a> {
     /// What is taken of the samples of a step; the evidence lower bound unless told.
     pub fn bound(mut self, bound: Bound) -> Self {
         self.bound = bound;
+        self
+    }
+
+    /// Scales the gradients of a step so that their norm is not above this limit; see [`TrainerOptions::clip_norm`].
+    pub fn clip_norm(mut self, limit: f64) -> Self {
+        self.clip_norm = Some(limit);
         self
     }
 
@@ -344,6 +353,7 @@ impl<'a> Fit<'a> {
             return Err(Error::argument("the fraction of the warm-up", "a number from 0 to 1", fraction));
         }
         self.optimizer.check()?;
+        check_clip_norm(self.clip_norm)?;
         let weight = self.divergence_weight;
         if !(weight >= 0.0 && (weight as f32).is_finite()) {
             let expected = "a number that is finite as `f32` and not negative";
@@ -409,6 +419,7 @@ impl<'a> Fit<'a> {
             divergence: self.divergence.clone(),
             samples: self.samples,
             bound: self.bound,
+            clip_norm: self.clip_norm,
             seed: Some(seed),
             backend: self.backend.clone(),
         };

@@ -1,6 +1,7 @@
 //! Training step by step. One step is one compiled function: forward pass, gradients, update of the parameters.
 
 mod checked;
+mod clip;
 mod finite;
 mod graph;
 mod options;
@@ -9,6 +10,7 @@ mod saved;
 mod stand_ins;
 mod targets;
 
+pub(crate) use clip::check_clip_norm;
 pub use options::{StepInput, TrainerOptions};
 pub(crate) use targets::{check_dataset, check_observed, check_targets, known_events};
 
@@ -81,6 +83,7 @@ impl Trainer {
     pub fn new(network: &Network, training_examples: usize, options: TrainerOptions) -> Result<Trainer, Error> {
         let _environment = Environment::enter();
         options.optimizer.check()?;
+        check_clip_norm(options.clip_norm)?;
         for (argument, count) in [("samples", options.samples), ("training examples", training_examples)] {
             if count == 0 {
                 return Err(Error::argument(format!("the number of {argument}"), "at least 1", count));

@@ -1,6 +1,6 @@
 //! The graph of a training step.
 
-use super::{Trainer, finite::LARGEST_GRADIENT, options::Form};
+use super::{Trainer, clip::clipped, finite::LARGEST_GRADIENT, options::Form};
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type};
 use bayeslift_layers::{
@@ -78,9 +78,13 @@ impl Trainer {
         let forward = b.graph().nodes().len();
 
         let gradients = gradients(loss, &values);
+        let followed = match self.options.clip_norm {
+            Some(limit) => clipped(&gradients, limit),
+            None => gradients.clone(),
+        };
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
         let mut paths = self.state.iter().map(|(path, _)| path);
-        for (step, &gradient) in steps.iter().zip(&gradients) {
+        for (step, gradient) in steps.iter().zip(followed) {
             let update = optimizer.update(step, gradient);
             changes.push(Change { path: &step.variable.path, old: step.parameter, new: update.parameter });
             let state = step.state.iter().zip(update.state).zip(paths.by_ref());
