@@ -179,10 +179,10 @@ pub mod prelude {
         ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
         ConvolutionVariationalReparameterizationLocal, Divergence, Draws, Dropout, Embedding,
         EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
-        EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Layer,
-        LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior, PosteriorValue,
-        Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Step, Update, VariationalLayer, distribution,
-        flatten_rightmost, likelihood, metrics, on_units,
+        EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Ivon,
+        Layer, LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior,
+        PosteriorValue, Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Sgld, Step, Update,
+        VariationalLayer, distribution, flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

@@ -6,6 +6,7 @@ mod finite;
 mod graph;
 mod options;
 mod overflow;
+mod posterior;
 mod saved;
 mod stand_ins;
 mod targets;

@@ -16,7 +16,7 @@ const LARGEST_SCALAR: f32 = 1024.0;
 /// is in these ranges, which such an update does not leave.
 #[derive(Debug)]
 pub(super) struct FiniteUpdates {
-    /// For each state tensor of a parameter; nothing if there is no proof.
+    /// For each state tensor; nothing if there is no proof.
     state: Option<Vec<Range>>,
     /// Whether the state is in these ranges.
     is_inside: bool,
@@ -38,12 +38,12 @@ impl FiniteUpdates {
 
     /// Looks whether the state is in the ranges, after an update that may have left them.
     pub fn look(&mut self, state: &[(String, Tensor)]) {
-        let Some(ranges) = self.state.as_ref().filter(|ranges| !ranges.is_empty()) else { return };
+        let Some(ranges) = &self.state else { return };
         let is_inside = |(range, (_, tensor)): (&Range, &(String, Tensor))| {
             let found = Range::of(tensor);
             !found.nan && range.low <= found.low && found.high <= range.high
         };
-        self.is_inside = ranges.iter().cycle().zip(state).all(is_inside);
+        self.is_inside = ranges.iter().zip(state).all(is_inside);
     }
 }
 
@@ -94,48 +94,55 @@ impl Update {
         let of = |value: Value| ranges[value.index()];
         ([of(self.parameter), of(self.value)], self.state.iter().map(|new| of(*new)).collect())
     }
+
+    /// Ranges around those that are known, which state in them does not leave, with all that the update gives finite.
+    fn never_leaves(&self, mut known: Vec<Range>) -> Result<Option<Vec<Range>>, Error> {
+        /// State that grows without end, or slowly, is given up.
+        const TRIES: usize = 400;
+        let analysis = RangeAnalysis::new(&self.graph, |_| None)?;
+        for _ in 0..TRIES {
+            let (values, state) = self.after(&analysis, &known);
+            if !values.iter().chain(&state).all(|new| new.is_finite()) {
+                return Ok(None);
+            }
+            let before = known.clone();
+            known = known.iter().zip(state).map(|(known, new)| widened(*known, new)).collect();
+            if known == before {
+                return Ok(Some(known));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// By interval analysis of updates: ranges that contain the state, and that no update of any of the parameters leaves; none if it finds
-/// none, or if an update may not be finite.
+/// By interval analysis of updates: for each state tensor a range that contains it, and that no update leaves; none if it finds none, or if
+/// an update may not be finite.
 fn prove(
     optimizer: &dyn Optimizer,
     variables: &[Variable],
     state: &[(String, Tensor)],
 ) -> Result<Option<Vec<Range>>, Error> {
-    /// State that grows without end, or slowly, is given up.
-    const TRIES: usize = 400;
-    let mut updates: Vec<Update> = Vec::new();
-    for variable in variables.iter().filter(|variable| variable.trainable) {
+    let count = optimizer.state().len();
+    // updates that differ, each with the range that its state starts in
+    let mut kinds: Vec<(Update, Vec<Range>)> = Vec::new();
+    let mut kind_of = Vec::new();
+    for (i, variable) in variables.iter().filter(|variable| variable.trainable).enumerate() {
         let update = Update::new(optimizer, variable)?;
-        if !updates.iter().any(|other| other.is_like(&update)) {
-            updates.push(update);
+        if update.state.len() != count {
+            return Ok(None);
         }
+        let own = state.iter().skip(i * count).take(count).map(|(_, tensor)| Range::of(tensor));
+        let kind = kinds.iter().position(|(other, _)| other.is_like(&update)).unwrap_or_else(|| {
+            kinds.push((update, vec![Range::new(0.0, 0.0); count]));
+            kinds.len() - 1
+        });
+        kind_of.push(kind);
+        let known = &mut kinds[kind].1;
+        *known = known.iter().zip(own).map(|(known, new)| widened(*known, new)).collect();
     }
-    let mut known = vec![Range::new(0.0, 0.0); optimizer.state().len()];
-    if updates.iter().any(|update| update.state.len() != known.len()) {
-        return Ok(None);
-    }
-    let count = known.len().max(1);
-    for (i, (_, tensor)) in state.iter().enumerate() {
-        known[i % count] = widened(known[i % count], Range::of(tensor));
-    }
-    let analyses = updates.iter().map(|update| RangeAnalysis::new(&update.graph, |_| None));
-    let analyses = analyses.collect::<Result<Vec<_>, _>>()?;
-    for _ in 0..TRIES {
-        let before = known.clone();
-        for (update, analysis) in updates.iter().zip(&analyses) {
-            let (values, state) = update.after(analysis, &before);
-            if !values.iter().chain(&state).all(|new| new.is_finite()) {
-                return Ok(None);
-            }
-            known = known.iter().zip(state).map(|(known, new)| widened(*known, new)).collect();
-        }
-        if known == before {
-            return Ok(Some(known));
-        }
-    }
-    Ok(None)
+    let proved = kinds.into_iter().map(|(update, known)| update.never_leaves(known));
+    let Some(ranges) = proved.collect::<Result<Option<Vec<_>>, _>>()? else { return Ok(None) };
+    Ok(Some(kind_of.into_iter().flat_map(|kind| ranges[kind].clone()).collect()))
 }
 
 /// The first range, with ends moved out to twice those of the second where that is beyond: so that ends are reached.

@@ -1,17 +1,21 @@
 mod adam;
 mod adam_w;
+mod ivon;
 mod rms_prop;
 mod sgd;
+mod sgld;
 mod step;
 
 pub use adam::Adam;
 pub use adam_w::AdamW;
+pub use ivon::Ivon;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
+pub use sgld::Sgld;
 pub use step::Step;
 
-use crate::{Error, Variable};
-use bayeslift_ir::{Expr, Tensor};
+use crate::{Error, Group, Variable};
+use bayeslift_ir::{Expr, Foreign, Tensor};
 use std::{fmt::Debug, sync::Arc};
 
 /// A rule that moves a parameter along its gradient.
@@ -67,9 +71,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// # Errors
     /// A type beyond the limits; a parameter that the rule is not for.
     fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
-        let Variable { path, ty, .. } = variable;
-        let one = |name: &&str| Ok((format!("{}/{path}/{name}", self.name()), Tensor::zeros(ty)?));
-        self.state().iter().map(one).collect()
+        zeros(self, variable)
     }
 }
 
@@ -110,6 +112,34 @@ pub struct Update<'b> {
     pub parameter: Expr<'b>,
     /// Its state after the step.
     pub state: Vec<Expr<'b>>,
+}
+
+/// State of zeros.
+fn zeros<O: Optimizer + ?Sized>(optimizer: &O, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+    let Variable { path, ty, .. } = variable;
+    let one = |name: &&str| Ok((format!("{}/{path}/{name}", optimizer.name()), Tensor::zeros(ty)?));
+    optimizer.state().iter().map(one).collect()
+}
+
+/// Checks that a parameter is none of a posterior or prior.
+fn check_is_deterministic(optimizer: &str, variable: &Variable) -> Result<(), Error> {
+    let Variable { path, group, .. } = variable;
+    if !matches!(group, Group::Loc | Group::Scale | Group::Prior) {
+        return Ok(());
+    }
+    let (path, group) = (Foreign::new(path), group.name());
+    let problem = format!(
+        "{optimizer} is for deterministic layers, whose weights it draws itself, and `{path}` is of group {group}"
+    );
+    Err(Error::misuse(problem, "use deterministic layers, or another optimizer"))
+}
+
+/// The precision of the prior of a weight, in units of the loss: a scalar; of what a likelihood learns 0.
+fn prior_precision<'b>(step: &Step<'_, 'b>, precision: f64) -> Expr<'b> {
+    match step.variable.group {
+        Group::Likelihood => step.temperature.builder().constant(0.0),
+        _ => step.temperature * precision as f32,
+    }
 }
 
 /// Checks an optimizer's options.

@@ -1,0 +1,199 @@
+use super::{Adam, Optimizer, Options, Step, Update, check_is_deterministic, prior_precision, zeros};
+use crate::{Error, Group, Variable, host::integer_power};
+use bayeslift_ir::{Environment, Expr, Tensor};
+
+/// How many estimates the first value of the Hessian counts as.
+const FIRST_COUNTS: f64 = 9.0;
+
+/// The bounds of Hessian and prior together, and the least temperature that the Hessian is estimated at: with them every step
+/// of moderate gradients is known to be finite.
+const SMALLEST: f32 = 1.0 / (1_u64 << 30) as f32;
+const LARGEST: f32 = (1_u64 << 60) as f32;
+const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
+
+/// IVON, the improved variational online Newton method (Shen et al. 2024, "Variational Learning is Effective for Large Deep Networks",
+/// algorithm 1): fits a normal posterior to each weight of a network of *deterministic* layers, at about the cost of Adam.
+///
+/// The parameter is the posterior's mean m. Its scale follows from an estimate h of the diagonal of the Hessian of the mean negative
+/// log likelihood. With N training examples, weight w of the divergence, temperature T = w / N, prior precision s, standard normal noise e and
+/// d = T s, a step computes the network and its gradient g at a draw:
+///
+/// - theta = m + sqrt(T / (h + d)) e,
+/// - gbar = b1 gbar + (1 - b1) g,
+/// - hhat = g e sqrt((h + d) / T),
+/// - h = b2 h + (1 - b2) hhat + (1 - b2)^2 (hhat - h)^2 / (2 (h + d)),
+/// - m = m - rate (gbar / (1 - b1^t) + d m) / (h + d), with the new h.
+///
+/// # What is fixed here
+/// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda is 1 / T, its weight decay is d: the
+///   option here is the precision of the weights' prior, and means the same for data of all sizes. The posterior's variance is
+///   1 / (N h / w + s).
+/// - **The start of the Hessian.** With a long memory h would stay near where it started for 1 / (1 - b2) steps. So the first value counts as nine
+///   estimates, and 1 - b2 is at least 1 / (t + 9) in step t: h is the mean of all estimates until that is as slow as b2.
+/// - **Every step draws.** The gradient cannot be taken at the mean by mistake, and noise is addressed by the path of each parameter.
+/// - **Nothing leaves its bounds.** (hhat - h)(1 - b2) / (h + d) counts as between -1 and 1, so that h + d is at least halved and at most
+///   2.5 times as large after a step. Without a temperature, as in the first step of a warm-up, nothing is drawn, and h stays.
+/// - The rate is not multiplied by the first h + d, which the paper leaves open: at a first Hessian of 1 it makes no difference.
+///
+/// One draw is made a step, whatever [`samples`](crate::Context::samples) says. What a likelihood learns is not drawn: [`Adam`] moves it, with the
+/// rate of [`Ivon::likelihood_rate`]. A layer with a posterior of its own is refused.
+///
+/// # Predicting
+/// The network that was trained has the means. Its posterior is `Trainer::posterior`, which a network of variational layers takes.
+///
+/// ```
+/// use bayeslift_layers::{Ivon, Optimizer};
+/// let optimizer = Ivon::new(0.1).prior_precision(25.0).first_hessian(0.1);
+/// assert_eq!(optimizer.state(), ["momentum", "hessian"]);
+/// assert!(optimizer.check().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ivon {
+    /// The learning rate; 0.1 unless told.
+    pub learning_rate: f64,
+    /// The reciprocal of the variance of the weights' prior; 1 unless told, 0 for none.
+    pub prior_precision: f64,
+    /// What h starts with; 1 unless told.
+    pub first_hessian: f64,
+    /// The decay of the mean of gradients, b1; 0.9 unless told.
+    pub beta_1: f64,
+    /// The decay of the mean of the Hessian's estimates, b2; 0.9999 unless told.
+    pub beta_2: f64,
+    /// Adam's learning rate for what a likelihood learns; 1e-2 unless told.
+    pub likelihood_rate: f64,
+}
+
+impl Default for Ivon {
+    fn default() -> Self {
+        Ivon {
+            learning_rate: 0.1,
+            prior_precision: 1.0,
+            first_hessian: 1.0,
+            beta_1: 0.9,
+            beta_2: 0.9999,
+            likelihood_rate: 1e-2,
+        }
+    }
+}
+
+impl Ivon {
+    /// IVON with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        Ivon { learning_rate, ..Ivon::default() }
+    }
+
+    /// With this precision of the prior.
+    pub fn prior_precision(mut self, prior_precision: f64) -> Self {
+        self.prior_precision = prior_precision;
+        self
+    }
+
+    /// With this Hessian to begin with.
+    pub fn first_hessian(mut self, first_hessian: f64) -> Self {
+        self.first_hessian = first_hessian;
+        self
+    }
+
+    /// With this decay of the mean of gradients.
+    pub fn beta_1(mut self, beta_1: f64) -> Self {
+        self.beta_1 = beta_1;
+        self
+    }
+
+    /// With this decay of the mean of the Hessian's estimates.
+    pub fn beta_2(mut self, beta_2: f64) -> Self {
+        self.beta_2 = beta_2;
+        self
+    }
+
+    /// With this learning rate for what a likelihood learns.
+    pub fn likelihood_rate(mut self, likelihood_rate: f64) -> Self {
+        self.likelihood_rate = likelihood_rate;
+        self
+    }
+
+    fn adam(&self) -> Adam {
+        Adam::new(self.likelihood_rate)
+    }
+
+    /// d, the part of the prior.
+    fn prior<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        prior_precision(step, self.prior_precision)
+    }
+
+    /// h + d before a step.
+    fn precision<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        (step.state[1] + self.prior(step)).max(SMALLEST).min(LARGEST)
+    }
+}
+
+/// Whether a parameter is drawn.
+fn is_drawn(variable: &Variable) -> bool {
+    variable.group != Group::Likelihood
+}
+
+impl Optimizer for Ivon {
+    fn name(&self) -> &'static str {
+        "ivon"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        &["momentum", "hessian"]
+    }
+
+    fn scalars(&self) -> &'static [&'static str] {
+        &["rate", "correction", "news", "likelihood_rate"]
+    }
+
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+        Environment::within(|| {
+            let correction = 1.0 / (1.0 - integer_power(self.beta_1, step.max(1)));
+            let news = (1.0 - self.beta_2).max(1.0 / (step as f64 + FIRST_COUNTS));
+            let likelihood_rate = self.adam().scalar_values(step, rate)[0];
+            vec![(self.learning_rate * rate) as f32, correction as f32, news as f32, likelihood_rate]
+        })
+    }
+
+    fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+        is_drawn(step.variable).then(|| step.temperature.sqrt() / self.precision(step).sqrt())
+    }
+
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let &Step { parameter, state, scalars, temperature, .. } = step;
+        if !is_drawn(step.variable) {
+            return self.adam().update(&Step { scalars: &scalars[3..], ..*step }, gradient);
+        }
+        let (momentum, hessian, prior, before) = (state[0], state[1], self.prior(step), self.precision(step));
+        let momentum = momentum * self.beta_1 as f32 + gradient * (1.0 - self.beta_1) as f32;
+        // the estimate and what it is compared with, both divided by h + d
+        let estimate = gradient * step.normal() / (before.sqrt() * temperature.max(COLDEST).sqrt());
+        let news = temperature.less_equal(0.0).select(0.0, scalars[2]);
+        let change = ((estimate - hessian / before) * news).max(-1.0).min(1.0);
+        // 1 + x + x^2 / 2 as what is never below a half, however it is rounded
+        let after = (before * ((change + 1.0).square() * 0.5 + 0.5)).max(SMALLEST).min(LARGEST);
+        let rate = scalars[0].max(0.0);
+        let pull = (rate * prior / after).max(0.0).min(1.0);
+        let parameter = parameter * (1.0 - pull) - momentum * (rate * scalars[1]) / after;
+        Update { parameter, state: vec![momentum, after - prior] }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let options = Options("Ivon");
+        options.positive("learning_rate", self.learning_rate)?;
+        options.not_negative("prior_precision", self.prior_precision)?;
+        options.positive("first_hessian", self.first_hessian)?;
+        options.share("beta_1", self.beta_1)?;
+        options.share("beta_2", self.beta_2)?;
+        options.positive("likelihood_rate", self.likelihood_rate)
+    }
+
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        check_is_deterministic("Ivon", variable)?;
+        let mut state = zeros(self, variable)?;
+        if is_drawn(variable) {
+            let elements = vec![self.first_hessian as f32; variable.ty.shape.elements()];
+            state[1].1 = Tensor::f32(variable.ty.shape.clone(), elements)?;
+        }
+        Ok(state)
+    }
+}

@@ -1,0 +1,89 @@
+use super::{Optimizer, Options, Step, Update, check_is_deterministic, prior_precision, zeros};
+use crate::{Error, Variable};
+use bayeslift_ir::{Environment, Expr, Tensor};
+
+/// Stochastic gradient Langevin dynamics (Welling and Teh 2011, equation 4): gradient descent with noise, so that the parameters of a network of
+/// *deterministic* layers wander as draws of their posterior do.
+///
+/// With N training examples, weight w of the divergence, temperature T = w / N, prior precision s and standard normal noise e,
+///
+/// p = p - rate (g + T s p) + sqrt(2 rate T) e.
+///
+/// That is the paper's step with epsilon = 2 rate T, where g is the gradient of the *mean* negative log likelihood, as everywhere here, so
+/// that the rate has the size that it has for [`Sgd`](crate::Sgd). The draws are of the density exp(-loss / T) times the prior's: the
+/// posterior for a weight of 1, a colder one below that, and during a warm-up.
+///
+/// Weights have a normal prior of mean 0 with that precision; what a likelihood learns has none. A layer with a posterior of its own is
+/// refused: its divergence is that of a distribution, and not the density of a draw.
+///
+/// # Use
+/// The parameters after a step are one draw; draws that follow each other are alike. So train for a while, then keep the parameters every
+/// so many steps. For a rate that is held, draws vary too much, by a part of about rate times half the curvature of the loss; by theory it
+/// should fall, as with [`Schedule::Linear`](https://docs.rs/bayeslift).
+///
+/// ```
+/// use bayeslift_layers::{Optimizer, Sgld};
+/// let optimizer = Sgld::new(0.01).prior_precision(25.0);
+/// assert_eq!(optimizer.scalar_values(1, 0.5), [0.005]);
+/// assert!(optimizer.state().is_empty());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgld {
+    /// The learning rate; 0.01 unless told.
+    pub learning_rate: f64,
+    /// The reciprocal of the variance of the weights' prior; 1 unless told, 0 for none.
+    pub prior_precision: f64,
+}
+
+impl Default for Sgld {
+    fn default() -> Self {
+        Sgld { learning_rate: 0.01, prior_precision: 1.0 }
+    }
+}
+
+impl Sgld {
+    /// Langevin dynamics with this learning rate.
+    pub fn new(learning_rate: f64) -> Self {
+        Sgld { learning_rate, ..Sgld::default() }
+    }
+
+    /// With this precision of the prior.
+    pub fn prior_precision(mut self, prior_precision: f64) -> Self {
+        self.prior_precision = prior_precision;
+        self
+    }
+}
+
+impl Optimizer for Sgld {
+    fn name(&self) -> &'static str {
+        "sgld"
+    }
+
+    fn state(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
+        Environment::within(|| vec![(self.learning_rate * rate) as f32])
+    }
+
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        let rate = step.scalars[0];
+        // between bounds that it should have, so that the update is known to be finite
+        let pull = (rate * prior_precision(step, self.prior_precision)).max(0.0).min(1.0);
+        let spread = (rate * step.temperature * 2.0).max(0.0).sqrt();
+        let parameter = step.parameter * (1.0 - pull) - gradient * rate + step.normal() * spread;
+        Update { parameter, state: Vec::new() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let options = Options("Sgld");
+        options.positive("learning_rate", self.learning_rate)?;
+        options.not_negative("prior_precision", self.prior_precision)
+    }
+
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        check_is_deterministic("Sgld", variable)?;
+        zeros(self, variable)
+    }
+}
