@@ -282,6 +282,30 @@ fn a_posterior_predicts() {
     }
 }
 
+/// After a fit the posterior is around the parameters that validation chose.
+#[test]
+fn a_fit_tells_the_posterior() {
+    let fit = |optimizer: Arc<dyn Optimizer>| {
+        let mut network = Network::new(Affine::new(1, 1), [1], likelihood::Normal::learned(1.0), 0).unwrap();
+        let inputs: Vec<f32> = (0..60).map(|i| i as f32 / 60.0).collect();
+        let targets = inputs.iter().enumerate().map(|(i, x)| 2.0 * x + 0.1 * (i as f32 * 12.9898).sin()).collect();
+        let data = Dataset::regression([1], inputs, 1, targets).unwrap();
+        let fit = Fit::new().epochs(8).batch_size(16).optimizer(optimizer).validation_split(0.25);
+        let report = fit.warm_up(WarmUp::Steps(3)).run(&mut network, &data).unwrap();
+        (network, report)
+    };
+    let (network, report) = fit(Arc::new(Ivon::default()));
+    let posterior = report.posterior.unwrap();
+    let variational = AffineVariationalReparameterization::new(1, 1);
+    let bayesian = Network::new(variational, [1], likelihood::Normal::learned(1.0), 0).unwrap();
+    assert_eq!(posterior.paths().collect::<Vec<_>>(), bayesian.parameters().paths().collect::<Vec<_>>());
+    for name in ["kernel", "bias"] {
+        let loc = &posterior.get(&format!("{name}/loc")).unwrap().tensor;
+        assert_eq!(*loc, network.parameters().get(name).unwrap().tensor);
+    }
+    assert!(fit(Arc::new(Adam::default())).1.posterior.is_none());
+}
+
 /// Steps of ordinary size are known to be finite before they write, with deterministic layers and a likelihood that learns.
 #[test]
 fn ordinary_steps_of_deterministic_layers_are_known_to_be_finite() {

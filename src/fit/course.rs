@@ -50,6 +50,7 @@ impl<'f, 'a> Course<'f, 'a> {
             steps: 0,
             best_epoch: None,
             divergence_weight: 0.0,
+            posterior: None,
             stopped_early: false,
             stopped: false,
             training_examples: data.rows(),
@@ -261,6 +262,8 @@ impl<'f, 'a> Course<'f, 'a> {
         if let Some(best) = report.best_epoch.and_then(|best| report.epochs.get(best - 1)) {
             report.divergence_weight = best.divergence_weight;
         }
+        // a network that the trainer made steps on is its network
+        report.posterior = self.trainer.posterior_if_any(network, report.divergence_weight).ok().flatten();
         report.train_time = time;
         report
     }

@@ -2,6 +2,7 @@
 
 use super::{Diagnosis, FitNote};
 use crate::{Network, PosteriorReport, StepLoss};
+use bayeslift_layers::Parameters;
 use std::{fmt, time::Duration};
 
 /// What [`Fit::progress`](crate::Fit::progress) is told after each step.
@@ -57,6 +58,9 @@ pub struct FitReport {
     /// The weight of the divergence in the last step that made the parameters which the network now has; 0 if there was
     /// no step.
     pub divergence_weight: f64,
+    /// The posterior of an optimizer that has one, such as [`Ivon`](bayeslift_layers::Ivon), around the parameters that the network now has: what
+    /// [`Trainer::posterior`](crate::Trainer::posterior) tells, with the scales of the last step.
+    pub posterior: Option<Parameters>,
     /// Whether training stopped before its last epoch, because validation got no better.
     pub stopped_early: bool,
     /// Whether [`Fit::progress`](crate::Fit::progress) stopped it before that.

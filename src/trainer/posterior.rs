@@ -38,6 +38,19 @@ impl Trainer {
     /// # Errors
     /// An optimizer that draws no parameters; another network than the trainer's; a weight that is not a finite number, or negative.
     pub fn posterior(&self, network: &Network, divergence_weight: f64) -> Result<Parameters, Error> {
+        self.posterior_if_any(network, divergence_weight)?.ok_or_else(|| {
+            let name = self.options.optimizer.name();
+            let problem = format!("the optimizer `{name}` draws no parameter, so it has no posterior");
+            Error::misuse(problem, "train with one that does, such as `Ivon`")
+        })
+    }
+
+    /// As [`Trainer::posterior`]; `None` for an optimizer that draws no parameters.
+    pub(crate) fn posterior_if_any(
+        &self,
+        network: &Network,
+        divergence_weight: f64,
+    ) -> Result<Option<Parameters>, Error> {
         let _environment = Environment::enter();
         self.check_network(network)?;
         let temperature = (divergence_weight / self.training_examples as f64) as f32;
@@ -46,20 +59,24 @@ impl Trainer {
             return Err(Error::argument("the divergence weight", expected, format!("{divergence_weight:?}")));
         }
         let mut state = self.state.iter().map(|(_, tensor)| tensor);
+        let mut scales = Vec::new();
+        for (variable, (_, parameter)) in self.variables.iter().zip(network.parameters().iter()) {
+            scales.push(if variable.trainable {
+                let own: Vec<&Tensor> = state.by_ref().take(self.options.optimizer.state().len()).collect();
+                self.scale(variable, &parameter.tensor, &own, temperature)?
+            } else {
+                None
+            });
+        }
+        if scales.iter().all(Option::is_none) {
+            return Ok(None);
+        }
         let mut posterior = Parameters::new();
-        let mut draws = false;
-        for (variable, (path, parameter)) in self.variables.iter().zip(network.parameters().iter()) {
-            let count = if variable.trainable { self.options.optimizer.state().len() } else { 0 };
-            let own: Vec<&Tensor> = state.by_ref().take(count).collect();
-            let scale = match variable.trainable {
-                true => self.scale(variable, &parameter.tensor, &own, temperature)?,
-                false => None,
-            };
+        for ((path, parameter), scale) in network.parameters().iter().zip(scales) {
             let Some(scale) = scale else {
                 posterior.insert(path, parameter.clone())?;
                 continue;
             };
-            draws = true;
             let raw = |&scale: &f32| inverse_softplus((f64::from(scale) - LEAST_SCALE).max(0.1 * LEAST_SCALE)) as f32;
             let raw: Vec<f32> = scale.as_f32().unwrap_or_default().iter().map(raw).collect();
             let raw = Tensor::f32(scale.shape().clone(), raw)?;
@@ -69,12 +86,7 @@ impl Trainer {
                 posterior.insert(&format!("{path}/{name}"), Parameter { tensor, trainable: true, group })?;
             }
         }
-        if draws {
-            return Ok(posterior);
-        }
-        let problem =
-            format!("the optimizer `{}` draws no parameter, so it has no posterior", self.options.optimizer.name());
-        Err(Error::misuse(problem, "train with one that does, such as `Ivon`"))
+        Ok(Some(posterior))
     }
 
     /// The scale of what the next step draws in the place of a parameter; `None` if that is the parameter.

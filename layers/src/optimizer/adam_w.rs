@@ -4,8 +4,8 @@ use bayeslift_ir::{Environment, Expr};
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with the conventions and defaults of Keras.
 ///
-/// p = (1 - rate w) p - rate_t m / (sqrt v + epsilon), with m, v and rate_t of [`Adam`]. A penalty w p^2 / 2 in the loss would go through m and v, and
-/// so be divided by the size of the gradients: it would pull least where gradients are large. This one pulls all weights alike.
+/// p = (1 - rate w) p - rate_t m / (sqrt v + epsilon), with m, v and rate_t of [`Adam`]. A penalty w p^2 / 2 in the loss would go through m and
+/// v, and so be divided by the size of the gradients: it would pull least where gradients are large. This one pulls all weights alike.
 ///
 /// # What decays
 /// Weights of deterministic layers, [`Group::Weight`], unless told: all of them, biases too. Locations of posteriors do not, since the

@@ -12,7 +12,8 @@ const LARGEST: f32 = (1_u64 << 60) as f32;
 const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 
 /// IVON, the improved variational online Newton method (Shen et al. 2024, "Variational Learning is Effective for Large Deep Networks",
-/// algorithm 1): fits a normal posterior to each weight of a network of *deterministic* layers, at about the cost of Adam.
+/// algorithm 1): fits a normal posterior to each weight of a network of *deterministic* layers. A step takes 1.3 times as long as Adam's
+/// (784-400-400-10, 128 rows).
 ///
 /// The parameter is the posterior's mean m. Its scale follows from an estimate h of the diagonal of the Hessian of the mean negative
 /// log likelihood. With N training examples, weight w of the divergence, temperature T = w / N, prior precision s, standard normal noise e and
@@ -25,21 +26,24 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// - m = m - rate (gbar / (1 - b1^t) + d m) / (h + d), with the new h.
 ///
 /// # What is fixed here
-/// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda is 1 / T, its weight decay is d: the
-///   option here is the precision of the weights' prior, and means the same for data of all sizes. The posterior's variance is
+/// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda is 1 / T, its weight
+///   decay is d: the option here is the precision of the weights' prior, and means the same for data of all sizes. The posterior's variance is
 ///   1 / (N h / w + s).
 /// - **The start of the Hessian.** With a long memory h would stay near where it started for 1 / (1 - b2) steps. So the first value counts as nine
 ///   estimates, and 1 - b2 is at least 1 / (t + 9) in step t: h is the mean of all estimates until that is as slow as b2.
-/// - **Every step draws.** The gradient cannot be taken at the mean by mistake, and noise is addressed by the path of each parameter.
+/// - **Every step draws.** The gradient cannot be taken at the mean by mistake, and noise is addressed by the path of each parameter, one
+///   draw a step: nothing is accumulated over draws.
 /// - **Nothing leaves its bounds.** (hhat - h)(1 - b2) / (h + d) counts as between -1 and 1, so that h + d is at least halved and at most
 ///   2.5 times as large after a step. Without a temperature, as in the first step of a warm-up, nothing is drawn, and h stays.
-/// - The rate is not multiplied by the first h + d, which the paper leaves open: at a first Hessian of 1 it makes no difference.
+/// - **The rate is not multiplied by the first h + d**, which the paper leaves open; at a first Hessian of 1 it is nearly the same. A smaller first
+///   Hessian makes larger steps, and wants a smaller rate: with 0.01 training on digits (64-64-10) failed at the rate that was best with 1.
 ///
-/// One draw is made a step, whatever [`samples`](crate::Context::samples) says. What a likelihood learns is not drawn: [`Adam`] moves it, with the
-/// rate of [`Ivon::likelihood_rate`]. A layer with a posterior of its own is refused.
+/// What a likelihood learns is not drawn: [`Adam`] moves it, with the rate of [`Ivon::likelihood_rate`]. A layer with a posterior of its own is
+/// refused.
 ///
 /// # Predicting
-/// The network that was trained has the means. Its posterior is `Trainer::posterior`, which a network of variational layers takes.
+/// The network that was trained has the means. Its posterior is `Trainer::posterior`, and after a fit `FitReport::posterior`, which a network of
+/// variational layers takes.
 ///
 /// ```
 /// use bayeslift_layers::{Ivon, Optimizer};

@@ -20,9 +20,53 @@ use std::{fmt::Debug, sync::Arc};
 
 /// A rule that moves a parameter along its gradient.
 ///
-/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can draw. An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
+/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can draw; see [`Step`].
+///
+/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
 /// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
 /// have the same bits everywhere.
+///
+/// # Which
+/// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them wander as draws of their
+/// posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic layers.
+///
+/// Lion (Chen et al. 2023) is not among them. It moves each parameter by the rate, along the sign of a mean of gradients, which saves
+/// one of Adam's two tensors of state, and was found to pay with batches of thousands of examples and strong weight decay. Where weights are
+/// drawn and batches are small, gradients of many parameters are mostly noise, and the sign of noise is as long a step as any. The example in
+/// the facade's `prelude` is a rule of this kind in ten lines.
+///
+/// # One for each group
+/// ```
+/// use bayeslift_ir::Expr;
+/// use bayeslift_layers::{Adam, Error, Group, Optimizer, Step, Update};
+///
+/// /// Adam with half the rate for priors.
+/// #[derive(Debug)]
+/// struct SlowPriors(Adam);
+///
+/// impl Optimizer for SlowPriors {
+///     fn name(&self) -> &'static str {
+///         "slow_priors"
+///     }
+///     fn state(&self) -> &'static [&'static str] {
+///         self.0.state()
+///     }
+///     fn scalars(&self) -> &'static [&'static str] {
+///         &["rate", "half_rate"]
+///     }
+///     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+///         [rate, 0.5 * rate].iter().flat_map(|&rate| self.0.scalar_values(step, rate)).collect()
+///     }
+///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+///         let chosen = usize::from(step.variable.group == Group::Prior);
+///         self.0.update(&Step { scalars: &step.scalars[chosen..], ..*step }, gradient)
+///     }
+///     fn check(&self) -> Result<(), Error> {
+///         self.0.check()
+///     }
+/// }
+/// # assert_eq!(SlowPriors(Adam::new(0.5)).scalar_values(1, 1.0), [0.5, 0.25].map(|rate| Adam::new(rate).scalar_values(1, 1.0)[0]));
+/// ```
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, the first part of the paths of its state.
     fn name(&self) -> &'static str;
