@@ -74,9 +74,9 @@ impl Trainer {
 
     /// What decides what steps do, but for the network.
     pub(crate) fn conditions(&self, network: &Network) -> Conditions {
-        let TrainerOptions { optimizer, divergence, samples, bound, backend, .. } = &self.options;
+        let TrainerOptions { optimizer, divergence, samples, bound, clip_norm, backend, .. } = &self.options;
         let Options { rewriting, simplify, .. } = match backend {
-            Backend::Compiled(options) => options.clone(),
+            Backend::Compiled(options) | Backend::Shared(options, _) => options.clone(),
             Backend::Reference => Options::default(),
         };
         let rounds = match (rewriting, simplify) {
@@ -94,6 +94,7 @@ impl Trainer {
             .with("divergence", divergence)
             .with("number of samples", samples)
             .with("bound", bound)
+            .with("limit of the gradients' norm", clip_norm)
             .with("seed", self.seed)
             .with_text("rewriting that rounds differently", rounds)
             .with_text("digest of the graph of a step", graph.map_or("none".to_owned(), digest))
