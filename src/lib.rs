@@ -68,6 +68,7 @@ mod standardizer;
 mod tfp_file;
 mod trainer;
 mod training_file;
+mod warm_start;
 
 pub use bayeslift_ir as ir;
 pub use bayeslift_layers as layers;

@@ -30,13 +30,13 @@ impl fmt::Display for PosteriorReport {
 
 /// Means and standard deviations of the random variables of a network.
 #[derive(Debug)]
-pub(crate) struct Moments(Vec<Moment>);
+pub(crate) struct Moments(pub Vec<Moment>);
 
 #[derive(Debug)]
-struct Moment {
-    path: String,
-    mean: Vec<f32>,
-    stddev: Vec<f32>,
+pub(crate) struct Moment {
+    pub path: String,
+    pub mean: Vec<f32>,
+    pub stddev: Vec<f32>,
 }
 
 impl Moments {

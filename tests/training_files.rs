@@ -293,8 +293,8 @@ impl Optimizer for Silent {
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
         vec![rate as f32]
     }
-    fn update<'b>(&self, p: Expr<'b>, gradient: Expr<'b>, _: &[Expr<'b>], scalars: &[Expr<'b>]) -> Update<'b> {
-        Update { parameter: p - gradient * scalars[0] * self.0 as f32, state: vec![] }
+    fn update<'b>(&self, step: &bayeslift::layers::Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        Update { parameter: step.parameter - gradient * step.scalars[0] * self.0 as f32, state: vec![] }
     }
     fn check(&self) -> Result<(), LayerError> {
         Ok(())

@@ -166,6 +166,28 @@ impl Prior {
         Prior::centred("Normal", loc, scale, |loc, scale| Ok(Normal::new(loc, scale).into()))
     }
 
+    /// N(loc, scale^2) with a `loc` and a `scale` for each weight, which are parameters of the network that training leaves alone: 0 and
+    /// `scale` at first. What was learned before can be put there, such as a posterior for data that come after.
+    pub fn remembered(scale: f32) -> Self {
+        Prior::new(move |scope, shape| {
+            if !(scale > 0.0 && scale.is_finite()) {
+                return Err(Error::argument("the scale of the prior", "a positive, finite number", scale));
+            }
+            shape.each(scope, |scope, extents, _| {
+                let declare = |name: &str, initializer: &Initializer| {
+                    let (trainable, group) = (false, Group::Prior);
+                    let batch_ndims = shape.batch_ndims;
+                    scope.declare_parameter(
+                        name,
+                        &Declaration { shape: extents, initializer, batch_ndims, trainable, group },
+                    )
+                };
+                let loc = declare("loc", &Initializer::Zeros)?;
+                Ok(Normal::new(loc, declare("scale", &Initializer::Constant(scale))?).into())
+            })
+        })
+    }
+
     /// [Laplace's law](LocationScale::laplace) on every weight: that of a penalty on sizes, not on squares.
     pub fn laplace(loc: f32, scale: f32) -> Self {
         Prior::centred("Laplace", loc, scale, |loc, scale| Ok(LocationScale::laplace(loc, scale).into()))

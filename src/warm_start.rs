@@ -1,0 +1,114 @@
+//! Beginning with what is known: the weights of another network, or one's own posterior as the prior of what comes next.
+
+use crate::{Error, Network, posteriors::Moments};
+use bayeslift_ir::{Environment, Tensor};
+use bayeslift_layers::inverse_softplus;
+
+/// The least scale that a posterior begins with: above what softplus adds.
+const LEAST_SCALE: f64 = 1e-4;
+/// What is added to the softplus of a raw scale.
+const ADDED: f64 = 1e-5;
+
+impl Network {
+    /// Begins with weights that are known, such as those of a deterministic network that was trained alike, or of another system: MOPED (Krishnan, Subedar and
+    /// Tickoo 2020). A weight w of a path such as `affine/kernel` becomes the mean of the posterior there, with the scale
+    /// `relative_scale` |w|, at least 1e-4, if there is one with TFP's parameters `loc` and `raw_scale`, else the parameter of that path; and where the prior is a
+    /// [remembered](bayeslift_layers::Prior::remembered) one, its mean. Parameters that are not among the weights stay as they are.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let plain = Sequential::new().layer(Affine::new(2, 8).activation(Activation::Relu)).layer(Affine::new(8, 1));
+    /// let trained = Network::new(plain, [2], likelihood::Normal::learned(1.0), 0)?;
+    /// // and then only the last layer is Bayesian
+    /// let layers = Sequential::new()
+    ///     .layer(Affine::new(2, 8).activation(Activation::Relu))
+    ///     .layer(AffineVariationalReparameterizationLocal::new(8, 1).prior_maker(Prior::remembered(1.0)));
+    /// let mut network = Network::new(layers, [2], likelihood::Normal::learned(1.0), 0)?;
+    /// let weights = trained.parameters().iter().map(|(path, parameter)| (path, parameter.tensor.clone()));
+    /// network.start_from(weights, 0.1)?;
+    /// // frozen, the first layer stays what it was
+    /// network.parameters_mut().set_trainable(false, |path, _| path.starts_with("affine/"));
+    /// # let same = |path: &str, from: &str| network.parameters().get(path).unwrap().tensor == trained.parameters().get(from).unwrap().tensor;
+    /// # assert!(same("affine/kernel", "affine/kernel") && same("affine_1/kernel/loc", "affine_1/kernel"));
+    /// # assert!(same("affine_1/prior/kernel/loc", "affine_1/kernel"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A relative scale that is not positive and finite; a path that the network does not have, a tensor of another type, an element that is not finite: the network is
+    /// unchanged then.
+    pub fn start_from<'p>(
+        &mut self,
+        weights: impl IntoIterator<Item = (&'p str, Tensor)>,
+        relative_scale: f64,
+    ) -> Result<(), Error> {
+        let _environment = Environment::enter();
+        if !(relative_scale > 0.0 && relative_scale.is_finite()) {
+            let expected = "a positive, finite number";
+            return Err(Error::argument("the relative scale", expected, format!("{relative_scale:?}")));
+        }
+        let mut parameters = self.parameters().clone();
+        for (path, tensor) in weights {
+            let (loc, raw_scale) = (format!("{path}/loc"), format!("{path}/raw_scale"));
+            if !parameters.contains(&loc) || !parameters.contains(&raw_scale) {
+                parameters.assign(path, tensor)?;
+                continue;
+            }
+            let scale = |w: &f32| {
+                let scale = (relative_scale * f64::from(w.abs())).max(LEAST_SCALE);
+                inverse_softplus(scale - ADDED) as f32
+            };
+            let elements = tensor.as_f32().unwrap_or_default();
+            let raw = Tensor::f32(tensor.shape().clone(), elements.iter().map(scale).collect::<Vec<_>>())?;
+            let prior = format!("{}/loc", prior_of(path));
+            if parameters.contains(&prior) {
+                parameters.assign(&prior, tensor.clone())?;
+            }
+            parameters.assign(&loc, tensor)?;
+            parameters.assign(&raw_scale, raw)?;
+        }
+        parameters.check_finite()?;
+        self.replace_parameters(parameters);
+        Ok(())
+    }
+
+    /// Makes the posterior the prior, for data that come after those it was fitted to: a stream, in parts, of which none is kept (Nguyen and others
+    /// 2018). Fit the next part with its own number of examples.
+    ///
+    /// # Errors
+    /// A random variable whose prior is not a [remembered](bayeslift_layers::Prior::remembered) one, or whose posterior tells no mean or standard deviation; a
+    /// network without any: it is unchanged then.
+    pub fn posterior_as_prior(&mut self) -> Result<(), Error> {
+        let _environment = Environment::enter();
+        let mut parameters = self.parameters().clone();
+        let Moments(moments) = Moments::of(self)?;
+        for moment in &moments {
+            let prior = prior_of(&moment.path);
+            if !parameters.contains(&format!("{prior}/scale")) {
+                let problem =
+                    format!("the prior of `{}` has no parameters that a posterior could be put to", moment.path);
+                return Err(Error::misuse(problem, "give the layer `Prior::remembered`"));
+            }
+            for (name, values) in [("loc", &moment.mean), ("scale", &moment.stddev)] {
+                let path = format!("{prior}/{name}");
+                let shape = parameters.get(&path)?.tensor.shape().clone();
+                parameters.assign(&path, Tensor::f32(shape, values.clone())?)?;
+            }
+        }
+        if moments.is_empty() {
+            return Err(Error::misuse("the network has no posterior", "use variational layers"));
+        }
+        parameters.check_finite()?;
+        self.replace_parameters(parameters);
+        Ok(())
+    }
+}
+
+/// Where the prior of a random variable has its parameters: `affine/prior/kernel` of `affine/kernel`.
+fn prior_of(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((layer, name)) => format!("{layer}/prior/{name}"),
+        None => format!("prior/{path}"),
+    }
+}
