@@ -205,9 +205,11 @@ fn computations() -> Vec<Computation> {
         "factors of a warm-up",
         Box::new(|| bits64((1..60).flat_map(|i| [WarmUp::Steps(37), WarmUp::Fraction(0.3)].map(|w| w.factor(i, 100))))),
     );
-    let scalars: [(&str, Box<dyn Optimizer>); 4] = [
+    let scalars: [(&str, Box<dyn Optimizer>); 6] = [
         ("Adam's scalars", Box::new(Adam::new(0.01))),
         ("AdamW's scalars", Box::new(AdamW::new(0.01))),
+        ("IVON's scalars", Box::new(Ivon::new(0.01).beta_2(0.99))),
+        ("SGLD's scalars", Box::new(Sgld::new(0.01))),
         ("RMSprop's scalars", Box::new(RmsProp::new(0.01))),
         ("gradient descent's scalars", Box::new(Sgd::new(0.01))),
     ];

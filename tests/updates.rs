@@ -2,7 +2,7 @@
 //! same bits either way.
 
 use bayeslift::ir::{Builder, Expr, Graph, Tensor, Type, evaluate, same_bits};
-use bayeslift::layers::{Adam, AdamW, Group, Optimizer, RmsProp, Sgd, Step, Variable};
+use bayeslift::layers::{Adam, AdamW, Group, Ivon, Optimizer, RmsProp, Sgd, Sgld, Step, Variable};
 use bayeslift::passes::{Place, Write, gradients};
 use bayeslift::runtime::{Argument, Executable, Options};
 
@@ -47,7 +47,9 @@ fn step(variant: Variant, optimizer: &dyn Optimizer) -> Graph {
         _ => gradient,
     };
     let variable = Variable { path: "w".into(), ty: Type::f32(SHAPE), trainable: true, group: Group::Weight };
-    let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, w) }, gradient);
+    let temperature = b.constant(0.01);
+    let step = Step { state: &state, scalars: &scalars, temperature, ..Step::new(&variable, w) };
+    let update = optimizer.update(&step, gradient);
     b.output_updating("new w", update.parameter, w);
     for ((name, new), old) in optimizer.state().iter().zip(update.state).zip(state) {
         b.output_updating(&format!("new {name}"), new, old);
@@ -63,9 +65,10 @@ fn inputs(graph: &Graph) -> Vec<Tensor> {
         "more" => 0.0,
         // the sum with it keeps even the sign of zero
         "before" => -0.0,
-        "rate" => 0.01,
+        "rate" | "news" | "likelihood_rate" => 0.01,
+        "correction" => 1.5,
         "kept" => 0.99,
-        "v" => (i % 7) as f32 / 512.0,
+        "v" | "hessian" => (i % 7) as f32 / 512.0,
         _ => ((i * 37 + name.len() * 11) % 101) as f32 / 64.0 - 0.75,
     };
     let tensor = |input: &bayeslift::ir::Input| {
@@ -92,9 +95,11 @@ fn run(graph: &Graph, options: &Options) -> (Vec<Tensor>, bool) {
 
 #[test]
 fn an_update_has_the_same_bits_wherever_it_runs() {
-    let optimizers: [&dyn Optimizer; 6] = [
+    let optimizers: [&dyn Optimizer; 8] = [
         &Adam::default(),
         &AdamW::default(),
+        &Ivon::default(),
+        &Sgld::default(),
         &Sgd::default(),
         &Sgd::default().momentum(0.9).nesterov(true),
         &RmsProp::default(),

@@ -23,7 +23,7 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// - gbar = b1 gbar + (1 - b1) g,
 /// - hhat = g e sqrt((h + d) / T),
 /// - h = b2 h + (1 - b2) hhat + (1 - b2)^2 (hhat - h)^2 / (2 (h + d)),
-/// - m = m - rate (gbar / (1 - b1^t) + d m) / (h + d), with the new h.
+/// - m = m - rate (clip(gbar / (1 - b1^t) / (h + d)) + d m / (h + d)), with the new h, and clip to [-radius, radius].
 ///
 /// # What is fixed here
 /// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda is 1 / T, its weight
@@ -35,8 +35,11 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 ///   draw a step: nothing is accumulated over draws.
 /// - **Nothing leaves its bounds.** (hhat - h)(1 - b2) / (h + d) counts as between -1 and 1, so that h + d is at least halved and at most
 ///   2.5 times as large after a step. Without a temperature, as in the first step of a warm-up, nothing is drawn, and h stays.
+/// - **Steps are bounded.** Where the first Hessian is far below the true one - that of a regression grows as the precision of its noise -, gradients
+///   over h + d would throw the mean so far that no estimate recovers. Such a quotient is about the way to the optimum, so it counts as no more than
+///   the size of weights, the radius. Where training fails all the same, begin with a larger Hessian.
 /// - **The rate is not multiplied by the first h + d**, which the paper leaves open; at a first Hessian of 1 it is nearly the same. A smaller first
-///   Hessian makes larger steps, and wants a smaller rate: with 0.01 training on digits (64-64-10) failed at the rate that was best with 1.
+///   Hessian makes larger steps.
 ///
 /// What a likelihood learns is not drawn: [`Adam`] moves it, with the rate of [`Ivon::likelihood_rate`]. A layer with a posterior of its own is
 /// refused.
@@ -63,6 +66,8 @@ pub struct Ivon {
     pub beta_1: f64,
     /// The decay of the mean of the Hessian's estimates, b2; 0.9999 unless told.
     pub beta_2: f64,
+    /// What a gradient over h + d counts as at most, in magnitude: a step is at most the rate times that; 1 unless told.
+    pub clip_radius: f64,
     /// Adam's learning rate for what a likelihood learns; 1e-2 unless told.
     pub likelihood_rate: f64,
 }
@@ -75,6 +80,7 @@ impl Default for Ivon {
             first_hessian: 1.0,
             beta_1: 0.9,
             beta_2: 0.9999,
+            clip_radius: 1.0,
             likelihood_rate: 1e-2,
         }
     }
@@ -107,6 +113,12 @@ impl Ivon {
     /// With this decay of the mean of the Hessian's estimates.
     pub fn beta_2(mut self, beta_2: f64) -> Self {
         self.beta_2 = beta_2;
+        self
+    }
+
+    /// With this bound of gradients over h + d.
+    pub fn clip_radius(mut self, clip_radius: f64) -> Self {
+        self.clip_radius = clip_radius;
         self
     }
 
@@ -177,7 +189,9 @@ impl Optimizer for Ivon {
         let after = (before * ((change + 1.0).square() * 0.5 + 0.5)).max(SMALLEST).min(LARGEST);
         let rate = scalars[0].max(0.0);
         let pull = (rate * prior / after).max(0.0).min(1.0);
-        let parameter = parameter * (1.0 - pull) - momentum * (rate * scalars[1]) / after;
+        let radius = self.clip_radius as f32;
+        let direction = (momentum * scalars[1] / after).max(-radius).min(radius);
+        let parameter = parameter * (1.0 - pull) - direction * rate;
         Update { parameter, state: vec![momentum, after - prior] }
     }
 
@@ -188,6 +202,7 @@ impl Optimizer for Ivon {
         options.positive("first_hessian", self.first_hessian)?;
         options.share("beta_1", self.beta_1)?;
         options.share("beta_2", self.beta_2)?;
+        options.positive("clip_radius", self.clip_radius)?;
         options.positive("likelihood_rate", self.likelihood_rate)
     }
 

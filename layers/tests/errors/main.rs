@@ -8,8 +8,8 @@ use bayeslift_ir::{Builder, DType, Expr, Tensor, Type};
 use bayeslift_layers::{
     Adam, AdamW, Affine, AffineVariationalFlipout as Flipout,
     AffineVariationalReparameterization as Reparameterization, AffineVariationalReparameterizationLocal as Local,
-    Context, Convolution, ConvolutionTranspose, Divergence, Error, Initializer, KernelBias, Layer, Likelihood,
-    Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp, Scope, Sequential, Sgd, Variational,
+    Context, Convolution, ConvolutionTranspose, Divergence, Error, Initializer, Ivon, KernelBias, Layer, Likelihood,
+    Optimizer, Parameters, Posterior, PosteriorValue, Prior, RmsProp, Scope, Sequential, Sgd, Sgld, Variational,
     distribution::{Deterministic, Mixture, Normal},
     flatten_rightmost, likelihood, noise_inputs, unflatten_kernel,
 };
@@ -317,6 +317,25 @@ fn distributions_likelihoods_optimizers() {
         "Adam's epsilon is NaN, expected a number that is positive and finite as `f32`"
     );
     let bad = |optimizer: &dyn Optimizer| optimizer.check().unwrap_err().to_string();
+    assert!(Sgld::default().check().is_ok() && Sgld::new(1.0).prior_precision(0.0).check().is_ok());
+    assert!(Ivon::default().check().is_ok() && Ivon::new(1.0).prior_precision(0.0).check().is_ok());
+    let positive = "expected a number that is positive and finite as `f32`";
+    let not_negative = "expected a number that is not negative and finite as `f32`";
+    let share = "expected a number from 0 to below 1";
+    let refused: [(&dyn Optimizer, &str, &str); 9] = [
+        (&Sgld::new(0.0), "Sgld's learning_rate is 0", positive),
+        (&Sgld::new(1.0).prior_precision(-1.0), "Sgld's prior_precision is -1", not_negative),
+        (&Ivon::new(f64::NAN), "Ivon's learning_rate is NaN", positive),
+        (&Ivon::default().prior_precision(f64::INFINITY), "Ivon's prior_precision is inf", not_negative),
+        (&Ivon::default().first_hessian(0.0), "Ivon's first_hessian is 0", positive),
+        (&Ivon::default().beta_1(1.0), "Ivon's beta_1 is 1", share),
+        (&Ivon::default().beta_2(-0.5), "Ivon's beta_2 is -0.5", share),
+        (&Ivon::default().clip_radius(-1.0), "Ivon's clip_radius is -1", positive),
+        (&Ivon::default().likelihood_rate(0.0), "Ivon's likelihood_rate is 0", positive),
+    ];
+    for (optimizer, problem, expected) in refused {
+        assert_eq!(bad(optimizer), format!("{problem}, {expected}"));
+    }
     assert!(AdamW::default().check().is_ok() && AdamW::new(1.0).weight_decay(0.0).check().is_ok());
     for (decay, found) in [(-0.1, "-0.1"), (f64::NAN, "NaN"), (1e40, "1e40")] {
         assert_eq!(
