@@ -6,7 +6,7 @@
 #[allow(dead_code)] // Each example uses a part of it.
 mod common;
 
-use bayeslift::prelude::*;
+use bayeslift::{Comparison, prelude::*};
 use clap::Parser;
 use common::{Arguments, bar, bold, table::Table};
 use serde_json::json;
@@ -51,6 +51,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
     let options = PredictorOptions::default().samples(SAMPLES).backend(options);
     let prediction = Predictor::with_options(&network, &options)?.classify(test.inputs())?;
+    let comparison = Comparison::new(&network, &test, &options)?;
     let (probabilities, labels) = (prediction.probabilities(), test.labels());
     let accuracy = metrics::accuracy(probabilities, CLASSES, labels)?;
     let nll = metrics::negative_log_likelihood(probabilities, CLASSES, labels)?;
@@ -65,6 +66,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             "accuracy": accuracy,
             "nll": nll,
             "ece": ece,
+            "gain_of_samples": comparison.gain,
+            "gain_standard_error": comparison.gain_standard_error,
             "compile_ms": compile_ms,
             "train_seconds": train_seconds,
             "steps_per_second": steps_per_second,
@@ -77,6 +80,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("  accuracy                 {:.2} %", accuracy * 100.0);
     println!("  negative log likelihood  {nll:.4} nats");
     println!("  calibration error        {ece:.4}");
+    let (gain, error) = (comparison.gain, comparison.gain_standard_error);
+    println!("  samples gain             {gain:.4} ± {error:.4} nats over the posterior's mean");
     println!("  step compiled in         {compile_ms:.1} ms");
     println!("  trained in               {train_seconds:.2} s: {} steps, {steps_per_second:.0} a second", report.steps);
     common::notes(&report);

@@ -6,7 +6,7 @@
 #[allow(dead_code)] // Each example uses a part of it.
 mod common;
 
-use bayeslift::prelude::*;
+use bayeslift::{Comparison, prelude::*};
 use clap::Parser;
 use common::{Arguments, bar, bold, table::Table};
 use serde_json::json;
@@ -27,9 +27,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let standardizer = Standardizer::of(&train);
     let (standard_train, standard_test) = (standardizer.apply(&train)?, standardizer.apply(&test)?);
 
-    let layers = Sequential::new()
-        .layer(AffineVariationalReparameterizationLocal::new(FEATURES, 50).activation(Activation::Relu))
-        .layer(AffineVariationalReparameterizationLocal::new(50, 1));
+    let recipe = Recipe::tables();
+    let layer = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).recipe(&recipe);
+    let layers = Sequential::new().layer(layer(FEATURES, 50).activation(Activation::Relu)).layer(layer(50, 1));
     let mut network = Network::new(layers, [FEATURES], likelihood::Normal::learned(1.0), arguments.seed)?;
     if !arguments.json {
         println!("{}\n", network.summary());
@@ -37,12 +37,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
     let options = arguments.options();
     let (progress, update) = common::progress_bar();
-    let report = Fit::new()
-        .batch_size(64)
-        .epochs(if arguments.quick { 10 } else { 100 })
-        .learning_rate(3e-3)
-        .divergence_weight(1.0)
-        .warm_up(WarmUp::Fraction(0.3))
+    let epochs = recipe.epochs(train.rows());
+    let report = Fit::by(&recipe, train.rows())
+        .epochs(if arguments.quick { epochs / 10 } else { epochs })
         .backend(options.clone())
         .progress(update)
         .run(&mut network, &standard_train)?;
@@ -54,6 +51,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let prediction = standardizer.restore(&predictor.regress(standard_test.inputs())?)?;
     let rmse = metrics::root_mean_square_error(prediction.mean(), test.values())?;
     let nll = predictor.negative_log_likelihood(&standard_test)? + standardizer.log_scale();
+    let comparison = Comparison::new(&network, &standard_test, &options)?;
     let compile_ms = report.compile_time.as_secs_f64() * 1e3;
     let (train_seconds, steps_per_second) = (report.train_time.as_secs_f64(), report.steps_per_second());
     if let Some(path) = &arguments.save {
@@ -63,6 +61,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let line = json!({
             "rmse": rmse,
             "nll": nll,
+            "gain_of_samples": comparison.gain,
+            "gain_standard_error": comparison.gain_standard_error,
             "compile_ms": compile_ms,
             "train_seconds": train_seconds,
             "steps_per_second": steps_per_second,
@@ -74,6 +74,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{}", bold(&format!("{} test wines, {SAMPLES} posterior samples", test.rows())));
     println!("  root mean square error   {rmse:.4}");
     println!("  negative log likelihood  {nll:.4} nats");
+    let (gain, error) = (comparison.gain, comparison.gain_standard_error);
+    println!("  of which samples gain    {gain:.4} ± {error:.4} over the posterior's mean");
     println!("  step compiled in         {compile_ms:.1} ms");
     println!("  trained in               {train_seconds:.2} s: {} steps, {steps_per_second:.0} a second", report.steps);
     common::notes(&report);
