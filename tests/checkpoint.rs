@@ -146,6 +146,7 @@ fn a_killed_run_ends_as_if_it_had_not_been() {
             let mut random = Random::of_case(seed, 2 * number + thread);
             let place = folder(&format!("checkpoint-killed-{thread}"));
             let (expected, _) = undisturbed(kind, &folder(&format!("checkpoint-undisturbed-{thread}")));
+            let mut lives = 0;
             while !place.join("report").exists() {
                 let mut program = Command::new(std::env::current_exe().unwrap());
                 program.args(["--exact", "run_until_killed", "--nocapture", "--test-threads", "1"]);
@@ -157,20 +158,23 @@ fn a_killed_run_ends_as_if_it_had_not_been() {
                     0 => (0, random.below(40_000)),
                     _ => (1 + random.below(9), random.below(4_000)),
                 };
-                let mut seen = 0;
-                while seen < steps && stderr.read(&mut [0]).unwrap() == 1 {
-                    seen += 1;
+                let (mut said, mut byte) = (Vec::new(), [0]);
+                while said.len() < steps && stderr.read(&mut byte).unwrap() == 1 {
+                    said.push(byte[0]);
                 }
                 std::thread::sleep(Duration::from_micros(wait as u64));
                 child.kill().unwrap();
                 let status = child.wait().unwrap();
+                stderr.read_to_end(&mut said).unwrap();
+                let has_failed = said.iter().any(|byte| *byte != b'.');
+                assert!(!has_failed, "{}: {}", about(), String::from_utf8_lossy(&said));
+                lives += 1;
+                assert!(lives < 1000, "{} comes to no end", about());
                 if status.signal() == Some(9) {
                     kills += 1;
                     early += u32::from(steps == 0);
                 } else {
-                    let mut said = String::new();
-                    stderr.read_to_string(&mut said).unwrap();
-                    assert!(status.success(), "{}: {said}", about());
+                    assert!(status.success(), "{}: {status}", about());
                 }
                 // The file is not there, or whole.
                 let checkpoint = place.join("checkpoint");
