@@ -50,6 +50,9 @@ struct Arguments {
     /// Posterior samples of a prediction
     #[arg(long, default_value_t = 64)]
     samples: usize,
+    /// Only the rows of the table whose names have this in them, such as `last layer`
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
     /// Train on 50,000 images and score on the other 10,000 of the training part: to choose settings by
     #[arg(long)]
     choose: bool,
@@ -89,14 +92,16 @@ fn permuted(images: &[f32]) -> Vec<f32> {
 enum Kind {
     Deterministic,
     Dropout,
+    LastLayer,
     Mean,
     Samples,
     Ensemble,
 }
 
-const KINDS: [(Kind, &str); 5] = [
+const KINDS: [(Kind, &str); 6] = [
     (Kind::Deterministic, "deterministic"),
     (Kind::Dropout, "MC dropout"),
+    (Kind::LastLayer, "last layer local"),
     (Kind::Mean, "local, at its mean"),
     (Kind::Samples, "local, by samples"),
     (Kind::Ensemble, "ensemble of these"),
@@ -132,24 +137,26 @@ struct Data {
 }
 
 fn network(kind: Kind, recipe: &Recipe, seed: u64) -> Result<Network> {
+    let plain = |inputs, outputs| Affine::new(inputs, outputs).activation(Activation::Relu);
+    let local = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).recipe(recipe);
     let layers = Sequential::new();
     let layers = match kind {
-        Kind::Deterministic | Kind::Dropout => {
-            let dropout = |layers: Sequential| match kind {
-                Kind::Dropout => layers.layer(Dropout::monte_carlo(0.25)),
-                _ => layers,
-            };
-            let layers = dropout(layers.layer(Affine::new(PIXELS, HIDDEN).activation(Activation::Relu)));
-            let layers = dropout(layers.layer(Affine::new(HIDDEN, HIDDEN).activation(Activation::Relu)));
-            layers.layer(Affine::new(HIDDEN, CLASSES))
+        Kind::Deterministic => {
+            layers.layer(plain(PIXELS, HIDDEN)).layer(plain(HIDDEN, HIDDEN)).layer(Affine::new(HIDDEN, CLASSES))
         }
-        Kind::Mean | Kind::Samples | Kind::Ensemble => {
-            let local = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).recipe(recipe);
-            layers
-                .layer(local(PIXELS, HIDDEN).activation(Activation::Relu))
-                .layer(local(HIDDEN, HIDDEN).activation(Activation::Relu))
-                .layer(local(HIDDEN, CLASSES))
+        Kind::Dropout => layers
+            .layer(plain(PIXELS, HIDDEN))
+            .layer(Dropout::monte_carlo(0.25))
+            .layer(plain(HIDDEN, HIDDEN))
+            .layer(Dropout::monte_carlo(0.25))
+            .layer(Affine::new(HIDDEN, CLASSES)),
+        Kind::LastLayer => {
+            layers.layer(plain(PIXELS, HIDDEN)).layer(plain(HIDDEN, HIDDEN)).layer(local(HIDDEN, CLASSES))
         }
+        Kind::Mean | Kind::Samples | Kind::Ensemble => layers
+            .layer(local(PIXELS, HIDDEN).activation(Activation::Relu))
+            .layer(local(HIDDEN, HIDDEN).activation(Activation::Relu))
+            .layer(local(HIDDEN, CLASSES)),
     };
     Ok(Network::new(layers, [PIXELS], likelihood::Categorical, seed)?)
 }
@@ -158,7 +165,7 @@ fn trained(kind: Kind, recipe: &Recipe, seed: u64, data: &Data) -> Result<Networ
     let mut network = network(kind, recipe, seed)?;
     let fit = match kind {
         // where its own validation is best
-        Kind::Deterministic => Fit::new().batch_size(128).epochs(12).validation_split(0.1),
+        Kind::Deterministic | Kind::LastLayer => Fit::new().batch_size(128).epochs(12).validation_split(0.1),
         Kind::Dropout => Fit::new().batch_size(128).epochs(20).validation_split(0.1),
         _ => Fit::by(recipe, data.train.rows()),
     };
@@ -187,7 +194,7 @@ fn predictions(network: &Network, kind: Kind, arguments: &Arguments, data: &Data
         let all = predictor.classify(images)?;
         let doubt = match kind {
             Kind::Deterministic | Kind::Mean => all.predictive_entropy(),
-            Kind::Dropout | Kind::Samples | Kind::Ensemble => all.mutual_information(),
+            Kind::Dropout | Kind::LastLayer | Kind::Samples | Kind::Ensemble => all.mutual_information(),
         };
         let (probabilities, expected_entropy) = (all.probabilities().to_vec(), all.expected_entropy().to_vec());
         Ok(Prediction { probabilities, expected_entropy, doubt: doubt.to_vec() })
@@ -253,13 +260,20 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut advantages = Vec::new();
     for seed in 0..arguments.seeds.max(1) {
         let mut samples = Vec::new();
-        for (row, (kind, _)) in KINDS.into_iter().enumerate() {
+        // the last three rows are of the same networks
+        let is_local = |kind| matches!(kind, Kind::Mean | Kind::Samples | Kind::Ensemble);
+        let is_named = |kind| KINDS.iter().any(|(known, name)| *known == kind && name.contains(&arguments.only));
+        let is_chosen =
+            |kind| is_named(kind) || is_local(kind) && KINDS.iter().any(|(k, _)| is_local(*k) && is_named(*k));
+        for (row, (kind, _)) in KINDS.into_iter().enumerate().filter(|(_, (kind, _))| is_chosen(*kind)) {
             let of = |kind, seed: u64| {
                 let network = trained(kind, &recipe, seed, &data)?;
                 predictions(&network, kind, arguments, &data)
             };
             match kind {
-                Kind::Deterministic | Kind::Dropout => scores[row].push(score(&of(kind, seed)?, &data.labels)?),
+                Kind::Deterministic | Kind::Dropout | Kind::LastLayer => {
+                    scores[row].push(score(&of(kind, seed)?, &data.labels)?);
+                }
                 // one network, and two ways to ask it
                 Kind::Mean => {
                     let network = trained(kind, &recipe, seed, &data)?;
@@ -296,6 +310,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         } else {
             println!("{name:<18} {accuracy:>9.4} {nll:>8.4} {ece:>7.4} {unlike:>13.3} {permuted:>9.3}");
         }
+    }
+    if advantages.is_empty() {
+        return Ok(());
     }
     let advantage = median(advantages);
     match arguments.json {
