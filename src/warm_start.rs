@@ -2,12 +2,10 @@
 
 use crate::{Error, Network, posteriors::Moments};
 use bayeslift_ir::{Environment, Tensor};
-use bayeslift_layers::inverse_softplus;
+use bayeslift_layers::distribution::Normal;
 
 /// The least scale that a posterior begins with: above what softplus adds.
 const LEAST_SCALE: f64 = 1e-4;
-/// What is added to the softplus of a raw scale.
-const ADDED: f64 = 1e-5;
 
 impl Network {
     /// Begins with weights that are known, such as those of a deterministic network that was trained alike, or of another system: MOPED (Krishnan, Subedar and
@@ -55,10 +53,7 @@ impl Network {
                 parameters.assign(path, tensor)?;
                 continue;
             }
-            let scale = |w: &f32| {
-                let scale = (relative_scale * f64::from(w.abs())).max(LEAST_SCALE);
-                inverse_softplus(scale - ADDED) as f32
-            };
+            let scale = |w: &f32| Normal::raw_scale((relative_scale * f64::from(w.abs())).max(LEAST_SCALE));
             let elements = tensor.as_f32().unwrap_or_default();
             let raw = Tensor::f32(tensor.shape().clone(), elements.iter().map(scale).collect::<Vec<_>>())?;
             let prior = format!("{}/loc", prior_of(path));

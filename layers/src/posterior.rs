@@ -1,7 +1,6 @@
 use crate::{
     Declaration, Distribution, Draw, Error, Group, Initializer, Scope, Site,
     distribution::{LocationScale, Mixture, Normal},
-    host,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt, sync::Arc};
@@ -119,7 +118,7 @@ impl Default for Posterior {
 pub(crate) fn initial_raw_scale(scale: f32) -> Result<f32, Error> {
     // The shortest decimal of the scale is what the user means: 1e-3, not the nearest f32 to it.
     let scale: f64 = scale.to_string().parse().unwrap_or(f64::NAN);
-    let raw = host::inverse_softplus(scale - 1e-5) as f32;
+    let raw = Normal::raw_scale(scale);
     if raw.is_finite() {
         Ok(raw)
     } else {

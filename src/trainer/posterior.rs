@@ -3,10 +3,10 @@
 use super::Trainer;
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, Environment, Expr, Tensor, evaluate};
-use bayeslift_layers::{Group, Parameter, Parameters, Step, Variable, inverse_softplus};
+use bayeslift_layers::{Group, Parameter, Parameters, Step, Variable, distribution::Normal};
 
-/// What the scale of a mean-field posterior is above, in `Normal::from_raw_scale`.
-const LEAST_SCALE: f64 = 1e-5;
+/// The least scale that is told: a little above that of a raw scale of minus infinity.
+const LEAST_SCALE: f64 = 1.1e-5;
 
 impl Trainer {
     /// The posterior that the optimizer has found for the weights of deterministic layers, as parameters of variational ones: `NAME/loc`, the
@@ -77,7 +77,7 @@ impl Trainer {
                 posterior.insert(path, parameter.clone())?;
                 continue;
             };
-            let raw = |&scale: &f32| inverse_softplus((f64::from(scale) - LEAST_SCALE).max(0.1 * LEAST_SCALE)) as f32;
+            let raw = |&scale: &f32| Normal::raw_scale(f64::from(scale).max(LEAST_SCALE));
             let raw: Vec<f32> = scale.as_f32().unwrap_or_default().iter().map(raw).collect();
             let raw = Tensor::f32(scale.shape().clone(), raw)?;
             for (name, tensor, group) in

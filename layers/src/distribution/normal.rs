@@ -1,5 +1,5 @@
 use super::standardized;
-use crate::{Draw, Error, Site};
+use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
 /// log(sqrt(2 pi)).
@@ -31,6 +31,16 @@ impl<'b> Normal<'b> {
     /// added constant keeps the scale from vanishing in rounding.
     pub fn from_raw_scale(loc: Expr<'b>, raw_scale: Expr<'b>) -> Self {
         Normal { loc, scale: raw_scale.softplus() + 1e-5 }
+    }
+
+    /// The raw scale of a scale, as [`Normal::from_raw_scale`] takes it: not a number of one that is not above 1e-5.
+    ///
+    /// ```
+    /// use bayeslift_layers::distribution::Normal;
+    /// assert_eq!(Normal::raw_scale(1e-3), -6.9173107);
+    /// ```
+    pub fn raw_scale(scale: f64) -> f32 {
+        host::inverse_softplus(scale - 1e-5) as f32
     }
 
     /// The log density of each element.
