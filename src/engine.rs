@@ -42,6 +42,14 @@ impl Backend {
     pub fn shared(options: Options) -> Backend {
         Backend::Shared(options, SharedCode::default())
     }
+
+    /// How it compiles, if it does.
+    pub(crate) fn options(&self) -> Option<&Options> {
+        match self {
+            Backend::Compiled(options) | Backend::Shared(options, _) => Some(options),
+            Backend::Reference => None,
+        }
+    }
 }
 
 impl Default for Backend {

@@ -2,7 +2,6 @@
 
 use super::{Fit, FitReport};
 use crate::{Backend, Dataset, Ensemble, Error, engine::SharedCode};
-use bayeslift_runtime::Options;
 use std::{
     collections::VecDeque,
     ops::ControlFlow,
@@ -43,22 +42,17 @@ impl Ensemble {
     /// # Errors
     /// The first of the members' errors, in their order; see [`Fit::run`]. The other members are fitted all the same.
     pub fn fit<'f>(&mut self, data: &Dataset, fit: impl Fn(usize) -> Fit<'f> + Sync) -> Result<Vec<FitReport>, Error> {
-        let options = match fit(0).backend {
-            Backend::Compiled(options) | Backend::Shared(options, _) => Some(options),
-            Backend::Reference => None,
-        };
-        let threads = options.as_ref().map_or(1, |options| options.threads.max(1));
+        let threads = fit(0).backend.options().map_or(1, |options| options.threads.max(1));
         let members = self.members.len();
         // members beside each other, each on so many threads
         let beside = members.min(threads);
         let of_each = threads / beside.max(1);
         let code = SharedCode::default();
-        let backend = |options: Options| Backend::Shared(options.threads(of_each), code.clone());
         let turns = Arc::new(Turns::new(beside));
         let run = |number: usize, network: &mut crate::Network| {
             let mut fit = fit(number);
-            if let Backend::Compiled(options) | Backend::Shared(options, _) = &fit.backend {
-                fit.backend = backend(options.clone());
+            if let Some(options) = fit.backend.options() {
+                fit.backend = Backend::Shared(options.clone().threads(of_each), code.clone());
             }
             let _turn = Turn::take(&turns, number);
             let (mut told, passing, mut since) = (fit.progress.take(), turns.clone(), Instant::now());

@@ -3,7 +3,7 @@
 use super::{Scalars, StepInput, Trainer, graph::StepGraph, graph::Updates, tensors};
 use crate::{Backend, Error, Network, Targets, dataset::check_finite, engine::Engine};
 use bayeslift_ir::{Builder, DType, Graph, Op, Value};
-use bayeslift_runtime::Rewriting;
+use bayeslift_runtime::{Options, Rewriting};
 
 /// What was seen not to be finite.
 #[derive(Clone, Copy)]
@@ -59,10 +59,8 @@ fn origin(
     let mut value = output.value;
     let looks = |value: Value| step.graph.ty(value).dtype == DType::F32 && !is_leaf(&step.graph.node(value).op);
     let looked_at: Vec<Value> = ancestors(&step.graph, value).into_iter().filter(|value| looks(*value)).collect();
-    let backend = match &trainer.options.backend {
-        Backend::Compiled(options) | Backend::Shared(options, _) => options.clone().rewriting(Rewriting::Off).into(),
-        Backend::Reference => Backend::Reference,
-    };
+    let plain = |options: &Options| options.clone().rewriting(Rewriting::Off).into();
+    let backend = trainer.options.backend.options().map_or(Backend::Reference, plain);
     let engine = Engine::new(counting(step.graph.clone(), &looked_at)?, &backend)?;
     let mut session = engine.session()?;
     engine.call(&mut session, &mut scalars.arguments(tensors(network, &mut trainer.state), input))?;

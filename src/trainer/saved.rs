@@ -2,13 +2,13 @@
 
 use super::{Form, Trainer, TrainerOptions, Updates};
 use crate::{
-    Backend, Error, Network, fit,
+    Error, Network, fit,
+    model_file::Contents,
     training_file::{self, Conditions, Description, TrainingFile},
 };
 use bayeslift_ir::{Environment, Tensor};
 use bayeslift_layers::Optimizer;
 use bayeslift_runtime::{Options, Rewriting};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 impl Trainer {
@@ -75,10 +75,7 @@ impl Trainer {
     /// What decides what steps do, but for the network.
     pub(crate) fn conditions(&self, network: &Network) -> Conditions {
         let TrainerOptions { optimizer, divergence, samples, bound, clip_norm, backend, .. } = &self.options;
-        let Options { rewriting, simplify, .. } = match backend {
-            Backend::Compiled(options) | Backend::Shared(options, _) => options.clone(),
-            Backend::Reference => Options::default(),
-        };
+        let Options { rewriting, simplify, .. } = backend.options().cloned().unwrap_or_default();
         let rounds = match (rewriting, simplify) {
             (Rewriting::All, true) => "allowed",
             (Rewriting::All, false) => "allowed without simplification",
@@ -87,7 +84,7 @@ impl Trainer {
         let scalars = [1, 2, 1000].map(|step| optimizer.scalar_values(step, 1.0));
         // of two rows, since batch normalization refuses one; layers of one's own may refuse that too
         let graph = self.step_graph(network, Form::from(2), Updates::Aside).map(|step| step.graph.to_string());
-        let digest = |text: String| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = |text: String| Contents::of(&text).finish();
         Conditions::default()
             .with("optimizer", optimizer)
             .with("optimizer's scalars in steps 1, 2 and 1000", scalars)
