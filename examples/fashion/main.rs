@@ -14,7 +14,7 @@ mod common;
 #[path = "../mnist_bnn/idx.rs"]
 mod idx;
 
-use bayeslift::prelude::*;
+use bayeslift::{Comparison, Ensemble, EnsemblePredictor, prelude::*};
 use clap::Parser;
 use common::bold;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,7 +46,7 @@ struct Arguments {
     seeds: u64,
     /// The members of the ensemble; 0 for none
     #[arg(long, default_value_t = 5)]
-    members: u64,
+    members: usize,
     /// Posterior samples of a prediction
     #[arg(long, default_value_t = 64)]
     samples: usize,
@@ -59,6 +59,12 @@ struct Arguments {
     /// Print one line of JSON a row of the table
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    fn options(&self) -> PredictorOptions {
+        PredictorOptions::default().samples(self.samples)
+    }
 }
 
 fn main() -> ExitCode {
@@ -108,13 +114,21 @@ const KINDS: [(Kind, &str); 6] = [
 ];
 
 /// Predictions of one set of images.
-#[derive(Clone)]
+#[derive(Default)]
 struct Prediction {
     probabilities: Vec<f32>,
-    /// The mean over samples of their entropy.
-    expected_entropy: Vec<f32>,
     /// The larger, the less is known.
     doubt: Vec<f32>,
+}
+
+impl Prediction {
+    fn of(kind: Kind, all: &Classification) -> Prediction {
+        let doubt = match kind {
+            Kind::Deterministic | Kind::Mean => all.predictive_entropy(),
+            Kind::Dropout | Kind::LastLayer | Kind::Samples | Kind::Ensemble => all.mutual_information(),
+        };
+        Prediction { probabilities: all.probabilities().to_vec(), doubt: doubt.to_vec() }
+    }
 }
 
 /// Scores of a network.
@@ -161,60 +175,52 @@ fn network(kind: Kind, recipe: &Recipe, seed: u64) -> Result<Network> {
     Ok(Network::new(layers, [PIXELS], likelihood::Categorical, seed)?)
 }
 
-fn trained(kind: Kind, recipe: &Recipe, seed: u64, data: &Data) -> Result<Network> {
-    let mut network = network(kind, recipe, seed)?;
-    let fit = match kind {
-        // where its own validation is best
-        Kind::Deterministic | Kind::LastLayer => Fit::new().batch_size(128).epochs(12).validation_split(0.1),
-        Kind::Dropout => Fit::new().batch_size(128).epochs(20).validation_split(0.1),
-        _ => Fit::by(recipe, data.train.rows()),
-    };
+/// Networks of a kind, trained beside each other: one, or the members of an ensemble.
+fn trained(kind: Kind, recipe: &Recipe, (seed, members): (u64, usize), data: &Data) -> Result<Ensemble> {
+    let make = |member| network(kind, recipe, seed + 1000 * member);
+    let mut ensemble = Ensemble::of((0..members as u64).map(make).collect::<Result<_>>()?)?;
     let bar = ProgressBar::new(1);
     bar.set_style(ProgressStyle::with_template("{msg} {bar:40.cyan/blue} {percent:>3} %  {elapsed}")?);
     bar.set_message(format!("seed {seed}: {}", KINDS.iter().find(|known| known.0 == kind).map_or("", |known| known.1)));
-    let handle = bar.clone();
-    fit.progress(move |progress| {
-        handle.set_length(progress.steps);
-        handle.set_position(progress.step);
-    })
-    .run(&mut network, &data.train)?;
+    ensemble.fit(&data.train, |_| {
+        let fit = match kind {
+            // where its own validation is best
+            Kind::Deterministic | Kind::LastLayer => Fit::new().batch_size(128).epochs(12).validation_split(0.1),
+            Kind::Dropout => Fit::new().batch_size(128).epochs(20).validation_split(0.1),
+            _ => Fit::by(recipe, data.train.rows()),
+        };
+        let bar = bar.clone();
+        fit.progress(move |progress| {
+            bar.set_length(progress.steps * members as u64);
+            bar.inc(1);
+        })
+    })?;
     bar.finish_and_clear();
-    Ok(network)
+    Ok(ensemble)
 }
+
+/// Asks a network, or all members of an ensemble, about images.
+type Ask = dyn Fn(&[f32]) -> std::result::Result<Classification, bayeslift::Error>;
 
 /// Predictions of the test images and of the others.
-fn predictions(network: &Network, kind: Kind, arguments: &Arguments, data: &Data) -> Result<[Prediction; 3]> {
-    let options = PredictorOptions::default().samples(if kind == Kind::Mean { 1 } else { arguments.samples });
+fn predictions(kind: Kind, ensemble: &Ensemble, arguments: &Arguments, data: &Data) -> Result<[Prediction; 3]> {
+    let options = arguments.options();
     let options = if kind == Kind::Mean { options.posterior_value(PosteriorValue::Mean) } else { options };
-    let predictor = Predictor::with_options(network, &options)?;
-    let of = |images: &[f32]| -> Result<Prediction> {
-        if images.is_empty() {
-            return Ok(Prediction { probabilities: Vec::new(), expected_entropy: Vec::new(), doubt: Vec::new() });
+    let ask: Box<Ask> = match kind {
+        Kind::Ensemble => {
+            let predictor = EnsemblePredictor::with_options(ensemble, &options)?;
+            Box::new(move |images| predictor.classify(images).map(|answer| answer.all))
         }
-        let all = predictor.classify(images)?;
-        let doubt = match kind {
-            Kind::Deterministic | Kind::Mean => all.predictive_entropy(),
-            Kind::Dropout | Kind::LastLayer | Kind::Samples | Kind::Ensemble => all.mutual_information(),
-        };
-        let (probabilities, expected_entropy) = (all.probabilities().to_vec(), all.expected_entropy().to_vec());
-        Ok(Prediction { probabilities, expected_entropy, doubt: doubt.to_vec() })
+        _ => {
+            let predictor = Predictor::with_options(&ensemble.members()[0], &options)?;
+            Box::new(move |images| predictor.classify(images))
+        }
+    };
+    let of = |images: &[f32]| match images {
+        [] => Ok(Prediction::default()),
+        images => ask(images).map(|all| Prediction::of(kind, &all)),
     };
     Ok([of(&data.own)?, of(&data.others[0])?, of(&data.others[1])?])
-}
-
-/// The predictions of several networks as one.
-fn pooled(members: &[&Prediction]) -> Result<Prediction> {
-    let mean = |of: fn(&Prediction) -> &[f32]| -> Vec<f32> {
-        let sum = |i: usize| members.iter().map(|member| f64::from(of(member)[i])).sum::<f64>();
-        (0..of(members[0]).len()).map(|i| (sum(i) / members.len() as f64) as f32).collect()
-    };
-    let (probabilities, expected_entropy) = (mean(|p| &p.probabilities), mean(|p| &p.expected_entropy));
-    if probabilities.is_empty() {
-        return Ok(Prediction { probabilities, expected_entropy, doubt: Vec::new() });
-    }
-    let entropy = metrics::predictive_entropy(&probabilities, CLASSES)?;
-    let doubt = entropy.iter().zip(&expected_entropy).map(|(all, expected)| (all - f64::from(*expected)) as f32);
-    Ok(Prediction { doubt: doubt.collect(), probabilities, expected_entropy })
 }
 
 fn score([own, others @ ..]: &[Prediction; 3], labels: &[u32]) -> Result<Score> {
@@ -229,18 +235,6 @@ fn score([own, others @ ..]: &[Prediction; 3], labels: &[u32]) -> Result<Score> 
         ece: metrics::calibration(&own.probabilities, CLASSES, labels, metrics::CALIBRATION_BINS)?.expected_error,
         tells: [tells(&others[0])?, tells(&others[1])?],
     })
-}
-
-/// By how much the first prediction's negative log likelihood is less than the second's, in standard errors of that difference over rows.
-fn advantage([first, second]: [&Prediction; 2], labels: &[u32]) -> f64 {
-    let log = |prediction: &Prediction, row: usize| {
-        f64::from(prediction.probabilities[row * CLASSES + labels[row] as usize]).ln()
-    };
-    let differences: Vec<f64> = (0..labels.len()).map(|row| log(first, row) - log(second, row)).collect();
-    let count = differences.len() as f64;
-    let mean = differences.iter().sum::<f64>() / count;
-    let variance = differences.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    mean / (variance / count).sqrt()
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -259,39 +253,28 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut scores: Vec<Vec<Score>> = vec![Vec::new(); KINDS.len()];
     let mut advantages = Vec::new();
     for seed in 0..arguments.seeds.max(1) {
-        let mut samples = Vec::new();
+        let mut local = None;
         // the last three rows are of the same networks
         let is_local = |kind| matches!(kind, Kind::Mean | Kind::Samples | Kind::Ensemble);
         let is_named = |kind| KINDS.iter().any(|(known, name)| *known == kind && name.contains(&arguments.only));
         let is_chosen =
             |kind| is_named(kind) || is_local(kind) && KINDS.iter().any(|(k, _)| is_local(*k) && is_named(*k));
         for (row, (kind, _)) in KINDS.into_iter().enumerate().filter(|(_, (kind, _))| is_chosen(*kind)) {
-            let of = |kind, seed: u64| {
-                let network = trained(kind, &recipe, seed, &data)?;
-                predictions(&network, kind, arguments, &data)
-            };
-            match kind {
-                Kind::Deterministic | Kind::Dropout | Kind::LastLayer => {
-                    scores[row].push(score(&of(kind, seed)?, &data.labels)?);
-                }
-                // one network, and two ways to ask it
-                Kind::Mean => {
-                    let network = trained(kind, &recipe, seed, &data)?;
-                    let mean = predictions(&network, Kind::Mean, arguments, &data)?;
-                    samples = vec![predictions(&network, Kind::Samples, arguments, &data)?];
-                    scores[row].push(score(&mean, &data.labels)?);
-                    advantages.push(advantage([&samples[0][0], &mean[0]], &data.labels));
-                }
-                Kind::Samples => scores[row].push(score(&samples[0], &data.labels)?),
-                Kind::Ensemble if arguments.members > 1 => {
-                    for member in 1..arguments.members {
-                        samples.push(of(kind, seed + 1000 * member)?);
-                    }
-                    let all = |set: usize| pooled(&samples.iter().map(|member| &member[set]).collect::<Vec<_>>());
-                    scores[row].push(score(&[all(0)?, all(1)?, all(2)?], &data.labels)?);
-                }
-                Kind::Ensemble => {}
+            let members = if is_local(kind) { arguments.members.max(1) } else { 1 };
+            if kind == Kind::Ensemble && members == 1 {
+                continue;
             }
+            let ensemble = match local.take() {
+                Some(ensemble) => ensemble,
+                None => trained(kind, &recipe, (seed, members), &data)?,
+            };
+            scores[row].push(score(&predictions(kind, &ensemble, arguments, &data)?, &data.labels)?);
+            if kind == Kind::Samples {
+                let test = Dataset::classification([PIXELS], data.own.clone(), data.labels.clone())?;
+                let comparison = Comparison::new(&ensemble.members()[0], &test, &arguments.options())?;
+                advantages.push(comparison.gain / comparison.gain_standard_error);
+            }
+            local = is_local(kind).then_some(ensemble);
         }
     }
     if !arguments.json {
