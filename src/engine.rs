@@ -43,6 +43,12 @@ impl Backend {
         Backend::Shared(options, SharedCode::default())
     }
 
+    /// A graph as it is compiled, so that graphs which are cut out of it have its bits.
+    pub(crate) fn rewritten(&self, graph: &Graph) -> Result<Graph, Error> {
+        let default = Options::default();
+        Ok(self.options().unwrap_or(&default).optimize(graph)?.graph)
+    }
+
     /// How it compiles, if it does.
     pub(crate) fn options(&self) -> Option<&Options> {
         match self {
@@ -102,6 +108,14 @@ impl Engine {
     /// As [`Engine::new`], for a graph that is made of one that was rewritten already.
     pub fn of_rewritten(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
         Engine::with(graph, backend, |options| options.rewriting(Rewriting::Off))
+    }
+
+    /// As [`Engine::new`], for a part of a graph that was [rewritten](Backend::rewritten): only bits that all parts share are left to find.
+    pub fn of_part(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
+        Engine::with(graph, backend, |options| {
+            let level = options.rewriting.min(Rewriting::Exact);
+            options.rewriting(level)
+        })
     }
 
     fn with(graph: Graph, backend: &Backend, passes: impl Fn(Options) -> Options) -> Result<Engine, Error> {

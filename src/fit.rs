@@ -84,9 +84,11 @@ pub struct Fit<'a> {
     schedule: Schedule,
     divergence: Divergence,
     divergence_weight: f64,
+    divergence_schedule: Schedule,
     warm_up: WarmUp,
     samples: usize,
     bound: Bound,
+    micro_batch_size: Option<usize>,
     clip_norm: Option<f64>,
     seed: Option<u64>,
     shuffle: bool,
@@ -125,9 +127,11 @@ impl<'a> Fit<'a> {
             schedule: Schedule::default(),
             divergence: Divergence::default(),
             divergence_weight: 1.0,
+            divergence_schedule: Schedule::default(),
             warm_up: WarmUp::None,
             samples: 1,
             bound: Bound::default(),
+            micro_batch_size: None,
             clip_norm: None,
             seed: None,
             shuffle: true,
@@ -210,6 +214,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// How the weight of the divergence changes, besides the warm-up: cyclical annealing, a posterior that is cooled or warmed. Validation chooses among the
+    /// epochs that had the weight of the last step in all of theirs.
+    pub fn divergence_schedule(mut self, schedule: Schedule) -> Self {
+        self.divergence_schedule = schedule;
+        self
+    }
+
     /// How long the weight of the divergence rises from 0.
     pub fn warm_up(mut self, warm_up: WarmUp) -> Self {
         self.warm_up = warm_up;
@@ -225,6 +236,12 @@ impl<'a> Fit<'a> {
     /// What is taken of the samples of a step; the evidence lower bound unless told.
     pub fn bound(mut self, bound: Bound) -> Self {
         self.bound = bound;
+        self
+    }
+
+    /// Computes no more rows at once, so that a batch need not fit into memory as a whole; see [`TrainerOptions::micro_batch_size`].
+    pub fn micro_batch_size(mut self, rows: usize) -> Self {
+        self.micro_batch_size = Some(rows);
         self
     }
 
@@ -419,6 +436,7 @@ impl<'a> Fit<'a> {
             divergence: self.divergence.clone(),
             samples: self.samples,
             bound: self.bound,
+            micro_batch_size: self.micro_batch_size,
             clip_norm: self.clip_norm,
             seed: Some(seed),
             backend: self.backend.clone(),

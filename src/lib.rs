@@ -87,7 +87,7 @@ pub use new_file::NewFile;
 pub use posteriors::PosteriorReport;
 pub use prediction::{Answer, Classification, Regression};
 pub use predictor::{Predictive, Predictor, PredictorOptions};
-pub use schedule::{Schedule, WarmUp};
+pub use schedule::{Position, Schedule, WarmUp};
 pub use standardizer::Standardizer;
 pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 

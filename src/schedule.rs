@@ -3,7 +3,33 @@
 use bayeslift_ir::{Environment, Scalar, elementary};
 use std::{fmt, sync::Arc};
 
-/// A factor of the learning rate, by the part of the training that is done.
+/// Where a step is in a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The number of the step, counted from 1.
+    pub step: u64,
+    /// The number of steps, if training does not stop early.
+    pub steps: u64,
+    /// The number of its epoch, counted from 1.
+    pub epoch: usize,
+    /// The number of epochs, if training does not stop early.
+    pub epochs: usize,
+}
+
+impl Position {
+    /// A step of a training whose epochs have equally many steps.
+    pub fn new(step: u64, steps: u64, epochs: usize) -> Position {
+        let each = (steps / (epochs as u64).max(1)).max(1);
+        Position { step, steps, epoch: (step.saturating_sub(1) / each) as usize + 1, epochs }
+    }
+
+    /// The part of the training that is done before the step: from 0 to (just below) 1.
+    pub fn done(&self) -> f64 {
+        self.step.saturating_sub(1) as f64 / self.steps.max(1) as f64
+    }
+}
+
+/// A factor that changes in the course of a training: of the learning rate, of the weight of the divergence.
 ///
 /// Computed with sequences of Bayeslift's own, so that it has the same bits on every machine.
 #[derive(Clone, Default)]
@@ -22,32 +48,68 @@ pub enum Schedule {
         /// The factor after the last step.
         to: f64,
     },
-    /// Any other function; see [`Schedule::custom`].
-    Custom(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
+    /// to + (1 - to) 0.5^(steps done / half_life): TFP's `halflife_decay` from 1.
+    HalfLife {
+        /// After how many steps half of the way is done, above 0.
+        half_life: f64,
+        /// What it comes ever closer to.
+        to: f64,
+    },
+    /// Multiplied by this factor after every so many epochs, at least 1.
+    Epochs {
+        /// The number of epochs between two changes.
+        every: usize,
+        /// What each of them multiplies by.
+        factor: f64,
+    },
+    /// Any other function; see [`Schedule::by_position`].
+    Custom(Arc<dyn Fn(&Position) -> f64 + Send + Sync>),
 }
 
 impl Schedule {
     /// Any function of the part that is done, from 0 before the first step to (just below) 1 before the last.
     ///
     /// ```
-    /// use bayeslift::Schedule;
+    /// use bayeslift::{Position, Schedule};
     /// let halved_late = Schedule::custom(|done| if done < 0.75 { 1.0 } else { 0.5 });
-    /// assert_eq!(halved_late.factor(0.8), 0.5);
+    /// assert_eq!(halved_late.factor(&Position::new(81, 100, 1)), 0.5);
     /// ```
     pub fn custom(factor: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
+        Schedule::by_position(move |position| factor(position.done()))
+    }
+
+    /// Any function of step and epoch.
+    ///
+    /// ```
+    /// use bayeslift::{Position, Schedule};
+    /// // cyclical annealing (Fu and others 2019): in every ten epochs up from 0 for five, then 1
+    /// let cyclical = Schedule::by_position(|at| (((at.epoch - 1) % 10) as f64 / 5.0).min(1.0));
+    /// let factor = |epoch| cyclical.factor(&Position { step: epoch as u64, steps: 20, epoch, epochs: 20 });
+    /// assert_eq!([1, 3, 6, 10, 11].map(factor), [0.0, 0.4, 1.0, 1.0, 0.0]);
+    /// ```
+    pub fn by_position(factor: impl Fn(&Position) -> f64 + Send + Sync + 'static) -> Self {
         Schedule::Custom(Arc::new(factor))
     }
 
-    /// The factor when this part of the training is done.
-    pub fn factor(&self, done: f64) -> f64 {
+    /// The factor in a step.
+    pub fn factor(&self, at: &Position) -> f64 {
         Environment::within(|| match self {
             Schedule::Constant => 1.0,
-            Schedule::Linear { to } => 1.0 + (to - 1.0) * done,
+            Schedule::Linear { to } => 1.0 + (to - 1.0) * at.done(),
             Schedule::Cosine { to } => {
-                let cosine = f64::from(elementary::cos(&mut Scalar, (std::f64::consts::PI * done) as f32));
+                let cosine = f64::from(elementary::cos(&mut Scalar, (std::f64::consts::PI * at.done()) as f32));
                 to + (1.0 - to) * (0.5 * (1.0 + cosine))
             }
-            Schedule::Custom(factor) => factor(done),
+            Schedule::HalfLife { half_life, to } => {
+                let halvings = at.step.saturating_sub(1) as f64 / half_life;
+                let left = f64::from(elementary::exp(&mut Scalar, (-std::f64::consts::LN_2 * halvings) as f32));
+                to + (1.0 - to) * left
+            }
+            Schedule::Epochs { every, factor } => {
+                // by products, as powers of the standard library differ between systems
+                (0..(at.epoch.max(1) - 1) / (*every).max(1)).fold(1.0, |product, _| product * factor)
+            }
+            Schedule::Custom(factor) => factor(at),
         })
     }
 }
@@ -58,6 +120,8 @@ impl fmt::Debug for Schedule {
             Schedule::Constant => f.write_str("Constant"),
             Schedule::Linear { to } => write!(f, "Linear({to})"),
             Schedule::Cosine { to } => write!(f, "Cosine({to})"),
+            Schedule::HalfLife { half_life, to } => write!(f, "HalfLife({half_life}, {to})"),
+            Schedule::Epochs { every, factor } => write!(f, "Epochs({every}, {factor})"),
             Schedule::Custom(_) => f.write_str("Custom(..)"),
         }
     }

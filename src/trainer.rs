@@ -1,5 +1,6 @@
 //! Training step by step. One step is one compiled function: forward pass, gradients, update of the parameters.
 
+mod accumulated;
 mod checked;
 mod clip;
 mod finite;
@@ -20,6 +21,7 @@ use crate::{
     engine::{Engine, Session, noise_key},
     error::counted,
 };
+use accumulated::AccumulatedStep;
 use bayeslift_ir::{Environment, Graph, Tensor, Type};
 use bayeslift_layers::Variable;
 use bayeslift_runtime::{Argument, Explanation};
@@ -73,6 +75,8 @@ pub struct Trainer {
     state: Vec<(String, Tensor)>,
     updates: FiniteUpdates,
     compiled: BTreeMap<Form, Compiled>,
+    /// Steps that are made in parts.
+    accumulated: BTreeMap<Form, AccumulatedStep>,
     compile_time: Duration,
 }
 
@@ -85,7 +89,10 @@ impl Trainer {
         let _environment = Environment::enter();
         options.optimizer.check()?;
         check_clip_norm(options.clip_norm)?;
-        for (argument, count) in [("samples", options.samples), ("training examples", training_examples)] {
+        let rows = options.micro_batch_size.unwrap_or(1);
+        for (argument, count) in
+            [("samples", options.samples), ("training examples", training_examples), ("rows of a micro batch", rows)]
+        {
             if count == 0 {
                 return Err(Error::argument(format!("the number of {argument}"), "at least 1", count));
             }
@@ -100,8 +107,18 @@ impl Trainer {
         }
         let seed = options.seed.unwrap_or(network.seed());
         let updates = FiniteUpdates::of(&*options.optimizer, &variables, &state);
-        let (compiled, compile_time) = (BTreeMap::new(), Duration::ZERO);
-        Ok(Trainer { options, training_examples, seed, step: 0, variables, state, updates, compiled, compile_time })
+        Ok(Trainer {
+            options,
+            training_examples,
+            seed,
+            step: 0,
+            variables,
+            state,
+            updates,
+            compiled: BTreeMap::new(),
+            accumulated: BTreeMap::new(),
+            compile_time: Duration::ZERO,
+        })
     }
 
     /// The number of steps that this trainer made, of which the optimizer is told. Noise is addressed by [`Network::steps`], those that all trainers
@@ -160,6 +177,10 @@ impl Trainer {
         let _environment = Environment::enter();
         let (form, targets) = self.check_input(network, &input)?;
         let input = StepInput { targets: &targets, ..input };
+        if self.accumulates(form.rows) {
+            let scalars = self.scalars(network, &input)?;
+            return self.accumulated_step(network, &input, &scalars);
+        }
         self.prepare_form(network, form)?;
         let (step, scalars) = (self.step + 1, self.scalars(network, &input)?);
         let compiled = prepared(&mut self.compiled, form)?;
@@ -193,7 +214,10 @@ impl Trainer {
     /// As for [`Trainer::graph`]; a machine that refuses executable memory.
     pub fn prepare(&mut self, network: &Network, rows: usize) -> Result<(), Error> {
         let _environment = Environment::enter();
-        self.prepare_form(network, rows.into())
+        match self.accumulates(rows) {
+            true => self.prepare_accumulated(network, rows.into()),
+            false => self.prepare_form(network, rows.into()),
+        }
     }
 
     fn prepare_form(&mut self, network: &Network, form: Form) -> Result<(), Error> {
@@ -228,7 +252,8 @@ impl Trainer {
     /// # Errors
     /// As for [`Trainer::prepare`]; a backend that compiles nothing.
     pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
-        self.prepare(network, rows)?;
+        let _environment = Environment::enter();
+        self.prepare_form(network, rows.into())?;
         prepared(&mut self.compiled, rows.into())?.engine.explain()
     }
 

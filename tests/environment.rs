@@ -3,6 +3,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 use bayeslift::{
+    Position,
     ir::{Graph, Op, Tensor, Type, Unary, evaluate},
     layers::{Optimizer, inverse_softplus, natural_log},
     prelude::*,
@@ -193,12 +194,17 @@ fn computations() -> Vec<Computation> {
     let data = classes;
     add("smoothed labels", Box::new(move || bits(data.smoothed(3, 0.1).unwrap().values())));
     let done: Vec<f64> = (0..50).map(|i| f64::from(i) / 50.0).collect();
-    let parts = done.clone();
     add(
         "factors of schedules",
         Box::new(move || {
-            let schedules = [Schedule::Linear { to: 0.1 }, Schedule::Cosine { to: 0.1 }];
-            bits64(schedules.iter().flat_map(|schedule| parts.iter().map(|&done| schedule.factor(done))))
+            let schedules = [
+                Schedule::Linear { to: 0.1 },
+                Schedule::Cosine { to: 0.1 },
+                Schedule::HalfLife { half_life: 7.0, to: 0.1 },
+                Schedule::Epochs { every: 2, factor: 0.7 },
+            ];
+            let positions = (1..=50).map(|step| Position::new(step, 50, 10));
+            bits64(schedules.iter().flat_map(|schedule| positions.clone().map(|at| schedule.factor(&at))))
         }),
     );
     add(

@@ -5,7 +5,7 @@ mod facade;
 #[allow(dead_code)]
 mod files;
 
-use bayeslift::prelude::*;
+use bayeslift::{FitNote, Position, prelude::*};
 use facade::{bits, small_data, small_layers};
 use files::folder;
 use std::{fs, ops::ControlFlow};
@@ -217,4 +217,37 @@ fn a_log_that_was_cut_is_refused() {
     fs::write(&log, [&whole[..], b"5,3,0.1"].concat()).unwrap();
     run().unwrap();
     assert_eq!(fs::read(&log).unwrap(), whole);
+}
+
+/// The weight of the divergence follows its schedule, by epoch and by step, and validation chooses where it is what it ends with.
+#[test]
+fn weights_of_the_divergence_follow_a_schedule() {
+    let data = small_data(48);
+    let folder = folder("divergence_schedule");
+    let path = folder.join("log.csv");
+    let run = |schedule: Schedule, validation: bool| {
+        let fit = Fit::new().epochs(6).batch_size(16).divergence_weight(0.5).divergence_schedule(schedule).log(&path);
+        let fit = if validation { fit.validation(small_data(20)) } else { fit };
+        let report = fit.backend(Backend::Reference).run(&mut small(3), &data).unwrap();
+        let log = fs::read_to_string(&path).unwrap();
+        let weights = log.lines().skip(1).map(|line| line.split(',').nth(5).unwrap().parse::<f64>().unwrap());
+        (report, weights.collect::<Vec<_>>())
+    };
+    let by_epoch = |at: &Position| f64::from(u8::from(at.epoch % 3 != 1));
+    let (report, weights) = run(Schedule::by_position(by_epoch), true);
+    assert_eq!(weights, [[0.0; 3], [0.5; 3], [0.5; 3]].concat().repeat(2));
+    assert!(!matches!(report.best_epoch, Some(1 | 4) | None), "{:?}", report.best_epoch);
+    let (report, weights) = run(Schedule::Epochs { every: 2, factor: 0.25 }, true);
+    assert_eq!(weights, [[0.5; 6], [0.125; 6], [0.03125; 6]].concat());
+    assert!(matches!(report.best_epoch, Some(5 | 6)), "{:?}", report.best_epoch);
+    assert_eq!(report.notes, []);
+    let (report, weights) = run(Schedule::HalfLife { half_life: 6.0, to: 0.0 }, true);
+    // the curve is computed in `f32`
+    let expected = |step: i32| 0.5 * 0.5_f64.powf(f64::from(step) / 6.0);
+    assert!(weights.iter().zip(0..).all(|(w, step)| (w - expected(step)).abs() < 1e-7), "{weights:?}");
+    assert_eq!(weights.len(), 18);
+    assert_eq!((report.best_epoch, report.notes), (None, vec![FitNote::NoEpochToChoose]));
+    let (report, weights) = run(Schedule::custom(|done| 1.0 - done), false);
+    assert_eq!((weights[9], report.divergence_weight), (0.25, 0.5 * (1.0 - 17.0 / 18.0)));
+    assert_eq!(report.notes, []);
 }

@@ -2,7 +2,7 @@
 
 use super::{Epoch, Fit, ValidationPart, batches::Batches, log::Log, validation::Found};
 use crate::{
-    Dataset, Error, Network, NewFile, Trainer,
+    Dataset, Error, Network, NewFile, Position, Schedule, Trainer,
     model_file::Contents,
     training_file::{Bits, Conditions, TrainingFile},
 };
@@ -211,7 +211,8 @@ fn conditions(
     network: &Network,
     [data, validation]: [Option<&Dataset>; 2],
 ) -> Conditions {
-    let factors = (0..FACTORS).map(|i| fit.schedule.factor(f64::from(i) / f64::from(FACTORS)));
+    let positions = |i| Position::new(u64::from(i) + 1, u64::from(FACTORS), fit.epochs.min(FACTORS as usize));
+    let factors = |schedule: &Schedule| (0..FACTORS).map(|i| schedule.factor(&positions(i))).collect::<Vec<_>>();
     let digest = |data: Option<&Dataset>| data.map_or("none".to_owned(), Dataset::digest);
     let part = match &fit.validation {
         ValidationPart::None => "none".to_owned(),
@@ -224,11 +225,18 @@ fn conditions(
         beginning.tensor(path, "f32", parameter.tensor.shape());
         beginning.elements(&parameter.tensor);
     }
-    Conditions::default()
+    // files of before there were any have no such line
+    let divergence_schedule = match &fit.divergence_schedule {
+        Schedule::Constant => Conditions::default(),
+        schedule => Conditions::default()
+            .with("schedule of the divergence's weight", schedule)
+            .with_digest("factors of the divergence's weight", factors(schedule)),
+    };
+    divergence_schedule
         .with("number of epochs", fit.epochs)
         .with("batch size", fit.batch_size)
         .with("schedule", &fit.schedule)
-        .with_digest("factors of the schedule", factors)
+        .with_digest("factors of the schedule", factors(&fit.schedule))
         .with("weight of the divergence", fit.divergence_weight)
         .with("warm-up", fit.warm_up)
         .with("shuffling", fit.shuffle)

@@ -7,7 +7,9 @@ use super::{
     log::{Line, Log},
     validation::Validation,
 };
-use crate::{Dataset, Error, Network, StepInput, Trainer, dataset::Batch, shuffle::permutation, training_file::Bits};
+use crate::{
+    Dataset, Error, Network, Position, StepInput, Trainer, dataset::Batch, shuffle::permutation, training_file::Bits,
+};
 use std::time::{Duration, Instant};
 
 /// What a fit works with, and what it has done so far.
@@ -141,9 +143,20 @@ impl<'f, 'a> Course<'f, 'a> {
         }
     }
 
+    /// Where a step, counted from 1, is.
+    fn position(&self, step: u64) -> Position {
+        Position::new(step, self.steps(), self.fit.epochs)
+    }
+
     /// The weight of the divergence in a step, counted from 1.
     fn divergence_weight(&self, step: u64) -> f64 {
-        self.fit.divergence_weight * self.fit.warm_up.factor(step, self.steps())
+        let scheduled = self.fit.divergence_weight * self.fit.divergence_schedule.factor(&self.position(step));
+        scheduled * self.fit.warm_up.factor(step, self.steps())
+    }
+
+    /// The weight that training leads to: that of its last step, if the warm-up is over by then.
+    fn full_divergence_weight(&self) -> f64 {
+        self.fit.divergence_weight * self.fit.divergence_schedule.factor(&self.position(self.steps()))
     }
 
     /// The number of steps if training does not stop early.
@@ -170,9 +183,9 @@ impl<'f, 'a> Course<'f, 'a> {
 
     /// Validates after an epoch, if there is data for that.
     fn validate(&mut self, number: usize, network: &Network) -> Result<(), Error> {
-        // The weight only rises: if it is full in the first step it is in all.
-        let first = (self.batches.count() as u64).saturating_mul(number as u64 - 1).saturating_add(1);
-        let can_be_chosen = self.divergence_weight(first) == self.fit.divergence_weight;
+        let (count, full) = (self.batches.count() as u64, self.full_divergence_weight());
+        let first = count.saturating_mul(number as u64 - 1).saturating_add(1);
+        let can_be_chosen = (first..first.saturating_add(count)).all(|step| self.divergence_weight(step) == full);
         let Some(validation) = &mut self.validation else { return Ok(()) };
         self.choices += usize::from(can_be_chosen);
         let value = validation.look(network, number, can_be_chosen)?;
@@ -201,7 +214,7 @@ impl<'f, 'a> Course<'f, 'a> {
                 .present(batch.present.as_deref())
                 .weights(batch.weights.as_deref())
                 .divergence_weight(self.divergence_weight(step))
-                .rate(self.fit.schedule.factor((step - 1) as f64 / steps as f64));
+                .rate(self.fit.schedule.factor(&self.position(step)));
             let loss = self.trainer.step(network, input)?;
             network.set_training_examples(Some(rows));
             network.set_made(network.steps(), made);
@@ -233,7 +246,7 @@ impl<'f, 'a> Course<'f, 'a> {
 
     /// Checks that validation could choose, and says what it could not.
     fn check_end(&mut self) -> Result<(), Error> {
-        let (reached, divergence_weight) = (self.report.divergence_weight, self.fit.divergence_weight);
+        let (reached, divergence_weight) = (self.report.divergence_weight, self.full_divergence_weight());
         if reached != divergence_weight {
             self.report.notes.push(FitNote::WarmUpNotOver { reached, divergence_weight });
         }

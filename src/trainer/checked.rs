@@ -56,18 +56,48 @@ impl Trainer {
         scalars: &Scalars,
     ) -> Result<StepLoss, Error> {
         let form = input.form(network.rows(input.inputs)?);
-        let made = match prepared(&mut self.compiled, form)?.checked.take() {
+        let mut made = match prepared(&mut self.compiled, form)?.checked.take() {
             Some(made) => made,
             None => self.compile_checked(network, form)?,
         };
-        let CheckedStep { engine, session, paths } = prepared(&mut self.compiled, form)?.checked.insert(made);
+        let result = self.run_checked(&mut made, network, input, step, scalars);
+        let compiled = prepared(&mut self.compiled, form)?;
+        compiled.checked = Some(made);
+        let measured = result?;
+        compiled.is_bounded = measured.is_bounded();
+        Ok(measured.loss)
+    }
+
+    fn run_checked(
+        &mut self,
+        made: &mut CheckedStep,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        step: u64,
+        scalars: &Scalars,
+    ) -> Result<Measured, Error> {
+        let CheckedStep { engine, session, paths } = made;
         engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
         let measured = Measured::of(step, &session.outputs);
-        let loss = measured.loss.loss;
+        self.apply(network, input, scalars, measured.loss, paths, &mut session.outputs)?;
+        Ok(measured)
+    }
+
+    /// Puts what a step computed beside parameters and state in their places, and counts it, if the loss and all of that is finite.
+    pub(super) fn apply(
+        &mut self,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        scalars: &Scalars,
+        measured: StepLoss,
+        paths: &[String],
+        outputs: &mut [Tensor],
+    ) -> Result<(), Error> {
+        let StepLoss { step, loss, .. } = measured;
         if !loss.is_finite() {
-            return Err(self.non_finite_loss(network, input, scalars, measured.loss));
+            return Err(self.non_finite_loss(network, input, scalars, measured));
         }
-        for (path, new) in paths.iter().zip(&session.outputs) {
+        for (path, new) in paths.iter().zip(&*outputs) {
             let elements = new.as_f32().unwrap_or_default();
             if let Some(index) = elements.iter().position(|x| !x.is_finite()) {
                 let (path, value) = (path.clone(), elements[index]);
@@ -75,7 +105,7 @@ impl Trainer {
                 return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
             }
         }
-        for (path, new) in paths.iter().zip(&mut session.outputs) {
+        for (path, new) in paths.iter().zip(outputs) {
             let state = self.state.iter_mut().find(|(name, _)| name == path).map(|(_, tensor)| tensor);
             let old = match state {
                 Some(old) => old,
@@ -83,10 +113,9 @@ impl Trainer {
             };
             std::mem::swap(old, new);
         }
-        prepared(&mut self.compiled, form)?.is_bounded = measured.is_bounded();
         self.updates.look(&self.state);
         self.count(network, step);
-        Ok(measured.loss)
+        Ok(())
     }
 
     /// The error for a loss that is not finite, of a step that has written nothing.

@@ -17,6 +17,8 @@ pub(super) enum Updates {
     InPlace,
     /// They are outputs beside the old ones, whatever they are.
     Aside,
+    /// As `Aside`, and no bound is among the outputs.
+    Accumulated,
 }
 
 /// The graph of a step, and what is known of its making.
@@ -109,13 +111,15 @@ impl Trainer {
         for Change { path, old, new } in changes {
             match updates {
                 Updates::InPlace => b.output_updating(path, is_finite.select(new, old), old),
-                Updates::Aside => b.output(path, new),
+                Updates::Aside | Updates::Accumulated => b.output(path, new),
             }
         }
         b.output("loss", loss);
         b.output("negative_log_likelihood", negative_log_likelihood);
         b.output("divergence", divergence);
-        b.output("bound", bound);
+        if updates != Updates::Accumulated {
+            b.output("bound", bound);
+        }
         b.check()?;
         let graph = b.graph().clone();
         Ok(StepGraph { graph, layers, forward })

@@ -22,6 +22,8 @@ pub struct TrainerOptions {
     pub samples: usize,
     /// What is taken of these samples; the evidence lower bound unless told.
     pub bound: Bound,
+    /// The most rows that are computed at once; default: all of a batch.
+    pub micro_batch_size: Option<usize>,
     /// What the norm of a step's gradients is kept at or below; anything unless told.
     pub clip_norm: Option<f64>,
     /// Addresses the noise, with the number of steps made on the network; the network's seed unless told.
@@ -37,6 +39,7 @@ impl Default for TrainerOptions {
             divergence: Divergence::default(),
             samples: 1,
             bound: Bound::default(),
+            micro_batch_size: None,
             clip_norm: None,
             seed: None,
             backend: Backend::default(),
@@ -66,6 +69,34 @@ impl TrainerOptions {
     /// With this taken of the samples.
     pub fn bound(mut self, bound: Bound) -> Self {
         self.bound = bound;
+        self
+    }
+
+    /// With steps on more rows than this made in parts of so many rows: gradient accumulation, with
+    /// the bits of the step on one batch. Memory is that of a part. A step is checked for what is not finite after it was computed, beside parameters and state.
+    ///
+    /// Sums over rows add 256 rows (products) or 64 (other sums) at a time, and parts must end where these do: take multiples of 256. Where a row
+    /// adds more than once to a product, as in convolutions, fewer may do; an error says of what the number must be a multiple. The last part of a batch may
+    /// have any number of rows. Layers for which a row depends on all others, as [`BatchNormalization`](bayeslift_layers::BatchNormalization), are
+    /// refused at the first step, and mostly so are several samples, which products add one after the other.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(4, 3);
+    /// let targets = Targets::Labels((0..600).map(|i| i % 3).collect());
+    /// let inputs: Vec<f32> = (0..2400).map(|i| (i as f32 * 0.7).sin()).collect();
+    /// let train = |options| -> Result<Network, Error> {
+    ///     let mut network = Network::new(layer.clone(), [4], likelihood::Categorical, 0)?;
+    ///     Trainer::new(&network, 600, options)?.step(&mut network, StepInput::new(&inputs, &targets))?;
+    ///     Ok(network)
+    /// };
+    /// let whole = train(TrainerOptions::default())?;
+    /// assert_eq!(train(TrainerOptions::default().micro_batch_size(256))?.parameters(), whole.parameters());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn micro_batch_size(mut self, rows: usize) -> Self {
+        self.micro_batch_size = Some(rows);
         self
     }
 

@@ -74,7 +74,7 @@ fn origin(
     while let Some(operand) = step.graph.node(value).args.iter().filter(|arg| bad.contains(arg)).min() {
         value = *operand;
     }
-    Ok(Some(describe(&step, network, value)))
+    Ok(Some(format!("first {}", describe(&step, network, value))))
 }
 
 fn is_leaf(op: &Op) -> bool {
@@ -104,7 +104,7 @@ fn counting(graph: Graph, values: &[Value]) -> Result<Graph, Error> {
 }
 
 /// The operation of a value, its type, and the layer that it belongs to.
-fn describe(step: &StepGraph, network: &Network, value: Value) -> String {
+pub(super) fn describe(step: &StepGraph, network: &Network, value: Value) -> String {
     let (op, ty) = (step.graph.node(value).op.name(), step.graph.ty(value));
     let place = if value.index() >= step.forward {
         "of the gradient or update".to_owned()
@@ -115,5 +115,5 @@ fn describe(step: &StepGraph, network: &Network, value: Value) -> String {
             None => "in the loss".to_owned(),
         }
     };
-    format!("first in a `{op}` {place}, of type {ty}")
+    format!("in a `{op}` {place}, of type {ty}")
 }

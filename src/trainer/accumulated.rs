@@ -1,0 +1,218 @@
+//! Steps on more rows than are computed at once: gradient accumulation.
+
+use super::{
+    Scalars, StepInput, StepLoss, Trainer,
+    graph::{StepGraph, Updates},
+    options::Form,
+    overflow, tensors,
+};
+use crate::{
+    Error, Network,
+    engine::{Engine, Session, words},
+};
+use bayeslift_ir::{Environment, Graph, Tensor};
+use bayeslift_passes::{Accumulation, AccumulationError};
+use bayeslift_runtime::Argument;
+use std::{collections::BTreeMap, ops::Range, time::Instant};
+
+/// The step for one form of batch, in parts.
+#[derive(Debug)]
+pub(super) struct AccumulatedStep {
+    /// What a part of so many rows adds.
+    parts: BTreeMap<usize, (Engine, Session)>,
+    /// The updates of the sums, beside what they replace.
+    whole: (Engine, Session),
+    /// What each of the first outputs is to replace.
+    paths: Vec<String>,
+    /// The names of the inputs that all of these take.
+    inputs: Vec<String>,
+    sums: Vec<Tensor>,
+    stacks: Vec<Stack>,
+}
+
+/// What is kept of all rows.
+#[derive(Debug)]
+struct Stack {
+    tensor: Tensor,
+    /// How often rows begin anew: the extents before the axis that counts them.
+    outer: usize,
+}
+
+/// The inputs that have rows.
+const BY_ROW: [&str; 4] = ["x", "targets", "present", "weights"];
+
+impl Trainer {
+    /// Whether steps on so many rows are made in parts.
+    pub(super) fn accumulates(&self, rows: usize) -> bool {
+        self.options.micro_batch_size.is_some_and(|size| rows > size)
+    }
+
+    /// Compiles the parts of a step, if they are not compiled yet.
+    pub(super) fn prepare_accumulated(&mut self, network: &Network, form: Form) -> Result<(), Error> {
+        if !self.accumulated.contains_key(&form) {
+            let start = Instant::now();
+            let made = self.compile_accumulated(network, form)?;
+            self.accumulated.insert(form, made);
+            self.compile_time += start.elapsed();
+        }
+        Ok(())
+    }
+
+    /// Makes a step, and applies it if everything that it computed is finite.
+    pub(super) fn accumulated_step(
+        &mut self,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        scalars: &Scalars,
+    ) -> Result<StepLoss, Error> {
+        let form = input.form(network.rows(input.inputs)?);
+        self.prepare_accumulated(network, form)?;
+        let Some(mut made) = self.accumulated.remove(&form) else {
+            return Err(Error::misuse("the step is not compiled", "prepare it"));
+        };
+        let result = self.run_accumulated(&mut made, network, input, form.rows, scalars);
+        self.accumulated.insert(form, made);
+        result
+    }
+
+    fn run_accumulated(
+        &mut self,
+        made: &mut AccumulatedStep,
+        network: &mut Network,
+        input: &StepInput<'_>,
+        rows: usize,
+        scalars: &Scalars,
+    ) -> Result<StepLoss, Error> {
+        let size = self.options.micro_batch_size.unwrap_or(rows);
+        let AccumulatedStep { parts, whole: (engine, session), paths, inputs, sums, stacks } = made;
+        for sum in sums.iter_mut() {
+            // added to anything it leaves that, to the bit, as +0 does not
+            sum.as_f32_mut().into_iter().for_each(|sum| sum.fill(-0.0));
+        }
+        for start in (0..rows).step_by(size) {
+            let range = start..rows.min(start + size);
+            let Some((engine, session)) = parts.get_mut(&range.len()) else { continue };
+            let first_row = words(start as u64);
+            let mut arguments = scalars.arguments(tensors(network, &mut self.state), input);
+            take_rows(&mut arguments, inputs, rows, &range, &first_row);
+            arguments.extend(sums.iter_mut().map(Argument::from));
+            engine.call(session, &mut arguments)?;
+            stacks.iter_mut().zip(&session.outputs).for_each(|(stack, part)| stack.put(part, rows, &range));
+        }
+        let mut arguments = scalars.arguments(tensors(network, &mut self.state), input);
+        arguments.extend(sums.iter_mut().map(Argument::from));
+        arguments.extend(stacks.iter_mut().map(|stack| Argument::from(&mut stack.tensor)));
+        engine.call(session, &mut arguments)?;
+        let [loss, negative_log_likelihood, divergence] =
+            std::array::from_fn(|i| session.outputs[paths.len() + i].as_f32().map_or(f32::NAN, |x| x[0]));
+        let loss = StepLoss { step: self.step + 1, loss, negative_log_likelihood, divergence };
+        self.apply(network, input, scalars, loss, paths, &mut session.outputs)?;
+        Ok(loss)
+    }
+
+    fn compile_accumulated(&self, network: &Network, form: Form) -> Result<AccumulatedStep, Error> {
+        let _environment = Environment::enter();
+        let size = self.options.micro_batch_size.unwrap_or(form.rows);
+        let step = self.step_graph(network, form, Updates::Accumulated)?;
+        let outputs = step.graph.outputs();
+        let paths: Vec<String> = outputs[..outputs.len() - 3].iter().map(|output| output.name.clone()).collect();
+        let inputs = step.graph.inputs().iter().map(|input| input.name.clone()).collect();
+        // Rounding rules look at what is around an operation, so they look at the whole.
+        let backend = &self.options.backend;
+        let accumulation = match accumulation(&backend.rewritten(&step.graph)?, form.rows) {
+            Ok(accumulation) => accumulation,
+            // of which values have layers
+            Err(error) => {
+                return Err(refused(accumulation(&step.graph, form.rows).err().unwrap_or(error), &step, network));
+            }
+        };
+        let (mut parts, mut start) = (BTreeMap::new(), 0);
+        while start < form.rows {
+            let rows = size.min(form.rows - start);
+            start += rows;
+            if !parts.contains_key(&rows) {
+                let part = accumulation.part(rows, start == form.rows);
+                let part = part.map_err(|error| refused(error, &step, network))?;
+                parts.insert(rows, ready(part, backend)?);
+            }
+        }
+        let whole = accumulation.whole().map_err(|error| refused(error, &step, network))?;
+        let sums = accumulation.zeros().map_err(|error| refused(error, &step, network))?;
+        let stacks = accumulation
+            .stacks(form.rows)
+            .map(|(ty, axis)| Ok(Stack { tensor: Tensor::zeros(&ty)?, outer: ty.shape[..axis].iter().product() }));
+        let stacks = stacks.collect::<Result<_, Error>>()?;
+        Ok(AccumulatedStep { parts, whole: ready(whole, backend)?, paths, inputs, sums, stacks })
+    }
+}
+
+impl Stack {
+    /// Puts the rows of a part where they belong.
+    fn put(&mut self, part: &Tensor, rows: usize, range: &Range<usize>) {
+        let outer = self.outer;
+        match (self.tensor.as_f32_mut(), part.as_f32()) {
+            (Some(to), Some(from)) => put(to, from, outer, rows, range),
+            _ => {
+                if let (Some(to), Some(from)) = (self.tensor.as_f64_mut(), part.as_f64()) {
+                    put(to, from, outer, rows, range);
+                }
+            }
+        }
+    }
+}
+
+fn put<T: Copy>(to: &mut [T], from: &[T], outer: usize, rows: usize, range: &Range<usize>) {
+    let row = to.len() / (outer * rows).max(1);
+    let blocks = to.chunks_exact_mut((rows * row).max(1)).zip(from.chunks_exact((range.len() * row).max(1)));
+    blocks.for_each(|(to, from)| to[range.start * row..range.end * row].copy_from_slice(from));
+}
+
+fn accumulation(graph: &Graph, rows: usize) -> Result<Accumulation, AccumulationError> {
+    Accumulation::new(graph, rows, |input| BY_ROW.contains(&input.name.as_str()))
+}
+
+fn ready(graph: Graph, backend: &crate::Backend) -> Result<(Engine, Session), Error> {
+    let engine = Engine::of_part(graph, backend)?;
+    let session = engine.session()?;
+    Ok((engine, session))
+}
+
+/// Of the inputs that have rows only these, which are numbered from the first one on.
+fn take_rows<'a>(
+    arguments: &mut [Argument<'a>],
+    names: &[String],
+    rows: usize,
+    range: &Range<usize>,
+    first_row: &'a [u32; 2],
+) {
+    for (argument, name) in arguments.iter_mut().zip(names) {
+        if name == "noise/first_row" {
+            *argument = Argument::U32(first_row);
+        } else if BY_ROW.contains(&name.as_str()) {
+            let of = |len: usize| range.start * (len / rows)..range.end * (len / rows);
+            match argument {
+                Argument::F32(x) => *x = &x[of(x.len())],
+                Argument::U32(x) => *x = &x[of(x.len())],
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Why a batch cannot be split, in words of the network.
+fn refused(error: AccumulationError, step: &StepGraph, network: &Network) -> Error {
+    match error {
+        AccumulationError::Entangled { value, reason } => {
+            let what = overflow::describe(step, network, value);
+            let problem = format!("micro batches do not have the bits of one batch here: a value {reason}, {what}");
+            Error::misuse(problem, "train without `micro_batch_size`")
+        }
+        AccumulationError::Rows { found, multiple } => Error::argument(
+            "the micro batch size",
+            format!("a multiple of {multiple}, for sums in the order of one batch"),
+            found,
+        ),
+        AccumulationError::Graph(error) => error.into(),
+        other => Error::misuse(other.to_string(), "train without `micro_batch_size`"),
+    }
+}
