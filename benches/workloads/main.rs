@@ -9,6 +9,7 @@
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 target=zen4|.. rewriting=off|exact|all
 //! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer
+//! train_mlp, doc_bnn: micro=256   computes so many rows at once
 //! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!
@@ -74,6 +75,7 @@ impl Settings {
             "target",
             "rewriting",
             "lanes",
+            "micro",
             "explain",
         ];
         let pair = |argument: &String| -> Result<(String, String)> {
@@ -262,6 +264,10 @@ fn training_step(
 ) -> Result<()> {
     let steps = settings.number("steps", 100)?;
     let trainer_options = TrainerOptions::default().divergence(divergence).backend(settings.options()?);
+    let trainer_options = match settings.number("micro", 0)? {
+        0 => trainer_options,
+        rows => trainer_options.micro_batch_size(rows),
+    };
 
     let start = Instant::now();
     let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, trainer_options)?;
