@@ -99,7 +99,7 @@ fn graph() -> (Graph, Vec<Tensor>) {
 fn computations() -> Vec<Computation> {
     let mut all: Vec<Computation> = Vec::new();
     let mut add = |name, of: Box<dyn Fn() -> Vec<u64>>| all.push((name, of));
-    let initializers: [(&str, Initializer); 8] = [
+    let initializers: [(&str, Initializer); 12] = [
         ("zeros", Initializer::Zeros),
         ("ones", Initializer::Ones),
         ("a constant", Initializer::Constant(0.1)),
@@ -108,6 +108,10 @@ fn computations() -> Vec<Computation> {
         ("He's uniform initializer", Initializer::HeUniform),
         ("Glorot's normal initializer", Initializer::GlorotNormal),
         ("He's normal initializer", Initializer::HeNormal),
+        ("LeCun's normal initializer", Initializer::LecunNormal),
+        ("a normal initializer", Initializer::Normal { stddev: 0.3 }),
+        ("a truncated normal initializer", Initializer::TruncatedNormal { stddev: 0.3 }),
+        ("an orthogonal initializer", Initializer::Orthogonal { gain: 0.7 }),
     ];
     for (name, initializer) in initializers {
         let of = move || {

@@ -99,6 +99,11 @@ impl Layer for Residual {
         Ok(all)
     }
 
+    fn children(&self) -> Vec<(&str, &dyn Layer)> {
+        let shortcut = self.shortcut.iter().map(|layer| ("shortcut", &**layer));
+        [(self.layer.name(), &*self.layer)].into_iter().chain(shortcut).collect()
+    }
+
     fn describe(&self) -> LayerDescription {
         let description = LayerDescription::new("residual").layer(self.layer.name(), &*self.layer);
         match &self.shortcut {
@@ -192,6 +197,10 @@ impl Layer for Branches {
         };
         all.output = joined.ok_or_else(|| Error::argument("the number of branches", "at least 1", 0))?;
         Ok(all)
+    }
+
+    fn children(&self) -> Vec<(&str, &dyn Layer)> {
+        self.layers.children()
     }
 
     fn describe(&self) -> LayerDescription {

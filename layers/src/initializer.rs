@@ -31,6 +31,26 @@ pub enum Initializer {
     GlorotNormal,
     /// Normal, cut off at two standard deviations, of variance 2 / fan_in after the cut.
     HeNormal,
+    /// Uniform of variance 1 / fan_in (LeCun, Bottou, Orr and Mueller 1998), which selu needs.
+    LecunUniform,
+    /// Normal, cut off at two standard deviations, of variance 1 / fan_in after the cut.
+    LecunNormal,
+    /// Normal of mean 0.
+    Normal {
+        /// The standard deviation.
+        stddev: f32,
+    },
+    /// Normal of mean 0, cut off at two standard deviations.
+    TruncatedNormal {
+        /// The standard deviation before the cut.
+        stddev: f32,
+    },
+    /// Orthogonal rows or columns, whichever are fewer, of the matrix whose columns are those of the last axis, each batch on its own; uniform among
+    /// those (Saxe, McClelland and Ganguli 2014; Mezzadri 2007).
+    Orthogonal {
+        /// What the matrix is multiplied by: the norm of each of these rows or columns.
+        gain: f32,
+    },
     /// Any value of the shape; see [`Initializer::custom`].
     Custom(Arc<CustomInitializer>),
 }
@@ -71,6 +91,7 @@ impl Initializer {
         let (fan_in, fan_out) = fans(shape, batch_ndims);
         match self {
             Initializer::HeUniform | Initializer::HeNormal => 2.0 / fan_in as f64,
+            Initializer::LecunUniform | Initializer::LecunNormal => 1.0 / fan_in as f64,
             _ => 2.0 / (fan_in + fan_out) as f64,
         }
     }
@@ -79,7 +100,7 @@ impl Initializer {
     pub fn limit(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
             Initializer::Uniform { limit } => Some(f64::from(*limit)),
-            Initializer::GlorotUniform | Initializer::HeUniform => {
+            Initializer::GlorotUniform | Initializer::HeUniform | Initializer::LecunUniform => {
                 Some((3.0 * self.variance(shape, batch_ndims)).sqrt())
             }
             _ => None,
@@ -89,7 +110,8 @@ impl Initializer {
     /// The standard deviation, before the cut, of a truncated normal initializer for a shape.
     pub fn stddev_before_truncation(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
-            Initializer::GlorotNormal | Initializer::HeNormal => {
+            Initializer::TruncatedNormal { stddev } => Some(f64::from(*stddev)),
+            Initializer::GlorotNormal | Initializer::HeNormal | Initializer::LecunNormal => {
                 Some(self.variance(shape, batch_ndims).sqrt() / TRUNCATED_STDDEV)
             }
             _ => None,
@@ -109,6 +131,11 @@ impl Initializer {
             Initializer::Zeros => fill(0.0),
             Initializer::Ones => fill(1.0),
             Initializer::Constant(x) => fill(*x),
+            Initializer::Normal { stddev } => draw(seed, shape, |site| Ok(site(stream, Law::Normal)? * *stddev)),
+            Initializer::Orthogonal { gain } => {
+                let normal = draw(seed, shape, |site| site(stream, Law::Normal))?;
+                orthogonal(&normal, f64::from(*gain), batch_ndims)
+            }
             Initializer::Custom(value) => {
                 let tensor = value(shape)?;
                 if tensor.shape() != shape || tensor.as_f32().is_none() {
@@ -164,6 +191,36 @@ fn truncated_normal<'b>(stream: u64, site: &dyn Fn(u64, Law) -> Result<Expr<'b>,
     Ok(value.expect("there are draws"))
 }
 
+/// The orthogonal factor of each matrix of normals, by Gram and Schmidt, twice: a second pass takes what rounding left of the first. Its triangular
+/// factor has a positive diagonal, without which the law would not be uniform.
+fn orthogonal(normal: &Tensor, gain: f64, batch_ndims: usize) -> Result<Tensor, Error> {
+    let shape = normal.shape();
+    let columns = shape.last_extent();
+    let batches: usize = shape[..batch_ndims.min(shape.len())].iter().product();
+    let rows = shape.elements() / (batches * columns).max(1);
+    // the vectors that are made orthogonal are the longer ones
+    let (count, length) = (rows.min(columns), rows.max(columns));
+    let place = |vector: usize, i: usize| if rows < columns { vector * columns + i } else { i * columns + vector };
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
+    let mut result = vec![0.0; shape.elements()];
+    let matrices = normal.as_f32().unwrap_or_default().chunks_exact((rows * columns).max(1));
+    for (matrix, result) in matrices.zip(result.chunks_exact_mut((rows * columns).max(1))) {
+        let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
+        for vector in 0..count {
+            let mut x: Vec<f64> = (0..length).map(|i| f64::from(matrix[place(vector, i)])).collect();
+            for other in basis.iter().chain(basis.iter()) {
+                let along = dot(&x, other);
+                x.iter_mut().zip(other).for_each(|(x, other)| *x -= along * other);
+            }
+            let norm = dot(&x, &x).sqrt();
+            x.iter_mut().for_each(|x| *x /= norm);
+            x.iter().enumerate().for_each(|(i, x)| result[place(vector, i)] = (gain * x) as f32);
+            basis.push(x);
+        }
+    }
+    Ok(Tensor::f32(shape.clone(), result)?)
+}
+
 impl fmt::Debug for Initializer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -175,6 +232,11 @@ impl fmt::Debug for Initializer {
             Initializer::HeUniform => f.write_str("HeUniform"),
             Initializer::GlorotNormal => f.write_str("GlorotNormal"),
             Initializer::HeNormal => f.write_str("HeNormal"),
+            Initializer::LecunUniform => f.write_str("LecunUniform"),
+            Initializer::LecunNormal => f.write_str("LecunNormal"),
+            Initializer::Normal { stddev } => write!(f, "Normal({stddev})"),
+            Initializer::TruncatedNormal { stddev } => write!(f, "TruncatedNormal({stddev})"),
+            Initializer::Orthogonal { gain } => write!(f, "Orthogonal({gain})"),
             Initializer::Custom(_) => f.write_str("Custom(..)"),
         }
     }

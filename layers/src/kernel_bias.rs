@@ -236,6 +236,36 @@ macro_rules! kernel_bias_options {
             self
         }
 
+        /// The law of the kernel's initial values.
+        pub fn get_kernel_initializer(&self) -> &crate::Initializer {
+            &self.config().kernel_initializer
+        }
+
+        /// The law of the bias's initial values.
+        pub fn get_bias_initializer(&self) -> &crate::Initializer {
+            &self.config().bias_initializer
+        }
+
+        /// Whether there is a bias.
+        pub fn has_bias(&self) -> bool {
+            self.config().use_bias
+        }
+
+        /// The element type.
+        pub fn get_dtype(&self) -> bayeslift_ir::DType {
+            self.config().dtype
+        }
+
+        /// The function of the output.
+        pub fn get_activation(&self) -> &crate::Activation {
+            &self.config().activation
+        }
+
+        /// Whether the elements of parameters are checked to be finite where they are bound.
+        pub fn validates_args(&self) -> bool {
+            self.config().validate_args
+        }
+
         /// The number of inputs, or of channels of the input.
         pub fn input_size(&self) -> usize {
             self.config().input_size

@@ -75,3 +75,44 @@ pub fn flatten_rightmost(ndims: usize) -> Lambda {
         x.reshape(extents.as_slice())
     })
 }
+
+/// A layer that inserts axes of extent 1: TFP's `expand_dims`. An axis that is not negative is the place of the new axis, counted from the first one;
+/// of negative ones -1 is behind the last axis of the input, -2 before that. Several axes are inserted at once, each of them counted in the input,
+/// so `[0, 0]` puts two in front.
+///
+/// With a sample axis in front of the input, as predictions of several samples have, axes counted from the first one come before it: use
+/// negative ones.
+///
+/// ```
+/// use bayeslift_layers::{Layer, Sequential, expand_dims};
+/// let shape = |axes: &[isize]| {
+///     let trace = Sequential::new().layer(expand_dims(axes)).trace([4, 3].into())?;
+///     Ok::<_, bayeslift_layers::Error>(trace.rows[0].ty.shape.to_vec())
+/// };
+/// assert_eq!(shape(&[0])?, [1, 4, 3]);
+/// assert_eq!(shape(&[-1, 1])?, [4, 1, 3, 1]);
+/// assert_eq!(shape(&[-2, -1, 0])?, [1, 4, 1, 3, 1]);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+pub fn expand_dims(axes: &[isize]) -> Lambda {
+    let axes = axes.to_vec();
+    Lambda::new("expand_dims", move |x| {
+        let shape = x.shape();
+        let rank = shape.len() as isize;
+        let place = |&axis: &isize| if axis < 0 { axis + rank + 1 } else { axis };
+        let mut places: Vec<isize> = axes.iter().map(place).collect();
+        if let Some(bad) = places.iter().position(|place| !(0..=rank).contains(place)) {
+            x.builder().fail(GraphError::ShapeMismatch {
+                op: "expand_dims".into(),
+                argument: "the input".into(),
+                expected: format!("enough axes for a new one at {}", axes[bad]),
+                found: shape,
+            });
+            return x;
+        }
+        places.sort_unstable();
+        let mut extents = shape.to_vec();
+        places.iter().rev().for_each(|&place| extents.insert(place as usize, 1));
+        x.reshape(extents.as_slice())
+    })
+}

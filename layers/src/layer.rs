@@ -57,6 +57,30 @@ pub trait Layer: Send + Sync {
         LayerDescription::new(self.name())
     }
 
+    /// The layers that this one is made of, by the names that they have in it; default: none. What they are called is
+    /// told by [`Layer::call`]; this is to look at.
+    fn children(&self) -> Vec<(&str, &dyn Layer)> {
+        Vec::new()
+    }
+
+    /// All layers in this one, by path: TensorFlow's `submodules`, in which a name is a `name_scope`.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Residual, Sequential};
+    /// let block = Sequential::new().layer(Affine::new(8, 8)).layer(Affine::new(8, 8));
+    /// let network = Sequential::new().layer(Residual::new(block)).layer(Affine::new(8, 1));
+    /// let paths: Vec<_> = network.submodules().into_iter().map(|(path, _)| path).collect();
+    /// assert_eq!(paths[..3], ["residual", "residual/sequential", "residual/sequential/affine"]);
+    /// ```
+    fn submodules(&self) -> Vec<(String, &dyn Layer)> {
+        let mut all = Vec::new();
+        for (name, child) in self.children() {
+            all.push((name.to_owned(), child));
+            all.extend(child.submodules().into_iter().map(|(path, layer)| (format!("{name}/{path}"), layer)));
+        }
+        all
+    }
+
     /// The parameters with their initial values. Each is drawn at an address made of `seed` and its path, so adding a
     /// layer elsewhere changes nothing, and the bits are the same on every machine.
     ///
@@ -142,6 +166,9 @@ impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
     }
     fn describe(&self) -> LayerDescription {
         (**self).describe()
+    }
+    fn children(&self) -> Vec<(&str, &dyn Layer)> {
+        (**self).children()
     }
 }
 

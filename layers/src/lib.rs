@@ -96,7 +96,7 @@ pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout
 pub use host::{integer_power, inverse_softplus, natural_log};
 pub use initializer::{CustomInitializer, Initializer, fans};
 pub use kernel_bias::{KernelBiasConfig, KernelBiasLayer};
-pub use lambda::{Lambda, flatten_rightmost};
+pub use lambda::{Lambda, expand_dims, flatten_rightmost};
 pub use layer::{Call, Layer, Term};
 pub use likelihood::Likelihood;
 pub use linear::{Linear, MatrixProduct, add_bias, on_units};

@@ -219,6 +219,10 @@ impl Layer for Sequential {
         Ok(all)
     }
 
+    fn children(&self) -> Vec<(&str, &dyn Layer)> {
+        self.children.iter().map(|(name, layer)| (name.as_str(), &**layer)).collect()
+    }
+
     fn describe(&self) -> LayerDescription {
         self.children.iter().fold(LayerDescription::new("sequential"), |all, (name, layer)| all.layer(name, layer))
     }

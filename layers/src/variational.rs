@@ -88,6 +88,26 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         self
     }
 
+    /// The value of the posterior that a call uses.
+    pub fn get_posterior_value(&self) -> &PosteriorValue {
+        &self.posterior_value
+    }
+
+    /// The seed of the layer's own, if it has one.
+    pub fn get_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// The layer whose weights are random.
+    pub fn inner(&self) -> &L {
+        &self.layer
+    }
+
+    /// How the output is drawn, with what it draws from.
+    pub fn estimator(&self) -> &E {
+        &self.estimator
+    }
+
     /// The shapes of kernel and bias, as makers receive them.
     pub fn kernel_bias_shape(&self) -> KernelBiasShape {
         self.layer.kernel_bias_shape()
