@@ -136,6 +136,16 @@ pub enum Error {
         /// Where to look: the first value of the step that is not finite, and its layer, where that can be told.
         cause: String,
     },
+    /// A [source](crate::Source) could not read examples.
+    #[error("could not read {} from number {first} on: {source}", counted(*rows, "example"))]
+    Source {
+        /// The first of them, counted from 0.
+        first: usize,
+        /// How many.
+        rows: usize,
+        /// What it says.
+        source: crate::SourceError,
+    },
     /// A file could not be read or written.
     #[error("could not {action} `{}`: {source}", shown(path))]
     File {

@@ -18,8 +18,9 @@ pub use note::FitNote;
 pub use report::{Epoch, FitReport, Progress};
 
 use crate::{
-    Backend, Dataset, Error, Network, Schedule, Trainer, TrainerOptions, WarmUp,
+    Backend, Dataset, Error, Network, Schedule, Source, Trainer, TrainerOptions, WarmUp,
     posteriors::Moments,
+    source::Examples,
     trainer::{check_clip_norm, check_dataset},
 };
 use batches::Batches;
@@ -414,21 +415,57 @@ impl<'a> Fit<'a> {
     /// [`Error::Fit`] for all that happens once steps are made, such as [`Error::NonFiniteLoss`] or a factor of a custom
     /// schedule that is negative or not finite. It has the report so far, and the network has the best parameters so far;
     /// if validation has chosen none, those from before the step that failed.
-    pub fn run(mut self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
+    pub fn run(self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
         let _environment = Environment::enter();
-        self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
-        let rest;
-        let (validation, data) = match &self.validation {
-            ValidationPart::None => (None, data),
-            ValidationPart::Data(validation) => (Some(validation.clone()), data),
+        match &self.validation {
+            ValidationPart::None => self.run_on(network, Examples::Memory(data), None),
+            ValidationPart::Data(validation) => {
+                let validation = validation.clone();
+                self.run_on(network, Examples::Memory(data), Some(validation))
+            }
             ValidationPart::Split(fraction) => {
-                let split = data.split(*fraction, seed)?;
-                rest = split.1;
-                (Some(Arc::new(split.0)), &rest)
+                self.check()?;
+                let (validation, rest) = data.split(*fraction, seed)?;
+                self.run_on(network, Examples::Memory(&rest), Some(Arc::new(validation)))
+            }
+        }
+    }
+
+    /// As [`Fit::run`], on examples that are read when they are needed. Steps have the bits that they have on a data set of the same examples.
+    ///
+    /// # Errors
+    /// As for [`Fit::run`]; a [split](Fit::validation_split), which a source has none of: validate on data of their own. [`Error::Fit`] with
+    /// [`Error::Source`] where examples could not be read.
+    pub fn run_source(self, network: &mut Network, source: &dyn Source) -> Result<FitReport, Error> {
+        let _environment = Environment::enter();
+        if source.rows() == 0 {
+            return Err(Error::argument("the number of examples of the source", "at least 1", 0));
+        }
+        let validation = match &self.validation {
+            ValidationPart::None => None,
+            ValidationPart::Data(validation) => Some(validation.clone()),
+            ValidationPart::Split(_) => {
+                let problem = "a source is read as it is needed, so no part of it can be split off";
+                return Err(Error::misuse(problem, "give data to validate on by `Fit::validation`"));
             }
         };
-        for data in validation.as_deref().into_iter().chain([data]) {
+        self.run_on(network, Examples::Read(source), validation)
+    }
+
+    fn run_on(
+        mut self,
+        network: &mut Network,
+        data: Examples<'_>,
+        validation: Option<Arc<Dataset>>,
+    ) -> Result<FitReport, Error> {
+        self.check()?;
+        let seed = self.seed.unwrap_or(network.seed());
+        let in_memory = match data {
+            Examples::Memory(data) => Some(data),
+            Examples::Read(_) => None,
+        };
+        for data in validation.as_deref().into_iter().chain(in_memory) {
             check_dataset(network.input(), network.target(), data)?;
         }
         let options = TrainerOptions {
@@ -444,9 +481,11 @@ impl<'a> Fit<'a> {
         let mut trainer = Trainer::new(network, data.rows(), options)?;
         let mut notes = Vec::new();
         let batches = Batches::new(self.batch_size, data.rows(), network, &trainer, &mut notes)?;
-        let data_of_both = [Some(data), validation.as_deref()];
         let checkpoint = self.checkpoint.as_ref();
-        let checkpoint = checkpoint.map(|at| Checkpoint::new(&self, at, &trainer, network, data_of_both));
+        let checkpoint = checkpoint.map(|at| {
+            let digest = validation.as_deref().map_or("none".to_owned(), Dataset::digest);
+            Checkpoint::new(&self, at, &trainer, network, [data.identity(), digest])
+        });
         let saved = match &checkpoint {
             Some(checkpoint) => checkpoint.read(&self, &mut trainer, network, &batches)?,
             None => None,

@@ -63,6 +63,7 @@ mod prediction;
 mod predictor;
 mod schedule;
 mod shuffle;
+mod source;
 mod standardizer;
 #[cfg(feature = "npz")]
 mod tfp_file;
@@ -88,6 +89,7 @@ pub use posteriors::PosteriorReport;
 pub use prediction::{Answer, Classification, Regression};
 pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Position, Schedule, WarmUp};
+pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;
 pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
 

@@ -5,7 +5,7 @@ mod facade;
 #[allow(dead_code)]
 mod files;
 
-use bayeslift::{FitNote, Position, prelude::*};
+use bayeslift::{FitNote, Position, Source, SourceError, prelude::*};
 use facade::{bits, small_data, small_layers};
 use files::folder;
 use std::{fs, ops::ControlFlow};
@@ -250,4 +250,76 @@ fn weights_of_the_divergence_follow_a_schedule() {
     let (report, weights) = run(Schedule::custom(|done| 1.0 - done), false);
     assert_eq!((weights[9], report.divergence_weight), (0.25, 0.5 * (1.0 - 17.0 / 18.0)));
     assert_eq!(report.notes, []);
+}
+
+/// A data set behind a lock that counts what is read of it, and fails where it is told to.
+struct Counting {
+    data: Dataset,
+    read: std::sync::atomic::AtomicUsize,
+    fails_after: usize,
+}
+
+impl Source for Counting {
+    fn rows(&self) -> usize {
+        self.data.rows()
+    }
+
+    fn read(&self, rows: &[usize]) -> Result<Dataset, SourceError> {
+        let before = self.read.fetch_add(rows.len(), std::sync::atomic::Ordering::SeqCst);
+        if before >= self.fails_after {
+            return Err("the disk is on fire".into());
+        }
+        Ok(self.data.select(rows)?)
+    }
+}
+
+/// Examples that are read have the bits of those in memory; what cannot be read ends the fit with the steps that were made, and no more is read than a
+/// few batches ahead.
+#[test]
+fn a_source_gives_the_bits_of_its_data() {
+    let data = small_data(50);
+    let source = |fails_after| Counting { data: small_data(50), read: 0.into(), fails_after };
+    let fit = || Fit::new().epochs(3).batch_size(16).optimizer(Sgd::new(0.02)).backend(Backend::Reference);
+    let (mut one, mut other) = (small(3), small(3));
+    let whole = fit().run(&mut one, &data).unwrap();
+    let counting = source(usize::MAX);
+    let read = fit().run_source(&mut other, &counting).unwrap();
+    assert_eq!((bits(&one), whole.epochs), (bits(&other), read.epochs));
+    assert_eq!(counting.read.into_inner(), 150);
+    let mut third = small(3);
+    fit().validation(small_data(20)).run_source(&mut third, &data).unwrap();
+
+    let error = fit().run_source(&mut small(3), &source(32)).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("fitting ended in epoch 1 of 3, after 2 steps: could not read 16 examples from number"),
+        "{message}"
+    );
+    assert!(message.contains("the disk is on fire"), "{message}");
+    // a fit that stops leaves the rest unread, but for what was read ahead
+    let counting = source(usize::MAX);
+    let stops =
+        |progress: &Progress<'_>| if progress.step == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let fit = Fit::new().epochs(100).batch_size(1).backend(Backend::Reference);
+    fit.progress(stops).run_source(&mut small(3), &counting).unwrap();
+    assert!(counting.read.into_inner() <= 7);
+
+    let refused = |fit: Fit<'_>, source: &dyn Source| fit.run_source(&mut small(3), source).unwrap_err().to_string();
+    assert_eq!(
+        refused(Fit::new().validation_split(0.5), &data),
+        "a source is read as it is needed, so no part of it can be split off; give data to validate on by `Fit::validation`"
+    );
+    struct Wrong;
+    impl Source for Wrong {
+        fn rows(&self) -> usize {
+            40
+        }
+        fn read(&self, _: &[usize]) -> Result<Dataset, SourceError> {
+            Ok(small_data(3))
+        }
+    }
+    assert!(
+        refused(Fit::new(), &Wrong)
+            .contains("what the source read is 3 rows, expected 32 rows, those that were asked for")
+    );
 }

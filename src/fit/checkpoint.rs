@@ -2,7 +2,7 @@
 
 use super::{Epoch, Fit, ValidationPart, batches::Batches, log::Log, validation::Found};
 use crate::{
-    Dataset, Error, Network, NewFile, Position, Schedule, Trainer,
+    Error, Network, NewFile, Position, Schedule, Trainer,
     model_file::Contents,
     training_file::{Bits, Conditions, TrainingFile},
 };
@@ -127,7 +127,7 @@ impl Checkpoint {
         (path, every): &(PathBuf, u64),
         trainer: &Trainer,
         network: &Network,
-        data: [Option<&Dataset>; 2],
+        data: [String; 2],
     ) -> Checkpoint {
         Checkpoint { path: path.clone(), every: *every, conditions: conditions(fit, trainer, network, data) }
     }
@@ -205,15 +205,9 @@ impl Checkpoint {
 }
 
 /// All that decides the course of a fit: its result is a function of this.
-fn conditions(
-    fit: &Fit<'_>,
-    trainer: &Trainer,
-    network: &Network,
-    [data, validation]: [Option<&Dataset>; 2],
-) -> Conditions {
+fn conditions(fit: &Fit<'_>, trainer: &Trainer, network: &Network, [data, validation]: [String; 2]) -> Conditions {
     let positions = |i| Position::new(u64::from(i) + 1, u64::from(FACTORS), fit.epochs.min(FACTORS as usize));
     let factors = |schedule: &Schedule| (0..FACTORS).map(|i| schedule.factor(&positions(i))).collect::<Vec<_>>();
-    let digest = |data: Option<&Dataset>| data.map_or("none".to_owned(), Dataset::digest);
     let part = match &fit.validation {
         ValidationPart::None => "none".to_owned(),
         ValidationPart::Split(fraction) => format!("a part of {fraction:?}"),
@@ -244,8 +238,8 @@ fn conditions(
         .with("number of validation samples", fit.validation_samples)
         .with("patience of early stopping", fit.patience)
         .with_text("log", if fit.log.is_some() { "there" } else { "not there" })
-        .with_text("digest of the data", digest(data))
-        .with_text("digest of the validation data", digest(validation))
+        .with_text("digest of the data", data)
+        .with_text("digest of the validation data", validation)
         .with("list of frozen parameters", frozen.map(|(path, _)| path).collect::<Vec<_>>())
         .and(trainer.conditions(network))
         .with("number of steps that were made on the network before", network.steps())

@@ -8,15 +8,22 @@ use super::{
     validation::Validation,
 };
 use crate::{
-    Dataset, Error, Network, Position, StepInput, Trainer, dataset::Batch, shuffle::permutation, training_file::Bits,
+    Error, Network, Position, StepInput, Trainer,
+    dataset::Batch,
+    shuffle::permutation,
+    source::{Examples, read_ahead},
+    training_file::Bits,
 };
-use std::time::{Duration, Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 /// What a fit works with, and what it has done so far.
 pub(super) struct Course<'f, 'a> {
     fit: &'f mut Fit<'a>,
     trainer: Trainer,
-    data: &'f Dataset,
+    data: Examples<'f>,
     validation: Option<Validation>,
     batches: Batches,
     checkpoint: Option<Checkpoint>,
@@ -42,7 +49,7 @@ impl<'f, 'a> Course<'f, 'a> {
         fit: &'f mut Fit<'a>,
         mut trainer: Trainer,
         network: &Network,
-        data: &'f Dataset,
+        data: Examples<'f>,
         validation: Option<Validation>,
         (batches, notes): (Batches, Vec<FitNote>),
     ) -> Result<Self, Error> {
@@ -199,49 +206,84 @@ impl<'f, 'a> Course<'f, 'a> {
 
     /// Makes the steps that are left of an epoch.
     fn train(&mut self, number: usize, network: &mut Network) -> Result<(), Error> {
-        let (data, rows, steps) = (self.data, self.data.rows(), self.steps());
-        let validation = self.validation.as_ref().and_then(Validation::last);
+        let rows = self.data.rows();
         let made = self.epochs_before.wrapping_add(number as u64);
         let order = match self.fit.shuffle {
             true => permutation(self.trainer.seed(), "epoch", made, rows),
             false => (0..rows).collect(),
         };
-        let mut batch = Batch::like(data);
-        for chosen in self.batches.of(&order).skip(self.position) {
-            batch.fill(data, chosen);
-            let step = self.trainer.steps() + 1;
-            let input = StepInput::new(&batch.inputs, &batch.targets)
-                .present(batch.present.as_deref())
-                .weights(batch.weights.as_deref())
-                .divergence_weight(self.divergence_weight(step))
-                .rate(self.fit.schedule.factor(&self.position(step)));
-            let loss = self.trainer.step(network, input)?;
-            network.set_training_examples(Some(rows));
-            network.set_made(network.steps(), made);
-            (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);
-            self.position += 1;
-            let (part, sums) = (chosen.len() as f64 / rows as f64, &mut self.sums);
-            sums.loss += f64::from(loss.loss) * part;
-            sums.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
-            sums.divergence += f64::from(loss.divergence) * part;
-            sums.divergence_weight = input.divergence_weight;
-            if let Some(log) = &mut self.log {
-                let (divergence_weight, rate) = (input.divergence_weight, input.rate);
-                log.step(Line { epoch: number, loss, divergence_weight, rate, validation: None })?;
+        let batches = self.batches.of(&order).skip(self.position);
+        match self.data {
+            Examples::Memory(data) => {
+                let mut batch = Batch::like(data);
+                for chosen in batches {
+                    batch.fill(data, chosen);
+                    if self.step(number, network, &batch, chosen.len())?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
             }
-            if let Some(progress) = &mut self.fit.progress
-                && progress(&Progress { step, steps, epoch: number, loss, validation, network }).is_break()
-            {
-                self.report.stopped = true;
-                return Ok(());
-            }
-            let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_due(step));
-            // after the last batch only with what validation says
-            if is_due && self.position < self.batches.count() {
-                self.save(network)?;
+            Examples::Read(source) => {
+                let (input, target) = (network.input().clone(), network.target().clone());
+                read_ahead(source, (&input, &target), batches, |read| {
+                    for data in read {
+                        let data = data?;
+                        let all: Vec<usize> = (0..data.rows()).collect();
+                        let mut batch = Batch::like(&data);
+                        batch.fill(&data, &all);
+                        if self.step(number, network, &batch, all.len())?.is_break() {
+                            break;
+                        }
+                    }
+                    Ok(())
+                })
             }
         }
-        Ok(())
+    }
+
+    /// Makes the step on so many examples.
+    fn step(
+        &mut self,
+        number: usize,
+        network: &mut Network,
+        batch: &Batch,
+        examples: usize,
+    ) -> Result<ControlFlow<()>, Error> {
+        let (rows, steps) = (self.data.rows(), self.steps());
+        let validation = self.validation.as_ref().and_then(Validation::last);
+        let step = self.trainer.steps() + 1;
+        let input = StepInput::new(&batch.inputs, &batch.targets)
+            .present(batch.present.as_deref())
+            .weights(batch.weights.as_deref())
+            .divergence_weight(self.divergence_weight(step))
+            .rate(self.fit.schedule.factor(&self.position(step)));
+        let loss = self.trainer.step(network, input)?;
+        network.set_training_examples(Some(rows));
+        network.set_made(network.steps(), self.epochs_before.wrapping_add(number as u64));
+        (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);
+        self.position += 1;
+        let (part, sums) = (examples as f64 / rows as f64, &mut self.sums);
+        sums.loss += f64::from(loss.loss) * part;
+        sums.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
+        sums.divergence += f64::from(loss.divergence) * part;
+        sums.divergence_weight = input.divergence_weight;
+        if let Some(log) = &mut self.log {
+            let (divergence_weight, rate) = (input.divergence_weight, input.rate);
+            log.step(Line { epoch: number, loss, divergence_weight, rate, validation: None })?;
+        }
+        if let Some(progress) = &mut self.fit.progress
+            && progress(&Progress { step, steps, epoch: number, loss, validation, network }).is_break()
+        {
+            self.report.stopped = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        let is_due = self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_due(step));
+        // after the last batch only with what validation says
+        if is_due && self.position < self.batches.count() {
+            self.save(network)?;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Checks that validation could choose, and says what it could not.
