@@ -13,7 +13,11 @@ use crate::{
 use bayeslift_ir::{Environment, Graph, Tensor};
 use bayeslift_passes::{Accumulation, AccumulationError};
 use bayeslift_runtime::Argument;
-use std::{collections::BTreeMap, ops::Range, time::Instant};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Range,
+    time::Instant,
+};
 
 /// The step for one form of batch, in parts.
 #[derive(Debug)]
@@ -126,14 +130,12 @@ impl Trainer {
                 return Err(refused(accumulation(&step.graph, form.rows).err().unwrap_or(error), &step, network));
             }
         };
-        let (mut parts, mut start) = (BTreeMap::new(), 0);
-        while start < form.rows {
-            let rows = size.min(form.rows - start);
-            start += rows;
-            if !parts.contains_key(&rows) {
-                let part = accumulation.part(rows, start == form.rows);
-                let part = part.map_err(|error| refused(error, &step, network))?;
-                parts.insert(rows, ready(part, backend)?);
+        let mut parts = BTreeMap::new();
+        // full ones, and the last
+        for rows in [size, (form.rows - 1) % size + 1] {
+            if let Entry::Vacant(entry) = parts.entry(rows) {
+                let part = accumulation.part(rows, rows < size);
+                entry.insert(ready(part.map_err(|error| refused(error, &step, network))?, backend)?);
             }
         }
         let whole = accumulation.whole().map_err(|error| refused(error, &step, network))?;
