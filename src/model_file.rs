@@ -4,6 +4,7 @@ mod compare;
 pub(crate) mod describe;
 mod digest;
 pub(crate) mod json;
+mod layer;
 
 use crate::{Error, Network, new_file, predictor};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};

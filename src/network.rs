@@ -303,7 +303,18 @@ impl Network {
     #[cfg(feature = "npz")]
     pub fn save_tfp(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
-        crate::tfp_file::save(self, path.as_ref())
+        crate::tfp_file::save(self, path.as_ref(), false)
+    }
+
+    /// As [`Network::save_tfp`], for a network of TFP's `ConvolutionV2` layers in the places of convolutions: their kernels are written as
+    /// `[filter.. * input, output]` and their biases as `[1, 1, output]`. What either writes [`Network::load_tfp`] reads.
+    ///
+    /// # Errors
+    /// As for [`Network::save_tfp`].
+    #[cfg(feature = "npz")]
+    pub fn save_tfp_v2(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let _environment = Environment::enter();
+        crate::tfp_file::save(self, path.as_ref(), true)
     }
 
     /// Loads the layers' parameters from a file that a network of `tfp.experimental.nn` or [`Network::save_tfp`] saved.

@@ -10,9 +10,10 @@ use crate::{
     model_file::{describe, read_bytes},
     new_file,
 };
-use bayeslift_ir::{Builder, Foreign, Shape, Tensor};
+use bayeslift_ir::{Builder, Foreign, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Parameter, Parameters, unflatten_kernel, value_where_absent};
 use std::{
+    collections::HashMap,
     io::{Cursor, Read, Write},
     path::Path,
 };
@@ -21,17 +22,21 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 /// What an archive may hold for an array besides its elements: a header, and what the archive says about it.
 const LARGEST_HEADER: u64 = 1 << 12;
 
-pub(crate) fn save(network: &Network, path: &Path) -> Result<(), Error> {
+/// Saves the layers' parameters, with the kernels and biases of convolutions as TFP's `Convolution` holds them, or as its `ConvolutionV2` does.
+pub(crate) fn save(network: &Network, path: &Path, is_v2: bool) -> Result<(), Error> {
     check_posteriors(network)?;
     network.parameters().check_finite()?;
     let format = |error: zip::result::ZipError| Error::Format { path: path.to_owned(), message: error.to_string() };
+    let layers = describe::layers(network);
+    let kinds: HashMap<&str, &str> = layers.iter().map(|layer| (layer.path.as_str(), layer.kind.as_str())).collect();
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     // Without the time, so that the same network gives the same bytes.
     let options = SimpleFileOptions::DEFAULT.compression_method(CompressionMethod::Deflated);
     for (i, parameter) in variables(network.parameters()).into_iter().enumerate() {
         let tensor = &network.parameters().get(parameter)?.tensor;
+        let tensor = under_tfp_shape(tensor, parameter, &kinds, is_v2)?;
         archive.start_file(file_name(i), options).map_err(format)?;
-        archive.write_all(&npy::bytes(tensor)).map_err(|error| format(error.into()))?;
+        archive.write_all(&npy::bytes(&tensor)).map_err(|error| format(error.into()))?;
     }
     new_file::replace(path, archive.finish().map_err(format)?.get_ref())
 }
@@ -96,6 +101,23 @@ fn under_own_shape(found: Tensor, own: &Shape) -> Tensor {
     let elements = found.as_f32().filter(|_| is_bias && found.shape()[ones..] == own[..]);
     let bias = elements.and_then(|elements| Tensor::f32(own.clone(), elements).ok());
     bias.or_else(|| unflatten_kernel(&found, own).ok()).unwrap_or(found)
+}
+
+/// The tensor under the shape that TFP's layer has for a parameter of this path: that of [`under_own_shape`], backwards.
+fn under_tfp_shape(tensor: &Tensor, path: &str, kinds: &HashMap<&str, &str>, is_v2: bool) -> Result<Tensor, Error> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let Some(at) = parts.iter().rposition(|part| matches!(*part, "kernel" | "bias")) else { return Ok(tensor.clone()) };
+    let (layer, is_kernel) = (parts[..at].join("/"), parts[at] == "kernel");
+    let kind = kinds.get(layer.as_str()).copied().unwrap_or_default();
+    let shape = tensor.shape();
+    let is_flat = kind == "convolution_transpose" || kind == "convolution" && is_v2;
+    let shape: Shape = match is_kernel {
+        true if is_flat => [shape.rows(), shape.last_extent()].into(),
+        // in two dimensions, the only ones that `ConvolutionV2` has
+        false if kind == "convolution" && is_v2 => [1, 1].iter().chain(shape.iter()).copied().collect(),
+        _ => return Ok(tensor.clone()),
+    };
+    Ok(Tensor::from_words(&Type::new(tensor.dtype(), shape), tensor.words())?)
 }
 
 fn file_name(number: usize) -> String {

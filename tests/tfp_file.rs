@@ -182,6 +182,38 @@ fn kernels_that_are_matrices_are_read() {
     assert!(error.contains("type f32[2,4], expected f32[2,2,1,2]"), "{error}");
 }
 
+/// And they are written so: those of transposed convolutions always, those of `ConvolutionV2` where that is asked for.
+#[test]
+fn kernels_are_written_in_the_shapes_of_tfps_layers() {
+    let folder = folder("tfp_file-shapes");
+    let layers = || {
+        Sequential::new()
+            .layer(ConvolutionVariationalReparameterizationLocal::new(1, 2, [2, 2]))
+            .layer(ConvolutionTransposeVariationalFlipout::new(2, 1, [3, 2]).name("kernel"))
+            .layer(Flatten)
+            .layer(Affine::new(12, 3))
+    };
+    let network = |seed| Network::new(layers(), [3, 3, 1], likelihood::Categorical, seed).unwrap();
+    let shapes = |path: &Path| -> Vec<Vec<usize>> {
+        let arrays = npz::read(path).unwrap();
+        (0..arrays.len()).map(|i| arrays[&format!("arr_{i}")].shape.clone()).collect()
+    };
+    let first = folder.join("v1.npz");
+    network(1).save_tfp(&first).unwrap();
+    let rest: [&[usize]; 6] = [&[12, 1], &[12, 1], &[1], &[1], &[3], &[12, 3]];
+    let begin: [&[usize]; 4] = [&[2, 2, 1, 2], &[2, 2, 1, 2], &[2], &[2]];
+    assert_eq!(shapes(&first), [&begin[..], &rest].concat());
+    let second = folder.join("v2.npz");
+    network(1).save_tfp_v2(&second).unwrap();
+    let begin: [&[usize]; 4] = [&[4, 2], &[4, 2], &[1, 1, 2], &[1, 1, 2]];
+    assert_eq!(shapes(&second), [&begin[..], &rest].concat());
+    for path in [first, second] {
+        let mut loaded = network(2);
+        loaded.load_tfp(&path).unwrap();
+        assert_eq!(bits(&loaded), bits(&network(1)));
+    }
+}
+
 /// One layer without bias: two arrays of six elements.
 fn tiny() -> Network {
     let layer = AffineVariationalReparameterizationLocal::new(3, 2).use_bias(false);
