@@ -116,3 +116,18 @@ fn shipped_text_names_no_machine() {
         }
     }
 }
+
+/// Every test that `docs/tfp.md` names is there.
+#[test]
+fn tests_that_documents_name_are_there() {
+    let text = fs::read_to_string(root().join("docs/tfp.md")).unwrap();
+    let mut count = 0;
+    for name in text.split('`').filter(|part| part.contains(".rs::")) {
+        let (file, test) = name.split_once("::").unwrap();
+        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let at = source.find(&format!("fn {test}(")).unwrap_or_else(|| panic!("there is no `{name}`"));
+        assert!(source[..at].trim_end().ends_with("#[test]"), "`{name}` is no test");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}
