@@ -26,7 +26,7 @@ use bayeslift_layers::{
     ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Group, Initializer, Layer, LocalBias,
     MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, Step, Variable,
     affine,
-    distribution::{Categorical, Distribution, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
+    distribution::{AnyDistribution, Categorical, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
     exact, fans, flipout_output, likelihood, local_affine, monte_carlo,
 };
 use bayeslift_passes::{Rewriting, gradients};
@@ -206,7 +206,7 @@ impl Case {
             "log_prob" => {
                 let option = self.option("distribution");
                 let [loc, scale] = [self.number("loc")?, self.number("scale")?].map(|x| b.constant(x as f32));
-                let distribution: Distribution<'_> = match option.as_str() {
+                let distribution: AnyDistribution<'_> = match option.as_str() {
                     Some("normal") => Normal::new(loc, scale).into(),
                     Some("laplace") => LocationScale::laplace(loc, scale).into(),
                     Some("logistic") => LocationScale::logistic(loc, scale).into(),
@@ -298,7 +298,8 @@ impl Case {
     fn monte_carlo<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
         self.divergence(b, |name, posterior| {
             let noise = self.input(b, &format!("eps_{name}"))?;
-            let (prior, draw): (Distribution<'b>, _) = (Mixture::spike_and_slab(b).into(), posterior.transform(noise));
+            let (prior, draw): (AnyDistribution<'b>, _) =
+                (Mixture::spike_and_slab(b).into(), posterior.transform(noise));
             Ok(monte_carlo(&posterior.into(), &prior, &draw, &noise.shape()))
         })
     }

@@ -268,9 +268,9 @@ fn what_has_no_words_is_told_by_the_graph() {
     );
     let tempered = |by: f32| {
         let layer: Variational<Affine, Local> = layer().unpack_weights(move |weights| {
-            Ok(weights.map(|posterior| match posterior {
-                bayeslift::layers::Distribution::Normal(d) => Normal::new(d.loc, d.scale * by).into(),
-                other => other,
+            Ok(weights.map(|posterior| match posterior.as_normal() {
+                Some(d) => Normal::new(d.loc, d.scale * by).into(),
+                None => posterior,
             }))
         });
         network(layer)

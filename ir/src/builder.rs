@@ -55,13 +55,10 @@ impl Builder {
         Builder::default()
     }
 
-    /// The graph, or the first error.
-    pub fn finish(self) -> Result<Graph, Error> {
-        let state = self.state.into_inner();
-        match state.error {
-            Some(error) => Err(error),
-            None => Ok(state.graph),
-        }
+    /// The graph so far, or the first error. It is a copy, so that whatever has expressions of the builder may outlive it.
+    pub fn finish(&self) -> Result<Graph, Error> {
+        self.check()?;
+        Ok(self.graph().clone())
     }
 
     /// The first error so far, if any.

@@ -1,4 +1,4 @@
-use crate::{Distribution, Draw, Error, Term};
+use crate::{AnyDistribution, Draw, Error, Term};
 use bayeslift_ir::{Expr, Shape};
 
 /// How the divergence KL(posterior || prior) = E_posterior[log posterior(w) - log prior(w)] of a random variable is
@@ -73,8 +73,8 @@ impl Divergence {
 /// The mean over the draws in `draw` of log posterior(w) - log prior(w), summed over the elements of one value of
 /// shape `shape`.
 pub fn monte_carlo<'b>(
-    posterior: &Distribution<'b>,
-    prior: &Distribution<'b>,
+    posterior: &AnyDistribution<'b>,
+    prior: &AnyDistribution<'b>,
     draw: &Draw<'b>,
     shape: &Shape,
 ) -> Expr<'b> {
@@ -89,12 +89,12 @@ pub fn monte_carlo<'b>(
 ///
 /// For normal distributions with ratio r = posterior scale / prior scale and d = (posterior loc - prior loc) / prior
 /// scale it is the sum of (d^2 + (r - 1)(r + 1)) / 2 - log r. The factored r^2 - 1 keeps its digits near r = 1.
-pub fn exact<'b>(posterior: &Distribution<'b>, prior: &Distribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
-    let (Distribution::Normal(q), Distribution::Normal(p)) = (posterior, prior) else {
-        return None;
-    };
-    let ratio = q.scale / p.scale;
-    let distance = (q.loc - p.loc) / p.scale;
-    let element = (distance.square() + (ratio - 1.0) * (ratio + 1.0)) * 0.5 - ratio.log();
-    Some(element.broadcast(shape).sum_all())
+pub fn exact<'b>(posterior: &AnyDistribution<'b>, prior: &AnyDistribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
+    let event = posterior.get().divergence_from(prior.get())?;
+    Some(event.broadcast(&events(posterior, shape)).sum_all())
+}
+
+/// The axes of a value of shape `shape` that count events of a distribution.
+fn events(distribution: &AnyDistribution<'_>, shape: &Shape) -> Shape {
+    Shape::new(&shape[..shape.len().saturating_sub(distribution.event_ndims())])
 }

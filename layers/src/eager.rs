@@ -1,8 +1,8 @@
-use crate::{Context, Distribution, Draw, Error, Parameters, Scope, noise_inputs};
+use crate::{AnyDistribution, Context, Draw, Error, Parameters, Scope, noise_inputs};
 use bayeslift_ir::{Builder, Environment, Expr, Graph, Shape, Tensor, evaluate};
 use std::{fmt, sync::Arc};
 
-type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<Distribution<'b>, Error> + Send + Sync;
+type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<AnyDistribution<'b>, Error> + Send + Sync;
 
 /// A distribution with its parameters, to look at: draws and statistics as tensors, with the bits that compiled code
 /// gives.
@@ -18,7 +18,7 @@ impl Eager {
     pub fn new(
         parameters: Arc<Parameters>,
         shape: Shape,
-        make: impl for<'b> Fn(&Scope<'b>) -> Result<Distribution<'b>, Error> + Send + Sync + 'static,
+        make: impl for<'b> Fn(&Scope<'b>) -> Result<AnyDistribution<'b>, Error> + Send + Sync + 'static,
     ) -> Self {
         Eager { parameters, shape, make: Arc::new(make) }
     }
@@ -90,7 +90,7 @@ impl Eager {
         })
     }
 
-    fn statistic(&self, of: impl for<'b> Fn(&Distribution<'b>) -> Result<Expr<'b>, Error>) -> Result<Tensor, Error> {
+    fn statistic(&self, of: impl for<'b> Fn(&AnyDistribution<'b>) -> Result<Expr<'b>, Error>) -> Result<Tensor, Error> {
         self.run(&[], None, |_, distribution| Ok(of(distribution)?.broadcast(&self.shape)))
     }
 
@@ -98,7 +98,7 @@ impl Eager {
         &self,
         more: &[Tensor],
         seed: Option<u64>,
-        build: impl for<'b> Fn(&Scope<'b>, &Distribution<'b>) -> Result<Expr<'b>, Error>,
+        build: impl for<'b> Fn(&Scope<'b>, &AnyDistribution<'b>) -> Result<Expr<'b>, Error>,
     ) -> Result<Tensor, Error> {
         let _environment = Environment::enter();
         let builder = Builder::new();

@@ -1,5 +1,5 @@
 use crate::{
-    Context, Distribution, Draw, Error, KernelBias, KernelBiasShape, Linear, PosteriorValue, distribution::Normal,
+    AnyDistribution, Context, Draw, Error, KernelBias, KernelBiasShape, Linear, PosteriorValue, distribution::Normal,
     linear::add_bias,
 };
 use bayeslift_ir::Expr;
@@ -22,7 +22,7 @@ pub struct Forward<'a, 'b> {
     /// The context of the call.
     pub context: &'a Context<'b>,
     /// The posterior.
-    pub posterior: &'a KernelBias<Distribution<'b>>,
+    pub posterior: &'a KernelBias<AnyDistribution<'b>>,
     /// The shapes of kernel and bias.
     pub shape: &'a KernelBiasShape,
     /// The value of the posterior that was asked for.
@@ -74,16 +74,17 @@ impl<'b> Forward<'_, 'b> {
     /// # Errors
     /// A posterior of another family.
     pub fn normal_kernel(&self, kind: &str) -> Result<Normal<'b>, Error> {
-        match &self.posterior.kernel {
-            // A location or scale may be one number for all.
-            Distribution::Normal(kernel) => {
-                let whole = |x: Expr<'b>| x.broadcast(&self.shape.kernel);
-                Ok(Normal::new(whole(kernel.loc), whole(kernel.scale)))
-            }
-            other => {
-                let expected = "Normal; layers with plain reparameterization take any";
-                Err(Error::argument(&format!("the posterior of a {kind} layer's kernel"), expected, other.family()))
-            }
-        }
+        let posterior = &self.posterior.kernel;
+        let Some(kernel) = posterior.as_normal() else {
+            let expected = "Normal; layers with plain reparameterization take any";
+            return Err(Error::argument(
+                &format!("the posterior of a {kind} layer's kernel"),
+                expected,
+                posterior.family(),
+            ));
+        };
+        // A location or scale may be one number for all.
+        let whole = |x: Expr<'b>| x.broadcast(&self.shape.kernel);
+        Ok(Normal::new(whole(kernel.loc), whole(kernel.scale)))
     }
 }

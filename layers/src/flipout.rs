@@ -1,5 +1,5 @@
 use crate::{
-    AffineVariational, Context, Distribution, Error, Estimator, Linear,
+    AffineVariational, AnyDistribution, Context, Error, Estimator, Linear,
     distribution::Normal,
     estimator::{Forward, Output},
     linear::add_bias,
@@ -125,8 +125,9 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
     let (kernel, bias) = (call.kernel()?, call.bias()?);
     // Only a draw has noise.
     let Some(noise) = kernel.noise else { return Ok(call.of_values(x, kernel, bias)) };
-    let flipped = bias.map(|draw| match (&call.posterior.bias, draw.noise) {
-        (Some(Distribution::Normal(posterior)), Some(noise)) => FlipoutBias::Normal(*posterior, noise),
+    let normal = call.posterior.bias.as_ref().and_then(AnyDistribution::as_normal);
+    let flipped = bias.map(|draw| match (normal, draw.noise) {
+        (Some(posterior), Some(noise)) => FlipoutBias::Normal(posterior, noise),
         _ => FlipoutBias::Value(draw.value),
     });
     let output = call.linear.apply(x, posterior.loc).shape();

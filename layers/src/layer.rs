@@ -1,5 +1,5 @@
 use crate::{
-    Context, Distribution, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, Trace, Variable,
+    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, Trace, Variable,
     parameters, trace,
 };
 use bayeslift_ir::{Builder, Expr, Shape};
@@ -192,9 +192,9 @@ pub struct Term<'b> {
     /// The shape of one value.
     pub shape: Shape,
     /// The distribution that training fits.
-    pub posterior: Distribution<'b>,
+    pub posterior: AnyDistribution<'b>,
     /// The distribution before data.
-    pub prior: Distribution<'b>,
+    pub prior: AnyDistribution<'b>,
     /// The value that the forward pass used, if it used one: `[samples, shape..]`, or `shape` without samples.
     pub value: Option<Draw<'b>>,
 }

@@ -81,7 +81,7 @@ pub use convolution::{
     ConvolutionVariationalReparameterizationLocal, Padding, PerAxis, unflatten_kernel,
 };
 pub use description::LayerDescription;
-pub use distribution::{Distribution, Draw};
+pub use distribution::{AnyDistribution, Distribution, Draw};
 pub use divergence::{Divergence, exact, monte_carlo};
 pub use dropout::Dropout;
 pub use eager::Eager;

@@ -1,5 +1,5 @@
 use crate::{
-    AffineVariational, Distribution, Error, Estimator, Linear, MatrixProduct, PosteriorValue,
+    AffineVariational, AnyDistribution, Error, Estimator, Linear, MatrixProduct, PosteriorValue,
     distribution::Normal,
     estimator::{Forward, Output},
     linear::add_bias,
@@ -88,9 +88,9 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
     if !matches!(call.value, PosteriorValue::Sample) {
         return Ok(call.of_values(x, call.kernel()?, call.bias()?));
     }
-    let (bias, used) = match &call.posterior.bias {
-        Some(Distribution::Normal(bias)) => (Some(LocalBias::Normal(*bias)), None),
-        _ => {
+    let (bias, used) = match call.posterior.bias.as_ref().and_then(AnyDistribution::as_normal) {
+        Some(bias) => (Some(LocalBias::Normal(bias)), None),
+        None => {
             let used = call.bias()?;
             (used.map(|draw| LocalBias::Value(draw.value)), used)
         }

@@ -1,5 +1,5 @@
 use crate::{
-    Declaration, Distribution, Draw, Error, Group, Initializer, Scope, Site,
+    AnyDistribution, Declaration, Draw, Error, Group, Initializer, Scope, Site,
     distribution::{LocationScale, Mixture, Normal},
 };
 use bayeslift_ir::{Expr, Shape};
@@ -53,7 +53,8 @@ impl KernelBiasShape {
     }
 }
 
-type Maker = dyn for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> + Send + Sync;
+type Maker =
+    dyn for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<AnyDistribution<'b>>, Error> + Send + Sync;
 
 /// Makes the posterior of a layer: the distribution over its weights that training fits.
 ///
@@ -77,7 +78,7 @@ pub struct Posterior(Arc<Maker>);
 impl Posterior {
     /// A posterior by a closure that receives a scope at the layer's path and the shapes.
     pub fn new(
-        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error>
+        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<AnyDistribution<'b>>, Error>
         + Send
         + Sync
         + 'static,
@@ -103,7 +104,11 @@ impl Posterior {
     ///
     /// # Errors
     /// Those of the maker; a bias where there is none or the other way around.
-    pub fn make<'b>(&self, scope: &Scope<'b>, shape: &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> {
+    pub fn make<'b>(
+        &self,
+        scope: &Scope<'b>,
+        shape: &KernelBiasShape,
+    ) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
         checked("posterior", (self.0)(scope, shape)?, shape)
     }
 }
@@ -132,7 +137,7 @@ fn mean_field<'b>(
     loc: &Initializer,
     raw_scale: &Initializer,
     batch_ndims: usize,
-) -> Result<Distribution<'b>, Error> {
+) -> Result<AnyDistribution<'b>, Error> {
     let declaration = |initializer, group| Declaration { shape, initializer, batch_ndims, trainable: true, group };
     let loc = scope.declare_parameter("loc", &declaration(loc, Group::Loc))?;
     let raw_scale = scope.declare_parameter("raw_scale", &declaration(raw_scale, Group::Scale))?;
@@ -147,7 +152,7 @@ pub struct Prior(Arc<Maker>);
 impl Prior {
     /// A prior by a closure that receives a scope and the shapes.
     pub fn new(
-        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error>
+        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<KernelBias<AnyDistribution<'b>>, Error>
         + Send
         + Sync
         + 'static,
@@ -214,7 +219,7 @@ impl Prior {
         family: &'static str,
         loc: f32,
         scale: f32,
-        make: impl for<'b> Fn(Expr<'b>, Expr<'b>) -> Result<Distribution<'b>, Error> + Send + Sync + 'static,
+        make: impl for<'b> Fn(Expr<'b>, Expr<'b>) -> Result<AnyDistribution<'b>, Error> + Send + Sync + 'static,
     ) -> Self {
         Prior::new(move |scope, shape| {
             if !(scale > 0.0 && scale.is_finite() && loc.is_finite()) {
@@ -229,7 +234,11 @@ impl Prior {
     ///
     /// # Errors
     /// Those of the maker; a bias where there is none or the other way around.
-    pub fn make<'b>(&self, scope: &Scope<'b>, shape: &KernelBiasShape) -> Result<KernelBias<Distribution<'b>>, Error> {
+    pub fn make<'b>(
+        &self,
+        scope: &Scope<'b>,
+        shape: &KernelBiasShape,
+    ) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
         checked("prior", (self.0)(&scope.child("prior"), shape)?, shape)
     }
 }
@@ -243,9 +252,9 @@ impl Default for Prior {
 /// Checks that a maker made what the layer has.
 fn checked<'b>(
     what: &str,
-    made: KernelBias<Distribution<'b>>,
+    made: KernelBias<AnyDistribution<'b>>,
     shape: &KernelBiasShape,
-) -> Result<KernelBias<Distribution<'b>>, Error> {
+) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
     let bias = |has: bool| if has { "a kernel and a bias" } else { "a kernel alone" };
     if made.bias.is_some() != shape.bias.is_some() {
         let (found, has) = (bias(made.bias.is_some()), bias(shape.bias.is_some()));
@@ -256,7 +265,7 @@ fn checked<'b>(
 }
 
 /// The closure of [`PosteriorValue::Custom`].
-pub type CustomValue = dyn for<'b> Fn(&Distribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync;
+pub type CustomValue = dyn for<'b> Fn(&AnyDistribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync;
 
 /// Which value of its posterior a layer uses.
 #[derive(Clone, Default)]
@@ -282,7 +291,7 @@ impl PosteriorValue {
     /// let value = PosteriorValue::custom(|posterior, _, _| Ok(posterior.mean()? + posterior.stddev()?));
     /// ```
     pub fn custom(
-        value: impl for<'b> Fn(&Distribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync + 'static,
+        value: impl for<'b> Fn(&AnyDistribution<'b>, &Site<'b>, &Shape) -> Result<Expr<'b>, Error> + Send + Sync + 'static,
     ) -> Self {
         PosteriorValue::Custom(Arc::new(value))
     }
@@ -291,7 +300,7 @@ impl PosteriorValue {
     ///
     /// # Errors
     /// A draw without a noise address, a statistic that the distribution does not define.
-    pub fn of<'b>(&self, posterior: &Distribution<'b>, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+    pub fn of<'b>(&self, posterior: &AnyDistribution<'b>, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
         match self {
             PosteriorValue::Sample => posterior.sample(site, shape),
             PosteriorValue::Mean => Ok(site.value(posterior.mean()?.broadcast(shape))),

@@ -1,5 +1,5 @@
 use crate::{
-    Context, Declaration, Distribution, Draw, Error, Group, Initializer, Scope, Term, distribution::Normal,
+    AnyDistribution, Context, Declaration, Draw, Error, Group, Initializer, Scope, Term, distribution::Normal,
     posterior::initial_raw_scale,
 };
 use bayeslift_ir::Shape;
@@ -12,9 +12,9 @@ pub struct RandomVariable<'b> {
     /// The shape of one value.
     pub shape: Shape,
     /// The distribution that training fits.
-    pub posterior: Distribution<'b>,
+    pub posterior: AnyDistribution<'b>,
     /// The distribution before data.
-    pub prior: Distribution<'b>,
+    pub prior: AnyDistribution<'b>,
 }
 
 impl<'b> RandomVariable<'b> {
@@ -22,8 +22,8 @@ impl<'b> RandomVariable<'b> {
     pub fn new(
         name: impl Into<String>,
         shape: impl Into<Shape>,
-        posterior: impl Into<Distribution<'b>>,
-        prior: impl Into<Distribution<'b>>,
+        posterior: impl Into<AnyDistribution<'b>>,
+        prior: impl Into<AnyDistribution<'b>>,
     ) -> Self {
         RandomVariable { name: name.into(), shape: shape.into(), posterior: posterior.into(), prior: prior.into() }
     }
@@ -40,7 +40,7 @@ impl<'b> RandomVariable<'b> {
         shape: impl Into<Shape>,
         loc: &Initializer,
         scale: f32,
-        prior: impl Into<Distribution<'b>>,
+        prior: impl Into<AnyDistribution<'b>>,
     ) -> Result<Self, Error> {
         let (scope, shape) = (scope.child(name), &shape.into());
         let raw_scale = &Initializer::Constant(initial_raw_scale(scale)?);

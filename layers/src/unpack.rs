@@ -1,5 +1,5 @@
 use crate::{
-    Distribution, Error, KernelBias,
+    AnyDistribution, Error, KernelBias,
     estimator::{Forward, Output},
 };
 use std::{fmt, sync::Arc};
@@ -9,11 +9,11 @@ use std::{fmt, sync::Arc};
 pub(crate) struct Unpack(Option<Arc<Function>>);
 
 type Function =
-    dyn for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error> + Send + Sync;
+    dyn for<'b> Fn(KernelBias<AnyDistribution<'b>>) -> Result<KernelBias<AnyDistribution<'b>>, Error> + Send + Sync;
 
 impl Unpack {
     pub fn new(
-        function: impl for<'b> Fn(KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error>
+        function: impl for<'b> Fn(KernelBias<AnyDistribution<'b>>) -> Result<KernelBias<AnyDistribution<'b>>, Error>
         + Send
         + Sync
         + 'static,
@@ -30,7 +30,7 @@ impl Unpack {
         let Some(unpack) = &self.0 else { return draw(call) };
         let posterior = unpack(call.posterior.clone())?;
         // The divergence draws at the random variables' own sites, where another family would draw other noise.
-        let differ = |a: &Distribution<'b>, b: &Distribution<'b>| a.family() != b.family();
+        let differ = |a: &AnyDistribution<'b>, b: &AnyDistribution<'b>| a.family() != b.family();
         let biases = posterior.bias.as_ref().zip(call.posterior.bias.as_ref());
         let is_other = differ(&posterior.kernel, &call.posterior.kernel) || biases.is_some_and(|(a, b)| differ(a, b));
         let context = if is_other { call.context.child("unpacked") } else { call.context.clone() };
@@ -63,8 +63,8 @@ macro_rules! unpacking_estimator {
             pub fn unpack_weights(
                 mut self,
                 unpack: impl for<'b> Fn(
-                    crate::KernelBias<crate::Distribution<'b>>,
-                ) -> Result<crate::KernelBias<crate::Distribution<'b>>, crate::Error>
+                    crate::KernelBias<crate::AnyDistribution<'b>>,
+                ) -> Result<crate::KernelBias<crate::AnyDistribution<'b>>, crate::Error>
                 + Send
                 + Sync
                 + 'static,

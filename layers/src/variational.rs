@@ -1,7 +1,7 @@
 //! What all layers with a random kernel and bias share; an [`Estimator`] is where they differ.
 
 use crate::{
-    Affine, Call, Context, Distribution, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
+    Affine, AnyDistribution, Call, Context, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
     KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
     RandomVariable, Recipe, Scope, kernel_bias::kernel_bias_options,
 };
@@ -132,7 +132,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     ///
     /// # Errors
     /// Arguments of the layer that make no sense, parameters that do not fit, errors of the maker.
-    pub fn posterior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
+    pub fn posterior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
         self.check()?;
         self.posterior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
@@ -141,7 +141,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     ///
     /// # Errors
     /// As for [`Variational::posterior_in`].
-    pub fn prior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error> {
+    pub fn prior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
         self.check()?;
         self.prior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
@@ -232,8 +232,8 @@ impl<E: Estimator> AffineVariational<E> {
     }
 }
 
-type EagerMaker<L, E> = for<'b> fn(&Variational<L, E>, &Scope<'b>) -> Result<KernelBias<Distribution<'b>>, Error>;
-type Choose = for<'b> fn(KernelBias<Distribution<'b>>) -> Result<Distribution<'b>, Error>;
+type EagerMaker<L, E> = for<'b> fn(&Variational<L, E>, &Scope<'b>) -> Result<KernelBias<AnyDistribution<'b>>, Error>;
+type Choose = for<'b> fn(KernelBias<AnyDistribution<'b>>) -> Result<AnyDistribution<'b>, Error>;
 
 fn no_bias(what: &str) -> Error {
     Error::misuse(format!("the layer has no bias, so its bias has no {what}"), "give it one by `use_bias(true)`")

@@ -1,4 +1,6 @@
-use crate::{Call, Context, Distribution, Draw, Error, Layer, LayerDescription, PosteriorValue, RandomVariable, Scope};
+use crate::{
+    AnyDistribution, Call, Context, Draw, Error, Layer, LayerDescription, PosteriorValue, RandomVariable, Scope,
+};
 use bayeslift_ir::{Expr, Foreign};
 use std::cell::Cell;
 
@@ -101,7 +103,7 @@ impl<'b> Draws<'_, 'b> {
     ///
     /// # Errors
     /// No variable of this name.
-    pub fn posterior(&self, name: &str) -> Result<&Distribution<'b>, Error> {
+    pub fn posterior(&self, name: &str) -> Result<&AnyDistribution<'b>, Error> {
         Ok(&self.variable(name)?.0.posterior)
     }
 

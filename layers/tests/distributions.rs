@@ -5,7 +5,7 @@ mod common;
 use bayeslift_ir::{Builder, Shape, Tensor, Type, arbitrary::largest, evaluate};
 use bayeslift_layers::{
     Activation, Affine, Divergence, Draw, Initializer, Layer, Likelihood, Scope, Sequential,
-    distribution::{Categorical, Deterministic, Distribution, Mixture, Normal, SoftmaxCenteredNormal},
+    distribution::{AnyDistribution, Categorical, Deterministic, Mixture, Normal, SoftmaxCenteredNormal},
     exact, flatten_rightmost,
     likelihood::{self, Support, Target},
     monte_carlo,
@@ -117,13 +117,14 @@ fn density_of_a_draw_is_the_density_of_its_value() {
 fn statistics() {
     let builder = Builder::new();
     let normal = |loc, scale| Normal::scalar(&builder, loc, scale);
-    let mixture: Distribution = Mixture::new(vec![(0.25, normal(1.0, 2.0)), (0.75, normal(-1.0, 0.5))]).unwrap().into();
+    let mixture: AnyDistribution =
+        Mixture::new(vec![(0.25, normal(1.0, 2.0)), (0.75, normal(-1.0, 0.5))]).unwrap().into();
     builder.output("mean", mixture.mean().unwrap());
     builder.output("stddev", mixture.stddev().unwrap());
-    let point: Distribution = Deterministic::new(builder.constant(f32::INFINITY)).into();
+    let point: AnyDistribution = Deterministic::new(builder.constant(f32::INFINITY)).into();
     builder.output("zero", point.stddev().unwrap());
     let logits = builder.constant(0.0).broadcast(&Shape::new(&[3]));
-    let categorical: Distribution = Categorical::new(logits).into();
+    let categorical: AnyDistribution = Categorical::new(logits).into();
     assert!(categorical.mean().is_err() && categorical.mode().is_err() && categorical.stddev().is_err());
     let out = evaluate(&builder.finish().unwrap(), &[]).unwrap();
     let value = |i: usize| out[i].as_f32().unwrap()[0];
@@ -167,8 +168,8 @@ fn exact_divergence_of_normals() {
     ];
     for &(loc, scale, prior_loc, prior_scale) in cases {
         let builder = Builder::new();
-        let posterior: Distribution = Normal::scalar(&builder, loc, scale).into();
-        let prior: Distribution = Normal::scalar(&builder, prior_loc, prior_scale).into();
+        let posterior: AnyDistribution = Normal::scalar(&builder, loc, scale).into();
+        let prior: AnyDistribution = Normal::scalar(&builder, prior_loc, prior_scale).into();
         builder.output("kl", exact(&posterior, &prior, &Shape::new(&[2, 3])).unwrap());
         let got = evaluate(&builder.finish().unwrap(), &[]).unwrap()[0].as_f32().unwrap()[0];
         let [m, s, n, t] = [loc, scale, prior_loc, prior_scale].map(f64::from);
@@ -177,7 +178,7 @@ fn exact_divergence_of_normals() {
         assert!((f64::from(got) - want).abs() <= 1e-6 * want.max(0.3), "{got} {want}");
     }
     let builder = Builder::new();
-    let normal: Distribution = Normal::scalar(&builder, 0.0, 1.0).into();
+    let normal: AnyDistribution = Normal::scalar(&builder, 0.0, 1.0).into();
     assert!(exact(&normal, &Mixture::spike_and_slab(&builder).into(), &Shape::new(&[2])).is_none());
     let draw = Draw { value: builder.constant(0.0).broadcast(&Shape::new(&[4, 2])), noise: None };
     builder.output("kl", monte_carlo(&normal, &normal, &draw, &Shape::new(&[2])));

@@ -4,7 +4,7 @@ mod common;
 
 use bayeslift_ir::{Builder, Expr, evaluate};
 use bayeslift_layers::{
-    AffineVariationalReparameterization as Reparameterization, Distribution, Layer, Posterior, Prior,
+    AffineVariationalReparameterization as Reparameterization, AnyDistribution, Layer, Posterior, Prior,
     distribution::LocationScale,
 };
 use common::{At, forward, map, normals, run};
@@ -87,7 +87,7 @@ fn densities() {
     x.extend([1e-30, -1e-3, 30.0, -80.0, 3000.0, -1e5]);
     for Law { name, make, log_density, .. } in laws() {
         let found = map(&x, |x| {
-            let law: Distribution<'_> = make(x.builder().constant(0.25), x.builder().constant(2.0)).into();
+            let law: AnyDistribution<'_> = make(x.builder().constant(0.25), x.builder().constant(2.0)).into();
             assert_eq!(law.family(), name);
             law.log_prob(x)
         });
@@ -137,7 +137,7 @@ fn statistics() {
         (|loc, scale| LocationScale::logistic(loc, scale), 2.0 * std::f32::consts::PI / 3_f32.sqrt()),
         (student_t!(4.0), 8_f32.sqrt()),
     ];
-    fn law(b: &Builder, make: Make) -> Distribution<'_> {
+    fn law(b: &Builder, make: Make) -> AnyDistribution<'_> {
         make(b.constant(3.0), b.constant(2.0)).into()
     }
     for (make, stddev) in with_stddev {

@@ -5,7 +5,7 @@ mod common;
 use bayeslift_ir::{Builder, Type};
 use bayeslift_layers::{
     AffineVariationalFlipout as Flipout, AffineVariationalReparameterization as Reparameterization,
-    AffineVariationalReparameterizationLocal as Local, Context, Distribution, Divergence, Error, KernelBias, Layer,
+    AffineVariationalReparameterizationLocal as Local, AnyDistribution, Context, Divergence, Error, KernelBias, Layer,
     PosteriorValue, Scope, distribution::LocationScale, noise_inputs,
 };
 use common::{At, forward, random, run};
@@ -24,8 +24,8 @@ fn weights_unpacked_by_a_closure() {
 /// The divergence of several draws has a site of its own, also where the layer drew at the variable's.
 #[test]
 fn unpacked_layers_have_divergences_of_several_draws() {
-    fn other_bias<'b>(weights: KernelBias<Distribution<'b>>) -> Result<KernelBias<Distribution<'b>>, Error> {
-        let of = |bias: &Distribution<'b>| -> Result<Distribution<'b>, Error> {
+    fn other_bias<'b>(weights: KernelBias<AnyDistribution<'b>>) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
+        let of = |bias: &AnyDistribution<'b>| -> Result<AnyDistribution<'b>, Error> {
             Ok(LocationScale::laplace(bias.mean()?, bias.stddev()?).into())
         };
         Ok(KernelBias { bias: weights.bias.as_ref().map(of).transpose()?, ..weights })

@@ -3,7 +3,7 @@
 use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION};
 use crate::{Error, Network, predictor};
 use bayeslift_ir::{Binary, Builder, Expr, Op};
-use bayeslift_layers::{Distribution, Group, LayerDescription, Term};
+use bayeslift_layers::{AnyDistribution, Group, LayerDescription, Term};
 
 pub(super) fn description(network: &Network) -> Result<Description, Error> {
     let parameters = network.parameters().iter();
@@ -60,18 +60,16 @@ fn each(terms: &[Term<'_>], of: impl Fn(&Term<'_>) -> String) -> Vec<Described> 
     terms.iter().map(|term| Described { path: term.site.path(), text: of(term) }).collect()
 }
 
-/// How scales are made of parameters: the positive numbers that are stored as any real ones.
+/// How scales, and what else a distribution has besides a location, are made of parameters: positive numbers that are stored as any real ones.
 fn parameterization(network: &Network, terms: &[Term<'_>]) -> Vec<Described> {
     let mut all: Vec<Described> = Vec::new();
     for term in terms {
-        let scale = match &term.posterior {
-            Distribution::Normal(posterior) => posterior.scale,
-            Distribution::LocationScale(posterior) => posterior.scale,
-            _ => continue,
-        };
-        for path in parameters(scale) {
-            if !all.iter().any(|described| described.path == path) {
-                all.push(Described { path, text: format!("scale = {}", expression(scale)) });
+        let parameters_of = term.posterior.parameters();
+        for (name, made) in parameters_of.into_iter().filter(|(name, _)| *name != "loc") {
+            for path in parameters(made) {
+                if !all.iter().any(|described| described.path == path) {
+                    all.push(Described { path, text: format!("{name} = {}", expression(made)) });
+                }
             }
         }
     }
@@ -101,23 +99,8 @@ fn parameters(x: Expr<'_>) -> Vec<String> {
     found
 }
 
-pub fn distribution(distribution: &Distribution<'_>) -> String {
-    match distribution {
-        Distribution::Normal(d) => format!("Normal(loc = {}, scale = {})", expression(d.loc), expression(d.scale)),
-        Distribution::LocationScale(d) => {
-            let degrees = d.degrees().map_or(String::new(), |degrees| format!("degrees = {degrees}, "));
-            let (loc, scale) = (expression(d.loc), expression(d.scale));
-            format!("{}({degrees}loc = {loc}, scale = {scale})", d.family())
-        }
-        Distribution::Deterministic(d) => format!("Deterministic({})", expression(d.loc)),
-        Distribution::Mixture(mixture) => {
-            let component = |(probability, d): &(f32, bayeslift_layers::distribution::Normal<'_>)| {
-                format!("{probability} Normal(loc = {}, scale = {})", expression(d.loc), expression(d.scale))
-            };
-            mixture.components().iter().map(component).collect::<Vec<_>>().join(" + ")
-        }
-        other => other.family().to_owned(),
-    }
+pub fn distribution(distribution: &AnyDistribution<'_>) -> String {
+    distribution.describe(&|value| expression(value))
 }
 
 /// What stands for a value that is not made of parameters by the element.

@@ -1,4 +1,6 @@
-use bayeslift_ir::Expr;
+use super::{Distribution, undefined};
+use crate::{Draw, Error, Site};
+use bayeslift_ir::{Expr, Shape};
 
 /// The distribution of a label 0, .., classes - 1 with probabilities softmax(logits).
 #[derive(Clone, Copy, Debug)]
@@ -38,5 +40,28 @@ impl<'b> Categorical<'b> {
     /// The probabilities, `[.., classes]`.
     pub fn probabilities(&self) -> Expr<'b> {
         self.logits.softmax()
+    }
+}
+
+/// Its values are labels: it has neither draws of weights nor mean, mode and standard deviation.
+impl<'b> Distribution<'b> for Categorical<'b> {
+    fn family(&self) -> &'static str {
+        "Categorical"
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        vec![("logits", self.logits)]
+    }
+
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob(value)
+    }
+
+    fn sample(&self, _: &Site<'b>, _: &Shape) -> Result<Draw<'b>, Error> {
+        Err(undefined("Categorical", "draws of weights"))
+    }
+
+    fn describe(&self, _: &dyn Fn(Expr<'b>) -> String) -> String {
+        "Categorical".to_owned()
     }
 }

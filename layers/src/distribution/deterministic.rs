@@ -1,4 +1,6 @@
-use bayeslift_ir::Expr;
+use super::{Distribution, Known};
+use crate::{Draw, Error, Site};
+use bayeslift_ir::{Expr, Shape};
 
 /// All probability at one point.
 #[derive(Clone, Copy, Debug)]
@@ -16,5 +18,43 @@ impl<'b> Deterministic<'b> {
     /// The log probability of each element: 0 at the point, minus infinity elsewhere, as in TFP.
     pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         value.equal(self.loc).select(0.0, f32::NEG_INFINITY)
+    }
+}
+
+impl<'b> Distribution<'b> for Deterministic<'b> {
+    fn family(&self) -> &'static str {
+        "Deterministic"
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        vec![("loc", self.loc)]
+    }
+
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob(value)
+    }
+
+    fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        Ok(site.value(self.loc.broadcast(shape)))
+    }
+
+    fn mean(&self) -> Option<Expr<'b>> {
+        Some(self.loc)
+    }
+
+    fn mode(&self) -> Option<Expr<'b>> {
+        Some(self.loc)
+    }
+
+    fn stddev(&self) -> Option<Expr<'b>> {
+        Some(self.loc.builder().constant(0.0).broadcast(&self.loc.shape()))
+    }
+
+    fn known(&self) -> Known<'b> {
+        Known::Deterministic(*self)
+    }
+
+    fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
+        format!("Deterministic({})", words(self.loc))
     }
 }

@@ -1,4 +1,4 @@
-use super::standardized;
+use super::{Distribution, Known, standardized};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::f64::consts::{LN_2, PI};
@@ -174,7 +174,7 @@ impl<'b> LocationScale<'b> {
     }
 
     /// The standard deviation, if it is finite.
-    pub(super) fn stddev(&self) -> Option<Expr<'b>> {
+    pub(crate) fn stddev(&self) -> Option<Expr<'b>> {
         Some(self.scale * self.family.variance()?.sqrt() as f32)
     }
 }
@@ -184,4 +184,47 @@ fn log_of_one_plus(y: Expr<'_>) -> Expr<'_> {
     let sum = y + 1.0;
     let lost = y - (sum - 1.0);
     sum.log() + lost / sum
+}
+
+impl<'b> Distribution<'b> for LocationScale<'b> {
+    fn family(&self) -> &'static str {
+        self.family()
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        vec![("loc", self.loc), ("scale", self.scale)]
+    }
+
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob(value)
+    }
+
+    fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        self.log_prob_of_draw(draw)
+    }
+
+    fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        self.sample(site, shape)
+    }
+
+    fn mean(&self) -> Option<Expr<'b>> {
+        self.mean()
+    }
+
+    fn mode(&self) -> Option<Expr<'b>> {
+        Some(self.loc)
+    }
+
+    fn stddev(&self) -> Option<Expr<'b>> {
+        self.stddev()
+    }
+
+    fn known(&self) -> Known<'b> {
+        Known::LocationScale(*self)
+    }
+
+    fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
+        let degrees = self.degrees().map_or(String::new(), |degrees| format!("degrees = {degrees}, "));
+        format!("{}({degrees}loc = {}, scale = {})", self.family(), words(self.loc), words(self.scale))
+    }
 }

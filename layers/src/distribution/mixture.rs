@@ -1,4 +1,7 @@
-use super::normal::{LOG_SQRT_TWO_PI, Normal};
+use super::{
+    Distribution,
+    normal::{LOG_SQRT_TWO_PI, Normal},
+};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
@@ -121,5 +124,36 @@ impl<'b> Widening<'b> {
             square * (-0.5 * (widest / scale) * (widest / scale)) as f32 + peak as f32
         });
         joints.reduce(|a, b| b + (a - b).softplus()).expect("a mixture has a component")
+    }
+}
+
+impl<'b> Distribution<'b> for Mixture<'b> {
+    fn family(&self) -> &'static str {
+        "Mixture"
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        Vec::new()
+    }
+
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob(value)
+    }
+
+    fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        self.sample(site, shape)
+    }
+
+    fn mean(&self) -> Option<Expr<'b>> {
+        Some(self.mean())
+    }
+
+    fn stddev(&self) -> Option<Expr<'b>> {
+        Some(self.variance().sqrt())
+    }
+
+    fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
+        let component = |(probability, d): &(f32, Normal<'b>)| format!("{probability} {}", d.describe(words));
+        self.components.iter().map(component).collect::<Vec<_>>().join(" + ")
     }
 }

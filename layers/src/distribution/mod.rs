@@ -1,9 +1,8 @@
 //! Distributions over graph values.
 //!
-//! A distribution here is over each element on its own: its density, draws and statistics are elementwise, so a
-//! tensor of parameters is the product of its elements' distributions (what TFP writes as `Independent`). Sums over
-//! elements are taken where a number is needed: in the [divergence](crate::Divergence) and the
-//! [likelihood](crate::Likelihood).
+//! Most are over each element on their own: density, draws and statistics are elementwise, so a tensor of parameters is
+//! the product of its elements' distributions (what TFP writes as `Independent`). Sums over elements are taken where a
+//! number is needed: in the [divergence](crate::Divergence) and the [likelihood](crate::Likelihood).
 
 mod categorical;
 mod deterministic;
@@ -21,6 +20,7 @@ pub use softmax_centered::SoftmaxCenteredNormal;
 
 use crate::{Error, Site};
 use bayeslift_ir::{Expr, Shape};
+use std::{fmt, sync::Arc};
 
 /// A value drawn from a distribution.
 #[derive(Clone, Copy, Debug)]
@@ -31,125 +31,226 @@ pub struct Draw<'b> {
     pub noise: Option<Expr<'b>>,
 }
 
-/// A distribution of one of the families that Bayeslift knows.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Distribution<'b> {
-    /// See [`Normal`].
-    Normal(Normal<'b>),
-    /// See [`Mixture`].
-    Mixture(Mixture<'b>),
-    /// See [`Deterministic`].
-    Deterministic(Deterministic<'b>),
-    /// See [`Categorical`].
-    Categorical(Categorical<'b>),
-    /// See [`LocationScale`].
-    LocationScale(LocationScale<'b>),
-}
+/// A distribution of weights: a posterior or a prior. Whoever implements it has one wherever a maker of
+/// [posteriors](crate::Posterior) or [priors](crate::Prior) makes one, in model files and in code that is compiled ahead of time.
+///
+/// A value of it is an expression; all that is computed of it is graph code, so gradients and compiled code follow.
+///
+/// ```
+/// use bayeslift_ir::{Distribution as Noise, Expr, Shape};
+/// use bayeslift_layers::{Distribution, Draw, Error, Prior, Site};
+///
+/// /// The triangular law on (-width, width): a weight of each size below the width, small ones rather than large ones.
+/// #[derive(Clone, Copy, Debug)]
+/// struct Triangular<'b> {
+///     width: Expr<'b>,
+/// }
+///
+/// impl<'b> Distribution<'b> for Triangular<'b> {
+///     fn family(&self) -> &'static str {
+///         "Triangular"
+///     }
+///     fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+///         vec![("width", self.width)]
+///     }
+///     fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+///         ((1.0 - value.abs() / self.width) / self.width).log()
+///     }
+///     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+///         let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(Noise::Uniform, shape));
+///         Ok(site.value((u? - v?) * self.width))
+///     }
+/// }
+///
+/// let prior = Prior::new(|scope, shape| {
+///     shape.each(scope, |scope, _, _| Ok(Triangular { width: scope.builder().constant(3.0) }.into()))
+/// });
+/// ```
+pub trait Distribution<'b>: fmt::Debug {
+    /// The name of the family, which messages and model files say.
+    fn family(&self) -> &'static str;
 
-impl<'b> Distribution<'b> {
-    /// The name of the family.
-    pub fn family(&self) -> &'static str {
-        match self {
-            Distribution::Normal(_) => "Normal",
-            Distribution::Mixture(_) => "Mixture",
-            Distribution::Deterministic(_) => "Deterministic",
-            Distribution::Categorical(_) => "Categorical",
-            Distribution::LocationScale(d) => d.family(),
-        }
-    }
+    /// The parameters by name, such as `loc` and `scale`: what a model file says of the distribution, and what code that knows the
+    /// family computes from.
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)>;
 
-    /// The log density (or log probability) of each element of `value`.
-    pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
-        match self {
-            Distribution::Normal(d) => d.log_prob(value),
-            Distribution::Mixture(d) => d.log_prob(value),
-            Distribution::Deterministic(d) => d.log_prob(value),
-            Distribution::Categorical(d) => d.log_prob(value),
-            Distribution::LocationScale(d) => d.log_prob(value),
-        }
-    }
+    /// The log density (or log probability) of each event of `value`: of each element, unless [events](Distribution::event_ndims) have
+    /// axes, which the result has not.
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b>;
 
-    /// The log density of each element of a draw from this very distribution, computed from the draw's noise where it
-    /// is known.
-    pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
-        match self {
-            Distribution::Normal(d) => d.log_prob_of_draw(draw),
-            Distribution::LocationScale(d) => d.log_prob_of_draw(draw),
-            _ => self.log_prob(draw.value),
-        }
+    /// The log density of each event of a draw from this very distribution, computed from the draw's noise where that is known, so that
+    /// neither is rounded to a value and back. Default: that of its value.
+    fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        self.log_prob(draw.value)
     }
 
     /// A draw of this shape at a noise site: `[samples, shape..]`, or `shape` without samples.
     ///
     /// # Errors
-    /// A context without noise; a [`Categorical`], whose draws are labels.
-    pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        match self {
-            Distribution::Normal(d) => d.sample(site, shape),
-            Distribution::Mixture(d) => d.sample(site, shape),
-            Distribution::Deterministic(d) => Ok(site.value(d.loc.broadcast(shape))),
-            Distribution::Categorical(_) => Err(self.undefined("draws of weights")),
-            Distribution::LocationScale(d) => d.sample(site, shape),
+    /// A context without noise; [`Error::Undefined`] for a distribution without draws of weights.
+    fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error>;
+
+    /// The mean of each element. Default: none.
+    fn mean(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The most probable value, if there is a closed form of it. Default: none.
+    fn mode(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// The standard deviation of each element, if it is finite. Default: none.
+    fn stddev(&self) -> Option<Expr<'b>> {
+        None
+    }
+
+    /// How many trailing axes of a value are one event: elements along them depend on each other. Default: none do.
+    fn event_ndims(&self) -> usize {
+        0
+    }
+
+    /// The same distribution as one of a family that other code knows. A family of one's own that has normal elements says so here: then
+    /// layers that draw outputs take it, and it has the closed forms of divergences that the normal one has. Default: none of them.
+    fn known(&self) -> Known<'b> {
+        Known::Other
+    }
+
+    /// The divergence from a prior, in nats, of each event, if there is a closed form: KL(this || prior). Whoever knows one for a pair of
+    /// families tells it in the posterior's, or gives a [closure](crate::Divergence::custom). Default: none.
+    fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
+        let _ = prior;
+        None
+    }
+
+    /// The distribution in words, for model files, given words for values. Default: the family and its parameters.
+    fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
+        let parameters = self.parameters();
+        if parameters.is_empty() {
+            return self.family().to_owned();
         }
+        let parameter = |(name, value): &(&str, Expr<'b>)| format!("{name} = {}", words(*value));
+        format!("{}({})", self.family(), parameters.iter().map(parameter).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A distribution of a family that has closed forms with others; see [`Distribution::known`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Known<'b> {
+    /// See [`Normal`].
+    Normal(Normal<'b>),
+    /// See [`LocationScale`].
+    LocationScale(LocationScale<'b>),
+    /// See [`Deterministic`].
+    Deterministic(Deterministic<'b>),
+    /// Any other, such as a user's.
+    Other,
+}
+
+/// A distribution of any family, to hold and hand on: posterior and prior of a random variable. Every [`Distribution`] becomes one by
+/// `into`.
+#[derive(Clone)]
+pub struct AnyDistribution<'b>(Arc<dyn Distribution<'b> + 'b>);
+
+impl<'b> AnyDistribution<'b> {
+    /// The name of the family.
+    pub fn family(&self) -> &'static str {
+        self.0.family()
+    }
+
+    /// The parameters by name.
+    pub fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        self.0.parameters()
+    }
+
+    /// The log density (or log probability) of each event of `value`.
+    pub fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.0.log_prob(value)
+    }
+
+    /// The log density of each event of a draw from this very distribution.
+    pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        self.0.log_prob_of_draw(draw)
+    }
+
+    /// A draw of this shape at a noise site: `[samples, shape..]`, or `shape` without samples.
+    ///
+    /// # Errors
+    /// A context without noise; a family without draws of weights.
+    pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        self.0.sample(site, shape)
     }
 
     /// The mean.
     ///
     /// # Errors
-    /// A [`Categorical`], whose labels have no mean; Cauchy's law and Student's t with no more than one degree of freedom.
+    /// A family without one.
     pub fn mean(&self) -> Result<Expr<'b>, Error> {
-        match self {
-            Distribution::Normal(d) => Ok(d.loc),
-            Distribution::Mixture(d) => Ok(d.mean()),
-            Distribution::Deterministic(d) => Ok(d.loc),
-            Distribution::Categorical(_) => Err(self.undefined("mean")),
-            Distribution::LocationScale(d) => d.mean().ok_or_else(|| self.undefined("mean")),
-        }
+        self.0.mean().ok_or_else(|| self.undefined("mean"))
     }
 
     /// The most probable value.
     ///
     /// # Errors
-    /// A [`Mixture`], whose mode has no closed form; a [`Categorical`], whose mode is a label.
+    /// A family without a closed form of it.
     pub fn mode(&self) -> Result<Expr<'b>, Error> {
-        match self {
-            Distribution::Normal(d) => Ok(d.loc),
-            Distribution::Deterministic(d) => Ok(d.loc),
-            Distribution::LocationScale(d) => Ok(d.loc),
-            Distribution::Mixture(_) | Distribution::Categorical(_) => Err(self.undefined("mode in closed form")),
-        }
+        self.0.mode().ok_or_else(|| self.undefined("mode in closed form"))
     }
 
     /// The standard deviation.
     ///
     /// # Errors
-    /// A [`Categorical`], whose labels have none; Cauchy's law and Student's t with no more than two degrees of freedom.
+    /// A family without a finite one.
     pub fn stddev(&self) -> Result<Expr<'b>, Error> {
-        match self {
-            Distribution::Normal(d) => Ok(d.scale),
-            Distribution::Mixture(d) => Ok(d.variance().sqrt()),
-            Distribution::Deterministic(d) => Ok(d.loc.builder().constant(0.0).broadcast(&d.loc.shape())),
-            Distribution::Categorical(_) => Err(self.undefined("standard deviation")),
-            Distribution::LocationScale(d) => d.stddev().ok_or_else(|| self.undefined("finite standard deviation")),
-        }
+        self.0.stddev().ok_or_else(|| self.undefined("finite standard deviation"))
+    }
+
+    /// How many trailing axes of a value are one event; see [`Distribution::event_ndims`].
+    pub fn event_ndims(&self) -> usize {
+        self.0.event_ndims()
+    }
+
+    /// The same distribution as one of a family with closed forms; see [`Distribution::known`].
+    pub fn known(&self) -> Known<'b> {
+        self.0.known()
+    }
+
+    /// The normal distribution of each element, if it is one.
+    pub fn as_normal(&self) -> Option<Normal<'b>> {
+        if let Known::Normal(normal) = self.known() { Some(normal) } else { None }
+    }
+
+    /// The distribution in words, given words for values.
+    pub fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
+        self.0.describe(words)
+    }
+
+    /// The distribution itself.
+    pub fn get(&self) -> &(dyn Distribution<'b> + 'b) {
+        &*self.0
     }
 
     fn undefined(&self, what: &'static str) -> Error {
-        Error::Undefined { distribution: self.family(), what }
+        undefined(self.family(), what)
     }
 }
 
-macro_rules! from {
-    ($($family:ident),*) => {$(
-        impl<'b> From<$family<'b>> for Distribution<'b> {
-            fn from(distribution: $family<'b>) -> Self {
-                Distribution::$family(distribution)
-            }
-        }
-    )*};
+impl<'b, D: Distribution<'b> + 'b> From<D> for AnyDistribution<'b> {
+    fn from(distribution: D) -> Self {
+        AnyDistribution(Arc::new(distribution))
+    }
 }
-from!(Normal, Mixture, Deterministic, Categorical, LocationScale);
+
+impl fmt::Debug for AnyDistribution<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn undefined(distribution: &'static str, what: &'static str) -> Error {
+    Error::Undefined { distribution, what }
+}
 
 /// (value - loc) / scale; by a product where the scale is constant.
 fn standardized<'b>(value: Expr<'b>, loc: Expr<'b>, scale: Expr<'b>) -> Expr<'b> {

@@ -1,4 +1,4 @@
-use super::standardized;
+use super::{Distribution, Known, standardized};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
@@ -74,5 +74,52 @@ impl<'b> Normal<'b> {
     /// A context without noise.
     pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
         Ok(self.transform(site.weight_noise(Law::Normal, shape)?))
+    }
+}
+
+impl<'b> Distribution<'b> for Normal<'b> {
+    fn family(&self) -> &'static str {
+        "Normal"
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, Expr<'b>)> {
+        vec![("loc", self.loc), ("scale", self.scale)]
+    }
+
+    fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
+        self.log_prob(value)
+    }
+
+    fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
+        self.log_prob_of_draw(draw)
+    }
+
+    fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
+        self.sample(site, shape)
+    }
+
+    fn mean(&self) -> Option<Expr<'b>> {
+        Some(self.loc)
+    }
+
+    fn mode(&self) -> Option<Expr<'b>> {
+        Some(self.loc)
+    }
+
+    fn stddev(&self) -> Option<Expr<'b>> {
+        Some(self.scale)
+    }
+
+    fn known(&self) -> Known<'b> {
+        Known::Normal(*self)
+    }
+
+    /// From a normal prior: with ratio r = scale / prior scale and d = (loc - prior loc) / prior scale it is (d^2 + (r - 1)(r + 1)) / 2 -
+    /// log r. The factored r^2 - 1 keeps its digits near r = 1.
+    fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
+        let Known::Normal(prior) = prior.known() else { return None };
+        let ratio = self.scale / prior.scale;
+        let distance = (self.loc - prior.loc) / prior.scale;
+        Some((distance.square() + (ratio - 1.0) * (ratio + 1.0)) * 0.5 - ratio.log())
     }
 }
