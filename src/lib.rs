@@ -91,7 +91,7 @@ pub use predictor::{Predictive, Predictor, PredictorOptions};
 pub use schedule::{Position, Schedule, WarmUp};
 pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;
-pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions};
+pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
 
 /// What most programs need, those with layers and optimizers of their own too. The layers' error is `LayerError` here.
 ///
@@ -176,11 +176,11 @@ pub mod prelude {
     pub use bayeslift_ir::Expr;
     pub use bayeslift_layers::{
         Activation, Adam, AdamW, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
-        AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Call, Context, Convolution,
-        ConvolutionTranspose, ConvolutionTransposeVariationalFlipout,
+        AffineVariationalReparameterizationLocal, AnyDistribution, BatchNormalization, Branches, Call, Context,
+        Convolution, ConvolutionTranspose, ConvolutionTransposeVariationalFlipout,
         ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
         ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
-        ConvolutionVariationalReparameterizationLocal, Divergence, Draws, Dropout, Embedding,
+        ConvolutionVariationalReparameterizationLocal, Distribution, Divergence, Draw, Draws, Dropout, Embedding,
         EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Ivon,
         Layer, LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior,

@@ -27,12 +27,13 @@ use bayeslift_layers::Variable;
 use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
-use graph::Updates;
+use graph::{StepGraph, Updates};
 use options::Form;
 use stand_ins::with_stand_ins;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -48,6 +49,24 @@ pub struct StepLoss {
     pub negative_log_likelihood: f32,
     /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
     pub divergence: f32,
+}
+
+/// The divergence of one random variable in a step.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct VariableDivergence {
+    /// The path of the random variable, such as `affine/kernel`.
+    pub path: String,
+    /// How it was computed: which of the [alternatives](bayeslift_layers::Divergence::or) had an answer.
+    pub method: String,
+    /// In nats, neither weighted nor divided.
+    pub nats: f64,
+}
+
+impl fmt::Display for VariableDivergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: divergence {:.1} by {}", self.path, self.nats, self.method)
+    }
 }
 
 /// Makes training steps on a network: holds the optimizer's state and the compiled step, one for each size of batch it
@@ -77,6 +96,7 @@ pub struct Trainer {
     compiled: BTreeMap<Form, Compiled>,
     /// Steps that are made in parts.
     accumulated: BTreeMap<Form, AccumulatedStep>,
+    divergences: Vec<VariableDivergence>,
     compile_time: Duration,
 }
 
@@ -117,6 +137,7 @@ impl Trainer {
             updates,
             compiled: BTreeMap::new(),
             accumulated: BTreeMap::new(),
+            divergences: Vec::new(),
             compile_time: Duration::ZERO,
         })
     }
@@ -130,6 +151,27 @@ impl Trainer {
     /// Addresses the noise.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// The divergence of each random variable in the last step that was made, before it moved the parameters; their sum is
+    /// [`StepLoss::divergence`]. Not numbers before the first step, of which nothing is known before it is [prepared](Trainer::prepare).
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = |inputs, outputs| AffineVariationalReparameterizationLocal::new(inputs, outputs).use_bias(false);
+    /// let layers = Sequential::new().layer(layer(2, 2)).layer(layer(2, 2).prior_maker(Prior::normal(0.0, 1.0)));
+    /// let mut network = Network::new(layers, [2], likelihood::Categorical, 0)?;
+    /// let divergence = Divergence::Exact.or(Divergence::Quadrature { nodes: 5 });
+    /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default().divergence(divergence))?;
+    /// let labels = Targets::Labels(vec![0, 1]);
+    /// trainer.step(&mut network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &labels))?;
+    /// let methods: Vec<_> = trainer.divergences().iter().map(|one| format!("{} by {}", one.path, one.method)).collect();
+    /// assert_eq!(methods, ["affine/kernel by Quadrature { nodes: 5 }", "affine_1/kernel by Exact"]);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    pub fn divergences(&self) -> &[VariableDivergence] {
+        &self.divergences
     }
 
     /// How long compiling took so far, for all sizes of batches.
@@ -191,15 +233,25 @@ impl Trainer {
         }
         let mut arguments = scalars.arguments(tensors(network, &mut self.state), &input);
         compiled.engine.call(&mut compiled.session, &mut arguments)?;
-        let measured = Measured::of(step, &compiled.session.outputs);
+        let measured = Measured::of(step, &compiled.session.outputs, self.divergences.len());
         if !measured.loss.loss.is_finite() {
             return Err(self.non_finite_loss(network, &input, &scalars, measured.loss));
         }
         if !measured.is_bounded() {
             return self.checked_step(network, &input, step, &scalars);
         }
+        tell(&mut self.divergences, &compiled.session.outputs);
         self.count(network, step);
         Ok(measured.loss)
+    }
+
+    /// Notes which terms a step's divergence has: the same in all forms of steps.
+    fn name_divergences(&mut self, step: &StepGraph) {
+        if self.divergences.is_empty() {
+            let term = |(path, method, _): &(String, String, _)| (path.clone(), method.clone());
+            let unknown = |(path, method)| VariableDivergence { path, method, nats: f64::NAN };
+            self.divergences = step.terms.iter().map(term).map(unknown).collect();
+        }
     }
 
     /// Counts a step that was made.
@@ -223,8 +275,9 @@ impl Trainer {
     fn prepare_form(&mut self, network: &Network, form: Form) -> Result<(), Error> {
         if !self.compiled.contains_key(&form) {
             let start = Instant::now();
-            let graph = self.step_graph(network, form, Updates::InPlace)?.graph;
-            let engine = Engine::new(graph, &self.options.backend)?;
+            let step = self.step_graph(network, form, Updates::InPlace)?;
+            let engine = Engine::new(step.telling()?, &self.options.backend)?;
+            self.name_divergences(&step);
             let session = engine.session()?;
             self.compiled.insert(form, Compiled { engine, session, is_bounded: true, checked: None });
             self.compile_time += start.elapsed();
@@ -353,6 +406,13 @@ struct Compiled {
 fn tensors<'a>(network: &'a mut Network, state: &'a mut [(String, Tensor)]) -> impl Iterator<Item = &'a mut Tensor> {
     let parameters = network.parameters_mut().iter_mut().map(|(_, parameter)| &mut parameter.tensor);
     parameters.chain(state.iter_mut().map(|(_, tensor)| tensor))
+}
+
+/// Notes the terms of the divergence, which are the last outputs of a step.
+fn tell(divergences: &mut [VariableDivergence], outputs: &[Tensor]) {
+    for (divergence, output) in divergences.iter_mut().rev().zip(outputs.iter().rev()) {
+        divergence.nats = output.as_f32().map_or(f64::NAN, |nats| nats[0].into());
+    }
 }
 
 fn prepared(compiled: &mut BTreeMap<Form, Compiled>, form: Form) -> Result<&mut Compiled, Error> {

@@ -239,6 +239,11 @@ impl<'b> Site<'b> {
         Site { name: format!("{}/{name}", self.name), ..self.clone() }
     }
 
+    /// The site `name` in the place of this one.
+    pub(crate) fn sibling(&self, name: &str) -> Site<'b> {
+        Site { name: name.to_owned(), ..self.clone() }
+    }
+
     /// This site with `samples` draws instead of the context's.
     pub fn with_samples(&self, samples: Option<usize>) -> Site<'b> {
         Site { samples, ..self.clone() }

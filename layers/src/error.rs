@@ -80,7 +80,8 @@ pub enum Error {
     },
     /// There is no closed form of the divergence between two distributions.
     #[error(
-        "the divergence of {posterior} from {prior} at `{}` has no closed form; use Divergence::MonteCarlo",
+        "the divergence of {posterior} from {prior} at `{}` has no closed form; say what to take then, as \
+         Divergence::Exact.or(Divergence::quadrature()), or use Divergence::MonteCarlo",
         Foreign::new(path)
     )]
     NoExactDivergence {
@@ -90,6 +91,23 @@ pub enum Error {
         posterior: &'static str,
         /// The family of the prior.
         prior: &'static str,
+    },
+    /// No way to compute the divergence that was asked for has an answer for two distributions.
+    #[error(
+        "the divergence of {posterior} from {prior} at `{}` is not computed by {}; say what to take then, as \
+         .or(Divergence::MonteCarlo {{ draws: 1 }})",
+        Foreign::new(path),
+        Foreign::whole(divergence)
+    )]
+    NoDivergence {
+        /// The path of the random variable.
+        path: String,
+        /// The family of the posterior.
+        posterior: &'static str,
+        /// The family of the prior.
+        prior: &'static str,
+        /// How it was to be computed.
+        divergence: String,
     },
     /// A distribution was asked for something that it does not define.
     #[error("{distribution} has no {what}")]

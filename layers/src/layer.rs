@@ -1,6 +1,6 @@
 use crate::{
-    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, Trace, Variable,
-    parameters, trace,
+    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, TermDivergence,
+    Trace, Variable, parameters, trace,
 };
 use bayeslift_ir::{Builder, Expr, Shape};
 
@@ -237,7 +237,15 @@ impl<'b> Call<'b> {
     /// # Errors
     /// As for [`Divergence`].
     pub fn losses(&self, divergence: &Divergence) -> Result<Vec<(String, Expr<'b>)>, Error> {
-        self.terms.iter().map(|term| Ok((term.site.path(), divergence.of(term)?))).collect()
+        Ok(self.divergences(divergence)?.into_iter().map(|term| (term.path, term.value)).collect())
+    }
+
+    /// The divergence of each random variable, in nats, and how it is computed.
+    ///
+    /// # Errors
+    /// As for [`Divergence`].
+    pub fn divergences(&self, divergence: &Divergence) -> Result<Vec<TermDivergence<'b>>, Error> {
+        self.terms.iter().map(|term| divergence.with_method(term)).collect()
     }
 
     /// The value that the forward pass used for the random variable at `path`, such as `affine/kernel`; `None` if

@@ -32,6 +32,7 @@
 
 mod activation;
 mod affine;
+mod bijector;
 mod composition;
 mod context;
 mod convolution;
@@ -72,6 +73,7 @@ mod variational_layer;
 
 pub use activation::Activation;
 pub use affine::{Affine, affine};
+pub use bijector::Bijector;
 pub use composition::{Branches, Residual};
 pub use context::{Context, Site, noise_inputs};
 pub use convolution::{
@@ -82,7 +84,7 @@ pub use convolution::{
 };
 pub use description::LayerDescription;
 pub use distribution::{AnyDistribution, Distribution, Draw};
-pub use divergence::{Divergence, exact, monte_carlo};
+pub use divergence::{CustomDivergence, Divergence, TermDivergence, exact, monte_carlo};
 pub use dropout::Dropout;
 pub use eager::Eager;
 pub use embedding::{
@@ -102,7 +104,7 @@ pub use likelihood::Likelihood;
 pub use linear::{Linear, MatrixProduct, add_bias, on_units};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
 pub use normalization::{BatchNormalization, LayerNormalization, value_where_absent};
-pub use optimizer::{Adam, AdamW, Ivon, Optimizer, RmsProp, Sgd, Sgld, Step, Update};
+pub use optimizer::{Adam, AdamW, Ivon, Optimizer, Rates, RmsProp, Sgd, Sgld, Step, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use pooling::{GlobalPooling, Pooling};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};

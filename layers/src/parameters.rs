@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Bijector, Error, bijector::shortest};
 use bayeslift_ir::{Foreign, Shape, Tensor, Type};
 use std::{collections::HashMap, fmt::Write};
 
@@ -136,6 +136,31 @@ impl Parameters {
         tensor.align();
         parameter.tensor = tensor;
         Ok(())
+    }
+
+    /// Sets the parameter at `path` so that a bijector makes this of it: a scale, say, of the raw scale that is stored.
+    ///
+    /// ```
+    /// use bayeslift_ir::Tensor;
+    /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Bijector, Layer};
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+    /// let mut parameters = layer.initialize(0)?;
+    /// parameters.assign_through("bias/raw_scale", &Bijector::scale(), &Tensor::f32([2], [0.5, 2.0])?)?;
+    /// assert_eq!(layer.bias_posterior(&parameters)?.stddev()?, Tensor::f32([2], [0.5, 2.0])?);
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Parameters::assign`]; a number that the bijector makes of none.
+    pub fn assign_through(&mut self, path: &str, bijector: &Bijector, value: &Tensor) -> Result<(), Error> {
+        let Some(values) = value.as_f32() else { return self.assign(path, value.clone()) };
+        let raw: Vec<f32> = values.iter().map(|&x| bijector.inverse_of(shortest(x)) as f32).collect();
+        if let Some(i) = raw.iter().position(|x| !x.is_finite()) {
+            let expected = format!("a number that {bijector} makes of one");
+            return Err(Error::argument(&format!("element {i} of what is to be `{path}`"), expected, values[i]));
+        }
+        self.assign(path, Tensor::f32(value.shape().clone(), raw)?)
     }
 
     fn unknown(&self, path: &str) -> Error {

@@ -1,6 +1,10 @@
 use crate::{
     AnyDistribution, Declaration, Draw, Error, Group, Initializer, Scope, Site,
-    distribution::{LocationScale, Mixture, Normal},
+    bijector::shortest,
+    distribution::{
+        Horseshoe, LocationScale, LogUniform, Mixture, Normal,
+        joint::{Joint, Layout},
+    },
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt, sync::Arc};
@@ -37,6 +41,11 @@ pub struct KernelBiasShape {
 }
 
 impl KernelBiasShape {
+    /// The number of elements of kernel and bias together.
+    pub fn elements(&self) -> usize {
+        self.kernel.elements() + self.bias.as_ref().map_or(0, |bias| bias.elements())
+    }
+
     /// Makes something for the kernel and for the bias: `make(scope, shape, initializer)` with the scopes `kernel`
     /// and `bias`.
     ///
@@ -73,7 +82,21 @@ type Maker =
 /// let layer = AffineVariationalReparameterizationLocal::new(64, 10).posterior_maker(posterior);
 /// ```
 #[derive(Clone)]
-pub struct Posterior(Arc<Maker>);
+pub struct Posterior(PosteriorMaker);
+
+type JointMaker = dyn for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<AnyDistribution<'b>, Error> + Send + Sync;
+
+#[derive(Clone)]
+enum PosteriorMaker {
+    Each(Arc<Maker>),
+    Joint(Arc<JointMaker>),
+}
+
+/// The posterior of a layer: of its kernel and its bias, and of both together if they depend on each other.
+pub(crate) struct Made<'b> {
+    pub each: KernelBias<AnyDistribution<'b>>,
+    pub joint: Option<Joint<'b>>,
+}
 
 impl Posterior {
     /// A posterior by a closure that receives a scope at the layer's path and the shapes.
@@ -83,7 +106,42 @@ impl Posterior {
         + Sync
         + 'static,
     ) -> Self {
-        Posterior(Arc::new(make))
+        Posterior(PosteriorMaker::Each(Arc::new(make)))
+    }
+
+    /// One posterior of kernel and bias together: a closure that makes a distribution of vectors `[n]`, of the kernel's elements and
+    /// behind them the bias's.
+    ///
+    /// Layers draw both from one draw of it. Those that draw outputs or flip weights need independent normal weights, and refuse it: a layer with
+    /// plain [reparameterization](crate::Reparameterization) takes it. The random variable is `kernel_bias`, its prior is that of the layer, of
+    /// kernel and bias on their own.
+    ///
+    /// ```
+    /// use bayeslift_layers::{
+    ///     AffineVariationalReparameterization, Divergence, Initializer, Layer, Posterior, Prior,
+    ///     distribution::{MultivariateNormal, lower_triangular},
+    /// };
+    ///
+    /// // the full covariance of 12 numbers
+    /// let posterior = Posterior::joint(|scope, shape| {
+    ///     let n = shape.elements();
+    ///     let loc = scope.parameter("loc", &[n].into(), &Initializer::GlorotUniform)?;
+    ///     let raw_scale = scope.parameter("raw_scale", &[n, n].into(), &Initializer::custom(move |shape| {
+    ///         let element = |i| if i % (n + 1) == 0 { -3.0 } else { 0.0 };
+    ///         Ok(bayeslift_ir::Tensor::f32(shape.clone(), (0..n * n).map(element).collect::<Vec<f32>>())?)
+    ///     }))?;
+    ///     Ok(MultivariateNormal::new(loc, lower_triangular(raw_scale))?.into())
+    /// });
+    /// let layer = AffineVariationalReparameterization::new(3, 3)
+    ///     .posterior_maker(posterior)
+    ///     .prior_maker(Prior::normal(0.0, 1.0));
+    /// assert_eq!(layer.initialize(0)?.paths().collect::<Vec<_>>(), ["loc", "raw_scale"]);
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    pub fn joint(
+        make: impl for<'b> Fn(&Scope<'b>, &KernelBiasShape) -> Result<AnyDistribution<'b>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Posterior(PosteriorMaker::Joint(Arc::new(make)))
     }
 
     /// Independent normal distributions (TFP's `make_kernel_bias_posterior_mvn_diag`): a `loc` that starts as the
@@ -109,7 +167,19 @@ impl Posterior {
         scope: &Scope<'b>,
         shape: &KernelBiasShape,
     ) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
-        checked("posterior", (self.0)(scope, shape)?, shape)
+        Ok(self.made(scope, shape)?.each)
+    }
+
+    pub(crate) fn made<'b>(&self, scope: &Scope<'b>, shape: &KernelBiasShape) -> Result<Made<'b>, Error> {
+        match &self.0 {
+            PosteriorMaker::Each(make) => {
+                Ok(Made { each: checked("posterior", make(scope, shape)?, shape)?, joint: None })
+            }
+            PosteriorMaker::Joint(make) => {
+                let joint = Joint { distribution: make(scope, shape)?, layout: Layout::of(shape) };
+                Ok(Made { each: joint.parts(), joint: Some(joint) })
+            }
+        }
     }
 }
 
@@ -121,8 +191,7 @@ impl Default for Posterior {
 
 /// The raw scale with softplus(raw) + 1e-5 = `scale`: -6.9173107 for 1e-3.
 pub(crate) fn initial_raw_scale(scale: f32) -> Result<f32, Error> {
-    // The shortest decimal of the scale is what the user means: 1e-3, not the nearest f32 to it.
-    let scale: f64 = scale.to_string().parse().unwrap_or(f64::NAN);
+    let scale = shortest(scale);
     let raw = Normal::raw_scale(scale);
     if raw.is_finite() {
         Ok(raw)
@@ -190,6 +259,17 @@ impl Prior {
                 Ok(Normal::new(loc, declare("scale", &Initializer::Constant(scale))?).into())
             })
         })
+    }
+
+    /// The [log-uniform](LogUniform) law on every weight: the prior of sparse variational dropout. With [`Divergence::Exact`](crate::Divergence::Exact)
+    /// its divergence from a normal posterior is by approximation.
+    pub fn log_uniform() -> Self {
+        Prior::new(|scope, shape| shape.each(scope, |scope, _, _| Ok(LogUniform::new(scope.builder()).into())))
+    }
+
+    /// The [horseshoe](Horseshoe) on every weight.
+    pub fn horseshoe(scale: f32) -> Self {
+        Prior::centred("Horseshoe", 0.0, scale, |_, scale| Ok(Horseshoe::new(scale).into()))
     }
 
     /// [Laplace's law](LocationScale::laplace) on every weight: that of a penalty on sizes, not on squares.

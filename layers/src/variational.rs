@@ -3,7 +3,7 @@
 use crate::{
     Affine, AnyDistribution, Call, Context, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
     KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
-    RandomVariable, Recipe, Scope, kernel_bias::kernel_bias_options,
+    RandomVariable, Recipe, Scope, distribution::joint::JOINT, kernel_bias::kernel_bias_options, posterior::Made,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
@@ -133,8 +133,12 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     /// # Errors
     /// Arguments of the layer that make no sense, parameters that do not fit, errors of the maker.
     pub fn posterior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
+        Ok(self.posterior_made(scope)?.each)
+    }
+
+    fn posterior_made<'b>(&self, scope: &Scope<'b>) -> Result<Made<'b>, Error> {
         self.check()?;
-        self.posterior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
+        self.posterior.made(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
 
     /// The prior over graph values, in a scope at the layer's path.
@@ -207,12 +211,20 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     fn try_call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         let context = &context.seeded(self.seed);
         let shape = self.kernel_bias_shape();
-        let posterior = self.posterior_in(context.scope())?;
+        let Made { each: posterior, joint } = self.posterior_made(context.scope())?;
         let prior = self.prior_in(context.scope())?;
         let linear = self.layer.linear(context, x)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
         let forward = Forward { context, posterior: &posterior, shape: &shape, value, linear: &*linear };
         let output = self.estimator.forward(&forward, self.layer.prepare(x))?;
+        if let Some(joint) = joint {
+            let is_drawn = matches!(value, PosteriorValue::Sample);
+            let used = KernelBias { kernel: output.kernel, bias: Some(output.bias) };
+            let used = joint.value(&context.site(JOINT), is_drawn, used)?;
+            let (vector, prior) = (joint.layout.vector(), joint.prior(&prior));
+            let terms = vec![RandomVariable::new(JOINT, vector, joint.distribution, prior).term(context, used)];
+            return Ok(Call { terms, ..Call::new(self.config().activation.apply(output.output)) });
+        }
         let kernel = RandomVariable::new("kernel", shape.kernel, posterior.kernel, prior.kernel);
         let mut terms = vec![kernel.term(context, output.kernel)];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {

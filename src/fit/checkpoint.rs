@@ -2,7 +2,7 @@
 
 use super::{Epoch, Fit, ValidationPart, batches::Batches, log::Log, validation::Found};
 use crate::{
-    Error, Network, NewFile, Position, Schedule, Trainer,
+    Error, Network, NewFile, Position, Schedule, Trainer, VariableDivergence,
     model_file::Contents,
     training_file::{Bits, Conditions, TrainingFile},
 };
@@ -32,6 +32,9 @@ pub(crate) struct Record {
     pub(super) divergence_weight: Bits,
     /// The number of epochs that validation can choose from so far.
     pub(super) choices: usize,
+    /// The divergences of the last step; files of versions that did not tell them have none.
+    #[serde(default)]
+    pub(super) divergences: Vec<DivergenceRecord>,
     pub(super) stopped_early: bool,
     pub(super) validation: Option<Found>,
     /// How many bytes the log has.
@@ -76,6 +79,28 @@ impl From<&EpochRecord> for Epoch {
             divergence_weight: record.divergence_weight.0,
             validation: record.validation.map(|Bits(validation)| validation),
         }
+    }
+}
+
+/// A [`VariableDivergence`] to the bit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DivergenceRecord {
+    path: String,
+    method: String,
+    nats: Bits,
+}
+
+impl From<&VariableDivergence> for DivergenceRecord {
+    fn from(divergence: &VariableDivergence) -> Self {
+        let VariableDivergence { path, method, nats } = divergence;
+        DivergenceRecord { path: path.clone(), method: method.clone(), nats: Bits(*nats) }
+    }
+}
+
+impl From<DivergenceRecord> for VariableDivergence {
+    fn from(DivergenceRecord { path, method, nats }: DivergenceRecord) -> Self {
+        VariableDivergence { path, method, nats: nats.0 }
     }
 }
 

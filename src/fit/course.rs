@@ -66,6 +66,7 @@ impl<'f, 'a> Course<'f, 'a> {
             notes,
             diagnoses: Vec::new(),
             posteriors: Vec::new(),
+            divergences: Vec::new(),
             compile_time: trainer.compile_time(),
             train_time: Default::default(),
         };
@@ -101,6 +102,7 @@ impl<'f, 'a> Course<'f, 'a> {
         self.report.divergence_weight = record.divergence_weight.0;
         self.report.stopped_early = record.stopped_early;
         (self.sums, self.position) = (Epoch::from(&record.sums), record.position);
+        self.report.divergences = record.divergences.into_iter().map(Into::into).collect();
         self.choices = record.choices;
         self.time_before = Duration::from_nanos(record.train_time);
         if let (Some(validation), Some(found)) = (&mut self.validation, record.validation) {
@@ -120,6 +122,7 @@ impl<'f, 'a> Course<'f, 'a> {
             position: self.position,
             divergence_weight: Bits(self.report.divergence_weight),
             choices: self.choices,
+            divergences: self.report.divergences.iter().map(Into::into).collect(),
             stopped_early: self.report.stopped_early,
             validation: found.map(|(found, _)| found.clone()),
             log,
@@ -259,6 +262,7 @@ impl<'f, 'a> Course<'f, 'a> {
             .divergence_weight(self.divergence_weight(step))
             .rate(self.fit.schedule.factor(&self.position(step)));
         let loss = self.trainer.step(network, input)?;
+        self.report.note_divergences(self.trainer.divergences());
         network.set_training_examples(Some(rows));
         network.set_made(network.steps(), self.epochs_before.wrapping_add(number as u64));
         (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);

@@ -1,7 +1,7 @@
 //! What fitting reports: while it runs, and at the end.
 
 use super::{Diagnosis, FitNote};
-use crate::{Network, PosteriorReport, StepLoss};
+use crate::{Network, PosteriorReport, StepLoss, VariableDivergence};
 use bayeslift_layers::Parameters;
 use std::{fmt, time::Duration};
 
@@ -73,6 +73,8 @@ pub struct FitReport {
     pub diagnoses: Vec<Diagnosis>,
     /// How far the posterior of each random variable has moved.
     pub posteriors: Vec<PosteriorReport>,
+    /// The divergence of each random variable in the last step that was made, and how it was computed.
+    pub divergences: Vec<VariableDivergence>,
     /// How long the first compilation took, for a full batch; of a run that went on from a checkpoint, that of its last part.
     pub compile_time: Duration,
     /// How long all took after the first compilation; of a run that went on from a checkpoint, with its parts before, as far as they were kept.
@@ -83,6 +85,14 @@ impl FitReport {
     /// Steps in a second of training, validation included.
     pub fn steps_per_second(&self) -> f64 {
         self.steps as f64 / self.train_time.as_secs_f64()
+    }
+
+    /// Notes the divergences of a step; names but once.
+    pub(super) fn note_divergences(&mut self, of_step: &[VariableDivergence]) {
+        if self.divergences.len() != of_step.len() {
+            self.divergences = of_step.to_vec();
+        }
+        self.divergences.iter_mut().zip(of_step).for_each(|(noted, now)| noted.nats = now.nats);
     }
 
     /// The epoch whose parameters the network has, or the last one.
@@ -123,6 +133,7 @@ impl fmt::Display for FitReport {
             validation.map_or(Ok(()), |validation| write!(f, ", validation {validation:.4}"))?;
         }
         self.posteriors.iter().try_for_each(|posterior| write!(f, "\n{posterior}"))?;
+        self.divergences.iter().try_for_each(|divergence| write!(f, "\n{divergence}"))?;
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))?;
         self.diagnoses.iter().try_for_each(|diagnosis| write!(f, "\nnote: {diagnosis}"))
     }

@@ -114,20 +114,22 @@ impl Trainer {
         Ok(loss)
     }
 
-    fn compile_accumulated(&self, network: &Network, form: Form) -> Result<AccumulatedStep, Error> {
+    fn compile_accumulated(&mut self, network: &Network, form: Form) -> Result<AccumulatedStep, Error> {
         let _environment = Environment::enter();
         let size = self.options.micro_batch_size.unwrap_or(form.rows);
         let step = self.step_graph(network, form, Updates::Accumulated)?;
         let outputs = step.graph.outputs();
         let paths: Vec<String> = outputs[..outputs.len() - 3].iter().map(|output| output.name.clone()).collect();
         let inputs = step.graph.inputs().iter().map(|input| input.name.clone()).collect();
+        let telling = step.telling()?;
+        self.name_divergences(&step);
         // Rounding rules look at what is around an operation, so they look at the whole.
         let backend = &self.options.backend;
-        let accumulation = match accumulation(&backend.rewritten(&step.graph)?, form.rows) {
+        let accumulation = match accumulation(&backend.rewritten(&telling)?, form.rows) {
             Ok(accumulation) => accumulation,
             // of which values have layers
             Err(error) => {
-                return Err(refused(accumulation(&step.graph, form.rows).err().unwrap_or(error), &step, network));
+                return Err(refused(accumulation(&telling, form.rows).err().unwrap_or(error), &step, network));
             }
         };
         let mut parts = BTreeMap::new();

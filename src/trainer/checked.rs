@@ -6,7 +6,7 @@ use super::{
     graph::Updates,
     options::Form,
     overflow::{self, Culprit},
-    prepared, tensors,
+    prepared, tell, tensors,
 };
 use crate::{
     Error, Network,
@@ -34,8 +34,10 @@ impl Measured {
     /// How many outputs of a step's graph these are: the last ones.
     const COUNT: usize = 4;
 
-    pub fn of(step: u64, outputs: &[Tensor]) -> Measured {
-        let scalar = |i: usize| outputs[outputs.len() - Self::COUNT + i].as_f32().map_or(f32::NAN, |x| x[0]);
+    /// From the outputs, of which so many at the end are terms of the divergence.
+    pub fn of(step: u64, outputs: &[Tensor], terms: usize) -> Measured {
+        let first = outputs.len() - terms - Self::COUNT;
+        let scalar = |i: usize| outputs[first + i].as_f32().map_or(f32::NAN, |x| x[0]);
         let [loss, negative_log_likelihood, divergence, bound] = [0, 1, 2, 3].map(scalar);
         Measured { loss: StepLoss { step, loss, negative_log_likelihood, divergence }, bound }
     }
@@ -78,7 +80,7 @@ impl Trainer {
     ) -> Result<Measured, Error> {
         let CheckedStep { engine, session, paths } = made;
         engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
-        let measured = Measured::of(step, &session.outputs);
+        let measured = Measured::of(step, &session.outputs, self.divergences.len());
         self.apply(network, input, scalars, measured.loss, paths, &mut session.outputs)?;
         Ok(measured)
     }
@@ -105,7 +107,7 @@ impl Trainer {
                 return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
             }
         }
-        for (path, new) in paths.iter().zip(outputs) {
+        for (path, new) in paths.iter().zip(outputs.iter_mut()) {
             let state = self.state.iter_mut().find(|(name, _)| name == path).map(|(_, tensor)| tensor);
             let old = match state {
                 Some(old) => old,
@@ -113,6 +115,7 @@ impl Trainer {
             };
             std::mem::swap(old, new);
         }
+        tell(&mut self.divergences, outputs);
         self.updates.look(&self.state);
         self.count(network, step);
         Ok(())
@@ -133,10 +136,10 @@ impl Trainer {
 
     fn compile_checked(&mut self, network: &Network, form: Form) -> Result<CheckedStep, Error> {
         let start = std::time::Instant::now();
-        let graph = self.step_graph(network, form, Updates::Aside)?.graph;
-        let updates = &graph.outputs()[..graph.outputs().len() - Measured::COUNT];
+        let step = self.step_graph(network, form, Updates::Aside)?;
+        let updates = &step.graph.outputs()[..step.graph.outputs().len() - Measured::COUNT];
         let paths = updates.iter().map(|output| output.name.clone()).collect();
-        let engine = Engine::new(graph, &self.options.backend)?;
+        let engine = Engine::new(step.telling()?, &self.options.backend)?;
         let session = engine.session()?;
         self.compile_time += start.elapsed();
         Ok(CheckedStep { engine, session, paths })

@@ -2,9 +2,9 @@
 
 use super::{Trainer, clip::clipped, finite::LARGEST_GRADIENT, options::Form};
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type};
+use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type, Value};
 use bayeslift_layers::{
-    Context, Scope, Step, TraceRow,
+    Context, Scope, Step, TermDivergence, TraceRow,
     likelihood::{Bound, Observed},
     noise_inputs,
 };
@@ -28,6 +28,19 @@ pub(super) struct StepGraph {
     pub layers: Vec<TraceRow>,
     /// How many values the graph had before gradients were added.
     pub forward: usize,
+    /// The divergence of each random variable: its path, how it is computed, and its value.
+    pub terms: Vec<(String, String, Value)>,
+}
+
+impl StepGraph {
+    /// The graph that tells each term of the divergence too, in outputs after all others. These decide nothing of what a step does.
+    pub fn telling(&self) -> Result<Graph, Error> {
+        let b = Builder::from(self.graph.clone());
+        for (path, _, value) in &self.terms {
+            b.output(&format!("divergence/{path}"), b.expr(*value));
+        }
+        Ok(b.finish()?)
+    }
 }
 
 impl Trainer {
@@ -75,7 +88,10 @@ impl Trainer {
             }
             _ => likelihood.loss(&scope, output, &observed)?,
         };
-        let divergence = call.divergence(&self.options.divergence)?;
+        let terms = call.divergences(&self.options.divergence)?;
+        let divergence = terms.iter().map(|term| term.value).reduce(|a, b| a + b).unwrap_or_else(|| b.constant(0.0));
+        let term = |term: TermDivergence<'_>| (term.path, term.method.to_string(), term.value.value());
+        let terms = terms.into_iter().map(term).collect();
         let loss = negative_log_likelihood + divergence * scale;
         let forward = b.graph().nodes().len();
 
@@ -122,7 +138,7 @@ impl Trainer {
         }
         b.check()?;
         let graph = b.graph().clone();
-        Ok(StepGraph { graph, layers, forward })
+        Ok(StepGraph { graph, layers, forward, terms })
     }
 
     /// Whether a layer, and not the optimizer, may change the parameter at a path.

@@ -1,4 +1,4 @@
-use super::{Distribution, Known, standardized};
+use super::{Distribution, Known, constant, standardized};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::f64::consts::{LN_2, PI};
@@ -180,7 +180,7 @@ impl<'b> LocationScale<'b> {
 }
 
 /// log(1 + y) for finite y >= 0, with the digits of y that adding 1 loses.
-fn log_of_one_plus(y: Expr<'_>) -> Expr<'_> {
+pub(super) fn log_of_one_plus(y: Expr<'_>) -> Expr<'_> {
     let sum = y + 1.0;
     let lost = y - (sum - 1.0);
     sum.log() + lost / sum
@@ -221,6 +221,37 @@ impl<'b> Distribution<'b> for LocationScale<'b> {
 
     fn known(&self) -> Known<'b> {
         Known::LocationScale(*self)
+    }
+
+    /// From a law of the same family: Laplace's (Gil 2011, *On Renyi divergence measures for continuous alphabet sources*, page 38) and
+    /// Cauchy's (Chyzak and Nielsen 2019, theorem 1), as TFP has them.
+    fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
+        let Known::LocationScale(prior) = prior.known() else { return None };
+        let distance = (self.loc - prior.loc).abs();
+        match (self.family, prior.family) {
+            (Family::Laplace, Family::Laplace) => {
+                let ratio = self.scale / prior.scale;
+                let change = distance / prior.scale + ratio * (-distance / self.scale).exp() - 1.0;
+                Some(change - ratio.log())
+            }
+            (Family::Cauchy, Family::Cauchy) => {
+                // (s + t)^2 + d^2 is 4 s t + (s - t)^2 + d^2
+                let product = self.scale * prior.scale;
+                Some(log_of_one_plus(((self.scale - prior.scale).square() + distance.square()) / (product * 4.0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Laplace's density has a corner. Others with small scales are smooth on that scale near the location, and on the scale of the distance
+    /// from it beyond.
+    fn pieces(&self) -> Vec<Expr<'b>> {
+        if matches!(self.family, Family::Laplace) {
+            return vec![self.loc];
+        }
+        let is_wide = constant(self.scale).is_none_or(|scale| scale >= 0.5);
+        let scales: &[f32] = if is_wide { &[] } else { &[-64.0, -16.0, -4.0, -1.0, 0.0, 1.0, 4.0, 16.0, 64.0] };
+        scales.iter().map(|&scale| self.loc + self.scale * scale).collect()
     }
 
     fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {

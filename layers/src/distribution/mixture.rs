@@ -1,5 +1,5 @@
 use super::{
-    Distribution,
+    Distribution, constant,
     normal::{LOG_SQRT_TWO_PI, Normal},
 };
 use crate::{Draw, Error, Site, host};
@@ -60,7 +60,7 @@ impl<'b> Mixture<'b> {
 
     /// The mixture as a [`Widening`], if it is one.
     fn widening(&self) -> Option<Widening<'b>> {
-        let constant = |x: Expr<'b>| x.builder().graph().constant(x.value()).map(f64::from);
+        let constant = |x: Expr<'b>| constant(x).map(f64::from);
         let (_, first) = self.components.first()?;
         let centre = constant(first.loc)?;
         let component = |(probability, component): &(f32, Normal<'b>)| {
@@ -69,6 +69,27 @@ impl<'b> Mixture<'b> {
         };
         let components: Vec<(f64, f64)> = self.components.iter().map(component).collect::<Option<_>>()?;
         components.is_sorted_by_key(|&(_, scale)| scale).then_some(Widening { centre: first.loc, components })
+    }
+
+    /// The points between which the log density of a sharp spike with a slab is smooth.
+    ///
+    /// Two components with scales s < t cross at the distance c from the centre, and the bend there has the width 1 / (c / s^2 - c / t^2), on
+    /// which e falls off. A width above 0.1 is no bend.
+    fn bends(&self) -> Option<Vec<Expr<'b>>> {
+        let Widening { centre, components } = self.widening()?;
+        let &[(p, s), (q, t)] = components.as_slice() else { return None };
+        let (curvature, excess) = (1.0 / (s * s) - 1.0 / (t * t), host::natural_log(p / q * t / s));
+        // the narrow one is below the wide one everywhere, or both are the same
+        if !(excess > 0.0 && curvature > 0.0) {
+            return None;
+        }
+        let crossing = (2.0 * excess / curvature).sqrt();
+        let width = 1.0 / (crossing * curvature);
+        let margin = 8.0 * width;
+        let right = [(crossing - margin).max(0.0), crossing, crossing + margin];
+        let left = right.iter().rev().map(|x| -x);
+        let around = |x: f64| centre + x as f32;
+        (width < 0.1).then(|| left.chain(right.iter().copied()).map(around).collect())
     }
 
     /// sum_i probability_i loc_i.
@@ -150,6 +171,10 @@ impl<'b> Distribution<'b> for Mixture<'b> {
 
     fn stddev(&self) -> Option<Expr<'b>> {
         Some(self.variance().sqrt())
+    }
+
+    fn pieces(&self) -> Vec<Expr<'b>> {
+        self.bends().unwrap_or_default()
     }
 
     fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {

@@ -4,22 +4,43 @@
 //! the product of its elements' distributions (what TFP writes as `Independent`). Sums over elements are taken where a
 //! number is needed: in the [divergence](crate::Divergence) and the [likelihood](crate::Likelihood).
 
+mod bernoulli_mask;
 mod categorical;
 mod deterministic;
+mod gamma;
+mod horseshoe;
+pub(crate) mod joint;
 pub(crate) mod location_scale;
+mod log_uniform;
+mod matrix_normal;
 mod mixture;
+mod mixture_of;
+mod multivariate_normal;
 mod normal;
+mod positive;
 mod softmax_centered;
+mod triangular;
+mod uniform;
 
+pub use bernoulli_mask::BernoulliMask;
 pub use categorical::Categorical;
 pub use deterministic::Deterministic;
+pub use gamma::{Beta, Dirichlet, Gamma};
+pub use horseshoe::Horseshoe;
 pub use location_scale::LocationScale;
+pub use log_uniform::LogUniform;
+pub use matrix_normal::MatrixNormal;
 pub use mixture::Mixture;
+pub use mixture_of::MixtureOf;
+pub use multivariate_normal::MultivariateNormal;
 pub use normal::Normal;
+pub use positive::{HalfCauchy, HalfNormal, LogNormal};
 pub use softmax_centered::SoftmaxCenteredNormal;
+pub use triangular::lower_triangular;
+pub use uniform::Uniform;
 
 use crate::{Error, Site};
-use bayeslift_ir::{Expr, Shape};
+use bayeslift_ir::{Expr, Operand, Shape};
 use std::{fmt, sync::Arc};
 
 /// A value drawn from a distribution.
@@ -123,6 +144,12 @@ pub trait Distribution<'b>: fmt::Debug {
         None
     }
 
+    /// Points in increasing order between which the log density is smooth: where it bends or ends. Quadrature cuts its integrals there. Default:
+    /// none, for a density that is smooth on the scale of any posterior.
+    fn pieces(&self) -> Vec<Expr<'b>> {
+        Vec::new()
+    }
+
     /// The distribution in words, for model files, given words for values. Default: the family and its parameters.
     fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
         let parameters = self.parameters();
@@ -142,6 +169,28 @@ pub enum Known<'b> {
     Normal(Normal<'b>),
     /// See [`LocationScale`].
     LocationScale(LocationScale<'b>),
+    /// See [`LogNormal`].
+    LogNormal(LogNormal<'b>),
+    /// See [`HalfNormal`].
+    HalfNormal(HalfNormal<'b>),
+    /// See [`HalfCauchy`].
+    HalfCauchy(HalfCauchy<'b>),
+    /// See [`Gamma`].
+    Gamma(Gamma<'b>),
+    /// See [`Beta`].
+    Beta(Beta<'b>),
+    /// See [`Dirichlet`].
+    Dirichlet(Dirichlet<'b>),
+    /// See [`Uniform`].
+    Uniform(Uniform<'b>),
+    /// See [`LogUniform`].
+    LogUniform(LogUniform<'b>),
+    /// See [`Horseshoe`].
+    Horseshoe(Horseshoe<'b>),
+    /// See [`MultivariateNormal`].
+    MultivariateNormal(MultivariateNormal<'b>),
+    /// See [`MatrixNormal`].
+    MatrixNormal(MatrixNormal<'b>),
     /// See [`Deterministic`].
     Deterministic(Deterministic<'b>),
     /// Any other, such as a user's.
@@ -252,9 +301,20 @@ fn undefined(distribution: &'static str, what: &'static str) -> Error {
     Error::Undefined { distribution, what }
 }
 
+/// A centre, and points at these distances on both sides of it.
+fn around<'b>(centre: Expr<'b>, scale: impl Operand<'b> + Copy, distances: &[f32]) -> Vec<Expr<'b>> {
+    let scale = centre * 0.0 + scale;
+    let left = distances.iter().rev().map(|&distance| centre - scale * distance);
+    left.chain([centre]).chain(distances.iter().map(|&distance| centre + scale * distance)).collect()
+}
+
+/// The number that a value is, if it is a constant.
+fn constant(x: Expr<'_>) -> Option<f32> {
+    x.builder().graph().constant(x.value())
+}
+
 /// (value - loc) / scale; by a product where the scale is constant.
 fn standardized<'b>(value: Expr<'b>, loc: Expr<'b>, scale: Expr<'b>) -> Expr<'b> {
     let distance = value - loc;
-    let constant = scale.builder().graph().constant(scale.value());
-    constant.map_or_else(|| distance / scale, |scale| distance * (1.0 / scale))
+    constant(scale).map_or_else(|| distance / scale, |scale| distance * (1.0 / scale))
 }

@@ -114,10 +114,14 @@ impl<'b> Distribution<'b> for Normal<'b> {
         Known::Normal(*self)
     }
 
-    /// From a normal prior: with ratio r = scale / prior scale and d = (loc - prior loc) / prior scale it is (d^2 + (r - 1)(r + 1)) / 2 -
+    /// From the [log-uniform](super::LogUniform) prior by approximation. From a normal prior: with ratio r = scale / prior scale and d = (loc - prior loc) / prior scale it is (d^2 + (r - 1)(r + 1)) / 2 -
     /// log r. The factored r^2 - 1 keeps its digits near r = 1.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
-        let Known::Normal(prior) = prior.known() else { return None };
+        let prior = match prior.known() {
+            Known::Normal(prior) => prior,
+            Known::LogUniform(prior) => return Some(prior.of(self)),
+            _ => return None,
+        };
         let ratio = self.scale / prior.scale;
         let distance = (self.loc - prior.loc) / prior.scale;
         Some((distance.square() + (ratio - 1.0) * (ratio + 1.0)) * 0.5 - ratio.log())

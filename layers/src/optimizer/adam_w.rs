@@ -83,6 +83,11 @@ impl Optimizer for AdamW {
         scalars
     }
 
+    /// What is kept is 1 - rate * weight decay.
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+        vec![scalars[0] * factor, 1.0 - (1.0 - scalars[1]) * factor]
+    }
+
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let mut step = *step;
         if self.groups.contains(&step.variable.group) {

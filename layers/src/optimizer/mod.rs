@@ -1,6 +1,7 @@
 mod adam;
 mod adam_w;
 mod ivon;
+mod rates;
 mod rms_prop;
 mod sgd;
 mod sgld;
@@ -9,6 +10,7 @@ mod step;
 pub use adam::Adam;
 pub use adam_w::AdamW;
 pub use ivon::Ivon;
+pub use rates::Rates;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 pub use sgld::Sgld;
@@ -35,38 +37,8 @@ use std::{fmt::Debug, sync::Arc};
 /// drawn and batches are small, gradients of many parameters are mostly noise, and the sign of noise is as long a step as any. The example in
 /// the facade's `prelude` is a rule of this kind in ten lines.
 ///
-/// # One for each group
-/// ```
-/// use bayeslift_ir::Expr;
-/// use bayeslift_layers::{Adam, Error, Group, Optimizer, Step, Update};
-///
-/// /// Adam with half the rate for priors.
-/// #[derive(Debug)]
-/// struct SlowPriors(Adam);
-///
-/// impl Optimizer for SlowPriors {
-///     fn name(&self) -> &'static str {
-///         "slow_priors"
-///     }
-///     fn state(&self) -> &'static [&'static str] {
-///         self.0.state()
-///     }
-///     fn scalars(&self) -> &'static [&'static str] {
-///         &["rate", "half_rate"]
-///     }
-///     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
-///         [rate, 0.5 * rate].iter().flat_map(|&rate| self.0.scalar_values(step, rate)).collect()
-///     }
-///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
-///         let chosen = usize::from(step.variable.group == Group::Prior);
-///         self.0.update(&Step { scalars: &step.scalars[chosen..], ..*step }, gradient)
-///     }
-///     fn check(&self) -> Result<(), Error> {
-///         self.0.check()
-///     }
-/// }
-/// # assert_eq!(SlowPriors(Adam::new(0.5)).scalar_values(1, 1.0), [0.5, 0.25].map(|rate| Adam::new(rate).scalar_values(1, 1.0)[0]));
-/// ```
+/// # Groups
+/// [`Rates`] gives parameters rates of their own, by group or path.
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, the first part of the paths of its state.
     fn name(&self) -> &'static str;
@@ -81,6 +53,13 @@ pub trait Optimizer: Debug + Send + Sync {
 
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
+
+    /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor are those whose names end
+    /// with `rate`, and the others stay; a rule with others that change with the rate says how.
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+        let is_rate = self.scalars().iter().map(|name| name.ends_with("rate"));
+        scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()
+    }
 
     /// How far from the parameter the network's value of it lies in a step: the scale of a normal distribution around it, with the parameter's type;
     /// `None`, the default, where that is the parameter itself.
@@ -131,6 +110,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     }
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
         (**self).scalar_values(step, rate)
+    }
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+        (**self).scalars_at(scalars, factor)
     }
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
         (**self).scale(step)

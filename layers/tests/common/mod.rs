@@ -1,6 +1,8 @@
 //! Evaluates graphs of layers.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod integral;
+
 use bayeslift_ir::{Builder, Expr, Graph, Op, Tensor, Type, evaluate, noise};
 use bayeslift_layers::{Call, Context, Error, Layer, Parameters, Scope, noise_inputs};
 

@@ -1,0 +1,50 @@
+use crate::{Error, Term};
+use bayeslift_ir::{Expr, Shape};
+use std::{fmt, sync::Arc};
+
+type Closure = dyn for<'b> Fn(&Term<'b>) -> Result<Option<Expr<'b>>, Error> + Send + Sync;
+
+/// A closure that computes a divergence; see [`Divergence::custom`](super::Divergence::custom). Copies of one are equal.
+#[derive(Clone)]
+pub struct CustomDivergence {
+    name: String,
+    closure: Arc<Closure>,
+}
+
+impl CustomDivergence {
+    pub(super) fn new(
+        name: String,
+        closure: impl for<'b> Fn(&Term<'b>) -> Result<Option<Expr<'b>>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        CustomDivergence { name, closure: Arc::new(closure) }
+    }
+
+    /// The name that it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn of<'b>(&self, term: &Term<'b>) -> Result<Option<Expr<'b>>, Error> {
+        let value = (self.closure)(term)?;
+        match value {
+            // of an expression after an error nothing is known
+            Some(value) if term.site.builder().check().is_ok() && value.shape() != Shape::default() => {
+                let what = format!("the divergence `{}` of `{}`", self.name, term.site.path());
+                Err(Error::shape(&what, "[], a sum over all elements", &value.shape()))
+            }
+            value => Ok(value.map(Expr::to_f32)),
+        }
+    }
+}
+
+impl PartialEq for CustomDivergence {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.closure, &other.closure)
+    }
+}
+
+impl fmt::Debug for CustomDivergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(..)", self.name)
+    }
+}
