@@ -86,9 +86,9 @@ fn errors_of_gauss_hermite_are_those_of_the_table() {
                 let mean = normal_mean(&|x| mixture(x, &DEFAULT), loc, scale, &[]);
                 (in_f64(&graph, loc, scale)[0] - (-entropy(scale) - mean)).abs()
             });
-            // nodes and weights are rounded to f32, as they are where it is computed in that
+            // nodes and weights are rounded to f32, of log densities up to 9
             let worst = errors.fold(0.0, f64::max);
-            assert!(worst <= bound + 4e-7, "{nodes} nodes, scale {scale}: {worst}");
+            assert!(worst <= bound + 1e-6, "{nodes} nodes, scale {scale}: {worst}");
             assert!(
                 bound < 1e-6 || worst > bound / 3.0,
                 "{nodes} nodes, scale {scale}: {worst} is far better than told"

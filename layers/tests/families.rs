@@ -204,6 +204,9 @@ fn densities_integrate_to_one_and_statistics_are_theirs() {
         let expected: Vec<&str> =
             [("mean", case.has_mean), ("stddev", case.has_stddev)].iter().filter(|x| x.1).map(|x| x.0).collect();
         assert_eq!(names, expected, "{}", case.name);
+        if names.is_empty() {
+            continue;
+        }
         let mean = expectation(&case, |x| x, case.ends);
         let variance = expectation(&case, |x| (x - mean).powi(2), case.ends);
         for (found, want) in found.iter().zip([mean, variance.sqrt()]) {

@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 
 /// How many nodes a piece of a prior that is not smooth has, and how many posterior scales from the mean its integral ends.
 const NODES_OF_A_PIECE: usize = 20;
-const REACH: f64 = 6.0;
+const REACH: f32 = 6.0;
 
 /// 1/2 + log sqrt(2 pi): the entropy of a normal distribution less the logarithm of its scale.
 const ENTROPY: f32 = 1.418_938_5;
@@ -42,22 +42,22 @@ fn smooth<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, nodes: 
     terms.reduce(|a, b| a + b).expect("a rule has a node")
 }
 
-/// The mean of a function that is smooth between these points, by a Gauss-Legendre rule on each piece.
+/// The mean of a function that is smooth between these points, by a Gauss-Legendre rule on each piece. Ends of pieces are in scales from the
+/// mean, where both ends of the integral are exact.
 fn by_pieces<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, ends: &[Expr<'b>]) -> Expr<'b> {
     let &Normal { loc, scale } = posterior;
-    let (low, high) = (loc - scale * REACH as f32, loc + scale * REACH as f32);
+    let b = loc.builder();
     let rule = gauss_legendre(NODES_OF_A_PIECE);
-    let (mut begin, mut sum) = (low, None);
-    for end in ends.iter().copied().chain([high]) {
-        let end = end.max(begin).min(high);
-        let half = (end - begin) * 0.5;
-        let (middle, in_scales) = (begin + half, half / scale);
+    let last = b.constant(REACH);
+    let (mut begin, mut sum) = (-last, None);
+    for end in ends.iter().map(|&end| (end - loc) / scale).chain([last]) {
+        let end = end.max(begin).min(last);
+        let (middle, half) = ((begin + end) * 0.5, (end - begin) * 0.5);
         let terms = rule.iter().map(|&(node, weight)| {
-            let w = middle + half * node as f32;
-            let z = (w - loc) / scale;
-            of(w) * (z.square() * -0.5).exp() * weight as f32
+            let z = middle + half * node as f32;
+            of(loc + scale * z) * (z.square() * -0.5).exp() * weight as f32
         });
-        let piece = terms.reduce(|a, b| a + b).expect("a rule has a node") * in_scales;
+        let piece = terms.reduce(|a, b| a + b).expect("a rule has a node") * half;
         sum = Some(sum.map_or(piece, |sum: Expr<'b>| sum + piece));
         begin = end;
     }
