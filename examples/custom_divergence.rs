@@ -1,9 +1,11 @@
-//! Divergences of one's own: Renyi's of order 1/2 between weights, by draws, and one between functions. Its model file needs none of this code.
+//! Divergences of one's own: Renyi's of order 1/2 between weights, by draws, and one between functions. Its model file
+//! needs none of this code.
 //!
 //!     cargo run --release --example custom_divergence
 use bayeslift::prelude::*;
 
-/// -2 log E_q[(p / q)^1/2] of each weight, by eight draws: less than KL, and it spreads posteriors (Li and Turner 2016).
+/// -2 log E_q[(p / q)^1/2] of each weight, by eight draws: less than KL, and it spreads posteriors (Li and Turner
+/// 2016).
 fn renyi() -> Divergence {
     Divergence::custom("Renyi(1/2)", |term| {
         let draw = term.posterior.sample(&term.site.child("renyi").with_samples(Some(8)), &term.shape)?;
@@ -12,7 +14,8 @@ fn renyi() -> Divergence {
     })
 }
 
-/// Of a kernel `[inputs, outputs]` KL between the normal laws of its outputs, at inputs of ones: a divergence of functions, not of weights.
+/// Of a kernel `[inputs, outputs]` KL between the normal laws of its outputs, at inputs of ones: a divergence of
+/// functions, not of weights.
 fn of_functions() -> Divergence {
     Divergence::custom("of functions", |term| {
         let (Some(q), Some(p)) = (term.posterior.as_normal(), term.prior.as_normal()) else { return Ok(None) };

@@ -153,8 +153,9 @@ impl Trainer {
         self.seed
     }
 
-    /// The divergence of each random variable in the last step that was made, before it moved the parameters; their sum is
-    /// [`StepLoss::divergence`]. Not numbers before the first step, of which nothing is known before it is [prepared](Trainer::prepare).
+    /// The divergence of each random variable in the last step that was made, before it moved the parameters; their sum
+    /// is [`StepLoss::divergence`]. Not numbers before the first step, of which nothing is known before it is
+    /// [prepared](Trainer::prepare).
     ///
     /// ```
     /// use bayeslift::prelude::*;

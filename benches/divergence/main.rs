@@ -1,10 +1,12 @@
-//! What ways to compute a divergence cost in a training step of 784-400-400-10, and what draws add to the noise of its gradient.
+//! What ways to compute a divergence cost in a training step of 784-400-400-10, and what draws add to the noise of its
+//! gradient.
 //!
 //!     cargo bench -q --bench divergence [-- batch=128 rounds=40 threads=N]
 //!
-//! Steps of all ways are timed in turn, in one run. Prints a line for each: the median of its steps, and its ratio to that of one draw. Then,
-//! for one draw and a posterior scale of 0.05, the variance of the divergence's gradient over the number of training examples, summed over all
-//! parameters of a kind, beside that of the mean negative log likelihood.
+//! Steps of all ways are timed in turn, in one run. Prints a line for each: the median of its steps, and its ratio to
+//! that of one draw. Then, for one draw and a posterior scale of 0.05, the variance of the divergence's gradient over
+//! the number of training examples, summed over all parameters of a kind, beside that of the mean negative log
+//! likelihood.
 
 use bayeslift::{
     ir::{Builder, Tensor, Type},

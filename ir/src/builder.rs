@@ -55,7 +55,8 @@ impl Builder {
         Builder::default()
     }
 
-    /// The graph so far, or the first error. It is a copy, so that whatever has expressions of the builder may outlive it.
+    /// The graph so far, or the first error. It is a copy, so that whatever has expressions of the builder may outlive
+    /// it.
     pub fn finish(&self) -> Result<Graph, Error> {
         self.check()?;
         Ok(self.graph().clone())

@@ -2,8 +2,9 @@ use crate::host;
 use bayeslift_ir::{Environment, Expr};
 use std::fmt;
 
-/// A smooth, increasing or decreasing map of numbers, one by one: how a parameter that may be any number becomes one that may not, such as a
-/// scale. With its inverse the value itself can be [set](crate::Parameters::assign_through), with the logarithm of its derivative densities follow it.
+/// A smooth, increasing or decreasing map of numbers, one by one: how a parameter that may be any number becomes one
+/// that may not, such as a scale. With its inverse the value itself can be [set](crate::Parameters::assign_through),
+/// with the logarithm of its derivative densities follow it.
 ///
 /// ```
 /// use bayeslift_layers::Bijector;

@@ -23,9 +23,9 @@ use std::fmt;
 /// ```
 ///
 /// # Which
-/// Draws are cheap, and their noise falls on the gradient of every step. Closed forms are cheaper still and have none. Where there is no
-/// closed form and posterior scales are small beside the prior's features, as with the default prior and the scales of trained networks (below
-/// 0.1), five nodes of quadrature are exact to 2e-8 nats a weight.
+/// Draws are cheap, and their noise falls on the gradient of every step. Closed forms are cheaper still and have none.
+/// Where there is no closed form and posterior scales are small beside the prior's features, as with the default prior
+/// and the scales of trained networks (below 0.1), five nodes of quadrature are exact to 2e-8 nats a weight.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Divergence {
@@ -36,13 +36,15 @@ pub enum Divergence {
         /// The number of draws, at least 1.
         draws: usize,
     },
-    /// The closed form that the posterior's family has [with the prior's](crate::Distribution::divergence_from). Draws nothing.
+    /// The closed form that the posterior's family has [with the prior's](crate::Distribution::divergence_from). Draws
+    /// nothing.
     Exact,
-    /// For a normal posterior and any prior of each element on its own: the entropy in closed form, and the mean of log prior(w) by
-    /// quadrature. Draws nothing.
+    /// For a normal posterior and any prior of each element on its own: the entropy in closed form, and the mean of log
+    /// prior(w) by quadrature. Draws nothing.
     ///
-    /// Where the prior's density is [smooth](crate::Distribution::pieces) it is the Gauss-Hermite rule with so many nodes. With the default prior,
-    /// 1/2 N(0, 1) + 1/2 N(0, 2000^2), the largest error over all posterior means, in nats a weight, is by the posterior's scale:
+    /// Where the prior's density is [smooth](crate::Distribution::pieces) it is the Gauss-Hermite rule with so many
+    /// nodes. With the default prior, 1/2 N(0, 1) + 1/2 N(0, 2000^2), the largest error over all posterior means, in
+    /// nats a weight, is by the posterior's scale:
     ///
     /// | nodes | 0.05  | 0.1   | 0.2   | 0.5   | 1     | 2     |
     /// |-------|-------|-------|-------|-------|-------|-------|
@@ -53,10 +55,10 @@ pub enum Divergence {
     /// | 32    |       |       |       | 2e-8  | 8e-5  | 5e-3  |
     /// | 48    |       |       |       | 3e-10 | 8e-6  | 2e-3  |
     ///
-    /// before rounding to `f32`, of a few units in 1e-7. For a spike of another scale both scales are in units of that. A prior that is not
-    /// smooth says where its pieces end, and its integral is one of each piece, by a Gauss-Legendre rule of 20 nodes,
-    /// within 6 posterior scales of the mean: exact to 1e-6 nats or 1e-6 of the divergence, whatever the scales, at the cost of
-    /// that many nodes.
+    /// before rounding to `f32`, of a few units in 1e-7. For a spike of another scale both scales are in units of that.
+    /// A prior that is not smooth says where its pieces end, and its integral is one of each piece, by a Gauss-Legendre
+    /// rule of 20 nodes, within 6 posterior scales of the mean: exact to 1e-6 nats or 1e-6 of the divergence, whatever
+    /// the scales, at the cost of that many nodes.
     Quadrature {
         /// The number of nodes of the Gauss-Hermite rule, from 1 to 64.
         nodes: usize,
@@ -101,8 +103,8 @@ impl Divergence {
         Divergence::Quadrature { nodes: 32 }
     }
 
-    /// Any number of a random variable: a closed form of a pair of families, another divergence, a penalty. It has no answer where it returns
-    /// `None`. The name is what reports and errors say.
+    /// Any number of a random variable: a closed form of a pair of families, another divergence, a penalty. It has no
+    /// answer where it returns `None`. The name is what reports and errors say.
     ///
     /// ```
     /// use bayeslift_layers::Divergence;
@@ -141,8 +143,8 @@ impl Divergence {
     /// The divergence of one random variable, and what of the alternatives it is by.
     ///
     /// # Errors
-    /// Monte Carlo: zero draws, a draw without a noise address. Quadrature: a number of nodes that is not from 1 to 64. A closure's own; one
-    /// that returns no scalar. No alternative with an answer.
+    /// Monte Carlo: zero draws, a draw without a noise address. Quadrature: a number of nodes that is not from 1 to 64.
+    /// A closure's own; one that returns no scalar. No alternative with an answer.
     pub fn with_method<'b>(&self, term: &Term<'b>) -> Result<TermDivergence<'b>, Error> {
         self.answer(term)?.ok_or_else(|| {
             let (path, posterior, prior) = (term.site.path(), term.posterior.family(), term.prior.family());
@@ -208,8 +210,8 @@ pub fn monte_carlo<'b>(
     if draws <= 1 { sum } else { sum / draws as f32 }
 }
 
-/// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where the posterior's family
-/// [has](crate::Distribution::divergence_from) none with the prior's.
+/// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where the
+/// posterior's family [has](crate::Distribution::divergence_from) none with the prior's.
 pub fn exact<'b>(posterior: &AnyDistribution<'b>, prior: &AnyDistribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
     let event = posterior.get().divergence_from(prior.get())?;
     Some(event.broadcast(&events(posterior, shape)).sum_all())

@@ -109,12 +109,12 @@ impl Posterior {
         Posterior(PosteriorMaker::Each(Arc::new(make)))
     }
 
-    /// One posterior of kernel and bias together: a closure that makes a distribution of vectors `[n]`, of the kernel's elements and
-    /// behind them the bias's.
+    /// One posterior of kernel and bias together: a closure that makes a distribution of vectors `[n]`, of the kernel's
+    /// elements and behind them the bias's.
     ///
-    /// Layers draw both from one draw of it. Those that draw outputs or flip weights need independent normal weights, and refuse it: a layer with
-    /// plain [reparameterization](crate::Reparameterization) takes it. The random variable is `kernel_bias`, its prior is that of the layer, of
-    /// kernel and bias on their own.
+    /// Layers draw both from one draw of it. Those that draw outputs or flip weights need independent normal weights,
+    /// and refuse it: a layer with plain [reparameterization](crate::Reparameterization) takes it. The random variable
+    /// is `kernel_bias`, its prior is that of the layer, of kernel and bias on their own.
     ///
     /// ```
     /// use bayeslift_layers::{
@@ -261,8 +261,8 @@ impl Prior {
         })
     }
 
-    /// The [log-uniform](LogUniform) law on every weight: the prior of sparse variational dropout. With [`Divergence::Exact`](crate::Divergence::Exact)
-    /// its divergence from a normal posterior is by approximation.
+    /// The [log-uniform](LogUniform) law on every weight: the prior of sparse variational dropout. With
+    /// [`Divergence::Exact`](crate::Divergence::Exact) its divergence from a normal posterior is by approximation.
     pub fn log_uniform() -> Self {
         Prior::new(|scope, shape| shape.each(scope, |scope, _, _| Ok(LogUniform::new(scope.builder()).into())))
     }

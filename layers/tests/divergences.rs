@@ -1,4 +1,5 @@
-//! Ways to compute a divergence: quadrature against adaptive quadrature in f64, choice by variable, closures, Monte Carlo's gradient.
+//! Ways to compute a divergence: quadrature against adaptive quadrature in f64, choice by variable, closures, Monte
+//! Carlo's gradient.
 
 mod common;
 
@@ -356,8 +357,8 @@ fn local_layers_refuse_masks() {
     );
 }
 
-/// What draws add to the gradient of a divergence, and quadrature does not: of a weight with scale 0.05 and the default prior the variance of
-/// d KL / d loc, times the number of draws.
+/// What draws add to the gradient of a divergence, and quadrature does not: of a weight with scale 0.05 and the default
+/// prior the variance of d KL / d loc, times the number of draws.
 #[test]
 fn quadrature_has_the_mean_of_the_gradients_of_draws() {
     const DRAWS: usize = 4096;

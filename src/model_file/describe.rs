@@ -60,7 +60,8 @@ fn each(terms: &[Term<'_>], of: impl Fn(&Term<'_>) -> String) -> Vec<Described> 
     terms.iter().map(|term| Described { path: term.site.path(), text: of(term) }).collect()
 }
 
-/// How scales, and what else a distribution has besides a location, are made of parameters: positive numbers that are stored as any real ones.
+/// How scales, and what else a distribution has besides a location, are made of parameters: positive numbers that are
+/// stored as any real ones.
 fn parameterization(network: &Network, terms: &[Term<'_>]) -> Vec<Described> {
     let mut all: Vec<Described> = Vec::new();
     for term in terms {

@@ -33,7 +33,8 @@ pub(super) struct StepGraph {
 }
 
 impl StepGraph {
-    /// The graph that tells each term of the divergence too, in outputs after all others. These decide nothing of what a step does.
+    /// The graph that tells each term of the divergence too, in outputs after all others. These decide nothing of what
+    /// a step does.
     pub fn telling(&self) -> Result<Graph, Error> {
         let b = Builder::from(self.graph.clone());
         for (path, _, value) in &self.terms {

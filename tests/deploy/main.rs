@@ -98,6 +98,26 @@ fn every_kind_of_network_compiles() {
 }
 
 /// Results that are not finite are written, and said.
+/// A full covariance of kernel and bias, and a prior that only a closure knows.
+#[test]
+fn laws_of_ones_own_compile() {
+    let posterior = Posterior::joint(|scope, shape| {
+        let n = shape.elements();
+        let loc = scope.parameter("loc", &[n].into(), &Initializer::Uniform { limit: 1.0 })?;
+        let raw_scale = scope.parameter("raw_scale", &[n, n].into(), &Initializer::Uniform { limit: 1.0 })?;
+        let scale = distribution::lower_triangular(raw_scale);
+        Ok(distribution::MultivariateNormal::new(loc, scale)?.into())
+    });
+    let layers = Sequential::new()
+        .layer(AffineVariationalReparameterization::new(7, 3).posterior_maker(posterior).activation(Activation::Tanh))
+        .layer(AffineVariationalReparameterizationLocal::new(3, 4).prior_maker(Prior::horseshoe(0.1)));
+    let network = Network::new(layers, [7], likelihood::Categorical, 11).unwrap();
+    let package = deploy::bytes(&network.to_bytes().unwrap(), &DeployOptions::new("laws").samples(7)).unwrap();
+    let program = Program::build("laws", &[&package]);
+    let call = Call { rows: 19, samples: 7, ..Call::default() };
+    program.compare(&package, &network, &call, &inputs(19 * 7));
+}
+
 #[test]
 fn results_that_are_not_finite_are_told() {
     let mut network = Network::new(Affine::new(2, 1), [2], likelihood::Normal::fixed(1.0), 0).unwrap();

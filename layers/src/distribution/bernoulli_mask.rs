@@ -2,10 +2,11 @@ use super::Distribution;
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
-/// A weight that is there with a probability, and else 0: loc times a Bernoulli mask (DropConnect; Wan and others 2013). As a posterior it is that of
-/// Gal and Ghahramani (2016), of single weights.
+/// A weight that is there with a probability, and else 0: loc times a Bernoulli mask (DropConnect; Wan and others
+/// 2013). As a posterior it is that of Gal and Ghahramani (2016), of single weights.
 ///
-/// A draw moves with the location where the mask keeps it; no gradient passes the mask, so the probability is learned by the divergence alone.
+/// A draw moves with the location where the mask keeps it; no gradient passes the mask, so the probability is learned
+/// by the divergence alone.
 #[derive(Clone, Copy, Debug)]
 pub struct BernoulliMask<'b> {
     /// The weight.
@@ -49,8 +50,9 @@ impl<'b> Distribution<'b> for BernoulliMask<'b> {
         Some(self.loc.abs() * (self.keep * (1.0 - self.keep)).sqrt())
     }
 
-    /// -keep log prior(loc) - (1 - keep) log prior(0) - the entropy of the mask: as of a [point](super::Deterministic), less an infinite constant.
-    /// For a normal prior around 0 it is keep loc^2 / (2 scale^2) and what does not depend on the location.
+    /// -keep log prior(loc) - (1 - keep) log prior(0) - the entropy of the mask: as of a [point](super::Deterministic),
+    /// less an infinite constant. For a normal prior around 0 it is keep loc^2 / (2 scale^2) and what does not depend
+    /// on the location.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         if prior.event_ndims() > 0 {
             return None;

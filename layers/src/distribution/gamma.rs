@@ -7,8 +7,8 @@ use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
 /// The gamma law: log p(x) = k log r - log Gamma(k) + (k - 1) log x - r x, for x > 0, concentration k and rate r.
 ///
-/// Densities and divergences are computed in `f64`. A draw is the quantile of a uniform number, so that it moves with both parameters;
-/// it costs some hundreds of operations.
+/// Densities and divergences are computed in `f64`. A draw is the quantile of a uniform number, so that it moves with
+/// both parameters; it costs some hundreds of operations.
 #[derive(Clone, Copy, Debug)]
 pub struct Gamma<'b> {
     /// The concentration, or shape, positive: 1 for the exponential law.
@@ -63,8 +63,8 @@ impl<'b> Distribution<'b> for Gamma<'b> {
         Known::Gamma(*self)
     }
 
-    /// (k - l) digamma(k) + log Gamma(l) - log Gamma(k) + l (log r - log q) + k (q - r) / r, for a prior with concentration l and rate q (Penny
-    /// 2001, *KL-divergences of normal, gamma, Dirichlet and Wishart densities*).
+    /// (k - l) digamma(k) + log Gamma(l) - log Gamma(k) + l (log r - log q) + k (q - r) / r, for a prior with
+    /// concentration l and rate q (Penny 2001, *KL-divergences of normal, gamma, Dirichlet and Wishart densities*).
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let Known::Gamma(prior) = prior.known() else { return None };
         let [k, r, l, q] = [self.concentration, self.rate, prior.concentration, prior.rate].map(Expr::to_f64);
@@ -132,7 +132,8 @@ impl<'b> Distribution<'b> for Beta<'b> {
         Known::Beta(*self)
     }
 
-    /// log B(c, d) - log B(a, b) + (a - c) digamma(a) + (b - d) digamma(b) + (c + d - a - b) digamma(a + b), for a prior with c and d.
+    /// log B(c, d) - log B(a, b) + (a - c) digamma(a) + (b - d) digamma(b) + (c + d - a - b) digamma(a + b), for a
+    /// prior with c and d.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let Known::Beta(prior) = prior.known() else { return None };
         let ([a, b], [c, d]) = (self.powers(), prior.powers());
@@ -141,8 +142,8 @@ impl<'b> Distribution<'b> for Beta<'b> {
     }
 }
 
-/// Dirichlet's law of K positive numbers that sum to 1, which are an event along the last axis: log p(x) = sum_k (a_k - 1) log x_k + log Gamma(sum_k
-/// a_k) - sum_k log Gamma(a_k).
+/// Dirichlet's law of K positive numbers that sum to 1, which are an event along the last axis: log p(x) = sum_k (a_k -
+/// 1) log x_k + log Gamma(sum_k a_k) - sum_k log Gamma(a_k).
 ///
 /// Computed as [`Gamma`] is; a draw is one of gamma laws over its sum.
 #[derive(Clone, Copy, Debug)]
@@ -206,8 +207,8 @@ impl<'b> Distribution<'b> for Dirichlet<'b> {
         Known::Dirichlet(*self)
     }
 
-    /// log Gamma(sum a) - sum log Gamma(a) - log Gamma(sum c) + sum log Gamma(c) + sum (a - c) (digamma(a) - digamma(sum a)), for a prior with
-    /// concentrations c.
+    /// log Gamma(sum a) - sum log Gamma(a) - log Gamma(sum c) + sum log Gamma(c) + sum (a - c) (digamma(a) -
+    /// digamma(sum a)), for a prior with concentrations c.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let Known::Dirichlet(prior) = prior.known() else { return None };
         let shape = self.concentration.shape().broadcast_with(&prior.concentration.shape())?;

@@ -3,11 +3,12 @@ use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::f64::consts::{LN_2, PI};
 
-/// The law of scale c z for standard normal z and c of the half-Cauchy law (Carvalho, Polson and Scott 2010): a prior whose density is
-/// infinite at 0, and whose tails are those of Cauchy's law. So it draws most weights to 0 and leaves large ones alone.
+/// The law of scale c z for standard normal z and c of the half-Cauchy law (Carvalho, Polson and Scott 2010): a prior
+/// whose density is infinite at 0, and whose tails are those of Cauchy's law. So it draws most weights to 0 and leaves
+/// large ones alone.
 ///
-/// log p(x) = log(e^y E1(y)) - log scale - log(2 pi^3) / 2, with y = (x / scale)^2 / 2 and the exponential integral E1 by Abramowitz and Stegun
-/// (5.1.53 and 5.1.56), within 2e-7.
+/// log p(x) = log(e^y E1(y)) - log scale - log(2 pi^3) / 2, with y = (x / scale)^2 / 2 and the exponential integral E1
+/// by Abramowitz and Stegun (5.1.53 and 5.1.56), within 2e-7.
 #[derive(Clone, Copy, Debug)]
 pub struct Horseshoe<'b> {
     /// The scale, positive.

@@ -223,8 +223,8 @@ impl<'b> Distribution<'b> for LocationScale<'b> {
         Known::LocationScale(*self)
     }
 
-    /// From a law of the same family: Laplace's (Gil 2011, *On Renyi divergence measures for continuous alphabet sources*, page 38) and
-    /// Cauchy's (Chyzak and Nielsen 2019, theorem 1), as TFP has them.
+    /// From a law of the same family: Laplace's (Gil 2011, *On Renyi divergence measures for continuous alphabet
+    /// sources*, page 38) and Cauchy's (Chyzak and Nielsen 2019, theorem 1), as TFP has them.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let Known::LocationScale(prior) = prior.known() else { return None };
         let distance = (self.loc - prior.loc).abs();
@@ -243,8 +243,8 @@ impl<'b> Distribution<'b> for LocationScale<'b> {
         }
     }
 
-    /// Laplace's density has a corner. Others with small scales are smooth on that scale near the location, and on the scale of the distance
-    /// from it beyond.
+    /// Laplace's density has a corner. Others with small scales are smooth on that scale near the location, and on the
+    /// scale of the distance from it beyond.
     fn pieces(&self) -> Vec<Expr<'b>> {
         if matches!(self.family, Family::Laplace) {
             return vec![self.loc];

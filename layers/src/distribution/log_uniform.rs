@@ -2,12 +2,13 @@ use super::{Distribution, Known, Normal, around, location_scale::log_of_one_plus
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Builder, Expr, Shape};
 
-/// The improper law with density 1 / |x|: every size of a weight is as probable as every other (Kingma, Salimans and Welling 2015). As the prior of
-/// a normal posterior it is that of sparse variational dropout: weights that data do not need lose their signal,
-/// scale^2 / mean^2 grows without bounds, and they can be cut.
+/// The improper law with density 1 / |x|: every size of a weight is as probable as every other (Kingma, Salimans and
+/// Welling 2015). As the prior of a normal posterior it is that of sparse variational dropout: weights that data do not
+/// need lose their signal, scale^2 / mean^2 grows without bounds, and they can be cut.
 ///
-/// It cannot be drawn from, and divergences from it have an arbitrary constant. That from it of a normal posterior depends on a = scale^2 /
-/// mean^2 alone; the closed form is the approximation of Molchanov, Ashukha and Vetrov (2017, equation 14),
+/// It cannot be drawn from, and divergences from it have an arbitrary constant. That from it of a normal posterior
+/// depends on a = scale^2 / mean^2 alone; the closed form is the approximation of Molchanov, Ashukha and Vetrov (2017,
+/// equation 14),
 ///
 /// KL = k1 (1 - sigmoid(k2 + k3 log a)) + log(1 + 1 / a) / 2, with k1 = 0.63576, k2 = 1.87320, k3 = 1.48695,
 ///

@@ -7,9 +7,9 @@ use super::{
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
-/// The matrix normal distribution of a kernel `[rows, columns]`: loc + A Z B' for independent standard normal Z, with lower-triangular A `[rows,
-/// rows]` and B `[columns, columns]`. Rows and columns have a covariance each, A A' and B B': rows^2 + columns^2 numbers where that
-/// of all elements has (rows columns)^2 (Louizos and Welling 2016).
+/// The matrix normal distribution of a kernel `[rows, columns]`: loc + A Z B' for independent standard normal Z, with
+/// lower-triangular A `[rows, rows]` and B `[columns, columns]`. Rows and columns have a covariance each, A A' and B
+/// B': rows^2 + columns^2 numbers where that of all elements has (rows columns)^2 (Louizos and Welling 2016).
 ///
 /// log p(W) = -|A^-1 (W - loc) B'^-1|^2 / 2 - columns log det A - rows log det B - rows columns log sqrt(2 pi).
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +116,8 @@ impl<'b> Distribution<'b> for MatrixNormal<'b> {
         Known::MatrixNormal(*self)
     }
 
-    /// From independent normal priors, and from another such law: (|C^-1 A|^2 |D^-1 B|^2 + |C^-1 (loc - prior loc) D'^-1|^2 - rows columns) / 2 + the
-    /// difference of the logarithms of determinants, for the prior's scales C and D.
+    /// From independent normal priors, and from another such law: (|C^-1 A|^2 |D^-1 B|^2 + |C^-1 (loc - prior loc)
+    /// D'^-1|^2 - rows columns) / 2 + the difference of the logarithms of determinants, for the prior's scales C and D.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         match prior.known() {
             Known::Normal(prior) => Some(from_independent([self.loc, self.variance(), self.log_determinant()], &prior)),

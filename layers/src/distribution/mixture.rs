@@ -73,8 +73,8 @@ impl<'b> Mixture<'b> {
 
     /// The points between which the log density of a sharp spike with a slab is smooth.
     ///
-    /// Two components with scales s < t cross at the distance c from the centre, and the bend there has the width 1 / (c / s^2 - c / t^2), on
-    /// which e falls off. A width above 0.1 is no bend.
+    /// Two components with scales s < t cross at the distance c from the centre, and the bend there has the width 1 /
+    /// (c / s^2 - c / t^2), on which e falls off. A width above 0.1 is no bend.
     fn bends(&self) -> Option<Vec<Expr<'b>>> {
         let Widening { centre, components } = self.widening()?;
         let &[(p, s), (q, t)] = components.as_slice() else { return None };

@@ -2,11 +2,11 @@ use super::{AnyDistribution, Distribution};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
-/// A mixture of any distributions of single elements, with probabilities softmax(logits) that may be learned. (For normal components with fixed
-/// probabilities, [`Mixture`](super::Mixture) costs less.)
+/// A mixture of any distributions of single elements, with probabilities softmax(logits) that may be learned. (For
+/// normal components with fixed probabilities, [`Mixture`](super::Mixture) costs less.)
 ///
-/// log p(x) = log sum_i softmax(logits)_i p_i(x). A draw picks a component by a uniform number, which no gradient passes: probabilities
-/// are learned in priors, by the density.
+/// log p(x) = log sum_i softmax(logits)_i p_i(x). A draw picks a component by a uniform number, which no gradient
+/// passes: probabilities are learned in priors, by the density.
 #[derive(Clone, Debug)]
 pub struct MixtureOf<'b> {
     logits: Expr<'b>,

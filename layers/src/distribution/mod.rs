@@ -53,7 +53,8 @@ pub struct Draw<'b> {
 }
 
 /// A distribution of weights: a posterior or a prior. Whoever implements it has one wherever a maker of
-/// [posteriors](crate::Posterior) or [priors](crate::Prior) makes one, in model files and in code that is compiled ahead of time.
+/// [posteriors](crate::Posterior) or [priors](crate::Prior) makes one, in model files and in code that is compiled
+/// ahead of time.
 ///
 /// A value of it is an expression; all that is computed of it is graph code, so gradients and compiled code follow.
 ///
@@ -91,16 +92,16 @@ pub trait Distribution<'b>: fmt::Debug {
     /// The name of the family, which messages and model files say.
     fn family(&self) -> &'static str;
 
-    /// The parameters by name, such as `loc` and `scale`: what a model file says of the distribution, and what code that knows the
-    /// family computes from.
+    /// The parameters by name, such as `loc` and `scale`: what a model file says of the distribution, and what code
+    /// that knows the family computes from.
     fn parameters(&self) -> Vec<(&'static str, Expr<'b>)>;
 
-    /// The log density (or log probability) of each event of `value`: of each element, unless [events](Distribution::event_ndims) have
-    /// axes, which the result has not.
+    /// The log density (or log probability) of each event of `value`: of each element, unless
+    /// [events](Distribution::event_ndims) have axes, which the result has not.
     fn log_prob(&self, value: Expr<'b>) -> Expr<'b>;
 
-    /// The log density of each event of a draw from this very distribution, computed from the draw's noise where that is known, so that
-    /// neither is rounded to a value and back. Default: that of its value.
+    /// The log density of each event of a draw from this very distribution, computed from the draw's noise where that
+    /// is known, so that neither is rounded to a value and back. Default: that of its value.
     fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         self.log_prob(draw.value)
     }
@@ -131,21 +132,23 @@ pub trait Distribution<'b>: fmt::Debug {
         0
     }
 
-    /// The same distribution as one of a family that other code knows. A family of one's own that has normal elements says so here: then
-    /// layers that draw outputs take it, and it has the closed forms of divergences that the normal one has. Default: none of them.
+    /// The same distribution as one of a family that other code knows. A family of one's own that has normal elements
+    /// says so here: then layers that draw outputs take it, and it has the closed forms of divergences that the normal
+    /// one has. Default: none of them.
     fn known(&self) -> Known<'b> {
         Known::Other
     }
 
-    /// The divergence from a prior, in nats, of each event, if there is a closed form: KL(this || prior). Whoever knows one for a pair of
-    /// families tells it in the posterior's, or gives a [closure](crate::Divergence::custom). Default: none.
+    /// The divergence from a prior, in nats, of each event, if there is a closed form: KL(this || prior). Whoever knows
+    /// one for a pair of families tells it in the posterior's, or gives a [closure](crate::Divergence::custom).
+    /// Default: none.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let _ = prior;
         None
     }
 
-    /// Points in increasing order between which the log density is smooth: where it bends or ends. Quadrature cuts its integrals there. Default:
-    /// none, for a density that is smooth on the scale of any posterior.
+    /// Points in increasing order between which the log density is smooth: where it bends or ends. Quadrature cuts its
+    /// integrals there. Default: none, for a density that is smooth on the scale of any posterior.
     fn pieces(&self) -> Vec<Expr<'b>> {
         Vec::new()
     }
@@ -197,8 +200,8 @@ pub enum Known<'b> {
     Other,
 }
 
-/// A distribution of any family, to hold and hand on: posterior and prior of a random variable. Every [`Distribution`] becomes one by
-/// `into`.
+/// A distribution of any family, to hold and hand on: posterior and prior of a random variable. Every [`Distribution`]
+/// becomes one by `into`.
 #[derive(Clone)]
 pub struct AnyDistribution<'b>(Arc<dyn Distribution<'b> + 'b>);
 

@@ -6,14 +6,15 @@ use super::{
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
-/// A normal distribution of a whole tensor, whose elements depend on each other: an event is all of the location's axes, read as one vector of n
-/// elements.
+/// A normal distribution of a whole tensor, whose elements depend on each other: an event is all of the location's
+/// axes, read as one vector of n elements.
 ///
-/// Its covariance is L L' for a lower-triangular scale L, or D^2 + F F' for a diagonal D and a factor F of few columns, for
-/// posteriors of so many elements that n^2 numbers are too many.
+/// Its covariance is L L' for a lower-triangular scale L, or D^2 + F F' for a diagonal D and a factor F of few columns,
+/// for posteriors of so many elements that n^2 numbers are too many.
 ///
-/// log p(x) = -|L^-1 (x - loc)|^2 / 2 - log det L - n log sqrt(2 pi). A triangular scale is inverted by n steps of substitution where a value is not its own
-/// draw, and for divergences from another such law: for up to some hundreds of elements. With a factor of r columns it is r steps (Woodbury).
+/// log p(x) = -|L^-1 (x - loc)|^2 / 2 - log det L - n log sqrt(2 pi). A triangular scale is inverted by n steps of
+/// substitution where a value is not its own draw, and for divergences from another such law: for up to some hundreds
+/// of elements. With a factor of r columns it is r steps (Woodbury).
 #[derive(Clone, Copy, Debug)]
 pub struct MultivariateNormal<'b> {
     /// The mean, of any shape.
@@ -31,7 +32,8 @@ enum Scale<'b> {
 }
 
 impl<'b> MultivariateNormal<'b> {
-    /// With covariance L L' for a lower-triangular L with a positive diagonal, `[n, n]`; see [`lower_triangular`](super::lower_triangular).
+    /// With covariance L L' for a lower-triangular L with a positive diagonal, `[n, n]`; see
+    /// [`lower_triangular`](super::lower_triangular).
     ///
     /// # Errors
     /// A scale of another shape.
@@ -122,7 +124,8 @@ fn check(what: &str, x: Expr<'_>, expected: &[usize]) -> Result<(), Error> {
     if found == expected { Ok(()) } else { Err(Error::shape(what, expected.to_string(), &found)) }
 }
 
-/// KL of a normal distribution with these means and variances of elements and this log det L from independent normal priors.
+/// KL of a normal distribution with these means and variances of elements and this log det L from independent normal
+/// priors.
 pub(super) fn from_independent<'b>([mean, variance, log_determinant]: [Expr<'b>; 3], prior: &Normal<'b>) -> Expr<'b> {
     let square = 1.0 / prior.scale.square();
     let element = (variance + (mean - prior.loc).square()) * square * 0.5 - 0.5 + prior.scale.log();
@@ -194,8 +197,8 @@ impl<'b> Distribution<'b> for MultivariateNormal<'b> {
         Known::MultivariateNormal(*self)
     }
 
-    /// From independent normal priors, and from another such law where both scales are triangular: (|M^-1 L|^2 + |M^-1 (loc - prior loc)|^2 - n) / 2 +
-    /// log det M - log det L for the prior's scale M.
+    /// From independent normal priors, and from another such law where both scales are triangular: (|M^-1 L|^2 + |M^-1
+    /// (loc - prior loc)|^2 - n) / 2 + log det M - log det L for the prior's scale M.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         match prior.known() {
             Known::Normal(prior) => Some(from_independent([self.loc, self.variance(), self.log_determinant()], &prior)),

@@ -114,8 +114,9 @@ impl<'b> Distribution<'b> for Normal<'b> {
         Known::Normal(*self)
     }
 
-    /// From the [log-uniform](super::LogUniform) prior by approximation. From a normal prior: with ratio r = scale / prior scale and d = (loc - prior loc) / prior scale it is (d^2 + (r - 1)(r + 1)) / 2 -
-    /// log r. The factored r^2 - 1 keeps its digits near r = 1.
+    /// From the [log-uniform](super::LogUniform) prior by approximation. From a normal prior: with ratio r = scale /
+    /// prior scale and d = (loc - prior loc) / prior scale it is (d^2 + (r - 1)(r + 1)) / 2 - log r. The factored r^2 -
+    /// 1 keeps its digits near r = 1.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
         let prior = match prior.known() {
             Known::Normal(prior) => prior,

@@ -130,8 +130,8 @@ impl<'b> Distribution<'b> for HalfNormal<'b> {
     }
 }
 
-/// The law of |z| for z of Cauchy's law around 0: log p(x) = log(2 / pi) - log scale - log(1 + (x / scale)^2), for x >= 0 (Gelman 2006). It has no
-/// mean.
+/// The law of |z| for z of Cauchy's law around 0: log p(x) = log(2 / pi) - log scale - log(1 + (x / scale)^2), for x >=
+/// 0 (Gelman 2006). It has no mean.
 #[derive(Clone, Copy, Debug)]
 pub struct HalfCauchy<'b> {
     /// The scale, positive: the median.

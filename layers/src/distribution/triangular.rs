@@ -2,8 +2,8 @@
 
 use bayeslift_ir::Expr;
 
-/// The lower-triangular matrix of any matrix `[n, n]`: its elements below the diagonal, softplus of those on it + 1e-5, and 0 above. A
-/// parameter that is any matrix so becomes the [scale](super::MultivariateNormal) of a distribution.
+/// The lower-triangular matrix of any matrix `[n, n]`: its elements below the diagonal, softplus of those on it + 1e-5,
+/// and 0 above. A parameter that is any matrix so becomes the [scale](super::MultivariateNormal) of a distribution.
 pub fn lower_triangular(raw: Expr<'_>) -> Expr<'_> {
     let n = raw.shape().last_extent();
     let (row, column) = (raw.builder().iota(n).expand(1), raw.builder().iota(n).expand(0));
@@ -23,8 +23,8 @@ pub(super) fn log_determinant(scale: Expr<'_>) -> Expr<'_> {
     diagonal(scale).log().sum(0)
 }
 
-/// X of L X = B, for lower-triangular L `[n, n]` and B `[.., n, m]`, by forward substitution: n steps, a row of X each. What is above the diagonal of
-/// L is not read as 0: it must be.
+/// X of L X = B, for lower-triangular L `[n, n]` and B `[.., n, m]`, by forward substitution: n steps, a row of X each.
+/// What is above the diagonal of L is not read as 0: it must be.
 pub(super) fn solve<'b>(scale: Expr<'b>, right: Expr<'b>) -> Expr<'b> {
     let n = scale.shape().last_extent();
     let axis = right.shape().len() - 2;
@@ -41,7 +41,8 @@ pub(super) fn solve<'b>(scale: Expr<'b>, right: Expr<'b>) -> Expr<'b> {
     solution.unwrap_or(right)
 }
 
-/// The lower-triangular L with L L' = C, for positive definite C `[r, r]` and small r (Cholesky): r steps, a column each.
+/// The lower-triangular L with L L' = C, for positive definite C `[r, r]` and small r (Cholesky): r steps, a column
+/// each.
 pub(super) fn cholesky(covariance: Expr<'_>) -> Expr<'_> {
     let n = covariance.shape().last_extent();
     let (row, column) = (covariance.builder().iota(n).expand(1), covariance.builder().iota(n).expand(0));

@@ -2,8 +2,8 @@ use super::{Distribution, Known};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 
-/// The law of equal density on (low, high): log p(x) = -log(high - low). Its gradient is 0 inside, and a value beyond an end has probability 0: a
-/// prior for posteriors that cannot leave it, such as another of this family.
+/// The law of equal density on (low, high): log p(x) = -log(high - low). Its gradient is 0 inside, and a value beyond
+/// an end has probability 0: a prior for posteriors that cannot leave it, such as another of this family.
 #[derive(Clone, Copy, Debug)]
 pub struct Uniform<'b> {
     /// The lower end.

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 type Closure = dyn for<'b> Fn(&Term<'b>) -> Result<Option<Expr<'b>>, Error> + Send + Sync;
 
-/// A closure that computes a divergence; see [`Divergence::custom`](super::Divergence::custom). Copies of one are equal.
+/// A closure that computes a divergence; see [`Divergence::custom`](super::Divergence::custom). Copies of one are
+/// equal.
 #[derive(Clone)]
 pub struct CustomDivergence {
     name: String,

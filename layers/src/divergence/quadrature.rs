@@ -4,7 +4,8 @@ use crate::{AnyDistribution, Error, distribution::Normal};
 use bayeslift_ir::{Environment, Expr, Shape};
 use std::f64::consts::PI;
 
-/// How many nodes a piece of a prior that is not smooth has, and how many posterior scales from the mean its integral ends.
+/// How many nodes a piece of a prior that is not smooth has, and how many posterior scales from the mean its integral
+/// ends.
 const NODES_OF_A_PIECE: usize = 20;
 const REACH: f32 = 6.0;
 
@@ -42,8 +43,8 @@ fn smooth<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, nodes: 
     terms.reduce(|a, b| a + b).expect("a rule has a node")
 }
 
-/// The mean of a function that is smooth between these points, by a Gauss-Legendre rule on each piece. Ends of pieces are in scales from the
-/// mean, where both ends of the integral are exact.
+/// The mean of a function that is smooth between these points, by a Gauss-Legendre rule on each piece. Ends of pieces
+/// are in scales from the mean, where both ends of the integral are exact.
 fn by_pieces<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, ends: &[Expr<'b>]) -> Expr<'b> {
     let &Normal { loc, scale } = posterior;
     let b = loc.builder();
@@ -64,8 +65,9 @@ fn by_pieces<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, ends
     sum.expect("there is a last piece") * (1.0 / (2.0 * PI).sqrt()) as f32
 }
 
-/// Nodes and weights with which a mean under the standard normal distribution is exact for polynomials of degree up to 2 n - 1. Roots of
-/// orthonormal Hermite polynomials, between those of the one before, by bisection; weights are Christoffel's.
+/// Nodes and weights with which a mean under the standard normal distribution is exact for polynomials of degree up to
+/// 2 n - 1. Roots of orthonormal Hermite polynomials, between those of the one before, by bisection; weights are
+/// Christoffel's.
 ///
 /// Only `+ - * /` and square roots, so that the bits are the same everywhere.
 pub(super) fn gauss_hermite(n: usize) -> Vec<(f64, f64)> {

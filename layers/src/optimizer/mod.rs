@@ -54,8 +54,9 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
 
-    /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor are those whose names end
-    /// with `rate`, and the others stay; a rule with others that change with the rate says how.
+    /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor
+    /// are those whose names end with `rate`, and the others stay; a rule with others that change with the rate says
+    /// how.
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
         let is_rate = self.scalars().iter().map(|name| name.ends_with("rate"));
         scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()

@@ -1,8 +1,8 @@
 //! Integrals in f64, by a rule that shares nothing with the library's.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-/// The integral of a function from a to b: Simpson's rule, halved until it changes by less than the tolerance, relative to the first estimate where
-/// that is above 1.
+/// The integral of a function from a to b: Simpson's rule, halved until it changes by less than the tolerance, relative
+/// to the first estimate where that is above 1.
 pub fn integral(f: &dyn Fn(f64) -> f64, a: f64, b: f64, tolerance: f64) -> f64 {
     fn simpson(
         f: &dyn Fn(f64) -> f64,
