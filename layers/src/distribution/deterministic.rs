@@ -56,7 +56,7 @@ impl<'b> Distribution<'b> for Deterministic<'b> {
 
     /// -log prior(loc), as in TFP: less an entropy that no gradient depends on, and which is minus infinity.
     fn divergence_from(&self, prior: &dyn Distribution<'b>) -> Option<Expr<'b>> {
-        Some(-prior.log_prob(self.loc))
+        (prior.event_ndims() == 0).then(|| -prior.log_prob(self.loc))
     }
 
     fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
