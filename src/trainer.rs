@@ -5,6 +5,7 @@ mod checked;
 mod clip;
 mod finite;
 mod graph;
+mod norms;
 mod options;
 mod overflow;
 mod posterior;
@@ -28,6 +29,7 @@ use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::{StepGraph, Updates};
+use norms::Norms;
 use options::Form;
 use stand_ins::with_stand_ins;
 use std::{
@@ -96,6 +98,7 @@ pub struct Trainer {
     compiled: BTreeMap<Form, Compiled>,
     /// Steps that are made in parts.
     accumulated: BTreeMap<Form, AccumulatedStep>,
+    norms: BTreeMap<Form, Norms>,
     divergences: Vec<VariableDivergence>,
     compile_time: Duration,
 }
@@ -137,6 +140,7 @@ impl Trainer {
             updates,
             compiled: BTreeMap::new(),
             accumulated: BTreeMap::new(),
+            norms: BTreeMap::new(),
             divergences: Vec::new(),
             compile_time: Duration::ZERO,
         })

@@ -281,3 +281,28 @@ fn bad_networks_are_errors_that_name_the_layer() {
          `affine_2/bias` f32[2]; make another trainer"
     );
 }
+
+/// Norms of gradients are those of one graph, whatever runs it, and looking moves nothing: plain gradient descent moves each parameter by the rate times
+/// its gradient.
+#[test]
+fn gradients_tell_their_norms() {
+    let layers = Sequential::new().layer(Affine::new(3, 4).activation(Activation::Tanh)).layer(Affine::new(4, 2));
+    let data = facade::small_data(20);
+    let input = StepInput::new(data.inputs(), data.targets());
+    let mut network = Network::new(layers, [3], likelihood::Categorical, 1).unwrap();
+    let before = network.clone();
+    let options = || TrainerOptions::default().optimizer(Sgd::new(1.0));
+    let mut trainer = Trainer::new(&network, 20, options()).unwrap();
+    let norms = trainer.gradient_norms(&network, input).unwrap();
+    assert_eq!(norms, trainer.gradient_norms(&network, input).unwrap());
+    assert_eq!((network.parameters(), trainer.steps()), (before.parameters(), 0));
+    let mut reference = Trainer::new(&network, 20, options().backend(Backend::Reference)).unwrap();
+    assert_eq!(norms, reference.gradient_norms(&network, input).unwrap());
+    trainer.step(&mut network, input).unwrap();
+    for ((path, norm), (_, old)) in norms.iter().zip(before.parameters().iter()) {
+        let new = &network.parameters().get(path).unwrap().tensor;
+        let pairs = new.as_f32().unwrap().iter().zip(old.tensor.as_f32().unwrap());
+        let moved = pairs.map(|(new, old)| (f64::from(*new) - f64::from(*old)).powi(2)).sum::<f64>().sqrt();
+        assert!((moved - norm).abs() < 1e-6 * norm.max(0.1), "{path}: {moved} {norm}");
+    }
+}

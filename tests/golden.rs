@@ -20,14 +20,17 @@ mod refusals;
 mod saved_model;
 
 use bayeslift::{Network, Predictor, PredictorOptions};
-use bayeslift_ir::{Builder, Elements, Expr, Graph, Shape, Tensor, Type, evaluate, evaluate_f64};
+use bayeslift_ir::{Builder, Elements, Expr, Graph, Op, Shape, Tensor, Type, Value, evaluate, evaluate_f64};
 use bayeslift_layers::{
-    Activation, Adam, Affine, AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
-    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Group, Initializer, Layer, LocalBias,
+    Activation, Adam, Affine, AffineVariationalFlipout, AffineVariationalReparameterization,
+    AffineVariationalReparameterizationLocal, Context, Convolution, ConvolutionTranspose,
+    ConvolutionVariationalReparameterization, Flatten, FlipoutBias, Group, Initializer, KernelBias, Layer, LocalBias,
     MatrixProduct, Optimizer, Padding, PerAxis, PosteriorValue, RmsProp, Scope, Sequential, Sgd, Signs, Step, Variable,
     affine,
-    distribution::{AnyDistribution, Categorical, LocationScale, Mixture, Normal, SoftmaxCenteredNormal},
-    exact, fans, flipout_output, likelihood, local_affine, monte_carlo,
+    distribution::{
+        AnyDistribution, Categorical, Deterministic, LocationScale, Mixture, Normal, SoftmaxCenteredNormal,
+    },
+    exact, fans, flipout_output, likelihood, local_affine, monte_carlo, noise_inputs,
 };
 use bayeslift_passes::{Rewriting, gradients};
 use bayeslift_runtime::{Executable, Options};
@@ -232,7 +235,11 @@ impl Case {
         for (name, gradient) in wanted.iter().zip(gradients(weighted.sum_all(), &at)) {
             b.output(&format!("d_{name}"), gradient);
         }
-        self.compare(builder.finish()?)
+        let mut errors = self.compare(builder.finish()?)?;
+        if matches!(self.kind.as_str(), "affine_local" | "affine_reparameterization" | "affine_flipout") {
+            errors.extend(self.by_layer()?);
+        }
+        Ok(errors)
     }
 
     /// The error of a kind, or of a member of a kind such as a distribution, that this program does not know.

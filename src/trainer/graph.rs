@@ -30,6 +30,8 @@ pub(super) struct StepGraph {
     pub forward: usize,
     /// The divergence of each random variable: its path, how it is computed, and its value.
     pub terms: Vec<(String, String, Value)>,
+    /// The gradient with respect to each trainable parameter, in their order, before it is clipped.
+    pub gradients: Vec<Value>,
 }
 
 impl StepGraph {
@@ -109,6 +111,7 @@ impl Trainer {
             let state = step.state.iter().zip(update.state).zip(paths.by_ref());
             changes.extend(state.map(|((&old, new), path)| Change { path, old, new }));
         }
+        let of_parameters = gradients.iter().map(|gradient| gradient.value()).collect();
         let mut bounded = gradients;
         for (path, new) in &call.updates {
             let old = scope.expr(path).filter(|_| self.is_statistic(path));
@@ -139,7 +142,7 @@ impl Trainer {
         }
         b.check()?;
         let graph = b.graph().clone();
-        Ok(StepGraph { graph, layers, forward, terms })
+        Ok(StepGraph { graph, layers, forward, terms, gradients: of_parameters })
     }
 
     /// Whether a layer, and not the optimizer, may change the parameter at a path.
