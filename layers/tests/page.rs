@@ -4,8 +4,8 @@ mod common;
 
 use bayeslift_ir::{DType, Shape, Tensor};
 use bayeslift_layers::{
-    Activation, Affine, AffineVariationalReparameterizationLocal, Convolution, Initializer, Layer, Local,
-    PosteriorValue, Residual, Sequential, Variational, expand_dims,
+    Activation, Affine, AffineVariationalReparameterizationLocal, Convolution, Divergence, Initializer, Layer, Local,
+    PosteriorValue, Prior, Residual, Sequential, Variational, expand_dims,
 };
 use common::{At, forward, random, run};
 
@@ -114,4 +114,41 @@ fn layers_without_bias_are_whole() {
     let graph = forward(&layer, &parameters, &[4, 3], None);
     assert_eq!(run(&graph, &parameters, &[("x", zeros)], At::default())[0], [0.0; 8]);
     assert!(layer.bias_posterior(&parameters).is_err());
+}
+
+/// The standard deviation of the default prior, and how it pulls far out: -log p(w) grows as 2.5e-7 w^2 / 2 (TFP B19 has 25e-6, and the deviation 1415
+/// for each component).
+#[test]
+fn the_default_prior_is_what_it_is_said_to_be() {
+    let layer = local();
+    let prior = layer.kernel_prior(&layer.initialize(0).unwrap());
+    let stddev = prior.stddev().unwrap();
+    assert!(stddev.as_f32().unwrap().iter().all(|s| (s - 1414.213_9).abs() < 1e-3), "{stddev:?}");
+    let at = |w: f32| {
+        let log_prob = prior.log_prob(&Tensor::f32([3, 2], [w; 6]).unwrap()).unwrap();
+        f64::from(log_prob.as_f32().unwrap()[0])
+    };
+    // second differences over 2000
+    let pull = -(at(8000.0) - 2.0 * at(6000.0) + at(4000.0)) / 2000.0_f64.powi(2);
+    assert!((pull / 2.5e-7 - 1.0).abs() < 1e-4, "{pull}");
+}
+
+/// Of N(1, 0.001^2) on six weights, the standard normal prior: 6 (0.5 (1 + 0.001^2 - 1) - log 0.001) nats; the entropy is 6 (log 0.001 + 1.4189).
+#[test]
+fn looking_tells_divergences_and_entropies() {
+    let layer = local().prior_maker(Prior::normal(0.0, 1.0));
+    let parameters = layer.initialize(0).unwrap();
+    let (posterior, prior) = (layer.kernel_posterior(&parameters), layer.kernel_prior(&parameters));
+    let (log, half) = (0.001_f64.ln(), 0.5 * (1.0 + 1e-6 - 1.0));
+    let exact = f64::from(posterior.divergence_from(&prior, &Divergence::Exact, 0).unwrap());
+    assert!((exact - 6.0 * (half - log)).abs() < 1e-4, "{exact}");
+    let quadrature = f64::from(posterior.divergence_from(&prior, &Divergence::quadrature(), 0).unwrap());
+    assert!((quadrature - exact).abs() < 1e-4, "{quadrature}");
+    // five errors of the mean of 1000 draws, of which each has the variance 6 / 2
+    let error = 5.0 * (3.0_f64 / 1000.0).sqrt();
+    let drawn = posterior.divergence_from(&prior, &Divergence::MonteCarlo { draws: 1000 }, 1).unwrap();
+    assert!((f64::from(drawn) - exact).abs() < error, "{drawn}");
+    let entropy = f64::from(posterior.entropy(1, 1000).unwrap());
+    assert!((entropy - 6.0 * (log + 1.418_938_533)).abs() < error, "{entropy}");
+    assert_ne!(entropy, f64::from(posterior.entropy(2, 1000).unwrap()));
 }
