@@ -1,5 +1,6 @@
 //! What the examples share: options, reading tables, a progress bar, drawing in a terminal.
 
+pub mod recipe;
 pub mod table;
 
 use bayeslift::{FitReport, Progress, runtime::Options};

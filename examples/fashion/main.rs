@@ -2,11 +2,13 @@
 //! such networks.
 //!
 //!     cargo run --release --example fashion -- FOLDER [--unlike FOLDER] [--seeds 3] [--json]
+//!     cargo run --release --example fashion -- FOLDER --choose --setting weight=0.13 --setting weight=0.2:epochs=20
 //!
 //! FOLDER has the four IDX files of Fashion-MNIST. Each network has two hidden layers of 400 units. Beside accuracy, negative log likelihood and
 //! calibration error it is asked to tell its own test images from others, by its mutual information (by its entropy where nothing is drawn): from those of
 //! `--unlike`, such as MNIST's, and from its own with their pixels exchanged. Scores are medians over seeds.
 
+mod choose;
 #[allow(dead_code)] // Each example uses a part of it.
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,7 +16,7 @@ mod common;
 #[path = "../mnist_bnn/idx.rs"]
 mod idx;
 
-use bayeslift::{Comparison, Ensemble, EnsemblePredictor, prelude::*};
+use bayeslift::{Comparison, Ensemble, EnsemblePredictor, prelude::*, runtime::Options};
 use clap::Parser;
 use common::bold;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -56,6 +58,12 @@ struct Arguments {
     /// Train on 50,000 images and score on the other 10,000 of the training part: to choose settings by
     #[arg(long)]
     choose: bool,
+    /// With --choose: settings of the recipe to compare, such as `weight=0.2:epochs=20`, or nothing for its own. The others are compared with the first
+    #[arg(long = "setting", value_name = "SETTINGS")]
+    settings: Vec<String>,
+    /// Threads to train on; by default all cores. Results do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Print one line of JSON a row of the table
     #[arg(long)]
     json: bool,
@@ -63,7 +71,11 @@ struct Arguments {
 
 impl Arguments {
     fn options(&self) -> PredictorOptions {
-        PredictorOptions::default().samples(self.samples)
+        PredictorOptions::default().samples(self.samples).backend(self.backend())
+    }
+
+    fn backend(&self) -> Options {
+        self.threads.map_or_else(Options::default, |threads| Options::default().threads(threads))
     }
 }
 
@@ -176,7 +188,13 @@ fn network(kind: Kind, recipe: &Recipe, seed: u64) -> Result<Network> {
 }
 
 /// Networks of a kind, trained beside each other: one, or the members of an ensemble.
-fn trained(kind: Kind, recipe: &Recipe, (seed, members): (u64, usize), data: &Data) -> Result<Ensemble> {
+fn trained(
+    kind: Kind,
+    recipe: &Recipe,
+    (seed, members): (u64, usize),
+    backend: &Options,
+    data: &Data,
+) -> Result<Ensemble> {
     let make = |member| network(kind, recipe, seed + 1000 * member);
     let mut ensemble = Ensemble::of((0..members as u64).map(make).collect::<Result<_>>()?)?;
     let bar = ProgressBar::new(1);
@@ -190,7 +208,7 @@ fn trained(kind: Kind, recipe: &Recipe, (seed, members): (u64, usize), data: &Da
             _ => Fit::by(recipe, data.train.rows()),
         };
         let bar = bar.clone();
-        fit.progress(move |progress| {
+        fit.backend(backend.clone()).progress(move |progress| {
             bar.set_length(progress.steps * members as u64);
             bar.inc(1);
         })
@@ -250,6 +268,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let others = [unlike.map_or(Vec::new(), |(images, _)| images), permuted(&own)];
     let data = Data { train: Dataset::classification([PIXELS], train, train_labels)?, labels, own, others };
     let recipe = Recipe::images();
+    if !arguments.settings.is_empty() {
+        return choose::compare(arguments, &data);
+    }
     let mut scores: Vec<Vec<Score>> = vec![Vec::new(); KINDS.len()];
     let mut advantages = Vec::new();
     for seed in 0..arguments.seeds.max(1) {
@@ -266,7 +287,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             }
             let ensemble = match local.take() {
                 Some(ensemble) => ensemble,
-                None => trained(kind, &recipe, (seed, members), &data)?,
+                None => trained(kind, &recipe, (seed, members), &arguments.backend(), &data)?,
             };
             scores[row].push(score(&predictions(kind, &ensemble, arguments, &data)?, &data.labels)?);
             if kind == Kind::Samples {
