@@ -19,6 +19,7 @@ mod header;
 mod information;
 mod layout;
 mod library;
+mod members;
 mod package;
 mod status;
 
@@ -27,10 +28,11 @@ pub use graph::graph;
 pub use package::{File, Package, write};
 
 use crate::{
-    Error, ModelFile, Network, PredictorOptions, model_file,
+    Ensemble, Error, ModelFile, Network, PredictorOptions, model_file,
     predictor::{model::Model, stored},
 };
 use bayeslift_ir::Environment;
+use compile::{Subject, compile};
 use std::path::Path;
 
 /// Where an object has its weights.
@@ -148,16 +150,24 @@ pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Er
     let _environment = Environment::enter();
     let file = ModelFile::from_bytes(&network.to_bytes()?)?;
     let model = Model::of_network(network, &PredictorOptions::default());
-    compile::compile(&model, file.digest.as_deref(), options)
+    compile(Subject::Network(&model), file.digest.as_deref(), options)
 }
 
-/// Compiles what [`Network::save`] wrote, without the layers' code.
+/// Compiles what [`Network::save`] wrote, without the layers' code; of a folder, what [`Ensemble::save`] wrote: see [`ensemble()`].
 ///
 /// # Errors
-/// As for [`network()`], and for [`Predictor::open`](crate::Predictor::open).
+/// As for [`network()`] and [`ensemble()`], and for [`Predictor::open`](crate::Predictor::open).
 pub fn file(path: impl AsRef<Path>, options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     let path = path.as_ref();
+    if path.is_dir() {
+        let files = Ensemble::files(path).into_iter().map(|path| Ok((ModelFile::read(&path)?, path)));
+        let (files, paths): (Vec<_>, Vec<_>) = files.collect::<Result<Vec<_>, Error>>()?.into_iter().unzip();
+        let digest = digest_of(&files);
+        let models =
+            files.into_iter().zip(&paths).map(|(file, path)| stored::model(file, path, &PredictorOptions::default()));
+        return compile(Subject::Ensemble(&models.collect::<Result<Vec<_>, _>>()?), Some(&digest), options);
+    }
     of_file(ModelFile::read(path)?, path, options)
 }
 
@@ -170,8 +180,44 @@ pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
     of_file(ModelFile::from_bytes(bytes)?, Path::new(model_file::BYTES), options)
 }
 
+/// Compiles an ensemble to one object, whose functions are those of a network's and whose answers have the bits of
+/// [`EnsemblePredictor`](crate::EnsemblePredictor). Members share all code: beside a network's object it has the weights of all of them. Its results
+/// have the two parts of what is not known besides, within members and between them.
+///
+/// Each member draws noise by its own seed, or all by that of the options. A request of another seed than `NAME_SEED`, which is the
+/// first member's, moves all of them by the same.
+///
+/// ```
+/// use bayeslift::{Ensemble, deploy::{self, DeployOptions}, prelude::*};
+///
+/// let ensemble = Ensemble::new(5, |member| {
+///     let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+///     Network::new(layer, [2], likelihood::Categorical, member)
+/// })?;
+/// let package = deploy::ensemble(&ensemble, &DeployOptions::new("flowers").samples(32))?;
+/// assert!(package.header.contains("#define FLOWERS_MEMBERS 5"));
+/// assert!(package.header.contains("float *information_between;"));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+///
+/// # Errors
+/// As for [`network()`]; members whose layers or likelihood differ.
+pub fn ensemble(ensemble: &Ensemble, options: &DeployOptions) -> Result<Package, Error> {
+    let _environment = Environment::enter();
+    let files = ensemble.members().iter().map(|member| ModelFile::from_bytes(&member.to_bytes()?));
+    let digest = digest_of(&files.collect::<Result<Vec<_>, _>>()?);
+    let models = ensemble.members().iter().map(|member| Model::of_network(member, &PredictorOptions::default()));
+    compile(Subject::Ensemble(&models.collect::<Vec<_>>()), Some(&digest), options)
+}
+
+/// A digest of members: that of their digests, one after the other.
+fn digest_of(files: &[ModelFile]) -> String {
+    let all: String = files.iter().filter_map(|file| file.digest.as_deref()).collect();
+    package::digest(all.as_bytes())
+}
+
 fn of_file(file: ModelFile, path: &Path, options: &DeployOptions) -> Result<Package, Error> {
     let digest = file.digest.clone();
     let model = stored::model(file, path, &PredictorOptions::default())?;
-    compile::compile(&model, digest.as_deref(), options)
+    compile(Subject::Network(&model), digest.as_deref(), options)
 }

@@ -1,8 +1,11 @@
 //! Several networks as one: deep ensembles (Lakshminarayanan, Pritzel and Blundell 2017), of Bayesian networks or of others.
 
-use crate::{Backend, Classification, Dataset, Error, Network, Predictor, PredictorOptions, Regression};
-use bayeslift_ir::{Environment, Scalar, elementary};
-use bayeslift_layers::natural_log;
+pub(crate) mod combine;
+mod predictor;
+
+pub use predictor::{EnsembleAnswer, EnsembleClassification, EnsemblePredictor, EnsembleRegression};
+
+use crate::{Error, Network};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -50,15 +53,32 @@ impl Ensemble {
         &mut self.members
     }
 
-    /// Saves each member as [`Network::save`] does, in a folder, which is made if there is none: `member-0.safetensors` and so on.
+    /// Saves each member as [`Network::save`] does, in a folder, which is made if there is none: `member-0.safetensors` and so on. Further members of
+    /// an ensemble that was saved there before are removed.
     ///
     /// # Errors
-    /// As for [`Network::save`].
+    /// As for [`Network::save`]; a file that cannot be removed.
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         let folder = folder.as_ref();
-        let failed = |source| Error::File { path: folder.to_owned(), action: "make", source };
-        fs::create_dir_all(folder).map_err(failed)?;
-        self.members.iter().enumerate().try_for_each(|(number, member)| member.save(file(folder, number)))
+        let failed = |path: &Path, action| {
+            let path = path.to_owned();
+            move |source| Error::File { path, action, source }
+        };
+        fs::create_dir_all(folder).map_err(failed(folder, "make"))?;
+        self.members.iter().enumerate().try_for_each(|(number, member)| member.save(file(folder, number)))?;
+        let former = numbers(folder).into_iter().filter(|number| *number >= self.members.len());
+        former.map(|number| file(folder, number)).try_for_each(|path| {
+            let removed = fs::remove_file(&path);
+            removed.map_err(failed(&path, "remove"))
+        })
+    }
+
+    /// The files of an ensemble that [`Ensemble::save`] wrote to a folder, in the order of its members: at least the first, and all up to the last that is there,
+    /// so that reading them tells of one that is missing.
+    pub fn files(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+        let folder = folder.as_ref();
+        let last = numbers(folder).into_iter().max().unwrap_or(0);
+        (0..=last).map(|number| file(folder, number)).collect()
     }
 }
 
@@ -66,167 +86,15 @@ fn file(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("member-{number}.safetensors"))
 }
 
-/// Predicts with all members of an ensemble. Each takes as many posterior samples as the options say.
-#[derive(Debug)]
-pub struct EnsemblePredictor {
-    members: Vec<Predictor>,
-}
-
-/// Classes as an ensemble predicts them.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct EnsembleClassification {
-    /// The prediction of all members as one: the mean of their probabilities, and its uncertainty.
-    pub all: Classification,
-    /// For each row, or label of a row, the mean over members of their mutual information: what a member does not know.
-    pub within: Vec<f32>,
-    /// The rest of the mutual information: how far members contradict each other.
-    pub between: Vec<f32>,
-}
-
-/// Numbers as an ensemble predicts them.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct EnsembleRegression {
-    /// The prediction of all members as one, a mixture of equal parts.
-    pub all: Regression,
-    /// The root of the mean over members of their epistemic variance: what a member does not know.
-    pub within: Vec<f32>,
-    /// The standard deviation over members of their means: how far they contradict each other.
-    pub between: Vec<f32>,
-}
-
-impl EnsemblePredictor {
-    /// With [`PredictorOptions::default`].
-    ///
-    /// # Errors
-    /// As for [`Predictor::new`].
-    pub fn new(ensemble: &Ensemble) -> Result<EnsemblePredictor, Error> {
-        EnsemblePredictor::with_options(ensemble, &PredictorOptions::default())
-    }
-
-    /// With these options. Code is compiled once for all members.
-    ///
-    /// # Errors
-    /// As for [`Predictor::with_options`].
-    pub fn with_options(ensemble: &Ensemble, options: &PredictorOptions) -> Result<EnsemblePredictor, Error> {
-        let options = shared(options);
-        let members = ensemble.members.iter().map(|member| Predictor::with_options(member, &options));
-        Ok(EnsemblePredictor { members: members.collect::<Result<_, _>>()? })
-    }
-
-    /// Of what [`Ensemble::save`] wrote.
-    ///
-    /// # Errors
-    /// A folder without `member-0.safetensors`; as for [`Predictor::open`].
-    pub fn open(folder: impl AsRef<Path>, options: &PredictorOptions) -> Result<EnsemblePredictor, Error> {
-        let (folder, options) = (folder.as_ref(), shared(options));
-        let files = (0..).map(|number| file(folder, number)).take_while(|path| path.exists());
-        let members: Vec<_> =
-            files.map(|path| Predictor::open_with_options(path, &options)).collect::<Result<_, _>>()?;
-        if members.is_empty() {
-            // whose error says what is wrong
-            Predictor::open_with_options(file(folder, 0), &options)?;
-        }
-        Ok(EnsemblePredictor { members })
-    }
-
-    /// The members' own predictors.
-    pub fn members(&self) -> &[Predictor] {
-        &self.members
-    }
-
-    /// Predicts classes.
-    ///
-    /// # Errors
-    /// As for [`Predictor::classify`].
-    pub fn classify(&self, inputs: &[f32]) -> Result<EnsembleClassification, Error> {
-        let _environment = Environment::enter();
-        let each = self.members.iter().map(|member| member.classify(inputs)).collect::<Result<Vec<_>, _>>()?;
-        let mean = |of: fn(&Classification) -> &[f32]| mean(&each, of);
-        let probabilities: Vec<f64> = mean(Classification::probabilities);
-        let classes = each[0].classes();
-        // 0 log 0 is 0
-        let entropy = |row: &[f64]| row.iter().filter(|p| **p > 0.0).fold(0.0, |sum, &p| sum - p * natural_log(p));
-        let is_none = |row: &[f64]| row.iter().any(|p| p.is_nan());
-        let entropies = probabilities.chunks(classes.max(1));
-        let entropies: Vec<f64> = entropies.map(|row| if is_none(row) { f64::NAN } else { entropy(row) }).collect();
-        let [expected, of_members] = [Classification::expected_entropy, Classification::predictive_entropy].map(mean);
-        let less = |from: &[f64], what: &[f64]| from.iter().zip(what).map(|(a, b)| not_negative(a - b)).collect();
-        let information: Vec<f32> = less(&entropies, &expected);
-        let all = Classification::of_parts(
-            (classes, each[0].labels_of_a_row()),
-            narrow(&probabilities),
-            [narrow(&entropies), narrow(&expected), information],
-        );
-        Ok(EnsembleClassification { all, within: less(&of_members, &expected), between: less(&entropies, &of_members) })
-    }
-
-    /// Predicts numbers.
-    ///
-    /// # Errors
-    /// As for [`Predictor::regress`].
-    pub fn regress(&self, inputs: &[f32]) -> Result<EnsembleRegression, Error> {
-        let _environment = Environment::enter();
-        let each = self.members.iter().map(|member| member.regress(inputs)).collect::<Result<Vec<_>, _>>()?;
-        let mean = |of: fn(&Regression) -> &[f32]| mean(&each, of);
-        let means = mean(Regression::mean);
-        let of =
-            |i: usize, value: fn(&Regression) -> &[f32]| each.iter().map(move |member| f64::from(value(member)[i]));
-        let count = each.len() as f64;
-        let squares = |i: usize, value| of(i, value).map(|x| x * x).sum::<f64>() / count;
-        let away = |i: usize| of(i, Regression::mean).map(|x| (x - means[i]) * (x - means[i])).sum::<f64>() / count;
-        let rows = 0..means.len();
-        let within: Vec<f64> = rows.clone().map(|i| squares(i, Regression::epistemic)).collect();
-        let between: Vec<f64> = rows.clone().map(away).collect();
-        let aleatoric: Vec<f64> = rows.map(|i| squares(i, Regression::aleatoric)).collect();
-        let epistemic: Vec<f64> = within.iter().zip(&between).map(|(a, b)| a + b).collect();
-        let total: Vec<f64> = aleatoric.iter().zip(&epistemic).map(|(a, b)| a + b).collect();
-        let root = |variances: &[f64]| -> Vec<f32> { variances.iter().map(|x| x.sqrt() as f32).collect() };
-        let spreads = [root(&aleatoric), root(&epistemic), root(&total)];
-        let all = Regression::new(each[0].units(), narrow(&means), spreads);
-        Ok(EnsembleRegression { all, within: root(&within), between: root(&between) })
-    }
-
-    /// log p(targets | input) of each row under the mixture of the members' predictive distributions.
-    ///
-    /// # Errors
-    /// As for [`Predictor::log_likelihood`].
-    pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
-        let _environment = Environment::enter();
-        let each = self.members.iter().map(|member| member.log_likelihood(data)).collect::<Result<Vec<_>, _>>()?;
-        let of_row = |row: usize| {
-            let largest = each.iter().map(|member| member[row]).fold(f64::NEG_INFINITY, f64::max);
-            if !largest.is_finite() {
-                return largest;
-            }
-            let exponential = |x: f64| elementary::double::exp(&mut Scalar, x);
-            let sum: f64 = each.iter().map(|member| exponential(member[row] - largest)).sum();
-            largest + natural_log(sum / each.len() as f64)
-        };
-        Ok((0..each[0].len()).map(of_row).collect())
-    }
-}
-
-/// Options by which members share their code.
-fn shared(options: &PredictorOptions) -> PredictorOptions {
-    let backend = match &options.backend {
-        Backend::Compiled(compiled) => Backend::shared(compiled.clone()),
-        backend => backend.clone(),
+/// The numbers of the members in a folder, in no order.
+fn numbers(folder: &Path) -> Vec<usize> {
+    /// More are not an ensemble but a mistake.
+    const MOST: usize = 1 << 16;
+    let names =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let number = |name: String| {
+        let number = name.strip_prefix("member-")?.strip_suffix(".safetensors")?;
+        number.parse().ok().filter(|parsed: &usize| *parsed < MOST && parsed.to_string() == number)
     };
-    options.clone().backend(backend)
-}
-
-fn mean<T>(each: &[T], of: impl Fn(&T) -> &[f32]) -> Vec<f64> {
-    let count = each.len() as f64;
-    (0..of(&each[0]).len()).map(|i| each.iter().map(|member| f64::from(of(member)[i])).sum::<f64>() / count).collect()
-}
-
-fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&x| x as f32).collect()
-}
-
-/// What is not negative but for rounding; what is not a number stays so.
-fn not_negative(x: f64) -> f32 {
-    if x <= 0.0 { 0.0 } else { x as f32 }
+    names.filter_map(number).collect()
 }

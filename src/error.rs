@@ -180,6 +180,14 @@ pub enum Error {
         /// What was expected and what came.
         message: String,
     },
+    /// The weights of another system's file are not those that a map tells of, or do not fit.
+    #[error("the weights in `{}` do not fit: {}", shown(path), Foreign::whole(message))]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what came, with the names of tensors and weights.
+        message: String,
+    },
     /// A model file is sound, but of another network.
     #[error("the model file `{}` is of another network: {}", shown(path), Foreign::whole(message))]
     OtherNetwork {

@@ -79,7 +79,7 @@ pub use bayeslift_runtime::Explanation;
 pub use comparison::{Comparison, Scores};
 pub use dataset::{Dataset, Targets};
 pub use engine::{Backend, SharedCode};
-pub use ensemble::{Ensemble, EnsembleClassification, EnsemblePredictor, EnsembleRegression};
+pub use ensemble::{Ensemble, EnsembleAnswer, EnsembleClassification, EnsemblePredictor, EnsembleRegression};
 pub use error::Error;
 pub use fit::{Diagnosis, Epoch, Fit, FitNote, FitReport, Progress, ProgressFlow};
 pub use model_file::{Described, DescribedLayer, ModelFile};
@@ -92,6 +92,7 @@ pub use schedule::{Position, Schedule, WarmUp};
 pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;
 pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
+pub use warm_start::{StartReport, WeightMap};
 
 /// What most programs need, those with layers and optimizers of their own too. The layers' error is `LayerError` here.
 ///

@@ -35,7 +35,7 @@ const EMITTER_VERSION: u32 = 2;
 const KEY: &str = "bayeslift";
 
 /// The largest file that is read without knowing the network: 8 GiB.
-const LARGEST_FILE: u64 = 8 << 30;
+pub(crate) const LARGEST_FILE: u64 = 8 << 30;
 
 /// What a file may hold besides the elements of its tensors: the limit of safetensors for its header, and its length.
 pub(crate) const LARGEST_HEADER: u64 = 100_000_000 + 8;

@@ -145,9 +145,33 @@ impl Predictor {
     /// Moments by their names, as words.
     #[cfg(feature = "deploy")]
     pub(crate) fn moments(&self, inputs: &[f32], names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
-        let mut answers = self.answer(Question::Moments, &self.rows(Numbers::From(0), inputs)?)?;
+        let mut answers = self.moments_from(0, inputs)?;
         let words = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
         Ok(names.iter().map(|name| answers.take(name).map(words).unwrap_or_default()).collect())
+    }
+
+    /// The moments of rows, by their names.
+    pub(crate) fn moments_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answers, Error> {
+        self.answer(Question::Moments, &self.rows(Numbers::From(first_row), inputs)?)
+    }
+
+    /// The moments that it tells, with how many numbers each has for a row.
+    pub(crate) fn told(&self) -> Result<Vec<(&'static str, usize)>, Error> {
+        if self.first != Question::Moments {
+            return Ok(Vec::new());
+        }
+        let pool = self.blocks(self.first).any(&self.model, &self.options, self.options.row_block)?;
+        Ok(pool.results().map(|(name, ty)| (name, ty.shape.elements() / ty.shape[0])).collect())
+    }
+
+    pub(crate) fn tells_no_classes(&self) -> Error {
+        let problem = format!("the network predicts numbers, not classes: its likelihood is {}", self.model.likelihood);
+        Error::misuse(problem, "use `regress`")
+    }
+
+    pub(crate) fn tells_no_numbers(&self) -> Error {
+        let problem = format!("the network predicts classes, not numbers: its likelihood is {}", self.model.likelihood);
+        Error::misuse(problem, "use `classify`")
     }
 
     pub(crate) fn of_model(model: Model, options: &PredictorOptions) -> Result<Predictor, Error> {
@@ -241,11 +265,7 @@ impl Predictor {
     fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
         let _environment = Environment::enter();
         let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
-        Classification::of(&mut answers).ok_or_else(|| {
-            let likelihood = &self.model.likelihood;
-            let problem = format!("the network predicts numbers, not classes: its likelihood is {likelihood}");
-            Error::misuse(problem, "use `regress`")
-        })
+        Classification::of(&mut answers).ok_or_else(|| self.tells_no_classes())
     }
 
     /// Predicts numbers for any number of rows.
@@ -277,11 +297,7 @@ impl Predictor {
     fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
         let _environment = Environment::enter();
         let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
-        Regression::of(&mut answers).ok_or_else(|| {
-            let likelihood = &self.model.likelihood;
-            let problem = format!("the network predicts classes, not numbers: its likelihood is {likelihood}");
-            Error::misuse(problem, "use `classify`")
-        })
+        Regression::of(&mut answers).ok_or_else(|| self.tells_no_numbers())
     }
 
     /// Predicts classes or numbers, whichever the network does, as [`Predictor::classify_from`] or [`Predictor::regress_from`]: for
@@ -304,7 +320,7 @@ impl Predictor {
     /// likelihood that tells neither probabilities nor a mean.
     pub fn answer_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
         let _environment = Environment::enter();
-        let mut answers = self.answer(Question::Moments, &self.rows(Numbers::From(first_row), inputs)?)?;
+        let mut answers = self.moments_from(first_row, inputs)?;
         let answer = Classification::of(&mut answers).map(Answer::Classes);
         answer.or_else(|| Regression::of(&mut answers).map(Answer::Numbers)).ok_or_else(|| {
             Error::misuse("the likelihood's law tells neither probabilities nor a mean", "use `predict`")

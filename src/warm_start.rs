@@ -1,8 +1,14 @@
 //! Beginning with what is known: the weights of another network, or one's own posterior as the prior of what comes next.
 
+mod file;
+mod map;
+
+pub use file::StartReport;
+pub use map::WeightMap;
+
 use crate::{Error, Network, posteriors::Moments};
 use bayeslift_ir::{Environment, Tensor};
-use bayeslift_layers::distribution::Normal;
+use bayeslift_layers::{Parameters, distribution::Normal};
 
 /// The least scale that a posterior begins with: above what softplus adds.
 const LEAST_SCALE: f64 = 1e-4;
@@ -11,7 +17,8 @@ impl Network {
     /// Begins with weights that are known, such as those of a deterministic network that was trained alike, or of another system: MOPED (Krishnan, Subedar and
     /// Tickoo 2020). A weight w of a path such as `affine/kernel` becomes the mean of the posterior there, with the scale
     /// `relative_scale` |w|, at least 1e-4, if there is one with TFP's parameters `loc` and `raw_scale`, else the parameter of that path; and where the prior is a
-    /// [remembered](bayeslift_layers::Prior::remembered) one, its mean. Parameters that are not among the weights stay as they are.
+    /// [remembered](bayeslift_layers::Prior::remembered) one, its mean. Parameters that are not among the weights stay as they are. Files of other
+    /// systems are read by [`Network::start_from_file`].
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -49,7 +56,7 @@ impl Network {
         let mut parameters = self.parameters().clone();
         for (path, tensor) in weights {
             let (loc, raw_scale) = (format!("{path}/loc"), format!("{path}/raw_scale"));
-            if !parameters.contains(&loc) || !parameters.contains(&raw_scale) {
+            if !is_variable(&parameters, path) {
                 parameters.assign(path, tensor)?;
                 continue;
             }
@@ -98,6 +105,11 @@ impl Network {
         self.replace_parameters(parameters);
         Ok(())
     }
+}
+
+/// Whether a path is that of a random variable with TFP's parameters.
+fn is_variable(parameters: &Parameters, path: &str) -> bool {
+    ["loc", "raw_scale"].iter().all(|name| parameters.contains(&format!("{path}/{name}")))
 }
 
 /// Where the prior of a random variable has its parameters: `affine/prior/kernel` of `affine/kernel`.

@@ -3,7 +3,7 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{Backend, Ensemble, EnsemblePredictor, prelude::*};
+use bayeslift::{Backend, Ensemble, EnsembleAnswer, EnsemblePredictor, prelude::*};
 use facade::bits;
 use std::{env, fs, panic, process};
 
@@ -120,6 +120,36 @@ fn numbers_of_all_members() {
     assert!(answer.between.iter().any(|&x| x > 1e-3));
 }
 
+/// Rows beyond what is made one answer at once, and of any split, by compiled code and by the evaluator.
+#[test]
+fn bits_depend_on_no_split_and_no_backend() {
+    let x: Vec<f32> = [inputs(), inputs()].concat();
+    let options = PredictorOptions::default().samples(3);
+    let of = |make: fn(u64) -> Result<Network, Error>, backend: Backend| {
+        let ensemble = Ensemble::new(3, make).unwrap();
+        EnsemblePredictor::with_options(&ensemble, &options.clone().backend(backend)).unwrap()
+    };
+    for make in [classification, regression] {
+        let predictor = of(make, Backend::default());
+        let all = predictor.answer_from(5, &x).unwrap();
+        assert_eq!(all, of(make, Backend::Reference).answer_from(5, &x).unwrap());
+        let parts = [predictor.answer_from(5, &x[..14]).unwrap(), predictor.answer_from(12, &x[14..]).unwrap()];
+        let told = |answer: &EnsembleAnswer| match answer {
+            EnsembleAnswer::Classes(a) => {
+                [a.all.probabilities(), a.all.mutual_information(), &a.within, &a.between].map(<[f32]>::to_vec)
+            }
+            EnsembleAnswer::Numbers(a) => [a.all.mean(), a.all.total(), &a.within, &a.between].map(<[f32]>::to_vec),
+        };
+        let [first, second] = parts.each_ref().map(told);
+        for ((all, first), second) in told(&all).into_iter().zip(first).zip(second) {
+            assert!(!all.is_empty() && all.iter().all(|x| x.is_finite()));
+            assert_eq!(all, [first, second].concat());
+        }
+    }
+    let error = of(regression, Backend::default()).classify(&x).unwrap_err().to_string();
+    assert!(error.contains("the network predicts numbers, not classes"), "{error}");
+}
+
 #[test]
 fn ensembles_are_saved_and_opened() {
     let folder = env::temp_dir().join(format!("bayeslift-ensemble-{}", process::id()));
@@ -130,6 +160,12 @@ fn ensembles_are_saved_and_opened() {
     let made = EnsemblePredictor::with_options(&ensemble, &options).unwrap();
     assert_eq!(opened.members().len(), 3);
     assert_eq!(opened.classify(&inputs()).unwrap(), made.classify(&inputs()).unwrap());
+    // an ensemble that is saved over a larger one has its own members only
+    Ensemble::new(2, classification).unwrap().save(&folder).unwrap();
+    assert_eq!(EnsemblePredictor::open(&folder, &options).unwrap().members().len(), 2);
+    fs::rename(folder.join("member-1.safetensors"), folder.join("member-3.safetensors")).unwrap();
+    let error = EnsemblePredictor::open(&folder, &options).unwrap_err().to_string();
+    assert!(error.contains("member-1.safetensors"), "{error}");
     fs::remove_dir_all(&folder).unwrap();
     let error = EnsemblePredictor::open(&folder, &options).unwrap_err().to_string();
     assert!(error.contains("member-0.safetensors"), "{error}");

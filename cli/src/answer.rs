@@ -1,13 +1,36 @@
 //! Predictions as lines of CSV: all that a result holds.
 
-use bayeslift::Answer;
+use bayeslift::{Answer as Moments, EnsembleAnswer};
 use std::fmt::{self, Write};
+
+/// What is told of rows.
+pub struct Answer {
+    moments: Moments,
+    /// Of an ensemble: of what is not known, the part within members and that between them.
+    parts: Option<[Vec<f32>; 2]>,
+}
+
+impl From<Moments> for Answer {
+    fn from(moments: Moments) -> Answer {
+        Answer { moments, parts: None }
+    }
+}
+
+impl From<EnsembleAnswer> for Answer {
+    fn from(answer: EnsembleAnswer) -> Answer {
+        let (moments, parts) = match answer {
+            EnsembleAnswer::Classes(answer) => (Moments::Classes(answer.all), [answer.within, answer.between]),
+            EnsembleAnswer::Numbers(answer) => (Moments::Numbers(answer.all), [answer.within, answer.between]),
+        };
+        Answer { moments, parts: Some(parts) }
+    }
+}
 
 /// The line that names the columns.
 pub fn header(answer: &Answer) -> String {
-    let labels = match answer {
-        Answer::Classes(answer) => numbered("label", answer.labels_of_a_row()),
-        Answer::Numbers(_) => Vec::new(),
+    let labels = match &answer.moments {
+        Moments::Classes(answer) => numbered("label", answer.labels_of_a_row()),
+        Moments::Numbers(_) => Vec::new(),
     };
     let columns: Vec<String> =
         labels.into_iter().chain(quantities(answer).into_iter().flat_map(|(names, _)| names)).collect();
@@ -16,9 +39,9 @@ pub fn header(answer: &Answer) -> String {
 
 /// A line for each row.
 pub fn lines(answer: &Answer) -> String {
-    let (rows, labels) = match answer {
-        Answer::Classes(answer) => (answer.rows(), answer.labels()),
-        Answer::Numbers(answer) => (answer.rows(), Vec::new()),
+    let (rows, labels) = match &answer.moments {
+        Moments::Classes(answer) => (answer.rows(), answer.labels()),
+        Moments::Numbers(answer) => (answer.rows(), Vec::new()),
     };
     let quantities = quantities(answer);
     let mut text = String::new();
@@ -51,27 +74,33 @@ fn of_row<T>(values: &[T], rows: usize, row: usize) -> &[T] {
 
 /// What is told of rows: the names of its columns, and the numbers, row after row.
 fn quantities(answer: &Answer) -> Vec<(Vec<String>, &[f32])> {
-    match answer {
-        Answer::Classes(answer) => {
+    let (mut quantities, split, count) = match &answer.moments {
+        Moments::Classes(answer) => {
             let labels = answer.labels_of_a_row();
             let of_class = |name: String| (0..answer.classes()).map(move |class| format!("{name}_{class}"));
-            vec![
+            let quantities = vec![
                 (numbered("probability", labels).into_iter().flat_map(of_class).collect(), answer.probabilities()),
                 (numbered("predictive_entropy", labels), answer.predictive_entropy()),
                 (numbered("expected_entropy", labels), answer.expected_entropy()),
                 (numbered("mutual_information", labels), answer.mutual_information()),
-            ]
+            ];
+            (quantities, "information", labels)
         }
-        Answer::Numbers(answer) => {
+        Moments::Numbers(answer) => {
             let units = answer.units();
-            vec![
+            let quantities = vec![
                 (numbered("mean", units), answer.mean()),
                 (numbered("aleatoric", units), answer.aleatoric()),
                 (numbered("epistemic", units), answer.epistemic()),
                 (numbered("total", units), answer.total()),
-            ]
+            ];
+            (quantities, "epistemic", units)
         }
+    };
+    for (part, values) in ["within", "between"].into_iter().zip(answer.parts.iter().flatten()) {
+        quantities.push((numbered(&format!("{split}_{part}"), count), values));
     }
+    quantities
 }
 
 /// One column has the name itself.

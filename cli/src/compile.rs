@@ -10,11 +10,12 @@ use std::{fmt::Write, path::PathBuf};
 
 /// Compiles a model to an object for programs in C, with its header and a manifest
 ///
-/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the program brings.
+/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the program brings. An ensemble
+/// becomes one object, whose members share their code.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The model: what `Network::save` wrote
+    /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did
     model: PathBuf,
     /// The folder to write to; it is made if there is none
     #[arg(long, value_name = "DIR")]
@@ -60,6 +61,7 @@ enum Where {
 const EXAMPLES: &str = "\
 Examples:
   bayeslift compile wine.safetensors --output deploy --name wine
+  bayeslift compile wines/ --output deploy --name ensemble
   bayeslift compile wine.safetensors --output deploy --target aarch64-unknown-linux-gnu --samples 32
   bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package";
 

@@ -5,17 +5,17 @@ use crate::{
     output,
 };
 use bayeslift::{
-    Described, DescribedLayer, ModelFile,
+    Described, DescribedLayer, Ensemble, ModelFile,
     ir::{Foreign, Shape},
     layers::likelihood::{Support, Target},
 };
 use serde_json::{Value, json};
 use std::{fmt::Write, path::PathBuf};
 
-/// Tells what a model is: layers, parameters, posteriors, priors, likelihood, sizes
+/// Tells what a model is: layers, parameters, posteriors, priors, likelihood, sizes; of an ensemble its members, and that of the first
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The model: what `Network::save` wrote
+    /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did
     model: PathBuf,
     /// Print one line of JSON instead of a table
     #[arg(long)]
@@ -23,9 +23,33 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let file = ModelFile::read(&arguments.model)?;
-    let text = if arguments.json { json(&file).to_string() + "\n" } else { text(&file, &shown(&arguments.model)) };
+    let path = &arguments.model;
+    if path.is_dir() {
+        return ensemble(arguments);
+    }
+    let file = ModelFile::read(path)?;
+    let text = if arguments.json { json(&file).to_string() + "\n" } else { text(&file, &shown(path)) };
     output::write(None, &text)
+}
+
+/// Of an ensemble: each member as JSON, or a line for each and then the first.
+fn ensemble(arguments: &Arguments) -> Result<(), Error> {
+    let paths = Ensemble::files(&arguments.model);
+    let files = paths.iter().map(ModelFile::read).collect::<Result<Vec<_>, _>>()?;
+    if arguments.json {
+        let members: Vec<Value> = files.iter().map(json).collect();
+        return output::write(None, &format!("{}\n", json!({ "members": members })));
+    }
+    let mut text_of_all = format!("{}\n  {} members\n\n", shown(&arguments.model), files.len());
+    let rows = paths.iter().zip(&files).map(|(path, file)| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let fitted = format!("seed {}, {} steps", file.seed, grouped(file.steps as usize));
+        [name, fitted, format!("digest {}", file.digest.as_deref().unwrap_or("none"))]
+    });
+    text_of_all.push_str(&table(rows.collect()));
+    text_of_all.push('\n');
+    text_of_all.push_str(&text(&files[0], &shown(&paths[0])));
+    output::write(None, &text_of_all)
 }
 
 /// How many numbers parameters have, and how many of them are trained.

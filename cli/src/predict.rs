@@ -1,13 +1,13 @@
 //! `bayeslift predict`: the answers of a model to the rows of a file.
 
 use crate::{
-    answer,
+    answer::{self, Answer},
     error::Error,
     input::{Header, Rows},
     output::Output,
     progress::Progress,
 };
-use bayeslift::{Answer, Error as LibraryError, Predictor, PredictorOptions, runtime::Options};
+use bayeslift::{EnsemblePredictor, Error as LibraryError, Predictor, PredictorOptions, ir::Shape, runtime::Options};
 use std::path::{Path, PathBuf};
 
 /// Predicts the rows of a file, with their uncertainty
@@ -23,12 +23,15 @@ use std::path::{Path, PathBuf};
 /// know). Of numbers: the mean, and the standard deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and
 /// of both (total); one of each for each unit. Every number reads back to the bits that the library gives.
 ///
+/// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic deviation, within members and that
+/// between them, by which they contradict each other.
+///
 /// The answer to a row depends on the model, the row, its number, the seed and the number of samples, and on nothing else: a file may be split, if
 /// each part is told by `--first-row` where it begins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The model: what `Network::save` wrote
+    /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did
     model: PathBuf,
     /// Inputs: CSV, or a NumPy array; `-` for standard input
     file: PathBuf,
@@ -72,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .allow_non_finite(arguments.allow_non_finite)
         .backend(machine);
     options.seed = arguments.seed;
-    let predictor = Predictor::open_with_options(&arguments.model, &options)?;
+    let predictor = Opened::new(&arguments.model, &options)?;
     let mut rows = Rows::open(&arguments.file, predictor.input(), arguments.header)?;
 
     let output = arguments.output.as_deref().filter(|path| *path != Path::new("-"));
@@ -95,8 +98,37 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     output.finish()
 }
 
+/// A model, ready to answer.
+enum Opened {
+    Network(Box<Predictor>),
+    Ensemble(EnsemblePredictor),
+}
+
+impl Opened {
+    fn new(path: &Path, options: &PredictorOptions) -> Result<Opened, LibraryError> {
+        match path.is_dir() {
+            true => EnsemblePredictor::open(path, options).map(Opened::Ensemble),
+            false => Predictor::open_with_options(path, options).map(Box::new).map(Opened::Network),
+        }
+    }
+
+    fn input(&self) -> &Shape {
+        match self {
+            Opened::Network(predictor) => predictor.input(),
+            Opened::Ensemble(predictor) => predictor.input(),
+        }
+    }
+
+    fn answer_from(&self, first: u64, inputs: &[f32]) -> Result<Answer, LibraryError> {
+        match self {
+            Opened::Network(predictor) => predictor.answer_from(first, inputs).map(Answer::from),
+            Opened::Ensemble(predictor) => predictor.answer_from(first, inputs).map(Answer::from),
+        }
+    }
+}
+
 /// The answers to the rows that were read last.
-fn predict(predictor: &Predictor, first_row: u64, rows: &Rows, inputs: &[f32]) -> Result<Answer, Error> {
+fn predict(predictor: &Opened, first_row: u64, rows: &Rows, inputs: &[f32]) -> Result<Answer, Error> {
     let first = first_row.wrapping_add(rows.first());
     predictor.answer_from(first, inputs).map_err(|error| match error {
         LibraryError::NonFinitePrediction { row, largest } => {

@@ -153,6 +153,14 @@ struct Score {
     tells: [f64; 2],
 }
 
+/// A temperature that was fitted to every other image, and scores of the rest without it and with it.
+#[derive(Clone, Copy)]
+struct Tempered {
+    temperature: f64,
+    nll: [f64; 2],
+    ece: [f64; 2],
+}
+
 struct Data {
     train: Dataset,
     labels: Vec<u32>,
@@ -241,6 +249,29 @@ fn predictions(kind: Kind, ensemble: &Ensemble, arguments: &Arguments, data: &Da
     Ok([of(&data.own)?, of(&data.others[0])?, of(&data.others[1])?])
 }
 
+/// Fits a temperature to one half of the images and scores the other.
+fn tempered(probabilities: &[f32], labels: &[u32]) -> Result<Tempered> {
+    let half = |odd: usize| -> (Vec<f32>, Vec<u32>) {
+        let rows = probabilities.chunks(CLASSES).zip(labels).skip(odd).step_by(2);
+        rows.fold((Vec::new(), Vec::new()), |(mut all, mut labels), (row, label)| {
+            all.extend(row);
+            labels.push(*label);
+            (all, labels)
+        })
+    };
+    let ((fitted_to, its_labels), (plain, labels)) = (half(0), half(1));
+    let temperature = metrics::temperature(&fitted_to, CLASSES, &its_labels)?;
+    let with_it = metrics::at_temperature(&plain, CLASSES, temperature)?;
+    let [nll, ece] = [0, 1].map(|which| {
+        [&plain, &with_it].map(|p| match which {
+            0 => metrics::negative_log_likelihood(p, CLASSES, &labels),
+            _ => metrics::calibration(p, CLASSES, &labels, metrics::CALIBRATION_BINS).map(|found| found.expected_error),
+        })
+    });
+    let [[nll, nll_with], [ece, ece_with]] = [nll, ece];
+    Ok(Tempered { temperature, nll: [nll?, nll_with?], ece: [ece?, ece_with?] })
+}
+
 fn score([own, others @ ..]: &[Prediction; 3], labels: &[u32]) -> Result<Score> {
     let tells = |other: &Prediction| -> Result<f64> {
         let scores = [&own.doubt[..], &other.doubt[..]].concat();
@@ -272,6 +303,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         return choose::compare(arguments, &data);
     }
     let mut scores: Vec<Vec<Score>> = vec![Vec::new(); KINDS.len()];
+    let mut by_temperature: Vec<Vec<Tempered>> = vec![Vec::new(); KINDS.len()];
     let mut advantages = Vec::new();
     for seed in 0..arguments.seeds.max(1) {
         let mut local = None;
@@ -289,7 +321,9 @@ fn run(arguments: &Arguments) -> Result<()> {
                 Some(ensemble) => ensemble,
                 None => trained(kind, &recipe, (seed, members), &arguments.backend(), &data)?,
             };
-            scores[row].push(score(&predictions(kind, &ensemble, arguments, &data)?, &data.labels)?);
+            let found = predictions(kind, &ensemble, arguments, &data)?;
+            scores[row].push(score(&found, &data.labels)?);
+            by_temperature[row].push(tempered(&found[0].probabilities, &data.labels)?);
             if kind == Kind::Samples {
                 let test = Dataset::classification([PIXELS], data.own.clone(), data.labels.clone())?;
                 let comparison = Comparison::new(&ensemble.members()[0], &test, &arguments.options())?;
@@ -315,6 +349,9 @@ fn run(arguments: &Arguments) -> Result<()> {
             println!("{name:<18} {accuracy:>9.4} {nll:>8.4} {ece:>7.4} {unlike:>13.3} {permuted:>9.3}");
         }
     }
+    if arguments.choose {
+        tell_temperatures(&by_temperature, arguments.json);
+    }
     if advantages.is_empty() {
         return Ok(());
     }
@@ -326,6 +363,28 @@ fn run(arguments: &Arguments) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// What a temperature would be worth, fitted to every other image.
+fn tell_temperatures(all: &[Vec<Tempered>], is_json: bool) {
+    if !is_json {
+        println!("\n{}", bold("on every other image  temperature     NLL, with it     ECE, with it"));
+    }
+    for ((_, name), found) in KINDS.iter().zip(all).filter(|(_, found)| !found.is_empty()) {
+        let of = |value: fn(&Tempered) -> f64| median(found.iter().map(value).collect());
+        let temperature = of(|t| t.temperature);
+        let [nll, nll_with] = [of(|t| t.nll[0]), of(|t| t.nll[1])];
+        let [ece, ece_with] = [of(|t| t.ece[0]), of(|t| t.ece[1])];
+        if is_json {
+            let line = json!({
+                "network": name, "temperature": temperature, "nll_half": nll, "nll_tempered": nll_with, "ece_half": ece,
+                "ece_tempered": ece_with,
+            });
+            println!("{line}");
+        } else {
+            println!("{name:<21} {temperature:>11.3} {nll:>7.4} {nll_with:>8.4} {ece:>7.4} {ece_with:>8.4}");
+        }
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -35,6 +35,8 @@ pub struct Method {
     recipe: Recipe,
     /// The part of hidden units that is left out.
     dropout: f32,
+    /// The part of the training rows by which the best epoch is chosen; 0 for the last epoch.
+    validation: f64,
 }
 
 impl FromStr for Method {
@@ -45,13 +47,23 @@ impl FromStr for Method {
         let names = || KINDS.map(|(name, _)| name).join(", ");
         let known = KINDS.into_iter().find(|(known, _)| *known == kind);
         let (_, kind) = known.ok_or_else(|| format!("`{kind}` is none of {}", names()))?;
-        // the one setting that no recipe has
-        let (of_dropout, of_recipe): (Vec<&str>, Vec<&str>) =
-            settings.split(':').partition(|s| s.starts_with("dropout="));
-        let dropout = of_dropout.first().map_or(Ok(0.1), |s| s["dropout=".len()..].parse());
-        let dropout = dropout.map_err(|e| format!("`{}`: {e}", of_dropout.join(":")))?;
-        let recipe = with_settings(Recipe::tables(), &of_recipe.join(":"))?;
-        Ok(Method { name: name.to_owned(), kind, recipe, dropout })
+        let mut method = Method {
+            name: name.to_owned(),
+            kind,
+            recipe: Recipe::tables(),
+            dropout: 0.1,
+            // what no prior holds back is kept where its validation is best
+            validation: if kind == Kind::Local { 0.0 } else { 0.2 },
+        };
+        for setting in settings.split(':') {
+            let number = |text: &str| text.parse::<f64>().map_err(|e| format!("`{setting}`: {e}"));
+            match setting.split_once('=') {
+                Some(("dropout", value)) => method.dropout = number(value)? as f32,
+                Some(("validation", value)) => method.validation = number(value)?,
+                _ => method.recipe = with_settings(method.recipe, setting)?,
+            }
+        }
+        Ok(method)
     }
 }
 
@@ -80,13 +92,10 @@ impl Method {
         Ok(Network::new(layers, [features], likelihood::Normal::learned(1.0), seed)?)
     }
 
-    /// How it is trained on so many rows: what no prior holds back is kept where its own validation is best.
+    /// How it is trained on so many rows. A validation part chooses among all epochs, so there is no warm-up then.
     fn fit(&self, rows: usize) -> Fit<'_> {
         let fit = Fit::by(&self.recipe, rows);
-        match self.kind {
-            Kind::Local => fit,
-            Kind::LastLayer | Kind::Dropout | Kind::Nothing => fit.warm_up(WarmUp::None).validation_split(0.2),
-        }
+        if self.validation > 0.0 { fit.warm_up(WarmUp::None).validation_split(self.validation) } else { fit }
     }
 
     /// Trains on one part of a split and scores the other.

@@ -7,8 +7,10 @@
 //! refuse it.
 
 mod ranking;
+mod temperature;
 
 pub use ranking::{area_under_roc, average_precision, coverage};
+pub use temperature::{at_temperature, temperature};
 
 use crate::{Error, natural_log};
 use bayeslift_ir::Environment;

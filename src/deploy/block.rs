@@ -25,8 +25,8 @@ pub struct Block {
     pub turns: Turns,
     update: Rewritten,
     finish: Option<Rewritten>,
-    /// What it knows of the parameters: its first inputs.
-    pub known: Vec<Tensor>,
+    /// What it knows of the parameters of each model: its first inputs.
+    pub known: Vec<Vec<Tensor>>,
     pub accumulators: Vec<Accumulator>,
     /// Nothing overflows unseen in rows whose numbers are not larger.
     pub bound: f32,
@@ -52,14 +52,34 @@ pub struct Compiled {
 }
 
 impl Block {
-    /// A block that answers with moments.
-    pub fn new(model: &Model, (at_once, turns): (usize, Turns), rows: usize, draws: bool) -> Result<Block, Error> {
-        let graphs = Question::Moments.graphs(model, (at_once, turns), rows, draws)?;
-        let mut staged = Staged::new(graphs, model, &Backend::default())?;
-        let known = staged.known(model)?;
+    /// A block that answers with moments, of models that differ in their parameters alone.
+    ///
+    /// # Errors
+    /// A model whose graphs are not those of the first.
+    pub fn new(models: &[Model], (at_once, turns): (usize, Turns), rows: usize, draws: bool) -> Result<Block, Error> {
+        let backend = Backend::shared(Options::default());
+        let stage = |model: &Model| {
+            let graphs = Question::Moments.graphs(model, (at_once, turns), rows, draws)?;
+            let mut staged = Staged::new(graphs, model, &backend)?;
+            let known = staged.known(model)?;
+            Ok::<_, Error>((staged, known))
+        };
+        let (staged, of_first) = stage(&models[0])?;
+        let mut known = vec![of_first];
+        for (number, model) in models.iter().enumerate().skip(1) {
+            let (other, of_other) = stage(model)?;
+            if other.late != staged.late || other.finish != staged.finish {
+                let problem = format!("member {number} has other layers than the first, or another likelihood");
+                return Err(Error::misuse(problem, "compile it to an object of its own"));
+            }
+            known.push(of_other);
+        }
         let update = Options::default().simplify(false).optimize(&staged.late)?;
         let finish = staged.finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
-        let bound = largest_bound(&update.graph, &known.iter().collect::<Vec<_>>())?;
+        let mut bound = f32::MAX;
+        for known in &known {
+            bound = bound.min(largest_bound(&update.graph, &known.iter().collect::<Vec<_>>())?);
+        }
         let watched = if bound < 0.0 { watch(&update.graph, true)? } else { None };
         let (is_watched, bound) = (watched.is_some(), if bound < 0.0 { f32::MAX } else { bound });
         let update = match watched {
@@ -71,10 +91,7 @@ impl Block {
 
     /// What it answers.
     pub fn results(&self) -> Vec<Column> {
-        let graph: &Graph = &self.finish.as_ref().unwrap_or(&self.update).graph;
-        let outputs = graph.outputs().iter().filter(|output| output.updates.is_none() && output.name != WATCH);
-        let width = |output: &Output| graph.ty(output.value).shape.elements() / self.rows;
-        outputs.map(|output| Column { name: output.name.clone(), width: width(output) }).collect()
+        columns(&self.finish.as_ref().unwrap_or(&self.update).graph, self.rows)
     }
 
     /// The bytes of an accumulator of each kind.
@@ -97,4 +114,11 @@ impl Block {
         };
         Ok(Compiled { update, finish, functions, finish_at })
     }
+}
+
+/// The results of a graph for so many rows.
+pub fn columns(graph: &Graph, rows: usize) -> Vec<Column> {
+    let outputs = graph.outputs().iter().filter(|output| output.updates.is_none() && output.name != WATCH);
+    let width = |output: &Output| graph.ty(output.value).shape.elements() / rows;
+    outputs.map(|output| Column { name: output.name.clone(), width: width(output) }).collect()
 }

@@ -8,10 +8,11 @@ use super::{
     header::{self, Facts, header},
     information::Information,
     layout::{Layout, accumulator_bytes},
+    members::Members,
     package,
 };
 use crate::{
-    Error,
+    Backend, EnsemblePredictor, Error,
     predictor::{Predictor, PredictorOptions, model::Model, question::Turns},
 };
 use bayeslift_codegen::{
@@ -51,16 +52,44 @@ fn targets(options: &DeployOptions, system: &System) -> Result<(Vec<Option<i64>>
     }
 }
 
-/// A package of a model; `digest` is that of its file.
-pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> Result<Package, Error> {
+/// What is compiled.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    Network(&'a Model),
+    /// The members, at least one.
+    Ensemble(&'a [Model]),
+}
+
+impl<'a> Subject<'a> {
+    fn models(self) -> &'a [Model] {
+        match self {
+            Subject::Network(model) => std::slice::from_ref(model),
+            Subject::Ensemble(models) => models,
+        }
+    }
+
+    /// The seed of each network, if none is told.
+    fn seeds(self, options: &DeployOptions) -> Vec<u64> {
+        self.models().iter().map(|model| options.seed.unwrap_or(model.seed)).collect()
+    }
+}
+
+/// A package of a model, or of an ensemble; `digest` is that of its file.
+pub fn compile(subject: Subject<'_>, digest: Option<&str>, options: &DeployOptions) -> Result<Package, Error> {
     check(options)?;
+    let models = subject.models();
+    let model = &models[0];
     let system = options.system()?;
     let (levels, targets) = targets(options, &system)?;
     let draws = model.draws()?;
-    let (blocks, roles) = blocks(model, options, draws)?;
+    let (blocks, roles) = blocks(models, options, draws)?;
     let mut assembly = Assembly { kernels: Vec::new(), routines: Vec::new(), data: Vec::new() };
     let mut compiled: Vec<(Block, Vec<Compiled>)> = Vec::new();
     let mut kernels = Vec::new();
+    let mut members = match subject {
+        Subject::Network(_) => None,
+        Subject::Ensemble(_) => Some(Members::new(models.len(), &blocks, &targets, &mut assembly.kernels)?),
+    };
     for block in blocks {
         let (mut all, mut first) = (Vec::new(), Vec::new());
         for &target in &targets {
@@ -73,31 +102,39 @@ pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> 
         compiled.push((block, all));
     }
     let units = model.input.elements();
-    let layout = Layout::new(&compiled, units);
+    let layout = Layout::new(&compiled, members.as_ref(), units);
     let (mut data, mut weights) = (Data::default(), Data::default());
     let brings_weights = options.weights == Weights::File;
-    let known = compiled.iter().map(|(block, _)| {
+    // for each model and block
+    let mut known: Vec<Vec<Vec<u64>>> = Vec::new();
+    for number in 0..models.len() {
         let of = if brings_weights { &mut weights } else { &mut data };
-        block.known.iter().map(|tensor| of.words(&tensor.words())).collect()
-    });
-    let known: Vec<Vec<u64>> = known.collect();
-    let defaults = Defaults { seed: options.seed.unwrap_or(model.seed), samples: options.samples };
+        let mut known_of =
+            |(block, _): &(Block, _)| block.known[number].iter().map(|tensor| of.words(&tensor.words())).collect();
+        known.push(compiled.iter().map(&mut known_of).collect());
+    }
+    let seeds = subject.seeds(options);
+    members.iter_mut().for_each(|members| members.place(&seeds, &known, &mut data));
+    let members = members.as_ref();
+    let defaults = Defaults { seed: seeds[0], samples: options.samples };
     let bound = compiled.iter().map(|(block, _)| block.bound).fold(f32::MAX, f32::min);
-    let expected = expected(model, defaults, draws, roles, &compiled[roles.many].0)?;
+    let results = members.map_or_else(|| compiled[roles.many].0.results(), |members| members.results().to_vec());
+    let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
+    let expected = expected(subject, options, draws, roles, compiled[roles.many].0.rows, &names)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
-    let results = compiled[roles.many].0.results();
     let about = Information::of(model, digest, options, defaults, &results)?;
     let information = data.add(&about.bytes());
     let outside = brings_weights.then_some(weights.bytes);
     let weights = outside.as_deref().map(|bytes| (checksum(bytes), bytes.len() as u64));
     let rows = compiled[roles.many].0.rows;
-    let [many_bytes, one_bytes] = [roles.many, roles.one].map(|block| accumulator_bytes(&compiled[block].0));
+    let accumulators = [roles.many, roles.one].map(|block| accumulator_bytes(&compiled[block].0) * models.len() as u64);
     let parts = Parts {
         blocks: &compiled,
         levels: &levels,
         layout: &layout,
         units,
-        known: &known,
+        known: &known[0],
+        members,
         brings_weights,
         kernels: &kernels,
     };
@@ -105,9 +142,23 @@ pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> 
     let routines = &mut assembly.routines;
     let looks = Looks::new(routines, bound, architecture);
     let of = (0..compiled.len()).map(|block| parts.of_block(block, routines, &mut data)).collect();
+    let together = parts.together(routines, &mut data);
     let name = options.name.as_str();
-    Functions { parts, roles, defaults, architecture, draws, name, weights, expected, information, of, looks }
-        .add_to(routines);
+    Functions {
+        parts,
+        roles,
+        defaults,
+        architecture,
+        draws,
+        name,
+        weights,
+        expected,
+        information,
+        of,
+        together,
+        looks,
+    }
+    .add_to(routines);
     if data.bytes.len() as u64 > MOST_DATA {
         let problem = format!(
             "the object would hold {} bytes of data, at most {MOST_DATA} are near enough to its code",
@@ -127,7 +178,8 @@ pub fn compile(model: &Model, digest: Option<&str>, options: &DeployOptions) -> 
         levels: &levels,
         layout_bytes: layout.bytes,
         stack_bytes: linked.stack_bytes,
-        accumulators: draws.then_some([many_bytes, one_bytes]),
+        accumulators: draws.then_some(accumulators),
+        members: members.map(|members| members.count),
         weights: weights.map(|(_, bytes)| bytes),
         bound,
     };
@@ -155,35 +207,48 @@ pub fn check(options: &DeployOptions) -> Result<(), Error> {
 }
 
 /// Blocks for many rows, for one, and, where a single row's samples come all at once, for that.
-fn blocks(model: &Model, options: &DeployOptions, draws: bool) -> Result<(Vec<Block>, Roles), Error> {
+fn blocks(models: &[Model], options: &DeployOptions, draws: bool) -> Result<(Vec<Block>, Roles), Error> {
     let turns = if draws { Turns::Open } else { Turns::One };
     let at_once = |most: usize| if draws { most.min(options.samples) } else { 1 };
-    let mut blocks = vec![Block::new(model, (at_once(AT_ONCE), turns), options.row_block, draws)?];
+    let mut blocks = vec![Block::new(models, (at_once(AT_ONCE), turns), options.row_block, draws)?];
     let mut roles = Roles { many: 0, one: 0, direct: None };
     if options.row_block > 1 {
         roles.one = blocks.len();
-        blocks.push(Block::new(model, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
+        blocks.push(Block::new(models, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
     }
     if draws && options.samples <= MOST_AT_ONCE {
         roles.direct = Some(blocks.len());
-        blocks.push(Block::new(model, (options.samples, Turns::One), 1, draws)?);
+        blocks.push(Block::new(models, (options.samples, Turns::One), 1, draws)?);
     }
     Ok((blocks, roles))
 }
 
-/// What the self-test is to find: results of a block of rows for a few samples, and of its first row for the default number.
-fn expected(model: &Model, defaults: Defaults, draws: bool, roles: Roles, block: &Block) -> Result<Expected, Error> {
-    let units = model.input.elements();
-    let inputs = test_inputs(block.rows * units);
-    let results = block.results();
-    let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
+/// What the self-test is to find: results by their names of a block of rows for a few samples, and of its first row for the default number.
+fn expected(
+    subject: Subject<'_>,
+    options: &DeployOptions,
+    draws: bool,
+    roles: Roles,
+    rows: usize,
+    names: &[&str],
+) -> Result<Expected, Error> {
+    let units = subject.models()[0].input.elements();
+    let inputs = test_inputs(rows * units);
+    let backend = Backend::shared(bayeslift_runtime::Options::default());
     let of = |samples: usize, rows: usize| {
-        let options = PredictorOptions::default().samples(samples).seed(defaults.seed);
-        let options = PredictorOptions { allow_non_finite: true, ..options };
-        Predictor::of_model(model.clone(), &options)?.moments(&inputs[..rows * units], &names)
+        let predictors = subject.models().iter().zip(subject.seeds(options)).map(|(model, seed)| {
+            let options = PredictorOptions::default().samples(samples).seed(seed).backend(backend.clone());
+            Predictor::of_model(model.clone(), &options.allow_non_finite(true))
+        });
+        let predictors = predictors.collect::<Result<Vec<_>, _>>()?;
+        let inputs = &inputs[..rows * units];
+        match subject {
+            Subject::Network(_) => predictors[0].moments(inputs, names),
+            Subject::Ensemble(_) => EnsemblePredictor::of(predictors, &backend)?.moments(inputs, names),
+        }
     };
-    let many = of(if draws { TEST_SAMPLES } else { 1 }, block.rows)?;
-    let direct = if roles.direct.is_some() { of(defaults.samples, 1)? } else { Vec::new() };
+    let many = of(if draws { TEST_SAMPLES } else { 1 }, rows)?;
+    let direct = if roles.direct.is_some() { of(options.samples, 1)? } else { Vec::new() };
     Ok([many, direct])
 }
 

@@ -3,6 +3,7 @@
 use super::{
     block::{Block, Column, Compiled},
     layout::{Layout, accumulators_of},
+    members::Members,
 };
 use crate::predictor::question::Turns;
 use Width::{Long, Word};
@@ -20,8 +21,9 @@ pub struct Parts<'a> {
     pub layout: &'a Layout,
     /// The numbers of an input row.
     pub units: usize,
-    /// Where each block's known values lie: in the data, or in the weights.
+    /// Where each block's known values lie, in the data or in the weights; those of an ensemble are told by its members.
     pub known: &'a [Vec<u64>],
+    pub members: Option<&'a Members>,
     /// Whether these are offsets in weights that the caller brings.
     pub brings_weights: bool,
     /// For each block and level, its first kernel's number.
@@ -50,7 +52,7 @@ const LEAST_EXPONENT: i64 = 0x0080_0000;
 pub const SIZE: i64 = 0x7fff_ffff;
 
 /// Appends a routine without a name.
-fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
+pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
     routines.push(builder.finish(None, Long));
     Callee::Routine(routines.len() - 1)
 }
@@ -122,8 +124,8 @@ impl Parts<'_> {
         let update = self.update(number, data);
         let update = add(routines, update);
         let finish = is_open.then(|| add(routines, self.finish(number, data)));
-        let give = self.give(number);
-        let give = add(routines, give);
+        let (block, _) = &self.blocks[number];
+        let give = add(routines, give(block.rows, &block.results(), &self.layout.results_of(block)));
         OfBlock { clear, update, finish, give }
     }
 
@@ -185,7 +187,7 @@ impl Parts<'_> {
     }
 
     /// Launches by the level that the workspace has.
-    fn launch(
+    pub fn launch(
         &self,
         b: &mut RoutineBuilder,
         workspace: Variable,
@@ -212,11 +214,7 @@ impl Parts<'_> {
     ) -> Vec<Statement> {
         let (block, compiled) = &self.blocks[number];
         let layout = self.layout;
-        let weights = || Expr::from(workspace).load(Long, layout.header + 16);
-        let known = self.known[number]
-            .iter()
-            .map(|&at| if self.brings_weights { weights() + at as i64 } else { Expr::Data(at) });
-        let mut inputs: Vec<Expr> = known.collect();
+        let mut inputs = self.known(number, workspace);
         inputs.extend([layout.key, layout.first_sample, layout.first_row].map(|at| workspace + at));
         inputs.push(x.into());
         if block.turns == Turns::Open {
@@ -234,11 +232,27 @@ impl Parts<'_> {
         launches(&compiled[level].update, self.kernels[number][level], &self.memory(workspace, inputs, outputs), data)
     }
 
+    /// Where the values lie that a block knows: of an ensemble, those of the member that is asked.
+    fn known(&self, number: usize, workspace: Variable) -> Vec<Expr> {
+        let weights = || Expr::from(workspace).load(Long, self.layout.header + 16);
+        match self.members {
+            None => {
+                let known = self.known[number].iter();
+                known.map(|&at| if self.brings_weights { weights() + at as i64 } else { Expr::Data(at) }).collect()
+            }
+            Some(members) => {
+                let own = || Expr::from(workspace).load(Long, self.layout.member);
+                let from = || if self.brings_weights { weights() } else { Expr::Data(0) };
+                members.known_of(number).map(|at| from() + own().load(Long, at)).collect()
+            }
+        }
+    }
+
     fn results(&self, number: usize, workspace: Variable) -> Vec<Expr> {
         self.layout.results_of(&self.blocks[number].0).into_iter().map(|at| workspace + at).collect()
     }
 
-    fn memory(&self, workspace: Variable, inputs: Vec<Expr>, outputs: Vec<Expr>) -> Memory {
+    pub fn memory(&self, workspace: Variable, inputs: Vec<Expr>, outputs: Vec<Expr>) -> Memory {
         let [arena, scratch, shared] =
             [self.layout.arena, self.layout.scratch, self.layout.shared].map(|at| workspace + at);
         Memory { inputs, outputs, arena, scratch, shared }
@@ -259,40 +273,40 @@ impl Parts<'_> {
         b.give(0);
         b
     }
+}
 
-    /// Copies what the caller asked for, and looks at all results. A spread that one sample cannot tell need not be finite.
-    fn give(&self, number: usize) -> RoutineBuilder {
-        let (block, _) = &self.blocks[number];
-        let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
-        let (found, found_in_spreads) = (b.set(0), b.set(0));
-        for (i, (Column { name, width }, at)) in (0..).zip(block.results().iter().zip(self.layout.results_of(block))) {
-            let width = *width as i64;
-            let kept = if matches!(name.as_str(), "epistemic" | "total") { found_in_spreads } else { found };
-            let words = if block.rows == 1 { width.into() } else { count * width };
-            each_pair(&mut b, words.clone(), |b, index, numbers| {
-                let address = workspace + index;
-                let exponents = address.load(numbers, at) & (EXPONENT * HALVES);
-                b.assign(kept, (exponents + LEAST_EXPONENT * HALVES) | kept);
+/// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
+pub fn give(rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
+    let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
+    let (found, found_in_spreads) = (b.set(0), b.set(0));
+    for (i, (Column { name, width }, &at)) in (0..).zip(results.iter().zip(places)) {
+        let width = *width as i64;
+        let is_spread = matches!(name.as_str(), "epistemic" | "total" | "epistemic_within");
+        let kept = if is_spread { found_in_spreads } else { found };
+        let words = if rows == 1 { width.into() } else { count * width };
+        each_pair(&mut b, words.clone(), |b, index, numbers| {
+            let address = workspace + index;
+            let exponents = address.load(numbers, at) & (EXPONENT * HALVES);
+            b.assign(kept, (exponents + LEAST_EXPONENT * HALVES) | kept);
+        });
+        let into = b.set(Expr::from(result).load(Long, 8 * i));
+        b.when(into, |b| {
+            let into = b.set(into + row * (4 * width));
+            each_pair(b, words, |b, index, numbers| {
+                let value = b.set((workspace + index.clone()).load(numbers, at));
+                let to = b.set(into + index);
+                // the caller's memory may be aligned to one number
+                b.store(Word, to, 0, value);
+                if numbers == Long {
+                    b.store(Word, to, 4, value >> 32);
+                }
             });
-            let into = b.set(Expr::from(result).load(Long, 8 * i));
-            b.when(into, |b| {
-                let into = b.set(into + row * (4 * width));
-                each_pair(b, words, |b, index, numbers| {
-                    let value = b.set((workspace + index.clone()).load(numbers, at));
-                    let to = b.set(into + index);
-                    // the caller's memory may be aligned to one number
-                    b.store(Word, to, 0, value);
-                    if numbers == Long {
-                        b.store(Word, to, 4, value >> 32);
-                    }
-                });
-            });
-        }
-        let is_several = Expr::from(samples).equal(1).is_zero();
-        b.when(is_several, |b| b.assign(found, found | found_in_spreads));
-        b.give(found & BITS);
-        b
+        });
     }
+    let is_several = Expr::from(samples).equal(1).is_zero();
+    b.when(is_several, |b| b.assign(found, found | found_in_spreads));
+    b.give(found & BITS);
+    b
 }
 
 /// Does something with the byte index of each pair of so many words, and with that of a last one: the width says which.

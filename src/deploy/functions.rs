@@ -3,6 +3,7 @@
 mod init;
 mod pieces;
 mod self_test;
+mod together;
 
 pub use init::checksum;
 pub use pieces::STATE_HEADER;
@@ -12,6 +13,7 @@ use super::{
     block::Block,
     entry::{EXPONENT, Looks, OfBlock, Parts},
     layout::{ALIGN, accumulator_bytes},
+    members::Together,
     status::status,
 };
 use crate::predictor::PREDICTION_STEP;
@@ -59,6 +61,8 @@ pub struct Functions<'a> {
     pub information: u64,
     /// The routines of each block, and those that look at inputs.
     pub of: Vec<OfBlock>,
+    /// Of an ensemble: the routines that make one answer of a block's.
+    pub together: Vec<Together>,
     pub looks: Looks,
 }
 
@@ -116,7 +120,8 @@ impl Functions<'_> {
         };
         let widest = self.parts.blocks.iter().map(of_block);
         let widest = widest.chain([self.parts.units, 1]).max().unwrap_or(1) as i64;
-        let most = (1_i64 << 60) / widest.max(accumulator_bytes(&self.parts.blocks[self.roles.many].0) as i64);
+        let of_row = accumulator_bytes(&self.parts.blocks[self.roles.many].0) as i64 * self.count() as i64;
+        let most = (1_i64 << 60) / widest.max(of_row);
         refuse(b, Expr::from(most).less(rows), "ERROR_ROWS");
     }
 
@@ -175,8 +180,7 @@ impl Functions<'_> {
                 b.collect(|b| {
                     body(b, block, Turn { row, count, accumulators: accumulators.into() });
                     if are_own {
-                        let bytes = accumulator_bytes(&self.parts.blocks[block].0) as i64;
-                        b.assign(accumulators, accumulators + bytes);
+                        b.assign(accumulators, accumulators + self.accumulator_bytes(block) * self.count() as i64);
                     }
                 })
             };
@@ -184,6 +188,11 @@ impl Functions<'_> {
             b.choose(is_many, |b| b.append(of_many), |b| b.append(of_one));
             b.assign(row, row + count);
         });
+    }
+
+    /// The bytes of the accumulators of a block: those of an ensemble's members are one after the other.
+    fn accumulator_bytes(&self, block: usize) -> i64 {
+        accumulator_bytes(&self.parts.blocks[block].0) as i64
     }
 
     fn predict(&self) -> RoutineBuilder {
@@ -195,7 +204,7 @@ impl Functions<'_> {
         let [seed, first_row, first_sample, samples] = self.request(b, request);
         within(b, self.architecture, |b| {
             let state = self.with_inputs(b, (inputs, rows), |b, state| {
-                self.set_key(b, workspace, seed);
+                self.set_seed(b, workspace, seed);
                 let accumulators = workspace + self.parts.layout.accumulators;
                 self.each_block(b, rows, (accumulators, false), |b, block, turn| {
                     let answer = |b: &mut RoutineBuilder, block: usize| {
@@ -204,7 +213,7 @@ impl Functions<'_> {
                         let given = [x, turn.count.into(), number, first_sample.into(), 0.into(), samples.into()];
                         let found = self.answer(b, block, workspace, turn.accumulators.clone(), given);
                         let arguments = [workspace, result, turn.count, turn.row, samples].map(Expr::from);
-                        let bad = b.call(self.of[block].give, arguments.into());
+                        let bad = self.give(b, block, arguments.into());
                         b.when(bad | found, |b| b.assign(state, status("ERROR_NOT_FINITE_RESULT")));
                     };
                     match self.roles.direct {
@@ -222,8 +231,32 @@ impl Functions<'_> {
         builder
     }
 
-    /// Adds all samples of a block and makes results of them. Gives 1 if a value was not finite that they do not show.
+    /// Adds all samples of a block and makes results of them, of an ensemble those of all members. Gives 1 if a value was not finite that they
+    /// do not show.
     fn answer(
+        &self,
+        b: &mut RoutineBuilder,
+        block: usize,
+        workspace: Variable,
+        accumulators: Expr,
+        given: [Expr; 6],
+    ) -> Variable {
+        if self.together.is_empty() {
+            return self.answer_alone(b, block, workspace, accumulators, given);
+        }
+        let found = b.set(0);
+        let [_, count, .., samples] = given.clone();
+        self.each_member(b, workspace, |b, member| {
+            let unseen = self.answer_alone(b, block, workspace, accumulators, given);
+            let bad = self.gather(b, block, workspace, [member, count, samples]);
+            b.assign(found, found | unseen | bad);
+        });
+        self.combine(b, block, workspace);
+        found
+    }
+
+    /// As [`Functions::answer`], of one network.
+    fn answer_alone(
         &self,
         b: &mut RoutineBuilder,
         block: usize,

@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub stack_bytes: u64,
     /// The bytes of accumulators of a block of rows and of a single one, where samples differ.
     pub accumulators: Option<[u64; 2]>,
+    /// Of an ensemble, how many members it has.
+    pub members: Option<usize>,
     /// The bytes of weights that the caller brings.
     pub weights: Option<u64>,
     pub bound: f32,
@@ -57,6 +59,12 @@ fn meaning(name: &str) -> &'static str {
         "epistemic" => "its standard deviation over samples: how much the network does not know",
         "aleatoric" => "the standard deviation that the law tells: how much the data scatter",
         "total" => "the standard deviation of both",
+        "information_within" => "the part of the mutual information that a member does not know, on average",
+        "information_between" => "and that by which members contradict each other",
+        "epistemic_within" => {
+            "the part of the epistemic deviation that a member does not know: the root of its mean square"
+        }
+        "epistemic_between" => "and the standard deviation of members' means",
         _ => "",
     }
 }
@@ -74,11 +82,10 @@ pub fn header(facts: &Facts<'_>) -> String {
     };
     let likelihood = &information.texts.iter().find(|(name, _)| *name == "likelihood").expect("it is told").1;
     let likelihood = likelihood.replace("*/", "* /").replace("/*", "/ *");
-    line(format!(
-        "/* A Bayesian neural network, compiled by Bayeslift {} for {}.",
-        env!("CARGO_PKG_VERSION"),
-        facts.system
-    ));
+    let what = facts
+        .members
+        .map_or_else(|| "A Bayesian neural network".to_owned(), |n| format!("An ensemble of {n} networks"));
+    line(format!("/* {what}, compiled by Bayeslift {} for {}.", env!("CARGO_PKG_VERSION"), facts.system));
     line(format!(" * Likelihood: {likelihood}."));
     line(" * Functions allocate nothing, keep nothing, and may be called by many threads, each with a workspace of its own.".into());
     line(" * The results of a row depend on its inputs, its number and the request alone, to the bit. */".into());
@@ -90,7 +97,13 @@ pub fn header(facts: &Facts<'_>) -> String {
     line(define("INPUTS", information.number("inputs").to_string(), "numbers in a row"));
     line(define("OUTPUTS", information.number("outputs").to_string(), "classes, or numbers predicted"));
     line(define("SAMPLES", information.number("samples").to_string(), "posterior samples, if not told"));
+    if let Some(members) = facts.members {
+        line(define("MEMBERS", members.to_string(), "networks whose answers are made one"));
+    }
     line(define("SEED", format!("UINT64_C({})", information.seed), "of the noise, if not told"));
+    if facts.members.is_some_and(|members| members > 1) {
+        line("/* Another seed moves those of all members by the same: the seed above is the first's. */".into());
+    }
     line(define("WORKSPACE_BYTES", facts.layout_bytes.to_string(), "memory that the caller brings"));
     line(define("WORKSPACE_ALIGN", ALIGN.to_string(), "and its alignment"));
     line(define("STACK_BYTES", facts.stack_bytes.to_string(), "the most of the stack that a call takes"));
@@ -120,7 +133,8 @@ pub fn header(facts: &Facts<'_>) -> String {
     line(format!("}} {name}_request;\n"));
     line("/* Where results go, row after row; what is NULL is not written. */\ntypedef struct {".into());
     for Column { name, width } in facts.results {
-        line(format!("  float *{name}; /* {width} a row: {} */", meaning(name)));
+        let over = if facts.members.is_some() { "over samples and members" } else { "over samples" };
+        line(format!("  float *{name}; /* {width} a row: {} */", meaning(name).replace("over samples", over)));
     }
     line(format!("}} {name}_result;\n"));
     line(

@@ -1,6 +1,9 @@
 //! Where things lie in the memory that a caller of an object brings.
 
-use super::block::{Block, Compiled};
+use super::{
+    block::{Block, Column, Compiled},
+    members::Members,
+};
 
 /// What workspaces are aligned to, and everything in them.
 pub const ALIGN: u64 = 64;
@@ -10,6 +13,9 @@ pub const ALIGN: u64 = 64;
 pub struct Layout {
     /// What tells that it was initialised, the level, and the address of the weights: a long each.
     pub header: i64,
+    /// Of an ensemble: the address of what is the own of the member that is asked, and the seed that members' seeds are counted from.
+    pub member: i64,
+    pub seed: i64,
     /// The key that noise is addressed by: four words.
     pub key: i64,
     /// What changes from block to block.
@@ -26,6 +32,11 @@ pub struct Layout {
     pub accumulators: i64,
     /// The results of a block, one after the other; see [`Layout::results_of`].
     pub results: i64,
+    /// What members of an ensemble gave, result by result, with a place for each that is read; and the addresses of these, as a caller tells them.
+    pub gathered: Vec<Option<i64>>,
+    pub gathered_at: i64,
+    /// Where each result of all members together lies.
+    pub together: Vec<i64>,
     pub arena: i64,
     pub scratch: i64,
     pub shared: i64,
@@ -35,22 +46,39 @@ pub struct Layout {
 
 impl Layout {
     /// A layout for these blocks, which are compiled for one target or several, with inputs of so many numbers a row.
-    pub fn new(blocks: &[(Block, Vec<Compiled>)], units: usize) -> Layout {
+    pub fn new(blocks: &[(Block, Vec<Compiled>)], members: Option<&Members>, units: usize) -> Layout {
         let mut places = Places::default();
         let mut take = |bytes| places.take(bytes);
         let most = |of: &dyn Fn(&Block) -> u64| blocks.iter().map(|(block, _)| of(block)).max().unwrap_or(0);
-        let tables =
-            || blocks.iter().flat_map(|(_, all)| all).flat_map(|c| [Some(&c.update), c.finish.as_ref()]).flatten();
+        let of_blocks = || blocks.iter().flat_map(|(_, all)| all).flat_map(|c| [Some(&c.update), c.finish.as_ref()]);
+        let tables = || of_blocks().flatten().chain(members.into_iter().flat_map(Members::tables));
         let header = take(ALIGN);
         let address = take(ALIGN);
         let rows = take(most(&|block| (block.rows * units * 4) as u64));
         let accumulators = take(most(&accumulator_bytes));
         let results = take(most(&|block| total(result_bytes(block))));
+        let mut gathered = Vec::new();
+        let mut together = Vec::new();
+        let mut gathered_at = 0;
+        if let Some(members) = members {
+            let rows = most(&|block| block.rows as u64);
+            let bytes = |column: &Column| rows * column.width as u64 * 4;
+            let told = blocks[0].0.results();
+            let is_read = |column: &&Column| Members::reads(&column.name);
+            gathered = told
+                .iter()
+                .map(|column| Some(column).filter(is_read).map(|c| take(bytes(c) * members.count as u64)))
+                .collect();
+            gathered_at = take(told.len() as u64 * 8);
+            together = members.results().iter().map(|column| take(bytes(column))).collect();
+        }
         let arena = take(tables().map(|table| table.arena_bytes as u64).max().unwrap_or(0));
         let scratch = take(tables().map(|table| table.scratch_bytes as u64).max().unwrap_or(0));
         let shared = take(tables().map(|table| table.shared_bytes as u64).max().unwrap_or(0));
         Layout {
             header,
+            member: header + 24,
+            seed: header + 32,
             key: address,
             first_sample: address + 16,
             first_row: address + 20,
@@ -61,6 +89,9 @@ impl Layout {
             rows,
             accumulators,
             results,
+            gathered,
+            gathered_at,
+            together,
             arena,
             scratch,
             shared,

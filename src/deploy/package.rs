@@ -130,7 +130,7 @@ pub(super) fn manifest(
         "seed": model.seed,
         "input": model.input.to_vec(),
     });
-    json!({
+    let mut manifest = json!({
         "name": facts.options.name,
         "bayeslift": env!("CARGO_PKG_VERSION"),
         "abi": facts.information.number("abi"),
@@ -159,5 +159,9 @@ pub(super) fn manifest(
             "header": digest(header.as_bytes()),
             "weights": weights.map(digest),
         },
-    })
+    });
+    if let Some(members) = facts.members {
+        manifest["members"] = members.into();
+    }
+    manifest
 }

@@ -2,6 +2,7 @@
 //!
 //! A C compiler is needed (`cc`, `c++`); with `CI=true` cross compilers and emulators too, which `.ci/run` installs.
 
+mod ensembles;
 #[allow(dead_code)] // Each test uses a part of it.
 #[path = "../facade/mod.rs"]
 mod facade;
@@ -23,11 +24,16 @@ use harness::{Call, Program, inputs};
 
 /// A network of classes with every estimator.
 pub fn classes() -> Network {
+    classes_by(11)
+}
+
+/// As [`classes`], of this seed.
+pub fn classes_by(seed: u64) -> Network {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(7, 20).activation(Activation::Relu))
         .layer(AffineVariationalReparameterization::new(20, 12).activation(Activation::Tanh))
         .layer(AffineVariationalFlipout::new(12, 5));
-    Network::new(layers, [7], likelihood::Categorical, 11).unwrap()
+    Network::new(layers, [7], likelihood::Categorical, seed).unwrap()
 }
 
 /// Rows one and many, fewer samples than a block has, and more; rows that no 32 bits count.

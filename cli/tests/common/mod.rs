@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test uses a part of it
 
-use bayeslift::prelude::*;
+use bayeslift::{Ensemble, prelude::*};
 use std::{
     fmt::Display,
     fs,
@@ -74,6 +74,19 @@ pub fn saved(folder: &Path, network: &Network) -> PathBuf {
     let path = folder.join("model.safetensors");
     network.save(&path).unwrap();
     path
+}
+
+/// Members that are like [`classes`], of other seeds, and the folder that they are saved in.
+pub fn ensemble(folder: &Path) -> (Ensemble, PathBuf) {
+    let member = |seed| {
+        let layers = Sequential::new()
+            .layer(AffineVariationalReparameterizationLocal::new(4, 8).activation(Activation::Relu))
+            .layer(AffineVariationalReparameterizationLocal::new(8, 3));
+        Network::new(layers, [4], likelihood::Categorical, 7 + seed)
+    };
+    let (ensemble, path) = (Ensemble::new(3, member).unwrap(), folder.join("members"));
+    ensemble.save(&path).unwrap();
+    (ensemble, path)
 }
 
 /// So many inputs, neither regular nor large.

@@ -1,6 +1,6 @@
 //! Answers a few samples at a time, in memory that the caller keeps.
 
-use super::{Functions, MOST_SAMPLES, check_memory, refuse, within};
+use super::{Functions, MOST_SAMPLES, Turn, check_memory, refuse, within};
 use crate::deploy::{entry::OfBlock, layout::ALIGN, status::status};
 use Width::{Long, Word};
 use bayeslift_codegen::routine::{Expr, RoutineBuilder, Variable, Width};
@@ -32,7 +32,10 @@ impl Functions<'_> {
         b.store(Long, state, STATE_DONE, 0);
         b.store(Long, state, STATE_FOUND, 0);
         self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-            self.of[block].clear.into_iter().for_each(|clear| b.run(clear, vec![turn.accumulators.clone()]));
+            let Some(clear) = self.of[block].clear else { return };
+            self.times(b, |b, member| {
+                b.run(clear, vec![turn.accumulators + member * self.accumulator_bytes(block)]);
+            });
         });
         b.give(status("OK"));
         builder
@@ -58,14 +61,17 @@ impl Functions<'_> {
         refuse(b, Expr::from(MOST_SAMPLES).less(first_sample + end), "ERROR_SAMPLES");
         within(b, self.architecture, |b| {
             let found = self.with_inputs(b, (inputs, rows), |b, _| {
-                self.set_key(b, workspace, seed);
+                self.set_seed(b, workspace, seed);
                 self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
                     let x = inputs + turn.row * (4 * self.parts.units as i64);
                     let number = first_row + turn.row;
                     let others = [x, turn.count.into(), number, first_sample.into(), done.into(), end.into()];
-                    let arguments = [workspace.into(), turn.accumulators].into_iter().chain(others);
-                    let found = b.call(self.of[block].update, arguments.collect());
-                    b.when(found, |b| b.store(Long, state, STATE_FOUND, found));
+                    self.each_member(b, workspace, |b, member| {
+                        let accumulators = turn.accumulators + member * self.accumulator_bytes(block);
+                        let arguments = [workspace.into(), accumulators].into_iter().chain(others);
+                        let found = b.call(self.of[block].update, arguments.collect());
+                        b.when(found, |b| b.store(Long, state, STATE_FOUND, found));
+                    });
                 });
                 b.store(Long, state, STATE_DONE, end);
             });
@@ -88,10 +94,20 @@ impl Functions<'_> {
         b.when(Expr::from(state).load(Long, STATE_FOUND), |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
         within(b, self.architecture, |b| {
             self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-                let OfBlock { finish, give, .. } = self.of[block];
-                let arguments = vec![workspace.into(), turn.accumulators, samples.into()];
-                finish.into_iter().for_each(|finish| b.run(finish, arguments.clone()));
-                let bad = b.call(give, [workspace, result, turn.count, turn.row, samples].map(Expr::from).into());
+                let OfBlock { finish, .. } = self.of[block];
+                let Turn { row, count, accumulators } = turn;
+                self.times(b, |b, member| {
+                    let accumulators = accumulators + member.clone() * self.accumulator_bytes(block);
+                    finish
+                        .into_iter()
+                        .for_each(|finish| b.run(finish, vec![workspace.into(), accumulators.clone(), samples.into()]));
+                    if !self.together.is_empty() {
+                        let bad = self.gather(b, block, workspace, [member, count.into(), samples.into()]);
+                        b.when(bad, |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
+                    }
+                });
+                self.combine(b, block, workspace);
+                let bad = self.give(b, block, [workspace, result, count, row, samples].map(Expr::from).into());
                 b.when(bad, |b| b.assign(found, status("ERROR_NOT_FINITE_RESULT")));
             });
         });

@@ -24,15 +24,18 @@ impl Functions<'_> {
             let rows = self.parts.layout.rows;
             let size = self.parts.blocks[many].0.rows * self.parts.units;
             b.each(size as i64, |b, i| b.store(Word, workspace + i * 4, rows, test_input(i)));
-            self.set_key(b, workspace, self.defaults.seed as i64);
+            self.set_seed(b, workspace, self.defaults.seed as i64);
             for (number, expected, samples) in tests.into_iter().chain(last) {
                 let (block, _) = &self.parts.blocks[number];
                 let given =
                     [workspace + rows, (block.rows as i64).into(), 0.into(), 0.into(), 0.into(), samples.into()];
                 let accumulators = workspace + self.parts.layout.accumulators;
                 self.answer(b, number, workspace, accumulators, given);
-                let results = self.parts.layout.results_of(block);
-                for ((result, at), &want) in block.results().iter().zip(results).zip(expected) {
+                let (results, places) = match self.parts.members {
+                    None => (block.results(), self.parts.layout.results_of(block)),
+                    Some(members) => (members.results().to_vec(), self.parts.layout.together.clone()),
+                };
+                for ((result, at), &want) in results.iter().zip(places).zip(expected) {
                     b.each((block.rows * result.width) as i64, |b, i| {
                         let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
                         let got = (workspace + i * 4).load(Word, at);
