@@ -149,8 +149,15 @@ fn every_kind_of_ensemble_compiles() {
 fn members_share_their_code() {
     let code = |package: &Package| package.manifest["bytes"]["code"].as_u64().unwrap();
     let options = DeployOptions::new("shared").samples(32);
-    let one = code(&deploy::network(&classes_by(0), &options).unwrap());
-    let [two, five] = [2, 5].map(|count| code(&deploy::ensemble(&members(count), &options).unwrap()));
+    let network = |seed| {
+        let local = AffineVariationalReparameterizationLocal::new;
+        let hidden = |inputs| local(inputs, 50).activation(Activation::Relu);
+        let layers = Sequential::new().layer(hidden(64)).layer(hidden(50)).layer(local(50, 10));
+        Network::new(layers, [64], likelihood::Categorical, seed)
+    };
+    let one = code(&deploy::network(&network(0).unwrap(), &options).unwrap());
+    let of = |count| code(&deploy::ensemble(&Ensemble::new(count, network).unwrap(), &options).unwrap());
+    let [two, five] = [2, 5].map(of);
     println!("{one} bytes of code of a network, {two} of two members, {five} of five");
     assert!(five < one * 4 / 3, "{five} bytes of code, {one} of a network");
     assert!(five < two + two / 20, "{five} bytes of code of five members, {two} of two");
