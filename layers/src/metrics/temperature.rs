@@ -104,10 +104,11 @@ mod tests {
 
     #[test]
     fn the_temperature_that_labels_follow_is_found() {
-        for at in [0.5, 1.0, 2.5] {
+        // with what a program of NumPy's finds for the same labels
+        for (at, want) in [(0.5, 0.499_609_926_96), (1.0, 0.982_715_037_42), (2.5, 2.358_116_231_29)] {
             let (probabilities, labels) = drawn(20_000, at);
             let fitted = temperature(&probabilities, 3, &labels).unwrap();
-            assert!((fitted / at - 1.0).abs() < 0.05, "{fitted} and {at}");
+            assert!((fitted / want - 1.0).abs() < 1e-6, "{fitted} and {want}");
             // no other is better
             let loss = |t: f64| {
                 let there = at_temperature(&probabilities, 3, t).unwrap();
