@@ -41,12 +41,12 @@ fn predictor(ensemble: &Ensemble, samples: usize, seed: Option<u64>) -> Ensemble
 }
 
 /// An object whose members share the noise of one seed.
-fn compare(program: &Program, package: &Package, ensemble: &Ensemble, call: &Call, x: &[f32]) {
+pub fn compare(program: &Program, package: &Package, ensemble: &Ensemble, call: &Call, x: &[f32]) {
     let predictor = predictor(ensemble, call.samples, Some(call.seed));
     program.expect(call, x, moments(&predictor, call.first_row, x, package));
 }
 
-fn members(count: usize) -> Ensemble {
+pub fn members(count: usize) -> Ensemble {
     Ensemble::new(count, |member| Ok(classes_by(11 + member))).unwrap()
 }
 

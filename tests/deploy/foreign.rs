@@ -1,8 +1,8 @@
 //! Objects of other architectures, run by an emulator.
 
-use super::{classes, facade, harness};
+use super::{classes, ensembles, facade, harness};
 use bayeslift::{
-    deploy::{self, DeployOptions},
+    deploy::{self, DeployOptions, Package},
     prelude::*,
 };
 use harness::{Call, Program, inputs};
@@ -42,14 +42,21 @@ impl Architecture {
     }
 
     fn compare(&self, name: &str, network: &Network, calls: &[(usize, usize)]) {
-        let options = DeployOptions::new("net").samples(5).row_block(8).for_system(self.system.parse().unwrap());
-        let package = deploy::network(network, &options).unwrap();
-        let name = format!("foreign/{}/{name}", self.system);
-        let program = Program::build_with(&name, &[&package], &[self.compiler, "-static"], &[self.emulator]);
+        let package = deploy::network(network, &self.options()).unwrap();
+        let program = self.program(name, &package);
         for &(rows, samples) in calls {
             let call = Call { rows, samples, first_row: 1 << 33, ..Call::default() };
             program.compare(&package, network, &call, &inputs(rows * network.input().elements()));
         }
+    }
+
+    fn options(&self) -> DeployOptions {
+        DeployOptions::new("net").samples(5).row_block(8).for_system(self.system.parse().unwrap())
+    }
+
+    fn program(&self, name: &str, package: &Package) -> Program {
+        let name = format!("foreign/{}/{name}", self.system);
+        Program::build_with(&name, &[package], &[self.compiler, "-static"], &[self.emulator])
     }
 }
 
@@ -62,5 +69,12 @@ fn other_architectures_give_the_same_bits() {
         let layers = Sequential::new().layer(layer(300, 200).activation(Activation::Relu)).layer(layer(200, 4));
         let large = Network::new(layers, [300], likelihood::Gamma::new(likelihood::Scale::Output), 2).unwrap();
         architecture.compare("large", &large, &[(1, 5), (9, 3)]);
+        let members = ensembles::members(2);
+        let package = deploy::ensemble(&members, &architecture.options().seed(0)).unwrap();
+        let program = architecture.program("members", &package);
+        for (rows, samples) in [(1, 5), (9, 3)] {
+            let call = Call { rows, samples, ..Call::default() };
+            ensembles::compare(&program, &package, &members, &call, &inputs(rows * 7));
+        }
     }
 }
