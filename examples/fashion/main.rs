@@ -55,7 +55,7 @@ struct Arguments {
     /// Only the rows of the table whose names have this in them, such as `last layer`
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
-    /// Train on 50,000 images and score on the other 10,000 of the training part, and on training images of those that are unlike them: to choose settings by
+    /// Train on 50,000 images and score on the other 10,000 of the training part: to choose settings by
     #[arg(long)]
     choose: bool,
     /// With --choose: settings of the recipe to compare, such as `weight=0.2:epochs=20`, or nothing for its own. The others are compared with the first
@@ -295,11 +295,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         false => images(&arguments.folder, "t10k")?,
     };
-    let part = if arguments.choose { "train" } else { "t10k" };
-    let unlike = arguments.unlike.as_ref().map(|folder| images(folder, part)).transpose()?;
-    let mut unlike = unlike.map_or(Vec::new(), |(images, _)| images);
-    unlike.truncate(own.len());
-    let others = [unlike, permuted(&own)];
+    let unlike = arguments.unlike.as_ref().map(|folder| images(folder, "t10k")).transpose()?;
+    let others = [unlike.map_or(Vec::new(), |(images, _)| images), permuted(&own)];
     let data = Data { train: Dataset::classification([PIXELS], train, train_labels)?, labels, own, others };
     let recipe = Recipe::images();
     if !arguments.settings.is_empty() {
