@@ -2,15 +2,15 @@
 //! published.
 //!
 //!     cargo run --release --example uci -- FOLDER [--json]
-//!     cargo run --release --example uci -- FOLDER --rows 50 --method local --method dropout:dropout=0.1
+//!     cargo run --release --example uci -- FOLDER --rows 50 --method local --method few --method dropout:dropout=0.2
 //!
 //! FOLDER has a folder for each set, as Gal and Ghahramani distribute them: `data.txt`, `index_features.txt`, `index_target.txt`, and
 //! `test_rows.txt`, a line for each split. A network has 50 hidden units. It is trained on a split's training part alone, whose
 //! mean and deviation inputs and targets are scaled by; scores are those of the test part, in the data's units, as means over splits with their standard
 //! errors.
 //!
-//! Several methods are compared split by split. A method is `local`, `last-layer`, `dropout` or `deterministic`, with settings other than those of
-//! [`Recipe::tables`] behind it: `local:weight=0.5:warm-up=0.2`.
+//! Several methods are compared split by split. A method is `local` (by `Recipe::tables`), `few` (by that recipe), `last-layer`, `dropout` or
+//! `deterministic`, with other settings behind it: `local:weight=0.5:warm-up=0.2`.
 
 #[allow(dead_code)] // Each example uses a part of it.
 #[path = "../common/mod.rs"]
@@ -69,8 +69,8 @@ struct Arguments {
     /// Train on so many rows of each training part; with --choose, score on all others of it
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
-    /// What is trained: `local`, `last-layer`, `dropout` or `deterministic`, with settings: `local:weight=0.5`. Of several the others are compared
-    /// with the first
+    /// What is trained: `local`, `few`, `last-layer`, `dropout` or `deterministic`, with settings: `local:weight=0.5`. Of several the others are
+    /// compared with the first
     #[arg(long = "method", value_name = "METHOD", default_values = ["local"])]
     methods: Vec<Method>,
     /// How many splits are computed at once; by default one on each core

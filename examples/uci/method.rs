@@ -20,8 +20,9 @@ enum Kind {
     Nothing,
 }
 
-const KINDS: [(&str, Kind); 4] = [
+const KINDS: [(&str, Kind); 5] = [
     ("local", Kind::Local),
+    ("few", Kind::Local),
     ("last-layer", Kind::LastLayer),
     ("dropout", Kind::Dropout),
     ("deterministic", Kind::Nothing),
@@ -43,14 +44,14 @@ impl FromStr for Method {
     type Err = String;
 
     fn from_str(name: &str) -> std::result::Result<Method, String> {
-        let (kind, settings) = name.split_once(':').unwrap_or((name, ""));
+        let (kind_name, settings) = name.split_once(':').unwrap_or((name, ""));
         let names = || KINDS.map(|(name, _)| name).join(", ");
-        let known = KINDS.into_iter().find(|(known, _)| *known == kind);
-        let (_, kind) = known.ok_or_else(|| format!("`{kind}` is none of {}", names()))?;
+        let known = KINDS.into_iter().find(|(known, _)| *known == kind_name);
+        let (_, kind) = known.ok_or_else(|| format!("`{kind_name}` is none of {}", names()))?;
         let mut method = Method {
             name: name.to_owned(),
             kind,
-            recipe: Recipe::tables(),
+            recipe: if kind_name == "few" { Recipe::few() } else { Recipe::tables() },
             dropout: 0.1,
             // what no prior holds back is kept where its validation is best
             validation: if kind == Kind::Local { 0.0 } else { 0.2 },
