@@ -78,7 +78,7 @@ impl Step {
 type Maker = fn(&mut Program, &Step) -> Option<Value>;
 
 /// What a step may do, simple things first; what networks are made of appears more than once.
-const MAKERS: [Maker; 34] = [
+const MAKERS: [Maker; 39] = [
     input,
     unary,
     binary,
@@ -99,7 +99,10 @@ const MAKERS: [Maker; 34] = [
     sum,
     |program, step| program.push(Op::StopGradient, &[program.pick(step, 0, |_| true)?]),
     |program, step| {
-        let x = program.pick(step, 0, |ty| ty.dtype == DType::U32)?;
+        let x = program.pick(step, 0, |ty| ty.dtype == DType::U32 || ty.dtype == DType::F32)?;
+        if program.graph.ty(x).dtype == DType::F32 {
+            return program.push(Op::Convert(DType::U32), &[x]);
+        }
         let to = if program.doubles { step.choose(0, &[DType::F32, DType::F64]) } else { DType::F32 };
         program.push(Op::Convert(to), &[x])
     },
@@ -117,6 +120,11 @@ const MAKERS: [Maker; 34] = [
     convolution,
     other_precision,
     other_precision,
+    gather,
+    gather,
+    scatter_add,
+    scatter_rows,
+    first_equal,
 ];
 
 fn input(program: &mut Program, step: &Step) -> Option<Value> {
@@ -403,6 +411,73 @@ fn dot(program: &mut Program, step: &Step) -> Option<Value> {
         return None;
     }
     program.push(Op::Dot, &[a, b])
+}
+
+/// Rows of a table, or of noise, or of what is computed, by numbers of which some are no row's.
+fn gather(program: &mut Program, step: &Step) -> Option<Value> {
+    let table = match step.choices[0] % 4 {
+        0 => noise(program, step),
+        _ => None,
+    };
+    let is_table = |ty: &Type| ty.dtype == DType::F32 && ty.shape.len() >= 2;
+    let table = match table.filter(|&table| is_table(program.graph.ty(table))) {
+        Some(table) => table,
+        None => match program.pick(step, 0, is_table) {
+            Some(table) => table,
+            None => program.input(Type::f32(step.shape(2)), step.seed)?,
+        },
+    };
+    let shape = program.shape(table);
+    let numbers = numbers(program, step, &shape[..shape.len() - 2], None)?;
+    program.push(Op::Gather, &[table, numbers])
+}
+
+/// A number for each of `n` rows, or for any number of them.
+fn numbers(program: &mut Program, step: &Step, batch: &[usize], n: Option<usize>) -> Option<Value> {
+    let fits = |ty: &Type| {
+        let axes = batch.len();
+        ty.dtype == DType::U32
+            && ty.shape.len() == axes + 1
+            && ty.shape[..axes] == *batch
+            && n.is_none_or(|n| ty.shape[axes] == n)
+    };
+    match program.pick(step, 1, fits) {
+        Some(numbers) if step.choices[1].is_multiple_of(2) => Some(numbers),
+        _ => {
+            let n = n.unwrap_or_else(|| step.choose(2, &EXTENTS));
+            let shape: Shape = batch.iter().copied().chain([n]).collect();
+            program.input(Type::u32(shape), step.seed)
+        }
+    }
+}
+
+fn scatter_add(program: &mut Program, step: &Step) -> Option<Value> {
+    let x = program.float(step, 0)?;
+    let shape = program.shape(x);
+    let [batch @ .., n, _] = &shape[..] else { return None };
+    let numbers = numbers(program, step, batch, Some(*n))?;
+    program.push(Op::ScatterAdd(step.choose(3, &EXTENTS)), &[x, numbers])
+}
+
+/// Rows of a table that an output may update.
+fn scatter_rows(program: &mut Program, step: &Step) -> Option<Value> {
+    let table = match program.pick(step, 0, |ty| ty.dtype == DType::F32 && ty.shape.len() == 2) {
+        Some(table) if !step.choices[0].is_multiple_of(3) => table,
+        _ => program.input(Type::f32(step.shape(2)), step.seed)?,
+    };
+    let width = program.shape(table)[1];
+    let x = match program.pick(step, 2, |ty| ty.dtype == DType::F32 && ty.shape.len() == 2 && ty.shape[1] == width) {
+        Some(x) => x,
+        None => program.input(Type::f32([step.choose(4, &EXTENTS), width]), step.seed)?,
+    };
+    let n = program.shape(x)[0];
+    let numbers = numbers(program, step, &[], Some(n))?;
+    program.push(Op::ScatterRows, &[table, numbers, x])
+}
+
+fn first_equal(program: &mut Program, step: &Step) -> Option<Value> {
+    let numbers = numbers(program, step, &[], None)?;
+    program.push(Op::FirstEqual(step.choose(3, &EXTENTS)), &[numbers])
 }
 
 /// Two contractions of one operand with an epilogue of noise, as a layer with local reparameterization has.

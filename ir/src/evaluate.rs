@@ -6,6 +6,7 @@
 
 mod loops;
 mod real;
+mod rows;
 
 use crate::{
     Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory, noise,
@@ -247,6 +248,7 @@ fn compute<R: Real>(
             Words(a) => Words(select(words(0), a, words(2))),
         },
         Op::Convert(to) => match (&**operand(0), to) {
+            (Floats(x), DType::U32) => Words(x.iter().map(|&x| rows::number(x.into())).collect()),
             (Floats(x), _) => Doubles(x.iter().map(|&x| x.into()).collect()),
             (Doubles(x), _) => Floats(x.iter().map(|&x| R::from_f64(x)).collect()),
             (Words(x), DType::F64) => Doubles(x.iter().map(|&x| x.into()).collect()),
@@ -280,6 +282,10 @@ fn compute<R: Real>(
             Doubles(x) => Doubles(loops::fold(x, shape(0), window, *extent)),
             _ => Floats(loops::fold(floats(0), shape(0), window, *extent)),
         },
+        Op::Gather => Floats(rows::gather(floats(0), words(1), shape(0), shape(1).last_extent())),
+        Op::ScatterAdd(rows) => Floats(rows::scatter_add(floats(0), words(1), shape(0), *rows)),
+        Op::ScatterRows => Floats(rows::scatter_rows(floats(0), words(1), floats(2), node.ty.shape.last_extent())),
+        Op::FirstEqual(rows) => Words(rows::first_equal(words(0), *rows)),
     };
     debug_assert_eq!(elements.len(), node.ty.shape.elements(), "{value} = {}", node.op.name());
     Rc::new(elements)

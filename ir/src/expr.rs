@@ -1,6 +1,7 @@
 //! Values under construction: ordinary operators and methods add operations to the graph, and broadcast implicitly.
 
 mod movement;
+mod rows;
 
 use crate::{Binary, Builder, Compare, DType, Error, Op, Shape, Type, Unary, Value};
 use std::ops;
@@ -215,6 +216,10 @@ impl<'b> Expr<'b> {
     /// As `f64`, which has every number of `f32` and `u32`.
     pub fn to_f64(self) -> Expr<'b> {
         self.convert(DType::F64)
+    }
+    /// As `u32`: of `f32` a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
+    pub fn to_u32(self) -> Expr<'b> {
+        self.convert(DType::U32)
     }
     fn convert(self, to: DType) -> Expr<'b> {
         if self.dtype() == to { self } else { self.builder.push(Op::Convert(to), &[self]) }

@@ -45,8 +45,10 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
         Op::Convert(to) => {
             match (args[0].dtype, to) {
                 (DType::U32 | DType::F64, DType::F32) | (DType::U32 | DType::F32, DType::F64) => {}
+                (DType::F32, DType::U32) => {}
                 (DType::F32 | DType::F64 | DType::Mask, DType::F32 | DType::F64) => dtype(op, args, 0, DType::U32)?,
-                (_, DType::U32 | DType::Mask) => return Err(attribute(op, format!("to f32 or f64, not to {to}"))),
+                (_, DType::U32) => dtype(op, args, 0, DType::F32)?,
+                (_, DType::Mask) => return Err(attribute(op, format!("to f32, f64 or u32, not to {to}"))),
             }
             Type::new(*to, args[0].shape.clone())
         }
@@ -102,9 +104,69 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
             let (before, after) = (&shape[..axis], &shape[axis + 2..]);
             Type::new(args[0].dtype, before.iter().chain([extent]).chain(after).copied().collect::<Shape>())
         }
+        Op::Gather => {
+            let (batch, [_, width]) = matrix(op, args, 0)?;
+            dtype(op, args, 1, DType::U32)?;
+            let numbers = &args[1].shape;
+            if numbers.len() != batch.len() + 1 || numbers[..batch.len()] != *batch {
+                let expected = format!("[{}n] for a table of shape {}", listed(batch), args[0].shape);
+                return Err(shape_mismatch(op, 1, expected, numbers));
+            }
+            Type::f32(numbers.iter().copied().chain([width]).collect::<Shape>())
+        }
+        Op::ScatterAdd(rows) => {
+            let (batch, [n, width]) = matrix(op, args, 0)?;
+            numbers(op, args, batch, n)?;
+            Type::f32(batch.iter().copied().chain([*rows, width]).collect::<Shape>())
+        }
+        Op::ScatterRows => {
+            let (batch, [_, width]) = matrix(op, args, 0)?;
+            let (_, [n, _]) = matrix(op, args, 2)?;
+            if !batch.is_empty() {
+                return Err(shape_mismatch(op, 0, "rank 2".into(), &args[0].shape));
+            }
+            if args[2].shape[..] != [n, width] {
+                let expected = format!("[n,{width}] for a table of shape {}", args[0].shape);
+                return Err(shape_mismatch(op, 2, expected, &args[2].shape));
+            }
+            numbers(op, args, batch, n)?;
+            args[0].clone()
+        }
+        Op::FirstEqual(rows) => {
+            dtype(op, args, 0, DType::U32)?;
+            if args[0].shape.len() != 1 {
+                return Err(shape_mismatch(op, 0, "rank 1".into(), &args[0].shape));
+            }
+            // a word for each is kept
+            Type::u32([*rows]).check()?;
+            args[0].clone()
+        }
     };
     ty.check()?;
     Ok(ty)
+}
+
+/// The leading axes of an operand of `f32`, and the last two.
+fn matrix<'t>(op: &Op, args: &[&'t Type], i: usize) -> Result<(&'t [usize], [usize; 2]), Error> {
+    dtype(op, args, i, DType::F32)?;
+    match &args[i].shape[..] {
+        [batch @ .., rows, width] => Ok((batch, [*rows, *width])),
+        _ => Err(shape_mismatch(op, i, "rank 2 or more".into(), &args[i].shape)),
+    }
+}
+
+/// Checks that operand 1 has a number for each of `n` rows.
+fn numbers(op: &Op, args: &[&Type], batch: &[usize], n: usize) -> Result<(), Error> {
+    dtype(op, args, 1, DType::U32)?;
+    if args[1].shape.iter().eq(batch.iter().chain([&n])) {
+        return Ok(());
+    }
+    Err(shape_mismatch(op, 1, format!("[{}{n}], a number for each row", listed(batch)), &args[1].shape))
+}
+
+/// Extents, each with a comma behind it.
+fn listed(extents: &[usize]) -> String {
+    extents.iter().map(|extent| format!("{extent},")).collect()
 }
 
 fn dot_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {

@@ -29,6 +29,8 @@ pub enum Kind<'a> {
         /// The extent of the axis in the result.
         extent: usize,
     },
+    /// Rows are read, added to or replaced where numbers, which are values, say.
+    Indexed(Indexed),
     /// Elements are moved or repeated, and none is computed.
     Movement(Movement<'a>),
 }
@@ -85,6 +87,49 @@ pub enum Reduction {
     Max,
 }
 
+/// What is done with rows that have numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexed {
+    /// See [`Op::Gather`].
+    Gather,
+    /// See [`Op::ScatterAdd`].
+    ScatterAdd {
+        /// The number of rows of the result.
+        rows: usize,
+    },
+    /// See [`Op::ScatterRows`].
+    ScatterRows,
+    /// See [`Op::FirstEqual`].
+    FirstEqual {
+        /// What numbers are below, as far as they equal others.
+        rows: usize,
+    },
+}
+
+impl Indexed {
+    /// Which operand has the rows that are read, if one has.
+    pub fn source(self) -> Option<usize> {
+        match self {
+            Indexed::Gather | Indexed::ScatterAdd { .. } => Some(0),
+            Indexed::ScatterRows => Some(2),
+            Indexed::FirstEqual { .. } => None,
+        }
+    }
+
+    /// Which operand has the numbers of rows.
+    pub fn numbers(self) -> usize {
+        match self {
+            Indexed::Gather | Indexed::ScatterAdd { .. } | Indexed::ScatterRows => 1,
+            Indexed::FirstEqual { .. } => 0,
+        }
+    }
+
+    /// Which operand is the table of which the result is a changed one, if one is.
+    pub fn table(self) -> Option<usize> {
+        (self == Indexed::ScatterRows).then_some(0)
+    }
+}
+
 /// How elements are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Movement<'a> {
@@ -122,6 +167,10 @@ impl Op {
             Op::Transpose(permutation) => Kind::Movement(Movement::Transpose(permutation)),
             Op::Window(window) => Kind::Movement(Movement::Window(*window)),
             Op::Fold(window, extent) => Kind::Fold { window: *window, extent: *extent },
+            Op::Gather => Kind::Indexed(Indexed::Gather),
+            Op::ScatterAdd(rows) => Kind::Indexed(Indexed::ScatterAdd { rows: *rows }),
+            Op::ScatterRows => Kind::Indexed(Indexed::ScatterRows),
+            Op::FirstEqual(rows) => Kind::Indexed(Indexed::FirstEqual { rows: *rows }),
         }
     }
 

@@ -39,7 +39,7 @@ pub use expr::{Expr, Operand};
 pub use foreign::Foreign;
 pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
 pub use infer::result_type;
-pub use kind::{Arithmetic, Elementwise, Kind, Literal, Movement, Reduction};
+pub use kind::{Arithmetic, Elementwise, Indexed, Kind, Literal, Movement, Reduction};
 pub use lanes::{DoubleLanes, Lanes, Scalar, fma};
 pub use op::{Binary, Compare, Distribution, Noise, Op, Unary, Window};
 pub use same_bits::same_bits;

@@ -1,7 +1,7 @@
 //! The generator of random graphs: what it makes is well-formed, runs, and covers every operation.
 
 use bayeslift_ir::{
-    Binary, Compare, DType, Distribution, Graph, Noise, Op, Tensor, Unary,
+    Binary, Compare, DOT_CHUNK, DType, Distribution, Graph, Noise, Op, Output, Tensor, Unary,
     arbitrary::{config, graph_and_inputs},
     evaluate, same_bits, verify,
 };
@@ -31,7 +31,7 @@ proptest! {
 
 /// The operations, besides elementwise functions. Tests on random graphs print and read, evaluate, differentiate and compile them.
 const OPERATIONS: &str = "input constant iota noise select convert stop_gradient dot sum reduce_max broadcast reshape \
-                          transpose window fold";
+                          transpose window fold gather scatter_add scatter_rows first_equal";
 
 /// What of a graph should occur in some graph.
 fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
@@ -50,6 +50,13 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
             Op::Convert(to) => format!("convert {} {to}", operand(0).ty.dtype),
             Op::Select | Op::Fold(..) => format!("{} {}", node.op.name(), node.ty.dtype),
             Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) => format!("constant {}", node.ty.dtype),
+            Op::Gather => format!("gather {} {}", operand(0).op.is_noise(), node.ty.shape.len() > 2),
+            Op::ScatterAdd(_) => format!("scatter_add {} {}", operand(0).ty.shape.len() > 2, operand(1).ty.shape.last_extent() > DOT_CHUNK),
+            Op::ScatterRows => {
+                let updates = |output: &Output| output.updates.is_some() && graph.node(output.value) == node;
+                format!("scatter_rows {}", graph.outputs().iter().any(updates))
+            }
+            Op::FirstEqual(_) => continue,
             // a new operation stops the build here: it belongs to `OPERATIONS`, and what makes random graphs has to make it
             Op::Input(_) | Op::Iota(_) | Op::StopGradient => continue,
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => continue,
@@ -85,7 +92,7 @@ fn graphs_cover_everything() {
     wanted.extend(Compare::ALL.iter().flat_map(|op| numbers.map(|ty| format!("{} {ty}", op.name()))));
     wanted.extend(DType::ALL.map(|ty| format!("select {ty}")));
     wanted.extend(numbers.map(|ty| format!("constant {ty}")));
-    wanted.extend(["u32 f32", "u32 f64", "f32 f64", "f64 f32"].map(|types| format!("convert {types}")));
+    wanted.extend(["u32 f32", "u32 f64", "f32 f64", "f64 f32", "f32 u32"].map(|types| format!("convert {types}")));
     wanted.extend(floats.map(|ty| format!("fold {ty}")));
     for axis in 0..4 {
         wanted.extend(["sum", "reduce_max"].into_iter().flat_map(|op| floats.map(|ty| format!("{op} {axis} {ty}"))));
@@ -94,6 +101,10 @@ fn graphs_cover_everything() {
         wanted.extend([format!("dot true {a} {b}"), format!("dot false {a} {b}")]);
         wanted.extend(Distribution::ALL.iter().map(|distribution| format!("{} {a} {b}", distribution.name())));
     }
+    for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
+        wanted.extend([format!("gather {a} {b}"), format!("scatter_add {a} {b}")]);
+    }
+    wanted.extend([false, true].map(|updates| format!("scatter_rows {updates}")));
     wanted.extend(["update f32", "update f64", "many outputs", "not finite"].map(str::to_owned));
     let missing: Vec<_> = wanted.into_iter().filter(|feature| !seen.contains(feature)).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -161,8 +161,14 @@ impl Divergence {
                 let first = both[0].answer(term)?;
                 return if first.is_some() { Ok(first) } else { both[1].answer(term) };
             }
-            Divergence::Exact => exact(&term.posterior, &term.prior, &term.shape),
-            Divergence::Quadrature { nodes } => quadrature::of(&term.posterior, &term.prior, &term.shape, *nodes)?,
+            Divergence::Exact => {
+                let events = exact_events(&term.posterior, &term.prior, &term.shape);
+                events.map(|events| term.sum(events, term.posterior.event_ndims()))
+            }
+            Divergence::Quadrature { nodes } => {
+                let elements = quadrature::of(&term.posterior, &term.prior, &term.shape, *nodes)?;
+                elements.map(|elements| term.sum(elements, 0))
+            }
             Divergence::Custom(custom) => custom.of(term)?,
             Divergence::MonteCarlo { draws: 0 } => {
                 return Err(Error::argument("the number of draws of Divergence::MonteCarlo", "at least 1", 0));
@@ -174,7 +180,8 @@ impl Divergence {
 }
 
 fn by_draws<'b>(term: &Term<'b>, draws: usize) -> Result<Expr<'b>, Error> {
-    let estimate = |draw: &Draw<'b>| monte_carlo(&term.posterior, &term.prior, draw, &term.shape);
+    let sum = |events: Expr<'b>, ndims: usize| term.sum(events, ndims);
+    let estimate = |draw: &Draw<'b>| mean_over_draws(&term.posterior, &term.prior, draw, &term.shape, sum);
     let Some(used) = &term.value else {
         // the layer may have drawn at its own site
         let site = match draws {
@@ -200,12 +207,23 @@ pub fn monte_carlo<'b>(
     draw: &Draw<'b>,
     shape: &Shape,
 ) -> Expr<'b> {
+    mean_over_draws(posterior, prior, draw, shape, |events, _| events.sum_all())
+}
+
+/// As [`monte_carlo`], by a sum over numbers of events, which have so many axes less than a value.
+fn mean_over_draws<'b>(
+    posterior: &AnyDistribution<'b>,
+    prior: &AnyDistribution<'b>,
+    draw: &Draw<'b>,
+    shape: &Shape,
+    sum: impl Fn(Expr<'b>, usize) -> Expr<'b>,
+) -> Expr<'b> {
     let (of_posterior, of_prior) = (posterior.log_prob_of_draw(draw), prior.log_prob(draw.value));
     let draws = draw.value.shape().elements() / shape.elements().max(1);
-    let sum = match posterior.event_ndims() == prior.event_ndims() {
-        true => (of_posterior - of_prior).sum_all(),
+    let sum = match (posterior.event_ndims(), prior.event_ndims()) {
+        (a, b) if a == b => sum(of_posterior - of_prior, a),
         // numbers of different events
-        false => of_posterior.sum_all() - of_prior.sum_all(),
+        (a, b) => sum(of_posterior, a) - sum(of_prior, b),
     };
     if draws <= 1 { sum } else { sum / draws as f32 }
 }
@@ -213,8 +231,13 @@ pub fn monte_carlo<'b>(
 /// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where the
 /// posterior's family [has](crate::Distribution::divergence_from) none with the prior's.
 pub fn exact<'b>(posterior: &AnyDistribution<'b>, prior: &AnyDistribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
+    exact_events(posterior, prior, shape).map(Expr::sum_all)
+}
+
+/// What [`exact`] sums.
+fn exact_events<'b>(posterior: &AnyDistribution<'b>, prior: &AnyDistribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
     let event = posterior.get().divergence_from(prior.get())?;
-    Some(event.broadcast(&events(posterior, shape)).sum_all())
+    Some(event.broadcast(&events(posterior, shape)))
 }
 
 /// The axes of a value of shape `shape` that count events of a distribution.

@@ -102,7 +102,7 @@ pub fn flipout_output<'b>(
     signs: &Signs<'b>,
 ) -> Expr<'b> {
     let mut loc = linear.apply(x, kernel.loc);
-    let mut perturbation = linear.apply(x * signs.input, kernel.scale * noise);
+    let mut perturbation = linear.apply_to_product(x, signs.input, kernel.scale * noise);
     match bias {
         Some(FlipoutBias::Normal(bias, noise)) => {
             loc = add_bias(loc, bias.loc);
@@ -131,7 +131,7 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
         _ => FlipoutBias::Value(draw.value),
     });
     let output = call.linear.apply(x, posterior.loc).shape();
-    let signs = Signs::draw(call.context, &x.shape(), &output)?;
+    let signs = Signs::draw(call.context, &call.linear.input_shape(x), &output)?;
     let output = flipout_output(call.linear, x, &posterior, noise, flipped, &signs);
     Ok(Output { output, kernel: Some(kernel), bias })
 }

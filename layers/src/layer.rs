@@ -1,5 +1,5 @@
 use crate::{
-    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Scope, Site, TermDivergence,
+    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Reads, Scope, Site, TermDivergence,
     Trace, Variable, parameters, trace,
 };
 use bayeslift_ir::{Builder, Expr, Shape};
@@ -197,6 +197,17 @@ pub struct Term<'b> {
     pub prior: AnyDistribution<'b>,
     /// The value that the forward pass used, if it used one: `[samples, shape..]`, or `shape` without samples.
     pub value: Option<Draw<'b>>,
+    /// The rows of the random variable by which its divergence is estimated, if it is not computed of all.
+    pub reads: Option<Reads<'b>>,
+}
+
+impl<'b> Term<'b> {
+    /// The sum of a number for each event of a value, or of several values, of which events have so many axes; or its estimate by the
+    /// rows that were read.
+    pub(crate) fn sum(&self, events: Expr<'b>, event_ndims: usize) -> Expr<'b> {
+        let estimate = self.reads.as_ref().and_then(|reads| reads.sum(events, event_ndims));
+        estimate.unwrap_or_else(|| events.sum_all())
+    }
 }
 
 impl<'b> Call<'b> {

@@ -1,5 +1,5 @@
 use crate::affine::product;
-use bayeslift_ir::Expr;
+use bayeslift_ir::{Expr, Shape};
 use std::fmt::Debug;
 
 /// How a layer applies its kernel: a map that is linear in its input and in its kernel, such as a matrix product or a
@@ -11,6 +11,22 @@ pub trait Linear: Debug + Send + Sync {
     /// The map of `x: [.., input]` by a kernel, `[.., output]`. With samples, the first axis of `x` counts them and is
     /// 1 or as many; the kernel has a sample axis in front if it depends on the sample.
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b>;
+
+    /// The map of the squares of x. Default: that of `x * x`. An input that has no elements to square, such as the numbers of an
+    /// embedding's rows, has another way.
+    fn apply_to_square<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        self.apply(x.square(), kernel)
+    }
+
+    /// The map of x times `factor`, of [`Linear::input_shape`] or broadcast to it, by the element. Default: that of `x * factor`.
+    fn apply_to_product<'b>(&self, x: Expr<'b>, factor: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        self.apply(x * factor, kernel)
+    }
+
+    /// The shape that the kernel contracts, `[.., input]`. Default: that of x.
+    fn input_shape(&self, x: Expr<'_>) -> Shape {
+        x.shape()
+    }
 }
 
 /// x kernel for `kernel: [input, output]` or `[samples, input, output]`: what affine layers do.

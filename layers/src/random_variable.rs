@@ -55,6 +55,6 @@ impl<'b> RandomVariable<'b> {
     /// Its term of the divergence of a call that used this value, if it used one.
     pub fn term(self, context: &Context<'b>, value: Option<Draw<'b>>) -> Term<'b> {
         let RandomVariable { name, shape, posterior, prior } = self;
-        Term { site: context.site(&name), shape, posterior, prior, value }
+        Term { site: context.site(&name), shape, posterior, prior, value, reads: None }
     }
 }

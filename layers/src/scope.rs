@@ -1,5 +1,5 @@
 use crate::{Error, Group, Initializer, Parameter, Parameters, Variable, parameters};
-use bayeslift_ir::{Builder, Expr, Foreign, Shape, Type, noise::stream};
+use bayeslift_ir::{Builder, Expr, Foreign, Shape, Type, Value, noise::stream};
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
@@ -208,6 +208,11 @@ impl<'b> Scope<'b> {
     /// The expression of the parameter at a full path, wherever this scope stands.
     pub fn expr(&self, path: &str) -> Option<Expr<'b>> {
         self.store.borrow().exprs.get(path).copied()
+    }
+
+    /// What layers find as parameters, in every scope that shares this one's.
+    pub(crate) fn bound_values(&self) -> HashSet<Value> {
+        self.store.borrow().exprs.values().map(|expr| expr.value()).collect()
     }
 
     /// Lets layers find this in the place of the parameter at a full path, in every scope that shares this one's parameters: a value of it that

@@ -3,7 +3,8 @@
 use crate::{
     Affine, AnyDistribution, Call, Context, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
     KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
-    RandomVariable, Recipe, Scope, distribution::joint::JOINT, kernel_bias::kernel_bias_options, posterior::Made,
+    RandomVariable, Reads, Recipe, Scope, Term, distribution::joint::JOINT, kernel_bias::kernel_bias_options,
+    posterior::Made,
 };
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
@@ -216,7 +217,8 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         let linear = self.layer.linear(context, x)?;
         let value = context.posterior_value_override().unwrap_or(&self.posterior_value);
         let forward = Forward { context, posterior: &posterior, shape: &shape, value, linear: &*linear };
-        let output = self.estimator.forward(&forward, self.layer.prepare(x))?;
+        let prepared = self.layer.prepare(x);
+        let output = self.estimator.forward(&forward, prepared)?;
         if let Some(joint) = joint {
             let is_drawn = matches!(value, PosteriorValue::Sample);
             let used = KernelBias { kernel: output.kernel, bias: Some(output.bias) };
@@ -225,8 +227,11 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
             let terms = vec![RandomVariable::new(JOINT, vector, joint.distribution, prior).term(context, used)];
             return Ok(Call { terms, ..Call::new(self.config().activation.apply(output.output)) });
         }
+        let weights = self.layer.read_weights(context.scope())?;
+        let rows = self.config().input_size;
+        let reads = weights.map(|weights| Reads::new(context, rows, prepared, weights));
         let kernel = RandomVariable::new("kernel", shape.kernel, posterior.kernel, prior.kernel);
-        let mut terms = vec![kernel.term(context, output.kernel)];
+        let mut terms = vec![Term { reads, ..kernel.term(context, output.kernel) }];
         if let (Some(shape), Some(posterior), Some(prior)) = (shape.bias, posterior.bias, prior.bias) {
             terms.push(RandomVariable::new("bias", shape, posterior, prior).term(context, output.bias));
         }
@@ -264,6 +269,7 @@ impl<L: KernelBiasLayer, E: Estimator> Layer for Variational<L, E> {
         let declare = || {
             self.posterior_in(scope)?;
             self.prior_in(scope)?;
+            self.layer.read_weights(scope)?;
             Ok(())
         };
         declare().map_err(|error: Error| error.within(self.config().label(scope.path())))

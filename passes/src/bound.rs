@@ -52,17 +52,19 @@ fn ends_with_contraction(nodes: &[Node], see_sums: bool) -> Vec<bool> {
     for Node { op, args, .. } in nodes {
         let any = |args: &[Value]| args.iter().any(|arg| ends[arg.index()]);
         ends.push(match op {
-            Op::Dot => true,
+            Op::Dot | Op::ScatterAdd(_) => true,
             Op::Sum(_) => !see_sums || any(args),
             Op::Fold(..) | Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Window(_) => any(args),
             Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => any(args),
             Op::Binary(Binary::Add | Binary::Mul | Binary::Max) => any(args),
             Op::Binary(Binary::Div) => any(&args[..1]) && !any(&args[1..]),
             Op::Select => any(&args[1..]),
+            Op::Gather => any(&args[..1]),
+            Op::ScatterRows => any(&[args[0], args[2]]),
             Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
                 false
             }
-            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) => false,
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) | Op::FirstEqual(_) => false,
         });
     }
     ends
@@ -75,7 +77,7 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
     let b = value.builder();
     let last = value.value().index();
     let is_end = |x: Value| match &nodes[x.index()].op {
-        Op::Dot => true,
+        Op::Dot | Op::ScatterAdd(_) => true,
         Op::Sum(_) => !ends[nodes[x.index()].args[0].index()] || value.shape().len() < 2,
         _ => !ends[x.index()],
     };
@@ -84,8 +86,13 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
     needed[last] = true;
     for &x in values.iter().rev() {
         if needed[x.index()] && !is_end(x) {
-            let masks = usize::from(nodes[x.index()].op == Op::Select);
-            nodes[x.index()].args[masks..].iter().for_each(|arg| needed[arg.index()] = true);
+            let Node { op, args, .. } = &nodes[x.index()];
+            let numbers = |i: usize| match op {
+                Op::Select => i > 0,
+                Op::Gather | Op::ScatterRows => i != 1,
+                _ => true,
+            };
+            args.iter().enumerate().filter(|(i, _)| numbers(*i)).for_each(|(_, arg)| needed[arg.index()] = true);
         }
     }
     let mut bounds: Vec<Option<Expr<'b>>> = vec![None; last + 1];
@@ -98,6 +105,10 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
             Op::Dot => sizes.of(arg(0), Role::Left, DEPTH) * sizes.of(arg(1), Role::Right, DEPTH),
             Op::Sum(axis) if is_end(x) => sizes.of(arg(0), Role::Right, DEPTH) * (arg(0).shape()[*axis] as f32).sqrt(),
             Op::Sum(axis) => of(0) * arg(0).shape()[*axis] as f32,
+            // each element is a sum of some rows' elements
+            Op::ScatterAdd(_) => sizes.of(arg(0), Role::Right, DEPTH) * (arg(1).shape().last_extent() as f32).sqrt(),
+            Op::Gather => of(0),
+            Op::ScatterRows => of(0) + of(2),
             // each element is the sum of as many as a window has places, at most
             Op::Fold(window, _) => of(0) * window.size as f32,
             Op::Binary(Binary::Mul) => of(0) * of(1),
@@ -112,7 +123,9 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
             Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
                 unreachable!("{UNSEEN}")
             }
-            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) => unreachable!("{UNSEEN}"),
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::Max(_) | Op::FirstEqual(_) => {
+                unreachable!("{UNSEEN}")
+            }
         };
         bounds[x.index()] = Some(found);
     }
@@ -192,7 +205,7 @@ impl<'b> Sizes<'b> {
         let (op, args) = node(x);
         match &op {
             Op::Input(_) if x.shape().is_empty() => Some(x.abs().max(1.0)),
-            Op::Input(_) | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
+            Op::Input(_) | Op::Gather | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
             Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
                 self.of_parameters(args[0], left)
             }

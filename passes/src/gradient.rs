@@ -231,11 +231,27 @@ fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Op
         }
         Op::Window(window) => g.fold(*window, x[0].shape()[window.axis]),
         Op::Fold(window, _) => g.window(*window),
+        Op::Gather if left => {
+            let shape = x[0].shape();
+            g.scatter_add(x[1], shape[shape.len() - 2])
+        }
+        Op::ScatterAdd(_) if left => g.gather(x[1]),
+        Op::ScatterRows => match i {
+            0 => g.scatter_rows(x[1], 0.0_f32.into_expr(g).broadcast(&x[2].shape())),
+            2 => {
+                // the first of several counts
+                let positions = g.builder().iota(x[1].shape().last_extent());
+                let is_first = x[1].first_equal(x[0].shape()[0]).equal(positions);
+                is_first.expand(1).select(g.gather(x[1]), 0.0)
+            }
+            _ => return None,
+        },
+        Op::Gather | Op::ScatterAdd(_) | Op::FirstEqual(_) => return None,
         Op::Unary(_) | Op::Binary(_) => unreachable!("has a rule of its own"),
         Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
             return None;
         }
-        Op::Convert(_) if x[0].dtype() == DType::F32 => g.to_f32(),
+        Op::Convert(DType::F64) if x[0].dtype() == DType::F32 => g.to_f32(),
         Op::Convert(_) if x[0].dtype() == DType::F64 => g.to_f64(),
         Op::Compare(_) | Op::Convert(_) | Op::StopGradient => return None,
     })

@@ -167,8 +167,12 @@ fn hides(graph: &Graph, value: Value, i: usize) -> Hides {
             if other.is_some_and(f64::is_infinite) { nothing } else { everything }
         }
         // what is not chosen is not to count
+        // what is no number becomes a word like any other
+        Op::Convert(DType::U32) => everything,
         Op::Select | Op::Convert(_) | Op::StopGradient => nothing,
         Op::Dot | Op::Sum(_) | Op::Fold(..) => nothing,
+        // rows that are not read, or are replaced, are not to count
+        Op::Gather | Op::ScatterAdd(_) | Op::ScatterRows | Op::FirstEqual(_) => nothing,
         Op::Max(_) => [true, true, false],
         Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => nothing,
     };
@@ -199,6 +203,8 @@ impl<'g> Rescaled<'g> {
                 Op::Dot | Op::Binary(Binary::Add | Binary::Max) => has(0) || has(1),
                 Op::Binary(Binary::Div) | Op::Unary(Unary::Neg | Unary::Abs) => has(0),
                 Op::StopGradient | Op::Sum(_) | Op::Max(_) | Op::Fold(..) => has(0),
+                Op::Gather | Op::ScatterAdd(_) => has(0),
+                Op::ScatterRows => has(0) || has(2),
                 Op::Select => has(1) || has(2),
                 op => op.is_movement() && has(0),
             };
@@ -267,10 +273,18 @@ impl<'g> Rescaled<'g> {
                 let x = self.scaled(to, args[0])?;
                 to.graph.push(op, &[x])
             }
+            Op::Gather | Op::ScatterAdd(_) => {
+                let x = self.scaled(to, args[0])?;
+                to.graph.push(op, &[x, to.of(args[1])])
+            }
+            Op::ScatterRows => {
+                let (table, x) = (self.scaled(to, args[0])?, self.scaled(to, args[2])?);
+                to.graph.push(op, &[table, to.of(args[1]), x])
+            }
             Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) | Op::Noise(_) => {
                 self.tiny(to, value)
             }
-            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) => self.tiny(to, value),
+            Op::Unary(_) | Op::Compare(_) | Op::Convert(_) | Op::FirstEqual(_) => self.tiny(to, value),
         }
     }
 

@@ -160,6 +160,7 @@ impl<'g> RangeAnalysis<'g> {
             Op::Binary(op) => binary(*op, of(0), of(1)),
             Op::Compare(_) => Range::new(0.0, 1.0),
             Op::Select => of(1).or(of(2)),
+            Op::Convert(DType::U32) => ANY_WORD,
             Op::Convert(_) | Op::StopGradient => of(0),
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => of(0),
             Op::Dot => {
@@ -190,6 +191,14 @@ impl<'g> RangeAnalysis<'g> {
                 let terms = sum([of(0).low, of(0).high], overlap(window), node.ty.dtype).and_nan(of(0).nan);
                 terms.or(Range::new(0.0, 0.0))
             }
+            Op::Gather => of(0).or(Range::new(0.0, 0.0)),
+            Op::ScatterAdd(_) => {
+                let count = self.graph.ty(node.args[1]).shape.last_extent();
+                let terms = sum([of(0).low, of(0).high], count, node.ty.dtype).and_nan(of(0).nan);
+                terms.or(Range::new(0.0, 0.0))
+            }
+            Op::ScatterRows => of(0).or(of(2)),
+            Op::FirstEqual(_) => Range::new(0.0, (node.ty.shape.last_extent() as u32 - 1).into()),
         }
     }
 }

@@ -106,7 +106,7 @@ fn folded(graph: &Graph, op: &Op, args: &[Value]) -> Option<Op> {
     let constant_f64 = |x: f64| Op::ConstantF64(if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() });
     match op {
         Op::Convert(DType::F32) => double(0).map(|x| constant(x as f32)),
-        Op::Convert(_) => match graph.node(args[0]).op {
+        Op::Convert(DType::F64) => match graph.node(args[0]).op {
             Op::ConstantU32(x) => Some(constant_f64(x.into())),
             _ => float(0).map(|x| constant_f64(x.into())),
         },

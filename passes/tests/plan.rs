@@ -80,7 +80,8 @@ const DAMAGES: &[(&str, Damage)] = &[
                 None => KernelKind::Products(Vec::new()),
             },
             KernelKind::Column(value) => KernelKind::Fold(value),
-            KernelKind::Fold(value) => KernelKind::Column(value),
+            KernelKind::Fold(value) => KernelKind::Indexed(value),
+            KernelKind::Indexed(value) => KernelKind::Column(value),
             KernelKind::Copy(_) => KernelKind::Rows(Vec::new()),
         };
         Some(())

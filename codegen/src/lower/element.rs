@@ -62,7 +62,7 @@ impl Lowering<'_> {
             let (value, leaf) = match read {
                 Read::Made { value, .. } => (*value, self.made(*value)),
                 Read::Element { value, view } => (*value, self.leaf(view.clone())),
-                Read::Operand { .. } => continue,
+                Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => continue,
             };
             self.leaves.insert(value, leaf);
         }
@@ -76,7 +76,9 @@ impl Lowering<'_> {
             Kind::Input(_) | Kind::Elementwise(_) | Kind::Contraction | Kind::Movement(_) => {
                 unreachable!("{value} is not made from nothing")
             }
-            Kind::Reduction { .. } | Kind::Fold { .. } => unreachable!("{value} is not made from nothing"),
+            Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => {
+                unreachable!("{value} is not made from nothing")
+            }
         }
     }
 
@@ -98,6 +100,7 @@ impl Lowering<'_> {
         let view = self.kernel.reads.iter().find_map(|read| match read {
             Read::Made { value, address } if *value == noise => Some(address[operand].clone()),
             Read::Made { .. } | Read::Element { .. } | Read::Operand { .. } => None,
+            Read::Numbers { .. } | Read::Table { .. } => None,
         });
         let view = view.expect("noise that is drawn is addressed");
         let at = view.start + view.last_stride().expect("of rank 0 or 1, and strided") * i as i64;
@@ -247,6 +250,7 @@ impl Lowering<'_> {
                     b.iless(word, no)
                 }
             },
+            Elementwise::Convert(DType::U32) => whole_number(b, x[0]),
             Elementwise::Convert(_) if dtype == DType::F32 => b.widen(x[0]),
             Elementwise::Convert(_) if dtype == DType::F64 => b.narrow(x[0]),
             Elementwise::Convert(to) => {
@@ -335,6 +339,26 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// A whole number from 0 to 2^24 as a word; all ones for everything else.
+fn whole_number<L: Lanes>(b: &mut L, x: L::F) -> L::I {
+    // in two halves of 12 and 13 bits: below 2^23 whole numbers are the low bits of their sum with that
+    let (scale, minus, two_to_23) = (b.constant(1.0 / 4096.0), b.constant(-4096.0), b.constant((1 << 23) as f32));
+    let high = b.mul(x, scale);
+    let high = b.floor(high);
+    let low = b.fma(high, minus, x);
+    let [high, low] = [high, low].map(|half| {
+        let sum = b.add(half, two_to_23);
+        let (bits, mask) = (b.bits(sum), b.integer((1 << 23) - 1));
+        b.and(bits, mask)
+    });
+    let high = b.shl(high, 12);
+    let number = b.iadd(high, low);
+    let (floor, zero, most) = (b.floor(x), b.constant(0.0), b.constant((1 << f32::MANTISSA_DIGITS) as f32));
+    let (is_whole, is_positive, is_small) = (b.equal(floor, x), b.less_equal(zero, x), b.less_equal(x, most));
+    let none = b.integer(u32::MAX);
+    [is_whole, is_positive, is_small].into_iter().fold(number, |number, holds| b.iselect(holds, number, none))
 }
 
 fn literal_leaf(literal: Literal, view: View) -> Leaf {

@@ -6,6 +6,7 @@ mod dot;
 mod element;
 mod fold;
 mod in_order;
+mod indexed;
 mod map;
 mod noise;
 mod panel;
@@ -20,7 +21,7 @@ mod windows;
 use crate::target::Target;
 use crate::tile::{Address, Base, Class, Reg, TileBuilder, TileKernel};
 pub use argument::Argument;
-use bayeslift_ir::{DType, Kind, Value};
+use bayeslift_ir::{DType, Indexed, Kind, Value};
 use bayeslift_passes::{Costs, Kernel, KernelKind, Plan, Read};
 use element::Leaf;
 use std::collections::{BTreeSet, HashMap};
@@ -126,6 +127,7 @@ impl<'p> Lowering<'p> {
             KernelKind::Rows(_) | KernelKind::Copy(_) => self.map(),
             KernelKind::Column(reduction) => self.column_reduction(reduction),
             KernelKind::Fold(fold) => self.fold(fold),
+            KernelKind::Indexed(value) => self.indexed(value),
         }
     }
 
@@ -173,11 +175,28 @@ fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> u64 {
     let writes = match kernel.kind {
         KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => kernel.writes.len() as u64,
         // in the end, not for each element
-        KernelKind::Column(_) | KernelKind::Fold(_) => 0,
+        KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Indexed(_) => 0,
     };
-    let elements = kernel.rows * kernel.cols.next_multiple_of(target.lanes());
+    let rows = match kernel.kind {
+        // as many as have numbers, whatever the table has
+        KernelKind::Indexed(value) => indexed_rows(plan, value),
+        _ => kernel.rows,
+    };
+    let elements = rows * kernel.cols.next_multiple_of(target.lanes());
     let each = element_cost(plan, kernel, costs) + writes * costs.access + products;
     target.scaled(elements.max(ABREAST) as u64 * each) + BEGIN
+}
+
+/// How many rows an indexed kernel touches.
+fn indexed_rows(plan: &Plan, value: Value) -> usize {
+    let shape = |value: Value| &plan.graph.ty(value).shape;
+    let node = plan.graph.node(value);
+    match node.op.kind() {
+        Kind::Indexed(Indexed::FirstEqual { .. }) => 1,
+        // all rows of the result are cleared
+        Kind::Indexed(Indexed::ScatterAdd { .. }) => shape(value).rows() + shape(node.args[0]).rows(),
+        _ => shape(node.args[1]).elements(),
+    }
 }
 
 /// About how many picoseconds an element of a kernel takes besides products and stores.
@@ -187,14 +206,14 @@ fn element_cost(plan: &Plan, kernel: &Kernel, costs: &Costs) -> u64 {
         Kind::Noise(_) => costs.draw,
         Kind::Elementwise(function) => costs.of(function.arithmetic()),
         Kind::Literal(_) | Kind::Movement(_) => costs.simple,
-        Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => {
+        Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => {
             unreachable!("{value} is no member of a kernel")
         }
     };
     // noise that is only drawn for members is none of them
     let made = kernel.reads.iter().filter_map(|read| match read {
         Read::Made { value, .. } => Some(*value),
-        Read::Element { .. } | Read::Operand { .. } => None,
+        Read::Element { .. } | Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => None,
     });
     let computed: BTreeSet<Value> = kernel.members.iter().copied().chain(made).collect();
     costs.access + computed.iter().map(of).sum::<u64>()

@@ -39,7 +39,7 @@ impl Lowering<'_> {
             Read::Element { value, view } => {
                 view.source == *value && self.plan.places[value.index()].is_some() && view.shape.elements() == elements
             }
-            Read::Made { .. } | Read::Operand { .. } => false,
+            Read::Made { .. } | Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => false,
         });
         let is_operand = |value: Value| {
             let mut args = self.kernel.members.iter().flat_map(|&member| &self.plan.graph.node(member).args);

@@ -47,6 +47,7 @@ struct Attributes<'a> {
     dilation: Option<i64>,
     count: Option<usize>,
     step: Option<i64>,
+    rows: Option<usize>,
 }
 
 impl Attributes<'_> {
@@ -154,6 +155,7 @@ impl<'a> Parser<'a> {
                         "dilation" => set(self, &mut attributes.dilation, Self::signed)?,
                         "count" => set(self, &mut attributes.count, Self::number)?,
                         "step" => set(self, &mut attributes.step, Self::signed)?,
+                        "rows" => set(self, &mut attributes.rows, Self::number)?,
                         _ if attributes.word.is_none() => attributes.word = Some(word),
                         _ => return Err(self.lexer.error(format!("expected an operand, found {token}"))),
                     }
@@ -305,6 +307,10 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             let window = window(&mut attributes).ok_or_else(|| missing(WINDOW))?;
             Op::Fold(window, ty.shape.get(window.axis).copied().unwrap_or(0))
         }
+        "gather" => Op::Gather,
+        "scatter_add" => Op::ScatterAdd(ty.shape.len().checked_sub(2).map_or(0, |axis| ty.shape[axis])),
+        "scatter_rows" => Op::ScatterRows,
+        "first_equal" => Op::FirstEqual(attributes.rows.take().ok_or_else(|| missing("`rows=`"))?),
         _ => elementwise(name).ok_or_else(|| format!("expected an operation, found {}", Token::Word(name)))?,
     };
     if attributes.is_empty() {

@@ -64,10 +64,11 @@ fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
             let Window { axis, start, size, dilation, count, step } = window;
             write!(f, " axis={axis} start={start} size={size} dilation={dilation} count={count} step={step}")
         }
+        Op::FirstEqual(rows) => write!(f, " rows={rows}"),
         // The type of the result is their only attribute.
-        Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) => Ok(()),
+        Op::ScatterAdd(_) | Op::Iota(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Convert(_) => Ok(()),
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) => Ok(()),
-        Op::Select | Op::StopGradient | Op::Dot => Ok(()),
+        Op::Select | Op::StopGradient | Op::Dot | Op::Gather | Op::ScatterRows => Ok(()),
     }
 }
 

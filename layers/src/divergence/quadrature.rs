@@ -12,7 +12,8 @@ const REACH: f32 = 6.0;
 /// 1/2 + log sqrt(2 pi): the entropy of a normal distribution less the logarithm of its scale.
 const ENTROPY: f32 = 1.418_938_5;
 
-/// KL(posterior || prior) of a value of shape `shape`, if the posterior is normal and the prior one of each element.
+/// KL(posterior || prior) of each element of a value of shape `shape`, if the posterior is normal and the prior one of each
+/// element.
 pub(super) fn of<'b>(
     posterior: &AnyDistribution<'b>,
     prior: &AnyDistribution<'b>,
@@ -29,7 +30,7 @@ pub(super) fn of<'b>(
         false => by_pieces(&posterior, |w| prior.log_prob(w), &pieces),
     };
     let element = -(posterior.scale.log() + ENTROPY) - expectation;
-    Ok(Some(element.broadcast(shape).sum_all()))
+    Ok(Some(element.broadcast(shape)))
 }
 
 /// The mean of a function by the Gauss-Hermite rule.

@@ -1,6 +1,6 @@
 //! Which part of a value each element of a kernel's index space reads or writes, where that is a simple part.
 
-use super::{Kernel, Read};
+use super::{Kernel, KernelKind, Read};
 use crate::{View, merge_axes};
 use bayeslift_ir::Value;
 use std::collections::BTreeMap;
@@ -49,16 +49,19 @@ impl Kernel {
     pub(super) fn may_overwrite(&self, value: Value) -> bool {
         let reads_own = |read: &Read| match read {
             Read::Element { view, .. } => self.footprint(read, view) == Some(Footprint::ELEMENT),
-            Read::Made { .. } | Read::Operand { .. } => false,
+            Read::Made { .. } | Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => false,
         };
         let mut reads = self.reads.iter().filter(|read| read.views().iter().any(|view| view.source == value));
-        reads.all(|read| self.writes_elements() && reads_own(read))
+        reads.all(|read| matches!(read, Read::Table { .. }) || self.writes_elements() && reads_own(read))
     }
 
     fn footprint(&self, read: &Read, view: &View) -> Option<Footprint> {
         match read {
             // all elements share what addresses noise
             Read::Made { .. } => None,
+            Read::Numbers { .. } | Read::Table { .. } => None,
+            // rows in any order
+            Read::Element { .. } if matches!(self.kind, KernelKind::Indexed(_)) => None,
             Read::Element { .. } => by_the_element(view, self),
             Read::Operand { number: 0, .. } => by_the_row(view, self),
             Read::Operand { .. } => None,

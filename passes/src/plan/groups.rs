@@ -124,7 +124,7 @@ impl Former<'_> {
         match self.graph.node(value).op.kind() {
             Kind::Elementwise(_) | Kind::Contraction => self.group_of[value.index()],
             Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => None,
-            Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Movement(_) => None,
+            Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) | Kind::Movement(_) => None,
         }
     }
 
@@ -183,6 +183,12 @@ impl Former<'_> {
             Kind::Fold { .. } => {
                 let (rows, cols) = self.space(node.args[0]);
                 let kernel = Kernel { kind: KernelKind::Fold(value), rows, cols, ..Kernel::default() };
+                self.add(kernel, value, 1);
+            }
+            Kind::Indexed(indexed) => {
+                let space = indexed.source().unwrap_or(indexed.numbers());
+                let (rows, cols) = self.space(node.args[space]);
+                let kernel = Kernel { kind: KernelKind::Indexed(value), rows, cols, ..Kernel::default() };
                 self.add(kernel, value, 1);
             }
             Kind::Elementwise(_) if self.prologue[value.index()] => {}
@@ -278,7 +284,7 @@ impl Former<'_> {
         for g in 0..self.kernels.len() {
             let reduction = match self.kernels[g].kind {
                 KernelKind::Column(reduction) | KernelKind::Fold(reduction) => reduction,
-                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => continue,
+                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Indexed(_) | KernelKind::Copy(_) => continue,
             };
             let operand = self.graph.node(reduction).args[0];
             let Some(h) = self.joinable(operand).filter(|&h| self.is_like(reduction, h)) else { continue };
@@ -326,7 +332,7 @@ fn own_cost(op: &Op) -> usize {
             Arithmetic::Elementary => 30,
         },
         Kind::Contraction => 1,
-        Kind::Reduction { .. } | Kind::Fold { .. } => 2,
+        Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => 2,
         Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => 0,
     }
 }

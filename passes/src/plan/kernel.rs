@@ -2,6 +2,8 @@
 
 use super::{Footprint, Place};
 use crate::View;
+#[cfg(doc)]
+use bayeslift_ir::Indexed;
 use bayeslift_ir::{DType, Graph, Value};
 use smallvec::SmallVec;
 use std::{collections::BTreeSet, slice};
@@ -34,6 +36,8 @@ pub enum KernelKind {
     Column(Value),
     /// A fold. The index space is its operand's, of which members compute the elements.
     Fold(Value),
+    /// Rows by their numbers. The index space is that of the operand whose elements are computed ([`Indexed::source`]).
+    Indexed(Value),
     /// A value that lies in memory is copied to another place. There are no members.
     Copy(Value),
 }
@@ -53,6 +57,16 @@ pub enum Read {
         /// What is read, as a view of itself or of what it is moved from; a member that only moves is what it makes of that.
         value: Value,
         /// Where it is.
+        view: View,
+    },
+    /// The numbers of rows, in row-major order.
+    Numbers {
+        /// Where they are, as a view of themselves.
+        view: View,
+    },
+    /// The table of which rows are replaced, in row-major order: nothing of it is read where the result takes its place.
+    Table {
+        /// Where it is, as a view of itself.
         view: View,
     },
     /// A product reads an operand.
@@ -102,7 +116,7 @@ impl Kernel {
     pub fn anchors(&self) -> &[Value] {
         match &self.kind {
             KernelKind::Products(values) | KernelKind::Rows(values) => values,
-            KernelKind::Column(value) | KernelKind::Fold(value) => slice::from_ref(value),
+            KernelKind::Column(value) | KernelKind::Fold(value) | KernelKind::Indexed(value) => slice::from_ref(value),
             KernelKind::Copy(_) => &[],
         }
     }
@@ -126,7 +140,7 @@ impl Kernel {
     pub(super) fn writes_elements(&self) -> bool {
         match self.kind {
             KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Copy(_) => true,
-            KernelKind::Column(_) | KernelKind::Fold(_) => false,
+            KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Indexed(_) => false,
         }
     }
 
@@ -156,6 +170,7 @@ impl Kernel {
                 Some(operand)
             }
             Read::Operand { .. } | Read::Made { .. } | Read::Element { .. } => None,
+            Read::Numbers { .. } | Read::Table { .. } => None,
         });
         operand.expect("a kernel reads the operands of its products")
     }
@@ -172,7 +187,7 @@ impl Read {
     pub fn views(&self) -> &[View] {
         match self {
             Read::Made { address, .. } => address,
-            Read::Element { view, .. } => slice::from_ref(view),
+            Read::Element { view, .. } | Read::Numbers { view } | Read::Table { view } => slice::from_ref(view),
             Read::Operand { operand, .. } => operand.views(),
         }
     }

@@ -3,7 +3,7 @@
 //! A donated input is overwritten in place where every other reader can run before the writer and the writer reads
 //! it by the element alone; otherwise the new value is made elsewhere and copied at the end.
 
-use super::{Footprint, Kernel, KernelKind, Place, Plan, Read, Write, groups::UNASSIGNED};
+use super::{Footprint, Kernel, KernelKind, Place, Plan, Read, Write, groups::UNASSIGNED, reads::row_major_source};
 use crate::View;
 use bayeslift_ir::{Graph, Op, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -76,7 +76,9 @@ fn writes(kernel: &Kernel, places: &[Option<Place>]) -> Vec<Write> {
     let of_rows = Some(Footprint::of_rows(kernel));
     let reductions = match &kernel.kind {
         KernelKind::Rows(reductions) => reductions.iter().filter_map(|&value| in_place(value, of_rows)).collect(),
-        KernelKind::Column(value) | KernelKind::Fold(value) => in_place(*value, None).into_iter().collect(),
+        KernelKind::Column(value) | KernelKind::Fold(value) | KernelKind::Indexed(value) => {
+            in_place(*value, None).into_iter().collect()
+        }
         KernelKind::Products(_) | KernelKind::Copy(_) => Vec::new(),
     };
     let elements: BTreeSet<Value> = kernel.products().iter().chain(&kernel.members).copied().collect();
@@ -91,14 +93,6 @@ fn copy(graph: &Graph, value: Value, place: Place) -> Kernel {
     let reads = vec![Read::Element { value, view: View::identity(graph, value) }];
     let writes = vec![Write { value, place, footprint: Some(Footprint::ELEMENT) }];
     Kernel { kind: KernelKind::Copy(value), rows, cols, reads, writes, ..Kernel::default() }
-}
-
-/// The value with the same row-major elements that has memory.
-pub(super) fn row_major_source(graph: &Graph, mut value: Value) -> Value {
-    while let Op::Reshape(_) = graph.node(value).op {
-        value = graph.node(value).args[0];
-    }
-    value
 }
 
 /// Whether kernel `a` runs after kernel `b` in every order.

@@ -13,6 +13,7 @@ pub(super) fn of(graph: &Graph, has_memory: &impl Fn(Value) -> bool, kernel: &Ke
         KernelKind::Products(_) => Vec::new(),
         KernelKind::Rows(reductions) => reductions.iter().map(|&reduction| node(reduction).args[0]).collect(),
         KernelKind::Column(value) | KernelKind::Fold(value) => vec![node(*value).args[0]],
+        KernelKind::Indexed(value) => source(graph, *value).into_iter().collect(),
         KernelKind::Copy(value) => vec![*value],
     };
     let (mut made, mut moved) = (BTreeSet::new(), BTreeSet::new());
@@ -21,7 +22,7 @@ pub(super) fn of(graph: &Graph, has_memory: &impl Fn(Value) -> bool, kernel: &Ke
             Kind::Elementwise(_) => read.extend(&node(member).args),
             Kind::Literal(_) | Kind::Noise(_) => made.extend([member]),
             Kind::Movement(_) => moved.extend([member]),
-            Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => {
+            Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => {
                 unreachable!("{member} = {} is no member of a kernel", node(member).op.name())
             }
         }
@@ -45,7 +46,32 @@ pub(super) fn of(graph: &Graph, has_memory: &impl Fn(Value) -> bool, kernel: &Ke
     let operands = kernel.products().iter().flat_map(|&dot| {
         [0, 1].map(|number| Read::Operand { dot, number, operand: operand(graph, node(dot).args[number], has_memory) })
     });
-    made.chain(moved).chain(read).chain(operands).collect()
+    let indexed = if let KernelKind::Indexed(value) = kernel.kind { whole(graph, value) } else { [None; 2] };
+    let identity = |value: Option<Value>| value.map(|value| View::identity(graph, value));
+    let numbers = identity(indexed[0]).map(|view| Read::Numbers { view });
+    let table = identity(indexed[1]).map(|view| Read::Table { view });
+    made.chain(moved).chain(read).chain(numbers).chain(table).chain(operands).collect()
+}
+
+/// The operand of an indexed operation whose elements are read by the element, if it has one.
+fn source(graph: &Graph, value: Value) -> Option<Value> {
+    let Kind::Indexed(indexed) = graph.node(value).op.kind() else { return None };
+    indexed.source().map(|i| graph.node(value).args[i])
+}
+
+/// What an indexed operation reads as a whole: numbers and, if it changes one, a table. Each is where its elements are in memory.
+pub(super) fn whole(graph: &Graph, value: Value) -> [Option<Value>; 2] {
+    let Kind::Indexed(indexed) = graph.node(value).op.kind() else { return [None; 2] };
+    let at = |i: usize| row_major_source(graph, graph.node(value).args[i]);
+    [Some(at(indexed.numbers())), indexed.table().map(at)]
+}
+
+/// The value with the same row-major elements that has memory.
+pub(super) fn row_major_source(graph: &Graph, mut value: Value) -> Value {
+    while let Op::Reshape(_) = graph.node(value).op {
+        value = graph.node(value).args[0];
+    }
+    value
 }
 
 /// The value whose elements `value` has, in the same rows and columns: looks through reshapes that keep the last axis, as

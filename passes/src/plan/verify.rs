@@ -1,8 +1,7 @@
 //! What holds of every plan, found from the graph and compared with what kernels say of themselves.
 
 use super::memory::{ALIGNMENT, size_of};
-use super::order::row_major_source;
-use super::{Kernel, KernelKind, Operand, Place, Plan, Read, Write, kernel::is_double, reads};
+use super::{Kernel, KernelKind, Operand, Place, Plan, Read, Write, kernel::is_double, reads, reads::row_major_source};
 use crate::View;
 use bayeslift_ir::{Kind, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +86,10 @@ impl Plan {
                 (KernelKind::Rows(_), Kind::Reduction { axis, .. }) => (reduces_last(axis), operand),
                 (KernelKind::Column(_), Kind::Reduction { axis, .. }) => (!reduces_last(axis), operand),
                 (KernelKind::Fold(_), Kind::Fold { .. }) => (true, operand),
+                (KernelKind::Indexed(_), Kind::Indexed(indexed)) => {
+                    let space = indexed.source().unwrap_or(indexed.numbers());
+                    (true, self.graph.node(anchor).args[space])
+                }
                 _ => (false, anchor),
             };
             check(fits, k, anchor, "kernels are of the kind of their anchors")?;
@@ -100,6 +103,7 @@ impl Plan {
                 // made or moved wherever they are needed, unless they have memory
                 Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => self.in_memory(member),
                 Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => false,
+                Kind::Indexed(_) => false,
             };
             check(fits, k, member, "members are computed by the element, and copies have none")?;
             check(self.is_of_space(kernel, member), k, member, "the index space is that of what is computed")?;
@@ -120,6 +124,10 @@ impl Plan {
             match read {
                 Read::Made { value, .. } | Read::Element { value, .. } => {
                     check(self.is_of_space(kernel, *value), k, *value, "elements read in their own index space")?;
+                }
+                Read::Numbers { view } | Read::Table { view } => {
+                    let is_indexed = matches!(kernel.kind, KernelKind::Indexed(_)) && view.is_contiguous();
+                    check(is_indexed, k, view.source, "rows are found by numbers in order")?;
                 }
                 Read::Operand { dot, .. } => {
                     check(kernel.products().contains(dot), k, *dot, "products read operands")?;
@@ -145,12 +153,13 @@ impl Plan {
         let made = kernel.reads.iter().filter_map(|read| match read {
             Read::Made { value, .. } | Read::Operand { operand: Operand::Computed { value, .. }, .. } => Some(*value),
             Read::Element { .. } | Read::Operand { operand: Operand::Memory(_), .. } => None,
+            Read::Numbers { .. } | Read::Table { .. } => None,
         });
         let made: BTreeSet<Value> = made.collect();
         let mut pending = if let KernelKind::Copy(value) = kernel.kind { vec![value] } else { Vec::new() };
         for &value in &computed {
             let by_element = match self.kind(value) {
-                Kind::Elementwise(_) | Kind::Reduction { .. } | Kind::Fold { .. } => true,
+                Kind::Elementwise(_) | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => true,
                 Kind::Contraction | Kind::Movement(_) | Kind::Noise(_) => false,
                 Kind::Input(_) | Kind::Literal(_) => false,
             };
@@ -169,6 +178,7 @@ impl Plan {
                 Kind::Movement(_) | Kind::Literal(_) => true,
                 Kind::Noise(_) | Kind::Elementwise(_) => made.contains(&value),
                 Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => false,
+                Kind::Indexed(_) => false,
             };
             check(is_known, k, value, "what is needed is computed, made or read")?;
             if seen.insert(value) {
@@ -226,7 +236,11 @@ impl Plan {
         for &Write { value, place, footprint } in &kernel.writes {
             let is_its_own = match kernel.kind {
                 KernelKind::Copy(copied) => copied == value && self.places[value.index()] != Some(place),
-                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Column(_) | KernelKind::Fold(_) => {
+                KernelKind::Products(_)
+                | KernelKind::Rows(_)
+                | KernelKind::Column(_)
+                | KernelKind::Fold(_)
+                | KernelKind::Indexed(_) => {
                     left.remove(&value) && self.places[value.index()] == Some(place)
                 }
             };

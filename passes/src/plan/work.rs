@@ -165,6 +165,7 @@ impl Plan {
                     roles.entry(*value).or_insert(Role::Noise);
                 }
                 Read::Operand { operand: Operand::Memory(_), .. } | Read::Element { .. } => {}
+                Read::Numbers { .. } | Read::Table { .. } => {}
             }
         }
         let part = |(value, role): (Value, Role)| Part { value, operation: self.graph.node(value).op.name(), role };
@@ -184,7 +185,7 @@ impl Plan {
                 Arithmetic::Simple | Arithmetic::Division => Role::Element,
                 Arithmetic::Copy => Role::Movement,
             },
-            Kind::Input(_) | Kind::Literal(_) | Kind::Movement(_) => Role::Movement,
+            Kind::Input(_) | Kind::Literal(_) | Kind::Movement(_) | Kind::Indexed(_) => Role::Movement,
         }
     }
 

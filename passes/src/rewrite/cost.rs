@@ -35,6 +35,7 @@ fn primitive(op: &Op, ty: &Type, args: &[&Type]) -> u64 {
         Kind::Reduction { .. } | Kind::Fold { .. } => {
             KERNEL + args[0].shape.elements() as u64 * (COSTS.simple + COSTS.access)
         }
+        Kind::Indexed(_) => KERNEL + elements * (COSTS.simple + COSTS.access),
         Kind::Movement(Movement::Transpose(_) | Movement::Window(_)) => VIEW + elements * COSTS.simple,
         Kind::Movement(Movement::Broadcast(_) | Movement::Reshape(_)) => VIEW,
         Kind::Input(_) | Kind::Literal(_) | Kind::Noise(_) => 0,

@@ -22,6 +22,7 @@ impl Former<'_> {
         for value in self.kernels[g].values() {
             let by_element = match self.graph.node(value).op.kind() {
                 Kind::Elementwise(_) | Kind::Reduction { .. } | Kind::Fold { .. } => true,
+                Kind::Indexed(_) => false,
                 Kind::Contraction | Kind::Movement(_) | Kind::Noise(_) | Kind::Literal(_) | Kind::Input(_) => false,
             };
             for &arg in &self.graph.node(value).args {
@@ -84,8 +85,8 @@ fn joined(graph: &Graph, one: &KernelKind, other: &KernelKind) -> Option<KernelK
             reductions.is_empty().then(|| KernelKind::Products(products.clone()))
         }
         (KernelKind::Rows(p), KernelKind::Rows(q)) => Some(KernelKind::Rows(both(p, q))),
-        (KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Copy(_), _)
-        | (_, KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Copy(_)) => None,
+        (KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Indexed(_) | KernelKind::Copy(_), _)
+        | (_, KernelKind::Column(_) | KernelKind::Fold(_) | KernelKind::Indexed(_) | KernelKind::Copy(_)) => None,
     }
 }
 

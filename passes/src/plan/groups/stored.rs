@@ -49,6 +49,9 @@ impl Former<'_> {
                     Kind::Movement(_) => {}
                     Kind::Elementwise(_) if self.prologue[value.index()] => self.read(arg, Reader::Strided),
                     Kind::Elementwise(_) | Kind::Reduction { .. } | Kind::Fold { .. } => self.read_element(value, arg),
+                    // rows in any order are read from memory, or made; the rest lies there as a whole
+                    Kind::Indexed(indexed) if indexed.source() == Some(i) => self.read_element(value, arg),
+                    Kind::Indexed(_) => self.store_output(arg),
                     Kind::Contraction => self.read_operand(arg, i == 0),
                     Kind::Noise(_) => self.read(arg, Reader::Element),
                     Kind::Input(_) | Kind::Literal(_) => unreachable!("{value} has no operands"),
@@ -60,7 +63,7 @@ impl Former<'_> {
         }
     }
 
-    /// An output is stored by the kernel that computes it; what no kernel computes is copied by one.
+    /// An output, or what is read as a whole, is stored by the kernel that computes it; what no kernel computes is copied by one.
     fn store_output(&mut self, value: Value) {
         let mut computed = value;
         while let Op::Reshape(_) = self.graph.node(computed).op {
@@ -73,7 +76,7 @@ impl Former<'_> {
                 self.reach(computed, Reader::Element);
             }
             Kind::Literal(_) | Kind::Noise(_) | Kind::Elementwise(_) => self.force(computed),
-            Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => self.force(computed),
+            Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => self.force(computed),
         }
     }
 

@@ -1,0 +1,194 @@
+//! Rows of a table by their numbers, where the table is a parameter or computed from parameters by the element.
+
+use crate::{Context, Linear, MatrixProduct, Scope};
+use bayeslift_ir::{Expr, Kind, Op, Shape, Value};
+use std::collections::{HashMap, HashSet};
+
+/// What a number gives that is no row's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unseen {
+    /// A row of zeros.
+    #[default]
+    Zeros,
+    /// An error: the row is not a number, so a step of training or a prediction with it fails, and changes nothing.
+    Error,
+}
+
+/// Takes the rows of a kernel `[rows, width]` whose numbers are the input: what a product with one-hot rows gives, without the
+/// product.
+///
+/// The rows of a kernel that is computed by the element - a draw loc + softplus(raw_scale) noise - are computed of the rows
+/// of what it is made of. So a call reads, draws and differentiates the rows that it needs, and none besides.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookup {
+    rows: usize,
+    unseen: Unseen,
+    /// What layers find as parameters: gradients are taken with respect to these, so they are read as they are.
+    parameters: HashSet<Value>,
+}
+
+impl Lookup {
+    pub fn new(rows: usize, unseen: Unseen, scope: &Scope<'_>) -> Lookup {
+        Lookup { rows, unseen, parameters: scope.bound_values() }
+    }
+
+    /// Rows `[.., width]` of `table: [rows, width]` with the numbers `u32[..]`; of `[samples, rows, width]` with `[samples, ..]`, of
+    /// which the first axis is 1 or as many.
+    pub fn rows<'b>(&self, table: Expr<'b>, numbers: Expr<'b>) -> Expr<'b> {
+        let (shape, count) = (table.shape(), numbers.shape());
+        let b = table.builder();
+        if b.check().is_err() || shape.len() < 2 || shape.len() > 3 || shape[shape.len() - 2] != self.rows {
+            return table.gather(numbers);
+        }
+        let width = shape.last_extent();
+        let samples = (shape.len() == 3).then(|| shape[0]);
+        let leading = samples.into_iter().chain(count.iter().copied().skip(usize::from(samples.is_some())));
+        let full: Shape = leading.chain([width]).collect();
+        let mut reader = Reader { lookup: self, numbers, full: &shape, known: HashMap::new() };
+        let is_computed = !self.is_read(table);
+        let found = reader.read(table).broadcast(&full);
+        let other = if self.unseen == Unseen::Error { f32::NAN } else { 0.0 };
+        match self.unseen == Unseen::Error || is_computed {
+            // of rows of zeros functions need not be zeros
+            true => numbers.less(self.rows as u32).expand(count.len()).select(found, other),
+            false => found,
+        }
+    }
+
+    /// Whether a value is read as it is.
+    fn is_read(&self, value: Expr<'_>) -> bool {
+        let graph = value.builder().graph();
+        self.parameters.contains(&value.value()) || !graph.node(value.value()).op.is_elementwise()
+    }
+}
+
+/// Reads rows of values of a table's shape.
+struct Reader<'a, 'b> {
+    lookup: &'a Lookup,
+    numbers: Expr<'b>,
+    /// The shape of the table.
+    full: &'a Shape,
+    known: HashMap<Value, Expr<'b>>,
+}
+
+impl<'b> Reader<'_, 'b> {
+    /// The rows of a value of the table's shape; the axis of samples is 1 where they do not depend on it.
+    fn read(&mut self, value: Expr<'b>) -> Expr<'b> {
+        if let Some(&known) = self.known.get(&value.value()) {
+            return known;
+        }
+        let b = value.builder();
+        let node = b.graph().node(value.value()).clone();
+        let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
+        let rows = match node.op.kind() {
+            _ if self.lookup.parameters.contains(&value.value()) => self.gather(value),
+            Kind::Elementwise(_) => {
+                let args: Vec<Expr<'b>> = args.into_iter().map(|arg| self.read(arg)).collect();
+                let shapes = args.iter().map(|arg| Some(arg.shape()));
+                let common = shapes.reduce(|a, b| a?.broadcast_with(&b?)).flatten().unwrap_or_default();
+                let args: Vec<Expr<'b>> = args.into_iter().map(|arg| arg.broadcast(&common)).collect();
+                b.push(node.op.clone(), &args)
+            }
+            _ => match (&node.op, args.as_slice()) {
+                (Op::Broadcast(_), &[source]) => self.repeated(source).unwrap_or_else(|| self.gather(value)),
+                _ => self.gather(value),
+            },
+        };
+        self.known.insert(value.value(), rows);
+        rows
+    }
+
+    /// The rows of what `source` is repeated to.
+    fn repeated(&mut self, source: Expr<'b>) -> Option<Expr<'b>> {
+        let shape = source.shape();
+        let (axes, numbers) = (self.full.len(), self.numbers.shape());
+        // the same table for each sample
+        if axes == 3 && shape[..] == self.full[1..] {
+            return Some(match self.lookup.is_read(source) {
+                true => source.gather(self.numbers),
+                false => {
+                    let full = Shape::new(&self.full[1..]);
+                    Reader { lookup: self.lookup, numbers: self.numbers, full: &full, known: HashMap::new() }.read(source)
+                }
+            });
+        }
+        // one row, or one number, for all rows
+        let has_rows = shape.len() >= 2 && shape[shape.len() - 2] != 1;
+        if has_rows || self.full[axes - 2] == 1 {
+            return None;
+        }
+        let samples = if shape.len() == 3 { shape[0] } else { 1 };
+        let last = shape.last().copied().unwrap_or(1);
+        let mut extents = vec![1; numbers.len() + 1];
+        extents[numbers.len()] = last;
+        if samples > 1 {
+            extents[0] = samples;
+        }
+        Some(source.reshape(extents.as_slice()))
+    }
+
+    /// Rows of a value that lies there, or is drawn where it is read.
+    fn gather(&self, value: Expr<'b>) -> Expr<'b> {
+        let (shape, numbers) = (value.shape(), self.numbers.shape());
+        if shape.len() < 3 {
+            return value.gather(self.numbers);
+        }
+        // a table for each sample
+        let each: usize = numbers[1..].iter().product();
+        let flat = self.numbers.reshape([numbers[0], each]).broadcast(&[shape[0], each].into());
+        let rows = value.gather(flat);
+        let full = [shape[0]].into_iter().chain(numbers[1..].iter().copied()).chain([shape.last_extent()]);
+        rows.reshape(full.collect::<Shape>())
+    }
+}
+
+impl Linear for Lookup {
+    fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        self.rows(kernel, x)
+    }
+
+    fn apply_to_square<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        // 1 and 0 are their own squares
+        self.rows(kernel, x)
+    }
+
+    fn apply_to_product<'b>(&self, x: Expr<'b>, factor: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+        MatrixProduct.apply(x.one_hot(self.rows) * factor, kernel)
+    }
+
+    fn input_shape(&self, x: Expr<'_>) -> Shape {
+        x.shape().iter().copied().chain([self.rows]).collect()
+    }
+}
+
+/// Which rows of a random table a call read, and how much each counts: an estimate of the sum over all rows.
+#[derive(Clone, Debug)]
+pub struct Reads<'b> {
+    lookup: Lookup,
+    /// The numbers of the rows that were read, `u32[1, reads]`.
+    numbers: Expr<'b>,
+    /// The inverse of each row's frequency among reads, `[rows, 1]`; 0 for a row that is never read.
+    weights: Expr<'b>,
+}
+
+impl<'b> Reads<'b> {
+    pub(crate) fn new(context: &Context<'b>, rows: usize, numbers: Expr<'b>, weights: Expr<'b>) -> Reads<'b> {
+        let lookup = Lookup::new(rows, Unseen::Zeros, context.scope());
+        let count = numbers.shape().elements();
+        Reads { lookup, numbers: numbers.reshape([1, count]), weights }
+    }
+
+    /// The mean over reads of the sum of a row's numbers times the row's weight: of a number for each element, `[.., rows, width]`, or for
+    /// each row, where events have one axis. `None` for events of several rows.
+    pub(crate) fn sum(&self, events: Expr<'b>, event_ndims: usize) -> Option<Expr<'b>> {
+        let elements = match event_ndims {
+            0 => events,
+            1 => events.expand(events.shape().len()),
+            _ => return None,
+        };
+        let reads = self.numbers.shape().elements();
+        let rows = self.lookup.rows(elements, self.numbers) * self.weights.gather(self.numbers);
+        Some(rows.sum_all() / reads as f32)
+    }
+}
