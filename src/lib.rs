@@ -184,9 +184,9 @@ pub mod prelude {
         ConvolutionVariationalReparameterizationLocal, Distribution, Divergence, Draw, Draws, Dropout, Embedding,
         EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Ivon,
-        Layer, LayerDescription, LayerNormalization, Likelihood, Optimizer, Padding, Pooling, Posterior,
-        PosteriorValue, Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Sgld, Step, Update,
-        VariationalLayer, distribution, flatten_rightmost, likelihood, metrics, on_units,
+        Layer, LayerDescription, LayerNormalization, Lazy, Likelihood, Optimizer, Padding, Pooling, Posterior,
+        PosteriorValue, Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Sgld, Step, Unseen,
+        Update, VariationalLayer, distribution, flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

@@ -9,6 +9,7 @@ mod norms;
 mod options;
 mod overflow;
 mod posterior;
+mod rows;
 mod saved;
 mod stand_ins;
 mod targets;

@@ -78,7 +78,7 @@ impl Step {
 type Maker = fn(&mut Program, &Step) -> Option<Value>;
 
 /// What a step may do, simple things first; what networks are made of appears more than once.
-const MAKERS: [Maker; 39] = [
+const MAKERS: [Maker; 36] = [
     input,
     unary,
     binary,
@@ -120,11 +120,8 @@ const MAKERS: [Maker; 39] = [
     convolution,
     other_precision,
     other_precision,
-    gather,
-    gather,
-    scatter_add,
-    scatter_rows,
-    first_equal,
+    indexed,
+    indexed,
 ];
 
 fn input(program: &mut Program, step: &Step) -> Option<Value> {
@@ -411,6 +408,16 @@ fn dot(program: &mut Program, step: &Step) -> Option<Value> {
         return None;
     }
     program.push(Op::Dot, &[a, b])
+}
+
+/// Rows by their numbers.
+fn indexed(program: &mut Program, step: &Step) -> Option<Value> {
+    match step.operands[1] % 5 {
+        0 | 1 => gather(program, step),
+        2 => scatter_add(program, step),
+        3 => scatter_rows(program, step),
+        _ => first_equal(program, step),
+    }
 }
 
 /// Rows of a table, or of noise, or of what is computed, by numbers of which some are no row's.

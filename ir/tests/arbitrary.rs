@@ -51,7 +51,11 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
             Op::Select | Op::Fold(..) => format!("{} {}", node.op.name(), node.ty.dtype),
             Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) => format!("constant {}", node.ty.dtype),
             Op::Gather => format!("gather {} {}", operand(0).op.is_noise(), node.ty.shape.len() > 2),
-            Op::ScatterAdd(_) => format!("scatter_add {} {}", operand(0).ty.shape.len() > 2, operand(1).ty.shape.last_extent() > DOT_CHUNK),
+            Op::ScatterAdd(_) => format!(
+                "scatter_add {} {}",
+                operand(0).ty.shape.len() > 2,
+                operand(1).ty.shape.last_extent() > DOT_CHUNK
+            ),
             Op::ScatterRows => {
                 let updates = |output: &Output| output.updates.is_some() && graph.node(output.value) == node;
                 format!("scatter_rows {}", graph.outputs().iter().any(updates))
@@ -77,7 +81,7 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
 fn graphs_cover_everything() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..2000 {
+    for _ in 0..3000 {
         let (graph, inputs) = graph_and_inputs().new_tree(&mut runner).unwrap().current();
         seen.extend(features(&graph, &inputs));
     }

@@ -1,9 +1,11 @@
 use crate::{
-    Context, Error, Estimator, Flipout, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
-    Local, MatrixProduct, Reparameterization, Variational,
+    Context, Declaration, Error, Estimator, Flipout, Group, Initializer, KernelBiasConfig, KernelBiasLayer,
+    KernelBiasShape, LayerDescription, Linear, Local, Reparameterization, Scope, Unseen, Variational,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
+    lookup::Lookup,
 };
-use bayeslift_ir::{DType, Expr, Shape};
+use bayeslift_ir::{DType, Expr, Shape, Tensor};
+use std::sync::Arc;
 
 /// Whole numbers beyond are not all of them an `f32`.
 const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
@@ -11,11 +13,14 @@ const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
 /// A row of numbers for each of `input_size` categories: an input `[..]` of category numbers gives `[.., output_size]`,
 /// rows of the parameter `kernel: [input_size, output_size]`.
 ///
-/// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers; one that is no category gives a row of zeros. The initializer is
-/// uniform on (-0.05, 0.05), as in Keras, and there is no bias, unless told.
+/// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers. One that is no category gives a row of zeros, or is an
+/// error: see [`Embedding::unseen`]. The initializer is uniform on (-0.05, 0.05), as in Keras, and there is no bias; both are options.
 ///
-/// For now it is a product of the kernel with rows that are 1 in one place: it costs as much as an affine layer from
-/// `input_size` units, which is no matter for hundreds of categories and much for hundreds of thousands.
+/// A call reads the rows that its input names, and costs nothing for others. What a step of training costs beside that depends on
+/// the optimizer: one that moves the rows that were read alone ([`Optimizer::moves_read_rows`](crate::Optimizer::moves_read_rows): plain
+/// [`Sgd`](crate::Sgd), and any in [`Lazy`](crate::Lazy)) touches no others, so a table of a million rows trains at the cost of those of a
+/// batch, if one layer of the network reads it, once. Others, such as [`Adam`](crate::Adam), move all rows in every step. For the
+/// divergence of random rows see [`EmbeddingVariational::read_counts`].
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type};
@@ -30,9 +35,14 @@ const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
 #[derive(Clone, Debug)]
 pub struct Embedding {
     config: KernelBiasConfig,
+    unseen: Unseen,
+    /// How often each category occurs in the data of training.
+    read_counts: Option<Arc<[u32]>>,
 }
 
 /// An embedding with random weights; see [`Variational`].
+///
+/// Of the rows that a call does not read it draws nothing, but for a divergence of all of them.
 pub type EmbeddingVariational<E> = Variational<Embedding, E>;
 
 /// An embedding whose rows are drawn: one draw for all examples of a call. See [`Variational`].
@@ -43,6 +53,9 @@ pub type EmbeddingVariationalReparameterization = Variational<Embedding, Reparam
 pub type EmbeddingVariationalReparameterizationLocal = Variational<Embedding, Local>;
 
 /// An embedding whose rows are drawn once and flipped for each example. See [`Variational`].
+///
+/// A sign is drawn for each category and example, and the flipped rows are a product with one-hot rows: this estimator costs as much as an
+/// affine layer from `input_size` units.
 pub type EmbeddingVariationalFlipout = Variational<Embedding, Flipout>;
 
 impl Embedding {
@@ -51,13 +64,31 @@ impl Embedding {
         let mut config = KernelBiasConfig::new("embedding", input_size, output_size);
         config.kernel_initializer = crate::Initializer::Uniform { limit: 0.05 };
         config.use_bias = false;
-        Embedding { config }
+        Embedding { config, unseen: Unseen::default(), read_counts: None }
+    }
+
+    /// What an input gives that is no category. Default: a row of zeros.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Embedding, Unseen};
+    /// let layer = Embedding::new(100, 16).unseen(Unseen::Error);
+    /// ```
+    pub fn unseen(mut self, unseen: Unseen) -> Self {
+        self.unseen = unseen;
+        self
     }
 
     kernel_bias_options!();
 
     fn words(&self) -> LayerDescription {
-        self.config.describe()
+        let mut words = self.config.describe();
+        if self.unseen != Unseen::default() {
+            words = words.option("unseen", format!("{:?}", self.unseen));
+        }
+        if self.read_counts.is_some() {
+            words = words.option("divergence", "of rows that are read");
+        }
+        words
     }
 }
 
@@ -65,6 +96,37 @@ impl<E: Estimator> EmbeddingVariational<E> {
     /// Rows of `output_size` numbers for `input_size` categories. See [`Variational::of`] for the defaults.
     pub fn new(input_size: usize, output_size: usize) -> Self {
         Variational::of(Embedding::new(input_size, output_size))
+    }
+
+    /// What an input gives that is no category; see [`Embedding::unseen`].
+    pub fn unseen(mut self, unseen: Unseen) -> Self {
+        self.layer.unseen = unseen;
+        self
+    }
+
+    /// Estimates the divergence of the rows by those that a call reads, given how often each category occurs in the data of training, so
+    /// that a step costs nothing for other rows. Default: the divergence is that of all rows.
+    ///
+    /// With n_r the count of row r, n their sum, and D_r the row's divergence, a call that reads rows r_1, .., r_k has
+    ///
+    /// D = 1/k (n / n_{r_1} D_{r_1} + .. + n / n_{r_k} D_{r_k})
+    ///
+    /// (the estimator of Hansen and Hurwitz 1943, of sampling with unequal probabilities): where examples are drawn evenly its expectation is
+    /// the sum of D_r over all rows that occur. A row pays in each step for its share of the reads, and over an epoch for all of
+    /// its divergence. Rows that never occur count nothing, and stay as they were initialized.
+    ///
+    /// The weights n / n_r, 0 for n_r = 0, are the parameter `kernel/weight: [input_size, 1]`, which training leaves alone.
+    ///
+    /// ```
+    /// use bayeslift_layers::{EmbeddingVariationalReparameterizationLocal, Layer};
+    /// let layer = EmbeddingVariationalReparameterizationLocal::new(3, 2).read_counts([4, 1, 0]);
+    /// let parameters = layer.initialize(0)?;
+    /// assert_eq!(parameters.get("kernel/weight")?.tensor.as_f32(), Some(&[1.25, 5.0, 0.0][..]));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    pub fn read_counts(mut self, counts: impl Into<Arc<[u32]>>) -> Self {
+        self.layer.read_counts = Some(counts.into());
+        self
     }
 }
 
@@ -84,7 +146,26 @@ impl KernelBiasLayer for Embedding {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.config.check()
+        self.config.check()?;
+        let (expected, found) = (self.config.input_size, self.read_counts.as_ref().map(|counts| counts.len()));
+        match found.filter(|&found| found != expected) {
+            None => Ok(()),
+            Some(found) => Err(Error::argument("the number of read_counts", expected.to_string(), found)),
+        }
+    }
+
+    fn read_weights<'b>(&self, scope: &Scope<'b>) -> Result<Option<Expr<'b>>, Error> {
+        let Some(counts) = &self.read_counts else { return Ok(None) };
+        let all: u64 = counts.iter().copied().map(u64::from).sum();
+        let weight = move |&count: &u32| if count == 0 { 0.0 } else { (all as f64 / f64::from(count)) as f32 };
+        let (shape, counts) = (Shape::new(&[self.config.input_size, 1]), Arc::clone(counts));
+        let initializer = Initializer::custom(move |shape| {
+            let weights: Vec<f32> = counts.iter().map(weight).collect();
+            Ok(Tensor::f32(shape.clone(), weights)?)
+        });
+        let (trainable, group) = (false, Group::Statistic);
+        let declaration = Declaration { shape: &shape, initializer: &initializer, batch_ndims: 0, trainable, group };
+        scope.child("kernel").declare_parameter("weight", &declaration).map(Some)
     }
 
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error> {
@@ -104,16 +185,10 @@ impl KernelBiasLayer for Embedding {
         if ty.shape.is_empty() {
             return Err(Error::shape("the input", "[examples,..]", &ty.shape));
         }
-        Ok(Box::new(MatrixProduct))
+        Ok(Box::new(Lookup::new(self.config.input_size, self.unseen, context.scope())))
     }
 
     fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
-        let categories = self.config.input_size;
-        if x.is_f32() {
-            let is = x.expand(x.shape().len()).equal(x.builder().iota(categories).to_f32());
-            is.select(1.0, 0.0)
-        } else {
-            x.one_hot(categories)
-        }
+        x.to_u32()
     }
 }

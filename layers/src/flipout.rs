@@ -102,7 +102,7 @@ pub fn flipout_output<'b>(
     signs: &Signs<'b>,
 ) -> Expr<'b> {
     let mut loc = linear.apply(x, kernel.loc);
-    let mut perturbation = linear.apply_to_product(x, signs.input, kernel.scale * noise);
+    let mut perturbation = linear.apply(linear.multiply(x, signs.input), kernel.scale * noise);
     match bias {
         Some(FlipoutBias::Normal(bias, noise)) => {
             loc = add_bias(loc, bias.loc);

@@ -12,15 +12,14 @@ pub trait Linear: Debug + Send + Sync {
     /// 1 or as many; the kernel has a sample axis in front if it depends on the sample.
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b>;
 
-    /// The map of the squares of x. Default: that of `x * x`. An input that has no elements to square, such as the numbers of an
-    /// embedding's rows, has another way.
-    fn apply_to_square<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-        self.apply(x.square(), kernel)
+    /// The squares of an input, as the map takes them. Default: `x * x`. An input that names what it selects is its own.
+    fn square<'b>(&self, x: Expr<'b>) -> Expr<'b> {
+        x.square()
     }
 
-    /// The map of x times `factor`, of [`Linear::input_shape`] or broadcast to it, by the element. Default: that of `x * factor`.
-    fn apply_to_product<'b>(&self, x: Expr<'b>, factor: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-        self.apply(x * factor, kernel)
+    /// An input times `factor`, which broadcasts to [`Linear::input_shape`], as the map takes it. Default: `x * factor`.
+    fn multiply<'b>(&self, x: Expr<'b>, factor: Expr<'b>) -> Expr<'b> {
+        x * factor
     }
 
     /// The shape that the kernel contracts, `[.., input]`. Default: that of x.

@@ -60,7 +60,7 @@ pub fn local_output<'b>(
     noise: Expr<'b>,
 ) -> Expr<'b> {
     let mut loc = linear.apply(x, kernel.loc);
-    let mut variance = linear.apply_to_square(x, kernel.scale.square());
+    let mut variance = linear.apply(linear.square(x), kernel.scale.square());
     match bias {
         Some(LocalBias::Normal(bias)) => {
             loc = loc + bias.loc;

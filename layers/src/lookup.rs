@@ -109,7 +109,8 @@ impl<'b> Reader<'_, 'b> {
                 true => source.gather(self.numbers),
                 false => {
                     let full = Shape::new(&self.full[1..]);
-                    Reader { lookup: self.lookup, numbers: self.numbers, full: &full, known: HashMap::new() }.read(source)
+                    Reader { lookup: self.lookup, numbers: self.numbers, full: &full, known: HashMap::new() }
+                        .read(source)
                 }
             });
         }
@@ -145,16 +146,20 @@ impl<'b> Reader<'_, 'b> {
 
 impl Linear for Lookup {
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-        self.rows(kernel, x)
+        match x.is_f32() {
+            // one-hot rows times something
+            true => MatrixProduct.apply(x, kernel),
+            false => self.rows(kernel, x),
+        }
     }
 
-    fn apply_to_square<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+    fn square<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         // 1 and 0 are their own squares
-        self.rows(kernel, x)
+        x
     }
 
-    fn apply_to_product<'b>(&self, x: Expr<'b>, factor: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-        MatrixProduct.apply(x.one_hot(self.rows) * factor, kernel)
+    fn multiply<'b>(&self, x: Expr<'b>, factor: Expr<'b>) -> Expr<'b> {
+        x.one_hot(self.rows) * factor
     }
 
     fn input_shape(&self, x: Expr<'_>) -> Shape {

@@ -156,7 +156,7 @@ fn sizes_that_are_too_large_inside_are_errors() {
     };
     let ensemble = Convolution::new(64, 8, [3, 3]).batch_shape([10]);
     too_large(&ensemble, &[128, 1, 56, 56, 64], None);
-    let one_hots = Variational::<Embedding, Local>::of(Embedding::new(10_000, 16));
+    let one_hots = Variational::<Embedding, Flipout>::of(Embedding::new(10_000, 16));
     too_large(&one_hots, &[512, 512], None);
     too_large(&one_hots, &[512, 512], Some(2));
     let outputs = Variational::<Convolution, Local>::of(Convolution::new(3, 64, [3, 3]).padding(Padding::Same));

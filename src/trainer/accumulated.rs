@@ -2,7 +2,7 @@
 
 use super::{
     Scalars, StepInput, StepLoss, Trainer,
-    graph::{StepGraph, Updates},
+    graph::{StepGraph, Updated, Updates},
     options::Form,
     overflow, tensors,
 };
@@ -27,7 +27,7 @@ pub(super) struct AccumulatedStep {
     /// The updates of the sums, beside what they replace.
     whole: (Engine, Session),
     /// What each of the first outputs is to replace.
-    paths: Vec<String>,
+    updates: Vec<Updated>,
     /// The names of the inputs that all of these take.
     inputs: Vec<String>,
     sums: Vec<Tensor>,
@@ -88,7 +88,7 @@ impl Trainer {
         scalars: &Scalars,
     ) -> Result<StepLoss, Error> {
         let size = self.options.micro_batch_size.unwrap_or(rows);
-        let AccumulatedStep { parts, whole: (engine, session), paths, inputs, sums, stacks } = made;
+        let AccumulatedStep { parts, whole: (engine, session), updates, inputs, sums, stacks } = made;
         for sum in sums.iter_mut() {
             // added to anything it leaves that, to the bit, as +0 does not
             sum.as_f32_mut().into_iter().for_each(|sum| sum.fill(-0.0));
@@ -108,9 +108,9 @@ impl Trainer {
         arguments.extend(stacks.iter_mut().map(|stack| Argument::from(&mut stack.tensor)));
         engine.call(session, &mut arguments)?;
         let [loss, negative_log_likelihood, divergence] =
-            std::array::from_fn(|i| session.outputs[paths.len() + i].as_f32().map_or(f32::NAN, |x| x[0]));
+            std::array::from_fn(|i| session.outputs[updates.len() + i].as_f32().map_or(f32::NAN, |x| x[0]));
         let loss = StepLoss { step: self.step + 1, loss, negative_log_likelihood, divergence };
-        self.apply(network, input, scalars, loss, paths, &mut session.outputs)?;
+        self.apply(network, input, scalars, loss, updates, &mut session.outputs)?;
         Ok(loss)
     }
 
@@ -118,8 +118,7 @@ impl Trainer {
         let _environment = Environment::enter();
         let size = self.options.micro_batch_size.unwrap_or(form.rows);
         let step = self.step_graph(network, form, Updates::Accumulated)?;
-        let outputs = step.graph.outputs();
-        let paths: Vec<String> = outputs[..outputs.len() - 3].iter().map(|output| output.name.clone()).collect();
+        let updates = step.updates.clone();
         let inputs = step.graph.inputs().iter().map(|input| input.name.clone()).collect();
         let telling = step.telling()?;
         self.name_divergences(&step);
@@ -146,7 +145,7 @@ impl Trainer {
             .stacks(form.rows)
             .map(|(ty, axis)| Ok(Stack { tensor: Tensor::zeros(&ty)?, outer: ty.shape[..axis].iter().product() }));
         let stacks = stacks.collect::<Result<_, Error>>()?;
-        Ok(AccumulatedStep { parts, whole: ready(whole, backend)?, paths, inputs, sums, stacks })
+        Ok(AccumulatedStep { parts, whole: ready(whole, backend)?, updates, inputs, sums, stacks })
     }
 }
 
@@ -158,6 +157,8 @@ impl Stack {
             (Some(to), Some(from)) => put(to, from, outer, rows, range),
             _ => {
                 if let (Some(to), Some(from)) = (self.tensor.as_f64_mut(), part.as_f64()) {
+                    put(to, from, outer, rows, range);
+                } else if let (Some(to), Some(from)) = (self.tensor.as_u32_mut(), part.as_u32()) {
                     put(to, from, outer, rows, range);
                 }
             }

@@ -3,10 +3,12 @@
 use super::{
     Scalars, StepInput, StepLoss, Trainer,
     finite::LARGEST_GRADIENT,
-    graph::Updates,
+    graph::{Updated, Updates},
     options::Form,
     overflow::{self, Culprit},
-    prepared, tell, tensors,
+    prepared,
+    rows::write_rows,
+    tell, tensors,
 };
 use crate::{
     Error, Network,
@@ -20,7 +22,7 @@ pub(super) struct CheckedStep {
     engine: Engine,
     session: Session,
     /// What each of its first outputs is to replace.
-    paths: Vec<String>,
+    updates: Vec<Updated>,
 }
 
 /// What a step gives besides updates.
@@ -78,10 +80,10 @@ impl Trainer {
         step: u64,
         scalars: &Scalars,
     ) -> Result<Measured, Error> {
-        let CheckedStep { engine, session, paths } = made;
+        let CheckedStep { engine, session, updates } = made;
         engine.call(session, &mut scalars.arguments(tensors(network, &mut self.state), input))?;
         let measured = Measured::of(step, &session.outputs, self.divergences.len());
-        self.apply(network, input, scalars, measured.loss, paths, &mut session.outputs)?;
+        self.apply(network, input, scalars, measured.loss, updates, &mut session.outputs)?;
         Ok(measured)
     }
 
@@ -92,14 +94,14 @@ impl Trainer {
         input: &StepInput<'_>,
         scalars: &Scalars,
         measured: StepLoss,
-        paths: &[String],
+        updates: &[Updated],
         outputs: &mut [Tensor],
     ) -> Result<(), Error> {
         let StepLoss { step, loss, .. } = measured;
         if !loss.is_finite() {
             return Err(self.non_finite_loss(network, input, scalars, measured));
         }
-        for (path, new) in paths.iter().zip(&*outputs) {
+        for (Updated { path, .. }, new) in updates.iter().zip(&*outputs) {
             let elements = new.as_f32().unwrap_or_default();
             if let Some(index) = elements.iter().position(|x| !x.is_finite()) {
                 let (path, value) = (path.clone(), elements[index]);
@@ -107,16 +109,22 @@ impl Trainer {
                 return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
             }
         }
-        for (path, new) in paths.iter().zip(outputs.iter_mut()) {
+        for (i, Updated { path, numbers }) in updates.iter().enumerate() {
             let state = self.state.iter_mut().find(|(name, _)| name == path).map(|(_, tensor)| tensor);
             let old = match state {
                 Some(old) => old,
                 None => &mut network.parameters_mut().get_mut(path)?.tensor,
             };
-            std::mem::swap(old, new);
+            match numbers.map(|output| outputs[output].as_u32().unwrap_or_default()) {
+                Some(numbers) => write_rows(old, numbers, &outputs[i]),
+                None => std::mem::swap(old, &mut outputs[i]),
+            }
         }
+        // of tables only rows were written, which are looked at; what was swapped has its new elements in place
+        let of_rows = updates.iter().zip(&*outputs).filter(|(updated, _)| updated.numbers.is_some());
+        let written: Vec<(&str, &Tensor)> = of_rows.map(|(updated, new)| (updated.path.as_str(), new)).collect();
+        self.updates.look_at(&self.state, &written);
         tell(&mut self.divergences, outputs);
-        self.updates.look(&self.state);
         self.count(network, step);
         Ok(())
     }
@@ -137,11 +145,10 @@ impl Trainer {
     fn compile_checked(&mut self, network: &Network, form: Form) -> Result<CheckedStep, Error> {
         let start = std::time::Instant::now();
         let step = self.step_graph(network, form, Updates::Aside)?;
-        let updates = &step.graph.outputs()[..step.graph.outputs().len() - Measured::COUNT];
-        let paths = updates.iter().map(|output| output.name.clone()).collect();
         let engine = Engine::new(step.telling()?, &self.options.backend)?;
+        let updates = step.updates;
         let session = engine.session()?;
         self.compile_time += start.elapsed();
-        Ok(CheckedStep { engine, session, paths })
+        Ok(CheckedStep { engine, session, updates })
     }
 }

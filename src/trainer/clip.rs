@@ -1,5 +1,6 @@
 //! Clipping of gradients by their norm.
 
+use super::rows::RowGradient;
 use crate::Error;
 use bayeslift_ir::Expr;
 
@@ -18,11 +19,43 @@ pub(crate) fn check_clip_norm(limit: Option<f64>) -> Result<(), Error> {
 ///
 /// Squares are of doubles, so they neither overflow nor vanish, whatever the gradients are. Where one is infinite or no number, so is what
 /// becomes of it: the scale is 0 or no number then, and neither makes a number of it.
-pub(super) fn clipped<'b>(gradients: &[Expr<'b>], limit: f64) -> Vec<Expr<'b>> {
-    let squares = gradients.iter().map(|gradient| gradient.to_f64().square().sum_all());
-    let Some(sum) = squares.reduce(|a, b| a + b) else { return Vec::new() };
+///
+/// Of tables of which rows were read, the sums of rows are scaled: others are zero.
+pub(super) fn clipped<'b>(gradients: &mut [Gradient<'b>], limit: f64) {
+    let squares = gradients.iter_mut().map(|gradient| gradient.elements().to_f64().square().sum_all());
+    let Some(sum) = squares.reduce(|a, b| a + b) else { return };
     let b = sum.builder();
     // a norm of 0 leaves a quotient that is infinite, or a scale of 1
     let scale = (b.constant_f64(limit) / sum.sqrt()).min(b.constant_f64(1.0)).to_f32();
-    gradients.iter().map(|gradient| *gradient * scale).collect()
+    for gradient in gradients {
+        *gradient.elements() = *gradient.elements() * scale;
+        if let Gradient::Rows(rows) = gradient {
+            rows.all = rows.all * scale;
+        }
+    }
+}
+
+/// A gradient that an optimizer follows.
+#[derive(Clone, Copy)]
+pub(super) enum Gradient<'b> {
+    /// Of all elements.
+    Whole(Expr<'b>),
+    /// Of the rows that were read.
+    Rows(RowGradient<'b>),
+}
+
+impl<'b> Gradient<'b> {
+    /// Of rows if it is that of rows, and if those may be moved alone.
+    pub fn of(gradient: Expr<'b>, by_rows: bool) -> Gradient<'b> {
+        let rows = by_rows.then(|| RowGradient::of(gradient)).flatten();
+        rows.map_or(Gradient::Whole(gradient), Gradient::Rows)
+    }
+
+    /// All of its elements that are not zero.
+    fn elements(&mut self) -> &mut Expr<'b> {
+        match self {
+            Gradient::Whole(gradient) => gradient,
+            Gradient::Rows(rows) => &mut rows.sums,
+        }
+    }
 }

@@ -38,9 +38,17 @@ impl FiniteUpdates {
 
     /// Looks whether the state is in the ranges, after an update that may have left them.
     pub fn look(&mut self, state: &[(String, Tensor)]) {
+        self.is_inside = false;
+        self.look_at(state, &[]);
+    }
+
+    /// As [`FiniteUpdates::look`], where of some tensors, by path, only these rows were written: others are looked at if they were outside.
+    pub fn look_at(&mut self, state: &[(String, Tensor)], written: &[(&str, &Tensor)]) {
         let Some(ranges) = &self.state else { return };
-        let is_inside = |(range, (_, tensor)): (&Range, &(String, Tensor))| {
-            let found = Range::of(tensor);
+        let was_inside = self.is_inside;
+        let is_inside = |(range, (path, tensor)): (&Range, &(String, Tensor))| {
+            let rows = written.iter().find(|(name, _)| was_inside && *name == path.as_str());
+            let found = Range::of(rows.map_or(tensor, |(_, rows)| rows));
             !found.nan && range.low <= found.low && found.high <= range.high
         };
         self.is_inside = ranges.iter().zip(state).all(is_inside);

@@ -1,6 +1,11 @@
 //! The graph of a training step.
 
-use super::{Trainer, clip::clipped, finite::LARGEST_GRADIENT, options::Form};
+use super::{
+    Trainer,
+    clip::{Gradient, clipped},
+    finite::LARGEST_GRADIENT,
+    options::Form,
+};
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type, Value};
 use bayeslift_layers::{
@@ -15,15 +20,18 @@ use bayeslift_passes::{gradients, magnitude_bounds};
 pub(super) enum Updates {
     /// They overwrite the old ones, where the loss is finite and no gradient is too large.
     InPlace,
-    /// They are outputs beside the old ones, whatever they are.
+    /// They are outputs beside the old ones, whatever they are; of a table of which rows were read these rows, and in a further output
+    /// their numbers.
     Aside,
-    /// As `Aside`, and no bound is among the outputs.
+    /// As `Aside`, but whole tables, and no bound is among the outputs.
     Accumulated,
 }
 
 /// The graph of a step, and what is known of its making.
 pub(super) struct StepGraph {
     pub graph: Graph,
+    /// What is updated, in the order of outputs.
+    pub updates: Vec<Updated>,
     /// How many values the graph had when each layer returned.
     pub layers: Vec<TraceRow>,
     /// How many values the graph had before gradients were added.
@@ -44,6 +52,14 @@ impl StepGraph {
         }
         Ok(b.finish()?)
     }
+}
+
+/// What an output of a step is to replace.
+#[derive(Clone, Debug)]
+pub(super) struct Updated {
+    pub path: String,
+    /// Of rows the number of the output with their numbers.
+    pub numbers: Option<usize>,
 }
 
 impl Trainer {
@@ -73,7 +89,7 @@ impl Trainer {
             .map(|(i, &(variable, parameter))| {
                 let count = optimizer.state().len();
                 let state = &state[i * count..][..count];
-                Step { variable, parameter, state, scalars: &scalars, temperature: scale, noise }
+                Step { variable, parameter, state, scalars: &scalars, temperature: scale, noise, numbers: None }
             })
             .collect();
         let values: Vec<_> = steps.iter().map(|step| optimizer.value(step)).collect();
@@ -99,17 +115,26 @@ impl Trainer {
         let forward = b.graph().nodes().len();
 
         let gradients = gradients(loss, &values);
-        let followed = match self.options.clip_norm {
-            Some(limit) => clipped(&gradients, limit),
-            None => gradients.clone(),
-        };
+        let by_rows = optimizer.moves_read_rows();
+        let mut followed: Vec<Gradient<'_>> =
+            gradients.iter().map(|gradient| Gradient::of(*gradient, by_rows)).collect();
+        if let Some(limit) = self.options.clip_norm {
+            clipped(&mut followed, limit);
+        }
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
         let mut paths = self.state.iter().map(|(path, _)| path);
         for (step, gradient) in steps.iter().zip(followed) {
-            let update = optimizer.update(step, gradient);
-            changes.push(Change { path: &step.variable.path, old: step.parameter, new: update.parameter });
+            let (update, numbers) = match gradient {
+                Gradient::Whole(gradient) => (optimizer.update(step, gradient), None),
+                // which rows were read is known when all parts are over
+                Gradient::Rows(gradient) if updates == Updates::Accumulated => {
+                    (gradient.update_of_all(&**optimizer, step), None)
+                }
+                Gradient::Rows(gradient) => (gradient.update(&**optimizer, step), Some(gradient.numbers)),
+            };
+            changes.push(Change { path: &step.variable.path, old: step.parameter, new: update.parameter, numbers });
             let state = step.state.iter().zip(update.state).zip(paths.by_ref());
-            changes.extend(state.map(|((&old, new), path)| Change { path, old, new }));
+            changes.extend(state.map(|((&old, new), path)| Change { path, old, new, numbers }));
         }
         let of_parameters = gradients.iter().map(|gradient| gradient.value()).collect();
         let mut bounded = gradients;
@@ -120,7 +145,7 @@ impl Trainer {
                     format!("a layer updates `{path}`, which is none of its parameters that are not trainable");
                 return Err(Error::misuse(problem, "declare it with `Declaration::trainable` false"));
             };
-            changes.push(Change { path, old, new: *new });
+            changes.push(Change { path, old, new: *new, numbers: None });
             bounded.push(*new);
         }
         // NaN is not below anything, and a sum with NaN is NaN.
@@ -128,11 +153,31 @@ impl Trainer {
         let bound = magnitude_bounds(&bounded, &finite).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
         let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);
-        for Change { path, old, new } in changes {
-            match updates {
-                Updates::InPlace => b.output_updating(path, is_finite.select(new, old), old),
-                Updates::Aside | Updates::Accumulated => b.output(path, new),
+        for &Change { path, old, new, numbers } in &changes {
+            match (updates, numbers) {
+                (Updates::InPlace, None) => b.output_updating(path, is_finite.select(new, old), old),
+                (Updates::InPlace, Some(numbers)) => {
+                    let new = is_finite.select(new, old.gather(numbers));
+                    b.output_updating(path, old.scatter_rows(numbers, new), old);
+                }
+                (Updates::Aside | Updates::Accumulated, _) => b.output(path, new),
             }
+        }
+        // parameters that one layer reads, and their state, share numbers
+        let mut shared: Vec<Expr<'_>> = Vec::new();
+        let mut updated = Vec::new();
+        for Change { path, numbers, .. } in &changes {
+            let place = numbers.map(|numbers| {
+                let known = shared.iter().position(|known| known.value() == numbers.value());
+                known.unwrap_or_else(|| {
+                    shared.push(numbers);
+                    shared.len() - 1
+                })
+            });
+            updated.push(Updated { path: (*path).to_owned(), numbers: place.map(|place| changes.len() + place) });
+        }
+        if updates == Updates::Aside {
+            shared.iter().enumerate().for_each(|(i, numbers)| b.output(&format!("numbers of rows/{i}"), *numbers));
         }
         b.output("loss", loss);
         b.output("negative_log_likelihood", negative_log_likelihood);
@@ -142,7 +187,7 @@ impl Trainer {
         }
         b.check()?;
         let graph = b.graph().clone();
-        Ok(StepGraph { graph, layers, forward, terms, gradients: of_parameters })
+        Ok(StepGraph { graph, updates: updated, layers, forward, terms, gradients: of_parameters })
     }
 
     /// Whether a layer, and not the optimizer, may change the parameter at a path.
@@ -152,8 +197,11 @@ impl Trainer {
 }
 
 /// A parameter, state or statistic, and what it becomes.
+#[derive(Clone, Copy)]
 struct Change<'a, 'b> {
     path: &'a str,
     old: Expr<'b>,
+    /// All of it, or its rows of these numbers.
     new: Expr<'b>,
+    numbers: Option<Expr<'b>>,
 }

@@ -89,7 +89,8 @@ impl Lowering<'_> {
         let (cols, base) = (self.kernel.cols, self.written(value));
         let block = numbers.rows * cols;
         // sums of a chunk, and where numbers were seen first in it
-        let chunked = (n > DOT_CHUNK).then(|| (self.take_scratch(DOT_CHUNK * cols), Map(self.take_scratch(numbers.rows))));
+        let chunked =
+            (n > DOT_CHUNK).then(|| (self.take_scratch(DOT_CHUNK * cols), Map(self.take_scratch(numbers.rows))));
         self.tiles(batch, 1, 1, |s, tile, _| {
             let start = s.b.index_scale(tile, block);
             s.clear_elements(base, start, block);

@@ -1,6 +1,7 @@
 mod adam;
 mod adam_w;
 mod ivon;
+mod lazy;
 mod rates;
 mod rms_prop;
 mod sgd;
@@ -10,6 +11,7 @@ mod step;
 pub use adam::Adam;
 pub use adam_w::AdamW;
 pub use ivon::Ivon;
+pub use lazy::Lazy;
 pub use rates::Rates;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
@@ -84,6 +86,15 @@ pub trait Optimizer: Debug + Send + Sync {
     /// A step with fewer tensors of state or scalars than names.
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b>;
 
+    /// Whether rows of a table whose gradient is zero, since no example read them, may be left alone: then a step computes and writes those that
+    /// were read, and costs nothing for others. The update must go element by element.
+    ///
+    /// True of a rule to which a gradient of zero makes no difference, such as plain [`Sgd`], and of one that is defined so, as [`Lazy`] is.
+    /// Default: no.
+    fn moves_read_rows(&self) -> bool {
+        false
+    }
+
     /// Checks the options.
     ///
     /// # Errors
@@ -123,6 +134,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     }
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         (**self).update(step, gradient)
+    }
+    fn moves_read_rows(&self) -> bool {
+        (**self).moves_read_rows()
     }
     fn check(&self) -> Result<(), Error> {
         (**self).check()

@@ -81,6 +81,10 @@ impl<O: Optimizer> Optimizer for Rates<O> {
         self.with_step(step, |step| self.optimizer.update(step, gradient))
     }
 
+    fn moves_read_rows(&self) -> bool {
+        self.optimizer.moves_read_rows()
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.optimizer.check()
     }

@@ -75,6 +75,10 @@ impl Optimizer for Sgd {
         Update { parameter, state: vec![m] }
     }
 
+    fn moves_read_rows(&self) -> bool {
+        self.momentum == 0.0
+    }
+
     fn check(&self) -> Result<(), Error> {
         let options = Options("Sgd");
         options.positive("learning_rate", self.learning_rate)?;

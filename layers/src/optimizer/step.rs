@@ -19,6 +19,8 @@ pub struct Step<'a, 'b> {
     pub temperature: Expr<'b>,
     /// Where the step's noise comes from; see [`Step::normal`].
     pub noise: NoiseAddress<'b>,
+    /// The numbers of the rows, `u32[n]`, where the step is of some rows of a table: parameter, state and gradient are `[n, width]` then.
+    pub numbers: Option<Expr<'b>>,
 }
 
 impl<'a, 'b> Step<'a, 'b> {
@@ -40,13 +42,14 @@ impl<'a, 'b> Step<'a, 'b> {
         let b = parameter.builder();
         let zeros = |extents: &[usize]| b.constant_u32(0).broadcast(&extents.iter().copied().collect());
         let noise = NoiseAddress { key: zeros(&[4]), first_sample: zeros(&[]), first_row: zeros(&[2]) };
-        Step { variable, parameter, state: &[], scalars: &[], temperature: b.constant(0.0), noise }
+        Step { variable, parameter, state: &[], scalars: &[], temperature: b.constant(0.0), noise, numbers: None }
     }
 
     /// Standard normal noise of the parameter's shape, addressed by seed, step and the parameter's path: the same whenever it is asked
-    /// for in one step.
+    /// for in one step. Of some rows of a table it is that of these rows.
     pub fn normal(&self) -> Expr<'b> {
         let stream = stream(&self.variable.path, "optimizer");
-        addressed_noise(self.noise, Distribution::Normal, stream, &self.variable.ty.shape, None, false)
+        let noise = addressed_noise(self.noise, Distribution::Normal, stream, &self.variable.ty.shape, None, false);
+        self.numbers.map_or(noise, |numbers| noise.gather(numbers))
     }
 }

@@ -86,6 +86,7 @@ impl Part<'_> {
         let along = match node.op {
             Op::Dot if rows.axis + 2 < node.ty.shape.len() => Some(rows),
             Op::Dot => None,
+            Op::Gather if rows.axis + 2 == node.ty.shape.len() => None,
             _ => Some(rows),
         };
         let args = self.operands(value, if node.op.is_noise() { None } else { along })?;

@@ -284,7 +284,9 @@ impl Former<'_> {
         for g in 0..self.kernels.len() {
             let reduction = match self.kernels[g].kind {
                 KernelKind::Column(reduction) | KernelKind::Fold(reduction) => reduction,
-                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Indexed(_) | KernelKind::Copy(_) => continue,
+                KernelKind::Products(_) | KernelKind::Rows(_) | KernelKind::Indexed(_) | KernelKind::Copy(_) => {
+                    continue;
+                }
             };
             let operand = self.graph.node(reduction).args[0];
             let Some(h) = self.joinable(operand).filter(|&h| self.is_like(reduction, h)) else { continue };

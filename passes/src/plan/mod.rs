@@ -119,7 +119,7 @@ impl fmt::Display for Plan {
                 KernelKind::Rows(sums) => line("reduces columns of each row:", list(&mut sums.iter().copied()))?,
                 KernelKind::Column(sum) => line("reduces an outer axis:", format!(" {sum}"))?,
                 KernelKind::Fold(fold) => line("folds", format!(" {fold}"))?,
- KernelKind::Indexed(value) => line("indexes", format!(" {value}"))?,
+                KernelKind::Indexed(value) => line("indexes", format!(" {value}"))?,
                 KernelKind::Copy(value) => line("copies", format!(" {value}"))?,
             }
             line("elementwise", list(&mut kernel.members.iter().copied()))?;

@@ -240,9 +240,7 @@ impl Plan {
                 | KernelKind::Rows(_)
                 | KernelKind::Column(_)
                 | KernelKind::Fold(_)
-                | KernelKind::Indexed(_) => {
-                    left.remove(&value) && self.places[value.index()] == Some(place)
-                }
+                | KernelKind::Indexed(_) => left.remove(&value) && self.places[value.index()] == Some(place),
             };
             check(is_its_own, k, value, "a kernel writes what it computes where that lies")?;
             let may_write = match place {
