@@ -6,6 +6,7 @@
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
 //!   doc_bnn     batch=32 filters=32 steps=100                                one step of a convolution and a local layer
+//!   embedding   rows=1000000 width=16 batch=256 steps=100 optimizer=lazy|sgd|adam kl=none|reads    one step of a table of rows
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 target=zen4|.. rewriting=off|exact|all
 //! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer
@@ -42,9 +43,13 @@ fn main() -> Result<()> {
         Some("train_mlp") => train_mlp,
         Some("mc_predict") => mc_predict,
         Some("doc_bnn") => doc_bnn,
+        Some("embedding") => embedding,
         Some("noise") => noise_buffer,
         Some(other) => {
-            return Err(format!("no workload `{other}`: there are train_mlp, mc_predict, doc_bnn and noise").into());
+            return Err(format!(
+                "no workload `{other}`: there are train_mlp, mc_predict, doc_bnn, embedding and noise"
+            )
+            .into());
         }
         // `cargo bench` alone runs every bench; this one needs to be told what to run
         None => return Ok(()),
@@ -68,6 +73,8 @@ impl Settings {
             "filters",
             "samples",
             "steps",
+            "rows",
+            "optimizer",
             "n",
             "kl",
             "threads",
@@ -305,6 +312,52 @@ fn doc_bnn(settings: &Settings) -> Result<()> {
     let targets = Targets::Labels(random.randint(CLASSES as u32, batch));
     let options = [("batch", batch), ("filters", filters), ("steps", steps)];
     training_step(settings, network, Divergence::MonteCarlo { draws: 1 }, (&x, &targets), &options, &work)
+}
+
+/// A table of which each example reads a row, and an affine layer on that. Batches differ, so that rows come from memory.
+fn embedding(settings: &Settings) -> Result<()> {
+    const CLASSES: usize = 2;
+    const BATCHES: usize = 64;
+    let (rows, width) = (settings.number("rows", 1_000_000)?, settings.number("width", 16)?);
+    let (batch, steps) = (settings.number("batch", 256)?, settings.number("steps", 100)?);
+    let layers = match settings.text("kl", "none") {
+        "none" => Sequential::new().layer(Embedding::new(rows, width)),
+        "reads" => {
+            let layer = EmbeddingVariationalReparameterizationLocal::new(rows, width);
+            Sequential::new().layer(layer.read_counts(vec![1; rows]))
+        }
+        other => return Err(format!("kl={other}: there are none and reads").into()),
+    };
+    let layers = layers.layer(Flatten).layer(Affine::new(width, CLASSES));
+    let mut network = Network::new(layers, [1], likelihood::Categorical, 0)?;
+    let options = TrainerOptions::default().backend(settings.options()?);
+    let options = match settings.text("optimizer", "lazy") {
+        "lazy" => options.optimizer(Lazy(Adam::default())),
+        "sgd" => options.optimizer(Sgd::default()),
+        "adam" => options,
+        other => return Err(format!("optimizer={other}: there are lazy, sgd and adam").into()),
+    };
+    let mut random = RandomState::new(0);
+    let x: Vec<f32> = random.randint(rows as u32, batch * BATCHES).into_iter().map(|row| row as f32).collect();
+    let targets = Targets::Labels(random.randint(CLASSES as u32, batch));
+    // the rows that are read, of a parameter or two and their moments
+    let read = batch * width * if settings.text("kl", "none") == "none" { 1 } else { 2 };
+    let work = Work::training_step(batch, &[width, CLASSES], read + width * CLASSES, 0);
+
+    let start = Instant::now();
+    let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, options)?;
+    if settings.explains() {
+        return settings.explain(&trainer.profile(&network, StepInput::new(&x[..batch], &targets), steps)?);
+    }
+    let (mut loss, mut number) = (0.0, 0);
+    let timing = timed(start, steps, || {
+        let x = &x[number % BATCHES * batch..][..batch];
+        number += 1;
+        loss = trainer.step(&mut network, StepInput::new(x, &targets))?.loss;
+        Ok(())
+    })?;
+    let options = [("rows", rows), ("width", width), ("batch", batch), ("steps", steps)];
+    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
 }
 
 fn mc_predict(settings: &Settings) -> Result<()> {

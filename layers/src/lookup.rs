@@ -103,16 +103,10 @@ impl<'b> Reader<'_, 'b> {
     fn repeated(&mut self, source: Expr<'b>) -> Option<Expr<'b>> {
         let shape = source.shape();
         let (axes, numbers) = (self.full.len(), self.numbers.shape());
-        // the same table for each sample
-        if axes == 3 && shape[..] == self.full[1..] {
-            return Some(match self.lookup.is_read(source) {
-                true => source.gather(self.numbers),
-                false => {
-                    let full = Shape::new(&self.full[1..]);
-                    Reader { lookup: self.lookup, numbers: self.numbers, full: &full, known: HashMap::new() }
-                        .read(source)
-                }
-            });
+        // the same table for each sample, or one number for each row
+        if shape.len() == 2 && shape[0] == self.lookup.rows && shape != *self.full {
+            let Reader { lookup, numbers, .. } = *self;
+            return Some(Reader { lookup, numbers, full: &shape, known: HashMap::new() }.read(source));
         }
         // one row, or one number, for all rows
         let has_rows = shape.len() >= 2 && shape[shape.len() - 2] != 1;

@@ -31,14 +31,25 @@ pub(super) fn cause(
         return error.to_string();
     }
     // An error on the way to the reason is not the reason.
-    let origin = origin(trainer, network, input, scalars, culprit).ok().flatten();
-    let origin = origin.map_or(String::new(), |origin| format!(", {origin}"));
+    let origin = match origin(trainer, network, input, scalars, culprit).ok().flatten() {
+        Some(Origin::Unseen(sentence)) => return sentence,
+        Some(Origin::Operation(first)) => format!(", {first}"),
+        None => String::new(),
+    };
     match culprit {
         Culprit::Loss => format!("parameters and data are finite, so the forward pass overflowed{origin}"),
         Culprit::Update(_) => {
             format!("parameters, data and loss are finite, so what is behind the loss overflowed{origin}")
         }
     }
+}
+
+/// What was not finite first.
+enum Origin {
+    /// An operation, in words.
+    Operation(String),
+    /// What is not a number on purpose, since an input is no category; as a sentence.
+    Unseen(String),
 }
 
 /// The value that is not finite though all that it is made of is.
@@ -48,7 +59,7 @@ fn origin(
     input: &StepInput<'_>,
     scalars: &Scalars,
     culprit: Culprit<'_>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Origin>, Error> {
     let form = input.form(network.rows(input.inputs)?);
     let step = trainer.step_graph(network, form, Updates::Aside)?;
     let name = match culprit {
@@ -74,7 +85,28 @@ fn origin(
     while let Some(operand) = step.graph.node(value).args.iter().filter(|arg| bad.contains(arg)).min() {
         value = *operand;
     }
-    Ok(Some(format!("first {}", describe(&step, network, value))))
+    if let Some(select) = unseen(&step.graph, value) {
+        let b = Builder::from(step.graph.clone());
+        let is_known = b.expr(step.graph.node(select).args[0]);
+        b.output("unseen", is_known.select(0.0, 1.0));
+        let engine = Engine::new(b.finish()?, &backend)?;
+        let mut session = engine.session()?;
+        engine.call(&mut session, &mut scalars.arguments(tensors(network, &mut trainer.state), input))?;
+        let found = session.outputs.last().and_then(|found| found.as_f32()).unwrap_or_default();
+        let each = (found.len() / form.rows).max(1);
+        let row = found.iter().position(|&unseen| unseen > 0.0).map_or(0, |element| element / each % form.rows);
+        let place = place(&step, network, select);
+        return Ok(Some(Origin::Unseen(format!("row {row} has a category that is unseen {place}"))));
+    }
+    Ok(Some(Origin::Operation(format!("first {}", describe(&step, network, value)))))
+}
+
+/// The selection that puts what is not a number in the place of a row, if this is its constant.
+fn unseen(graph: &Graph, value: Value) -> Option<Value> {
+    let node = graph.node(value);
+    let is_constant = matches!(node.op, Op::Broadcast(_)) && graph.constant(node.args[0]).is_some_and(f32::is_nan);
+    let is_of_it = |user: &Value| graph.node(*user).op == Op::Select && graph.node(*user).args[2] == value;
+    graph.values().find(|user| is_constant && is_of_it(user))
 }
 
 fn is_leaf(op: &Op) -> bool {
@@ -106,14 +138,17 @@ fn counting(graph: Graph, values: &[Value]) -> Result<Graph, Error> {
 /// The operation of a value, its type, and the layer that it belongs to.
 pub(super) fn describe(step: &StepGraph, network: &Network, value: Value) -> String {
     let (op, ty) = (step.graph.node(value).op.name(), step.graph.ty(value));
-    let place = if value.index() >= step.forward {
-        "of the gradient or update".to_owned()
-    } else {
-        match step.layers.iter().find(|layer| value.index() < layer.values) {
-            Some(layer) => format!("in layer `{}`", layer.path),
-            None if step.layers.is_empty() => format!("in layer `{}` or its loss", network.layer().name()),
-            None => "in the loss".to_owned(),
-        }
-    };
-    format!("in a `{op}` {place}, of type {ty}")
+    format!("in a `{op}` {}, of type {ty}", place(step, network, value))
+}
+
+/// The layer that a value belongs to.
+fn place(step: &StepGraph, network: &Network, value: Value) -> String {
+    if value.index() >= step.forward {
+        return "of the gradient or update".to_owned();
+    }
+    match step.layers.iter().find(|layer| value.index() < layer.values) {
+        Some(layer) => format!("in layer `{}`", layer.path),
+        None if step.layers.is_empty() => format!("in layer `{}` or its loss", network.layer().name()),
+        None => "in the loss".to_owned(),
+    }
 }

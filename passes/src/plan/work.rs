@@ -1,9 +1,9 @@
 //! What each kernel of a plan does, counted from the graph: what is fused into it, which memory it touches, how much it
 //! computes.
 
-use super::{Footprint, Kernel, KernelKind, Operand, Place, Plan, Read, Write};
+use super::{Footprint, Kernel, KernelKind, Operand, Place, Plan, Read, Write, reads};
 use crate::{Axis, View};
-use bayeslift_ir::{Arithmetic, Kind, Value};
+use bayeslift_ir::{Arithmetic, Indexed, Kind, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::{iter, ops};
 
@@ -150,7 +150,33 @@ impl Plan {
         let writes = kernel.writes.iter().map(write).collect();
         let mut work = Work { parts: self.parts(kernel), reads, writes, counts: Counts::default() };
         work.counts = self.counts(&work);
+        if let KernelKind::Indexed(value) = kernel.kind {
+            let rows = |access: &Access| self.bytes_of_rows(value, access).unwrap_or(access.bytes);
+            work.counts.read_bytes = work.reads.iter().map(rows).sum();
+            work.counts.written_bytes = work.writes.iter().map(rows).sum();
+        }
         work
+    }
+
+    /// How much of a table an indexed operation touches, if it touches some rows alone.
+    fn bytes_of_rows(&self, value: Value, access: &Access) -> Option<u64> {
+        let node = self.graph.node(value);
+        let Kind::Indexed(indexed) = node.op.kind() else { return None };
+        let numbers = self.elements(*node.args.get(indexed.numbers())?);
+        let width = self.graph.ty(value).shape.last_extent();
+        let some = (numbers * width as u64 * access.element_bytes as u64).min(access.bytes);
+        match (indexed, indexed.table()) {
+            (Indexed::Gather, _) => {
+                (access.value == reads::row_major_source(&self.graph, node.args[0])).then_some(some)
+            }
+            (_, Some(table)) => {
+                let table = reads::row_major_source(&self.graph, node.args[table]);
+                let is_in_place = self.places[table.index()] == self.places[value.index()];
+                let is_read = access.value == table;
+                (is_in_place && (is_read || access.value == value)).then_some(if is_read { 0 } else { some })
+            }
+            _ => None,
+        }
     }
 
     /// What a kernel computes, with what it makes on the way.
