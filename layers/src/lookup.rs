@@ -35,11 +35,11 @@ impl Lookup {
 
     /// Rows `[.., width]` of `table: [rows, width]` with the numbers `u32[..]`; of `[samples, rows, width]` with `[samples, ..]`, of
     /// which the first axis is 1 or as many.
-    pub fn rows<'b>(&self, table: Expr<'b>, numbers: Expr<'b>) -> Expr<'b> {
-        let (shape, count) = (table.shape(), numbers.shape());
+    pub fn rows<'b>(&self, table: Expr<'b>, numbers: &Numbers<'b>) -> Expr<'b> {
+        let (shape, count) = (table.shape(), &numbers.shape);
         let b = table.builder();
         if b.check().is_err() || shape.len() < 2 || shape.len() > 3 || shape[shape.len() - 2] != self.rows {
-            return table.gather(numbers);
+            return table.gather(numbers.flat);
         }
         let width = shape.last_extent();
         let samples = (shape.len() == 3).then(|| shape[0]);
@@ -51,7 +51,10 @@ impl Lookup {
         let other = if self.unseen == Unseen::Error { f32::NAN } else { 0.0 };
         match self.unseen == Unseen::Error || is_computed {
             // of rows of zeros functions need not be zeros
-            true => numbers.less(self.rows as u32).expand(count.len()).select(found, other),
+            true => {
+                let is_row = numbers.flat.less(self.rows as u32);
+                is_row.reshape(count.iter().copied().chain([1]).collect::<Shape>()).select(found, other)
+            }
             false => found,
         }
     }
@@ -63,10 +66,26 @@ impl Lookup {
     }
 }
 
+/// The numbers of rows: one value for all that read these rows, so that gradients meet there.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers<'b> {
+    /// In a row, `u32[n]`.
+    flat: Expr<'b>,
+    /// The shape that they have for who reads.
+    shape: Shape,
+}
+
+impl<'b> Numbers<'b> {
+    fn new(numbers: Expr<'b>) -> Numbers<'b> {
+        let shape = numbers.shape();
+        Numbers { flat: numbers.reshape([shape.elements()]), shape }
+    }
+}
+
 /// Reads rows of values of a table's shape.
 struct Reader<'a, 'b> {
     lookup: &'a Lookup,
-    numbers: Expr<'b>,
+    numbers: &'a Numbers<'b>,
     /// The shape of the table.
     full: &'a Shape,
     known: HashMap<Value, Expr<'b>>,
@@ -102,7 +121,7 @@ impl<'b> Reader<'_, 'b> {
     /// The rows of what `source` is repeated to.
     fn repeated(&mut self, source: Expr<'b>) -> Option<Expr<'b>> {
         let shape = source.shape();
-        let (axes, numbers) = (self.full.len(), self.numbers.shape());
+        let (axes, numbers) = (self.full.len(), &self.numbers.shape);
         // the same table for each sample, or one number for each row
         if shape.len() == 2 && shape[0] == self.lookup.rows && shape != *self.full {
             let Reader { lookup, numbers, .. } = *self;
@@ -125,13 +144,14 @@ impl<'b> Reader<'_, 'b> {
 
     /// Rows of a value that lies there, or is drawn where it is read.
     fn gather(&self, value: Expr<'b>) -> Expr<'b> {
-        let (shape, numbers) = (value.shape(), self.numbers.shape());
+        let (shape, Numbers { flat, shape: numbers }) = (value.shape(), self.numbers);
         if shape.len() < 3 {
-            return value.gather(self.numbers);
+            let full = numbers.iter().copied().chain([shape.last_extent()]);
+            return value.gather(*flat).reshape(full.collect::<Shape>());
         }
         // a table for each sample
         let each: usize = numbers[1..].iter().product();
-        let flat = self.numbers.reshape([numbers[0], each]).broadcast(&[shape[0], each].into());
+        let flat = flat.reshape([numbers[0], each]).broadcast(&[shape[0], each].into());
         let rows = value.gather(flat);
         let full = [shape[0]].into_iter().chain(numbers[1..].iter().copied()).chain([shape.last_extent()]);
         rows.reshape(full.collect::<Shape>())
@@ -143,7 +163,7 @@ impl Linear for Lookup {
         match x.is_f32() {
             // one-hot rows times something
             true => MatrixProduct.apply(x, kernel),
-            false => self.rows(kernel, x),
+            false => self.rows(kernel, &Numbers::new(x)),
         }
     }
 
@@ -165,8 +185,8 @@ impl Linear for Lookup {
 #[derive(Clone, Debug)]
 pub struct Reads<'b> {
     lookup: Lookup,
-    /// The numbers of the rows that were read, `u32[1, reads]`.
-    numbers: Expr<'b>,
+    /// Of the rows that were read, as `[1, reads]`.
+    numbers: Numbers<'b>,
     /// The inverse of each row's frequency among reads, `[rows, 1]`; 0 for a row that is never read.
     weights: Expr<'b>,
 }
@@ -174,8 +194,8 @@ pub struct Reads<'b> {
 impl<'b> Reads<'b> {
     pub(crate) fn new(context: &Context<'b>, rows: usize, numbers: Expr<'b>, weights: Expr<'b>) -> Reads<'b> {
         let lookup = Lookup::new(rows, Unseen::Zeros, context.scope());
-        let count = numbers.shape().elements();
-        Reads { lookup, numbers: numbers.reshape([1, count]), weights }
+        let Numbers { flat, shape } = Numbers::new(numbers);
+        Reads { lookup, numbers: Numbers { flat, shape: [1, shape.elements()].into() }, weights }
     }
 
     /// The mean over reads of the sum of a row's numbers times the row's weight: of a number for each element, `[.., rows, width]`, or for
@@ -186,8 +206,8 @@ impl<'b> Reads<'b> {
             1 => events.expand(events.shape().len()),
             _ => return None,
         };
-        let reads = self.numbers.shape().elements();
-        let rows = self.lookup.rows(elements, self.numbers) * self.weights.gather(self.numbers);
+        let reads = self.numbers.shape.elements();
+        let rows = self.lookup.rows(elements, &self.numbers) * self.weights.gather(self.numbers.flat);
         Some(rows.sum_all() / reads as f32)
     }
 }

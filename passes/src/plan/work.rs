@@ -154,6 +154,8 @@ impl Plan {
             let rows = |access: &Access| self.bytes_of_rows(value, access).unwrap_or(access.bytes);
             work.counts.read_bytes = work.reads.iter().map(rows).sum();
             work.counts.written_bytes = work.writes.iter().map(rows).sum();
+            // of a table of noise the rows that are read
+            work.counts.draws = work.counts.draws.min(self.elements(value));
         }
         work
     }
