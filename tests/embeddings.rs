@@ -310,3 +310,32 @@ fn divergences_of_reads_are_right_on_average() {
         assert!((found - want).abs() < 1e-5 * want, "{found} {want}");
     }
 }
+
+/// A trainer that is saved and loaded goes on as if it had never stopped.
+#[test]
+fn lazy_training_goes_on_from_a_file() {
+    let path = std::env::temp_dir().join(format!("bayeslift-embeddings-{}.safetensors", std::process::id()));
+    let layer = || EmbeddingVariationalReparameterizationLocal::new(CATEGORIES, 3).read_counts(vec![2; CATEGORIES]);
+    let options = || TrainerOptions::default().optimizer(Lazy(Adam::new(0.1)));
+    let targets = Targets::Labels((0..20).map(|i| i % 2).collect());
+    let step = |trainer: &mut Trainer, network: &mut Network, number: usize| {
+        let x = words(number, 40, CATEGORIES);
+        trainer.step(network, StepInput::new(&x, &targets)).unwrap()
+    };
+    let mut network = self::network(2, layer());
+    let mut trainer = Trainer::new(&network, 100, options()).unwrap();
+    (0..2).for_each(|number| drop(step(&mut trainer, &mut network, number)));
+    trainer.save(&network, &path).unwrap();
+    let mut again = self::network(2, layer());
+    let mut trainer_again = Trainer::load(&mut again, &path, options()).unwrap();
+    let adam = TrainerOptions::default().optimizer(Adam::new(0.1));
+    let refused = Trainer::load(&mut self::network(2, layer()), &path, adam).unwrap_err();
+    assert!(matches!(refused, Error::OtherTraining { .. }), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(bits(&again), bits(&network));
+    for number in 2..4 {
+        assert_eq!(step(&mut trainer, &mut network, number), step(&mut trainer_again, &mut again, number));
+    }
+    assert_eq!(bits(&again), bits(&network));
+    assert!(trainer.state().eq(trainer_again.state()));
+}

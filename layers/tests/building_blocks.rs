@@ -5,9 +5,10 @@ mod common;
 use bayeslift_ir::{Builder, Tensor, Type};
 use bayeslift_layers::{
     Affine, AffineVariationalReparameterizationLocal, BatchNormalization, Branches, Context, Convolution, Dropout,
-    Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterizationLocal, Error, Flatten, GlobalPooling,
-    Initializer, Layer, LayerNormalization, Padding, Parameters, Pooling, PosteriorValue, Residual, Scope, Sequential,
-    flatten_rightmost, noise_inputs, value_where_absent,
+    Embedding, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+    EmbeddingVariationalReparameterizationLocal, Error, Flatten, GlobalPooling, Initializer, KernelBias, Layer,
+    LayerNormalization, Padding, Parameters, Pooling, Posterior, PosteriorValue, Residual, Scope, Sequential,
+    distribution, flatten_rightmost, noise_inputs, value_where_absent,
 };
 use common::{At, forward, random, run};
 
@@ -364,6 +365,49 @@ fn embeddings_with_random_rows() {
     // Places 0 and 2 of the first example are one word.
     assert!(flipped.chunks(12).all(|y| y[0] == y[4] && y[1] == y[5]));
     assert!(drawn.chunks(12).all(|y| y[0] != y[4]));
+}
+
+/// The rows of a drawn table are drawn where they are read, at the address of the row: a call has the bits of rows of the whole table, and
+/// so have values of other makers, for some samples at once or none.
+#[test]
+fn drawn_rows_are_rows_of_the_drawn_table() {
+    let words = Tensor::f32([2, 3], [1.0, 3.0, 1.0, 4.0, 0.0, 2.0]).unwrap();
+    let one_scale = Posterior::new(|scope, shape| {
+        shape.each(scope, |scope, shape, initializer| {
+            let loc = scope.parameter("loc", shape, initializer)?;
+            let scale = scope.parameter("scale", &[shape[0], 1].into(), &Initializer::Constant(0.5))?;
+            Ok(distribution::Normal::new(loc, scale.broadcast(shape)).into())
+        })
+    });
+    for layer in [
+        EmbeddingVariationalReparameterization::new(5, 2),
+        EmbeddingVariationalReparameterization::new(5, 2).posterior_maker(one_scale),
+        EmbeddingVariationalReparameterization::new(5, 2).posterior_value(PosteriorValue::Mean),
+        EmbeddingVariationalReparameterization::new(5, 2)
+            .unpack_weights(|weights| Ok(KernelBias { kernel: weights.kernel.tanh() * 2.0, ..weights })),
+    ] {
+        let parameters = layer.initialize(1).unwrap();
+        for samples in [None, Some(1), Some(3)] {
+            let graph = common::graph(&layer, &parameters, &[2, 3], samples, |b, call| {
+                b.output("y", call.output);
+                b.output("kernel", call.posterior_value("kernel").unwrap());
+                Ok(())
+            });
+            let at = At { seed: 4, first_sample: 2, ..At::default() };
+            let found = run(&graph, &parameters, &[("x", words.clone())], at);
+            let is_unpacked = format!("{layer:?}").contains("unpacked");
+            for (sample, rows) in found[0].chunks(12).enumerate() {
+                for (place, word) in [1, 3, 1, 4, 0, 2].into_iter().enumerate() {
+                    let row = &rows[2 * place..2 * place + 2];
+                    let drawn = &found[1][(sample * 5 + word) * 2 % found[1].len()..][..2];
+                    match is_unpacked {
+                        false => assert_eq!(row, drawn, "{layer:?}"),
+                        true => row.iter().zip(drawn).for_each(|(y, x)| assert!((y - 2.0 * x.tanh()).abs() < 1e-6)),
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

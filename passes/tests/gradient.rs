@@ -195,6 +195,20 @@ fn windows() {
 }
 
 /// Convolutions of every kind; the adjoint of an image is a product with windows, so that nothing but padding is folded.
+/// Rows of tables, also of several side by side, and of what is computed; rows added up, and rows replaced, where the first counts.
+#[test]
+fn rows_by_their_numbers() {
+    // the numbers 0, 1, .., some of them twice, and one that is no row's of four
+    let numbers = |b: &'_ Builder, n: usize| b.iota(n).to_f32() * 0.75;
+    let floor = |x: Expr<'_>| x.floor().to_u32();
+    check(&[(&[4, 3], SIGNED)], |b, x| x[0].gather(floor(numbers(b, 6))));
+    check(&[(&[4, 3], SIGNED)], |b, x| x[0].exp().gather(floor(numbers(b, 8)).reshape([2, 4])).square());
+    check(&[(&[2, 4, 3], SIGNED)], |b, x| x[0].gather(floor(numbers(b, 10)).reshape([2, 5])));
+    check(&[(&[7, 2], SIGNED)], |b, x| x[0].square().scatter_add(floor(numbers(b, 7)), 4));
+    check(&[(&[2, 5, 2], SIGNED)], |b, x| x[0].scatter_add(floor(numbers(b, 10)).reshape([2, 5]), 4));
+    check(&[(&[4, 3], SIGNED), (&[7, 3], SIGNED)], |b, x| x[0].scatter_rows(floor(numbers(b, 7)), x[1]).square());
+}
+
 #[test]
 fn convolutions() {
     let axis = |size, step, dilation, before, after| Sliding { size, step, dilation, before, after };

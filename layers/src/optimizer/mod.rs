@@ -32,7 +32,7 @@ use std::{fmt::Debug, sync::Arc};
 ///
 /// # Which
 /// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them wander as draws of their
-/// posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic layers.
+/// posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic layers. [`Lazy`] moves of tables the rows that were read.
 ///
 /// Lion (Chen et al. 2023) is not among them. It moves each parameter by the rate, along the sign of a mean of gradients, which saves
 /// one of Adam's two tensors of state, and was found to pay with batches of thousands of examples and strong weight decay. Where weights are
