@@ -45,7 +45,7 @@ impl Lookup {
         let samples = (shape.len() == 3).then(|| shape[0]);
         let leading = samples.into_iter().chain(count.iter().copied().skip(usize::from(samples.is_some())));
         let full: Shape = leading.chain([width]).collect();
-        let mut reader = Reader { lookup: self, numbers, full: &shape, known: HashMap::new() };
+        let mut reader = Reader::new(self, numbers, &shape);
         let is_computed = !self.is_read(table);
         let found = reader.read(table).broadcast(&full);
         let other = if self.unseen == Unseen::Error { f32::NAN } else { 0.0 };
@@ -62,7 +62,8 @@ impl Lookup {
     /// Whether a value is read as it is.
     fn is_read(&self, value: Expr<'_>) -> bool {
         let graph = value.builder().graph();
-        self.parameters.contains(&value.value()) || !graph.node(value.value()).op.is_elementwise()
+        let op = &graph.node(value.value()).op;
+        self.parameters.contains(&value.value()) || !op.is_elementwise() && !matches!(op, Op::Broadcast(_))
     }
 }
 
@@ -89,9 +90,18 @@ struct Reader<'a, 'b> {
     /// The shape of the table.
     full: &'a Shape,
     known: HashMap<Value, Expr<'b>>,
+    /// How many operations it is in.
+    depth: usize,
 }
 
-impl<'b> Reader<'_, 'b> {
+/// What is made by more operations, one after the other, is computed as a whole.
+const MAX_DEPTH: usize = 256;
+
+impl<'a, 'b> Reader<'a, 'b> {
+    fn new(lookup: &'a Lookup, numbers: &'a Numbers<'b>, full: &'a Shape) -> Reader<'a, 'b> {
+        Reader { lookup, numbers, full, known: HashMap::new(), depth: 0 }
+    }
+
     /// The rows of a value of the table's shape; the axis of samples is 1 where they do not depend on it.
     fn read(&mut self, value: Expr<'b>) -> Expr<'b> {
         if let Some(&known) = self.known.get(&value.value()) {
@@ -101,9 +111,11 @@ impl<'b> Reader<'_, 'b> {
         let node = b.graph().node(value.value()).clone();
         let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
         let rows = match node.op.kind() {
-            _ if self.lookup.parameters.contains(&value.value()) => self.gather(value),
+            _ if self.lookup.parameters.contains(&value.value()) || self.depth > MAX_DEPTH => self.gather(value),
             Kind::Elementwise(_) => {
+                self.depth += 1;
                 let args: Vec<Expr<'b>> = args.into_iter().map(|arg| self.read(arg)).collect();
+                self.depth -= 1;
                 let shapes = args.iter().map(|arg| Some(arg.shape()));
                 let common = shapes.reduce(|a, b| a?.broadcast_with(&b?)).flatten().unwrap_or_default();
                 let args: Vec<Expr<'b>> = args.into_iter().map(|arg| arg.broadcast(&common)).collect();
@@ -124,8 +136,7 @@ impl<'b> Reader<'_, 'b> {
         let (axes, numbers) = (self.full.len(), &self.numbers.shape);
         // the same table for each sample, or one number for each row
         if shape.len() == 2 && shape[0] == self.lookup.rows && shape != *self.full {
-            let Reader { lookup, numbers, .. } = *self;
-            return Some(Reader { lookup, numbers, full: &shape, known: HashMap::new() }.read(source));
+            return Some(Reader::new(self.lookup, self.numbers, &shape).read(source));
         }
         // one row, or one number, for all rows
         let has_rows = shape.len() >= 2 && shape[shape.len() - 2] != 1;

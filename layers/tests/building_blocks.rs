@@ -410,6 +410,29 @@ fn drawn_rows_are_rows_of_the_drawn_table() {
     }
 }
 
+/// Tables that are computed of one number, or by a long chain of operations; what is no row stays zeros.
+#[test]
+fn computed_tables_have_no_more_rows() {
+    let chain = |steps: usize| {
+        EmbeddingVariationalReparameterization::new(5, 2).posterior_value(PosteriorValue::Mean).unpack_weights(
+            move |weights| {
+                let kernel = (0..steps).fold(weights.kernel, |x, i| if i % 2 == 0 { 1.0 - x } else { -x });
+                Ok(KernelBias { kernel, ..weights })
+            },
+        )
+    };
+    let constant = EmbeddingVariationalReparameterization::new(5, 2).unpack_weights(|weights| {
+        let kernel = weights.kernel.builder().constant(2.5).broadcast(&[5, 2].into());
+        Ok(KernelBias { kernel, ..weights })
+    });
+    let layers: [&dyn Layer; 4] = [&chain(1), &chain(3), &chain(1000), &constant];
+    for (i, layer) in layers.into_iter().enumerate() {
+        let parameters = layer.initialize(1).unwrap();
+        let y = of(layer, &parameters, &Tensor::f32([2, 1], [3.0, 7.0]).unwrap());
+        assert!(y[..2].iter().all(|y| *y != 0.0) && y[2..] == [0.0; 2], "{i}: {y:?}");
+    }
+}
+
 #[test]
 fn branches_and_residuals() {
     let x = random(&[2, 4], 1);
