@@ -81,8 +81,8 @@ fn trained(network: &Network, options: TrainerOptions, (rows, categories): (usiz
     bits(&network).into_iter().chain(state).collect()
 }
 
-/// Plain gradient descent leaves rows whose gradient is zero where they are, so moving those that were read is the same, to the bit: for few
-/// positions, and for more than are added up in one chunk.
+/// Plain gradient descent leaves rows whose gradient is zero where they are, so moving those that were read is the
+/// same, to the bit: for few positions, and for more than are added up in one chunk.
 #[test]
 fn descent_by_rows_has_the_bits_of_descent() {
     let divergence = Divergence::Exact;
@@ -262,7 +262,8 @@ fn tables_may_have_more_rows_than_floats_count() {
     assert!(compiled[0] == found[1]);
 }
 
-/// The estimate by rows that were read is right on average: over all reads, each as often as its row occurs, it is the sum over rows.
+/// The estimate by rows that were read is right on average: over all reads, each as often as its row occurs, it is the
+/// sum over rows.
 #[test]
 fn divergences_of_reads_are_right_on_average() {
     let counts = [1_u32, 4, 0, 3, 8];

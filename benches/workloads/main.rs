@@ -314,7 +314,8 @@ fn doc_bnn(settings: &Settings) -> Result<()> {
     training_step(settings, network, Divergence::MonteCarlo { draws: 1 }, (&x, &targets), &options, &work)
 }
 
-/// A table of which each example reads a row, and an affine layer on that. Batches differ, so that rows come from memory.
+/// A table of which each example reads a row, and an affine layer on that. Batches differ, so that rows come from
+/// memory.
 fn embedding(settings: &Settings) -> Result<()> {
     const CLASSES: usize = 2;
     const BATCHES: usize = 64;

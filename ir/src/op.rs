@@ -29,8 +29,8 @@ pub enum Op {
     Compare(Compare),
     /// `mask ? a : b`, elementwise.
     Select,
-    /// The operand's elements as this type: `u32` or `f64` to `f32`, rounded to nearest even; `u32` or `f32` to `f64`, exact;
-    /// `f32` to `u32`, a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
+    /// The operand's elements as this type: `u32` or `f64` to `f32`, rounded to nearest even; `u32` or `f32` to `f64`,
+    /// exact; `f32` to `u32`, a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
     Convert(DType),
     /// The operand; the gradient through it is zero.
     StopGradient,
@@ -53,20 +53,20 @@ pub enum Op {
     /// those that a window takes from there, and 0 if there is none. From +0, in increasing order of the place in the window,
     /// then of the window.
     Fold(Window, usize),
-    /// Rows of a table by their numbers: `[b.., rows, width]` and `u32[b.., n]` give `[b.., n, width]`. A number that is no
-    /// row's gives zeros.
+    /// Rows of a table by their numbers: `[b.., rows, width]` and `u32[b.., n]` give `[b.., n, width]`. A number that
+    /// is no row's gives zeros.
     Gather,
-    /// The adjoint of [`Op::Gather`]: `[b.., n, width]` and `u32[b.., n]` give `[b.., rows, width]`, for so many rows, each the sum
-    /// of those whose number it has, and zeros if there are none. What has another number is left out.
+    /// The adjoint of [`Op::Gather`]: `[b.., n, width]` and `u32[b.., n]` give `[b.., rows, width]`, for so many rows,
+    /// each the sum of those whose number it has, and zeros if there are none. What has another number is left out.
     ///
-    /// The order of the sum is that of a product with one-hot columns: in chunks of [`DOT_CHUNK`](crate::DOT_CHUNK) positions,
-    /// within a chunk in increasing order from +0, then the chunks' sums in increasing order.
+    /// The order of the sum is that of a product with one-hot columns: in chunks of [`DOT_CHUNK`](crate::DOT_CHUNK)
+    /// positions, within a chunk in increasing order from +0, then the chunks' sums in increasing order.
     ScatterAdd(usize),
-    /// A table with some rows replaced: `[rows, width]`, `u32[n]` and `[n, width]` give `[rows, width]`. Of several that have one
-    /// number the first counts; what has no row's number is left out.
+    /// A table with some rows replaced: `[rows, width]`, `u32[n]` and `[n, width]` give `[rows, width]`. Of several
+    /// that have one number the first counts; what has no row's number is left out.
     ScatterRows,
-    /// For each of `u32[n]` the position of the first that equals it, among those below this bound; one that is not below
-    /// equals itself alone.
+    /// For each of `u32[n]` the position of the first that equals it, among those below this bound; one that is not
+    /// below equals itself alone.
     FirstEqual(usize),
 }
 

@@ -13,13 +13,15 @@ const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
 /// A row of numbers for each of `input_size` categories: an input `[..]` of category numbers gives `[.., output_size]`,
 /// rows of the parameter `kernel: [input_size, output_size]`.
 ///
-/// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers. One that is no category gives a row of zeros, or is an
-/// error: see [`Embedding::unseen`]. The initializer is uniform on (-0.05, 0.05), as in Keras, and there is no bias; both are options.
+/// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers. One that is no category gives a row
+/// of zeros, or is an error: see [`Embedding::unseen`]. The initializer is uniform on (-0.05, 0.05), as in Keras, and
+/// there is no bias; both are options.
 ///
-/// A call reads the rows that its input names, and costs nothing for others. What a step of training costs beside that depends on
-/// the optimizer: one that moves the rows that were read alone ([`Optimizer::moves_read_rows`](crate::Optimizer::moves_read_rows): plain
-/// [`Sgd`](crate::Sgd), and any in [`Lazy`](crate::Lazy)) touches no others, so a table of a million rows trains at the cost of those of a
-/// batch, if one layer of the network reads it, once. Others, such as [`Adam`](crate::Adam), move all rows in every step. For the
+/// A call reads the rows that its input names, and costs nothing for others. What a step of training costs beside that
+/// depends on the optimizer: one that moves the rows that were read alone
+/// ([`Optimizer::moves_read_rows`](crate::Optimizer::moves_read_rows): plain [`Sgd`](crate::Sgd), and any in
+/// [`Lazy`](crate::Lazy)) touches no others, so a table of a million rows trains at the cost of those of a batch, if
+/// one layer of the network reads it, once. Others, such as [`Adam`](crate::Adam), move all rows in every step. For the
 /// divergence of random rows see [`EmbeddingVariational::read_counts`].
 ///
 /// ```
@@ -54,8 +56,8 @@ pub type EmbeddingVariationalReparameterizationLocal = Variational<Embedding, Lo
 
 /// An embedding whose rows are drawn once and flipped for each example. See [`Variational`].
 ///
-/// A sign is drawn for each category and example, and the flipped rows are a product with one-hot rows: this estimator costs as much as an
-/// affine layer from `input_size` units.
+/// A sign is drawn for each category and example, and the flipped rows are a product with one-hot rows: this estimator
+/// costs as much as an affine layer from `input_size` units.
 pub type EmbeddingVariationalFlipout = Variational<Embedding, Flipout>;
 
 impl Embedding {
@@ -104,18 +106,20 @@ impl<E: Estimator> EmbeddingVariational<E> {
         self
     }
 
-    /// Estimates the divergence of the rows by those that a call reads, given how often each category occurs in the data of training, so
-    /// that a step costs nothing for other rows. Default: the divergence is that of all rows.
+    /// Estimates the divergence of the rows by those that a call reads, given how often each category occurs in the
+    /// data of training, so that a step costs nothing for other rows. Default: the divergence is that of all rows.
     ///
     /// With n_r the count of row r, n their sum, and D_r the row's divergence, a call that reads rows r_1, .., r_k has
     ///
     /// D = 1/k (n / n_{r_1} D_{r_1} + .. + n / n_{r_k} D_{r_k})
     ///
-    /// (the estimator of Hansen and Hurwitz 1943, of sampling with unequal probabilities): where examples are drawn evenly its expectation is
-    /// the sum of D_r over all rows that occur. A row pays in each step for its share of the reads, and over an epoch for all of
-    /// its divergence. Rows that never occur count nothing, and stay as they were initialized.
+    /// (the estimator of Hansen and Hurwitz 1943, of sampling with unequal probabilities): where examples are drawn
+    /// evenly its expectation is the sum of D_r over all rows that occur. A row pays in each step for its share of the
+    /// reads, and over an epoch for all of its divergence. Rows that never occur count nothing, and stay as they were
+    /// initialized.
     ///
-    /// The weights n / n_r, 0 for n_r = 0, are the parameter `kernel/weight: [input_size, 1]`, which training leaves alone.
+    /// The weights n / n_r, 0 for n_r = 0, are the parameter `kernel/weight: [input_size, 1]`, which training leaves
+    /// alone.
     ///
     /// ```
     /// use bayeslift_layers::{EmbeddingVariationalReparameterizationLocal, Layer};

@@ -33,8 +33,8 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
     /// An input that does not fit.
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error>;
 
-    /// For a kernel that is a table, of which calls read rows: the weights `[rows, 1]` by which its divergence is estimated of the rows
-    /// that were read, if it is; see [`Reads`](crate::Reads). Default: of no layer.
+    /// For a kernel that is a table, of which calls read rows: the weights `[rows, 1]` by which its divergence is
+    /// estimated of the rows that were read, if it is; see [`Reads`](crate::Reads). Default: of no layer.
     ///
     /// # Errors
     /// Parameters that do not fit.

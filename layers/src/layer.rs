@@ -1,6 +1,6 @@
 use crate::{
-    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Reads, Scope, Site, TermDivergence,
-    Trace, Variable, parameters, trace,
+    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Reads, Scope, Site,
+    TermDivergence, Trace, Variable, parameters, trace,
 };
 use bayeslift_ir::{Builder, Expr, Shape};
 
@@ -202,8 +202,8 @@ pub struct Term<'b> {
 }
 
 impl<'b> Term<'b> {
-    /// The sum of a number for each event of a value, or of several values, of which events have so many axes; or its estimate by the
-    /// rows that were read.
+    /// The sum of a number for each event of a value, or of several values, of which events have so many axes; or its
+    /// estimate by the rows that were read.
     pub(crate) fn sum(&self, events: Expr<'b>, event_ndims: usize) -> Expr<'b> {
         let estimate = self.reads.as_ref().and_then(|reads| reads.sum(events, event_ndims));
         estimate.unwrap_or_else(|| events.sum_all())

@@ -12,12 +12,14 @@ pub trait Linear: Debug + Send + Sync {
     /// 1 or as many; the kernel has a sample axis in front if it depends on the sample.
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b>;
 
-    /// The squares of an input, as the map takes them. Default: `x * x`. An input that names what it selects is its own.
+    /// The squares of an input, as the map takes them. Default: `x * x`. An input that names what it selects is its
+    /// own.
     fn square<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         x.square()
     }
 
-    /// An input times `factor`, which broadcasts to [`Linear::input_shape`], as the map takes it. Default: `x * factor`.
+    /// An input times `factor`, which broadcasts to [`Linear::input_shape`], as the map takes it. Default: `x *
+    /// factor`.
     fn multiply<'b>(&self, x: Expr<'b>, factor: Expr<'b>) -> Expr<'b> {
         x * factor
     }

@@ -15,11 +15,11 @@ pub enum Unseen {
     Error,
 }
 
-/// Takes the rows of a kernel `[rows, width]` whose numbers are the input: what a product with one-hot rows gives, without the
-/// product.
+/// Takes the rows of a kernel `[rows, width]` whose numbers are the input: what a product with one-hot rows gives,
+/// without the product.
 ///
-/// The rows of a kernel that is computed by the element - a draw loc + softplus(raw_scale) noise - are computed of the rows
-/// of what it is made of. So a call reads, draws and differentiates the rows that it needs, and none besides.
+/// The rows of a kernel that is computed by the element - a draw loc + softplus(raw_scale) noise - are computed of the
+/// rows of what it is made of. So a call reads, draws and differentiates the rows that it needs, and none besides.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
     rows: usize,
@@ -33,8 +33,8 @@ impl Lookup {
         Lookup { rows, unseen, parameters: scope.bound_values() }
     }
 
-    /// Rows `[.., width]` of `table: [rows, width]` with the numbers `u32[..]`; of `[samples, rows, width]` with `[samples, ..]`, of
-    /// which the first axis is 1 or as many.
+    /// Rows `[.., width]` of `table: [rows, width]` with the numbers `u32[..]`; of `[samples, rows, width]` with
+    /// `[samples, ..]`, of which the first axis is 1 or as many.
     pub fn rows<'b>(&self, table: Expr<'b>, numbers: &Numbers<'b>) -> Expr<'b> {
         let (shape, count) = (table.shape(), &numbers.shape);
         let b = table.builder();
@@ -209,8 +209,8 @@ impl<'b> Reads<'b> {
         Reads { lookup, numbers: Numbers { flat, shape: [1, shape.elements()].into() }, weights }
     }
 
-    /// The mean over reads of the sum of a row's numbers times the row's weight: of a number for each element, `[.., rows, width]`, or for
-    /// each row, where events have one axis. `None` for events of several rows.
+    /// The mean over reads of the sum of a row's numbers times the row's weight: of a number for each element, `[..,
+    /// rows, width]`, or for each row, where events have one axis. `None` for events of several rows.
     pub(crate) fn sum(&self, events: Expr<'b>, event_ndims: usize) -> Option<Expr<'b>> {
         let elements = match event_ndims {
             0 => events,

@@ -367,8 +367,8 @@ fn embeddings_with_random_rows() {
     assert!(drawn.chunks(12).all(|y| y[0] != y[4]));
 }
 
-/// The rows of a drawn table are drawn where they are read, at the address of the row: a call has the bits of rows of the whole table, and
-/// so have values of other makers, for some samples at once or none.
+/// The rows of a drawn table are drawn where they are read, at the address of the row: a call has the bits of rows of
+/// the whole table, and so have values of other makers, for some samples at once or none.
 #[test]
 fn drawn_rows_are_rows_of_the_drawn_table() {
     let words = Tensor::f32([2, 3], [1.0, 3.0, 1.0, 4.0, 0.0, 2.0]).unwrap();

@@ -194,8 +194,9 @@ fn windows() {
     check(&[(&[4, 3], SIGNED)], |_, x| (x[0].slice(0, 1..3) * x[0].reverse(1).slice(0, 0..2)).pad(1, 1, 2, 1));
 }
 
-/// Convolutions of every kind; the adjoint of an image is a product with windows, so that nothing but padding is folded.
-/// Rows of tables, also of several side by side, and of what is computed; rows added up, and rows replaced, where the first counts.
+/// Convolutions of every kind; the adjoint of an image is a product with windows, so that nothing but padding is
+/// folded. Rows of tables, also of several side by side, and of what is computed; rows added up, and rows replaced,
+/// where the first counts.
 #[test]
 fn rows_by_their_numbers() {
     // the numbers 0, 1, .., some of them twice, and one that is no row's of four

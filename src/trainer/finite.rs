@@ -42,7 +42,8 @@ impl FiniteUpdates {
         self.look_at(state, &[]);
     }
 
-    /// As [`FiniteUpdates::look`], where of some tensors, by path, only these rows were written: others are looked at if they were outside.
+    /// As [`FiniteUpdates::look`], where of some tensors, by path, only these rows were written: others are looked at
+    /// if they were outside.
     pub fn look_at(&mut self, state: &[(String, Tensor)], written: &[(&str, &Tensor)]) {
         let Some(ranges) = &self.state else { return };
         let was_inside = self.is_inside;

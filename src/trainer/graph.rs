@@ -20,8 +20,8 @@ use bayeslift_passes::{gradients, magnitude_bounds};
 pub(super) enum Updates {
     /// They overwrite the old ones, where the loss is finite and no gradient is too large.
     InPlace,
-    /// They are outputs beside the old ones, whatever they are; of a table of which rows were read these rows, and in a further output
-    /// their numbers.
+    /// They are outputs beside the old ones, whatever they are; of a table of which rows were read these rows, and in a
+    /// further output their numbers.
     Aside,
     /// As `Aside`, but whole tables, and no bound is among the outputs.
     Accumulated,

@@ -10,8 +10,8 @@ pub(super) struct RowGradient<'b> {
     pub numbers: Expr<'b>,
     /// For each of them the position of the first that equals it.
     first: Expr<'b>,
-    /// The sum of the gradients of each row, where it was read first, and zeros at other positions: `[n, width]`. In the order of
-    /// [`Op::ScatterAdd`], as in a gradient of all rows.
+    /// The sum of the gradients of each row, where it was read first, and zeros at other positions: `[n, width]`. In
+    /// the order of [`Op::ScatterAdd`], as in a gradient of all rows.
     pub sums: Expr<'b>,
     /// The gradient of all rows, which is computed if it is asked for.
     pub all: Expr<'b>,
@@ -28,7 +28,8 @@ impl<'b> RowGradient<'b> {
         Some(RowGradient { numbers, first, sums: each.scatter_add(first, numbers.shape().elements()), all: gradient })
     }
 
-    /// What becomes of the rows that were read, of the parameter and of its state: at each position, so that equal ones become the same.
+    /// What becomes of the rows that were read, of the parameter and of its state: at each position, so that equal ones
+    /// become the same.
     pub fn update(self, optimizer: &dyn Optimizer, step: &Step<'_, 'b>) -> Update<'b> {
         let state: Vec<Expr<'b>> = step.state.iter().map(|state| state.gather(self.numbers)).collect();
         let parameter = step.parameter.gather(self.numbers);

@@ -1,8 +1,8 @@
 //! Rows by their numbers: read, added up, replaced, and found equal.
 //!
-//! What has no row's number is left out by a loop that runs once or never. Numbers that are equal are found by a map from
-//! numbers to positions that is never cleared (a sparse set; Briggs and Torczon 1993): what it has counts only if it is a
-//! position that was noted, and has that number.
+//! What has no row's number is left out by a loop that runs once or never. Numbers that are equal are found by a map
+//! from numbers to positions that is never cleared (a sparse set; Briggs and Torczon 1993): what it has counts only if
+//! it is a position that was noted, and has that number.
 
 use super::element::{Points, Row};
 use super::noise::NOISE_BLOCK;
@@ -244,7 +244,8 @@ impl Lowering<'_> {
         let word = self.b.load(Class::Int, noted);
         let high = self.b.integer(0);
         let known = self.b.index_from(word, high);
-        // where nothing was noted there is any word: one that is a position before this one, and has the number, is right anyway
+        // where nothing was noted there is any word: one that is a position before this one, and has the number, is
+        // right anyway
         let (first_word, own_word) = (self.b.index_low(first), self.b.index_low(own));
         let (distance, most) = (self.b.isub(word, first_word), self.b.isub(own_word, first_word));
         let is_before = self.is_less(distance, most);

@@ -3,8 +3,8 @@
 use crate::{Expr, Op, Shape};
 
 impl<'b> Expr<'b> {
-    /// Rows of this table by their numbers, zeros for a number that is no row's: a table `[rows, width]` and any numbers
-    /// `u32[..]` give `[.., width]`; tables `[b.., rows, width]` take numbers `[b.., n]` each.
+    /// Rows of this table by their numbers, zeros for a number that is no row's: a table `[rows, width]` and any
+    /// numbers `u32[..]` give `[.., width]`; tables `[b.., rows, width]` take numbers `[b.., n]` each.
     ///
     /// ```
     /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -25,14 +25,14 @@ impl<'b> Expr<'b> {
         rows.reshape(counts.iter().copied().chain([shape[1]]).collect::<Shape>())
     }
 
-    /// The adjoint of [`Expr::gather`] of tables with so many rows: rows `[b.., n, width]` added up by their numbers `[b.., n]`,
-    /// in an order that [`Op::ScatterAdd`] defines.
+    /// The adjoint of [`Expr::gather`] of tables with so many rows: rows `[b.., n, width]` added up by their numbers
+    /// `[b.., n]`, in an order that [`Op::ScatterAdd`] defines.
     pub fn scatter_add(self, numbers: Expr<'b>, rows: usize) -> Expr<'b> {
         self.builder().push(Op::ScatterAdd(rows), &[self, numbers])
     }
 
-    /// This table `[rows, width]` with the rows that have the numbers `u32[n]` replaced by `new: [n, width]`. Of several for one
-    /// row the first counts; a number that is no row's changes nothing.
+    /// This table `[rows, width]` with the rows that have the numbers `u32[n]` replaced by `new: [n, width]`. Of
+    /// several for one row the first counts; a number that is no row's changes nothing.
     pub fn scatter_rows(self, numbers: Expr<'b>, new: Expr<'b>) -> Expr<'b> {
         self.builder().push(Op::ScatterRows, &[self, numbers, new])
     }

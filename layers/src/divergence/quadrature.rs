@@ -12,8 +12,8 @@ const REACH: f32 = 6.0;
 /// 1/2 + log sqrt(2 pi): the entropy of a normal distribution less the logarithm of its scale.
 const ENTROPY: f32 = 1.418_938_5;
 
-/// KL(posterior || prior) of each element of a value of shape `shape`, if the posterior is normal and the prior one of each
-/// element.
+/// KL(posterior || prior) of each element of a value of shape `shape`, if the posterior is normal and the prior one of
+/// each element.
 pub(super) fn of<'b>(
     posterior: &AnyDistribution<'b>,
     prior: &AnyDistribution<'b>,

@@ -2,19 +2,20 @@ use super::{Optimizer, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Expr, Tensor};
 
-/// An optimizer that leaves rows of tables alone which a step did not read: neither do they move, nor does their state decay.
+/// An optimizer that leaves rows of tables alone which a step did not read: neither do they move, nor does their state
+/// decay.
 ///
-/// For `Lazy(Adam)` that is the law of TensorFlow's `LazyAdam` and of PyTorch's `SparseAdam`. In step t, for each row r that an example read,
-/// with g the sum of its gradients:
+/// For `Lazy(Adam)` that is the law of TensorFlow's `LazyAdam` and of PyTorch's `SparseAdam`. In step t, for each row r
+/// that an example read, with g the sum of its gradients:
 ///
 /// m_r = b1 m_r + (1 - b1) g, v_r = b2 v_r + (1 - b2) g^2, p_r = p_r - rate_t m_r / (sqrt v_r + epsilon)
 ///
-/// with rate_t = rate sqrt(1 - b2^t) / (1 - b1^t) of the step's number t, whenever the row was read last; of other rows p, m and v stay.
-/// [`Adam`](crate::Adam) itself moves each row in each step, as its moments decay: the values differ, so this is a choice. A step
-/// costs nothing for rows that were not read.
+/// with rate_t = rate sqrt(1 - b2^t) / (1 - b1^t) of the step's number t, whenever the row was read last; of other rows
+/// p, m and v stay. [`Adam`](crate::Adam) itself moves each row in each step, as its moments decay: the values differ,
+/// so this is a choice. A step costs nothing for rows that were not read.
 ///
-/// A parameter on which the loss depends otherwise than by one reading of rows - a kernel of an affine layer, a table whose divergence is
-/// computed of all rows, a table that two calls read - moves as it does without.
+/// A parameter on which the loss depends otherwise than by one reading of rows - a kernel of an affine layer, a table
+/// whose divergence is computed of all rows, a table that two calls read - moves as it does without.
 ///
 /// ```
 /// use bayeslift_layers::{Adam, Lazy, Optimizer};

@@ -24,20 +24,23 @@ use std::{fmt::Debug, sync::Arc};
 
 /// A rule that moves a parameter along its gradient.
 ///
-/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can draw; see [`Step`].
+/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can
+/// draw; see [`Step`].
 ///
 /// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
 /// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
 /// have the same bits everywhere.
 ///
 /// # Which
-/// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them wander as draws of their
-/// posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic layers. [`Lazy`] moves of tables the rows that were read.
+/// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them
+/// wander as draws of their posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic
+/// layers. [`Lazy`] moves of tables the rows that were read.
 ///
-/// Lion (Chen et al. 2023) is not among them. It moves each parameter by the rate, along the sign of a mean of gradients, which saves
-/// one of Adam's two tensors of state, and was found to pay with batches of thousands of examples and strong weight decay. Where weights are
-/// drawn and batches are small, gradients of many parameters are mostly noise, and the sign of noise is as long a step as any. The example in
-/// the facade's `prelude` is a rule of this kind in ten lines.
+/// Lion (Chen et al. 2023) is not among them. It moves each parameter by the rate, along the sign of a mean of
+/// gradients, which saves one of Adam's two tensors of state, and was found to pay with batches of thousands of
+/// examples and strong weight decay. Where weights are drawn and batches are small, gradients of many parameters are
+/// mostly noise, and the sign of noise is as long a step as any. The example in the facade's `prelude` is a rule of
+/// this kind in ten lines.
 ///
 /// # Groups
 /// [`Rates`] gives parameters rates of their own, by group or path.
@@ -86,11 +89,11 @@ pub trait Optimizer: Debug + Send + Sync {
     /// A step with fewer tensors of state or scalars than names.
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b>;
 
-    /// Whether rows of a table whose gradient is zero, since no example read them, may be left alone: then a step computes and writes those that
-    /// were read, and costs nothing for others. The update must go element by element.
+    /// Whether rows of a table whose gradient is zero, since no example read them, may be left alone: then a step
+    /// computes and writes those that were read, and costs nothing for others. The update must go element by element.
     ///
-    /// True of a rule to which a gradient of zero makes no difference, such as plain [`Sgd`], and of one that is defined so, as [`Lazy`] is.
-    /// Default: no.
+    /// True of a rule to which a gradient of zero makes no difference, such as plain [`Sgd`], and of one that is
+    /// defined so, as [`Lazy`] is. Default: no.
     fn moves_read_rows(&self) -> bool {
         false
     }

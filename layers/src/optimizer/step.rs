@@ -19,7 +19,8 @@ pub struct Step<'a, 'b> {
     pub temperature: Expr<'b>,
     /// Where the step's noise comes from; see [`Step::normal`].
     pub noise: NoiseAddress<'b>,
-    /// The numbers of the rows, `u32[n]`, where the step is of some rows of a table: parameter, state and gradient are `[n, width]` then.
+    /// The numbers of the rows, `u32[n]`, where the step is of some rows of a table: parameter, state and gradient are
+    /// `[n, width]` then.
     pub numbers: Option<Expr<'b>>,
 }
 

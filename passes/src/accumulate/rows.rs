@@ -116,7 +116,8 @@ fn place(
     }
 }
 
-/// Where rows are in an operation on rows that have numbers, if it is one: what adds up or compares by numbers needs all of them.
+/// Where rows are in an operation on rows that have numbers, if it is one: what adds up or compares by numbers needs
+/// all of them.
 fn indexed(op: &Op, rank: usize, args: [Option<Rows>; 3]) -> Option<Result<Place, &'static str>> {
     let one = |rows: Rows| args.iter().flatten().all(|other| *other == rows);
     match (op, args) {

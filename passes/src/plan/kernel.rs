@@ -64,7 +64,8 @@ pub enum Read {
         /// Where they are, as a view of themselves.
         view: View,
     },
-    /// The table of which rows are replaced, in row-major order: nothing of it is read where the result takes its place.
+    /// The table of which rows are replaced, in row-major order: nothing of it is read where the result takes its
+    /// place.
     Table {
         /// Where it is, as a view of itself.
         view: View,

@@ -59,7 +59,8 @@ fn source(graph: &Graph, value: Value) -> Option<Value> {
     indexed.source().map(|i| graph.node(value).args[i])
 }
 
-/// What an indexed operation reads as a whole: numbers and, if it changes one, a table. Each is where its elements are in memory.
+/// What an indexed operation reads as a whole: numbers and, if it changes one, a table. Each is where its elements are
+/// in memory.
 pub(super) fn whole(graph: &Graph, value: Value) -> [Option<Value>; 2] {
     let Kind::Indexed(indexed) = graph.node(value).op.kind() else { return [None; 2] };
     let at = |i: usize| row_major_source(graph, graph.node(value).args[i]);

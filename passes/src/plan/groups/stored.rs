@@ -63,7 +63,8 @@ impl Former<'_> {
         }
     }
 
-    /// An output, or what is read as a whole, is stored by the kernel that computes it; what no kernel computes is copied by one.
+    /// An output, or what is read as a whole, is stored by the kernel that computes it; what no kernel computes is
+    /// copied by one.
     fn store_output(&mut self, value: Value) {
         let mut computed = value;
         while let Op::Reshape(_) = self.graph.node(computed).op {
