@@ -1,5 +1,4 @@
-//! Divergences of one's own: Renyi's of order 1/2 between weights, by draws, and one between functions. Its model file
-//! needs none of this code.
+//! Divergences of one's own: Renyi's of order 1/2 between weights, by draws, and one between functions.
 //!
 //!     cargo run --release --example custom_divergence
 use bayeslift::prelude::*;
@@ -14,8 +13,7 @@ fn renyi() -> Divergence {
     })
 }
 
-/// Of a kernel `[inputs, outputs]` KL between the normal laws of its outputs, at inputs of ones: a divergence of
-/// functions, not of weights.
+/// KL between the normal laws of a kernel's outputs where inputs are all 1: a divergence of functions, not of weights.
 fn of_functions() -> Divergence {
     Divergence::custom("of functions", |term| {
         let (Some(q), Some(p)) = (term.posterior.as_normal(), term.prior.as_normal()) else { return Ok(None) };
@@ -30,8 +28,8 @@ fn main() -> Result<(), Error> {
     let x: Vec<f32> = (0..500).map(|i| i as f32 / 250.0 - 1.0).collect();
     let y = x.iter().enumerate().map(|(i, x)| (3.0 * x).sin() + 0.2 * (i as f32 * 12.9898).sin()).collect();
     let data = Dataset::regression([1], x, 1, y)?;
-    let layer = |i, o| AffineVariationalReparameterizationLocal::new(i, o).prior_maker(Prior::normal(0.0, 1.0));
     for divergence in [renyi(), of_functions()] {
+        let layer = |i, o| AffineVariationalReparameterizationLocal::new(i, o).prior_maker(Prior::normal(0.0, 1.0));
         let layers = Sequential::new().layer(layer(1, 32).activation(Activation::Tanh)).layer(layer(32, 1));
         let mut network = Network::new(layers, [1], likelihood::Normal::learned(0.5), 42)?;
         println!("{}", Fit::new().epochs(60).learning_rate(1e-2).divergence(divergence).run(&mut network, &data)?);

@@ -1,4 +1,5 @@
-//! A prior of one's own: the triangular law on (-2, 2). Its model file needs none of this code.
+//! A prior of one's own: the triangular law on (-2, 2). Its model file needs none of this code, and `bayeslift compile`
+//! takes it.
 //!
 //!     cargo run --release --example custom_prior
 use bayeslift::{ir, layers::Site, prelude::*};
@@ -6,7 +7,6 @@ use bayeslift::{ir, layers::Site, prelude::*};
 /// log p(w) = log(width - |w|) - 2 log width, and beyond the width that of 1e-6 before it.
 #[derive(Debug)]
 struct Triangular<'b>(Expr<'b>);
-
 impl<'b> Distribution<'b> for Triangular<'b> {
     fn family(&self) -> &'static str {
         "Triangular"
@@ -33,7 +33,8 @@ fn main() -> Result<(), Error> {
     let layers = Sequential::new().layer(layer(1, 32).activation(Activation::Tanh)).layer(layer(32, 1));
     let mut network = Network::new(layers, [1], likelihood::Normal::learned(0.5), 42)?;
     println!("{}", Fit::new().epochs(60).learning_rate(1e-2).run(&mut network, &data)?);
-    network.save("custom_prior.safetensors")?;
-    println!("{:?}", Predictor::open("custom_prior.safetensors")?.regress(&[0.0, 0.5])?.mean());
+    let path = std::env::temp_dir().join("custom_prior.safetensors");
+    network.save(&path)?;
+    println!("{:?} by {}", Predictor::open(&path)?.regress(&[0.0, 0.5])?.mean(), path.display());
     Ok(())
 }

@@ -68,7 +68,14 @@ pub struct VariableDivergence {
 
 impl fmt::Display for VariableDivergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: divergence {:.1} by {}", self.path, self.nats, self.method)
+        write!(f, "{}: {}", self.path, self.words())
+    }
+}
+
+impl VariableDivergence {
+    /// Without the path.
+    pub(crate) fn words(&self) -> String {
+        format!("divergence {:.1} by {}", self.nats, self.method)
     }
 }
 
@@ -199,10 +206,12 @@ impl Trainer {
 
     /// The graph of one step on this number of rows, without missing targets and without weights.
     ///
-    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's scalars by name,
-    /// `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs: those updates, then `loss`,
-    /// `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a gradient exceeds: where it is above 2^50 or not a number,
-    /// the updates are what was before, and [`Trainer::step`] makes the step in another way.
+    /// Inputs: the parameters by path, the optimizer's state, the noise address, `x`, `targets`, the optimizer's
+    /// scalars by name, `divergence_scale`. Trainable parameters, state and what layers update are donated. Outputs:
+    /// those updates, then `loss`, `negative_log_likelihood`, `divergence`, and `bound`, which no magnitude of a
+    /// gradient exceeds: where it is above 2^50 or not a number, the updates are what was before, and [`Trainer::step`]
+    /// makes the step in another way. Steps that are compiled have one more output for each random variable, its
+    /// divergence, for [`Trainer::divergences`].
     ///
     /// # Errors
     /// A network whose parameters are not those that the trainer was made for; layers that do not fit.

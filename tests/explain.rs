@@ -28,10 +28,12 @@ fn a_step_is_explained() {
     assert_eq!(trainer.kernels(16), Some(explanation.kernels.len()));
     assert!(explanation.time().is_none());
 
-    // every parameter, the optimizer's state and the four results are written once
+    // every parameter, the optimizer's state, the four results and the divergence of each random variable are written
+    // once
     let names = network.parameters().iter().map(|(path, _)| path.to_owned());
     let mut expected: Vec<String> = names.chain(trainer.state().map(|(path, _)| path.to_owned())).collect();
     expected.extend(["loss", "negative_log_likelihood", "divergence", "bound"].map(String::from));
+    expected.extend(trainer.divergences().iter().map(|one| format!("divergence/{}", one.path)));
     expected.sort_unstable();
     assert_eq!(written(&explanation), expected);
 

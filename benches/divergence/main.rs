@@ -66,6 +66,9 @@ fn times(batch: usize, rounds: usize, options: &Options) -> Result<()> {
         ("3 nodes, the default prior", &wide, quadrature(3)),
         ("5 nodes, the default prior", &wide, quadrature(5)),
         ("8 nodes, the default prior", &wide, quadrature(8)),
+        ("12 nodes, the default prior", &wide, quadrature(12)),
+        ("16 nodes, the default prior", &wide, quadrature(16)),
+        ("24 nodes, the default prior", &wide, quadrature(24)),
         ("32 nodes, the default prior", &wide, quadrature(32)),
     ];
     let mut trained = Vec::new();

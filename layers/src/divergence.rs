@@ -19,13 +19,21 @@ use std::fmt;
 /// use bayeslift_layers::Divergence;
 /// // closed forms; integrals for normal posteriors without one; of whatever is left the mean over two draws
 /// let divergence = Divergence::Exact.or(Divergence::quadrature()).or(Divergence::MonteCarlo { draws: 2 });
-/// assert_eq!(divergence.to_string(), "Exact, or Quadrature { nodes: 32 }, or MonteCarlo { draws: 2 }");
+/// assert_eq!(divergence.to_string(), "Exact, or Quadrature { nodes: 8 }, or MonteCarlo { draws: 2 }");
 /// ```
 ///
 /// # Which
-/// Draws are cheap, and their noise falls on the gradient of every step. Closed forms are cheaper still and have none.
-/// Where there is no closed form and posterior scales are small beside the prior's features, as with the default prior
-/// and the scales of trained networks (below 0.1), five nodes of quadrature are exact to 2e-8 nats a weight.
+/// Closed forms where there are any: they cost least, and have no noise. Where there is none and the posterior is
+/// normal, five to eight nodes of quadrature, whose errors [`Quadrature`](Divergence::Quadrature) tells: with the
+/// default prior below 1e-7 nats a weight while posterior scales are below 0.2. A training step of 784-400-400-10 on
+/// 128 rows takes then as long as with one draw (5 nodes 1.0 to 1.1 times, 8 nodes 0.8 to 1.4; 16 nodes 3.5 to 4.3, 32
+/// nodes 6.5 to 8.8: medians of one run each on one and on two threads of a machine with other work; `cargo bench
+/// --bench divergence`). It draws nothing, where a local layer's one draw is for the divergence alone.
+///
+/// What draws add to the noise of a step's gradient goes as 1 / (number of training examples)^2. With 60,000 it is
+/// nothing: there, at posterior scales of 0.05, they have 1e-7 of the variance that the likelihood has in the
+/// locations, and 2e-5 of that in the raw scales. With 500 the latter would be a quarter. The reported divergence is
+/// exact either way: one draw of 478,000 weights has a standard deviation of 490 nats.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Divergence {
@@ -57,8 +65,9 @@ pub enum Divergence {
     ///
     /// For a spike of another scale both scales are in units of that. A prior that is not smooth says where its pieces
     /// end, and its integral is one of each piece, by a Gauss-Legendre rule of 20 nodes, within 6 posterior scales of
-    /// the mean, at the cost of all these nodes: within 1e-6 nats at scales up to 1, however narrow the prior's features
-    /// are. Rounding to `f32` adds some units in 1e-7 of the divergence, and of the entropies that are its parts.
+    /// the mean, at the cost of all these nodes: within 1e-6 nats at scales up to 1, however narrow the prior's
+    /// features are. Rounding to `f32` adds some units in 1e-7 of the divergence, and of the entropies that are its
+    /// parts.
     Quadrature {
         /// The number of nodes of the Gauss-Hermite rule, from 1 to 64.
         nodes: usize,
@@ -98,9 +107,9 @@ pub struct TermDivergence<'b> {
 }
 
 impl Divergence {
-    /// Quadrature with 32 nodes.
+    /// Quadrature with 8 nodes.
     pub fn quadrature() -> Self {
-        Divergence::Quadrature { nodes: 32 }
+        Divergence::Quadrature { nodes: 8 }
     }
 
     /// Any number of a random variable: a closed form of a pair of families, another divergence, a penalty. It has no

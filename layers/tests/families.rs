@@ -493,5 +493,5 @@ fn what_a_family_has_not_is_said() {
     assert_eq!(error, "LogUniform has no draws: its density has no finite integral");
     let error = MixtureOf::new(b.constant(0.0), vec![law]).unwrap_err().to_string();
     assert_eq!(error, "the logits of a mixture has shape [], expected [1], one for each component");
-    assert_eq!(Divergence::quadrature().to_string(), "Quadrature { nodes: 32 }");
+    assert_eq!(Divergence::quadrature().to_string(), "Quadrature { nodes: 8 }");
 }

@@ -132,8 +132,15 @@ impl fmt::Display for FitReport {
             write!(f, ", divergence {divergence:.1} weighted by {weight}, {of_example:.4} of an example")?;
             validation.map_or(Ok(()), |validation| write!(f, ", validation {validation:.4}"))?;
         }
-        self.posteriors.iter().try_for_each(|posterior| write!(f, "\n{posterior}"))?;
-        self.divergences.iter().try_for_each(|divergence| write!(f, "\n{divergence}"))?;
+        for posterior in &self.posteriors {
+            write!(f, "\n{posterior}")?;
+            if let Some(divergence) = self.divergences.iter().find(|one| one.path == posterior.path) {
+                write!(f, ", {}", divergence.words())?;
+            }
+        }
+        let has_line = |path: &str| self.posteriors.iter().any(|posterior| posterior.path == path);
+        let others = self.divergences.iter().filter(|one| !has_line(&one.path));
+        others.into_iter().try_for_each(|divergence| write!(f, "\n{divergence}"))?;
         self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))?;
         self.diagnoses.iter().try_for_each(|diagnosis| write!(f, "\nnote: {diagnosis}"))
     }
