@@ -37,8 +37,9 @@ pub enum AccumulationError {
 ///
 /// [`Accumulation::part`] computes what some of the rows add to these sums, and [`Accumulation::whole`] the graph's outputs of the sums. Both together
 /// give the bits that the graph gives, since a sum over rows adds in chunks, in order ([`DOT_CHUNK`], [`SUM_CHUNK`]): a part adds
-/// its chunks one by one to what the parts before it left. Sums in another order - those over the last axis, those of `f64` - and maxima are left
-/// to the whole, which gets all of their operand, row by row; in graphs of training these are a number or few for each row.
+/// its chunks one by one to what the parts before it left. Sums in another order - those over the last axis, those of `f64` -, maxima and what
+/// compares or replaces rows are left to the whole, which gets all of their operand, row by row; in graphs of training these are a number or
+/// few for each row, or the gradients of rows of a table.
 ///
 /// Memory is that of a part's rows but for those operands.
 ///
@@ -110,6 +111,12 @@ impl Accumulation {
             let carried = match node.op {
                 _ if node.ty.dtype != DType::F32 => None,
                 Op::Dot => Some(DOT_CHUNK),
+                Op::ScatterAdd(_) => {
+                    // of positions that count rows alone, both in what is added and in where
+                    let along = graph.ty(node.args[1]).shape.len() - 1;
+                    let counts = |arg: &Value| places[arg.index()].rows().is_some_and(|rows| rows.axis == along);
+                    node.args.iter().all(counts).then_some(DOT_CHUNK)
+                }
                 Op::Sum(axis) if axis + 1 < graph.ty(node.args[0]).shape.len() => Some(SUM_CHUNK),
                 _ => None,
             };

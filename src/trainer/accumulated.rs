@@ -153,15 +153,12 @@ impl Stack {
     /// Puts the rows of a part where they belong.
     fn put(&mut self, part: &Tensor, rows: usize, range: &Range<usize>) {
         let outer = self.outer;
-        match (self.tensor.as_f32_mut(), part.as_f32()) {
-            (Some(to), Some(from)) => put(to, from, outer, rows, range),
-            _ => {
-                if let (Some(to), Some(from)) = (self.tensor.as_f64_mut(), part.as_f64()) {
-                    put(to, from, outer, rows, range);
-                } else if let (Some(to), Some(from)) = (self.tensor.as_u32_mut(), part.as_u32()) {
-                    put(to, from, outer, rows, range);
-                }
-            }
+        if let (Some(to), Some(from)) = (self.tensor.as_f32_mut(), part.as_f32()) {
+            put(to, from, outer, rows, range);
+        } else if let (Some(to), Some(from)) = (self.tensor.as_f64_mut(), part.as_f64()) {
+            put(to, from, outer, rows, range);
+        } else if let (Some(to), Some(from)) = (self.tensor.as_u32_mut(), part.as_u32()) {
+            put(to, from, outer, rows, range);
         }
     }
 }

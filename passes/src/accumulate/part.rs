@@ -156,6 +156,10 @@ impl Part<'_> {
                 let x = self.operand(node.args[0], None)?;
                 self.sums_of_chunks(x, axis)?
             }
+            Op::ScatterAdd(rows) => {
+                let [x, to] = [self.to.of(node.args[0]), self.to.of(node.args[1])];
+                self.rows_of_chunks(x, to, rows)?
+            }
             _ => {
                 let k = self.of.graph.ty(node.args[0]).shape.len() - 1;
                 let a = self.operand(node.args[0], Some(Rows { axis: k, each }))?;
@@ -180,6 +184,26 @@ impl Part<'_> {
         if rest > 0 {
             let x = slice(graph, x, axis, full * SUM_CHUNK, rest)?;
             chunks.push(graph.push(Op::Sum(axis), &[x])?);
+        }
+        Ok(chunks)
+    }
+
+    fn rows_of_chunks(&mut self, x: Value, to: Value, rows: usize) -> Result<Vec<Value>, Error> {
+        let graph = &mut self.to.graph;
+        let shape = &graph.ty(to).shape;
+        let (axis, extent) = (shape.len() - 1, shape.last_extent());
+        let (full, rest) = (extent / DOT_CHUNK, extent % DOT_CHUNK);
+        let mut chunks = Vec::new();
+        if full > 0 {
+            let x = split(graph, x, axis, full, DOT_CHUNK)?;
+            let to = split(graph, to, axis, full, DOT_CHUNK)?;
+            let sums = graph.push(Op::ScatterAdd(rows), &[x, to])?;
+            chunks = pieces(graph, sums, axis, full)?;
+        }
+        if rest > 0 {
+            let x = slice(graph, x, axis, full * DOT_CHUNK, rest)?;
+            let to = slice(graph, to, axis, full * DOT_CHUNK, rest)?;
+            chunks.push(graph.push(Op::ScatterAdd(rows), &[x, to])?);
         }
         Ok(chunks)
     }

@@ -80,6 +80,11 @@ fn place(
         _ => {}
     }
     let of = |value: &Value| places[value.index()];
+    // These look at all rows at once: what they read is summed in order, or kept for the whole.
+    let looks_at_all = matches!(node.op, Op::ScatterAdd(_) | Op::ScatterRows | Op::FirstEqual(_));
+    if looks_at_all && node.args.iter().any(|arg| of(arg).rows().is_some()) {
+        return Ok(Place::Sum);
+    }
     let mut by_row = node.args.iter().filter_map(|arg| of(arg).rows());
     let is_after = node.args.iter().any(|arg| matches!(of(arg), Place::Sum | Place::After));
     let Some(first) = by_row.next() else { return Ok(if is_after { Place::After } else { Place::Apart }) };
@@ -97,6 +102,10 @@ fn place(
             let is_same = node.args.iter().filter_map(|arg| of(arg).rows()).all(|rows| rows == first);
             if is_same { Ok(Place::ByRow(first)) } else { Err("compares rows with rows") }
         }
+        Op::Gather => match (of(&node.args[0]).rows(), shape(node.args[1]).len()) {
+            (None, rank) if first.axis + 1 == rank => Ok(Place::ByRow(first)),
+            _ => Err("looks rows up in a table of its own"),
+        },
         Op::Dot => dot(shape(node.args[0]).len(), of(&node.args[0]).rows(), of(&node.args[1]).rows()),
         Op::Sum(axis) | Op::Max(axis) if *axis == first.axis => Ok(Place::Sum),
         Op::Sum(axis) | Op::Max(axis) => by_row(first.axis - usize::from(first.axis > *axis)),
