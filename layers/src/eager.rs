@@ -116,6 +116,7 @@ impl Eager {
                 posterior: posterior.clone(),
                 prior: (prior.make)(scope)?,
                 value: None,
+                reads: None,
             };
             divergence.of(&term)
         })?;
