@@ -325,7 +325,9 @@ fn lazy_training_goes_on_from_a_file() {
     };
     let mut network = self::network(2, layer());
     let mut trainer = Trainer::new(&network, 100, options()).unwrap();
-    (0..2).for_each(|number| drop(step(&mut trainer, &mut network, number)));
+    for number in 0..2 {
+        step(&mut trainer, &mut network, number);
+    }
     trainer.save(&network, &path).unwrap();
     let mut again = self::network(2, layer());
     let mut trainer_again = Trainer::load(&mut again, &path, options()).unwrap();
