@@ -370,7 +370,8 @@ fn closed_forms_of_location_scale_laws_are_integrals() {
     type Law = for<'b> fn(Expr<'b>, Expr<'b>) -> LocationScale<'b>;
     let laplace = |x: f64, loc: f64, scale: f64| -((x - loc) / scale).abs() - (2.0 * scale).ln();
     let cauchy = |x: f64, loc: f64, scale: f64| half_cauchy(x - loc, scale) - LN_2;
-    let laws: [(Law, fn(f64, f64, f64) -> f64); 2] = [
+    type Density = fn(f64, f64, f64) -> f64;
+    let laws: [(Law, Density); 2] = [
         (|loc, scale| LocationScale::laplace(loc, scale), laplace),
         (|loc, scale| LocationScale::cauchy(loc, scale), cauchy),
     ];

@@ -41,8 +41,8 @@ impl<'b> Distribution<'b> for Horseshoe<'b> {
         let log_y = z.log() * 2.0 - LN_2 as f32;
         let of_near = (horner(near, &series) - log_y.min(0.0)).log() + near;
         let inverse = 1.0 / far;
-        let over = horner(inverse, &[1.0, 8.573_328_7, 18.059_017, 8.634_761, 0.267_773_73]);
-        let under = horner(inverse, &[1.0, 9.573_322, 25.632_956, 21.099_653, 3.958_496_8]);
+        let over = horner(inverse, &[1.0, 8.573_328_740_1, 18.059_016_973_0, 8.634_760_892_5, 0.267_773_734_3]);
+        let under = horner(inverse, &[1.0, 9.573_322_345_4, 25.632_956_148_6, 21.099_653_082_7, 3.958_496_922_8]);
         let of_far = (over / under).log() - log_y;
         let constant = 0.5 * host::natural_log(2.0 * PI * PI * PI);
         y.less(1.0).select(of_near, of_far) - (self.scale.log() + constant as f32)
@@ -65,7 +65,7 @@ impl<'b> Distribution<'b> for Horseshoe<'b> {
 }
 
 /// coefficients[0] + coefficients[1] x + ..
-fn horner<'b>(x: Expr<'b>, coefficients: &[f32]) -> Expr<'b> {
+fn horner<'b>(x: Expr<'b>, coefficients: &[f64]) -> Expr<'b> {
     let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
-    rest.iter().rev().fold(x.builder().constant(*last), |sum, &coefficient| sum * x + coefficient)
+    rest.iter().rev().fold(x.builder().constant(*last as f32), |sum, &coefficient| sum * x + coefficient as f32)
 }

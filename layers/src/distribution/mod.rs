@@ -305,7 +305,7 @@ fn undefined(distribution: &'static str, what: &'static str) -> Error {
 }
 
 /// A centre, and points at these distances on both sides of it.
-fn around<'b>(centre: Expr<'b>, scale: impl Operand<'b> + Copy, distances: &[f32]) -> Vec<Expr<'b>> {
+fn around<'b>(centre: Expr<'b>, scale: impl Operand<'b>, distances: &[f32]) -> Vec<Expr<'b>> {
     let scale = centre * 0.0 + scale;
     let left = distances.iter().rev().map(|&distance| centre - scale * distance);
     left.chain([centre]).chain(distances.iter().map(|&distance| centre + scale * distance)).collect()
