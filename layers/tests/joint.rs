@@ -50,14 +50,11 @@ fn solve(mut c: Matrix, mut b: Vec<f64>) -> (f64, Vec<f64>) {
         c.swap(i, pivot);
         b.swap(i, pivot);
         log_det += c[i][i].abs().ln();
+        let (above, right) = (c[i].clone(), b[i]);
         for row in i + 1..n {
-            let factor = c[row][i] / c[i][i];
-            for column in i..n {
-                let above = c[i][column];
-                c[row][column] -= factor * above;
-            }
-            let above = b[i];
-            b[row] -= factor * above;
+            let factor = c[row][i] / above[i];
+            c[row].iter_mut().zip(&above).skip(i).for_each(|(x, above)| *x -= factor * above);
+            b[row] -= factor * right;
         }
     }
     for i in (0..n).rev() {
@@ -173,8 +170,8 @@ fn densities_and_statistics() {
             assert!((found - want).abs() < 2e-5 * want.abs().max(1.0), "{}: {found}, expected {want}", case.name);
         }
         assert_eq!(found[2], LOC);
-        for i in 0..N {
-            assert!((found[3][i] - case.covariance[i][i].sqrt()).abs() < 1e-6, "{}", case.name);
+        for (i, stddev) in found[3].iter().enumerate() {
+            assert!((stddev - case.covariance[i][i].sqrt()).abs() < 1e-6, "{}", case.name);
         }
     }
 }
