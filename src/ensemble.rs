@@ -1,4 +1,5 @@
-//! Several networks as one: deep ensembles (Lakshminarayanan, Pritzel and Blundell 2017), of Bayesian networks or of others.
+//! Several networks as one: deep ensembles (Lakshminarayanan, Pritzel and Blundell 2017), of Bayesian networks or of
+//! others.
 
 pub(crate) mod combine;
 mod predictor;
@@ -11,8 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Networks that are alike but for their seeds, trained apart and asked together. Members that began elsewhere ended elsewhere: how far they differ where there
-/// was no data tells more of what is not known than the posterior around any one of them.
+/// Networks that are alike but for their seeds, trained apart and asked together. Members that began elsewhere ended
+/// elsewhere: how far they differ where there was no data tells more of what is not known than the posterior around any
+/// one of them.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     pub(crate) members: Vec<Network>,
@@ -53,8 +55,8 @@ impl Ensemble {
         &mut self.members
     }
 
-    /// Saves each member as [`Network::save`] does, in a folder, which is made if there is none: `member-0.safetensors` and so on. Further members of
-    /// an ensemble that was saved there before are removed.
+    /// Saves each member as [`Network::save`] does, in a folder, which is made if there is none: `member-0.safetensors`
+    /// and so on. Further members of an ensemble that was saved there before are removed.
     ///
     /// # Errors
     /// As for [`Network::save`]; a file that cannot be removed.
@@ -73,8 +75,8 @@ impl Ensemble {
         })
     }
 
-    /// The files of an ensemble that [`Ensemble::save`] wrote to a folder, in the order of its members: at least the first, and all up to the last that is there,
-    /// so that reading them tells of one that is missing.
+    /// The files of an ensemble that [`Ensemble::save`] wrote to a folder, in the order of its members: at least the
+    /// first, and all up to the last that is there, so that reading them tells of one that is missing.
     pub fn files(folder: impl AsRef<Path>) -> Vec<PathBuf> {
         let folder = folder.as_ref();
         let last = numbers(folder).into_iter().max().unwrap_or(0);

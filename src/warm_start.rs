@@ -1,4 +1,5 @@
-//! Beginning with what is known: the weights of another network, or one's own posterior as the prior of what comes next.
+//! Beginning with what is known: the weights of another network, or one's own posterior as the prior of what comes
+//! next.
 
 mod file;
 mod map;
@@ -14,11 +15,12 @@ use bayeslift_layers::{Parameters, distribution::Normal};
 const LEAST_SCALE: f64 = 1e-4;
 
 impl Network {
-    /// Begins with weights that are known, such as those of a deterministic network that was trained alike, or of another system: MOPED (Krishnan, Subedar and
-    /// Tickoo 2020). A weight w of a path such as `affine/kernel` becomes the mean of the posterior there, with the scale
-    /// `relative_scale` |w|, at least 1e-4, if there is one with TFP's parameters `loc` and `raw_scale`, else the parameter of that path; and where the prior is a
-    /// [remembered](bayeslift_layers::Prior::remembered) one, its mean. Parameters that are not among the weights stay as they are. Files of other
-    /// systems are read by [`Network::start_from_file`].
+    /// Begins with weights that are known, such as those of a deterministic network that was trained alike, or of
+    /// another system: MOPED (Krishnan, Subedar and Tickoo 2020). A weight w of a path such as `affine/kernel` becomes
+    /// the mean of the posterior there, with the scale `relative_scale` |w|, at least 1e-4, if there is one with TFP's
+    /// parameters `loc` and `raw_scale`, else the parameter of that path; and where the prior is a
+    /// [remembered](bayeslift_layers::Prior::remembered) one, its mean. Parameters that are not among the weights stay
+    /// as they are. Files of other systems are read by [`Network::start_from_file`].
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -41,8 +43,8 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// A relative scale that is not positive and finite; a path that the network does not have, a tensor of another type, an element that is not finite: the network is
-    /// unchanged then.
+    /// A relative scale that is not positive and finite; a path that the network does not have, a tensor of another
+    /// type, an element that is not finite: the network is unchanged then.
     pub fn start_from<'p>(
         &mut self,
         weights: impl IntoIterator<Item = (&'p str, Tensor)>,
@@ -75,12 +77,12 @@ impl Network {
         Ok(())
     }
 
-    /// Makes the posterior the prior, for data that come after those it was fitted to: a stream, in parts, of which none is kept (Nguyen and others
-    /// 2018). Fit the next part with its own number of examples.
+    /// Makes the posterior the prior, for data that come after those it was fitted to: a stream, in parts, of which
+    /// none is kept (Nguyen and others 2018). Fit the next part with its own number of examples.
     ///
     /// # Errors
-    /// A random variable whose prior is not a [remembered](bayeslift_layers::Prior::remembered) one, or whose posterior tells no mean or standard deviation; a
-    /// network without any: it is unchanged then.
+    /// A random variable whose prior is not a [remembered](bayeslift_layers::Prior::remembered) one, or whose posterior
+    /// tells no mean or standard deviation; a network without any: it is unchanged then.
     pub fn posterior_as_prior(&mut self) -> Result<(), Error> {
         let _environment = Environment::enter();
         let mut parameters = self.parameters().clone();

@@ -30,7 +30,8 @@ fn values(network: &Network, path: &str) -> Vec<f32> {
     network.parameters().get(path).unwrap().tensor.as_f32().unwrap().to_vec()
 }
 
-/// The network answers as the other system's does: kernels of convolutions, images that were flattened channels first, numbers of 16, 32 and 64 bits.
+/// The network answers as the other system's does: kernels of convolutions, images that were flattened channels first,
+/// numbers of 16, 32 and 64 bits.
 #[test]
 fn a_network_answers_as_where_its_weights_are_from() {
     let mut network = network();

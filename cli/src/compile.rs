@@ -10,8 +10,8 @@ use std::{fmt::Write, path::PathBuf};
 
 /// Compiles a model to an object for programs in C, with its header and a manifest
 ///
-/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the program brings. An ensemble
-/// becomes one object, whose members share their code.
+/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the
+/// program brings. An ensemble becomes one object, whose members share their code.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

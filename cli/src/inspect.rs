@@ -12,7 +12,8 @@ use bayeslift::{
 use serde_json::{Value, json};
 use std::{fmt::Write, path::PathBuf};
 
-/// Tells what a model is: layers, parameters, posteriors, priors, likelihood, sizes; of an ensemble its members, and that of the first
+/// Tells what a model is: layers, parameters, posteriors, priors, likelihood, sizes; of an ensemble its members, and
+/// that of the first
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did
@@ -161,7 +162,8 @@ fn text(file: &ModelFile, name: &str) -> String {
     text
 }
 
-/// A layer below those that it is in: its name, its kind if that is another one, its sizes, and what it was told besides.
+/// A layer below those that it is in: its name, its kind if that is another one, its sizes, and what it was told
+/// besides.
 fn layer(described: &DescribedLayer) -> String {
     let DescribedLayer { path, kind, options } = described;
     let depth = if path.is_empty() { 0 } else { 1 + path.matches('/').count() };

@@ -1,4 +1,5 @@
-//! The command `bayeslift`: looks at saved networks, predicts with them, compiles them, and tells what they were compiled to.
+//! The command `bayeslift`: looks at saved networks, predicts with them, compiles them, and tells what they were
+//! compiled to.
 //!
 //! Each subcommand is a file: its arguments, and `run`.
 
@@ -21,8 +22,8 @@ use std::{
 
 /// Looks at saved Bayesian neural networks, predicts with them, and compiles them for other programs.
 ///
-/// A model is a file that `Network::save` of the library wrote, or a folder of such files, by `Ensemble::save`. It needs no program: the layers are
-/// part of it.
+/// A model is a file that `Network::save` of the library wrote, or a folder of such files, by `Ensemble::save`. It
+/// needs no program: the layers are part of it.
 #[derive(Debug, Parser)]
 #[command(name = "bayeslift", version, arg_required_else_help = true, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {

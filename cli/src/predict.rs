@@ -14,20 +14,22 @@ use std::path::{Path, PathBuf};
 ///
 /// FILE is CSV or an array that `numpy.save` wrote; `-` is standard input.
 ///
-/// CSV has one input a line, as numbers separated by commas. A first line of which no field is a number and none is empty is a header and is skipped,
-/// unless `--header` says otherwise. An array has one input a row, of `f32` or `f64` in any order of bytes and axes. All numbers must be finite and
-/// prepared as those that the model was trained on: if these were standardized, so must they be.
+/// CSV has one input a line, as numbers separated by commas. A first line of which no field is a number and none is
+/// empty is a header and is skipped, unless `--header` says otherwise. An array has one input a row, of `f32` or `f64`
+/// in any order of bytes and axes. All numbers must be finite and prepared as those that the model was trained on: if
+/// these were standardized, so must they be.
 ///
-/// The answer is CSV with a header and a line for each row. Of classes: the most probable one, the probability of each, and, in nats, the entropy of
-/// the prediction, the mean entropy of the samples (what lies in the data) and their difference, the mutual information (what the network does not
-/// know). Of numbers: the mean, and the standard deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and
-/// of both (total); one of each for each unit. Every number reads back to the bits that the library gives.
+/// The answer is CSV with a header and a line for each row. Of classes: the most probable one, the probability of each,
+/// and, in nats, the entropy of the prediction, the mean entropy of the samples (what lies in the data) and their
+/// difference, the mutual information (what the network does not know). Of numbers: the mean, and the standard
+/// deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and of both (total);
+/// one of each for each unit. Every number reads back to the bits that the library gives.
 ///
-/// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic deviation, within members and that
-/// between them, by which they contradict each other.
+/// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic
+/// deviation, within members and that between them, by which they contradict each other.
 ///
-/// The answer to a row depends on the model, the row, its number, the seed and the number of samples, and on nothing else: a file may be split, if
-/// each part is told by `--first-row` where it begins.
+/// The answer to a row depends on the model, the row, its number, the seed and the number of samples, and on nothing
+/// else: a file may be split, if each part is told by `--first-row` where it begins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

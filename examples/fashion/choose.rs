@@ -8,8 +8,9 @@ use super::{
 use bayeslift::prelude::*;
 use serde_json::json;
 
-/// Trains one network a setting and seed, and tells its scores: medians over seeds, and how much higher its negative log likelihood is than that of the first
-/// setting, as a mean over seeds and images with its standard error over images.
+/// Trains one network a setting and seed, and tells its scores: medians over seeds, and how much higher its negative
+/// log likelihood is than that of the first setting, as a mean over seeds and images with its standard error over
+/// images.
 pub fn compare(arguments: &Arguments, data: &Data) -> Result<()> {
     if !arguments.json {
         let scores = "accuracy     NLL   higher than the first's     ECE   AUROC unlike  permuted";

@@ -1,12 +1,13 @@
-//! What uncertainty is worth, on Fashion-MNIST: a deterministic network, Monte Carlo dropout, local reparameterization at its mean and by its samples, and an ensemble of
-//! such networks.
+//! What uncertainty is worth, on Fashion-MNIST: a deterministic network, Monte Carlo dropout, local reparameterization
+//! at its mean and by its samples, and an ensemble of such networks.
 //!
 //!     cargo run --release --example fashion -- FOLDER [--unlike FOLDER] [--seeds 3] [--json]
 //!     cargo run --release --example fashion -- FOLDER --choose --setting weight=0.13 --setting weight=0.2:epochs=20
 //!
-//! FOLDER has the four IDX files of Fashion-MNIST. Each network has two hidden layers of 400 units. Beside accuracy, negative log likelihood and
-//! calibration error it is asked to tell its own test images from others, by its mutual information (by its entropy where nothing is drawn): from those of
-//! `--unlike`, such as MNIST's, and from its own with their pixels exchanged. Scores are medians over seeds.
+//! FOLDER has the four IDX files of Fashion-MNIST. Each network has two hidden layers of 400 units. Beside accuracy,
+//! negative log likelihood and calibration error it is asked to tell its own test images from others, by its mutual
+//! information (by its entropy where nothing is drawn): from those of `--unlike`, such as MNIST's, and from its own
+//! with their pixels exchanged. Scores are medians over seeds.
 
 mod choose;
 #[allow(dead_code)] // Each example uses a part of it.
@@ -58,7 +59,8 @@ struct Arguments {
     /// Train on 50,000 images and score on the other 10,000 of the training part: to choose settings by
     #[arg(long)]
     choose: bool,
-    /// With --choose: settings of the recipe to compare, such as `weight=0.2:epochs=20`, or nothing for its own. The others are compared with the first
+    /// With --choose: settings of the recipe to compare, such as `weight=0.2:epochs=20`, or nothing for its own. The
+    /// others are compared with the first
     #[arg(long = "setting", value_name = "SETTINGS")]
     settings: Vec<String>,
     /// Threads to train on; by default all cores. Results do not depend on it

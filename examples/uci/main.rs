@@ -1,16 +1,16 @@
-//! The regression benchmark of Hernandez-Lobato and Adams (2015): twenty splits of small tables, one recipe for all of them, beside what was
-//! published.
+//! The regression benchmark of Hernandez-Lobato and Adams (2015): twenty splits of small tables, one recipe for all of
+//! them, beside what was published.
 //!
 //!     cargo run --release --example uci -- FOLDER [--json]
 //!     cargo run --release --example uci -- FOLDER --rows 50 --method local --method few --method dropout:dropout=0.2
 //!
-//! FOLDER has a folder for each set, as Gal and Ghahramani distribute them: `data.txt`, `index_features.txt`, `index_target.txt`, and
-//! `test_rows.txt`, a line for each split. A network has 50 hidden units. It is trained on a split's training part alone, whose
-//! mean and deviation inputs and targets are scaled by; scores are those of the test part, in the data's units, as means over splits with their standard
-//! errors.
+//! FOLDER has a folder for each set, as Gal and Ghahramani distribute them: `data.txt`, `index_features.txt`,
+//! `index_target.txt`, and `test_rows.txt`, a line for each split. A network has 50 hidden units. It is trained on a
+//! split's training part alone, whose mean and deviation inputs and targets are scaled by; scores are those of the test
+//! part, in the data's units, as means over splits with their standard errors.
 //!
-//! Several methods are compared split by split. A method is `local` (by `Recipe::tables`), `few` (by that recipe), `last-layer`, `dropout` or
-//! `deterministic`, with other settings behind it: `local:weight=0.5:warm-up=0.2`.
+//! Several methods are compared split by split. A method is `local` (by `Recipe::tables`), `few` (by that recipe),
+//! `last-layer`, `dropout` or `deterministic`, with other settings behind it: `local:weight=0.5:warm-up=0.2`.
 
 #[allow(dead_code)] // Each example uses a part of it.
 #[path = "../common/mod.rs"]
@@ -36,8 +36,9 @@ use std::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The sets, the most splits of each by default, and what was published: RMSE and log likelihood with their standard errors by probabilistic
-/// backpropagation (Hernandez-Lobato and Adams 2015), and without by MC dropout (Gal and Ghahramani 2016).
+/// The sets, the most splits of each by default, and what was published: RMSE and log likelihood with their standard
+/// errors by probabilistic backpropagation (Hernandez-Lobato and Adams 2015), and without by MC dropout (Gal and
+/// Ghahramani 2016).
 const SETS: [(&str, usize, [f64; 4], [f64; 2]); 6] = [
     ("bostonHousing", 20, [3.01, 0.18, -2.57, 0.09], [2.97, -2.46]),
     ("concrete", 20, [5.67, 0.09, -3.16, 0.02], [5.23, -3.04]),
@@ -69,8 +70,8 @@ struct Arguments {
     /// Train on so many rows of each training part; with --choose, score on all others of it
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
-    /// What is trained: `local`, `few`, `last-layer`, `dropout` or `deterministic`, with settings: `local:weight=0.5`. Of several the others are
-    /// compared with the first
+    /// What is trained: `local`, `few`, `last-layer`, `dropout` or `deterministic`, with settings: `local:weight=0.5`.
+    /// Of several the others are compared with the first
     #[arg(long = "method", value_name = "METHOD", default_values = ["local"])]
     methods: Vec<Method>,
     /// How many splits are computed at once; by default one on each core
@@ -155,7 +156,8 @@ fn tell(sets: &[Set], scores: &[Vec<Vec<Score>>], is_json: bool) {
     }
 }
 
-/// Several methods: how much higher their log likelihood and RMSE are than those of the first, on the same splits; last, on all sets together.
+/// Several methods: how much higher their log likelihood and RMSE are than those of the first, on the same splits;
+/// last, on all sets together.
 fn compare(sets: &[Set], scores: &[Vec<Vec<Score>>], arguments: &Arguments) {
     if !arguments.json {
         let scores = "     RMSE   log likelihood     higher than the first's   in 90 %";

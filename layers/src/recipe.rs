@@ -3,9 +3,9 @@
 use crate::{Divergence, Posterior, Prior};
 use std::ops::RangeInclusive;
 
-/// What a variational network is trained with: posterior and prior of its layers, and how they are fitted. TFP's defaults, which are those of the
-/// layers, start posteriors so narrow and take priors so wide that short training stops at a point and long training underfits;
-/// `docs/uncertainty.md` has the tables that each recipe was chosen by.
+/// What a variational network is trained with: posterior and prior of its layers, and how they are fitted. TFP's
+/// defaults, which are those of the layers, start posteriors so narrow and take priors so wide that short training
+/// stops at a point and long training underfits; `docs/uncertainty.md` has the tables that each recipe was chosen by.
 ///
 /// A layer takes its part by [`Variational::recipe`](crate::Variational::recipe), a fit by `Fit::by`.
 ///
@@ -40,8 +40,8 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// For tables of 200 to ten thousands of rows, standardized: N(0, 1) on every weight, posteriors that begin with scale 0.05, the exact divergence, whose
-    /// weight rises for three quarters of 20,000 steps.
+    /// For tables of hundreds to ten thousands of rows, standardized: N(0, 1) on every weight, posteriors that begin
+    /// with scale 0.05, the exact divergence, whose weight rises for three quarters of 20,000 steps.
     pub fn tables() -> Recipe {
         Recipe {
             posterior: Posterior::mean_field_with_scale(0.05),
@@ -56,14 +56,15 @@ impl Recipe {
         }
     }
 
-    /// For tables of some tens to 150 rows: as [`Recipe::tables`], but a colder posterior, whose divergence has the weight 0.7 and rises for nine tenths of
-    /// all steps. With so few rows that recipe switches units off that are needed, and takes what they explained for noise; with 200 both are as good.
+    /// For tables of some tens to a hundred rows: as [`Recipe::tables`], but a colder posterior, whose divergence has
+    /// the weight 0.7 and rises for nine tenths of all steps. With so few rows that recipe switches units off that are
+    /// needed, and takes what they explained for noise; with 200 it is this one that is worse, since it is too sure.
     pub fn few() -> Recipe {
         Recipe { divergence_weight: 0.7, warm_up: 0.9, ..Recipe::tables() }
     }
 
-    /// For tens of thousands of images: TFP's posterior and prior, a cold posterior, whose divergence has the weight 0.1, and a rate that moves
-    /// scales in 12,000 steps.
+    /// For tens of thousands of images: TFP's posterior and prior, a cold posterior, whose divergence has the weight
+    /// 0.1, and a rate that moves scales in 12,000 steps.
     pub fn images() -> Recipe {
         Recipe {
             posterior: Posterior::mean_field(),

@@ -223,7 +223,8 @@ fn blocks(models: &[Model], options: &DeployOptions, draws: bool) -> Result<(Vec
     Ok((blocks, roles))
 }
 
-/// What the self-test is to find: results by their names of a block of rows for a few samples, and of its first row for the default number.
+/// What the self-test is to find: results by their names of a block of rows for a few samples, and of its first row for
+/// the default number.
 fn expected(
     subject: Subject<'_>,
     options: &DeployOptions,

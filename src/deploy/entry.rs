@@ -21,7 +21,8 @@ pub struct Parts<'a> {
     pub layout: &'a Layout,
     /// The numbers of an input row.
     pub units: usize,
-    /// Where each block's known values lie, in the data or in the weights; those of an ensemble are told by its members.
+    /// Where each block's known values lie, in the data or in the weights; those of an ensemble are told by its
+    /// members.
     pub known: &'a [Vec<u64>],
     pub members: Option<&'a Members>,
     /// Whether these are offsets in weights that the caller brings.
@@ -35,8 +36,8 @@ pub struct Parts<'a> {
 pub struct OfBlock {
     /// `(accumulators)`: begins anew, if there are any.
     pub clear: Option<Callee>,
-    /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples. 1 if a value was not finite that results do not
-    /// show.
+    /// `(workspace, accumulators, x, count, first row, first sample, done, end)`: adds samples. 1 if a value was not
+    /// finite that results do not show.
     pub update: Callee,
     /// `(workspace, accumulators, samples)`: makes results of what was added up, if `update` does not.
     pub finish: Option<Callee>,
@@ -57,7 +58,8 @@ pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
     Callee::Routine(routines.len() - 1)
 }
 
-/// The routines that look at inputs, `(inputs, count)`: quickly, whether one is refused, and, to say why, the bits of the largest size.
+/// The routines that look at inputs, `(inputs, count)`: quickly, whether one is refused, and, to say why, the bits of
+/// the largest size.
 #[derive(Clone, Copy, Debug)]
 pub struct Looks {
     pub exceeds: Callee,
@@ -87,8 +89,8 @@ const HALVES: i64 = 0x1_0000_0001;
 /// The highest bit of both.
 const BITS: i64 = (0x8000_0000_8000_0000_u64) as i64;
 
-/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in one: half by half, a size
-/// and what is left above the bound reach the highest bit if the size is larger.
+/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in
+/// one: half by half, a size and what is left above the bound reach the highest bit if the size is larger.
 fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
     /// How many pairs are looked at in turn, and how many of them do not wait for each other.
     const PAIRS: i64 = 8;
@@ -275,7 +277,8 @@ impl Parts<'_> {
     }
 }
 
-/// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
+/// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks
+/// at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
 pub fn give(rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
     let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
     let (found, found_in_spreads) = (b.set(0), b.set(0));

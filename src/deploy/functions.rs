@@ -158,8 +158,8 @@ impl Functions<'_> {
         state
     }
 
-    /// Goes through the rows: blocks of many, as long as more than half of one is left, then single ones. `accumulators` is where the first
-    /// block's are, if each block has its own.
+    /// Goes through the rows: blocks of many, as long as more than half of one is left, then single ones.
+    /// `accumulators` is where the first block's are, if each block has its own.
     fn each_block(
         &self,
         b: &mut RoutineBuilder,
@@ -231,8 +231,8 @@ impl Functions<'_> {
         builder
     }
 
-    /// Adds all samples of a block and makes results of them, of an ensemble those of all members. Gives 1 if a value was not finite that they
-    /// do not show.
+    /// Adds all samples of a block and makes results of them, of an ensemble those of all members. Gives 1 if a value
+    /// was not finite that they do not show.
     fn answer(
         &self,
         b: &mut RoutineBuilder,

@@ -13,7 +13,8 @@ pub const ALIGN: u64 = 64;
 pub struct Layout {
     /// What tells that it was initialised, the level, and the address of the weights: a long each.
     pub header: i64,
-    /// Of an ensemble: the address of what is the own of the member that is asked, and the seed that members' seeds are counted from.
+    /// Of an ensemble: the address of what is the own of the member that is asked, and the seed that members' seeds are
+    /// counted from.
     pub member: i64,
     pub seed: i64,
     /// The key that noise is addressed by: four words.
@@ -32,7 +33,8 @@ pub struct Layout {
     pub accumulators: i64,
     /// The results of a block, one after the other; see [`Layout::results_of`].
     pub results: i64,
-    /// What members of an ensemble gave, result by result, with a place for each that is read; and the addresses of these, as a caller tells them.
+    /// What members of an ensemble gave, result by result, with a place for each that is read; and the addresses of
+    /// these, as a caller tells them.
     pub gathered: Vec<Option<i64>>,
     pub gathered_at: i64,
     /// Where each result of all members together lies.

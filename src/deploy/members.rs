@@ -23,8 +23,8 @@ pub struct Members {
     /// For each block how it is made one answer: its number in `answers`.
     of_block: Vec<usize>,
     answers: Vec<Answer>,
-    /// Where the table lies in the data. A member's row is a long for what its seed is more than the first's, and one for each value that
-    /// a block knows: how far it lies from the beginning of data or weights.
+    /// Where the table lies in the data. A member's row is a long for what its seed is more than the first's, and one
+    /// for each value that a block knows: how far it lies from the beginning of data or weights.
     pub table: u64,
     pub row_bytes: i64,
     /// Where in a row the values of each block begin, and how many there are.
@@ -87,7 +87,8 @@ impl Members {
         Ok(Members { count, of_block, answers, table: 0, row_bytes: end, known })
     }
 
-    /// Puts the table into the data: for each member what its seed is more than the first's, and for each block where the values lie that it knows.
+    /// Puts the table into the data: for each member what its seed is more than the first's, and for each block where
+    /// the values lie that it knows.
     pub fn place(&mut self, seeds: &[u64], known: &[Vec<Vec<u64>>], data: &mut Data) {
         let row = |(seed, known): (&u64, &Vec<Vec<u64>>)| {
             let longs = std::iter::once(seed.wrapping_sub(seeds[0])).chain(known.iter().flatten().copied());

@@ -13,13 +13,15 @@ pub const READ: [&str; 6] =
 /// The parts of mutual information and of epistemic spread: within members, between them.
 pub const SPLITS: [&str; 4] = ["information_within", "information_between", "epistemic_within", "epistemic_between"];
 
-/// What members tell of so many rows, made one. Inputs are those of [`READ`] that are `told`, in its order, each `[members, rows * width]`, of
-/// probabilities with an axis of classes. Outputs are called as what a member tells, in the same order, and then the [`SPLITS`].
+/// What members tell of so many rows, made one. Inputs are those of [`READ`] that are `told`, in its order, each
+/// `[members, rows * width]`, of probabilities with an axis of classes. Outputs are called as what a member tells, in
+/// the same order, and then the [`SPLITS`].
 ///
-/// Members are parts of equal weight of a mixture. Of classes, with `H` the entropy and `p_m` the probabilities of member `m`: its predictive entropy is
-/// `H(mean_m p_m)`; less the mean of members' expected entropies it is the mutual information, of which `mean_m H(p_m)` less that is within members, and the rest
-/// between them (Depeweg and others 2018, for two levels). Of numbers, by the law of total variance: the mean of epistemic variances is within members, the
-/// variance of means, divided by their number, between them.
+/// Members are parts of equal weight of a mixture. Of classes, with `H` the entropy and `p_m` the probabilities of
+/// member `m`: its predictive entropy is `H(mean_m p_m)`; less the mean of members' expected entropies it is the mutual
+/// information, of which `mean_m H(p_m)` less that is within members, and the rest between them (Depeweg and others
+/// 2018, for two levels). Of numbers, by the law of total variance: the mean of epistemic variances is within members,
+/// the variance of means, divided by their number, between them.
 pub fn graph(told: &[Told<'_>], members: usize, rows: usize) -> Result<Graph, Error> {
     let b = &Builder::new();
     let width = |name: &str| told.iter().find(|(known, _)| *known == name).map(|(_, width)| *width);

@@ -13,14 +13,15 @@ use std::path::Path;
 /// How many rows are made one answer at once. No result depends on it.
 const ROWS: usize = 64;
 
-/// Predicts with all members of an ensemble. Each takes as many posterior samples as the options say, by noise of its own seed, or all by that of the
-/// options.
+/// Predicts with all members of an ensemble. Each takes as many posterior samples as the options say, by noise of its
+/// own seed, or all by that of the options.
 #[derive(Debug)]
 pub struct EnsemblePredictor {
     members: Vec<Predictor>,
     /// What every member tells.
     told: Vec<Told<'static>>,
-    /// Makes one answer of what members tell of some rows: see [`combine::graph`]. There is none if they tell no moments.
+    /// Makes one answer of what members tell of some rows: see [`combine::graph`]. There is none if they tell no
+    /// moments.
     combine: Option<Engine>,
 }
 
@@ -125,7 +126,8 @@ impl EnsemblePredictor {
         self.classify_from(0, inputs)
     }
 
-    /// As [`EnsemblePredictor::classify`], for the rows from number `first_row` on of a larger batch: see [`Predictor::classify_from`].
+    /// As [`EnsemblePredictor::classify`], for the rows from number `first_row` on of a larger batch: see
+    /// [`Predictor::classify_from`].
     ///
     /// # Errors
     /// As for [`Predictor::classify`].
@@ -141,7 +143,8 @@ impl EnsemblePredictor {
         self.regress_from(0, inputs)
     }
 
-    /// As [`EnsemblePredictor::regress`], for the rows from number `first_row` on of a larger batch: see [`Predictor::regress_from`].
+    /// As [`EnsemblePredictor::regress`], for the rows from number `first_row` on of a larger batch: see
+    /// [`Predictor::regress_from`].
     ///
     /// # Errors
     /// As for [`Predictor::regress`].

@@ -17,7 +17,8 @@ use std::{collections::HashSet, path::Path};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StartReport {
-    /// Paths of the network that the map does not name: parameters, and random variables by their own path; priors are not told. They are what they were.
+    /// Paths of the network that the map does not name: parameters, and random variables by their own path; priors are
+    /// not told. They are what they were.
     pub kept: Vec<String>,
     /// Tensors of the file that were not used.
     pub ignored: Vec<String>,
@@ -26,8 +27,8 @@ pub struct StartReport {
 impl Network {
     /// As [`Network::start_from`], with the weights that a map finds in a safetensors file of another system.
     ///
-    /// Tensors of `F32` are taken as they are, those of `F16` and `BF16` are widened, which is exact, and those of `F64` are rounded to the nearest `f32`, ties
-    /// to even. Others are refused.
+    /// Tensors of `F32` are taken as they are, those of `F16` and `BF16` are widened, which is exact, and those of
+    /// `F64` are rounded to the nearest `f32`, ties to even. Others are refused.
     ///
     /// ```no_run
     /// use bayeslift::{WeightMap, prelude::*};
@@ -47,9 +48,10 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Format`] for a file that is damaged; [`Error::OtherWeights`], with all names, for tensors that the file does not
-    /// have and for those that the map neither names nor ignores, and for one of another element type or shape, or whose numbers do not fit
-    /// `f32`; as for [`Network::start_from`]. The network is unchanged then.
+    /// [`Error::File`]; [`Error::Format`] for a file that is damaged; [`Error::OtherWeights`], with all names, for
+    /// tensors that the file does not have and for those that the map neither names nor ignores, and for one of another
+    /// element type or shape, or whose numbers do not fit `f32`; as for [`Network::start_from`]. The network is
+    /// unchanged then.
     pub fn start_from_file(
         &mut self,
         path: impl AsRef<Path>,

@@ -1,7 +1,7 @@
 //! Where a network finds its weights in a file of another system: names, and how axes lie there.
 
-/// Which tensor of another system's safetensors file each weight of a network is, and in which order its axes are there. Nothing is guessed: what has
-/// another layout says so, since a square matrix would fit either way.
+/// Which tensor of another system's safetensors file each weight of a network is, and in which order its axes are
+/// there. Nothing is guessed: what has another layout says so, since a square matrix would fit either way.
 ///
 /// PyTorch's layouts, as [`WeightMap::permuted`] takes them:
 ///
@@ -14,8 +14,8 @@
 /// | `ConvTranspose2d` | `[in, out, h, w]` | `[h, w, in, out]` | `[2, 3, 0, 1]` |
 /// | `Linear` after `Flatten` of `[c, h, w]` | `[out, c h w]` | `[h w c, out]` | as `[out, c, h, w]`: `[2, 3, 1, 0]` |
 ///
-/// Biases and embeddings are as they are here. The last row is for [`WeightMap::reshaped`]: PyTorch has channels first, so the numbers of an image are in
-/// another order once it is flat.
+/// Biases and embeddings are as they are here. The last row is for [`WeightMap::reshaped`]: PyTorch has channels first,
+/// so the numbers of an image are in another order once it is flat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WeightMap {
     pub(super) weights: Vec<Mapped>,
@@ -45,14 +45,14 @@ impl WeightMap {
         self.mapped(path, name, None, None)
     }
 
-    /// The weight of this path is the tensor of this name with its axes in another order: axis `i` of the weight is axis `axes[i]` of the tensor, as by
-    /// `numpy.transpose`.
+    /// The weight of this path is the tensor of this name with its axes in another order: axis `i` of the weight is
+    /// axis `axes[i]` of the tensor, as by `numpy.transpose`.
     pub fn permuted(self, path: impl Into<String>, name: impl Into<String>, axes: impl Into<Vec<usize>>) -> WeightMap {
         self.mapped(path, name, None, Some(axes.into()))
     }
 
-    /// As [`WeightMap::permuted`], of the tensor read as having this shape; what it has then is read as the weight's own shape. Both keep
-    /// the order of elements, the last axis fastest.
+    /// As [`WeightMap::permuted`], of the tensor read as having this shape; what it has then is read as the weight's
+    /// own shape. Both keep the order of elements, the last axis fastest.
     pub fn reshaped(
         self,
         path: impl Into<String>,

@@ -1,4 +1,5 @@
-//! Making probabilities surer or less sure of themselves, all alike: one number, fitted to data that nothing was trained on.
+//! Making probabilities surer or less sure of themselves, all alike: one number, fitted to data that nothing was
+//! trained on.
 
 use super::{check_probabilities, labelled};
 use crate::{Error, natural_log};
@@ -9,9 +10,10 @@ const LEAST: f64 = 1e-30;
 /// Temperatures are fitted between this and its inverse.
 const HOTTEST: f64 = 16.0;
 
-/// The temperature at which these probabilities have the least negative log likelihood on these labels, between 1/16 and 16: above 1 where they are too
-/// sure, below 1 where they are not sure enough (Guo and others 2017). Means of predictions that are calibrated each are not sure enough, so an
-/// ensemble of such members has one below 1 (Rahaman and Thiery 2021).
+/// The temperature at which these probabilities have the least negative log likelihood on these labels, between 1/16
+/// and 16: above 1 where they are too sure, below 1 where they are not sure enough (Guo and others 2017). Means of
+/// predictions that are calibrated each are not sure enough, so an ensemble of such members has one below 1 (Rahaman
+/// and Thiery 2021).
 ///
 /// Of data that neither training nor a choice has seen; a few hundred rows do. [`at_temperature`] applies it.
 ///

@@ -1,4 +1,5 @@
-//! The members of an ensemble, one after the other, and their answers as one. A network is alone, and nothing is done for it.
+//! The members of an ensemble, one after the other, and their answers as one. A network is alone, and nothing is done
+//! for it.
 
 use super::Functions;
 use Width::Long;
