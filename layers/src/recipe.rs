@@ -64,13 +64,13 @@ impl Recipe {
     }
 
     /// For tens of thousands of images: TFP's posterior and prior, a cold posterior, whose divergence has the weight
-    /// 0.1, and a rate that moves scales in 12,000 steps.
+    /// 0.13, and a rate that moves scales in 12,000 steps.
     pub fn images() -> Recipe {
         Recipe {
             posterior: Posterior::mean_field(),
             prior: Prior::spike_and_slab(),
             divergence: Divergence::MonteCarlo { draws: 1 },
-            divergence_weight: 0.1,
+            divergence_weight: 0.13,
             warm_up: 0.0,
             learning_rate: 2e-3,
             batch_size: 128,
