@@ -43,13 +43,16 @@ fn rows_are_those_of_one_hot_products() {
     }
 }
 
+fn one(x: Expr<'_>, i: usize) -> Expr<'_> {
+    x.slice(0, i..i + 1)
+}
+
 /// Tables of their own for each of several.
 #[test]
 fn tables_side_by_side() {
     let (batch, rows, n, width) = (3, 6, 300, 5);
     let inputs = [random(&[batch, rows, width], 1), numbers(&[batch, n], rows), random(&[batch, n, width], 2)];
     let found = run(&inputs, |x| {
-        let one = |x: Expr<'_>, i: usize| x.slice(0, i..i + 1);
         let mut all = vec![x[0].gather(x[1]), x[2].scatter_add(x[1], rows)];
         for i in 0..batch {
             let numbers = one(x[1], i).reshape([n]);

@@ -200,14 +200,15 @@ fn windows() {
 #[test]
 fn rows_by_their_numbers() {
     // the numbers 0, 1, .., some of them twice, and one that is no row's of four
-    let numbers = |b: &'_ Builder, n: usize| b.iota(n).to_f32() * 0.75;
-    let floor = |x: Expr<'_>| x.floor().to_u32();
-    check(&[(&[4, 3], SIGNED)], |b, x| x[0].gather(floor(numbers(b, 6))));
-    check(&[(&[4, 3], SIGNED)], |b, x| x[0].exp().gather(floor(numbers(b, 8)).reshape([2, 4])).square());
-    check(&[(&[2, 4, 3], SIGNED)], |b, x| x[0].gather(floor(numbers(b, 10)).reshape([2, 5])));
-    check(&[(&[7, 2], SIGNED)], |b, x| x[0].square().scatter_add(floor(numbers(b, 7)), 4));
-    check(&[(&[2, 5, 2], SIGNED)], |b, x| x[0].scatter_add(floor(numbers(b, 10)).reshape([2, 5]), 4));
-    check(&[(&[4, 3], SIGNED), (&[7, 3], SIGNED)], |b, x| x[0].scatter_rows(floor(numbers(b, 7)), x[1]).square());
+    fn numbers(b: &Builder, n: usize) -> Expr<'_> {
+        (b.iota(n).to_f32() * 0.75).floor().to_u32()
+    }
+    check(&[(&[4, 3], SIGNED)], |b, x| x[0].gather(numbers(b, 6)));
+    check(&[(&[4, 3], SIGNED)], |b, x| x[0].exp().gather(numbers(b, 8).reshape([2, 4])).square());
+    check(&[(&[2, 4, 3], SIGNED)], |b, x| x[0].gather(numbers(b, 10).reshape([2, 5])));
+    check(&[(&[7, 2], SIGNED)], |b, x| x[0].square().scatter_add(numbers(b, 7), 4));
+    check(&[(&[2, 5, 2], SIGNED)], |b, x| x[0].scatter_add(numbers(b, 10).reshape([2, 5]), 4));
+    check(&[(&[4, 3], SIGNED), (&[7, 3], SIGNED)], |b, x| x[0].scatter_rows(numbers(b, 7), x[1]).square());
 }
 
 #[test]
