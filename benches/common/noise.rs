@@ -1,5 +1,5 @@
 use super::Result;
-use bayeslift::ir::{Builder, Distribution, Noise, Tensor, noise};
+use bayeslift::ir::{Builder, DType, Distribution, Noise, Tensor, noise};
 use bayeslift::layers::noise_inputs;
 use bayeslift::runtime::{Executable, Options, Workspace};
 
@@ -17,7 +17,14 @@ impl NoiseKernel {
         let shape = if n.is_multiple_of(UNITS) { [n / UNITS, UNITS] } else { [1, n] };
         let stream = noise::stream("bench", "noise");
         let b = Builder::new();
-        let noise = Noise { distribution, stream, sample_axis: None, example_axis: None, shape: shape.into() };
+        let noise = Noise {
+            distribution,
+            dtype: DType::F32,
+            stream,
+            sample_axis: None,
+            example_axis: None,
+            shape: shape.into(),
+        };
         b.output("noise", b.noise(noise, noise_inputs(&b)));
         let executable = Executable::compile(b.finish()?, options)?;
         let (workspace, outputs) = (executable.workspace()?, executable.new_outputs()?);

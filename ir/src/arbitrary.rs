@@ -146,9 +146,7 @@ fn constant(program: &mut Program, step: &Step) -> Option<Value> {
 
 fn unary(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.float(step, 0)?;
-    let of_doubles: Vec<Unary> = Unary::ALL.iter().copied().filter(|op| op.is_of_doubles()).collect();
-    let functions = if program.graph.ty(x).dtype == DType::F64 { &of_doubles } else { Unary::ALL };
-    program.push(Op::Unary(step.choose(0, functions)), &[x])
+    program.push(Op::Unary(step.choose(0, Unary::ALL)), &[x])
 }
 
 /// A value of `f32` as `f64`, or the reverse.
@@ -290,7 +288,7 @@ fn fold(program: &mut Program, step: &Step) -> Option<Value> {
 
 /// A contraction whose left operand is made of windows, or is their transpose, and may be a square.
 fn convolution(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && (2..=4).contains(&ty.shape.len()))?;
+    let x = program.pick(step, 0, |ty| ty.dtype.is_float() && (2..=4).contains(&ty.shape.len()))?;
     let x = match step.choices[5] % 4 {
         0 => program.push(Op::Binary(Binary::Mul), &[x, x])?,
         _ => x,
@@ -314,9 +312,10 @@ fn convolution(program: &mut Program, step: &Step) -> Option<Value> {
     if program.shape(left).elements() * n > MAX_PRODUCTS || depth * n > MAX_VALUE {
         return None;
     }
-    let right = match program.pick(step, 1, |ty| *ty == Type::f32([depth, n])) {
+    let right = Type::new(program.graph.ty(left).dtype, [depth, n]);
+    let right = match program.pick(step, 1, |ty| *ty == right) {
         Some(right) => right,
-        None => program.input(Type::f32([depth, n]), step.seed)?,
+        None => program.input(right, step.seed)?,
     };
     program.push(Op::Dot, &[left, right])
 }
@@ -342,7 +341,7 @@ fn views(program: &mut Program, step: &Step) -> Option<Value> {
 /// A contraction whose operands are cheap and may be seen through views: computed while they are packed.
 fn computed_operands(program: &mut Program, step: &Step) -> Option<Value> {
     let operand = |program: &mut Program, i: usize| {
-        let x = program.pick(step, i, |ty| ty.dtype == DType::F32 && ty.shape.len() >= 2)?;
+        let x = program.pick(step, i, |ty| ty.dtype.is_float() && ty.shape.len() >= 2)?;
         let (x, y) = program.aligned(x, step, 2 - i)?;
         let x = program.push(Op::Binary(step.choose(i, Binary::ALL)), &[x, y])?;
         if step.choices[i].is_multiple_of(3) { transpose_of(program, step, x) } else { Some(x) }
@@ -350,7 +349,9 @@ fn computed_operands(program: &mut Program, step: &Step) -> Option<Value> {
     let a = operand(program, 0)?;
     let b = operand(program, 1).unwrap_or(a);
     let (a_shape, b_shape) = (program.shape(a), program.shape(b));
-    let fits = a_shape.len() == b_shape.len() && a_shape[..a_shape.len() - 2] == b_shape[..b_shape.len() - 2];
+    let fits = a_shape.len() == b_shape.len()
+        && a_shape[..a_shape.len() - 2] == b_shape[..b_shape.len() - 2]
+        && program.graph.ty(a).dtype == program.graph.ty(b).dtype;
     let (k, n) = (a_shape.last_extent(), b_shape.last_extent());
     let b = match fits {
         true if b_shape[b_shape.len() - 2] == k => b,
@@ -380,26 +381,30 @@ fn reduced(program: &mut Program, step: &Step) -> Option<(Value, usize)> {
 
 /// A contraction, of operands that may be transposed, with a value that fits or else a new input.
 fn dot(program: &mut Program, step: &Step) -> Option<Value> {
-    let matrix = |ty: &Type| ty.dtype == DType::F32 && ty.shape.len() >= 2;
-    let a = match program.pick(step, 0, matrix) {
+    let a = match program.pick(step, 0, |ty| ty.dtype.is_float() && ty.shape.len() >= 2) {
         Some(a) if step.choices[0].is_multiple_of(2) => program.matrix_transpose(a)?,
         Some(a) => a,
-        None => program.input(Type::f32(step.shape(2 + step.choose(3, &[0, 0, 1]))), step.seed)?,
+        None => {
+            let float = if program.doubles { DType::F64 } else { DType::F32 };
+            let dtype = step.choose(4, &[DType::F32, float]);
+            program.input(Type::new(dtype, step.shape(2 + step.choose(3, &[0, 0, 1]))), step.seed)?
+        }
     };
+    let dtype = program.graph.ty(a).dtype;
     let a_shape = program.shape(a);
     let (batch, k) = (&a_shape[..a_shape.len() - 2], a_shape.last_extent());
     let transposed = step.choices[1].is_multiple_of(2);
     let k_from_last = if transposed { 1 } else { 2 };
     let fits = |ty: &Type| {
         let rank = ty.shape.len();
-        matrix(ty) && ty.shape[..rank - 2] == *batch && ty.shape[rank - k_from_last] == k
+        ty.dtype == dtype && rank >= 2 && ty.shape[..rank - 2] == *batch && ty.shape[rank - k_from_last] == k
     };
     let b = match program.pick(step, 1, fits) {
         Some(b) => b,
         None => {
             let n = step.choose(2, &EXTENTS);
             let tail = if transposed { [n, k] } else { [k, n] };
-            program.input(Type::f32(batch.iter().copied().chain(tail).collect::<Shape>()), step.seed)?
+            program.input(Type::new(dtype, batch.iter().copied().chain(tail).collect::<Shape>()), step.seed)?
         }
     };
     let b = if transposed { program.matrix_transpose(b)? } else { b };
@@ -489,15 +494,15 @@ fn first_equal(program: &mut Program, step: &Step) -> Option<Value> {
 
 /// Two contractions of one operand with an epilogue of noise, as a layer with local reparameterization has.
 fn layer(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| ty.dtype == DType::F32 && ty.shape.len() == 2)?;
-    let (x_shape, n) = (program.shape(x), step.choose(2, &EXTENTS));
-    let ty = Type::f32([x_shape[1], n]);
+    let x = program.pick(step, 0, |ty| ty.dtype.is_float() && ty.shape.len() == 2)?;
+    let (x_shape, n, dtype) = (program.shape(x), step.choose(2, &EXTENTS), program.graph.ty(x).dtype);
+    let ty = Type::new(dtype, [x_shape[1], n]);
     if x_shape.elements() * n > MAX_PRODUCTS {
         return None;
     }
     let mut weights = |seed| program.input(ty.clone(), step.seed ^ seed);
     let (mean, scale) = (weights(0)?, weights(1)?);
-    let epsilon = program.noise(step, Shape::new(&[x_shape[0], n]), None, Some(0))?;
+    let epsilon = program.noise(step, dtype, Shape::new(&[x_shape[0], n]), None, Some(0))?;
     let x_squared = program.push(Op::Binary(Binary::Mul), &[x, x])?;
     let scale_squared = program.push(Op::Binary(Binary::Mul), &[scale, scale])?;
     let variance = program.push(Op::Dot, &[x_squared, scale_squared])?;
@@ -512,5 +517,6 @@ fn noise(program: &mut Program, step: &Step) -> Option<Value> {
     let sample_axis = (rank > 1 && step.choices[1].is_multiple_of(2)).then_some(0);
     let first_free = if sample_axis.is_some() { 1 } else { 0 };
     let example_axis = (rank > 1 + first_free && step.choices[2].is_multiple_of(2)).then_some(first_free as u8);
-    program.noise(step, step.shape(rank), sample_axis, example_axis)
+    let float = if program.doubles { DType::F64 } else { DType::F32 };
+    program.noise(step, step.choose(4, &[DType::F32, float]), step.shape(rank), sample_axis, example_axis)
 }

@@ -9,13 +9,14 @@ mod real;
 mod rows;
 
 use crate::{
-    Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory, noise,
+    Binary, Compare, DType, Distribution, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory,
+    noise,
 };
 use real::Real;
 use std::rc::Rc;
 
-/// A `Dot` adds its products in chunks of this many: within a chunk in increasing order by fused multiply-add from
-/// +0; the chunks' sums are added in increasing order to the first.
+/// A `Dot` adds its products in chunks of this many: within a chunk in increasing order from +0, of `f32` by fused
+/// multiply-add, of `f64` each rounded before it is added; the chunks' sums are added in increasing order to the first.
 pub const DOT_CHUNK: usize = 256;
 
 /// A `Sum` of `f32` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order from
@@ -118,7 +119,7 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 
 /// Runs `graph` in `f64` on the elementary functions of the crate `libm`: the accuracy oracle.
 ///
-/// Noise is the `f32` noise, widened. Inputs are [`Elements`], so that they may hold what no `f32` holds; make them
+/// Noise of `f32` is the `f32` noise, widened; that of `f64` is as it is. Inputs are [`Elements`], so that they may hold what no `f32` holds; make them
 /// from tensors with [`Elements::from`].
 ///
 /// # Errors
@@ -226,8 +227,11 @@ fn compute<R: Real>(
         Op::ConstantU32(x) => Words(vec![*x]),
         Op::Iota(extent) => Words((0..*extent as u32).collect()),
         Op::Noise(attributes) => {
-            let drawn = draw(attributes, words(0), words(1)[0], words(2));
-            Floats(drawn.into_iter().map(R::from).collect())
+            let address = (words(0), words(1)[0], words(2));
+            match attributes.dtype {
+                DType::F64 => Doubles(draw(attributes, address, noise::fill_row_f64)),
+                _ => Floats(draw(attributes, address, noise::fill_row).into_iter().map(R::from).collect()),
+            }
         }
         Op::Unary(op) => match &**operand(0) {
             Doubles(x) => Doubles(x.iter().map(|&x| R::unary_of_double(*op, x)).collect()),
@@ -255,7 +259,10 @@ fn compute<R: Real>(
             (Words(x), _) => Floats(x.iter().map(|&x| R::from_u32(x)).collect()),
         },
         Op::StopGradient | Op::Reshape(_) => return operand(0).clone(),
-        Op::Dot => Floats(loops::dot(floats(0), floats(1), shape(0), shape(1))),
+        Op::Dot => match &**operand(0) {
+            Doubles(a) => Doubles(loops::dot(a, doubles(1), shape(0), shape(1))),
+            _ => Floats(loops::dot(floats(0), floats(1), shape(0), shape(1))),
+        },
         Op::Sum(axis) => match &**operand(0) {
             Doubles(x) => Doubles(loops::in_order(x, shape(0), *axis, 0.0, |sum, x| sum + x)),
             _ => Floats(loops::sum(floats(0), shape(0), *axis)),
@@ -294,7 +301,11 @@ fn compute<R: Real>(
 /// The noise of a whole value. Elements of the sample axis count up from `first_sample`; the row-major index over the
 /// other axes but the last counts up from the row of the first example. Absent axes are 0, so that without a sample
 /// or example axis the first sample or row is without effect.
-fn draw(noise: &Noise, key: &[u32], first_sample: u32, first_row: &[u32]) -> Vec<f32> {
+fn draw<T: Clone + Default>(
+    noise: &Noise,
+    (key, first_sample, first_row): (&[u32], u32, &[u32]),
+    fill: fn(Distribution, u64, u64, u64, u32, u64, &mut [T]),
+) -> Vec<T> {
     let join = |words: &[u32]| u64::from(words[1]) << 32 | u64::from(words[0]);
     let (seed, step) = (join(&key[..2]), join(&key[2..]));
     let shape = &noise.shape;
@@ -304,11 +315,11 @@ fn draw(noise: &Noise, key: &[u32], first_sample: u32, first_row: &[u32]) -> Vec
         let rows_of_an_example = rows / shape[usize::from(axis)];
         join(first_row).wrapping_mul(rows_of_an_example as u64)
     });
-    let mut out = vec![0.0; shape.elements()];
+    let mut out = vec![T::default(); shape.elements()];
     for (index, out) in out.chunks_exact_mut(shape.last_extent()).enumerate() {
         let sample = first_sample.wrapping_add((index / rows) as u32);
         let row = first_row.wrapping_add((index % rows) as u64);
-        noise::fill_row(noise.distribution, noise.stream, seed, step, sample, row, out);
+        fill(noise.distribution, noise.stream, seed, step, sample, row, out);
     }
     out
 }

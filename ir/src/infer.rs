@@ -17,11 +17,8 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
         Op::ConstantU32(_) => Type::u32([]),
         Op::Iota(extent) => Type::u32([*extent]),
         Op::Noise(noise) => noise_type(op, noise, args)?,
-        Op::Unary(function) => {
-            let of_doubles = args[0].dtype == DType::F64 && function.is_of_doubles();
-            if !of_doubles {
-                dtype(op, args, 0, DType::F32)?;
-            }
+        Op::Unary(_) => {
+            float(op, args, 0)?;
             args[0].clone()
         }
         Op::Binary(_) => {
@@ -170,8 +167,8 @@ fn listed(extents: &[usize]) -> String {
 }
 
 fn dot_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
-    dtype(op, args, 0, DType::F32)?;
-    dtype(op, args, 1, DType::F32)?;
+    float(op, args, 0)?;
+    dtype(op, args, 1, args[0].dtype)?;
     let (a, b) = (&args[0].shape, &args[1].shape);
     let rank = a.len();
     if rank < 2 {
@@ -184,7 +181,7 @@ fn dot_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
     }
     let mut shape: Vec<usize> = a[..rank - 1].to_vec();
     shape.push(b[rank - 1]);
-    Ok(Type::f32(shape.as_slice()))
+    Ok(Type::new(args[0].dtype, shape.as_slice()))
 }
 
 /// Windows that are not empty, and lie on an axis of this extent.
@@ -221,6 +218,9 @@ fn noise_type(op: &Op, noise: &Noise, args: &[&Type]) -> Result<Type, Error> {
             });
         }
     }
+    if !noise.dtype.is_float() {
+        return Err(attribute(op, format!("of f32 or f64, not of {}", noise.dtype)));
+    }
     let rank = noise.shape.len();
     if rank == 0 {
         return Err(attribute(op, "needs at least the axis that counts units".into()));
@@ -232,7 +232,7 @@ fn noise_type(op: &Op, noise: &Noise, args: &[&Type]) -> Result<Type, Error> {
     if noise.example_axis.is_some_and(|axis| axis != first_free || usize::from(axis) + 1 >= rank) {
         return Err(attribute(op, format!("example_axis must be {first_free}, and not the last axis")));
     }
-    Ok(Type::f32(noise.shape.clone()))
+    Ok(Type::new(noise.dtype, noise.shape.clone()))
 }
 
 fn dtype(op: &Op, args: &[&Type], i: usize, expected: DType) -> Result<(), Error> {

@@ -20,8 +20,21 @@
 //!
 //! with u = t 2^-31 + 2^-32 in (0, 1], t = first >> 1, both rounded to `f32`, and v = second 2^-32 turns. A normal is
 //! within 4.3 ulp of that formula (the largest error of 2^30).
+//!
+//! Noise of `f64` has more digits of the same numbers: words of 64 bits, whose high halves are the words above. The low halves are
+//! (first', second') = TF(K2, (row low, slot + 2^31)).
+//!
+//! | distribution | element of `f64`                                                                                 |
+//! |--------------|--------------------------------------------------------------------------------------------------|
+//! | normal       | (-2 ln u)^1/2 cos v for the first, sin v for the second; \|z\| <= (108 ln 2)^1/2 = 8.6522        |
+//! | uniform      | an odd multiple of 2^-53 in (0, 1), from the top 52 bits of its word                             |
+//! | rademacher   | -1 if the top bit of its word is set, else 1                                                     |
+//!
+//! with u = t 2^-31 + (2 (first' >> 10) + 1) 2^-54 in (0, 1], rounded to `f64`, and v = second 2^-32 + (second' >> 1) 2^-63 turns, whose
+//! distance from the nearest quarter is rounded to `f64`. So a uniform of `f32` is within 2^-24 of that of `f64`. A normal is within 4 ulp of
+//! that formula, which `tests/noise_double.rs` looks at.
 
-use crate::{Distribution, Lanes, Scalar, elementary};
+use crate::{Distribution, DoubleLanes, Lanes, Scalar, elementary};
 
 /// Threefry2x32 with 20 rounds (Salmon et al. 2011; rotations and parity as in their Random123).
 pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::I; 2] {
@@ -120,6 +133,79 @@ fn rademacher<L: Lanes>(l: &mut L, word: L::I) -> L::F {
     elementary::flip_sign(l, one, word)
 }
 
+/// As [`pair`], of `f64`.
+pub fn pair_f64<L: DoubleLanes>(
+    l: &mut L,
+    distribution: Distribution,
+    row_key: [L::I; 2],
+    row_low: L::I,
+    slot: L::I,
+) -> [L::D; 2] {
+    let high = threefry(l, row_key, [row_low, slot]);
+    if distribution == Distribution::Rademacher {
+        return high.map(|word| {
+            let one = l.dconstant(1.0);
+            elementary::double::flip_sign(l, one, word)
+        });
+    }
+    let beyond = l.integer(1 << 31);
+    let slot = l.xor(slot, beyond);
+    let low = threefry(l, row_key, [row_low, slot]);
+    match distribution {
+        Distribution::Normal => normal_f64(l, high, low),
+        _ => [0, 1].map(|i| uniform_f64(l, high[i], low[i])),
+    }
+}
+
+/// As [`normal`], of `f64`.
+fn normal_f64<L: DoubleLanes>(l: &mut L, [first, second]: [L::I; 2], [first_low, second_low]: [L::I; 2]) -> [L::D; 2] {
+    let (t, rest) = (l.shr(first, 1), l.shr(first_low, 10));
+    let (t, rest) = (l.to_double(t), l.to_double(rest));
+    let [scale, rest_scale, half] = [-31, -53, -54].map(|exponent| l.dconstant(two_to(exponent)));
+    let (t, rest) = (l.dmul(t, scale), l.dmul(rest, rest_scale));
+    // exact, of less than 23 bits
+    let rest = l.dadd(rest, half);
+    let u = l.dadd(t, rest);
+    let (log, minus_two) = (elementary::double::log_of_normal(l, u), l.dconstant(-2.0));
+    let square = l.dmul(log, minus_two);
+    let radius = l.dsqrt(square);
+
+    // The angle is the nearest quarter turn, in the top two bits once an eighth is added, and a rest.
+    let (eighth, quarters) = (l.integer(0x2000_0000), l.integer(0xc000_0000));
+    let turned = l.iadd(second, eighth);
+    let quarter = l.and(turned, quarters);
+    let rest = l.isub(second, quarter);
+    let more = l.shr(second_low, 1);
+    let (rest, more) = (l.to_double(rest), l.to_double(more));
+    let more = l.dmul(more, scale);
+    let rest = l.dadd(rest, more);
+    let scale = l.dconstant(std::f64::consts::PI * two_to(-31));
+    let rest = l.dmul(rest, scale);
+    let (s, c) = elementary::double::sin_cos_of_small(l, rest);
+    let (one_quarter, zero) = (l.integer(0x4000_0000), l.integer(0));
+    let odd = l.and(turned, one_quarter);
+    let is_even = l.iequal(odd, zero);
+    let (cos, sin) = (l.dselect(is_even, c, s), l.dselect(is_even, s, c));
+    // The sine is negative in quarters 2 and 3, the cosine in 1 and 2.
+    let next = l.iadd(turned, one_quarter);
+    let (cos, sin) = (elementary::double::flip_sign(l, cos, next), elementary::double::flip_sign(l, sin, turned));
+    [l.dmul(radius, cos), l.dmul(radius, sin)]
+}
+
+/// (2 k + 1) 2^-53 with k the top 52 bits: 1 + k 2^-52 by its bits, less 1 - 2^-53, exactly.
+fn uniform_f64<L: DoubleLanes>(l: &mut L, high: L::I, low: L::I) -> L::D {
+    let (one, below_one) = (l.integer((1.0_f64.to_bits() >> 32) as u32), l.dconstant(1.0 - f64::EPSILON / 2.0));
+    let (top, above, below) = (l.shr(high, 12), l.shl(high, 20), l.shr(low, 12));
+    let (high, low) = (l.or(top, one), l.or(above, below));
+    let shifted = l.double_of_words(high, low);
+    l.dsub(shifted, below_one)
+}
+
+/// 2^exponent.
+const fn two_to(exponent: i32) -> f64 {
+    f64::from_bits(((1023 + exponent) as u64) << 52)
+}
+
 /// Where in a noise site an element is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -139,21 +225,51 @@ pub struct Address {
 
 /// The element of the site `stream` at `address`.
 pub fn element(distribution: Distribution, stream: u64, address: Address) -> f32 {
+    let (key, row_low, slot, which) = place(stream, address);
+    pair(&mut Scalar, distribution, key, row_low, slot)[which]
+}
+
+/// As [`element`], of `f64`.
+pub fn element_f64(distribution: Distribution, stream: u64, address: Address) -> f64 {
+    let (key, row_low, slot, which) = place(stream, address);
+    pair_f64(&mut Scalar, distribution, key, row_low, slot)[which]
+}
+
+/// The key and the low word of an element's row, its slot, and which of the pair there it is.
+fn place(stream: u64, address: Address) -> ([u32; 2], u32, u32, usize) {
     let Address { seed, step, sample, row, unit, units } = address;
     let (key, row_low) = host_key(stream, seed, step, sample, row);
     let half = half(units as usize) as u32;
-    let slot = unit / (2 * half) * half + unit % half;
-    pair(&mut Scalar, distribution, key, row_low, slot)[(unit / half % 2) as usize]
+    (key, row_low, unit / (2 * half) * half + unit % half, (unit / half % 2) as usize)
 }
 
 /// The elements of all units of one row: what [`element`] gives, at half the cost.
 pub fn fill_row(distribution: Distribution, stream: u64, seed: u64, step: u64, sample: u32, row: u64, out: &mut [f32]) {
     let (key, row_low) = host_key(stream, seed, step, sample, row);
+    fill(out, |slot| pair(&mut Scalar, distribution, key, row_low, slot));
+}
+
+/// As [`fill_row`], of `f64`.
+pub fn fill_row_f64(
+    distribution: Distribution,
+    stream: u64,
+    seed: u64,
+    step: u64,
+    sample: u32,
+    row: u64,
+    out: &mut [f64],
+) {
+    let (key, row_low) = host_key(stream, seed, step, sample, row);
+    fill(out, |slot| pair_f64(&mut Scalar, distribution, key, row_low, slot));
+}
+
+/// The elements of a row, given the pair of each slot.
+fn fill<T>(out: &mut [T], pair: impl Fn(u32) -> [T; 2]) {
     let half = half(out.len());
     for (first_slot, block) in (0..).step_by(half).zip(out.chunks_mut(2 * half)) {
         let (firsts, seconds) = block.split_at_mut(block.len().min(half));
         for (lane, out) in firsts.iter_mut().enumerate() {
-            let [first, second] = pair(&mut Scalar, distribution, key, row_low, first_slot + lane as u32);
+            let [first, second] = pair(first_slot + lane as u32);
             *out = first;
             if let Some(out) = seconds.get_mut(lane) {
                 *out = second;

@@ -21,7 +21,7 @@ pub enum Op {
     /// Addressed random numbers; operands are `key: u32[4]` (seed low, high, step low, high),
     /// `first_sample: u32[]` and `first_row: u32[2]` (low, high). See [`noise`](crate::noise).
     Noise(Noise),
-    /// An elementwise function of one operand of floats; of `f64` those that [`Unary::is_of_doubles`] says.
+    /// An elementwise function of one operand of floats.
     Unary(Unary),
     /// An elementwise function of two operands of floats, of equal type.
     Binary(Binary),
@@ -34,7 +34,8 @@ pub enum Op {
     Convert(DType),
     /// The operand; the gradient through it is zero.
     StopGradient,
-    /// Matrix product over equal leading axes: `[b.., m, k]` and `[b.., k, n]` give `[b.., m, n]`.
+    /// Matrix product over equal leading axes: `[b.., m, k]` and `[b.., k, n]` give `[b.., m, n]`. Of `f32` with fused
+    /// multiply-adds, of `f64` with multiplications and additions; see [`DOT_CHUNK`](crate::DOT_CHUNK).
     Dot,
     /// Sum over this axis, which disappears. Of `f64` in increasing order from +0; for `f32` see
     /// [`SUM_LANES`](crate::SUM_LANES) and [`SUM_CHUNK`](crate::SUM_CHUNK).
@@ -102,6 +103,8 @@ impl Window {
 pub struct Noise {
     /// The law of each element.
     pub distribution: Distribution,
+    /// `f32` or `f64`: how many digits of each element there are. The first ones are the same.
+    pub dtype: DType,
     /// Identifies the noise site: a hash of the layer's path and the site's name.
     pub stream: u64,
     /// The axis that counts posterior samples, offset by `first_sample`.
@@ -177,13 +180,6 @@ named! {
         LessEqual = "less_equal",
         /// a == b.
         Equal = "equal",
-    }
-}
-
-impl Unary {
-    /// Whether the function is there for `f64`, too.
-    pub fn is_of_doubles(self) -> bool {
-        matches!(self, Unary::Neg | Unary::Abs | Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Floor)
     }
 }
 

@@ -127,7 +127,7 @@ fn malformed(message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, Distribution, NoiseAddress, Shape, Type, Unary, Value};
+    use crate::{Builder, DType, Distribution, NoiseAddress, Shape, Type, Unary, Value};
 
     /// The parts of a graph, to be broken.
     struct Broken {
@@ -255,7 +255,10 @@ mod tests {
         let address = NoiseAddress { key, first_sample, first_row };
         let draw = |distribution, stream, units| {
             let shape = Shape::new(&[units]);
-            b.noise(Noise { distribution, stream, sample_axis: None, example_axis: None, shape }, address)
+            b.noise(
+                Noise { distribution, dtype: DType::F32, stream, sample_axis: None, example_axis: None, shape },
+                address,
+            )
         };
         draw(Distribution::Normal, 1, 5);
         draw(Distribution::Normal, 1, 5);

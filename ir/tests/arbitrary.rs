@@ -41,10 +41,13 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
         let operand = |i: usize| graph.node(node.args[i]);
         let is_transposed = |i: usize| matches!(operand(i).op, Op::Transpose(_));
         features.push(match &node.op {
-            Op::Noise(Noise { distribution, sample_axis, example_axis, .. }) => {
-                format!("{} {} {}", distribution.name(), sample_axis.is_some(), example_axis.is_some())
+            Op::Noise(Noise { distribution, dtype, sample_axis, example_axis, .. }) => {
+                format!("{} {dtype} {} {}", distribution.name(), sample_axis.is_some(), example_axis.is_some())
             }
-            Op::Dot => format!("dot {} {} {}", node.ty.shape.len() > 2, is_transposed(0), is_transposed(1)),
+            Op::Dot => {
+                let is_batch = node.ty.shape.len() > 2;
+                format!("dot {} {is_batch} {} {}", node.ty.dtype, is_transposed(0), is_transposed(1))
+            }
             Op::Sum(axis) | Op::Max(axis) => format!("{} {axis} {}", node.op.name(), node.ty.dtype),
             Op::Compare(_) | Op::Unary(_) | Op::Binary(_) => format!("{} {}", node.op.name(), operand(0).ty.dtype),
             Op::Convert(to) => format!("convert {} {to}", operand(0).ty.dtype),
@@ -89,9 +92,7 @@ fn graphs_cover_everything() {
     wanted.extend(OPERATIONS.split(' ').map(str::to_owned));
     let floats = [DType::F32, DType::F64];
     let numbers = [DType::F32, DType::F64, DType::U32];
-    let of_doubles = Unary::ALL.iter().filter(|op| op.is_of_doubles());
-    wanted.extend(Unary::ALL.iter().map(|op| format!("{} f32", op.name())));
-    wanted.extend(of_doubles.map(|op| format!("{} f64", op.name())));
+    wanted.extend(Unary::ALL.iter().flat_map(|op| floats.map(|ty| format!("{} {ty}", op.name()))));
     wanted.extend(Binary::ALL.iter().flat_map(|op| floats.map(|ty| format!("{} {ty}", op.name()))));
     wanted.extend(Compare::ALL.iter().flat_map(|op| numbers.map(|ty| format!("{} {ty}", op.name()))));
     wanted.extend(DType::ALL.map(|ty| format!("select {ty}")));
@@ -102,8 +103,10 @@ fn graphs_cover_everything() {
         wanted.extend(["sum", "reduce_max"].into_iter().flat_map(|op| floats.map(|ty| format!("{op} {axis} {ty}"))));
     }
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
-        wanted.extend([format!("dot true {a} {b}"), format!("dot false {a} {b}")]);
-        wanted.extend(Distribution::ALL.iter().map(|distribution| format!("{} {a} {b}", distribution.name())));
+        for ty in floats {
+            wanted.extend([true, false].map(|batch| format!("dot {ty} {batch} {a} {b}")));
+            wanted.extend(Distribution::ALL.iter().map(|law| format!("{} {ty} {a} {b}", law.name())));
+        }
     }
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
         wanted.extend([format!("gather {a} {b}"), format!("scatter_add {a} {b}")]);

@@ -47,21 +47,122 @@ impl Pair {
         Pair::sum(first, (rest.0 + rest.1) / by)
     }
 
+    fn over(self, by: Pair) -> Pair {
+        let first = self.0 / by.0;
+        let rest = self.add(by.mul(Pair(-first, 0.0)));
+        Pair::sum(first, (rest.0 + rest.1) / by.0)
+    }
+
     fn neg(self) -> Pair {
         Pair(-self.0, -self.1)
     }
 
-    /// e^r - 1 for |r| <= 1/2, by its series.
+    /// e^r - 1 for |r| <= 1, by its series.
     fn expm1(self) -> Pair {
         (2..=32).rev().fold(Pair(1.0, 0.0), |sum, n| sum.mul(self).div(f64::from(n)).add(Pair(1.0, 0.0))).mul(self)
     }
 }
 
+const ONE: Pair = Pair(1.0, 0.0);
+
 /// e^x as a pair, and the power of two that it is to be multiplied by.
 fn exp(x: f64) -> (Pair, i32) {
-    let n = (x / std::f64::consts::LN_2).round();
-    let r = Pair(x, 0.0).add(LN_2.mul(Pair(-n, 0.0)));
-    (r.expm1().add(Pair(1.0, 0.0)), n as i32)
+    exp_of(Pair(x, 0.0))
+}
+
+fn exp_of(x: Pair) -> (Pair, i32) {
+    let n = (x.0 / std::f64::consts::LN_2).round();
+    let r = x.add(LN_2.mul(Pair(-n, 0.0)));
+    (r.expm1().add(ONE), n as i32)
+}
+
+/// A pair times a power of two that leaves it normal.
+fn scaled((x, scale): (Pair, i32)) -> Pair {
+    Pair(x.0 * power(scale), x.1 * power(scale))
+}
+
+/// What is x but for less than 2^-200 of it, where |x| is so small.
+fn tiny(x: f64) -> Option<(Pair, i32)> {
+    (x.abs() < power(-200)).then_some((Pair(x * power(600), 0.0), -600))
+}
+
+/// ln(1 + t) of a pair from 0 to 1.
+fn log1p(t: Pair) -> Pair {
+    if t.0 < power(-60) {
+        let square = t.mul(t);
+        return t.add(square.div(-2.0)).add(square.mul(t).div(3.0));
+    }
+    let y = libm::log1p(t.0);
+    let e = Pair(-y, 0.0).expm1();
+    let rest = t.add(e).add(t.mul(e));
+    Pair(y, 0.0).add(rest).add(rest.mul(rest).div(-2.0))
+}
+
+/// 1 / (1 + e^-x).
+fn sigmoid(x: f64) -> (Pair, i32) {
+    if x < -100.0 {
+        return exp(x);
+    }
+    let e = scaled(exp(-x.abs()));
+    (if x < 0.0 { e } else { ONE }.over(ONE.add(e)), 0)
+}
+
+/// ln(1 + e^x).
+fn softplus(x: f64) -> (Pair, i32) {
+    if x < -100.0 {
+        return exp(x);
+    }
+    let e = if x.abs() < 200.0 { scaled(exp(-x.abs())) } else { Pair(0.0, 0.0) };
+    (Pair(x.max(0.0), 0.0).add(log1p(e)), 0)
+}
+
+fn tanh(x: f64) -> (Pair, i32) {
+    if let Some(same) = tiny(x) {
+        return same;
+    }
+    let twice = 2.0 * x.abs().min(40.0);
+    let e = if twice < 0.75 { Pair(twice, 0.0).expm1() } else { scaled(exp(twice)).add(ONE.neg()) };
+    let y = e.over(e.add(Pair(2.0, 0.0)));
+    (if x < 0.0 { y.neg() } else { y }, 0)
+}
+
+/// The error function, as 2 pi^-1/2 e^-x^2 (x + 2 x^3 / 3 + 4 x^5 / 15 + ..): all terms have one sign.
+fn erf(x: f64) -> (Pair, i32) {
+    const TWO_OVER_ROOT_PI: Pair = Pair(1.1283791670955126, 1.533545961316588e-17);
+    if let Some((x, scale)) = tiny(x) {
+        return (TWO_OVER_ROOT_PI.mul(x), scale);
+    }
+    let x = x.clamp(-8.0, 8.0);
+    let square = Pair::product(x, x);
+    let (mut sum, mut term) = (Pair(x, 0.0), Pair(x, 0.0));
+    for n in 1..400 {
+        term = term.mul(square).mul(Pair(2.0, 0.0)).div(f64::from(2 * n + 1));
+        sum = sum.add(term);
+    }
+    (TWO_OVER_ROOT_PI.mul(scaled(exp_of(square.neg()))).mul(sum), 0)
+}
+
+/// The sine of x + quarters pi / 2.
+fn sin_turned(x: f64, quarters: i64) -> (Pair, i32) {
+    const PI_HALVES: [f64; 3] = [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33];
+    if quarters == 0
+        && let Some(same) = tiny(x)
+    {
+        return same;
+    }
+    let n = (x * std::f64::consts::FRAC_2_PI).round();
+    let r = PI_HALVES.into_iter().fold(Pair(x, 0.0), |r, part| r.add(Pair::product(-n, part)));
+    let square = r.mul(r).neg();
+    let quarters = (n as i64 + quarters).rem_euclid(4);
+    let first = quarters % 2;
+    let series = |first: i64| {
+        (1..16).rev().fold(ONE, |sum, n| {
+            let n = (2 * n + first) as f64;
+            sum.mul(square).div(n * (n - 1.0)).add(ONE)
+        })
+    };
+    let y = if first == 0 { series(1).mul(r) } else { series(0) };
+    (if quarters < 2 { y } else { y.neg() }, 0)
 }
 
 /// ln x of a normal number: y + ln(x e^-y) with y near it.
@@ -105,7 +206,7 @@ struct Case {
     checksum: u64,
 }
 
-const CASES: [Case; 2] = [
+const CASES: [Case; 8] = [
     Case {
         op: Unary::Exp,
         truth: exp,
@@ -131,7 +232,78 @@ const CASES: [Case; 2] = [
         },
         checksum: 0xf249_205b_6a84_beaf,
     },
+    Case {
+        op: Unary::Sin,
+        truth: |x| sin_turned(x, 0),
+        bound: 1.13,
+        worst: 0x407f_0df6_e608_abd8,
+        // of any size up to 2^20, or near to a multiple of pi / 2
+        argument: |bits| angle(bits),
+        checksum: 0xb44e_d045_aeb3_17a9,
+    },
+    Case {
+        op: Unary::Cos,
+        truth: |x| sin_turned(x, 1),
+        bound: 1.13,
+        worst: 0x40fa_a5d6_8cc7_0cd0,
+        // as for the sine
+        argument: |bits| angle(bits),
+        checksum: 0xedf0_c640_f2b6_f292,
+    },
+    Case {
+        op: Unary::Tanh,
+        truth: tanh,
+        bound: 2.42,
+        worst: 0xbf6f_ff30_ad04_ea99,
+        // of any small size, or evenly from -21 to 21
+        argument: |bits| either(bits, 21.0),
+        checksum: 0x8df0_082e_dcce_a1c5,
+    },
+    Case {
+        op: Unary::Erf,
+        truth: erf,
+        bound: 1.76,
+        worst: 0xbfac_166d_ad9c_00d0,
+        // of any small size, or evenly from -6.5 to 6.5
+        argument: |bits| either(bits, 6.5),
+        checksum: 0xfed6_5a57_6f37_d17f,
+    },
+    Case {
+        op: Unary::Softplus,
+        truth: softplus,
+        bound: 1.76,
+        worst: 0xc006_1c20_9a89_2a4c,
+        // of any small size, or evenly from -750 to 750, or to a twentieth of that
+        argument: |bits| either(bits, 750.0) / if bits % 8 < 4 { 1.0 } else { 20.0 },
+        checksum: 0x65b7_eca5_d4c3_6882,
+    },
+    Case {
+        op: Unary::Sigmoid,
+        truth: sigmoid,
+        bound: 1.18,
+        worst: 0xc022_dd52_4dd2_2423,
+        // as for softplus
+        argument: |bits| either(bits, 745.0) / if bits % 8 < 4 { 1.0 } else { 20.0 },
+        checksum: 0x1f08_3df0_bb5f_7dd5,
+    },
 ];
+
+/// Of any size from 2^-60 to 2, or evenly from `-most` to `most`.
+fn either(bits: u64, most: f64) -> f64 {
+    match bits % 4 {
+        0 => f64::from_bits(bits >> 12 | (bits >> 3 & 1) << 63 | (1023 - 60 + bits / 16 % 61) << 52),
+        _ => ((bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0) * most,
+    }
+}
+
+/// Of any size up to 2^20, or near to a multiple of pi / 2.
+fn angle(bits: u64) -> f64 {
+    match bits % 4 {
+        0 => f64::from_bits(bits >> 12 | (bits >> 3 & 1) << 63 | (1023 - 60 + bits / 16 % 80) << 52),
+        1 => (bits >> 44) as f64 / 2.0 * std::f64::consts::FRAC_PI_2,
+        _ => ((bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0) * (1 << (bits / 4 % 21)) as f64,
+    }
+}
 
 /// SplitMix64.
 fn random(i: u64) -> u64 {
@@ -185,8 +357,42 @@ fn special_values_are_exact() {
         (Unary::Log, -1.0, f64::NAN),
         (Unary::Log, -5e-324, f64::NAN),
         (Unary::Log, -INF, f64::NAN),
+        (Unary::Sin, 0.0, 0.0),
+        (Unary::Sin, -0.0, -0.0),
+        (Unary::Sin, 5e-324, 5e-324),
+        (Unary::Sin, 1_048_577.0, f64::NAN),
+        (Unary::Sin, INF, f64::NAN),
+        (Unary::Cos, 0.0, 1.0),
+        (Unary::Cos, -0.0, 1.0),
+        (Unary::Cos, -1_048_577.0, f64::NAN),
+        (Unary::Cos, -INF, f64::NAN),
+        (Unary::Tanh, -0.0, -0.0),
+        (Unary::Tanh, -5e-324, -5e-324),
+        (Unary::Tanh, INF, 1.0),
+        (Unary::Tanh, -INF, -1.0),
+        (Unary::Tanh, 19.5, 1.0),
+        (Unary::Erf, -0.0, -0.0),
+        (Unary::Erf, 5e-324, 5e-324),
+        (Unary::Erf, INF, 1.0),
+        (Unary::Erf, -INF, -1.0),
+        (Unary::Erf, 6.0, 1.0),
+        (Unary::Softplus, 0.0, std::f64::consts::LN_2),
+        (Unary::Softplus, INF, INF),
+        (Unary::Softplus, -INF, 0.0),
+        (Unary::Softplus, -745.133_219_101_941_1, 5e-324),
+        (Unary::Softplus, f64::MAX, f64::MAX),
+        (Unary::Sigmoid, 0.0, 0.5),
+        (Unary::Sigmoid, INF, 1.0),
+        (Unary::Sigmoid, -INF, 0.0),
+        (Unary::Sigmoid, -745.133_219_101_941_1, 5e-324),
         (Unary::Exp, f64::NAN, f64::NAN),
         (Unary::Log, f64::NAN, f64::NAN),
+        (Unary::Sin, f64::NAN, f64::NAN),
+        (Unary::Cos, f64::NAN, f64::NAN),
+        (Unary::Tanh, f64::NAN, f64::NAN),
+        (Unary::Erf, f64::NAN, f64::NAN),
+        (Unary::Softplus, f64::NAN, f64::NAN),
+        (Unary::Sigmoid, f64::NAN, f64::NAN),
     ] {
         let found = apply(op, x);
         assert!(found.to_bits() == want.to_bits() || nan(found) && nan(want), "{} of {x:e}: {found:e}", op.name());

@@ -1,8 +1,8 @@
 //! The evaluator against definitions written out element by element.
 
 use bayeslift_ir::{
-    Builder, DOT_CHUNK, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, SUM_CHUNK, SUM_LANES, Shape,
-    Tensor, Type, evaluate, evaluate_f64, fma, noise, same_bits,
+    Builder, DOT_CHUNK, DType, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, SUM_CHUNK, SUM_LANES,
+    Shape, Tensor, Type, evaluate, evaluate_f64, fma, noise, same_bits,
 };
 
 /// Elements of mixed magnitude and sign, so that another order of addition shows.
@@ -150,7 +150,7 @@ fn noise_is_addressed() {
         run(&[&key, &first_sample, &first_row], |b, x| {
             let (distribution, shape) = (Distribution::Normal, Shape::new(shape));
             let address = NoiseAddress { key: x[0], first_sample: x[1], first_row: x[2] };
-            b.noise(Noise { distribution, stream: 5, sample_axis, example_axis, shape }, address)
+            b.noise(Noise { distribution, dtype: DType::F32, stream: 5, sample_axis, example_axis, shape }, address)
         })
     };
     let element = |sample, row, unit: usize, units| {

@@ -1,5 +1,5 @@
 use crate::{Call, Draw, Error, Layer, PosteriorValue, Scope, TraceRow};
-use bayeslift_ir::{Builder, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
+use bayeslift_ir::{Builder, DType, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 /// Adds the inputs that noise is addressed by: `noise/key`, `noise/first_sample`, `noise/first_row`; see
@@ -315,7 +315,14 @@ pub(crate) fn addressed_noise<'b>(
     let units = if shape.is_empty() { &[1][..] } else { shape };
     let extents: Shape = samples.iter().chain(units).copied().collect();
     let example_axis = examples.then_some(u8::from(samples.is_some()));
-    let noise = Noise { distribution, stream, sample_axis: samples.map(|_| 0), example_axis, shape: extents };
+    let noise = Noise {
+        distribution,
+        dtype: DType::F32,
+        stream,
+        sample_axis: samples.map(|_| 0),
+        example_axis,
+        shape: extents,
+    };
     let drawn = address.key.builder().noise(noise, address);
     if shape.is_empty() { drawn.reshape(samples.into_iter().collect::<Shape>()) } else { drawn }
 }

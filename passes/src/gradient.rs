@@ -7,7 +7,7 @@
 mod convolution;
 
 use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Operand, Shape, Unary};
-use std::f32::consts::FRAC_2_SQRT_PI;
+use std::f64::consts::FRAC_2_SQRT_PI;
 
 /// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same types.
 ///
@@ -194,7 +194,7 @@ fn derivative<'b>(op: Unary, x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
         Unary::Cos => -x.sin(),
         // 1 - y^2 and y (1 - y) would lose what is left of a saturated y
         Unary::Tanh => 4.0 * ((2.0 * x).sigmoid() * (-2.0 * x).sigmoid()),
-        Unary::Erf => FRAC_2_SQRT_PI * (-x.square()).exp(),
+        Unary::Erf => FRAC_2_SQRT_PI.into_expr(x) * (-x.square()).exp(),
         Unary::Softplus => x.sigmoid(),
         Unary::Sigmoid => y * (-x).sigmoid(),
         Unary::Neg | Unary::Abs | Unary::Log | Unary::Floor => unreachable!("has a rule of its own"),

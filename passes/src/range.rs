@@ -146,7 +146,8 @@ impl<'g> RangeAnalysis<'g> {
             Op::ConstantF64(bits) => constant(f64::from_bits(*bits)),
             Op::ConstantU32(x) => constant((*x).into()),
             Op::Iota(extent) => Range::new(0.0, (*extent as u32 - 1).into()),
-            Op::Noise(Noise { distribution, .. }) => match distribution {
+            Op::Noise(Noise { distribution, dtype, .. }) => match distribution {
+                Distribution::Normal if *dtype == DType::F64 => Range::new(-LARGEST_NORMAL_F64, LARGEST_NORMAL_F64),
                 Distribution::Normal => Range::new(-LARGEST_NORMAL, LARGEST_NORMAL),
                 Distribution::Uniform => Range::new(0.0, 1.0),
                 Distribution::Rademacher => Range::new(-1.0, 1.0),
@@ -168,7 +169,7 @@ impl<'g> RangeAnalysis<'g> {
                 let depth = self.graph.ty(node.args[0]).shape.last_extent();
                 let product = match self.factors.get(&value) {
                     Some(factor) if !of(1 - factor.operand).is_infinite() => {
-                        factor.times(of(1 - factor.operand), depth)
+                        factor.times(of(1 - factor.operand), depth, node.ty.dtype)
                     }
                     _ => {
                         let (terms, nan) = products(of(0), of(1));
@@ -211,6 +212,7 @@ fn constant(x: f64) -> Range {
 const ANY_WORD: Range = Range::new(0.0, u32::MAX as f64);
 /// No normal noise is larger; see [`noise`](bayeslift_ir::noise).
 const LARGEST_NORMAL: f64 = 6.661;
+const LARGEST_NORMAL_F64: f64 = 8.653;
 
 /// How many terms an element of a fold has at most.
 fn overlap(window: &Window) -> usize {

@@ -1,8 +1,8 @@
 //! Every rule of the gradient against central differences in f64, and the cases that are defined by decree.
 
 use bayeslift_ir::{
-    Binary, Builder, Compare, Convolution, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op, Shape,
-    Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
+    Binary, Builder, Compare, Convolution, DType, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op,
+    Shape, Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
 };
 use bayeslift_passes::gradients;
 
@@ -82,7 +82,7 @@ fn every_unary() {
 /// Rules are those of `f32`; conversions are undone on the way back.
 #[test]
 fn values_of_f64() {
-    for &op in Unary::ALL.iter().filter(|op| op.is_of_doubles()) {
+    for &op in Unary::ALL {
         let range = if matches!(op, Unary::Log | Unary::Sqrt) { POSITIVE } else { SIGNED };
         check(&[(&[3, 5], range)], |b, x| b.push(Op::Unary(op), &[x[0].to_f64()]).to_f32());
     }
@@ -99,6 +99,8 @@ fn values_of_f64() {
     check(&[(&[5, 2], SIGNED)], |_, x| x[0].to_f64().window(window).square().to_f32());
     check(&[(&[3, 2, 2], SIGNED)], |_, x| x[0].to_f64().fold(window, 6).square().to_f32());
     check(&[(&[4, 3], SIGNED)], |_, x| (x[0].to_f64().log_softmax() * x[0].to_f64()).to_f32());
+    check(&[(&[2, 3, 4], SIGNED), (&[2, 4, 5], SIGNED)], |_, x| x[0].to_f64().dot(x[1].to_f64()).to_f32());
+    check(&[(&[3, 4], SIGNED)], |_, x| x[0].to_f64().dot(x[0].to_f64().matrix_transpose()).tanh().to_f32());
     check(&[(&[4], SIGNED)], |b, x| x[0].to_f64().less(0.1).select(x[0].to_f64() * 3.0, b.iota(4).to_f64()).to_f32());
 
     // with respect to an `f64`, of an `f64`, which has all its digits
@@ -289,8 +291,14 @@ fn local_reparameterization<'b>(b: &'b Builder, x: Expr<'b>, mean: Expr<'b>, sca
     let key = (0..4).fold(zero, |words, i| one_hot(i).select(key[i as usize], words));
     let address = NoiseAddress { key, first_sample: b.constant_u32(5), first_row: b.iota(2) };
     let shape = Shape::new(&[x.shape()[0], mean.shape()[1]]);
-    let noise =
-        Noise { distribution: Distribution::Normal, stream: 9, sample_axis: None, example_axis: Some(0), shape };
+    let noise = Noise {
+        distribution: Distribution::Normal,
+        dtype: DType::F32,
+        stream: 9,
+        sample_axis: None,
+        example_axis: Some(0),
+        shape,
+    };
     let variance = x.square().dot(scale.softplus().square());
     x.dot(mean) + variance.sqrt() * b.noise(noise, address)
 }

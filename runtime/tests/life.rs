@@ -3,7 +3,9 @@
 mod common;
 
 use bayeslift_codegen::lower;
-use bayeslift_ir::{Builder, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits};
+use bayeslift_ir::{
+    Builder, DType, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits,
+};
 use bayeslift_passes::{Plan, Rewriting, simplify};
 use bayeslift_runtime::{CodeError, Error, Executable, Options, Target};
 use common::{call, process::in_a_process_of_its_own, run};
@@ -18,7 +20,10 @@ fn network() -> Graph {
     let address = NoiseAddress { key, first_sample, first_row };
     let noise = |stream| {
         let (distribution, shape) = (Distribution::Normal, Shape::new(&[160, 96]));
-        b.noise(Noise { distribution, stream, sample_axis: None, example_axis: Some(0), shape }, address)
+        b.noise(
+            Noise { distribution, dtype: DType::F32, stream, sample_axis: None, example_axis: Some(0), shape },
+            address,
+        )
     };
     let hidden = (x.dot(w) + noise(1) * 1e-3).tanh();
     let deviation = x.square().dot(w.square()).sqrt() * noise(2);

@@ -45,18 +45,24 @@ fn random_graphs() {
     on_random_graphs(CASES, |graph, inputs, options| check(&graph, inputs, options));
 }
 
-/// Random graphs made steps of training: every `f32` input that no output updates takes a step down the gradient of
-/// the sum of all `f32` outputs, in place.
+/// Random graphs made steps of training: every input of floats that no output updates takes a step down the gradient of
+/// the sum of all outputs of floats, in place.
 #[test]
 fn random_training_steps() {
     on_random_graphs(CASES / 4, |graph, inputs, options| {
-        let is_float = |value: Value| graph.ty(value).dtype == DType::F32;
+        let is_float = |value: Value| graph.ty(value).dtype.is_float();
         let outputs: Vec<Value> = graph.outputs().iter().map(|output| output.value).filter(|&v| is_float(v)).collect();
         let updated: Vec<Option<usize>> = graph.outputs().iter().map(|output| output.updates).collect();
         let free = graph.inputs().iter().enumerate().filter(|(i, _)| !updated.contains(&Some(*i)));
         let free: Vec<Value> = free.map(|(_, input)| input.value).filter(|&v| is_float(v)).collect();
+        let is_double = free.iter().any(|&value| graph.ty(value).dtype == DType::F64);
         let b = Builder::from(graph);
-        let loss = outputs.iter().fold(b.constant(0.0), |loss, &output| loss + b.expr(output).sum_all());
+        let total = |output: Value| {
+            let sum = b.expr(output).sum_all();
+            if is_double { sum.to_f64() } else { sum.to_f32() }
+        };
+        let zero = if is_double { b.constant_f64(0.0) } else { b.constant(0.0) };
+        let loss = outputs.iter().fold(zero, |loss, &output| loss + total(output));
         let parameters: Vec<Expr> = free.iter().map(|&input| b.expr(input)).collect();
         for (parameter, gradient) in parameters.iter().zip(gradients(loss, &parameters)) {
             let name = format!("new {}", parameter.value());

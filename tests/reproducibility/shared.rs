@@ -2,7 +2,7 @@
 
 use crate::common::{check, some_inputs};
 use bayeslift_codegen::{Target, lower};
-use bayeslift_ir::{Builder, Graph, Shape, Type};
+use bayeslift_ir::{Builder, DType, Graph, Shape, Type};
 use bayeslift_passes::Plan;
 use bayeslift_runtime::Options;
 
@@ -11,7 +11,7 @@ const LAYOUTS: usize = 3;
 
 /// `batches` products of `m` by `k` by `n`, of which all have the same right operand, and one more product of the same left one;
 /// both in one expression.
-fn products([batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) -> Graph {
+fn products(dtype: DType, [batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) -> Graph {
     let b = Builder::new();
     let operand = |name: &str, shape: &[usize], layout: usize| {
         let rank = shape.len();
@@ -23,7 +23,7 @@ fn products([batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) 
         if layout % LAYOUTS == 1 {
             axes.swap(rank - 1, rank - 2);
         }
-        let x = b.input(name, Type::f32(Shape::new(&stored))).transpose(&axes);
+        let x = b.input(name, Type::new(dtype, Shape::new(&stored))).transpose(&axes);
         if layout % LAYOUTS == 2 { x * x } else { x }
     };
     let left = operand("left", &[batches, m, k], layout);
@@ -31,7 +31,7 @@ fn products([batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) 
     let first = left.dot(right);
     let left = operand("another left", &[batches, m, second_depth], layout + 1);
     let right = operand("another right", &[batches, second_depth, n], layout / LAYOUTS + 1);
-    let bias = b.input("bias", Type::f32([n]));
+    let bias = b.input("bias", Type::new(dtype, [n]));
     b.output("y", (first + left.dot(right) * 0.5 + bias).max(0.0));
     b.finish().unwrap()
 }
@@ -53,28 +53,30 @@ fn products_with_shared_operands() {
         [5, 129, 17, 600],
         [1, 2000, 513, 10],
     ];
-    let mut shared = 0;
+    let mut shared = [0; 2];
     for (i, shape) in shapes.into_iter().enumerate() {
         for layout in 0..LAYOUTS * LAYOUTS {
-            let graph = products(shape, layout, [shape[2], 20, 257][(i + layout) % 3]);
-            let inputs = some_inputs(&graph);
-            let threads = 1 + (i + layout) % 3;
-            shared += usize::from(is_shared(&graph, threads));
-            let widths = [16, 8, 4, 1];
-            for width in [16, widths[(i + layout) % 4]] {
-                check(&graph, &inputs, &Options::default().lanes(width).threads(threads).finest(true)).unwrap();
+            for (dtype, shared) in [DType::F32, DType::F64].into_iter().zip(&mut shared) {
+                let graph = products(dtype, shape, layout, [shape[2], 20, 257][(i + layout) % 3]);
+                let inputs = some_inputs(&graph);
+                let threads = 1 + (i + layout) % 3;
+                *shared += usize::from(is_shared(&graph, threads));
+                let widths = [16, 8, 4, 1];
+                for width in [16, widths[(i + layout) % 4]] {
+                    check(&graph, &inputs, &Options::default().lanes(width).threads(threads).finest(true)).unwrap();
+                }
             }
         }
     }
-    assert!(shared >= 30, "{shared} graphs share something");
+    assert!(shared.iter().all(|&shared| shared >= 30), "{shared:?} graphs share something");
 }
 
 /// Every number of rows around register tiles, in every layout: read in place, packed by rows and in strips.
 #[test]
 fn any_number_of_rows() {
     for m in 1..=40 {
-        for layout in 0..LAYOUTS {
-            let graph = products([1, m, 300, 33], layout, 5);
+        for (layout, dtype) in (0..LAYOUTS).flat_map(|layout| [(layout, DType::F32), (layout, DType::F64)]) {
+            let graph = products(dtype, [1, m, 300, 33], layout, 5);
             let inputs = some_inputs(&graph);
             for width in [16, 8, 4] {
                 check(&graph, &inputs, &Options::default().lanes(width).threads(1)).unwrap();

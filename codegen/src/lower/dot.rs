@@ -155,7 +155,7 @@ impl Lowering<'_> {
         // room for register tiles that reach beyond the cache tile
         let padded_rows = sizes.tile_rows.next_multiple_of(strip_rows);
         for &dot in dots {
-            let tile = self.take_scratch(padded_rows * sizes.pitch);
+            let tile = self.take_floats(padded_rows * sizes.pitch);
             self.dot_tiles.insert(dot, tile);
         }
         let is_deep = extents.iter().any(|product| product.depth > DOT_CHUNK);
@@ -167,11 +167,11 @@ impl Lowering<'_> {
         let right_cols = sizes.block.min(sizes.tile_cols.next_multiple_of(sizes.strip));
         let scratch = Scratch {
             before: match is_deep && overlap || products.in_runs {
-                true => self.take_scratch(padded_rows * sizes.pitch),
+                true => self.take_floats(padded_rows * sizes.pitch),
                 false => 0,
             },
-            left: self.take_scratch(left_elements),
-            right: self.take_scratch(right_cols * strip_pitch(sizes.strip, self.target)),
+            left: self.take_floats(left_elements),
+            right: self.take_floats(right_cols * strip_pitch(sizes.strip, self.target)),
         };
 
         if !products.is_transposed {
@@ -369,18 +369,20 @@ impl Lowering<'_> {
             let total = if chunk.extent <= DOT_CHUNK {
                 sum
             } else {
-                let before = self.b.load(Class::Float, Address { base, index: before, offset });
-                let added = self.b.add(before, sum);
-                self.b.select(is_first, sum, added)
+                let before = self.float_at(base, before, offset);
+                let before = self.b.load(self.float(), before);
+                let added = self.add_floats(before, sum);
+                self.choose(is_first, sum, added)
             };
-            self.b.store(Address { base, index, offset }, total);
+            let address = self.float_at(base, index, offset);
+            self.b.store(address, total);
         }
     }
 
     /// The sums of the register tile at this row and column over a block's chunk, row by row.
     fn register_tile(&mut self, block: Block, (row, rows): (Reg, usize), (col, vectors): (Reg, usize)) -> Vec<Reg> {
         let (Block { cols, chunk, left, right, .. }, width) = (block, self.target.lanes());
-        let zero = self.lanes(width, |s| s.b.constant(0.0));
+        let zero = self.lanes(width, |s| s.float_constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
             let tile = self.b.index_scale_signed(free, panel.tiles);
             let k = self.b.index_scale_signed(chunk.first, panel.depth);
@@ -393,8 +395,8 @@ impl Lowering<'_> {
         // of row `i`, `u` steps on
         let element = |s: &mut Self, index: Reg, i: usize, u: usize| {
             let offset = left.offset as i64 + i as i64 * left.free + u as i64 * left.depth;
-            let address = Address { base: left.base, index, offset };
-            s.lanes(width, |s| s.b.load_strided(Class::Float, address, 0))
+            let address = s.float_at(left.base, index, offset);
+            s.lanes(width, |s| s.b.load_strided(s.float(), address, 0))
         };
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
@@ -407,15 +409,15 @@ impl Lowering<'_> {
                 for u in 0..unroll {
                     let piece = |s: &mut Self, v: usize| {
                         let offset = (right.offset + v * width) as i64 + u as i64 * right.depth;
-                        let address = Address { base: right.base, index: state[1], offset };
-                        s.lanes(lanes(v), |s| s.b.load(Class::Float, address))
+                        let address = s.float_at(right.base, state[1], offset);
+                        s.lanes(lanes(v), |s| s.b.load(s.float(), address))
                     };
                     if rows == 1 {
                         // a piece that is read once is a factor in memory
                         let x = element(s, state[0], 0, u);
                         for (v, sum) in sums.iter_mut().enumerate() {
                             let y = piece(s, v);
-                            *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+                            *sum = s.lanes(width, |s| s.multiply_add(x, y, *sum));
                         }
                         continue;
                     }
@@ -423,7 +425,7 @@ impl Lowering<'_> {
                     for (i, sums) in sums.chunks_mut(vectors).enumerate() {
                         let x = element(s, state[0], i, u);
                         for (sum, &y) in sums.iter_mut().zip(&pieces) {
-                            *sum = s.lanes(width, |s| s.b.fma(x, y, *sum));
+                            *sum = s.lanes(width, |s| s.multiply_add(x, y, *sum));
                         }
                     }
                 }
@@ -455,15 +457,18 @@ impl Lowering<'_> {
         mut sum: Reg,
     ) -> Reg {
         for (n, elements) in elements.chunks(FOUR).enumerate() {
-            let offset = |u: usize| (v * self.target.lanes()) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
-            let at = |u: usize| Address { base: right.base, index, offset: right.offset as i64 + offset(u) };
+            let width = self.target.lanes();
+            let offset = |u: usize| (v * width) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
+            let at = |u: usize| self.float_at(right.base, index, right.offset as i64 + offset(u));
             let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
-            let pieces: Vec<Reg> = self.lanes(lanes, |s| match addresses.len() == FOUR && s.b.vector {
-                true => s.b.load_transposed(Class::Float, addresses[0], right.free).to_vec(),
-                false => addresses.iter().map(|&at| s.b.load_strided(Class::Float, at, right.free)).collect(),
+            let class = self.float();
+            let four = addresses.len() == FOUR && class == Class::Float;
+            let pieces: Vec<Reg> = self.lanes(lanes, |s| match four && s.b.vector {
+                true => s.b.load_transposed(class, addresses[0], right.free).to_vec(),
+                false => addresses.iter().map(|&at| s.b.load_strided(class, at, right.free)).collect(),
             });
             for (&element, piece) in elements.iter().zip(pieces) {
-                sum = self.lanes(self.target.lanes(), |s| s.b.fma(element, piece, sum));
+                sum = self.lanes(self.target.lanes(), |s| s.multiply_add(element, piece, sum));
             }
         }
         sum

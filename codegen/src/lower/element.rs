@@ -176,7 +176,8 @@ impl Lowering<'_> {
             let row_offset = row.tile.expect("contractions have tiles");
             points.cols.map(|col| {
                 let index = self.b.index_add(row_offset, col);
-                self.b.load(Class::Float, Address { base: Base::Scratch, index, offset: tile as i64 })
+                let address = self.float_at(Base::Scratch, index, tile as i64);
+                self.b.load(self.float(), address)
             })
         } else {
             let node = self.plan.graph.node(value).clone();

@@ -4,6 +4,7 @@ mod argument;
 mod columns;
 mod dot;
 mod element;
+mod float;
 mod fold;
 mod in_order;
 mod indexed;
@@ -82,7 +83,7 @@ struct Lowering<'p> {
     short_sums: HashMap<Value, Vec<crate::tile::Reg>>,
     /// Scratch elements taken so far.
     scratch: usize,
-    /// Shared elements.
+    /// Shared floats.
     shared: usize,
     tiling: Option<Tiling>,
 }
@@ -110,12 +111,13 @@ impl<'p> Lowering<'p> {
     }
 
     fn finish(self, tiles: usize) -> Lowered {
-        let Lowering { plan, kernel, b, arguments, scratch, shared, cost, tiling, target, .. } = self;
+        let shared_bytes = self.shared * 4 * self.words();
+        let Lowering { plan, kernel, b, arguments, scratch, cost, tiling, target, .. } = self;
         let lanes = target.lanes();
         let code = b.finish(arguments.len(), scratch * 4);
         let has_vectors = code.regs.iter().any(|reg| reg.vector);
         debug_assert!(!has_vectors || code.has_doubles() == kernel.is_of_doubles(&plan.graph), "{code}");
-        Lowered { code, lanes, arguments, tiles, tiling, cost, shared_bytes: shared * 4 }
+        Lowered { code, lanes, arguments, tiles, tiling, cost, shared_bytes }
     }
 
     /// The kernel itself. Returns the number of tiles.
@@ -140,7 +142,7 @@ impl<'p> Lowering<'p> {
         index
     }
 
-    /// Takes scratch memory, in elements; returns its offset.
+    /// Takes scratch memory, in elements of four bytes; returns its offset.
     fn take_scratch(&mut self, elements: usize) -> usize {
         let offset = self.scratch;
         self.scratch += elements.next_multiple_of(16);

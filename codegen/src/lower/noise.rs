@@ -4,7 +4,7 @@ use super::element::{Points, Row};
 use super::sums::Accumulator;
 use super::{Argument, Leaf, Lowering};
 use crate::tile::{Abreast, Address, Base, Class, Reg};
-use bayeslift_ir::{Lanes, Noise, Value, noise};
+use bayeslift_ir::{DType, Lanes, Noise, Value, noise};
 
 /// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the one half a
 /// block on.
@@ -105,11 +105,15 @@ impl Lowering<'_> {
         let (key, row_low) = row.keys[&site];
         let key = key.map(|word| [self.b.splat(word); N]);
         let (row_low, slots) = ([self.b.splat(row_low); N], cols.map(|col| self.slot(col)));
-        let [first, second] = noise::pair(&mut Abreast(&mut self.b), noise.distribution, key, row_low, slots);
+        let lanes = &mut Abreast(&mut self.b);
+        let [first, second] = match noise.dtype {
+            DType::F64 => noise::pair_f64(lanes, noise.distribution, key, row_low, slots),
+            _ => noise::pair(lanes, noise.distribution, key, row_low, slots),
+        };
         std::array::from_fn(|i| [first[i], second[i]])
     }
 
-    /// Whether two rows share their draws: where a row is half of what a vector of slots makes.
+    /// Whether two rows share their draws: where a row is half of what a vector of slots makes. Vectors beside doubles are shorter.
     pub(super) fn draws_by_twos(&self) -> bool {
         self.target.lanes() == 2 * self.half() && !self.noise_sites().is_empty()
     }
@@ -179,7 +183,7 @@ impl Lowering<'_> {
         let (unit, half) = (self.unit(col), self.b.integer(self.half() as u32));
         let (half, zero) = (self.b.and(unit, half), self.b.integer(0));
         let is_first = self.b.iequal(half, zero);
-        self.b.select(is_first, pair[0], pair[1])
+        self.choose(is_first, pair[0], pair[1])
     }
 
     /// The noise sites the kernel draws from, in order.

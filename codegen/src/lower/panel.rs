@@ -6,7 +6,7 @@ use super::shape::compete;
 use super::{Argument, Lowering};
 use crate::Target;
 use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{DOT_CHUNK, DType, Elementwise, Kind, Lanes};
+use bayeslift_ir::{DOT_CHUNK, DType, DoubleLanes, Elementwise, Kind, Lanes};
 use bayeslift_passes::{Axis, Operand, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
@@ -133,25 +133,29 @@ impl Lowering<'_> {
     pub(super) fn elements_at<const N: usize>(&mut self, source: &Source, indices: &[Reg]) -> [Reg; N] {
         let load = |s: &mut Self, base: Base, class: Class, matrix: &Matrix, index: Reg| -> [Reg; N] {
             let (row, col) = matrix.steps();
-            let address = |i: usize| Address { base, index, offset: i as i64 * row };
-            if N == FOUR && row == 1 && col > 1 && s.b.vector {
-                let four = s.b.load_transposed(class, address(0), col);
+            let addresses: [Address; N] = std::array::from_fn(|i| s.of_class(class, base, index, i as i64 * row));
+            if N == FOUR && row == 1 && col > 1 && s.b.vector && class != Class::Double {
+                let four = s.b.load_transposed(class, addresses[0], col);
                 return std::array::from_fn(|i| four[i]);
             }
-            std::array::from_fn(|i| s.b.load_strided(class, address(i), col))
+            addresses.map(|address| s.b.load_strided(class, address, col))
         };
+        let float = self.float();
         match source {
-            Source::Memory { base, matrix } => load(self, *base, Class::Float, matrix, indices[0]),
+            Source::Memory { base, matrix } => load(self, *base, float, matrix, indices[0]),
             Source::Computed { function, operands } => {
                 let operands = operands.iter().zip(indices).map(|((leaf, matrix), &index)| match leaf {
                     Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
+                    Leaf::Double(bits) => [self.b.dconstant(f64::from_bits(*bits)); N],
                     Leaf::Memory { argument, class, .. } => {
                         load(self, Base::Argument(*argument), *class, matrix, index)
                     }
                     leaf => unreachable!("{leaf:?} is no operand of a prologue"),
                 });
                 let operands: Vec<[Reg; N]> = operands.collect();
-                self.apply(*function, DType::F32, &operands)
+                // those that are computed while they are packed have operands of their own type
+                let dtype = if float == Class::Double { DType::F64 } else { DType::F32 };
+                self.apply(*function, dtype, &operands)
             }
         }
     }
@@ -243,7 +247,7 @@ impl Lowering<'_> {
                 let col = s.b.index_offset(col, j as i64);
                 let lanes = filled.saturating_sub(j).min(s.target.lanes());
                 s.lanes(lanes, |s| match (lanes, is_four) {
-                    (0, _) => vec![s.b.constant(0.0); if is_four { FOUR } else { 1 }],
+                    (0, _) => vec![s.float_constant(0.0); if is_four { FOUR } else { 1 }],
                     (_, true) => s.elements::<FOUR>(source, batch, row, col).to_vec(),
                     (_, false) => s.elements::<1>(source, batch, row, col).to_vec(),
                 })
@@ -253,7 +257,8 @@ impl Lowering<'_> {
             for i in 0..pieces[0].len() {
                 for (j, piece) in pieces.iter().enumerate() {
                     let offset = (panel.offset + i * strip + j * s.target.lanes()) as i64;
-                    s.b.store_whole(Address { base: panel.base, index, offset }, piece[i]);
+                    let address = s.float_at(panel.base, index, offset);
+                    s.b.store_whole(address, piece[i]);
                 }
             }
         };
@@ -286,7 +291,8 @@ impl Lowering<'_> {
                 for &col in columns {
                     let [x] = s.elements(source, batch, row, col);
                     let index = s.b.index_add(to_row, col);
-                    s.b.store_whole(Address { base: panel.base, index, offset: panel.offset as i64 }, x);
+                    let address = s.float_at(panel.base, index, panel.offset as i64);
+                    s.b.store_whole(address, x);
                 }
             });
         });

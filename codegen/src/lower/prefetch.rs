@@ -5,7 +5,7 @@ use super::dot::{Sizes, Tile};
 use super::element::Leaf;
 use super::panel::{Source, Span};
 use super::shape::{LINE, RegisterTile};
-use crate::tile::{Address, Base, Reg};
+use crate::tile::{Base, Reg};
 use bayeslift_ir::{DOT_CHUNK, Value};
 use bayeslift_passes::Read;
 use std::collections::{BTreeSet, HashSet};
@@ -21,11 +21,12 @@ impl Lowering<'_> {
         let first = self.b.index_add(first, row);
         let first = self.b.index_scale(first, cols);
         let index = self.b.index_add(first, col);
+        let line = LINE / self.words();
         for argument in self.streams() {
             for i in 0..rows {
-                for j in (0..sizes.strip).step_by(LINE) {
-                    let offset = (i * cols + j) as i64;
-                    self.b.prefetch(Address { base: Base::Argument(argument), index, offset });
+                for j in (0..sizes.strip).step_by(line) {
+                    let address = self.float_at(Base::Argument(argument), index, (i * cols + j) as i64);
+                    self.b.prefetch(address);
                 }
             }
         }
@@ -85,11 +86,13 @@ impl Lowering<'_> {
         for ((base, matrix), index) in source.places().zip(indices) {
             let (row, col) = matrix.steps();
             let Some(base) = base.filter(|base| seen.insert((*base, row, col))) else { continue };
-            let step = |distance: i64| if distance == 1 { LINE } else { 1 };
+            let line = LINE / self.words();
+            let step = |distance: i64| if distance == 1 { line } else { 1 };
             for i in (0..share).step_by(step(row)) {
                 for j in (0..sizes.strip).step_by(step(col)) {
                     let offset = i as i64 * row + j as i64 * col;
-                    self.b.prefetch(Address { base, index, offset });
+                    let address = self.float_at(base, index, offset);
+                    self.b.prefetch(address);
                 }
             }
         }

@@ -5,8 +5,8 @@ use super::dot::{Block, Operands, Sizes};
 use super::panel::Extents;
 use super::shape::RegisterTile;
 use super::{Lowering, Target};
-use crate::tile::{Address, Base, Class, Reg};
-use bayeslift_ir::{DOT_CHUNK, Lanes};
+use crate::tile::{Address, Base, Reg};
+use bayeslift_ir::DOT_CHUNK;
 
 /// How many rows of the matrix are read side by side.
 const RUN: usize = 8;
@@ -35,8 +35,8 @@ impl Lowering<'_> {
     pub(super) fn runs(&mut self, sizes: Sizes, block: Block, [sums, total]: [usize; 2]) {
         let chunk = block.chunk;
         self.each_vector(block, |s, col| {
-            let zero = s.b.constant(0.0);
-            s.b.store_whole(sum(sums, col), zero);
+            let (zero, address) = (s.float_constant(0.0), s.sum(sums, col));
+            s.b.store_whole(address, zero);
         });
         let rest = self.repeat_whole(chunk.first, chunk.last, RUN, |s, first| s.run(block, (first, RUN), sums));
         match chunk.extent % RUN {
@@ -45,7 +45,8 @@ impl Lowering<'_> {
             left => self.repeat(rest, chunk.last, RUN as i64, |s, first| s.run(block, (first, left), sums)),
         }
         self.each_vector(block, |s, col| {
-            let of_chunk = s.b.load(Class::Float, sum(sums, col));
+            let address = s.sum(sums, col);
+            let of_chunk = s.b.load(s.float(), address);
             let (index, distance) = (s.b.index_offset(col, total as i64), s.b.index(0));
             s.add_chunk(sizes.pitch, chunk, [&[of_chunk][..]].into_iter(), index, distance);
         });
@@ -60,21 +61,24 @@ impl Lowering<'_> {
         };
         let (left_index, right_index) = (at(self, left.origin, left.depth), at(self, right.origin, right.depth));
         let factors = self.lanes(self.target.lanes(), |s| {
-            let factor = |row: usize| {
+            let mut factor = |row: usize| {
                 let offset = left.offset as i64 + row as i64 * left.depth;
-                s.b.load_strided(Class::Float, Address { base: left.base, index: left_index, offset }, 0)
+                let address = s.float_at(left.base, left_index, offset);
+                s.b.load_strided(s.float(), address, 0)
             };
-            (0..rows).map(factor).collect::<Vec<Reg>>()
+            (0..rows).map(&mut factor).collect::<Vec<Reg>>()
         });
         self.each_vector(block, |s, col| {
-            let mut total = s.b.load(Class::Float, sum(sums, col));
+            let at_sum = s.sum(sums, col);
+            let mut total = s.b.load(s.float(), at_sum);
             let index = s.b.index_add(right_index, col);
             for (row, &factor) in factors.iter().enumerate() {
                 let offset = right.offset as i64 + row as i64 * right.depth;
-                let element = s.b.load(Class::Float, Address { base: right.base, index, offset });
-                total = s.b.fma(factor, element, total);
+                let address = s.float_at(right.base, index, offset);
+                let element = s.b.load(s.float(), address);
+                total = s.multiply_add(factor, element, total);
             }
-            s.b.store_whole(sum(sums, col), total);
+            s.b.store_whole(at_sum, total);
         });
     }
 
@@ -85,9 +89,9 @@ impl Lowering<'_> {
             cols.iter().for_each(|&col| body(s, col));
         });
     }
-}
 
-/// Where the sum of a column is.
-fn sum(sums: usize, col: Reg) -> Address {
-    Address { base: Base::Scratch, index: col, offset: sums as i64 }
+    /// Where the sum of a column is.
+    fn sum(&mut self, sums: usize, col: Reg) -> Address {
+        self.float_at(Base::Scratch, col, sums as i64)
+    }
 }

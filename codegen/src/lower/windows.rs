@@ -5,7 +5,7 @@
 
 use super::Lowering;
 use super::panel::{FOUR, Matrix, ROW_PITCH, Source, Span};
-use crate::tile::{Address, Base, Reg};
+use crate::tile::{Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
 /// So many runs of a row are packed without a loop.
@@ -127,7 +127,8 @@ impl Lowering<'_> {
             };
             for (i, row) in rows.into_iter().enumerate() {
                 let offset = (packing.scratch + i * ROW_PITCH) as i64;
-                s.b.store(Address { base: Base::Scratch, index, offset }, row);
+                let address = s.float_at(Base::Scratch, index, offset);
+                s.b.store(address, row);
             }
         });
     }

@@ -110,6 +110,7 @@ impl Program {
     pub(super) fn noise(
         &mut self,
         step: &Step,
+        dtype: DType,
         shape: Shape,
         sample_axis: Option<u8>,
         example_axis: Option<u8>,
@@ -117,7 +118,7 @@ impl Program {
         let distribution = step.choose(3, Distribution::ALL);
         // Every node is a new stream; the seed keeps the high word in use.
         let stream = self.graph.nodes().len() as u64 | u64::from(step.seed) << 40;
-        let noise = Noise { distribution, stream, sample_axis, example_axis, shape };
+        let noise = Noise { distribution, dtype, stream, sample_axis, example_axis, shape };
         let address = [("key", 4), ("first sample", 1), ("first row", 2)].map(|(name, words)| {
             let existing = self.graph.inputs().iter().find(|input| input.name == name);
             existing.map(|input| input.value).or_else(|| {

@@ -52,7 +52,7 @@ impl Real for f64 {
         x
     }
 
-    /// Two roundings are accurate enough for an oracle, and fast everywhere.
+    /// Two roundings: what a product of `f64` is, accurate enough for an oracle, and fast everywhere.
     #[inline]
     fn fma(a: f64, b: f64, c: f64) -> f64 {
         a * b + c

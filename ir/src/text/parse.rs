@@ -284,6 +284,7 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
             Op::Noise(Noise {
                 distribution: *distribution
                     .ok_or_else(|| format!("expected a distribution, found {}", Token::Word(word)))?,
+                dtype: ty.dtype,
                 stream: attributes.stream.take().ok_or_else(|| missing("`stream=`"))?,
                 sample_axis: attributes.sample_axis.take(),
                 example_axis: attributes.example_axis.take(),

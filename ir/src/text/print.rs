@@ -43,7 +43,7 @@ fn attributes(f: &mut Formatter<'_>, op: &Op, inputs: &[Input]) -> fmt::Result {
         Op::Constant(bits) => write!(f, " {}", Float(f32::from_bits(*bits))),
         Op::ConstantF64(bits) => write!(f, " {}", Float(f64::from_bits(*bits))),
         Op::ConstantU32(x) => write!(f, " {x}"),
-        Op::Noise(Noise { distribution, stream, sample_axis, example_axis, shape: _ }) => {
+        Op::Noise(Noise { distribution, stream, sample_axis, example_axis, dtype: _, shape: _ }) => {
             write!(f, " {} stream={stream:#018x}", distribution.name())?;
             for (name, axis) in [("sample_axis", sample_axis), ("example_axis", example_axis)] {
                 if let Some(axis) = axis {

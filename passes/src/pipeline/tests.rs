@@ -2,7 +2,7 @@
 
 use super::*;
 use bayeslift_ir::{
-    Builder, Distribution, Expr, Noise, NoiseAddress, Op, Tensor, Type, Unary,
+    Builder, DType, Distribution, Expr, Noise, NoiseAddress, Op, Tensor, Type, Unary,
     arbitrary::{config, graph_and_inputs},
     evaluate, same_bits,
 };
@@ -101,7 +101,14 @@ fn noise(b: &Builder, units: usize) -> Expr<'_> {
     };
     let address = NoiseAddress { key: words(&[4], 1), first_sample: words(&[], 0), first_row: words(&[2], 0) };
     let shape = [units].into();
-    let site = Noise { distribution: Distribution::Normal, stream: 7, sample_axis: None, example_axis: None, shape };
+    let site = Noise {
+        distribution: Distribution::Normal,
+        dtype: DType::F32,
+        stream: 7,
+        sample_axis: None,
+        example_axis: None,
+        shape,
+    };
     b.noise(site, address)
 }
 

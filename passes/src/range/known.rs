@@ -58,7 +58,11 @@ pub(super) fn factors(graph: &Graph, tensors: &[Option<&Tensor>]) -> Result<Hash
 impl Factor {
     /// That of matrices which are this operand; none if they are not finite.
     fn of(tensor: &Tensor, operand: usize) -> Option<Factor> {
-        let (shape, elements) = (tensor.shape(), tensor.as_f32()?);
+        let elements = match (tensor.as_f32(), tensor.as_f64()) {
+            (Some(elements), _) => elements.iter().map(|&x| x.into()).collect(),
+            (_, elements) => elements?.to_vec(),
+        };
+        let shape = tensor.shape();
         let (rows, columns) = (shape[shape.len() - 2], shape.last_extent());
         let mut sums = Vec::new();
         for matrix in elements.chunks_exact(rows * columns) {
@@ -66,9 +70,9 @@ impl Factor {
             let (mut positive, mut negative) = (vec![0.0; columns], vec![0.0; columns]);
             for row in matrix.chunks_exact(columns) {
                 for ((positive, negative), &x) in positive.iter_mut().zip(&mut negative).zip(row) {
-                    *positive += f64::from(if x > 0.0 { x } else { 0.0 });
+                    *positive += if x > 0.0 { x } else { 0.0 };
                     // also what is no number
-                    *negative += f64::from(if x > 0.0 { 0.0 } else { -x });
+                    *negative += if x > 0.0 { 0.0 } else { -x };
                 }
                 if operand == 0 {
                     sums.push([&mut positive, &mut negative].map(|sums| {
@@ -86,8 +90,8 @@ impl Factor {
         is_finite.then_some(Factor { operand, sums })
     }
 
-    /// The range of products of so many terms with finite numbers of this range.
-    pub fn times(&self, x: Range, depth: usize) -> Range {
+    /// The range of products of so many terms of this type with finite numbers of this range.
+    pub fn times(&self, x: Range, depth: usize, dtype: DType) -> Range {
         let (above, below) = (x.high.max(0.0), (-x.low).max(0.0));
         let (mut low, mut high, mut size) = (0.0_f64, 0.0_f64, 0.0_f64);
         for [positive, negative] in &self.sums {
@@ -95,6 +99,6 @@ impl Factor {
             high = high.max(above * positive + below * negative);
             size = size.max(above.max(below) * (positive + negative));
         }
-        rounded([-low, high], size, depth, DType::F32)
+        rounded([-low, high], size, depth, dtype)
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::dependencies::{Addresses, Parts};
 use bayeslift_codegen::{Argument, Program, Target};
 use bayeslift_ir::{
-    Builder, Distribution, Graph, Noise, NoiseAddress, Type,
+    Builder, DType, Distribution, Graph, Noise, NoiseAddress, Type,
     arbitrary::{config, graph_and_inputs},
 };
 use bayeslift_passes::{Access, Place, Plan, gradients};
@@ -48,6 +48,7 @@ fn network(rows: usize, widths: &[usize]) -> Graph {
         let [loc, scale] = ["loc", "scale"].map(|name| b.input(&format!("{name} {layer}"), ty.clone()));
         let noise = Noise {
             distribution: Distribution::Normal,
+            dtype: DType::F32,
             stream: layer as u64,
             sample_axis: None,
             example_axis: None,

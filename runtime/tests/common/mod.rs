@@ -5,7 +5,7 @@
 pub mod process;
 pub mod windows;
 
-use bayeslift_ir::{Graph, Tensor, evaluate, same_bits};
+use bayeslift_ir::{DType, Graph, Tensor, evaluate, same_bits};
 use bayeslift_passes::Rewriting;
 use bayeslift_runtime::{Argument, Executable, Options};
 
@@ -73,7 +73,11 @@ pub fn check(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<(), 
 pub fn some_inputs(graph: &Graph) -> Vec<Tensor> {
     let tensor = |input: &bayeslift_ir::Input| {
         let ty = graph.ty(input.value);
-        let words = (0..ty.shape.elements()).map(|i| (i as f32 * 0.37).sin().to_bits()).collect();
+        let elements = 0..ty.shape.elements();
+        if ty.dtype == DType::F64 {
+            return Tensor::f64(&ty.shape[..], elements.map(|i| (i as f64 * 0.37).sin()).collect::<Vec<_>>()).unwrap();
+        }
+        let words = elements.map(|i| (i as f32 * 0.37).sin().to_bits()).collect();
         Tensor::from_words(ty, words).unwrap()
     };
     graph.inputs().iter().map(tensor).collect()

@@ -1,7 +1,7 @@
 //! Random contractions of windows, larger than random graphs have them: runs that chunks cut, rows that tiles cut, and windows in
 //! any direction and order.
 
-use bayeslift_ir::{Builder, Expr, Graph, Shape, Type, Window};
+use bayeslift_ir::{Builder, DType, Expr, Graph, Shape, Type, Window};
 
 /// A small generator of choices.
 pub struct Choices(pub u64);
@@ -37,7 +37,7 @@ fn image<'b>(choices: &mut Choices, x: Expr<'b>) -> Expr<'b> {
     let b = x.builder();
     match choices.below(6) {
         0 => x.square(),
-        1 => x * b.input("row", Type::f32([x.shape().last_extent()])),
+        1 => x * b.input("row", Type::new(x.dtype(), [x.shape().last_extent()])),
         2 => x.max(0.0),
         3 => -x,
         _ => x,
@@ -58,7 +58,8 @@ fn matrix<'b>(choices: &mut Choices, b: &'b Builder) -> Option<Expr<'b>> {
     if shape.elements() > 60_000 {
         return None;
     }
-    let mut x = image(choices, b.input("x", Type::f32(&shape[..])));
+    let dtype = choices.of(&[DType::F32, DType::F32, DType::F64]);
+    let mut x = image(choices, b.input("x", Type::new(dtype, &shape[..])));
     for _ in 0..1 + choices.below(2) {
         let axis = choices.below(x.shape().len());
         x = x.window(window(choices, axis, x.shape()[axis]));
@@ -88,7 +89,7 @@ pub fn contraction_of_windows(choices: &mut Choices) -> Option<Graph> {
     if shape.elements() * n > 3_000_000 {
         return None;
     }
-    let other = |shape: [usize; 2]| b.input("other", Type::f32([batch, &shape].concat().as_slice()));
+    let other = |shape: [usize; 2]| b.input("other", Type::new(x.dtype(), [batch, &shape].concat().as_slice()));
     let y = match choices.below(8) {
         0 => other([n, rows]).dot(x),
         1 if rows == cols => x.dot(x),

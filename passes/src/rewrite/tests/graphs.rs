@@ -248,6 +248,7 @@ fn label(f: impl for<'b> Fn(Expr<'b>, Expr<'b>, Expr<'b>, Expr<'b>) -> Expr<'b>)
         NoiseAddress { key: words("key", &[4]), first_sample: words("sample", &[]), first_row: words("row", &[2]) };
     let kind = Noise {
         distribution: Distribution::Normal,
+        dtype: DType::F32,
         stream: 1,
         sample_axis: None,
         example_axis: Some(0),
