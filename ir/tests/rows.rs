@@ -119,17 +119,17 @@ fn operands_that_do_not_fit_are_errors() {
     let u = |shape: &[usize]| Type::u32(shape);
     let message = |op: Op, args: &[Type]| result_type(&op, &args.iter().collect::<Vec<_>>()).unwrap_err().to_string();
     for (op, args, expected) in [
-        (Op::Gather, vec![f(&[5]), u(&[2])], "gather: operand 0 has shape [5], expected rank 2 or more"),
+        (Op::Gather, vec![f(&[5]), u(&[2])], "gather: operand 0 has shape [5], which does not fit rank 2 or more"),
         (Op::Gather, vec![f(&[5, 2]), f(&[2])], "gather: operand 1 has element type f32, expected u32"),
         (
             Op::Gather,
             vec![f(&[3, 5, 2]), u(&[4])],
-            "gather: operand 1 has shape [4], expected [3,n] for a table of shape [3,5,2]",
+            "gather: operand 1 has shape [4], which does not fit [3,n] for a table of shape [3,5,2]",
         ),
         (
             Op::ScatterAdd(4),
             vec![f(&[5, 2]), u(&[4])],
-            "scatter_add: operand 1 has shape [4], expected [5], a number for each row",
+            "scatter_add: operand 1 has shape [4], which does not fit [5], a number for each row",
         ),
         (
             Op::ScatterAdd(0),
@@ -139,14 +139,14 @@ fn operands_that_do_not_fit_are_errors() {
         (
             Op::ScatterRows,
             vec![f(&[9, 2]), u(&[4]), f(&[4, 3])],
-            "scatter_rows: operand 2 has shape [4,3], expected [n,2] for a table of shape [9,2]",
+            "scatter_rows: operand 2 has shape [4,3], which does not fit [n,2] for a table of shape [9,2]",
         ),
         (
             Op::ScatterRows,
             vec![f(&[1, 9, 2]), u(&[4]), f(&[4, 2])],
-            "scatter_rows: operand 0 has shape [1,9,2], expected rank 2",
+            "scatter_rows: operand 0 has shape [1,9,2], which does not fit rank 2",
         ),
-        (Op::FirstEqual(3), vec![u(&[2, 2])], "first_equal: operand 0 has shape [2,2], expected rank 1"),
+        (Op::FirstEqual(3), vec![u(&[2, 2])], "first_equal: operand 0 has shape [2,2], which does not fit rank 1"),
         (Op::Convert(DType::Mask), vec![f(&[2])], "convert: to f32, f64 or u32, not to mask"),
         (Op::Convert(DType::U32), vec![Type::f64([2])], "convert: operand 0 has element type f64, expected f32"),
     ] {
