@@ -4,7 +4,7 @@
 //! each example, where the gradient has a row for each input. A bound from the sizes of these two is known before
 //! the gradient is, costs a small part of it, and does not need the gradient to be kept.
 
-use bayeslift_ir::{Binary, Builder, Distribution, Expr, Node, Op, Unary, Value};
+use bayeslift_ir::{Binary, Builder, DType, Distribution, Expr, Node, Op, Unary, Value};
 
 /// For each `f32` value, a scalar that no magnitude among its elements exceeds, given that those of `finite` are finite: computed from the
 /// operands of the contractions that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
@@ -252,7 +252,11 @@ impl<'b> Sizes<'b> {
         let (op, args) = node(x);
         match &op {
             Op::Constant(bits) => Some(f32::from_bits(*bits).abs()).filter(|x| x.is_finite()),
-            Op::Noise(noise) => Some(if noise.distribution == Distribution::Normal { 7.0 } else { 1.0 }),
+            Op::Noise(noise) => Some(match (noise.distribution, noise.dtype) {
+                (Distribution::Normal, DType::F64) => 9.0,
+                (Distribution::Normal, _) => 7.0,
+                _ => 1.0,
+            }),
             Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) if self.is_number(args[0], depth) => Some(1.0),
             Op::Unary(Unary::Neg | Unary::Abs) | Op::StopGradient => self.largest(args[0], depth),
             op if op.is_movement() => self.largest(args[0], depth),
