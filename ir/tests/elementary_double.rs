@@ -8,6 +8,7 @@
 //! ```
 
 use bayeslift_ir::{Scalar, Unary, arbitrary::cases, elementary::double};
+use std::f64::consts::FRAC_PI_2;
 
 /// An unevaluated sum of two doubles that do not overlap.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +129,7 @@ fn tanh(x: f64) -> (Pair, i32) {
 
 /// The error function, as 2 pi^-1/2 e^-x^2 (x + 2 x^3 / 3 + 4 x^5 / 15 + ..): all terms have one sign.
 fn erf(x: f64) -> (Pair, i32) {
-    const TWO_OVER_ROOT_PI: Pair = Pair(1.1283791670955126, 1.533545961316588e-17);
+    const TWO_OVER_ROOT_PI: Pair = Pair(std::f64::consts::FRAC_2_SQRT_PI, 1.533545961316588e-17);
     if let Some((x, scale)) = tiny(x) {
         return (TWO_OVER_ROOT_PI.mul(x), scale);
     }
@@ -144,7 +145,7 @@ fn erf(x: f64) -> (Pair, i32) {
 
 /// The sine of x + quarters pi / 2.
 fn sin_turned(x: f64, quarters: i64) -> (Pair, i32) {
-    const PI_HALVES: [f64; 3] = [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33];
+    const PI_HALVES: [f64; 3] = [FRAC_PI_2, 6.123233995736766e-17, -1.4973849048591698e-33];
     if quarters == 0
         && let Some(same) = tiny(x)
     {
@@ -300,7 +301,7 @@ fn either(bits: u64, most: f64) -> f64 {
 fn angle(bits: u64) -> f64 {
     match bits % 4 {
         0 => f64::from_bits(bits >> 12 | (bits >> 3 & 1) << 63 | (1023 - 60 + bits / 16 % 80) << 52),
-        1 => (bits >> 44) as f64 / 2.0 * std::f64::consts::FRAC_PI_2,
+        1 => (bits >> 44) as f64 / 2.0 * FRAC_PI_2,
         _ => ((bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0) * (1 << (bits / 4 % 21)) as f64,
     }
 }
