@@ -84,8 +84,8 @@ impl Activation {
             Activation::Relu => x.relu(),
             Activation::LeakyRelu => x.max(x * 0.2),
             Activation::Elu => exponential_below_zero(x, 1.0, 1.0),
-            Activation::Selu => exponential_below_zero(x, 1.050_701, 1.050_701 * 1.673_263_2),
-            Activation::Gelu => x * 0.5 * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0),
+            Activation::Selu => exponential_below_zero(x, SELU_SCALE, SELU_SCALE * SELU_ALPHA),
+            Activation::Gelu => x * 0.5 * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0),
             Activation::Sigmoid => x.sigmoid(),
             Activation::Softplus => x.softplus(),
             Activation::Swish => x * x.sigmoid(),
@@ -95,9 +95,13 @@ impl Activation {
     }
 }
 
+/// The constants of SELU (Klambauer, Unterthiner, Mayr and Hochreiter, 2017).
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+
 /// scale x for x >= 0, slope (e^x - 1) below. The exponential never sees a positive number, where it would overflow
 /// and its gradient would be 0 times infinity.
-fn exponential_below_zero<'b>(x: Expr<'b>, scale: f32, slope: f32) -> Expr<'b> {
+fn exponential_below_zero<'b>(x: Expr<'b>, scale: f64, slope: f64) -> Expr<'b> {
     let below = (x.min(0.0).exp() - 1.0) * slope;
     x.less(0.0).select(below, if scale == 1.0 { x } else { x * scale })
 }

@@ -1,6 +1,6 @@
 //! What must not pass for reference values that are met: files that nothing reads, and cases that are made up to be wrong.
 
-use super::{Array, Case, Fallible, Json};
+use super::{Array, Case, DType, Fallible, Json};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -43,7 +43,7 @@ pub fn accepted_nonsense() -> Vec<String> {
     for (number, (kind, options, arrays, is_right)) in cases.into_iter().enumerate() {
         let options: Json = serde_json::from_str(options).expect("these are options");
         let entry = serde_json::json!({ "options": options });
-        let case = Case { folder: PathBuf::new(), kind: kind.to_owned(), arrays, entry };
+        let case = Case { dtype: DType::F32, folder: PathBuf::new(), kind: kind.to_owned(), arrays, entry };
         let checked = case.check();
         let passes =
             checked.as_ref().is_ok_and(|errors| errors.iter().all(|measured| measured.error <= measured.limit));

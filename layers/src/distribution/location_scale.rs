@@ -115,11 +115,11 @@ impl<'b> LocationScale<'b> {
             Family::Cauchy => (-log_of_one_plus(z.square()), -host::natural_log(PI)),
             Family::StudentT { degrees: n } => {
                 let gamma = host::log_gamma((n + 1.0) / 2.0) - host::log_gamma(n / 2.0);
-                let power = (-(n + 1.0) / 2.0) as f32;
-                (log_of_one_plus(z.square() * (1.0 / n) as f32) * power, gamma - host::natural_log(n * PI) / 2.0)
+                let power = -(n + 1.0) / 2.0;
+                (log_of_one_plus(z.square() * (1.0 / n)) * power, gamma - host::natural_log(n * PI) / 2.0)
             }
         };
-        shape - (self.scale.log() - constant as f32)
+        shape - (self.scale.log() - constant)
     }
 
     /// A draw of this shape at a noise site, loc + scale Z.

@@ -63,7 +63,7 @@ impl<'b> MatrixNormal<'b> {
         let [rows, columns] = self.extents();
         let axis = noise.shape().len() - 2;
         let squared = noise.square().sum(axis + 1).sum(axis);
-        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI * (rows * columns) as f32)
+        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI as f32 * (rows * columns) as f32)
     }
 
     /// The variance of each element: that of its row by that of its column.

@@ -141,7 +141,7 @@ impl<'b> Widening<'b> {
         let widest = self.components.last().expect("a mixture has a component").1;
         let square = ((value - self.centre) * (1.0 / widest) as f32).square();
         let joints = self.components.iter().map(|&(probability, scale)| {
-            let peak = host::natural_log(probability) - host::natural_log(scale) - f64::from(LOG_SQRT_TWO_PI);
+            let peak = host::natural_log(probability) - host::natural_log(scale) - f64::from(LOG_SQRT_TWO_PI as f32);
             square * (-0.5 * (widest / scale) * (widest / scale)) as f32 + peak as f32
         });
         joints.reduce(|a, b| b + (a - b).softplus()).expect("a mixture has a component")

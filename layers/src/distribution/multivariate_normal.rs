@@ -114,7 +114,7 @@ impl<'b> MultivariateNormal<'b> {
     }
 
     fn at(&self, squared: Expr<'b>) -> Expr<'b> {
-        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI * self.elements() as f32)
+        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI as f32 * self.elements() as f32)
     }
 }
 

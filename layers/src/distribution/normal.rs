@@ -3,7 +3,7 @@ use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 
 /// log(sqrt(2 pi)).
-pub(crate) const LOG_SQRT_TWO_PI: f32 = 0.918_938_5;
+pub(crate) const LOG_SQRT_TWO_PI: f64 = 0.918_938_533_204_672_8;
 
 /// The normal distribution N(loc, scale^2).
 ///

@@ -80,7 +80,7 @@ impl<'b> HalfNormal<'b> {
     }
 
     fn at(&self, squared: Expr<'b>) -> Expr<'b> {
-        squared * -0.5 - (self.scale.log() + (LOG_SQRT_TWO_PI - LN_2 as f32))
+        squared * -0.5 - (self.scale.log() + (LOG_SQRT_TWO_PI as f32 - LN_2 as f32))
     }
 }
 
