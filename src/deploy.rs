@@ -1,4 +1,5 @@
-//! Compiling ahead of time: a trained network becomes an object that a program in C, or in any language that calls C, links. It needs nothing else.
+//! Compiling ahead of time: a trained network becomes an object that a program in C, or in any language that calls C,
+//! links. It needs nothing else.
 //!
 //! ```
 //! use bayeslift::{deploy::{self, DeployOptions}, prelude::*};
@@ -17,10 +18,13 @@ mod functions;
 mod graph;
 mod header;
 mod information;
+mod language;
 mod layout;
 mod library;
 mod members;
 mod package;
+mod prototypes;
+mod python;
 mod status;
 
 pub use bayeslift_codegen::{Level, System};
@@ -35,7 +39,7 @@ use bayeslift_ir::Environment;
 use compile::{Subject, compile};
 use std::path::Path;
 
-/// Where an object has its weights.
+/// Where a package has its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Weights {
     /// In its read-only data.
@@ -43,6 +47,8 @@ pub enum Weights {
     Inside,
     /// In a file of their own, which a program brings into memory as it likes. `NAME_init` compares their checksum.
     File,
+    /// Of C: in a file of their own, `NAME.data`, which the assembler includes. So much is soon compiled.
+    Included,
 }
 
 /// What to compile, and for what.
@@ -51,7 +57,7 @@ pub enum Weights {
 pub struct DeployOptions {
     /// What names in the object begin with.
     pub name: String,
-    /// The system it is for; this machine's unless told.
+    /// The system it is for, or C for any; default: this machine's.
     pub system: Option<System>,
     /// The levels of x86-64 it is for. Of several, the program chooses when it runs. The third unless told.
     pub levels: Vec<Level>,
@@ -153,7 +159,8 @@ pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Er
     compile(Subject::Network(&model), file.digest.as_deref(), options)
 }
 
-/// Compiles what [`Network::save`] wrote, without the layers' code; of a folder, what [`Ensemble::save`] wrote: see [`ensemble()`].
+/// Compiles what [`Network::save`] wrote, without the layers' code; of a folder, what [`Ensemble::save`] wrote: see
+/// [`ensemble()`].
 ///
 /// # Errors
 /// As for [`network()`] and [`ensemble()`], and for [`Predictor::open`](crate::Predictor::open).
@@ -181,10 +188,12 @@ pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
 }
 
 /// Compiles an ensemble to one object, whose functions are those of a network's and whose answers have the bits of
-/// [`EnsemblePredictor`](crate::EnsemblePredictor). Members share all code: beside a network's object it has the weights of all of them. Its results
+/// [`EnsemblePredictor`](crate::EnsemblePredictor). Members share all code: beside a network's object it has the
+/// weights of all of them. Its results
 /// have the two parts of what is not known besides, within members and between them.
 ///
-/// Each member draws noise by its own seed, or all by that of the options. A request of another seed than `NAME_SEED`, which is the
+/// Each member draws noise by its own seed, or all by that of the options. A request of another seed than `NAME_SEED`,
+/// which is the
 /// first member's, moves all of them by the same.
 ///
 /// ```

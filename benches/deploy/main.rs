@@ -1,4 +1,4 @@
-//! Objects beside the predictor of this process, and beside plain loops in C.
+//! Objects and C beside the predictor of this process, and beside plain loops in C.
 //!
 //! ```text
 //! cargo bench -q --features deploy --bench deploy [-- rounds=11 level=v3]
@@ -6,12 +6,12 @@
 //!
 //! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by the object, as a
 //! multiple of what the predictor takes on one thread and, of one row, of what loops take that somebody would write by hand (`plain.c`, by `cc -O3
-//! -march=native`); the size of code and weights; and how long a static program in C takes to its first answer beside one that does
+//! -march=native`); what the file in C takes as a multiple of the object (by `cc -O2 -march=native`); the size of code and weights; and how long a static program in C takes to its first answer beside one that does
 //! nothing. Figures are medians over rounds in which all take turns. Object and predictor have the same instruction set: that of the level of
 //! x86-64, v3 unless told otherwise. Needs a C compiler.
 
 use bayeslift::{
-    deploy::{self, DeployOptions, Level, Package},
+    deploy::{self, DeployOptions, Level, Package, System},
     prelude::*,
     runtime::{Options, Target},
 };
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
         Some(other) => return Err(format!("level={other}: v3 or v4").into()),
     };
     println!(
-        "network            samples rows    object predictor  plain C  object/predictor  object/plain  code KB  first answer"
+        "network            samples rows    object predictor  plain C  object/predictor  C/object  object/plain  code KB  first answer"
     );
     for (inputs, hidden) in [(64, 50), (784, 400)] {
         for samples in [0, SAMPLES] {
@@ -77,9 +77,11 @@ impl Case {
         let network = self.network()?;
         let samples = self.samples.max(1);
         let package = deploy::network(&network, &DeployOptions::new("net").samples(samples).levels([self.level]))?;
+        let options = DeployOptions::new("source").samples(samples).for_system(System::c(None)?);
+        let source = deploy::network(&network, &options)?;
         let folder =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("deploy-{}-{}", self.inputs, self.samples));
-        self.build(&folder, &package)?;
+        self.build(&folder, [&package, &source])?;
         // lanes of AVX2 and of AVX-512
         let target = Target::host().with_lanes(if self.level == Level::V3 { 8 } else { 16 });
         let backend = Options::default().threads(1).target(target);
@@ -92,21 +94,21 @@ impl Case {
             let calls = (400_000 / (rows * self.inputs * samples * self.hidden / 50)).clamp(20, 10_000);
             let mut times = Vec::new();
             for _ in 0..rounds {
-                let [object, plain] = timed(&folder, rows, calls)?;
-                times.push([object, best(calls, &mut call)?, plain]);
+                let [object, plain, source] = timed(&folder, rows, calls)?;
+                times.push([object, best(calls, &mut call)?, plain, source]);
             }
-            let median = |of: &dyn Fn(&[f64; 3]) -> f64| median(times.iter().map(of).collect());
-            let [object, own, plain] = [0, 1, 2].map(|i| median(&|t: &[f64; 3]| t[i] / 1000.0));
-            let (to_own, to_plain) = (median(&|t| t[0] / t[1]), median(&|t| t[0] / t[2]));
+            let median = |of: &dyn Fn(&[f64; 4]) -> f64| median(times.iter().map(of).collect());
+            let [object, own, plain] = [0, 1, 2].map(|i| median(&|t: &[f64; 4]| t[i] / 1000.0));
+            let [to_own, to_plain, of_source] = [(0, 1), (0, 2), (3, 0)].map(|(a, b)| median(&|t| t[a] / t[b]));
             let mut line = format!("{:>3}-{hidden}-{hidden}-10", self.inputs, hidden = self.hidden);
             write!(line, " {:>10} {rows:>4} {object:>8.2}us {own:>8.2}us", self.samples)?;
             if rows == 1 {
                 let code = package.manifest["bytes"]["code"].as_f64().unwrap_or_default() / 1024.0;
                 let [first, empty] = starts(&folder)?;
-                write!(line, " {plain:>8.2} {to_own:>12.3} {to_plain:>15.3} {code:>10.0}")?;
+                write!(line, " {plain:>8.2} {to_own:>12.3} {of_source:>12.2} {to_plain:>13.3} {code:>10.0}")?;
                 write!(line, " {first:.2} ms, an empty program {empty:.2}")?;
             } else {
-                write!(line, " {:>8} {to_own:>12.3}", "")?;
+                write!(line, " {:>8} {to_own:>12.3} {of_source:>12.2}", "")?;
             }
             println!("{line}");
         }
@@ -114,9 +116,9 @@ impl Case {
     }
 
     /// The programs.
-    fn build(&self, folder: &Path, package: &Package) -> Result<()> {
+    fn build(&self, folder: &Path, packages: [&Package; 2]) -> Result<()> {
         let _ = fs::remove_dir_all(folder);
-        package.write(folder)?;
+        packages.into_iter().try_for_each(|package| package.write(folder))?;
         let sources = [
             ("plain.c", include_str!("plain.c")),
             ("time.c", include_str!("time.c")),
@@ -135,7 +137,11 @@ impl Case {
         ];
         let mut plain = vec!["-O3", "-march=native", "-std=c11"];
         plain.extend(sizes.iter().map(String::as_str));
-        cc(folder, &[&plain[..], &["time.c", "plain.c", "weights.s", "net.o", "-lm", "-o", "time"]].concat())?;
+        cc(folder, &["-O2", "-march=native", "-c", "source.c"])?;
+        cc(
+            folder,
+            &[&plain[..], &["time.c", "plain.c", "weights.s", "net.o", "source.o", "-lm", "-o", "time"]].concat(),
+        )?;
         cc(folder, &["-static", "-O2", "-std=c11", "first.c", "net.o", "-o", "first"])?;
         cc(folder, &["-static", "-O2", "empty.c", "-o", "empty"])
     }
@@ -173,14 +179,14 @@ fn cc(folder: &Path, arguments: &[&str]) -> Result<()> {
 /// Times of a call are the best of so many: others are those of whatever else the machine does.
 const TIMES: usize = 5;
 
-/// The nanoseconds of a call of the object, and of plain loops.
-fn timed(folder: &Path, rows: usize, calls: usize) -> Result<[f64; 2]> {
+/// The nanoseconds of a call of the object, of plain loops, and of the file in C.
+fn timed(folder: &Path, rows: usize, calls: usize) -> Result<[f64; 3]> {
     let arguments = [rows, calls, TIMES].map(|number| number.to_string());
     let output = Command::new(folder.join("time")).args(arguments).output()?;
     let text = String::from_utf8(output.stdout)?;
     let mut numbers = text.split_whitespace().map(str::parse::<f64>);
     let mut next = || numbers.next().ok_or("the program in C printed too little");
-    Ok([next()??, next()??])
+    Ok([next()??, next()??, next()??])
 }
 
 /// The nanoseconds of a call.

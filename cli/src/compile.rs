@@ -1,4 +1,4 @@
-//! `bayeslift compile`: a model as an object that programs in C link.
+//! `bayeslift compile`: a model as an object that programs in C link, or as a file in C.
 
 use crate::{
     error::{Error, shown},
@@ -8,10 +8,12 @@ use bayeslift::deploy::{self, DeployOptions, Level, System, Weights};
 use serde_json::json;
 use std::{fmt::Write, path::PathBuf};
 
-/// Compiles a model to an object for programs in C, with its header and a manifest
+/// Compiles a model to an object, or to a file in C, for programs in C, with its header and a manifest
 ///
-/// The object predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what the
-/// program brings. An ensemble becomes one object, whose members share their code.
+/// What is made predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what
+/// the
+/// program brings. An ensemble becomes one object, or one file, whose members share their code. C is for what there are
+/// no objects for: microcontrollers, WebAssembly.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -23,19 +25,27 @@ pub struct Arguments {
     /// What names in the object begin with: an identifier of C
     #[arg(long, default_value = "model")]
     name: String,
-    /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; this machine's unless told
+    /// What to make: an object for the system, or C99, which has the same bits on all systems
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Emit::Object)]
+    emit: Emit,
+    /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; default: this machine's, of C any
     #[arg(long, value_name = "TRIPLE", value_parser = system)]
-    target: Option<System>,
+    target: Option<String>,
     /// Which levels of x86-64, v1 to v4; of several the program chooses when it runs. v3 unless told
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = level)]
     isa: Vec<Level>,
     /// How many samples of the posterior are drawn if the program does not say
     #[arg(long, value_name = "S", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
+    /// The most rows that are computed at once: the workspace grows with it, results do not depend on it
+    #[arg(long, value_name = "N")]
+    row_block: Option<usize>,
     /// Addresses the noise if the program does not say; that of the network unless told
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where the weights are: in the object, or in a file that the program brings into memory
+    /// Where the weights are: in the object, in a file that the program brings into memory, or, of C, in a file that
+    /// the
+    /// assembler includes
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Where::Inside)]
     weights: Where,
     /// What the numbers of a row are called, with their units if you like: `alcohol [%],density`
@@ -56,6 +66,13 @@ pub struct Arguments {
 enum Where {
     Inside,
     File,
+    Included,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Emit {
+    Object,
+    C,
 }
 
 const EXAMPLES: &str = "\
@@ -63,7 +80,8 @@ Examples:
   bayeslift compile wine.safetensors --output deploy --name wine
   bayeslift compile wines/ --output deploy --name ensemble
   bayeslift compile wine.safetensors --output deploy --target aarch64-unknown-linux-gnu --samples 32
-  bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package";
+  bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package
+  bayeslift compile wine.safetensors --output deploy --emit c --row-block 1 --samples 16";
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut options = DeployOptions::new(&arguments.name)
@@ -71,9 +89,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .levels(arguments.isa.clone())
         .input_names(&arguments.input_names)
         .output_names(&arguments.output_names);
-    options.system = arguments.target.clone();
+    options.system = made_for(arguments);
+    options.row_block = arguments.row_block.unwrap_or(options.row_block);
     options.seed = arguments.seed;
-    options.weights = if arguments.weights == Where::File { Weights::File } else { Weights::Inside };
+    options.weights = match arguments.weights {
+        Where::Inside => Weights::Inside,
+        Where::File => Weights::File,
+        Where::Included => Weights::Included,
+    };
     let mut package = deploy::file(&arguments.model, &options)?;
     package.manifest["command"] = json!(command(arguments));
     let mut files = package.files();
@@ -89,8 +112,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             let _ = writeln!(text, "{:>12}  {}", file.bytes.len(), shown(&arguments.output.join(&file.name)));
         }
         let bytes = |what: &str| package.manifest["bytes"][what].as_u64().unwrap_or_default();
-        let (workspace, stack) = (bytes("workspace"), bytes("stack"));
-        let _ = writeln!(text, "a call takes {workspace} bytes of workspace and up to {stack} of the stack");
+        let _ = match (bytes("workspace"), bytes("stack")) {
+            // of C its compiler knows
+            (workspace, 0) => writeln!(text, "a call takes {workspace} bytes of workspace"),
+            (workspace, stack) => {
+                writeln!(text, "a call takes {workspace} bytes of workspace and up to {stack} of the stack")
+            }
+        };
     }
     output::write(None, &text)
 }
@@ -99,6 +127,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn command(arguments: &Arguments) -> String {
     let mut text =
         format!("bayeslift compile MODEL --output DIR --name {} --samples {}", arguments.name, arguments.samples);
+    if arguments.emit == Emit::C {
+        text.push_str(" --emit c");
+    }
     if let Some(target) = &arguments.target {
         let _ = write!(text, " --target {target}");
     }
@@ -106,11 +137,16 @@ fn command(arguments: &Arguments) -> String {
         let levels: Vec<String> = arguments.isa.iter().map(ToString::to_string).collect();
         let _ = write!(text, " --isa {}", levels.join(","));
     }
+    if let Some(rows) = arguments.row_block {
+        let _ = write!(text, " --row-block {rows}");
+    }
     if let Some(seed) = arguments.seed {
         let _ = write!(text, " --seed {seed}");
     }
-    if arguments.weights == Where::File {
-        text.push_str(" --weights file");
+    match arguments.weights {
+        Where::Inside => {}
+        Where::File => text.push_str(" --weights file"),
+        Where::Included => text.push_str(" --weights included"),
     }
     for (option, names) in [("--input-names", &arguments.input_names), ("--output-names", &arguments.output_names)] {
         if !names.is_empty() {
@@ -123,8 +159,27 @@ fn command(arguments: &Arguments) -> String {
     text
 }
 
-fn system(name: &str) -> Result<System, String> {
-    name.parse().map_err(|error| format!("{error}"))
+/// The name of a system that there are objects for, or compilers of C.
+fn system(name: &str) -> Result<String, String> {
+    match name.parse::<System>() {
+        Err(error) if System::c(Some(name)).is_err() => Err(error.to_string()),
+        Ok(_) | Err(_) => Ok(name.to_owned()),
+    }
+}
+
+/// What the package is for. Ends the program where there are no objects for a system.
+fn made_for(arguments: &Arguments) -> Option<System> {
+    let name = arguments.target.as_deref();
+    let system = match arguments.emit {
+        Emit::C => Some(System::c(name)),
+        Emit::Object => name.map(str::parse::<System>),
+    };
+    system.map(|found| {
+        found.unwrap_or_else(|error| {
+            let said = format!("{error}; `--emit c` is for any system that has a compiler of C\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, said).exit()
+        })
+    })
 }
 
 fn level(name: &str) -> Result<Level, String> {

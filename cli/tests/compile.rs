@@ -27,8 +27,16 @@ fn a_package_with_all_that_belongs_to_it() {
         command
     };
     let text = answer(&mut compile());
-    let files =
-        ["grades.h", "grades.json", "grades.o", "grades.pc", "grades.weights", "gradesConfig.cmake", "libgrades.a"];
+    let files = [
+        "grades.h",
+        "grades.json",
+        "grades.o",
+        "grades.pc",
+        "grades.py",
+        "grades.weights",
+        "gradesConfig.cmake",
+        "libgrades.a",
+    ];
     assert_eq!(names(&output), files);
     assert!(files.iter().all(|file| text.contains(file)) && text.contains("of workspace"), "{text}");
     let read = |name: &str| fs::read(output.join(name)).unwrap();
@@ -64,6 +72,28 @@ fn systems_and_instruction_sets() {
     }
 }
 
+/// C, with its weights in the text, in a file that a program reads, and in one that the assembler includes.
+#[test]
+fn c_for_any_system() {
+    let folder = folder("compile-c");
+    let model = saved(&folder, &numbers(2));
+    for (arguments, written) in [
+        (
+            &["--target", "thumbv7em-none-eabihf", "--row-block", "1"][..],
+            &["model.c", "model.h", "model.json", "model.py"][..],
+        ),
+        (&["--weights", "file"], &["model.c", "model.h", "model.json", "model.py", "model.weights"]),
+        (&["--weights", "included"], &["model.c", "model.data", "model.h", "model.json", "model.py"]),
+    ] {
+        let output = folder.join(arguments[1]);
+        answer(bayeslift(["compile", "--emit", "c"]).args(arguments).arg(&model).arg("--output").arg(&output));
+        assert_eq!(names(&output), written);
+        let manifest: Value = serde_json::from_slice(&fs::read(output.join("model.json")).unwrap()).unwrap();
+        let command = manifest["command"].as_str().unwrap();
+        assert!(command.contains("--emit c") && command.contains(&arguments.join(" ")), "{command}");
+    }
+}
+
 /// Each is one sentence on standard error, and nothing is written.
 #[test]
 fn errors_leave_nothing() {
@@ -86,6 +116,11 @@ fn errors_leave_nothing() {
         (&model, &output, &["--name", "7up"][..], 1, "an identifier of C"),
         (&model, &output, &["--target", "nowhere"], 2, "no objects for `nowhere`"),
         (&model, &output, &["--target", "aarch64-pc-windows-msvc"], 2, "COFF"),
+        (&model, &output, &["--target", "thumbv7em-none-eabihf"], 2, "`--emit c` is for any system"),
+        (&model, &output, &["--target", "powerpc64-unknown-linux-gnu", "--emit", "c"], 2, "low bytes first"),
+        (&model, &output, &["--weights", "included"], 1, "in a file of their own"),
+        (&model, &output, &["--emit", "c", "--isa", "v3"], 1, "a level of x86-64"),
+        (&model, &output, &["--emit", "c", "--package"], 1, "an archive was to be made of C"),
         (&model, &output, &["--isa", "v9"], 2, "v1, v2, v3 and v4"),
         (&model, &output, &["--target", "aarch64-unknown-linux-gnu", "--isa", "v3"], 1, "a level of x86-64"),
         (&model, &output, &["--samples", "0"], 2, "--samples"),

@@ -3,11 +3,13 @@
 //! An [`Emitter`] takes kernels that were lowered for its [`Target`]. It may refuse one; then the kernel of the plan goes, as a
 //! whole, to the next emitter of the list, lowered anew for that, with the same bits.
 
+#[cfg(feature = "deploy")]
+pub mod c;
 mod cranelift;
 pub mod x86;
 
 use crate::{
-    Error, InstructionSet, Target,
+    Architecture, Error, InstructionSet, Target,
     tile::{Class, TileKernel, verify_for},
 };
 #[cfg(feature = "deploy")]
@@ -86,6 +88,9 @@ fn check(kernel: &TileKernel, target: Target) -> Result<(), Refusal> {
 /// # Errors
 /// An architecture that there is no emitter for.
 pub fn emitters(target: Target, placement: Placement) -> Result<Vec<Box<dyn Emitter>>, Error> {
+    if target.machine().architecture == Architecture::C99 {
+        return Err(Error::ForeignTarget { target });
+    }
     let mut emitters: Vec<Box<dyn Emitter>> = Vec::new();
     if !target.is_portable() {
         emitters.push(Box::new(x86::X86(target)));

@@ -1,5 +1,7 @@
 //! Linkers: machine code to something that runs.
 
+#[cfg(feature = "deploy")]
+pub mod c;
 pub mod jit;
 #[cfg(feature = "deploy")]
 pub mod object;

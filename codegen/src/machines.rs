@@ -152,4 +152,14 @@ pub const MACHINES: &[Machine] = &[
         costs: Costs { product: 700, access: 700, simple: 700, division: 7000, elementary: 14_000, draw: 40_000 },
         ..ZEN4
     },
+    // by what compilers make of C for the machine above
+    Machine {
+        name: "c99",
+        architecture: Architecture::C99,
+        instruction_set: InstructionSet::Scalar,
+        multiply_adds: 1,
+        second_level: 256 << 10,
+        costs: Costs { product: 700, access: 700, simple: 700, division: 7000, elementary: 14_000, draw: 40_000 },
+        ..ZEN4
+    },
 ];

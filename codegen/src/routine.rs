@@ -1,6 +1,8 @@
-//! What is done around kernels where there is no runtime: the checks, loops and calls of a program, as a language of a few words.
+//! What is done around kernels where there is no runtime: the checks, loops and calls of a program, as a language of a
+//! few words.
 //!
-//! A [`Routine`] is a function of 64-bit numbers, addresses among them. It reads and writes memory, launches kernels and calls routines that were
+//! A [`Routine`] is a function of 64-bit numbers, addresses among them. It reads and writes memory, launches kernels
+//! and calls routines that were
 //! made before it, so nothing recurs. A linker makes machine code of it, or another language's text.
 
 mod builder;
@@ -15,12 +17,13 @@ use std::ops;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variable(pub u32);
 
-/// How much of memory is read or written. What is read is extended by zeros; of what is written the upper bits are left out.
+/// How much of memory is read or written. What is read is extended by zeros; of what is written the upper bits are left
+/// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// Four bytes.
     Word,
-    /// Eight bytes, or an address.
+    /// Eight bytes; of a parameter or a result, an address too.
     Long,
 }
 
@@ -60,6 +63,10 @@ pub enum Expr {
     Data(u64),
     /// What memory holds, so many bytes from an address on.
     Load(Width, Box<Expr>, i64),
+    /// The address of this number in a list of addresses, such as a struct of pointers, which begins at an address.
+    Address(Box<Expr>, usize),
+    /// How many things of so many numbers each memory may hold: more would overflow what counts their bytes.
+    Most(u64),
     /// A function of two numbers.
     Binary(Binary, Box<Expr>, Box<Expr>),
 }
@@ -84,6 +91,8 @@ pub enum Statement {
     Set(Variable, Expr),
     /// Writes a number, so many bytes from an address on.
     Store(Width, Expr, i64, Expr),
+    /// Writes an address, as that of this number in the list of addresses that begins at an address.
+    Point(Expr, usize, Expr),
     /// The first statements where the number is not 0, else the second ones.
     If(Expr, Vec<Statement>, Vec<Statement>),
     /// As long as the number is not 0.
@@ -110,6 +119,8 @@ pub enum Statement {
 pub struct Routine {
     /// The name by which others call it; `None` if only routines of this program do.
     pub name: Option<String>,
+    /// What it does, for people.
+    pub about: String,
     /// How wide its parameters are, which are the first variables.
     pub parameters: Vec<Width>,
     /// How wide its result is.
@@ -180,6 +191,11 @@ impl Expr {
             return Expr::Load(width, address.clone(), offset.wrapping_add(more));
         }
         Expr::Load(width, Box::new(self), offset)
+    }
+
+    /// The address of this number in the list of addresses that begins here.
+    pub fn address(self, number: usize) -> Expr {
+        Expr::Address(Box::new(self), number)
     }
 }
 

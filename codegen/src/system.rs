@@ -1,4 +1,4 @@
-//! The systems that objects are for: an architecture, a file format, a calling convention.
+//! The systems that objects are for: an architecture, a file format, a calling convention. Or C, for all others.
 
 use crate::{Architecture, Error, Target};
 use std::{fmt, str::FromStr};
@@ -102,6 +102,36 @@ impl System {
         Ok(System { name, triple, architecture })
     }
 
+    /// Any system that has a compiler of C99; of this name, if it has one that Rust knows. What is made is C, the same for all.
+    ///
+    /// ```
+    /// use bayeslift_codegen::System;
+    /// let system = System::c(Some("thumbv7em-none-eabihf"))?;
+    /// assert_eq!(system.to_string(), "C99 (thumbv7em-none-eabihf)");
+    /// assert_eq!(system.target(None)?.to_string(), "c99");
+    /// # Ok::<(), bayeslift_codegen::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A name that is none of a system; one whose numbers have their high bytes first.
+    pub fn c(name: Option<&str>) -> Result<System, Error> {
+        let architecture = Architecture::C99;
+        let Some(name) = name else {
+            return Ok(System { name: "C99".into(), triple: Triple::unknown(), architecture });
+        };
+        let refused = |reason: String| Error::System { name: name.to_owned(), reason };
+        let triple: Triple = name.parse().map_err(|error| refused(format!("{error}")))?;
+        if triple.endianness() == Ok(lexicon::Endianness::Big) {
+            return Err(refused("numbers lie in memory with their low bytes first".into()));
+        }
+        Ok(System { name: format!("C99 ({name})"), triple, architecture })
+    }
+
+    /// Whether what is made for it is C.
+    pub fn is_c(&self) -> bool {
+        self.architecture == Architecture::C99
+    }
+
     /// Its architecture.
     pub fn architecture(&self) -> Architecture {
         self.architecture
@@ -109,12 +139,12 @@ impl System {
 
     /// Whether its object files are COFF.
     pub fn is_coff(&self) -> bool {
-        self.triple.binary_format == BinaryFormat::Coff
+        !self.is_c() && self.triple.binary_format == BinaryFormat::Coff
     }
 
     /// Whether its object files are Mach-O.
     pub fn is_mach_o(&self) -> bool {
-        self.triple.binary_format == BinaryFormat::Macho
+        !self.is_c() && self.triple.binary_format == BinaryFormat::Macho
     }
 
     pub(crate) fn triple(&self) -> &Triple {
@@ -134,6 +164,7 @@ impl System {
             }
             (Architecture::Aarch64, None) => "neon",
             (Architecture::Riscv64, None) => "riscv64",
+            (Architecture::C99, None) => "c99",
         };
         Ok(Target::named(name).expect("a row of the table of machines"))
     }

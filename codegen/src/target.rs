@@ -55,6 +55,8 @@ pub enum Architecture {
     Aarch64,
     /// 64-bit RISC-V.
     Riscv64,
+    /// Whatever a compiler of C99 makes code for.
+    C99,
 }
 
 impl Architecture {
@@ -64,6 +66,7 @@ impl Architecture {
             Architecture::X86_64 => "x86_64",
             Architecture::Aarch64 => "aarch64",
             Architecture::Riscv64 => "riscv64",
+            Architecture::C99 => "c99",
         }
     }
 }
@@ -141,7 +144,8 @@ impl Target {
     pub fn registers(&self) -> usize {
         match (self.machine.architecture, self.instruction_set) {
             (Architecture::X86_64, InstructionSet::Avx512) => 32,
-            (Architecture::X86_64, _) => 16,
+            // what C is compiled for may have twice as many: of those with fewer none is fast
+            (Architecture::X86_64 | Architecture::C99, _) => 16,
             (Architecture::Aarch64 | Architecture::Riscv64, _) => 32,
         }
     }

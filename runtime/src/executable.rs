@@ -134,11 +134,19 @@ impl Options {
     /// # Errors
     /// As for [`Executable::compile`].
     pub fn lower(&self, graph: &Graph) -> Result<Program<TileKernel>, Error> {
-        let Rewritten { graph, fusions, .. } = self.optimize(graph)?;
+        self.lower_optimized(&self.optimize(graph)?)
+    }
+
+    /// As [`Options::lower`], of a graph that was optimized.
+    ///
+    /// # Errors
+    /// A graph that is too large; [`Error::ForkedWhileCompiling`].
+    pub fn lower_optimized(&self, rewritten: &Rewritten) -> Result<Program<TileKernel>, Error> {
         let _compiling = Compiling::begin()?;
         let _environment = Environment::enter();
-        let plan = Plan::with_fusions(graph, &fusions)?;
-        Ok(Program::lower(&plan, &fusions, self.target, self.threads.clamp(1, MAX_THREADS)))
+        let Rewritten { graph, fusions, .. } = rewritten;
+        let plan = Plan::with_fusions(graph.clone(), fusions)?;
+        Ok(Program::lower(&plan, fusions, self.target, self.threads.clamp(1, MAX_THREADS)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Blocks of samples and rows as graphs and machine code, for objects.
 
+use super::language::Language;
 use crate::{
     Backend, Error,
     predictor::{
@@ -8,10 +9,7 @@ use crate::{
         question::{Accumulator, Question, Turns},
     },
 };
-use bayeslift_codegen::{
-    KernelTable, Program, Target,
-    emit::{MachineCode, Placement},
-};
+use bayeslift_codegen::{KernelTable, Program, Target};
 use bayeslift_ir::{Graph, Output, Tensor};
 use bayeslift_passes::{Rewriting, Rewritten, WATCH, watch};
 use bayeslift_runtime::Options;
@@ -41,12 +39,11 @@ pub struct Column {
     pub width: usize,
 }
 
-/// A block's code for one target, and what it is as data.
+/// What a block's code for one target is as data.
 #[derive(Debug)]
 pub struct Compiled {
     pub update: KernelTable,
     pub finish: Option<KernelTable>,
-    pub functions: Vec<MachineCode>,
     /// The number of the first function that makes results.
     pub finish_at: usize,
 }
@@ -99,20 +96,20 @@ impl Block {
         self.accumulators.iter().map(|sum| sum.ty.words() as u64 * 4).collect()
     }
 
-    /// Its machine code.
-    pub fn compile(&self, target: Target) -> Result<Compiled, Error> {
+    /// Its code.
+    pub fn compile<L: Language>(&self, language: &L, target: Target) -> Result<(Compiled, Vec<L::Function>), Error> {
         let options = Options::default().target(target).threads(1);
-        let Program { table: update, mut functions } = options.emit(&self.update, Placement::Object)?;
+        let Program { table: update, mut functions } = language.emit(&options, &self.update)?;
         let finish_at = functions.len();
         let finish = match &self.finish {
             None => None,
             Some(graph) => {
-                let program = options.emit(graph, Placement::Object)?;
+                let program = language.emit(&options, graph)?;
                 functions.extend(program.functions);
                 Some(program.table)
             }
         };
-        Ok(Compiled { update, finish, functions, finish_at })
+        Ok((Compiled { update, finish, finish_at }, functions))
     }
 }
 

@@ -7,9 +7,10 @@ use super::{
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
     header::{self, Facts, header},
     information::Information,
+    language::{C, Language, Machine},
     layout::{Layout, accumulator_bytes},
     members::Members,
-    package,
+    package, prototypes, python,
 };
 use crate::{
     Backend, EnsemblePredictor, Error,
@@ -17,7 +18,6 @@ use crate::{
 };
 use bayeslift_codegen::{
     Level, System, Target,
-    link::object::object,
     routine::{Assembly, Data},
 };
 
@@ -77,9 +77,23 @@ impl<'a> Subject<'a> {
 /// A package of a model, or of an ensemble; `digest` is that of its file.
 pub fn compile(subject: Subject<'_>, digest: Option<&str>, options: &DeployOptions) -> Result<Package, Error> {
     check(options)?;
+    let system = options.system()?;
+    if system.is_c() {
+        compile_as(&C, system, subject, digest, options)
+    } else {
+        compile_as(&Machine, system, subject, digest, options)
+    }
+}
+
+fn compile_as<L: Language>(
+    language: &L,
+    system: System,
+    subject: Subject<'_>,
+    digest: Option<&str>,
+    options: &DeployOptions,
+) -> Result<Package, Error> {
     let models = subject.models();
     let model = &models[0];
-    let system = options.system()?;
     let (levels, targets) = targets(options, &system)?;
     let draws = model.draws()?;
     let (blocks, roles) = blocks(models, options, draws)?;
@@ -88,14 +102,14 @@ pub fn compile(subject: Subject<'_>, digest: Option<&str>, options: &DeployOptio
     let mut kernels = Vec::new();
     let mut members = match subject {
         Subject::Network(_) => None,
-        Subject::Ensemble(_) => Some(Members::new(models.len(), &blocks, &targets, &mut assembly.kernels)?),
+        Subject::Ensemble(_) => Some(Members::new(language, models.len(), &blocks, &targets, &mut assembly.kernels)?),
     };
     for block in blocks {
         let (mut all, mut first) = (Vec::new(), Vec::new());
         for &target in &targets {
-            let mut code = block.compile(target)?;
+            let (code, functions) = block.compile(language, target)?;
             first.push(assembly.kernels.len());
-            assembly.kernels.append(&mut code.functions);
+            assembly.kernels.extend(functions);
             all.push(code);
         }
         kernels.push(first);
@@ -166,8 +180,11 @@ pub fn compile(subject: Subject<'_>, digest: Option<&str>, options: &DeployOptio
         );
         return Err(Error::misuse(problem, "put the weights into a file of their own"));
     }
+    data.bytes.resize(data.bytes.len().next_multiple_of(8), 0);
     assembly.data = data.bytes;
-    let linked = object(&assembly, name, &system).map_err(bayeslift_runtime::Error::from)?;
+    let named = assembly.routines.iter().filter_map(|routine| routine.name.as_deref()?.strip_prefix(name)?.get(1..));
+    let prototypes: Vec<_> = named.map(prototypes::of_network(name, options.weights)).collect();
+    let linked = language.link(&assembly, options, &system, &prototypes)?;
     let facts = Facts {
         options,
         system: &system,
@@ -185,7 +202,10 @@ pub fn compile(subject: Subject<'_>, digest: Option<&str>, options: &DeployOptio
     };
     let header = header(&facts);
     let manifest = package::manifest(&facts, model, &linked, &assembly.data, outside.as_deref(), &header);
-    Ok(Package::new(options, &system, linked.bytes, header, manifest, outside))
+    let included = (options.weights == Weights::Included).then_some(assembly.data);
+    let mut package = Package::new(options, &system, linked.bytes, header, manifest, [outside, included]);
+    package.python = Some(python::module(&facts));
+    Ok(package)
 }
 
 pub fn check(options: &DeployOptions) -> Result<(), Error> {
@@ -199,6 +219,12 @@ pub fn check(options: &DeployOptions) -> Result<(), Error> {
     }
     if *samples == 0 || u32::try_from(*samples).is_err() {
         return Err(Error::argument("the number of samples", "at least 1 and below 2^32", samples));
+    }
+    if options.weights == Weights::Included && !options.system.as_ref().is_some_and(System::is_c) {
+        return Err(Error::misuse(
+            "an object was to include its weights",
+            "they are inside, or in a file of their own",
+        ));
     }
     if *row_block == 0 || *row_block > MOST_ROWS {
         return Err(Error::argument("the block of rows", format!("1 to {MOST_ROWS}"), row_block));

@@ -52,11 +52,14 @@ const LEAST_EXPONENT: i64 = 0x0080_0000;
 /// All bits of a float but its sign.
 pub const SIZE: i64 = 0x7fff_ffff;
 
-/// Appends a routine without a name.
-pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder) -> Callee {
-    routines.push(builder.finish(None, Long));
+/// Appends a routine without a name; `about` tells people what it does.
+pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder, about: &str) -> Callee {
+    routines.push(builder.finish(None, about, Long));
     Callee::Routine(routines.len() - 1)
 }
+
+/// What is said of routines that give results.
+pub const NOT_FINITE: &str = "Not 0 if one is not finite";
 
 /// The routines that look at inputs, `(inputs, count)`: quickly, whether one is refused, and, to say why, the bits of
 /// the largest size.
@@ -69,8 +72,8 @@ pub struct Looks {
 impl Looks {
     /// For numbers up to `bound`, which is finite.
     pub fn new(routines: &mut Vec<Routine>, bound: f32, architecture: Architecture) -> Looks {
-        // a load of RISC-V that is not aligned may be a trap
-        let reads_anywhere = architecture != Architecture::Riscv64;
+        // a load of RISC-V that is not aligned may be a trap; in C there is none
+        let reads_anywhere = matches!(architecture, Architecture::X86_64 | Architecture::Aarch64);
         Looks { exceeds: exceeds(routines, bound, reads_anywhere), largest: largest(routines) }
     }
 }
@@ -81,7 +84,7 @@ fn largest(routines: &mut Vec<Routine>) -> Callee {
     let largest = b.set(0);
     b.each(count, |b, i| b.assign(largest, Expr::from(largest).maximum((inputs + i * 4).load(Word, 0) & SIZE)));
     b.give(largest);
-    add(routines, b)
+    add(routines, b, "(inputs, count): the bits of the largest size of so many numbers")
 }
 
 /// Two numbers beside each other in one.
@@ -115,19 +118,36 @@ fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Cal
     });
     let [first, second, third, fourth] = kept.map(Expr::from);
     b.give((first | second | (third | fourth)) & BITS);
-    add(routines, b)
+    add(routines, b, "(inputs, count): whether a number is not finite, or too large")
 }
 
 impl Parts<'_> {
     /// The routines of a block.
     pub fn of_block(&self, number: usize, routines: &mut Vec<Routine>, data: &mut Data) -> OfBlock {
         let is_open = self.blocks[number].0.turns == Turns::Open;
-        let clear = is_open.then(|| add(routines, self.clear(number)));
-        let update = self.update(number, data);
-        let update = add(routines, update);
-        let finish = is_open.then(|| add(routines, self.finish(number, data)));
         let (block, _) = &self.blocks[number];
-        let give = add(routines, give(block.rows, &block.results(), &self.layout.results_of(block)));
+        let of = match (block.rows, block.at_once) {
+            (1, samples) => format!("a row, {samples} samples at once"),
+            (rows, samples) => format!("{rows} rows, {samples} samples at once"),
+        };
+        let clear = is_open.then(|| {
+            let about = format!("(accumulators): sets the sums over samples to their first values; {of}");
+            add(routines, self.clear(number), &about)
+        });
+        let update = self.update(number, data);
+        let about = format!(
+            "(workspace, accumulators, inputs, count, first row, first sample, done, end): adds samples; {of}. 1 if \
+             a value was not finite that results do not show"
+        );
+        let update = add(routines, update, &about);
+        let finish = is_open.then(|| {
+            let about = format!("(workspace, accumulators, samples): makes results of the sums over samples; {of}");
+            add(routines, self.finish(number, data), &about)
+        });
+        let about =
+            format!("(workspace, result, count, row, samples): gives results to the caller; {of}. {NOT_FINITE}");
+        let give = give(block.rows, &block.results(), &self.layout.results_of(block));
+        let give = add(routines, give, &about);
         OfBlock { clear, update, finish, give }
     }
 
@@ -282,7 +302,7 @@ impl Parts<'_> {
 pub fn give(rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
     let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
     let (found, found_in_spreads) = (b.set(0), b.set(0));
-    for (i, (Column { name, width }, &at)) in (0..).zip(results.iter().zip(places)) {
+    for (i, (Column { name, width }, &at)) in results.iter().zip(places).enumerate() {
         let width = *width as i64;
         let is_spread = matches!(name.as_str(), "epistemic" | "total" | "epistemic_within");
         let kept = if is_spread { found_in_spreads } else { found };
@@ -292,7 +312,7 @@ pub fn give(rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
             let exponents = address.load(numbers, at) & (EXPONENT * HALVES);
             b.assign(kept, (exponents + LEAST_EXPONENT * HALVES) | kept);
         });
-        let into = b.set(Expr::from(result).load(Long, 8 * i));
+        let into = b.set(Expr::from(result).address(i));
         b.when(into, |b| {
             let into = b.set(into + row * (4 * width));
             each_pair(b, words, |b, index, numbers| {

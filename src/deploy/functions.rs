@@ -88,7 +88,7 @@ impl Functions<'_> {
         }
         routines.extend(named.into_iter().map(|(name, builder)| {
             let result = if name == "info" { Long } else { Word };
-            builder.finish(Some(format!("{}_{name}", self.name)), result)
+            builder.finish(Some(format!("{}_{name}", self.name)), "", result)
         }));
     }
 
@@ -119,10 +119,9 @@ impl Functions<'_> {
             widths.max().unwrap_or(0)
         };
         let widest = self.parts.blocks.iter().map(of_block);
-        let widest = widest.chain([self.parts.units, 1]).max().unwrap_or(1) as i64;
-        let of_row = accumulator_bytes(&self.parts.blocks[self.roles.many].0) as i64 * self.count() as i64;
-        let most = (1_i64 << 60) / widest.max(of_row);
-        refuse(b, Expr::from(most).less(rows), "ERROR_ROWS");
+        let widest = widest.chain([self.parts.units, 1]).max().unwrap_or(1) as u64;
+        let of_row = accumulator_bytes(&self.parts.blocks[self.roles.many].0) * self.count() as u64;
+        refuse(b, Expr::Most(widest.max(of_row)).less(rows), "ERROR_ROWS");
     }
 
     fn set_key(&self, b: &mut RoutineBuilder, workspace: Variable, seed: impl Into<Expr>) {

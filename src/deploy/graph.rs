@@ -2,19 +2,19 @@
 //! the machine that began.
 
 use super::{
-    DeployOptions, Package,
+    DeployOptions, Package, Weights,
     compile::{check, target},
     functions::{check_memory, refuse, within},
     header::KEYWORDS,
+    language::{C, Language, Machine},
     layout::{ALIGN, Places},
     package,
+    prototypes::Prototype,
     status::{STATUS, status},
 };
 use crate::Error;
 use bayeslift_codegen::{
     KernelTable, Program, System,
-    emit::Placement,
-    link::object::object,
     routine::{Assembly, Data, Expr, Memory, RoutineBuilder, Width, launches},
 };
 use bayeslift_ir::{DType, Graph, Type};
@@ -44,8 +44,17 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
         let problem = "a graph was to be compiled for several levels of instructions";
         return Err(Error::misuse(problem, "compile it for one, or a network"));
     }
+    if system.is_c() { graph_as(&C, system, graph, options) } else { graph_as(&Machine, system, graph, options) }
+}
+
+fn graph_as<L: Language>(
+    language: &L,
+    system: System,
+    graph: &Graph,
+    options: &DeployOptions,
+) -> Result<Package, Error> {
     let compiler = Options::default().target(target(&system, options.levels.first().copied())?).threads(1);
-    let Program { table, functions } = compiler.emit(&compiler.optimize(graph)?, Placement::Object)?;
+    let Program { table, functions } = language.emit(&compiler, &compiler.optimize(graph)?)?;
     let [inputs, outputs] = pointers(&table);
     let mut places = Places::default();
     let [at_arena, at_scratch, at_shared] =
@@ -58,7 +67,7 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
         refuse(&mut b, Expr::from(pointer).is_zero(), "ERROR_NULL");
     }
     let mut load = |from, all: &[Pointer]| {
-        let found = (0..all.len() as i64).map(|i| b.set(Expr::from(from).load(Width::Long, 8 * i)));
+        let found = (0..all.len()).map(|i| b.set(Expr::from(from).address(i)));
         found.collect::<Vec<_>>()
     };
     let (found, made) = (load(given, &inputs), load(results, &outputs));
@@ -81,11 +90,11 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
     let statements = launches(&table, 0, &memory, &mut data);
     within(&mut b, system.architecture(), |b| b.append(statements));
     b.give(status("OK"));
-    let routines = vec![b.finish(Some(format!("{}_call", options.name)), Width::Word)];
-    let linked = object(&Assembly { kernels: functions, routines, data: data.bytes }, &options.name, &system);
-    let linked = linked.map_err(bayeslift_runtime::Error::from)?;
+    let routines = vec![b.finish(Some(format!("{}_call", options.name)), "", Width::Word)];
+    let assembly = Assembly { kernels: functions, routines, data: data.bytes };
+    let linked = language.link(&assembly, options, &system, &[prototype(&options.name)])?;
 
-    let header = header(options, &system, [&inputs, &outputs], [workspace_bytes, linked.stack_bytes]);
+    let header = header(options, &system, [&inputs, &outputs], workspace_bytes, linked.stack_bytes);
     let described = |all: &[Pointer]| {
         let one = |p: &Pointer| json!({ "name": p.name, "input": p.known_as, "type": p.ty.to_string(), "written": p.is_written });
         all.iter().map(one).collect::<Vec<_>>()
@@ -105,7 +114,8 @@ pub fn graph(graph: &Graph, options: &DeployOptions) -> Result<Package, Error> {
         },
         "sha256": { "object": package::digest(&linked.bytes), "header": package::digest(header.as_bytes()) },
     });
-    Ok(Package::new(options, &system, linked.bytes, header, manifest, None))
+    let included = (options.weights == Weights::Included).then_some(assembly.data);
+    Ok(Package::new(options, &system, linked.bytes, header, manifest, [None, included]))
 }
 
 /// The pointers to inputs and to outputs that are returned.
@@ -120,6 +130,13 @@ fn pointers(table: &KernelTable) -> [Vec<Pointer>; 2] {
     let inputs = table.inputs.iter().map(|input| pointer(&input.name, &input.ty, input.is_donated)).collect();
     let returned = table.outputs.iter().filter(|output| output.updates.is_none());
     [inputs, returned.map(|output| pointer(&output.name, &output.ty, true)).collect()]
+}
+
+/// The only function.
+fn prototype(name: &str) -> Prototype {
+    let parameters =
+        [&format!("const {name}_inputs *inputs"), &format!("const {name}_outputs *outputs"), "void *workspace"];
+    Prototype::new(format!("{name}_call"), "int ", &parameters)
 }
 
 /// A name as C has it, which no other has.
@@ -138,13 +155,17 @@ fn header(
     options: &DeployOptions,
     system: &System,
     [inputs, outputs]: [&[Pointer]; 2],
-    [workspace, stack]: [u64; 2],
+    workspace: u64,
+    stack: Option<u64>,
 ) -> String {
+    let stack = stack.map_or_else(String::new, |bytes| {
+        format!("#define {}_STACK_BYTES {bytes}\n", options.name.to_ascii_uppercase())
+    });
     let (name, upper) = (&options.name, options.name.to_ascii_uppercase());
     let mut h = format!(
         "/* A graph, compiled by Bayeslift {} for {system}. */\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n\n\
          #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n#define {upper}_WORKSPACE_BYTES {workspace}\n\
-         #define {upper}_WORKSPACE_ALIGN {ALIGN}\n#define {upper}_STACK_BYTES {stack}\n\n/* What functions return. */\nenum {{\n",
+         #define {upper}_WORKSPACE_ALIGN {ALIGN}\n{stack}\n/* What functions return. */\nenum {{\n",
         env!("CARGO_PKG_VERSION")
     );
     let codes = STATUS.iter().enumerate().take(status("ERROR_MISALIGNED") as usize + 1);
@@ -175,8 +196,9 @@ fn header(
     }
     let _ = writeln!(
         h,
-        "int {name}_call(const {name}_inputs *inputs, const {name}_outputs *outputs, void *workspace);\n\n\
-         #ifdef __cplusplus\n}}\n#endif\n\n#endif"
+        "{}\n\n\
+         #ifdef __cplusplus\n}}\n#endif\n\n#endif",
+        prototype(name).declared()
     );
     h
 }

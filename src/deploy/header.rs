@@ -1,7 +1,7 @@
 //! The header of an object, in C99 and C++.
 
 use super::{
-    DeployOptions, Weights, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN,
+    DeployOptions, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN, prototypes,
     status::STATUS,
 };
 use bayeslift_codegen::System;
@@ -19,7 +19,8 @@ pub struct Facts<'a> {
     pub rows: usize,
     pub levels: &'a [Option<i64>],
     pub layout_bytes: u64,
-    pub stack_bytes: u64,
+    /// None of C.
+    pub stack_bytes: Option<u64>,
     /// The bytes of accumulators of a block of rows and of a single one, where samples differ.
     pub accumulators: Option<[u64; 2]>,
     /// Of an ensemble, how many members it has.
@@ -49,7 +50,7 @@ pub const KEYWORDS: &[&str] = &[
 ];
 
 /// What each result is.
-fn meaning(name: &str) -> &'static str {
+pub fn meaning(name: &str) -> &'static str {
     match name {
         "probabilities" => "of each class, the mean over samples",
         "predictive_entropy" => "of those probabilities, in nats: all the uncertainty",
@@ -106,7 +107,9 @@ pub fn header(facts: &Facts<'_>) -> String {
     }
     line(define("WORKSPACE_BYTES", facts.layout_bytes.to_string(), "memory that the caller brings"));
     line(define("WORKSPACE_ALIGN", ALIGN.to_string(), "and its alignment"));
-    line(define("STACK_BYTES", facts.stack_bytes.to_string(), "the most of the stack that a call takes"));
+    if let Some(bytes) = facts.stack_bytes {
+        line(define("STACK_BYTES", bytes.to_string(), "the most of the stack that a call takes"));
+    }
     line(define("LARGEST_INPUT", float(facts.bound), "no input may be larger in size"));
     if let Some(bytes) = facts.weights {
         line(define("WEIGHTS_BYTES", bytes.to_string(), &format!("the size of {name}.weights")));
@@ -147,41 +150,39 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(format!("  char {name}[{}];", Information::capacity(text)));
     }
     line(format!("}} {name}_information;\n"));
-    let weights = if options.weights == Weights::File { ", const void *weights, size_t bytes" } else { "" };
+    let of = prototypes::of_network(name, options.weights);
+    let declared = |function: &str| of(function).declared();
     if !facts.levels().is_empty() {
         line(format!("/* Chooses the newest instructions that the processor has, of {}.", facts.levels().join(", ")));
         line("   Before a workspace is used for the first time. */".into());
-        line(format!("int {name}_init(void *workspace{weights});"));
+        line(declared("init"));
         line("/* As that, with instructions of this level, such as 3. */".into());
-        line(format!("int {name}_init_isa(void *workspace, uint64_t level{weights});\n"));
+        line(declared("init_isa") + "\n");
     } else if facts.weights.is_some() {
         line(format!(
             "/* Before a workspace is used for the first time. Compares a checksum of {name}.weights, which has to stay"
         ));
         line("   where it is, aligned to four bytes. */".into());
-        line(format!("int {name}_init(void *workspace{weights});\n"));
+        line(declared("init") + "\n");
     }
     line("/* Predicts rows. A request that is NULL has the defaults, row and sample 0 first. */".into());
-    line(format!("int {name}_predict(const {name}_request *request, const float *inputs, size_t rows,"));
-    line(format!("                   const {name}_result *result, void *workspace);\n"));
+    line(declared("predict") + "\n");
     if facts.accumulators.is_some() {
         line("/* The same with some samples at a time, for answers under a deadline: begin, add samples as often as there is".into());
         line(
             "   time, with the same inputs, and finish, as often as you like. The bits are those of one call. */"
                 .into(),
         );
-        line(format!("int {name}_begin(const {name}_request *request, size_t rows, void *state);"));
-        line(format!(
-            "int {name}_add(uint32_t samples, const float *inputs, size_t rows, void *state, void *workspace);"
-        ));
-        line(format!("int {name}_finish(const {name}_result *result, void *state, void *workspace);\n"));
+        line(declared("begin"));
+        line(declared("add"));
+        line(declared("finish") + "\n");
     }
     line(
         "/* Predicts rows that it makes itself and compares the bits with those of the machine that compiled this. */"
             .into(),
     );
-    line(format!("int {name}_self_test(void *workspace);\n"));
-    line(format!("const {name}_information *{name}_info(void);\n"));
+    line(declared("self_test") + "\n");
+    line(declared("info") + "\n");
     line("#ifdef __cplusplus\n}\n#endif\n\n#endif".into());
     text
 }

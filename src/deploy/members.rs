@@ -4,13 +4,13 @@
 
 use super::{
     block::{Block, Column, columns},
-    entry::{Parts, add, give},
+    entry::{NOT_FINITE, Parts, add, give},
+    language::Language,
 };
 use crate::{Error, ensemble::combine};
 use Width::Long;
 use bayeslift_codegen::{
     KernelTable, Program, Target,
-    emit::{MachineCode, Placement},
     routine::{Callee, Data, Routine, RoutineBuilder, Width, launches},
 };
 use bayeslift_passes::Rewritten;
@@ -51,11 +51,12 @@ pub struct Together {
 
 impl Members {
     /// Of so many members and these blocks; kernels are appended.
-    pub fn new(
+    pub fn new<L: Language>(
+        language: &L,
         count: usize,
         blocks: &[Block],
         targets: &[Target],
-        kernels: &mut Vec<MachineCode>,
+        kernels: &mut Vec<L::Function>,
     ) -> Result<Members, Error> {
         let mut answers: Vec<Answer> = Vec::new();
         let mut of_block = Vec::new();
@@ -71,7 +72,7 @@ impl Members {
             let mut compiled = Vec::new();
             for &target in targets {
                 let options = Options::default().target(target).threads(1);
-                let Program { table, functions } = options.emit(&graph, Placement::Object)?;
+                let Program { table, functions } = language.emit(&options, &graph)?;
                 compiled.push((table, kernels.len()));
                 kernels.extend(functions);
             }
@@ -124,8 +125,12 @@ impl Parts<'_> {
     pub fn together(&self, routines: &mut Vec<Routine>, data: &mut Data) -> Vec<Together> {
         let Some(members) = self.members else { return Vec::new() };
         let made = members.answers.iter().map(|answer| Together {
-            combine: add(routines, self.combine(answer, data)),
-            give: add(routines, give(answer.rows, &answer.results, &self.layout.together)),
+            combine: add(routines, self.combine(answer, data), "(workspace): makes one answer of what members gave"),
+            give: add(
+                routines,
+                give(answer.rows, &answer.results, &self.layout.together),
+                &format!("(workspace, result, count, row, samples): gives the answer of all. {NOT_FINITE}"),
+            ),
         });
         let made: Vec<Together> = made.collect();
         members.of_block.iter().map(|&answer| made[answer]).collect()

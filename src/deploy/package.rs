@@ -1,8 +1,7 @@
 //! What is written: an object, its header, a manifest, and what belongs to them.
 
-use super::{DeployOptions, System, Weights, header::Facts, library};
+use super::{DeployOptions, System, Weights, header::Facts, language::Linked, library};
 use crate::{Error, NewFile, predictor::model::Model};
-use bayeslift_codegen::link::object::Object;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{fs, io::Write, path::Path};
@@ -16,21 +15,25 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
-/// A compiled network: its object and what tells of it.
+/// A compiled network: its object, or its source, and what tells of it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Package {
     /// What names begin with.
     pub name: String,
-    /// The object file.
+    /// The object file, or the file in C.
     pub object: Vec<u8>,
     /// The header, in C99 and C++.
     pub header: String,
+    /// A module in Python that loads a shared library of it; none of a graph.
+    pub python: Option<String>,
     /// What the object is: sizes, results, digests, versions.
     pub manifest: Value,
     /// The weights, if they are in a file of their own.
     pub weights: Option<Vec<u8>>,
-    /// How object files end on the system.
+    /// What the assembler includes into the file in C, if it does.
+    pub included: Option<Vec<u8>>,
+    /// How object files end on the system, or `c`.
     pub extension: &'static str,
     /// What it is for.
     pub(super) system: System,
@@ -43,18 +46,25 @@ impl Package {
         object: Vec<u8>,
         header: String,
         manifest: Value,
-        weights: Option<Vec<u8>>,
+        [weights, included]: [Option<Vec<u8>>; 2],
     ) -> Package {
-        let extension = if system.is_coff() { "obj" } else { "o" };
-        Package { name: options.name.clone(), object, header, manifest, weights, extension, system: system.clone() }
+        let extension = match system {
+            system if system.is_c() => "c",
+            system if system.is_coff() => "obj",
+            _ => "o",
+        };
+        let (name, system) = (options.name.clone(), system.clone());
+        Package { name, object, header, python: None, manifest, weights, included, extension, system }
     }
 
-    /// The files: the object, the header, the manifest, and weights if they are apart.
+    /// The files: the object, the header, the module in Python, the manifest, and weights if they are apart.
     pub fn files(&self) -> Vec<File> {
         let file = |end: &str, bytes: &[u8]| File { name: format!("{}.{end}", self.name), bytes: bytes.to_vec() };
         let manifest = format!("{:#}\n", self.manifest);
         let mut files = vec![file(self.extension, &self.object), file("h", self.header.as_bytes())];
         files.extend(self.weights.as_deref().map(|weights| file("weights", weights)));
+        files.extend(self.included.as_deref().map(|data| file("data", data)));
+        files.extend(self.python.as_deref().map(|module| file("py", module.as_bytes())));
         files.push(file("json", manifest.as_bytes()));
         files
     }
@@ -62,8 +72,11 @@ impl Package {
     /// What build systems find besides: an archive, `NAME.pc` for pkg-config, `NAMEConfig.cmake`.
     ///
     /// # Errors
-    /// [`Error::File`], if the object is none.
+    /// [`Error::Misuse`] of C, which there is no archive of; [`Error::File`], if the object is none.
     pub fn library(&self) -> Result<Vec<File>, Error> {
+        if self.system.is_c() {
+            return Err(Error::misuse("an archive was to be made of C", "compile it, or make an object"));
+        }
         library::files(self)
     }
 
@@ -78,7 +91,8 @@ impl Package {
 
 /// Writes files into a folder, which is made if there is none: all of them, or none.
 ///
-/// They are written under other names first. If one cannot get its name then, those are removed that were not there before.
+/// They are written under other names first. If one cannot get its name then, those are removed that were not there
+/// before.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -118,7 +132,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 pub(super) fn manifest(
     facts: &Facts<'_>,
     model: &Model,
-    object: &Object,
+    object: &Linked,
     data: &[u8],
     weights: Option<&[u8]>,
     header: &str,
@@ -153,7 +167,11 @@ pub(super) fn manifest(
             "workspace": facts.layout_bytes,
             "stack": facts.stack_bytes,
         },
-        "weights": if facts.options.weights == Weights::File { "file" } else { "inside" },
+        "weights": match facts.options.weights {
+            Weights::Inside => "inside",
+            Weights::File => "file",
+            Weights::Included => "included",
+        },
         "sha256": {
             "object": digest(&object.bytes),
             "header": digest(header.as_bytes()),

@@ -1,98 +1,21 @@
 //! Random graphs as objects: the bits of compiled code in memory.
 
-use super::harness;
+use super::graph_program::{in_memory, outputs, table_update};
 use bayeslift::{
-    deploy::{self, DeployOptions},
+    deploy::DeployOptions,
     ir::{
-        Builder, DType, Graph, Tensor, Type,
+        DType, Graph, Tensor,
         arbitrary::{config, graph_and_inputs},
         same_bits,
     },
-    runtime::{Executable, Options},
 };
 use proptest::prelude::*;
-use std::{
-    fmt::Write as _,
-    fs,
-    process::{Command, Stdio},
-};
-
-/// A program that reads the inputs of a graph and writes its outputs, those that are updated among the inputs first.
-fn source(graph: &Graph, manifest: &serde_json::Value) -> String {
-    let mut text = String::from(
-        "#include \"graph.h\"\n#include <stdio.h>\n#include <stdlib.h>\n\
-         int main(void) {\n  graph_inputs in; graph_outputs out; size_t got = 0; int status;\n  \
-         char *workspace = (char *)malloc(GRAPH_WORKSPACE_BYTES + 64);\n  workspace += 64 - (size_t)workspace % 64;\n",
-    );
-    let t = &mut text;
-    let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
-    let [inputs, outputs] = ["inputs", "outputs"].map(|what| manifest[what].as_array().unwrap().clone());
-    for (input, told) in graph.inputs().iter().zip(&inputs) {
-        let bytes = graph.ty(input.value).words() * 4;
-        let name = name(told);
-        writeln!(t, "  {{ void *p = malloc({bytes} + 1); got += fread(p, 1, {bytes}, stdin); in.{name} = p; }}")
-            .unwrap();
-    }
-    let returned: Vec<_> = graph.outputs().iter().filter(|output| output.updates.is_none()).collect();
-    for (output, told) in returned.iter().zip(&outputs) {
-        let bytes = graph.ty(output.value).words() * 4;
-        writeln!(t, "  out.{} = malloc({bytes} + 1);", name(told)).unwrap();
-    }
-    for (what, all) in [("in", &inputs), ("out", &outputs)] {
-        if all.is_empty() {
-            writeln!(t, "  {what}.none = workspace;").unwrap();
-        }
-    }
-    writeln!(t, "  status = graph_call(&in, &out, workspace); if (status) return status;").unwrap();
-    for output in graph.outputs() {
-        let bytes = graph.ty(output.value).words() * 4;
-        let from = match output.updates {
-            Some(input) => format!("in.{}", name(&inputs[input])),
-            None => {
-                let at = returned.iter().position(|other| std::ptr::eq(*other, output)).unwrap();
-                format!("out.{}", name(&outputs[at]))
-            }
-        };
-        writeln!(t, "  fwrite({from}, 1, {bytes}, stdout);").unwrap();
-    }
-    let given: usize = graph.inputs().iter().map(|input| graph.ty(input.value).words() * 4).sum();
-    writeln!(t, "  return got == {given} ? 0 : 9;\n}}").unwrap();
-    text
-}
-
-fn outputs(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
-    let package = deploy::graph(graph, &DeployOptions::new("graph")).unwrap();
-    let folder = harness::folder("graph");
-    package.write(&folder).unwrap();
-    fs::write(folder.join("main.c"), source(graph, &package.manifest)).unwrap();
-    harness::run(Command::new("cc").current_dir(&folder).args(["main.c", "graph.o", "-o", "main"]));
-    let words = |tensor: &Tensor| tensor.words().into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
-    let given: Vec<u8> = inputs.iter().flat_map(words).collect();
-    fs::write(folder.join("inputs"), given).unwrap();
-    let stdin = Stdio::from(fs::File::open(folder.join("inputs")).unwrap());
-    let output = harness::run(Command::new(folder.join("main")).stdin(stdin));
-    let mut words = output.stdout.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
-    let types = graph.outputs().iter().map(|output| graph.ty(output.value));
-    types.map(|ty| Tensor::from_words(ty, words.by_ref().take(ty.words()).collect()).unwrap()).collect()
-}
 
 /// Whether an object has the bits of code in memory.
 fn compare(graph: &Graph, inputs: &[Tensor]) -> Result<(), TestCaseError> {
-    let executable = Executable::compile(graph.clone(), &Options::default()).unwrap();
-    let mut donated = inputs.to_vec();
-    let mut workspace = executable.workspace().unwrap();
-    let mut returned = executable.new_outputs().unwrap();
-    let mut arguments: Vec<_> = donated.iter_mut().map(bayeslift::runtime::Argument::from).collect();
-    executable.call_into(&mut workspace, &mut arguments, &mut returned).unwrap();
-    drop(arguments);
-    let mut returned = returned.into_iter();
-    let got = outputs(graph, inputs);
-    for (output, got) in graph.outputs().iter().zip(got) {
-        let want = match output.updates {
-            Some(input) => donated[input].clone(),
-            None => returned.next().unwrap(),
-        };
-        prop_assert_eq!(same_bits(&got, &want), Ok(()), "{}", graph);
+    let got = outputs(graph, inputs, &DeployOptions::new("graph"), "graph");
+    for (got, want) in got.iter().zip(in_memory(graph, inputs)) {
+        prop_assert_eq!(same_bits(got, &want), Ok(()), "{}", graph);
         prop_assert!(want.ty().dtype != DType::Mask || want.words().iter().all(|word| *word == 0 || *word == u32::MAX));
     }
     Ok(())
@@ -103,20 +26,8 @@ fn random_graphs_have_the_bits_of_code_in_memory() {
     proptest!(config(25), |((graph, inputs) in graph_and_inputs())| compare(&graph, &inputs)?);
 }
 
-/// Rows of a table that are moved along the sums of their gradients, as a step on a device does it.
 #[test]
 fn rows_are_updated_in_objects() {
-    let (rows, n, width) = (1000, 300, 5);
-    let b = Builder::new();
-    let (table, x) = (b.input("table", Type::f32([rows, width])), b.input("x", Type::f32([n])));
-    let numbers = x.to_u32();
-    let read = table.gather(numbers);
-    let first = numbers.first_equal(rows);
-    let sums = read.square().scatter_add(first, n).gather(first);
-    b.output("all sums", read.scatter_add(numbers, rows));
-    b.output_updating("table", table.scatter_rows(numbers, read - sums * 0.1), table);
-    let elements = (0..rows * width).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>();
-    let x = (0..n).map(|i| if i % 7 == 6 { -0.5 } else { (i * i % 401) as f32 * 3.0 }).collect::<Vec<_>>();
-    let inputs = [Tensor::f32([rows, width], elements).unwrap(), Tensor::f32([n], x).unwrap()];
-    compare(&b.finish().unwrap(), &inputs).unwrap();
+    let (graph, inputs) = table_update();
+    compare(&graph, &inputs).unwrap();
 }

@@ -78,7 +78,7 @@ fn source(package: &Package) -> String {
     let mut text = format!(
         "#include \"{name}.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
          static void *aligned(size_t bytes) {{ void *p = malloc(bytes + 64); return (char *)p + (64 - (size_t)p % 64); }}\n\
-         int main(void) {{\n  {name}_request request;\n  uint64_t call[5];\n  size_t i;\n  int status;\n"
+         int main(void) {{\n  {name}_request request;\n  uint64_t call[5];\n  int status;\n"
     );
     let t = &mut text;
     writeln!(t, "  if (fread(call, 8, 5, stdin) != 5) return 100;").unwrap();
@@ -142,12 +142,12 @@ fn source(package: &Package) -> String {
         writeln!(t, "    status = {name}_begin(&request, rows, state);").unwrap();
         writeln!(
             t,
-            "    for (i = 0; i < pieces && !status; i++) status = {name}_add(piece[i], x, rows, state, workspace);"
+            "    for (size_t i = 0; i < pieces && !status; i++) status = {name}_add(piece[i], x, rows, state, workspace);"
         )
         .unwrap();
         writeln!(t, "    if (!status) status = {name}_finish(&result, state, workspace);\n  }}").unwrap();
     }
-    writeln!(t, "  i = (size_t)status; fwrite(&i, 8, 1, stdout);").unwrap();
+    writeln!(t, "  call[0] = (uint64_t)status; fwrite(call, 8, 1, stdout);").unwrap();
     for (result, width) in results(package) {
         writeln!(t, "  fwrite(result.{result}, 4, rows * {width}, stdout);").unwrap();
     }
@@ -209,12 +209,14 @@ impl Program {
     /// Compares all results with these.
     pub fn expect(&self, call: &Call, inputs: &[f32], want: Vec<Vec<f32>>) {
         let (status, got) = self.call(call, inputs);
-        assert_eq!(status, 0, "{call:?}");
+        assert_eq!(status, 0, "{call:?}, {self:?}");
         let want: Vec<u32> = want.into_iter().flatten().map(f32::to_bits).collect();
         assert_eq!(got.len(), want.len(), "{call:?}");
         let is_same = |(a, b): (&u32, &u32)| a == b || f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan();
         let different = got.iter().zip(&want).filter(|pair| !is_same(*pair)).count();
-        assert_eq!(different, 0, "of {} words, {call:?}: {got:x?} {want:x?}", want.len());
+        let shown = |words: &[u32]| words.iter().take(40).map(|word| format!("{word:x}")).collect::<Vec<_>>().join(" ");
+        let (got, all) = (shown(&got), shown(&want));
+        assert_eq!(different, 0, "of {} words, {call:?}, {self:?}:\n{got}\n{all}", want.len());
     }
 }
 

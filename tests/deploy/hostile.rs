@@ -40,7 +40,7 @@ fn no_half_package_stays() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the folder that was there");
     fs::remove_dir(folder.join("half.json")).unwrap();
     package.write(folder.join("new/deep")).unwrap();
-    assert_eq!(fs::read_dir(folder.join("new/deep")).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(folder.join("new/deep")).unwrap().count(), 4);
     fs::write(folder.join("file"), "").unwrap();
     assert!(package.write(folder.join("file")).is_err());
 }

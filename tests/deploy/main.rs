@@ -8,6 +8,7 @@ mod ensembles;
 mod facade;
 mod foreign;
 mod formats;
+mod graph_program;
 mod graphs;
 mod harness;
 mod hostile;

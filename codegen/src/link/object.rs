@@ -224,7 +224,8 @@ fn calls(statements: &[Statement], callee: Callee) -> bool {
         Statement::Call(other, ..) => *other == callee,
         Statement::If(_, body, other) => calls(body, callee) || calls(other, callee),
         Statement::While(_, body) => calls(body, callee),
-        Statement::Set(..) | Statement::Store(..) | Statement::Launch { .. } | Statement::Return(_) => false,
+        Statement::Set(..) | Statement::Store(..) | Statement::Point(..) => false,
+        Statement::Launch { .. } | Statement::Return(_) => false,
     })
 }
 

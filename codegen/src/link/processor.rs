@@ -2,7 +2,8 @@
 
 use crate::{Architecture, routine::Callee};
 
-/// The environment that all bits are defined in, and which bits of its number say how to compute; the others are flags of what has happened.
+/// The environment that all bits are defined in, and which bits of its number say how to compute; the others are flags
+/// of what has happened.
 pub fn environment(architecture: Architecture) -> (i64, i64) {
     match architecture {
         // MXCSR: round to nearest, denormals kept, no exception traps
@@ -11,6 +12,8 @@ pub fn environment(architecture: Architecture) -> (i64, i64) {
         Architecture::Aarch64 => (0, 0xffff_ffff),
         // FCSR: the rounding mode is above the flags
         Architecture::Riscv64 => (0, 0xe0),
+        // the functions of C count from the environment that they know to be right
+        Architecture::C99 => (0, -1),
     }
 }
 
@@ -38,11 +41,12 @@ pub(crate) fn code(callee: Callee, architecture: Architecture) -> Option<Vec<u8>
         // fscsr a0; ret
         (Callee::WriteEnvironment, Architecture::Riscv64) => words(&[0x0035_1073, 0x0000_8067]),
         (Callee::Level, Architecture::X86_64) => Some(LEVEL.to_vec()),
-        (Callee::Level, Architecture::Aarch64 | Architecture::Riscv64) => None,
+        (Callee::Level, Architecture::Aarch64 | Architecture::Riscv64) | (_, Architecture::C99) => None,
     }
 }
 
-/// Which level of x86-64 this is, by the features that the psABI lists for each, and by the registers that the system saves.
+/// Which level of x86-64 this is, by the features that the psABI lists for each, and by the registers that the system
+/// saves.
 #[rustfmt::skip]
 const LEVEL: &[u8] = &[
     0x53,                                     // push rbx

@@ -18,10 +18,10 @@ impl RoutineBuilder {
         (builder, std::array::from_fn(|i| Variable(i as u32)))
     }
 
-    /// The routine; `name` is what others call it by, if they do.
-    pub fn finish(mut self, name: Option<String>, result: Width) -> Routine {
+    /// The routine; `name` is what others call it by, if they do, and `about` tells people what it does.
+    pub fn finish(mut self, name: Option<String>, about: impl Into<String>, result: Width) -> Routine {
         let body = self.blocks.pop().unwrap_or_default();
-        Routine { name, parameters: self.parameters, result, variables: self.variables, body }
+        Routine { name, about: about.into(), parameters: self.parameters, result, variables: self.variables, body }
     }
 
     fn push(&mut self, statement: Statement) {
@@ -60,6 +60,11 @@ impl RoutineBuilder {
     /// Writes a number, so many bytes from an address on.
     pub fn store(&mut self, width: Width, address: impl Into<Expr>, offset: i64, value: impl Into<Expr>) {
         self.push(Statement::Store(width, address.into(), offset, value.into()));
+    }
+
+    /// Writes an address, as that of this number in the list of addresses that begins at an address.
+    pub fn point(&mut self, list: impl Into<Expr>, number: usize, address: impl Into<Expr>) {
+        self.push(Statement::Point(list.into(), number, address.into()));
     }
 
     /// Does something if a number is not 0.

@@ -4,6 +4,8 @@
 //! which.
 
 mod arbitrary;
+#[cfg(all(feature = "deploy", unix))]
+mod c;
 mod emitters;
 mod graphs;
 #[path = "../simulate/mod.rs"]

@@ -55,9 +55,9 @@ impl Functions<'_> {
         [member, count, samples]: [Expr; 3],
     ) -> Variable {
         let layout = self.parts.layout;
-        for (i, place) in (0..).zip(&layout.gathered) {
+        for (i, place) in layout.gathered.iter().enumerate() {
             let address = place.map_or(Expr::Number(0), |at| workspace + at);
-            b.store(Long, workspace, layout.gathered_at + 8 * i, address);
+            b.point(workspace + layout.gathered_at, i, address);
         }
         let first = member * self.parts.blocks[block].0.rows as i64;
         let into = workspace + layout.gathered_at;

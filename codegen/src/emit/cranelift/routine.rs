@@ -67,10 +67,16 @@ fn most_arguments(statements: &[Statement]) -> u32 {
         Statement::Launch { arguments, .. } => arguments.len() as u32,
         Statement::If(_, body, other) => most_arguments(body).max(most_arguments(other)),
         Statement::While(_, body) => most_arguments(body),
-        Statement::Set(..) | Statement::Store(..) | Statement::Call(..) | Statement::Return(_) => 0,
+        Statement::Set(..) | Statement::Store(..) | Statement::Point(..) | Statement::Call(..) => 0,
+        Statement::Return(_) => 0,
     };
     statements.iter().map(of).max().unwrap_or(0)
 }
+
+/// The bytes of an address.
+const ADDRESS: i64 = 8;
+/// More numbers than memory holds: so few that no count of bytes overflows.
+const MEMORY: u64 = 1 << 60;
 
 fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
@@ -102,6 +108,11 @@ impl Writer<'_> {
                 let value = if *width == Width::Long { value } else { self.b.ins().ireduce(ty(*width), value) };
                 let (address, offset) = further(&mut self.b, (address, 0), *offset);
                 self.b.ins().store(flags(), value, address, offset);
+            }
+            Statement::Point(list, number, address) => {
+                let (list, address) = (self.expr(list), self.expr(address));
+                let (list, offset) = further(&mut self.b, (list, 0), ADDRESS * *number as i64);
+                self.b.ins().store(flags(), address, list, offset);
             }
             Statement::If(condition, body, other) => {
                 let [then, otherwise, after] = [(); 3].map(|()| self.b.create_block());
@@ -196,6 +207,12 @@ impl Writer<'_> {
                 let value = self.b.ins().load(ty(*width), flags(), address, offset);
                 self.extend(value, *width)
             }
+            Expr::Address(list, number) => {
+                let list = self.expr(list);
+                let (list, offset) = further(&mut self.b, (list, 0), ADDRESS * *number as i64);
+                self.b.ins().load(types::I64, flags(), list, offset)
+            }
+            Expr::Most(numbers) => self.b.ins().iconst(types::I64, (MEMORY / *numbers) as i64),
             Expr::Binary(function, a, b) => {
                 let (a, b) = (self.expr(a), self.expr(b));
                 match function {

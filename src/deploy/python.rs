@@ -1,0 +1,56 @@
+//! A package in Python: a module that loads a shared library of it by `ctypes`, and takes and gives arrays of NumPy.
+
+use super::{
+    Weights,
+    header::{Facts, meaning},
+    layout::ALIGN,
+    status::STATUS,
+};
+use std::fmt::Write;
+
+/// What the text of the module has in common for all networks.
+const TEXT: &str = include_str!("python.txt");
+
+/// The module's text.
+pub fn module(facts: &Facts<'_>) -> String {
+    let name = &facts.options.name;
+    let (mut fields, mut widths) = (String::new(), String::new());
+    for result in facts.results {
+        let shape = if result.width == 1 { "(n,)".to_owned() } else { format!("(n, {})", result.width) };
+        let _ =
+            writeln!(fields, "    {}: np.ndarray\n    \"\"\"{shape}: {}.\"\"\"", result.name, meaning(&result.name));
+        let _ = write!(widths, "\"{}\": {}, ", result.name, result.width);
+    }
+    let mut statuses = String::new();
+    for (status, text) in STATUS {
+        let _ = writeln!(statuses, "    (\"{status}\", \"{text}\"),");
+    }
+    let state = facts.accumulators.map_or_else(
+        || "None".to_owned(),
+        |[many, one]| format!("({}, {}, {many}, {one})", facts.rows, super::functions::STATE_HEADER),
+    );
+    let object = match facts.system {
+        system if system.is_c() => format!("-O2 -fPIC {name}.c"),
+        system if system.is_coff() => format!("{name}.obj"),
+        _ => format!("{name}.o"),
+    };
+    let values = [
+        ("NAME", name.clone()),
+        ("OBJECT", object),
+        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        ("ABI", facts.information.number("abi").to_string()),
+        ("INPUTS", facts.information.number("inputs").to_string()),
+        ("SAMPLES", facts.information.number("samples").to_string()),
+        ("SEED", facts.information.seed.to_string()),
+        ("WORKSPACE", facts.layout_bytes.to_string()),
+        ("ALIGN", ALIGN.to_string()),
+        ("LARGEST", format!("{:e}", facts.bound)),
+        ("FIELDS", fields.trim_end().to_owned()),
+        ("WIDTHS", widths.trim_end_matches(", ").to_owned()),
+        ("STATUSES", statuses.trim_end().to_owned()),
+        ("STATE", state),
+        ("WEIGHTS", if facts.options.weights == Weights::File { "True" } else { "False" }.to_owned()),
+        ("LEVELS", if facts.levels().is_empty() { "False" } else { "True" }.to_owned()),
+    ];
+    values.iter().fold(TEXT.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
+}

@@ -1,0 +1,37 @@
+//! Random graphs as C: the bits of the evaluator, and of compiled code in memory.
+
+use crate::{
+    graph_program::{in_memory, outputs, table_update},
+    options,
+};
+use bayeslift::{
+    ir::{
+        Graph, Tensor,
+        arbitrary::{config, graph_and_inputs},
+        evaluate, same_bits,
+    },
+    runtime::Options,
+};
+use proptest::prelude::*;
+
+fn compare(graph: &Graph, inputs: &[Tensor]) -> Result<(), TestCaseError> {
+    let optimized = Options::default().optimize(graph).unwrap().graph;
+    let want = evaluate(&optimized, inputs).unwrap();
+    let got = outputs(graph, inputs, &options("graph"), "c/graph");
+    for ((got, want), compiled) in got.iter().zip(&want).zip(in_memory(graph, inputs)) {
+        prop_assert_eq!(same_bits(got, want), Ok(()), "{}", graph);
+        prop_assert_eq!(same_bits(got, &compiled), Ok(()), "{}", graph);
+    }
+    Ok(())
+}
+
+#[test]
+fn random_graphs_have_the_bits_of_the_evaluator() {
+    proptest!(config(25), |((graph, inputs) in graph_and_inputs())| compare(&graph, &inputs)?);
+}
+
+#[test]
+fn rows_are_updated_in_c() {
+    let (graph, inputs) = table_update();
+    compare(&graph, &inputs).unwrap();
+}
