@@ -1,5 +1,4 @@
-//! A prior of one's own: the triangular law on (-2, 2). Its model file needs none of this code, and `bayeslift compile`
-//! takes it.
+//! A prior of one's own: the triangular law on (-2, 2). `bayeslift compile` takes its model file, without any of this.
 //!
 //!     cargo run --release --example custom_prior
 use bayeslift::{ir, layers::Site, prelude::*};
