@@ -45,7 +45,7 @@ use std::{
 ///
 /// A second run on the same network goes on from its parameters with a fresh optimizer. Steps and epochs of a report begin with 1
 /// again, as do schedule and warm-up; orders and noise do not: they go on by the numbers of steps and epochs that the network remembers
-/// ([`Network::steps`], [`Network::epochs`]), so that no run has those of another. The rows of a validation split stay the same.
+/// ([`Network::steps`](crate::Network::steps), [`Network::epochs`](crate::Network::epochs)), so that no run has those of another. The rows of a validation split stay the same.
 ///
 /// A run that may be killed is given a [checkpoint](Fit::checkpoint).
 ///
@@ -230,13 +230,15 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Computes no more rows at once, so that a batch need not fit into memory as a whole; see [`TrainerOptions::micro_batch_size`].
+    /// Computes no more rows at once, so that a batch need not fit into memory as a whole; see
+    /// [`TrainerOptions::micro_batch_size`](crate::TrainerOptions::micro_batch_size).
     pub fn micro_batch_size(mut self, rows: usize) -> Self {
         self.micro_batch_size = Some(rows);
         self
     }
 
-    /// Scales the gradients of a step so that their norm is not above this limit; see [`TrainerOptions::clip_norm`].
+    /// Scales the gradients of a step so that their norm is not above this limit; see
+    /// [`TrainerOptions::clip_norm`](crate::TrainerOptions::clip_norm).
     pub fn clip_norm(mut self, limit: f64) -> Self {
         self.clip_norm = Some(limit);
         self
@@ -300,7 +302,7 @@ impl<'a> Fit<'a> {
     /// killed is run again as it is, and ends with the parameters, the report and the log of one that was never interrupted, bit for bit.
     ///
     /// The file has the network, the optimizer's state, the position in the epoch, the report so far and what validation keeps, and a
-    /// digest of it all; it is there as a whole or not at all, as a [model file](Network::save). It also says what decides the course:
+    /// digest of it all; it is there as a whole or not at all, as a [model file](crate::Network::save). It also says what decides the course:
     /// options, data (their digest), and the network's parameters before the first step. [`Fit::run`] goes on only if all of these are what
     /// they were. So it need not be told whether to: the result is the same either way, and what belongs to another run is neither
     /// taken for this one's nor written over, but an error that says what differs. Only threads, `every` and the place of the log are free.

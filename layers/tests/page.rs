@@ -123,7 +123,7 @@ fn the_default_prior_is_what_it_is_said_to_be() {
     let layer = local();
     let prior = layer.kernel_prior(&layer.initialize(0).unwrap());
     let stddev = prior.stddev().unwrap();
-    assert!(stddev.as_f32().unwrap().iter().all(|s| (s - 1414.213_9).abs() < 1e-3), "{stddev:?}");
+    assert!(stddev.as_f32().unwrap().iter().all(|s| (s - 1414.214).abs() < 1e-3), "{stddev:?}");
     let at = |w: f32| {
         let log_prob = prior.log_prob(&Tensor::f32([3, 2], [w; 6]).unwrap()).unwrap();
         f64::from(log_prob.as_f32().unwrap()[0])

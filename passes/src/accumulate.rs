@@ -51,7 +51,7 @@ pub enum AccumulationError {
 /// let b = Builder::new();
 /// let (x, w) = (b.input("x", Type::f32([600, 3])), b.input("w", Type::f32([3, 2])));
 /// let y = x.dot(w);
-/// b.output("gradient", x.transpose().dot(y * 2.0) / 600.0);
+/// b.output("gradient", x.transpose(&[1, 0]).dot(y * 2.0) / 600.0);
 /// let graph = b.finish()?;
 ///
 /// let accumulation = Accumulation::new(&graph, 600, |input| input.name == "x")?;
