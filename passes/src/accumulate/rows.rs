@@ -88,11 +88,6 @@ fn place(
     let mut by_row = node.args.iter().filter_map(|arg| of(arg).rows());
     let is_after = node.args.iter().any(|arg| matches!(of(arg), Place::Sum | Place::After));
     let Some(first) = by_row.next() else { return Ok(if is_after { Place::After } else { Place::Apart }) };
-    if let Some(place) =
-        indexed(&node.op, node.ty.shape.len(), [0, 1, 2].map(|i| node.args.get(i).and_then(|arg| of(arg).rows())))
-    {
-        return place;
-    }
     if is_after {
         return Err("reads, for each row, what depends on all rows");
     }
@@ -122,24 +117,6 @@ fn place(
             by_row(first.axis - usize::from(first.axis > window.axis))
         }
         _ => Err("moves rows"),
-    }
-}
-
-/// Where rows are in an operation on rows that have numbers, if it is one: what adds up or compares by numbers needs
-/// all of them.
-fn indexed(op: &Op, rank: usize, args: [Option<Rows>; 3]) -> Option<Result<Place, &'static str>> {
-    let one = |rows: Rows| args.iter().flatten().all(|other| *other == rows);
-    match (op, args) {
-        (Op::Gather, [table, Some(numbers), _]) => {
-            // one table, or a table for each row
-            let fits = if numbers.axis + 2 < rank { one(numbers) } else { table.is_none() };
-            Some(if fits { Ok(Place::ByRow(numbers)) } else { Err("moves rows") })
-        }
-        (Op::ScatterAdd(_) | Op::ScatterRows | Op::FirstEqual(_), _) => {
-            let by_row = args.iter().flatten().next().filter(|rows| rows.axis + 2 < rank && one(**rows));
-            Some(Ok(by_row.map_or(Place::Sum, |rows| Place::ByRow(*rows))))
-        }
-        _ => None,
     }
 }
 
