@@ -320,8 +320,8 @@ impl Case {
         match name {
             "leaky_relu" if self.dtype == DType::F64 => return Ok(Activation::custom(|x| x.max(x * 0.2_f32))),
             "gelu" if self.dtype == DType::F64 => {
-                let root = std::f32::consts::SQRT_2;
-                return Ok(Activation::custom(move |x| x * 0.5 * ((x / root).erf() + 1.0)));
+                let root = std::f32::consts::FRAC_1_SQRT_2;
+                return Ok(Activation::custom(move |x| x * 0.5 * ((x * root).erf() + 1.0)));
             }
             _ => {}
         }

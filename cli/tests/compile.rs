@@ -117,7 +117,7 @@ fn errors_leave_nothing() {
         (&model, &output, &["--target", "nowhere"], 2, "no objects for `nowhere`"),
         (&model, &output, &["--target", "aarch64-pc-windows-msvc"], 2, "COFF"),
         (&model, &output, &["--target", "thumbv7em-none-eabihf"], 2, "`--emit c` is for any system"),
-        (&model, &output, &["--target", "powerpc64-unknown-linux-gnu", "--emit", "c"], 2, "low bytes first"),
+        (&model, &output, &["--target", "powerpc64-unknown-linux-gnu", "--emit", "c"], 2, "powerpc64-unknown-linux-gnu"),
         (&model, &output, &["--weights", "included"], 1, "in a file of their own"),
         (&model, &output, &["--emit", "c", "--isa", "v3"], 1, "a level of x86-64"),
         (&model, &output, &["--emit", "c", "--package"], 1, "an archive was to be made of C"),
