@@ -92,9 +92,11 @@ fn hostile_programs() {
     }
     fs::write(folder.join("hostile.c"), include_str!("../deploy/hostile.c")).unwrap();
     let strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-frounding-math", "-O2", "-pthread", "-std=gnu99"];
+    // how much of the stack a call takes is the compiler's to say
+    let stack = "-DFIRST_STACK_BYTES=65536";
     for sanitized in [&[][..], &["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"]] {
         let mut command = Command::new("cc");
-        command.current_dir(&folder).args(strict).args(sanitized);
+        command.current_dir(&folder).args(strict).args(sanitized).arg(stack);
         harness::run(command.args(["hostile.c", "first.c", "second.c", "-lm", "-o", "hostile"]));
         harness::run(&mut Command::new(folder.join("hostile")));
     }

@@ -60,7 +60,8 @@ void reset(void)
   /* floating point on */
   *(volatile uint32_t *)0xe000ed88u |= 0xfu << 20;
   __asm__ __volatile__("dsb\n\tisb" : : : "memory");
-  for (at = stack_limit; at < stack_top - 64; at++)
+  /* what is not used yet */
+  for (at = stack_limit; (uint32_t)at < (uint32_t)__builtin_frame_address(0) - 256u; at++)
     *(volatile uint32_t *)at = 0xa5a5a5a5u;
   SYSTICK[1] = 0xffffffu;
   SYSTICK[0] = 5u;
@@ -84,9 +85,9 @@ void reset(void)
     if (transfer(5, to, results, sizeof results))
       leave(101);
   }
-  for (at = stack_limit; at < stack_top && *at == 0xa5a5a5a5u; at++) {
+  for (at = stack_limit; *(volatile uint32_t *)at == 0xa5a5a5a5u; at++) {
   }
-  used[0] = (uint32_t)((uint8_t *)stack_top - (uint8_t *)at);
+  used[0] = (uint32_t)stack_top - (uint32_t)at;
   if (transfer(5, to, used, sizeof used))
     leave(102);
   leave(0);

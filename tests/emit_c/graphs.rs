@@ -14,10 +14,10 @@ use bayeslift::{
 };
 use proptest::prelude::*;
 
-fn compare(graph: &Graph, inputs: &[Tensor]) -> Result<(), TestCaseError> {
+fn compare(graph: &Graph, inputs: &[Tensor], folder: &str) -> Result<(), TestCaseError> {
     let optimized = Options::default().optimize(graph).unwrap().graph;
     let want = evaluate(&optimized, inputs).unwrap();
-    let got = outputs(graph, inputs, &options("graph"), "c/graph");
+    let got = outputs(graph, inputs, &options("graph"), folder);
     for ((got, want), compiled) in got.iter().zip(&want).zip(in_memory(graph, inputs)) {
         prop_assert_eq!(same_bits(got, want), Ok(()), "{}", graph);
         prop_assert_eq!(same_bits(got, &compiled), Ok(()), "{}", graph);
@@ -27,11 +27,11 @@ fn compare(graph: &Graph, inputs: &[Tensor]) -> Result<(), TestCaseError> {
 
 #[test]
 fn random_graphs_have_the_bits_of_the_evaluator() {
-    proptest!(config(25), |((graph, inputs) in graph_and_inputs())| compare(&graph, &inputs)?);
+    proptest!(config(25), |((graph, inputs) in graph_and_inputs())| compare(&graph, &inputs, "c/graph")?);
 }
 
 #[test]
 fn rows_are_updated_in_c() {
     let (graph, inputs) = table_update();
-    compare(&graph, &inputs).unwrap();
+    compare(&graph, &inputs, "c/table").unwrap();
 }

@@ -78,7 +78,7 @@ fn arrays_have_the_predictors_bits() {
         let missing = Command::new(python).current_dir(&folder).args(["-c", "import net"]).output().unwrap();
         let said = String::from_utf8_lossy(&missing.stderr).into_owned();
         assert!(!missing.status.success() && said.contains("cc -shared") && said.contains(made), "{said}");
-        run(Command::new("cc").current_dir(&folder).args(["-shared", "-O2", "-fPIC", made, "-o", "net.so"]));
+        run(Command::new("cc").current_dir(&folder).args(["-shared", "-O2", "-fPIC", made, "-o", "libnet.so"]));
         fs::write(folder.join("inputs"), x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
         fs::write(folder.join("program.py"), PROGRAM).unwrap();
         let output = run(Command::new(python).current_dir(&folder).arg("program.py"));

@@ -47,16 +47,15 @@ pub fn c(assembly: &Assembly<Source>, options: &Options<'_>) -> Result<String, E
         let function = function(source, prefix, &name, tiles).map_err(|Refusal(message)| Error::Object(message))?;
         kernels.push((name, function));
     }
-    let mut text = String::new();
-    for (_, function) in &kernels {
-        let _ = writeln!(text, "\n{}", function.text.trim_end());
-    }
     let names = Names { prefix, kernels: &kernels, routines: &assembly.routines };
-    for (i, of) in assembly.routines.iter().enumerate() {
+    let routines = assembly.routines.iter().enumerate().map(|(i, of)| {
         let signature = of.name.as_ref().and_then(|name| options.signatures.get(name));
-        let printed = routine(of, prefix, &names.routine(i), signature, &names);
-        let _ = writeln!(text, "\n{}", printed.trim_end());
-    }
+        let name = names.routine(i);
+        let text = routine(of, prefix, &name, signature, &names);
+        (name, text, of.name.is_some())
+    });
+    let all = kernels.iter().map(|(name, function)| (name.clone(), function.text.clone(), false)).chain(routines);
+    let text = called(all.collect());
     let mut file = comment(options.about);
     let _ = writeln!(file, "#include \"{prefix}.h\"\n#include <stddef.h>\n#include <stdint.h>\n");
     file.push_str(&beginning(prefix));
@@ -70,6 +69,18 @@ pub fn c(assembly: &Assembly<Source>, options: &Options<'_>) -> Result<String, E
     file.push('\n');
     file.push_str(&end(prefix));
     Ok(file)
+}
+
+/// The functions that are called by those behind them, or by others: their names, their texts, and whether others call them.
+fn called(functions: Vec<(String, String, bool)>) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    for (name, text, is_for_others) in functions.into_iter().rev() {
+        let call = format!("{name}(");
+        if is_for_others || kept.iter().any(|text| text.contains(&call)) {
+            kept.push(text);
+        }
+    }
+    kept.iter().rev().map(|text| format!("\n{}\n", text.trim_end())).collect()
 }
 
 /// The most tiles that a kernel is launched with.
