@@ -235,7 +235,8 @@ fn divergences() {
     };
     assert_eq!(
         message(true, Divergence::Exact).unwrap_err(),
-        "the divergence of Normal from Mixture at `kernel` has no closed form; use Divergence::MonteCarlo"
+        "the divergence of Normal from Mixture at `kernel` has no closed form; say what to take then, as \
+         Divergence::Exact.or(Divergence::quadrature()), or use Divergence::MonteCarlo"
     );
     assert_eq!(
         message(true, Divergence::MonteCarlo { draws: 0 }).unwrap_err(),
