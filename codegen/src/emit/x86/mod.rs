@@ -81,7 +81,7 @@ const MAX_FRAME: i64 = 1 << 16;
 /// The distance of the frame's slots, and the alignment of the constants: a cache line.
 const LINE: usize = 64;
 /// How often emission may start again; each time it knows of more temporaries.
-const MAX_ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 32;
 /// Where the constants are until the length of the code is known: no label, and near enough.
 const SOMEWHERE: i64 = 1 << 30;
 
@@ -104,7 +104,7 @@ fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupp
     let kernel = &schedule::schedule(kernel, &uses, limits, (isa, target.machine().latencies));
     let ranges = Ranges::new(kernel);
     let mut needs = vec![0; ranges.positions()];
-    for _ in 0..MAX_ROUNDS {
+    for round in 1..=MAX_ROUNDS {
         let allocation = ranges.allocate(limits, &needs);
         let pointers = Pointers::new(kernel, &allocation);
         let mut emitter = Emitter {
@@ -132,6 +132,11 @@ fn emitted(kernel: &TileKernel, target: Target) -> Result<(Vec<u8>, u64), Unsupp
             return Ok((emitter.finish()?, stack_bytes));
         }
         needs = emitter.needs;
+        if round >= MAX_ROUNDS / 2 {
+            // values that move to the stack need more in turn: from now on every statement gets what the neediest takes
+            let most = needs.iter().copied().max().unwrap_or(0);
+            needs.fill(most);
+        }
     }
     Err(Unsupported)
 }
