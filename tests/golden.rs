@@ -13,6 +13,8 @@
 //! sum over examples times 2 scale sigmoid(raw_scale), a factor that is twenty times its median in places, so a large
 //! factor on a sum that cancels leaves the rounding of the sum's terms large beside the median of the array.
 
+#[path = "golden_kinds/divergences.rs"]
+mod divergences;
 #[path = "golden_kinds/layers.rs"]
 mod layers;
 mod npz;
@@ -326,38 +328,6 @@ impl Case {
             _ => {}
         }
         Activation::from_name(name).ok_or_else(|| format!("the activation {name} is not built").into())
-    }
-
-    /// The divergences of the kernel and of the bias, by `one`.
-    fn divergence<'b>(
-        &self,
-        b: &'b Builder,
-        one: impl Fn(&str, Normal<'b>) -> Fallible<Expr<'b>>,
-    ) -> Fallible<Computed<'b>> {
-        let kernel = one("kernel", self.normal(b, "kernel")?)?;
-        let value = match self.bias(b)? {
-            Some(bias) => kernel + one("bias", bias)?,
-            None => kernel,
-        };
-        Ok(Computed { name: "kl", value })
-    }
-
-    fn monte_carlo<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        self.divergence(b, |name, posterior| {
-            let noise = self.input(b, &format!("eps_{name}"))?;
-            let (prior, draw): (AnyDistribution<'b>, _) =
-                (Mixture::spike_and_slab(b).into(), posterior.transform(noise));
-            Ok(monte_carlo(&posterior.into(), &prior, &draw, &noise.shape()))
-        })
-    }
-
-    fn exact<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let [loc, scale] = [self.number("prior_loc")?, self.number("prior_scale")?].map(|x| self.constant(b, x));
-        self.divergence(b, |_, posterior| {
-            let shape = posterior.loc.shape();
-            let kl = exact(&posterior.into(), &Normal::new(loc, scale).into(), &shape);
-            kl.ok_or_else(|| "no closed form of normal from normal".into())
-        })
     }
 
     fn optimizer(&self, b: &Builder) -> Fallible<Vec<Measured>> {

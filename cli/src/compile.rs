@@ -161,9 +161,12 @@ fn command(arguments: &Arguments) -> String {
 
 /// The name of a system that there are objects for, or compilers of C.
 fn system(name: &str) -> Result<String, String> {
-    match name.parse::<System>() {
-        Err(error) if System::c(Some(name)).is_err() => Err(error.to_string()),
-        Ok(_) | Err(_) => Ok(name.to_owned()),
+    match (name.parse::<System>(), System::c(Some(name))) {
+        (Err(of_objects), Err(of_c)) if of_objects.to_string() != of_c.to_string() => {
+            Err(format!("{of_objects}; {of_c}"))
+        }
+        (Err(error), Err(_)) => Err(error.to_string()),
+        _ => Ok(name.to_owned()),
     }
 }
 

@@ -6,7 +6,6 @@ mod rows;
 use crate::rebuild::Rebuild;
 use bayeslift_ir::{DOT_CHUNK, DType, Graph, Input, Op, SUM_CHUNK, Tensor, Type, Value};
 use rows::{Place, Rows, places};
-use std::fmt;
 
 /// What batches cannot be split for.
 #[derive(Debug, thiserror::Error)]
@@ -197,10 +196,4 @@ impl Accumulation {
 /// By Euclid.
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-impl fmt::Display for Accumulation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows: {} sums carried, {} stacked", self.rows, self.sums.len(), self.stacks.len())
-    }
 }

@@ -82,6 +82,7 @@ impl Fit<'_> {
     /// if validation has chosen none, those from before the step that failed.
     pub fn run(self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
         let _environment = Environment::enter();
+        self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
         match &self.validation {
             ValidationPart::None => self.run_on(network, Examples::Memory(data), None),
@@ -90,7 +91,6 @@ impl Fit<'_> {
                 self.run_on(network, Examples::Memory(data), Some(validation))
             }
             ValidationPart::Split(fraction) => {
-                self.check()?;
                 let (validation, rest) = data.split(*fraction, seed)?;
                 self.run_on(network, Examples::Memory(&rest), Some(Arc::new(validation)))
             }
@@ -104,6 +104,7 @@ impl Fit<'_> {
     /// [`Error::Source`] where examples could not be read.
     pub fn run_source(self, network: &mut Network, source: &dyn Source) -> Result<FitReport, Error> {
         let _environment = Environment::enter();
+        self.check()?;
         if source.rows() == 0 {
             return Err(Error::argument("the number of examples of the source", "at least 1", 0));
         }
@@ -124,7 +125,6 @@ impl Fit<'_> {
         data: Examples<'_>,
         validation: Option<Arc<Dataset>>,
     ) -> Result<FitReport, Error> {
-        self.check()?;
         let seed = self.seed.unwrap_or(network.seed());
         let in_memory = match data {
             Examples::Memory(data) => Some(data),

@@ -60,6 +60,11 @@ pub fn forward(layer: &dyn Layer, parameters: &Parameters, x: &[usize], samples:
     })
 }
 
+/// What a layer gives for an input, at the first address of noise.
+pub fn of(layer: &dyn Layer, parameters: &Parameters, x: &Tensor) -> Vec<f32> {
+    run(&forward(layer, parameters, x.shape(), None), parameters, &[("x", x.clone())], At::default()).remove(0)
+}
+
 /// The noise operations of a graph.
 pub fn noise_count(graph: &Graph) -> usize {
     graph.nodes().iter().filter(|node| matches!(node.op, Op::Noise(_))).count()
