@@ -25,6 +25,7 @@ mod members;
 mod package;
 mod prototypes;
 mod python;
+mod rust;
 mod status;
 
 pub use bayeslift_codegen::{Level, System};

@@ -26,7 +26,8 @@ fn sources(folders: &[&str]) -> Vec<(String, String)> {
     sources
 }
 
-const CRATES: &[&str] = &["ir/src", "passes/src", "codegen/src", "runtime/src", "layers/src", "src", "cli/src"];
+const CRATES: &[&str] =
+    &["ir/src", "passes/src", "codegen/src", "runtime/src", "layers/src", "src", "cli/src", "build/src"];
 
 /// The files with a line that has `word` outside of a comment.
 fn naming(folders: &[&str], word: &str) -> Vec<String> {
@@ -99,14 +100,16 @@ fn crates_know_only_what_is_below_them() {
     knows("src", &["ir", "passes", "layers", "runtime", "codegen"]);
     let files = naming(&["src"], "bayeslift_codegen");
     assert!(files.iter().all(|name| name.starts_with("src/deploy")), "{files:?}");
-    // the command is a program like any other
+    // the command is a program like any other, and so are build scripts
     knows("cli/src", &[]);
+    knows("build/src", &[]);
 }
 
 #[test]
 fn shipped_text_names_no_machine() {
-    let mut texts =
-        sources(&["ir", "passes", "codegen", "runtime", "layers", "src", "cli", "tests", "benches", "examples"]);
+    let mut texts = sources(&[
+        "ir", "passes", "codegen", "runtime", "layers", "src", "cli", "build", "tests", "benches", "examples",
+    ]);
     for name in ["README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/rejected.md", "Cargo.toml", ".ci/run"] {
         texts.push((name.to_owned(), fs::read_to_string(root().join(name)).unwrap()));
     }

@@ -33,6 +33,7 @@ fn a_package_with_all_that_belongs_to_it() {
         "grades.o",
         "grades.pc",
         "grades.py",
+        "grades.rs",
         "grades.weights",
         "gradesConfig.cmake",
         "libgrades.a",
@@ -80,10 +81,10 @@ fn c_for_any_system() {
     for (arguments, written) in [
         (
             &["--target", "thumbv7em-none-eabihf", "--row-block", "1"][..],
-            &["model.c", "model.h", "model.json", "model.py"][..],
+            &["model.c", "model.h", "model.json", "model.py", "model.rs"][..],
         ),
-        (&["--weights", "file"], &["model.c", "model.h", "model.json", "model.py", "model.weights"]),
-        (&["--weights", "included"], &["model.c", "model.data", "model.h", "model.json", "model.py"]),
+        (&["--weights", "file"], &["model.c", "model.h", "model.json", "model.py", "model.rs", "model.weights"]),
+        (&["--weights", "included"], &["model.c", "model.data", "model.h", "model.json", "model.py", "model.rs"]),
     ] {
         let output = folder.join(arguments[1]);
         answer(bayeslift(["compile", "--emit", "c"]).args(arguments).arg(&model).arg("--output").arg(&output));

@@ -10,7 +10,7 @@ use super::{
     language::{C, Language, Machine},
     layout::{Layout, accumulator_bytes},
     members::Members,
-    package, prototypes, python,
+    package, prototypes, python, rust,
 };
 use crate::{
     Backend, EnsemblePredictor, Error,
@@ -205,6 +205,7 @@ fn compile_as<L: Language>(
     let included = (options.weights == Weights::Included).then_some(assembly.data);
     let mut package = Package::new(options, &system, linked.bytes, header, manifest, [outside, included]);
     package.python = Some(python::module(&facts));
+    package.rust = Some(rust::module(&facts));
     Ok(package)
 }
 

@@ -1,8 +1,8 @@
 //! The header of an object, in C99 and C++.
 
 use super::{
-    DeployOptions, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN, prototypes,
-    status::STATUS,
+    DeployOptions, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN, package,
+    prototypes, status::STATUS,
 };
 use bayeslift_codegen::System;
 use std::fmt::Write;
@@ -31,6 +31,11 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    /// The name of the file with the functions.
+    pub fn object(&self) -> String {
+        format!("{}.{}", self.options.name, package::extension(self.system))
+    }
+
     /// What the targets of code are called.
     pub fn levels(&self) -> Vec<String> {
         self.levels.iter().flatten().map(|level| format!("v{level}")).collect()

@@ -21,14 +21,14 @@ pub fn files(package: &Package) -> Result<Vec<File>, Error> {
          INTERFACE_INCLUDE_DIRECTORIES \"${{CMAKE_CURRENT_LIST_DIR}}\")\nendif()\n"
     );
     Ok(vec![
-        File { name: archive, bytes: archive_of(package)? },
+        package.archive(&archive)?,
         File { name: format!("{name}.pc"), bytes: config.into() },
         File { name: format!("{name}Config.cmake"), bytes: cmake.into() },
     ])
 }
 
-/// The archive, the same bytes each time.
-fn archive_of(package: &Package) -> Result<Vec<u8>, Error> {
+/// The archive, by this name: the same bytes each time.
+pub fn archive(package: &Package, name: &str) -> Result<File, Error> {
     let member = format!("{}.{}", package.name, package.extension);
     let kind = match &package.system {
         system if system.is_coff() => ArchiveKind::Coff,
@@ -39,5 +39,5 @@ fn archive_of(package: &Package) -> Result<Vec<u8>, Error> {
     let mut archive = Cursor::new(Vec::new());
     let written = write_archive_to_stream(&mut archive, &members, kind, false, None);
     written.map_err(|source| Error::File { path: PathBuf::from(member), action: "put into an archive", source })?;
-    Ok(archive.into_inner())
+    Ok(File { name: name.to_owned(), bytes: archive.into_inner() })
 }

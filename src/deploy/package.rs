@@ -27,6 +27,8 @@ pub struct Package {
     pub header: String,
     /// A module in Python that loads a shared library of it; none of a graph.
     pub python: Option<String>,
+    /// A module in Rust that safe code calls; none of a graph.
+    pub rust: Option<String>,
     /// What the object is: sizes, results, digests, versions.
     pub manifest: Value,
     /// The weights, if they are in a file of their own.
@@ -48,16 +50,13 @@ impl Package {
         manifest: Value,
         [weights, included]: [Option<Vec<u8>>; 2],
     ) -> Package {
-        let extension = match system {
-            system if system.is_c() => "c",
-            system if system.is_coff() => "obj",
-            _ => "o",
-        };
         let (name, system) = (options.name.clone(), system.clone());
-        Package { name, object, header, python: None, manifest, weights, included, extension, system }
+        let extension = extension(&system);
+        let (python, rust) = (None, None);
+        Package { name, object, header, python, rust, manifest, weights, included, extension, system }
     }
 
-    /// The files: the object, the header, the module in Python, the manifest, and weights if they are apart.
+    /// The files: the object, the header, modules in Python and in Rust, the manifest, and weights if they are apart.
     pub fn files(&self) -> Vec<File> {
         let file = |end: &str, bytes: &[u8]| File { name: format!("{}.{end}", self.name), bytes: bytes.to_vec() };
         let manifest = format!("{:#}\n", self.manifest);
@@ -65,8 +64,20 @@ impl Package {
         files.extend(self.weights.as_deref().map(|weights| file("weights", weights)));
         files.extend(self.included.as_deref().map(|data| file("data", data)));
         files.extend(self.python.as_deref().map(|module| file("py", module.as_bytes())));
+        files.extend(self.rust.as_deref().map(|module| file("rs", module.as_bytes())));
         files.push(file("json", manifest.as_bytes()));
         files
+    }
+
+    /// The archive of the object, by this name.
+    ///
+    /// # Errors
+    /// As for [`Package::library`].
+    pub fn archive(&self, name: &str) -> Result<File, Error> {
+        if self.system.is_c() {
+            return Err(Error::misuse("an archive was to be made of C", "compile it, or make an object"));
+        }
+        library::archive(self, name)
     }
 
     /// What build systems find besides: an archive, `NAME.pc` for pkg-config, `NAMEConfig.cmake`.
@@ -74,9 +85,6 @@ impl Package {
     /// # Errors
     /// [`Error::Misuse`] of C, which there is no archive of; [`Error::File`], if the object is none.
     pub fn library(&self) -> Result<Vec<File>, Error> {
-        if self.system.is_c() {
-            return Err(Error::misuse("an archive was to be made of C", "compile it, or make an object"));
-        }
         library::files(self)
     }
 
@@ -86,6 +94,15 @@ impl Package {
     /// As for [`write()`].
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         write(folder, &self.files())
+    }
+}
+
+/// How the file with the functions ends.
+pub(super) fn extension(system: &System) -> &'static str {
+    match system {
+        system if system.is_c() => "c",
+        system if system.is_coff() => "obj",
+        _ => "o",
     }
 }
 

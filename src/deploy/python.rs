@@ -29,11 +29,7 @@ pub fn module(facts: &Facts<'_>) -> String {
         || "None".to_owned(),
         |[many, one]| format!("({}, {}, {many}, {one})", facts.rows, super::functions::STATE_HEADER),
     );
-    let object = match facts.system {
-        system if system.is_c() => format!("-O2 -fPIC {name}.c"),
-        system if system.is_coff() => format!("{name}.obj"),
-        _ => format!("{name}.o"),
-    };
+    let object = if facts.system.is_c() { format!("-O2 -fPIC {}", facts.object()) } else { facts.object() };
     let values = [
         ("NAME", name.clone()),
         ("OBJECT", object),

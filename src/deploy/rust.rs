@@ -1,0 +1,165 @@
+//! A package in Rust: a module around the object, or around the C, that safe code calls.
+
+use super::{
+    Weights,
+    block::Column,
+    functions::STATE_HEADER,
+    header::{Facts, meaning},
+    layout::ALIGN,
+    status::STATUS,
+};
+use std::fmt::Write;
+
+/// What the text of the module has in common for all networks, what it has of those that draw samples, and of those whose workspace
+/// has to be initialised.
+const TEXT: &str = include_str!("rust/module.txt");
+const STATE: &str = include_str!("rust/state.txt");
+const INIT: &str = include_str!("rust/init.txt");
+
+/// Of weights that the caller brings: they are kept, since the first call looks at them.
+const NEW_WITH_WEIGHTS: &str =
+    "    /// With `@NAME@.weights`, aligned to four bytes. The first call compares their checksum.
+    pub const fn new(weights: &'static [u8]) -> Model {
+        Model { workspace: [0; WORKSPACE_BYTES], is_ready: false, weights }
+    }";
+const NEW: &str = "    /// Ready to be called.
+    pub const fn new() -> Model {
+        Model { workspace: [0; WORKSPACE_BYTES]@NOT_READY@ }
+    }";
+/// What has nothing to be told of has a default.
+const DEFAULT: &str = "
+
+impl Default for Model {
+    fn default() -> Model {
+        Model::new()
+    }
+}
+";
+
+/// The module's text.
+pub fn module(facts: &Facts<'_>) -> String {
+    let (has_weights, has_levels) = (facts.weights.is_some(), !facts.levels().is_empty());
+    let init = |weights: &str| fill(INIT, [("WEIGHTS", weights.to_owned())]);
+    let (fields, init) = match (has_weights, has_levels) {
+        (false, false) => ("", String::new()),
+        (false, true) => ("    is_ready: bool,\n", init("")),
+        (true, _) => (
+            "    is_ready: bool,\n    weights: &'static [u8],\n",
+            init(", self.weights.as_ptr().cast(), self.weights.len()"),
+        ),
+    };
+    let new = if has_weights { NEW_WITH_WEIGHTS } else { NEW };
+    let new = new.replace("@NOT_READY@", if has_levels { ", is_ready: false" } else { "" });
+    let columns = |of: &dyn Fn(&Column) -> String| facts.results.iter().map(of).collect::<Vec<_>>().join("\n");
+    let about = |column: &Column| sentence(meaning(&column.name));
+    let array = |column: &Column, rows: &str| match column.width {
+        1 => format!("[f32; {rows}]"),
+        width => format!("[[f32; {width}]; {rows}]"),
+    };
+    let element = |column: &Column| if column.width == 1 { "f32".into() } else { format!("[f32; {}]", column.width) };
+    let zeros = |column: &Column| if column.width == 1 { "0.0".into() } else { format!("[0.0; {}]", column.width) };
+    let errors: Vec<(usize, String, &str)> =
+        STATUS.iter().enumerate().skip(1).map(|(i, (status, text))| (i, variant(status), *text)).collect();
+    let errors = |of: &dyn Fn(&(usize, String, &str)) -> String| errors.iter().map(of).collect::<Vec<_>>().join("\n");
+    let state = facts.accumulators.map_or_else(String::new, |[many, one]| {
+        fill(STATE, [("BYTES", state_bytes(facts.rows, [many, one])), ("ALIGN", ALIGN.to_string())])
+    });
+    let default = if has_weights { "\n" } else { DEFAULT };
+    let values = [
+        ("WHAT", facts.members.map_or("A Bayesian neural network".into(), |n| format!("An ensemble of {n} networks"))),
+        ("FUNCTIONS", functions(facts)),
+        ("ANSWER", columns(&|c| format!("    /// {}\n    pub {}: {},", about(c), c.name, array(c, "ROWS")))),
+        ("EMPTY", columns(&|c| format!("        {}: [{}; ROWS],", c.name, zeros(c)))),
+        ("ALL", columns(&|c| format!("            {}: Some(&mut self.{}),", c.name, c.name))),
+        (
+            "RESULTS",
+            columns(&|c| format!("    /// {}\n    pub {}: Option<&'a mut [{}]>,", about(c), c.name, element(c))),
+        ),
+        ("PLACES", columns(&|c| format!("    {}: *mut f32,", c.name))),
+        ("PLACED", columns(&|c| format!("            {}: place(&mut self.{}, rows)?,", c.name, c.name))),
+        ("MODEL_FIELDS", fields.to_owned()),
+        ("NEW", new),
+        ("INIT", init),
+        ("GIVEN", if has_weights { "WEIGHTS" } else { "" }.to_owned()),
+        ("STATE", default.to_owned() + state.trim_start_matches('\n')),
+        ("ERRORS", errors(&|(_, variant, text)| format!("    /// {}\n    {variant},", sentence(text)))),
+        ("SENTENCES", errors(&|(_, variant, text)| format!("            Error::{variant} => \"{text}\","))),
+        ("CHECKS", errors(&|(i, variant, _)| format!("        {i} => Error::{variant},"))),
+        ("OBJECT", facts.object()),
+        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        ("INPUTS", facts.information.number("inputs").to_string()),
+        ("OUTPUTS", facts.information.number("outputs").to_string()),
+        ("SAMPLES", facts.information.number("samples").to_string()),
+        ("SEED", facts.information.seed.to_string()),
+        ("LARGEST", format!("{:e}", facts.bound)),
+        ("WORKSPACE", facts.layout_bytes.to_string()),
+        ("ALIGN", ALIGN.to_string()),
+        ("DIGEST", facts.digest.unwrap_or_default().to_owned()),
+        ("NAME", facts.options.name.clone()),
+        // users wrote these
+        ("INPUT_NAMES", texts(&facts.options.input_names)),
+        ("OUTPUT_NAMES", texts(&facts.options.output_names)),
+    ];
+    fill(TEXT, values)
+}
+
+/// A text with values in the place of their names.
+fn fill(text: &str, values: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    values.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), &value))
+}
+
+/// The bytes of a state, as `NAME_STATE_BYTES` of the header has them, without overflow.
+fn state_bytes(at_once: usize, [many, one]: [u64; 2]) -> String {
+    if at_once == 1 {
+        return format!("    rows.saturating_mul({many}).saturating_add({STATE_HEADER})");
+    }
+    format!(
+        "    let (blocks, rest) = (rows / {at_once}, rows % {at_once});
+    let is_block = rest > {};
+    let blocks = (blocks + is_block as usize).saturating_mul({many});
+    let singles = if is_block {{ 0 }} else {{ rest * {one} }};
+    blocks.saturating_add(singles).saturating_add({STATE_HEADER})",
+        at_once / 2
+    )
+}
+
+/// The functions of the object that the module calls.
+fn functions(facts: &Facts<'_>) -> String {
+    let (request, rows, result) =
+        ("request: *const Request", "inputs: *const f32, rows: usize", "result: *const Places");
+    let (state, workspace) = ("state: *mut core::ffi::c_void", "workspace: *mut core::ffi::c_void");
+    let mut functions =
+        vec![("predict", format!("{request}, {rows}, {result}, {workspace}")), ("self_test", workspace.to_owned())];
+    if facts.options.weights == Weights::File {
+        functions.push(("init", format!("{workspace}, weights: *const core::ffi::c_void, bytes: usize")));
+    } else if !facts.levels().is_empty() {
+        functions.push(("init", workspace.to_owned()));
+    }
+    if facts.accumulators.is_some() {
+        functions.push(("begin", format!("{request}, rows: usize, {state}")));
+        functions.push(("add", format!("samples: u32, {rows}, {state}, {workspace}")));
+        functions.push(("finish", format!("{result}, {state}, {workspace}")));
+    }
+    let mut text = String::new();
+    for (function, parameters) in functions {
+        let _ = writeln!(text, "    #[link_name = \"{}_{function}\"]", facts.options.name);
+        let _ = writeln!(text, "    fn {function}({parameters}) -> core::ffi::c_int;");
+    }
+    text.trim_end().to_owned()
+}
+
+/// `ERROR_NOT_FINITE_INPUT` as Rust writes it: `NotFiniteInput`.
+fn variant(status: &str) -> String {
+    let words = status.trim_start_matches("ERROR_").split('_');
+    words.map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
+}
+
+/// A text that begins as a sentence does and ends like one.
+fn sentence(text: &str) -> String {
+    text[..1].to_ascii_uppercase() + &text[1..] + "."
+}
+
+/// A list of texts.
+fn texts(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
