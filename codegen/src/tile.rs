@@ -66,7 +66,7 @@ pub struct Address {
 }
 
 /// A piece of memory a kernel can access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Base {
     /// The tensor of this argument.
     Argument(usize),

@@ -4,9 +4,11 @@
 //! from numbers to positions that is never cleared (a sparse set; Briggs and Torczon 1993): what it has counts only if
 //! it is a position that was noted, and has that number.
 
-use super::element::{Points, Row};
-use super::noise::NOISE_BLOCK;
-use super::{Leaf, Lowering};
+use super::code::Code;
+use super::element::{Elements, Points, Row};
+use super::leaf::Leaf;
+use super::noise::RowKeys;
+use super::shape::NOISE_BLOCK;
 use crate::tile::{Abreast, Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Indexed, Kind, Lanes, Value};
 use bayeslift_passes::Read;
@@ -27,13 +29,13 @@ struct Numbers {
 #[derive(Clone, Copy)]
 struct Map(usize);
 
-impl Lowering<'_> {
+impl Elements<'_> {
     /// A kernel of rows that have numbers. Returns the number of tiles.
-    pub(super) fn indexed(&mut self, value: Value) -> usize {
-        let node = self.plan.graph.node(value);
+    pub fn indexed(&self, code: &mut Code<'_>, value: Value) -> usize {
+        let node = self.context.plan.graph.node(value);
         let Kind::Indexed(indexed) = node.op.kind() else { unreachable!("{value} is indexed") };
-        let base = self.whole(|read| matches!(read, Read::Numbers { .. }));
-        let shape = |i: usize| &self.plan.graph.ty(node.args[i]).shape;
+        let base = self.whole(code, |read| matches!(read, Read::Numbers { .. }));
+        let shape = |i: usize| &self.context.plan.graph.ty(node.args[i]).shape;
         let (n, batch) = {
             let numbers = shape(indexed.numbers());
             (numbers.last_extent(), numbers.rows())
@@ -41,172 +43,197 @@ impl Lowering<'_> {
         match indexed {
             Indexed::Gather => {
                 let rows = shape(0)[shape(0).len() - 2];
-                self.gather(value, Numbers { base, rows }, batch, n)
+                self.gather(code, value, Numbers { base, rows }, batch, n)
             }
-            Indexed::ScatterAdd { rows } => self.scatter_add(value, Numbers { base, rows }, batch, n),
-            Indexed::ScatterRows => self.scatter_rows(value, Numbers { base, rows: shape(0)[0] }, n),
-            Indexed::FirstEqual { rows } => self.first_equal(value, Numbers { base, rows }, n),
+            Indexed::ScatterAdd { rows } => self.scatter_add(code, value, Numbers { base, rows }, batch, n),
+            Indexed::ScatterRows => self.scatter_rows(code, value, Numbers { base, rows: shape(0)[0] }, n),
+            Indexed::FirstEqual { rows } => self.first_equal(code, value, Numbers { base, rows }, n),
         }
     }
 
     /// The memory that is read as a whole.
-    fn whole(&mut self, is_it: impl Fn(&Read) -> bool) -> Base {
-        let read = self.kernel.reads.iter().find(|read| is_it(read)).expect("the kernel reads it");
+    fn whole(&self, code: &mut Code<'_>, is_it: impl Fn(&Read) -> bool) -> Base {
+        let read = self.context.kernel.reads.iter().find(|read| is_it(read)).expect("the kernel reads it");
         let source = read.views()[0].source;
-        let leaf = self.leaf(read.views()[0].clone());
-        let Leaf::Memory { argument, .. } = leaf else { unreachable!("{source} is in memory") };
-        Base::Argument(argument)
+        let leaf = self.context.leaf(read.views()[0].clone());
+        let Leaf::Memory { place, .. } = leaf else { unreachable!("{source} is in memory") };
+        code.memory(place)
     }
 
-    fn gather(&mut self, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
-        let operand = self.plan.graph.node(value).args[0];
-        let (cols, base) = (self.kernel.cols, self.written(value));
+    fn gather(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
+        let operand = self.context.plan.graph.node(value).args[0];
+        let (cols, base) = (self.context.kernel.cols, code.written(value));
         let at_once = TILE.div_ceil(cols);
-        self.tiles(batch * n, at_once, at_once, |s, first, last| {
-            s.repeat(first, last, 1, |s, i| {
-                let (word, number) = s.number(numbers, i);
-                let end = s.b.index(numbers.rows - 1);
-                let number = s.b.index_min(number, end);
-                let table = s.b.index_div(i, n);
-                let table = s.b.index_scale(table, numbers.rows);
-                let row = s.b.index_add(table, number);
-                let row = s.enter_row(row, None);
-                let at = s.b.index_scale(i, cols);
-                s.row_of(operand, &row, |s, col, x| {
-                    let word = s.b.splat(word);
-                    let is_row = s.is_below(word, numbers.rows);
-                    let zero = s.b.constant(0.0);
-                    let x = s.b.select(is_row, x, zero);
-                    let index = s.b.index_add(at, col);
-                    s.b.store(Address { base, index, offset: 0 }, x);
+        code.tiles(batch * n, at_once, at_once, |code, first, last| {
+            code.repeat(first, last, 1, |code, i| {
+                let (word, number) = code.number(numbers, i);
+                let end = code.b.index(numbers.rows - 1);
+                let number = code.b.index_min(number, end);
+                let table = code.b.index_div(i, n);
+                let table = code.b.index_scale(table, numbers.rows);
+                let row = code.b.index_add(table, number);
+                let row = self.enter_row(code, row, &RowKeys::none());
+                let at = code.b.index_scale(i, cols);
+                self.row_of(code, operand, &row, |code, col, x| {
+                    let word = code.b.splat(word);
+                    let is_row = code.is_below(word, numbers.rows);
+                    let zero = code.b.constant(0.0);
+                    let x = code.b.select(is_row, x, zero);
+                    let index = code.b.index_add(at, col);
+                    code.b.store(Address { base, index, offset: 0 }, x);
                 });
             });
         })
     }
 
-    fn scatter_add(&mut self, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
-        let operand = self.plan.graph.node(value).args[0];
-        let (cols, base) = (self.kernel.cols, self.written(value));
+    fn scatter_add(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
+        let operand = self.context.plan.graph.node(value).args[0];
+        let (cols, base) = (self.context.kernel.cols, code.written(value));
         let block = numbers.rows * cols;
         // sums of a chunk, and where numbers were seen first in it
         let chunked =
-            (n > DOT_CHUNK).then(|| (self.take_scratch(DOT_CHUNK * cols), Map(self.take_scratch(numbers.rows))));
-        self.tiles(batch, 1, 1, |s, tile, _| {
-            let start = s.b.index_scale(tile, block);
-            s.clear_elements(base, start, block);
-            let first = s.b.index_scale(tile, n);
-            let [none, end] = [0, n].map(|index| s.b.index(index));
+            (n > DOT_CHUNK).then(|| (code.take_scratch(DOT_CHUNK * cols), Map(code.take_scratch(numbers.rows))));
+        code.tiles(batch, 1, 1, |code, tile, _| {
+            let start = code.b.index_scale(tile, block);
+            code.clear_elements(base, start, block);
+            let first = code.b.index_scale(tile, n);
+            let [none, end] = [0, n].map(|index| code.b.index(index));
             let Some((sums, map)) = chunked else {
-                s.repeat(none, end, 1, |s, i| {
-                    let i = s.b.index_add(first, i);
-                    s.if_row(numbers, i, |s, number| {
-                        let at = s.b.index_scale(number, cols);
-                        let at = s.b.index_add(start, at);
-                        s.add_operand(operand, i, (base, at));
+                code.repeat(none, end, 1, |code, i| {
+                    let i = code.b.index_add(first, i);
+                    code.if_row(numbers, i, |code, number| {
+                        let at = code.b.index_scale(number, cols);
+                        let at = code.b.index_add(start, at);
+                        self.add_operand(code, operand, i, (base, at));
                     });
                 });
                 return;
             };
-            s.repeat(none, end, DOT_CHUNK as i64, |s, chunk| {
-                let last = s.b.index_offset(chunk, DOT_CHUNK as i64);
-                let last = s.b.index_min(last, end);
-                let chunk = [chunk, last].map(|position| s.b.index_add(first, position));
-                s.add_equal(operand, numbers, chunk, (sums, map), (base, start));
+            code.repeat(none, end, DOT_CHUNK as i64, |code, chunk| {
+                let last = code.b.index_offset(chunk, DOT_CHUNK as i64);
+                let last = code.b.index_min(last, end);
+                let chunk = [chunk, last].map(|position| code.b.index_add(first, position));
+                self.add_equal(code, operand, numbers, chunk, (sums, map), (base, start));
             });
         })
     }
 
     /// Adds up the positions of a chunk by their numbers, and the sums to the rows from `start` on.
     fn add_equal(
-        &mut self,
+        &self,
+        code: &mut Code<'_>,
         operand: Value,
         numbers: Numbers,
         [first, last]: [Reg; 2],
         (sums, map): (usize, Map),
         (base, start): (Base, Reg),
     ) {
-        let cols = self.kernel.cols;
-        let sum = |s: &mut Self, position: Reg| {
-            let slot = s.b.index_sub(position, first);
-            let at = s.b.index_scale(slot, cols);
-            s.b.index_offset(at, sums as i64)
+        let cols = self.context.kernel.cols;
+        let sum = |code: &mut Code<'_>, position: Reg| {
+            let slot = code.b.index_sub(position, first);
+            let at = code.b.index_scale(slot, cols);
+            code.b.index_offset(at, sums as i64)
         };
-        self.repeat(first, last, 1, |s, i| {
-            s.if_row(numbers, i, |s, number| {
-                let own = sum(s, i);
-                s.clear_elements(Base::Scratch, own, cols);
-                let seen = s.first_position(map, numbers, [first, i], number);
-                let at = sum(s, seen);
-                s.add_operand(operand, i, (Base::Scratch, at));
+        code.repeat(first, last, 1, |code, i| {
+            code.if_row(numbers, i, |code, number| {
+                let own = sum(code, i);
+                code.clear_elements(Base::Scratch, own, cols);
+                let seen = code.first_position(map, numbers, [first, i], number);
+                let at = sum(code, seen);
+                self.add_operand(code, operand, i, (Base::Scratch, at));
             });
         });
         // those that are not the first of their like have zeros
-        self.repeat(first, last, 1, |s, i| {
-            s.if_row(numbers, i, |s, number| {
-                let own = sum(s, i);
-                let at = s.b.index_scale(number, cols);
-                let at = s.b.index_add(start, at);
-                let [none, end] = [0, cols].map(|index| s.b.index(index));
-                s.each_column([none, end], NOISE_BLOCK, cols, 1, |s, columns| {
+        code.repeat(first, last, 1, |code, i| {
+            code.if_row(numbers, i, |code, number| {
+                let own = sum(code, i);
+                let at = code.b.index_scale(number, cols);
+                let at = code.b.index_add(start, at);
+                let [none, end] = [0, cols].map(|index| code.b.index(index));
+                code.each_column([none, end], NOISE_BLOCK, cols, 1, |code, columns| {
                     for &col in columns {
-                        let from = s.b.index_add(own, col);
-                        let x = s.b.load(Class::Float, Address { base: Base::Scratch, index: from, offset: 0 });
-                        s.add_at((base, at), col, x);
+                        let from = code.b.index_add(own, col);
+                        let x = code.b.load(Class::Float, Address { base: Base::Scratch, index: from, offset: 0 });
+                        code.add_at((base, at), col, x);
                     }
                 });
             });
         });
     }
 
-    fn scatter_rows(&mut self, value: Value, numbers: Numbers, n: usize) -> usize {
-        let operand = self.plan.graph.node(value).args[2];
-        let (cols, base) = (self.kernel.cols, self.written(value));
-        let table = self.whole(|read| matches!(read, Read::Table { .. }));
+    fn scatter_rows(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, n: usize) -> usize {
+        let operand = self.context.plan.graph.node(value).args[2];
+        let (cols, base) = (self.context.kernel.cols, code.written(value));
+        let table = self.whole(code, |read| matches!(read, Read::Table { .. }));
         // where the result takes the table's place, the other rows are there
         let is_in_place = table == base;
-        self.tiles(1, 1, 1, |s, _, _| {
+        code.tiles(1, 1, 1, |code, _, _| {
             if !is_in_place {
                 let elements = numbers.rows * cols;
-                let [none, end] = [0, elements].map(|index| s.b.index(index));
-                s.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |s, columns| {
+                let [none, end] = [0, elements].map(|index| code.b.index(index));
+                code.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
                     let at = |base: Base, index: Reg| Address { base, index, offset: 0 };
-                    let x: Vec<Reg> = columns.iter().map(|&col| s.b.load(Class::Float, at(table, col))).collect();
-                    columns.iter().zip(x).for_each(|(&col, x)| s.b.store(at(base, col), x));
+                    let x: Vec<Reg> = columns.iter().map(|&col| code.b.load(Class::Float, at(table, col))).collect();
+                    columns.iter().zip(x).for_each(|(&col, x)| code.b.store(at(base, col), x));
                 });
             }
-            let [none, end] = [0, n].map(|index| s.b.index(index));
+            let [none, end] = [0, n].map(|index| code.b.index(index));
             // the first of several is written last
-            s.repeat(none, end, 1, |s, i| {
-                let back = s.b.index_scale_signed(i, -1);
-                let i = s.b.index_offset(back, n as i64 - 1);
-                s.if_row(numbers, i, |s, number| {
-                    let at = s.b.index_scale(number, cols);
-                    let row = s.enter_row(i, None);
-                    s.row_of(operand, &row, |s, col, x| {
-                        let index = s.b.index_add(at, col);
-                        s.b.store(Address { base, index, offset: 0 }, x);
+            code.repeat(none, end, 1, |code, i| {
+                let back = code.b.index_scale_signed(i, -1);
+                let i = code.b.index_offset(back, n as i64 - 1);
+                code.if_row(numbers, i, |code, number| {
+                    let at = code.b.index_scale(number, cols);
+                    let row = self.enter_row(code, i, &RowKeys::none());
+                    self.row_of(code, operand, &row, |code, col, x| {
+                        let index = code.b.index_add(at, col);
+                        code.b.store(Address { base, index, offset: 0 }, x);
                     });
                 });
             });
         })
     }
 
-    fn first_equal(&mut self, value: Value, numbers: Numbers, n: usize) -> usize {
-        let (base, map) = (self.written(value), Map(self.take_scratch(numbers.rows)));
-        self.tiles(1, 1, 1, |s, _, _| {
-            let [none, end] = [0, n].map(|index| s.b.index(index));
-            s.repeat(none, end, 1, |s, i| {
-                let own = s.b.index_low(i);
-                s.b.store(Address { base, index: i, offset: 0 }, own);
-                s.if_row(numbers, i, |s, number| {
-                    let first = s.first_position(map, numbers, [none, i], number);
-                    let word = s.b.index_low(first);
-                    s.b.store(Address { base, index: i, offset: 0 }, word);
+    fn first_equal(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, n: usize) -> usize {
+        let (base, map) = (code.written(value), Map(code.take_scratch(numbers.rows)));
+        code.tiles(1, 1, 1, |code, _, _| {
+            let [none, end] = [0, n].map(|index| code.b.index(index));
+            code.repeat(none, end, 1, |code, i| {
+                let own = code.b.index_low(i);
+                code.b.store(Address { base, index: i, offset: 0 }, own);
+                code.if_row(numbers, i, |code, number| {
+                    let first = code.first_position(map, numbers, [none, i], number);
+                    let word = code.b.index_low(first);
+                    code.b.store(Address { base, index: i, offset: 0 }, word);
                 });
             });
         })
     }
 
+    /// `body` for the elements of the operand in a row, some at a time.
+    fn row_of(&self, code: &mut Code<'_>, operand: Value, row: &Row, body: impl Fn(&mut Code<'_>, Reg, Reg)) {
+        let cols = self.context.kernel.cols;
+        let [none, end] = [0, cols].map(|index| code.b.index(index));
+        code.each_column([none, end], NOISE_BLOCK, cols, ABREAST, |code, columns| match *columns {
+            [a, b, c, d] => {
+                let x = self.eval(code, operand, row, &mut Points::new([a, b, c, d]));
+                [a, b, c, d].into_iter().zip(x).for_each(|(col, x)| body(code, col, x));
+            }
+            _ => columns.iter().for_each(|&col| {
+                let [x] = self.eval(code, operand, row, &mut Points::new([col]));
+                body(code, col, x);
+            }),
+        });
+    }
+
+    /// Adds the row of the operand at a position to the elements from `at` on.
+    fn add_operand(&self, code: &mut Code<'_>, operand: Value, position: Reg, at: (Base, Reg)) {
+        let row = self.enter_row(code, position, &RowKeys::none());
+        self.row_of(code, operand, &row, |code, col, x| code.add_at(at, col, x));
+    }
+}
+
+impl Code<'_> {
     /// The number at a position, as a word and as an index.
     fn number(&mut self, numbers: Numbers, position: Reg) -> (Reg, Reg) {
         let word = self.b.load(Class::Int, Address { base: numbers.base, index: position, offset: 0 });
@@ -221,7 +248,7 @@ impl Lowering<'_> {
         let (yes, no) = (self.b.integer(1), self.b.integer(0));
         let times = self.b.iselect(is_row, yes, no);
         let (none, times) = (self.b.index(0), self.b.index_from(times, no));
-        self.repeat(none, times, 1, |s, _| body(s, number));
+        self.repeat(none, times, 1, |code, _| body(code, number));
     }
 
     /// Whether words are below a number.
@@ -259,28 +286,6 @@ impl Lowering<'_> {
         self.b.index_from(position, high)
     }
 
-    /// `body` for the elements of the operand in a row, some at a time.
-    fn row_of(&mut self, operand: Value, row: &Row, body: impl Fn(&mut Self, Reg, Reg)) {
-        let cols = self.kernel.cols;
-        let [none, end] = [0, cols].map(|index| self.b.index(index));
-        self.each_column([none, end], NOISE_BLOCK, cols, ABREAST, |s, columns| match *columns {
-            [a, b, c, d] => {
-                let x = s.eval(operand, row, &mut Points::new([a, b, c, d]));
-                [a, b, c, d].into_iter().zip(x).for_each(|(col, x)| body(s, col, x));
-            }
-            _ => columns.iter().for_each(|&col| {
-                let [x] = s.eval(operand, row, &mut Points::new([col]));
-                body(s, col, x);
-            }),
-        });
-    }
-
-    /// Adds the row of the operand at a position to the elements from `at` on.
-    fn add_operand(&mut self, operand: Value, position: Reg, at: (Base, Reg)) {
-        let row = self.enter_row(position, None);
-        self.row_of(operand, &row, |s, col, x| s.add_at(at, col, x));
-    }
-
     fn add_at(&mut self, (base, at): (Base, Reg), col: Reg, x: Reg) {
         let index = self.b.index_add(at, col);
         let address = Address { base, index, offset: 0 };
@@ -292,10 +297,10 @@ impl Lowering<'_> {
     /// Writes zeros over so many elements.
     fn clear_elements(&mut self, base: Base, start: Reg, elements: usize) {
         let [none, end] = [0, elements].map(|index| self.b.index(index));
-        self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |s, columns| {
+        self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
             for &col in columns {
-                let (zero, index) = (s.b.constant(0.0), s.b.index_add(start, col));
-                s.b.store(Address { base, index, offset: 0 }, zero);
+                let (zero, index) = (code.b.constant(0.0), code.b.index_add(start, col));
+                code.b.store(Address { base, index, offset: 0 }, zero);
             }
         });
     }

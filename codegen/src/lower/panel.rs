@@ -1,13 +1,13 @@
 //! Operands of matrix products: read in place, or packed into panels in the order in which register tiles read them.
 
-use super::element::Leaf;
-use super::noise::NOISE_BLOCK;
-use super::shape::compete;
-use super::{Argument, Lowering};
+use super::code::Code;
+use super::context::Context;
+use super::leaf::Leaf;
+use super::shape::{NOISE_BLOCK, compete};
 use crate::Target;
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, DoubleLanes, Elementwise, Kind, Lanes};
-use bayeslift_passes::{Axis, Operand, View};
+use bayeslift_passes::{Axis, Operand, Place, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
@@ -48,7 +48,7 @@ impl Matrix {
 /// Where the elements of an operand come from.
 pub(super) enum Source {
     Memory {
-        base: Base,
+        place: Place,
         matrix: Matrix,
     },
     /// Computed from leaves of the same shape.
@@ -90,12 +90,13 @@ pub(super) struct Span {
     pub extent: usize,
 }
 
-impl Lowering<'_> {
-    pub(super) fn source(&mut self, operand: &Operand) -> Source {
+impl Context<'_> {
+    /// Where the elements of an operand come from.
+    pub fn source(&self, operand: &Operand) -> Source {
         match operand {
             Operand::Memory(view) => {
                 let place = self.plan.places[view.source.index()].expect("operands lie in memory");
-                Source::Memory { base: Base::Argument(self.argument(Argument::Place(place))), matrix: matrix(view) }
+                Source::Memory { place, matrix: matrix(view) }
             }
             Operand::Computed { value, views } => {
                 let operands = views.iter().map(|view| (self.leaf(view.clone()), matrix(view))).collect();
@@ -106,9 +107,11 @@ impl Lowering<'_> {
             }
         }
     }
+}
 
+impl Code<'_> {
     /// For each of an operand's matrices the index of the first element of its product.
-    pub(super) fn origins(&mut self, source: &Source, batch: Reg) -> Vec<Reg> {
+    pub fn origins(&mut self, source: &Source, batch: Reg) -> Vec<Reg> {
         source.matrices().map(|matrix| self.row_offset(&matrix.batch, batch)).collect()
     }
 
@@ -119,7 +122,7 @@ impl Lowering<'_> {
     }
 
     /// The index of element `(row, col)` of a product in each of an operand's matrices.
-    pub(super) fn indices(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> Vec<Reg> {
+    pub fn indices(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> Vec<Reg> {
         let origins = self.origins(source, batch);
         let indices = source.matrices().zip(origins).map(|(matrix, origin)| {
             let (i, j) = (self.nested_offset(matrix.rows.nested(), row), self.nested_offset(matrix.cols.nested(), col));
@@ -129,27 +132,26 @@ impl Lowering<'_> {
         indices.collect()
     }
 
-    /// As [`Lowering::elements`], given the index of the first one in each matrix.
-    pub(super) fn elements_at<const N: usize>(&mut self, source: &Source, indices: &[Reg]) -> [Reg; N] {
-        let load = |s: &mut Self, base: Base, class: Class, matrix: &Matrix, index: Reg| -> [Reg; N] {
+    /// As [`Code::elements`], given the index of the first one in each matrix.
+    pub fn elements_at<const N: usize>(&mut self, source: &Source, indices: &[Reg]) -> [Reg; N] {
+        let load = |s: &mut Self, place: Place, class: Class, matrix: &Matrix, index: Reg| -> [Reg; N] {
+            let base = s.memory(place);
             let (row, col) = matrix.steps();
-            let addresses: [Address; N] = std::array::from_fn(|i| s.of_class(class, base, index, i as i64 * row));
+            let addresses: [Address; N] = std::array::from_fn(|i| s.element(class, base, index, i as i64 * row));
             if N == FOUR && row == 1 && col > 1 && s.b.vector && class != Class::Double {
                 let four = s.b.load_transposed(class, addresses[0], col);
                 return std::array::from_fn(|i| four[i]);
             }
             addresses.map(|address| s.b.load_strided(class, address, col))
         };
-        let float = self.float();
+        let float = self.context.float();
         match source {
-            Source::Memory { base, matrix } => load(self, *base, float, matrix, indices[0]),
+            Source::Memory { place, matrix } => load(self, *place, float, matrix, indices[0]),
             Source::Computed { function, operands } => {
                 let operands = operands.iter().zip(indices).map(|((leaf, matrix), &index)| match leaf {
                     Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
                     Leaf::Double(bits) => [self.b.dconstant(f64::from_bits(*bits)); N],
-                    Leaf::Memory { argument, class, .. } => {
-                        load(self, Base::Argument(*argument), *class, matrix, index)
-                    }
+                    Leaf::Memory { place, class, .. } => load(self, *place, *class, matrix, index),
                     leaf => unreachable!("{leaf:?} is no operand of a prologue"),
                 });
                 let operands: Vec<[Reg; N]> = operands.collect();
@@ -161,7 +163,7 @@ impl Lowering<'_> {
     }
 
     /// The right operand's rows `chunk` and columns `cols`, in strips of `strip` columns if it is packed.
-    pub(super) fn prepare_right(
+    pub fn prepare_right(
         &mut self,
         source: &Source,
         (batch, product): (Reg, Extents),
@@ -170,13 +172,17 @@ impl Lowering<'_> {
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if !source.is_packed_right(product) => {
+            Source::Memory { place, matrix } if !source.is_packed_right(product) => {
                 let (depth, free) = matrix.steps();
-                self.in_place((*base, matrix), batch, (free, depth))
+                self.in_place((*place, matrix), batch, (free, depth))
             }
             _ => {
-                let panel =
-                    self.packed(chunk, cols, (strip_pitch(strip, self.target) as i64, 1, strip as i64), scratch);
+                let panel = self.packed(
+                    chunk,
+                    cols,
+                    (strip_pitch(strip, self.context.target) as i64, 1, strip as i64),
+                    scratch,
+                );
                 self.pack_strips(source, batch, chunk, cols, strip, panel);
                 panel
             }
@@ -184,7 +190,7 @@ impl Lowering<'_> {
     }
 
     /// The left operand's rows `rows` and columns `chunk`, in strips of `strip` rows if it is transposed and packed.
-    pub(super) fn prepare_left(
+    pub fn prepare_left(
         &mut self,
         source: &Source,
         (batch, product): (Reg, Extents),
@@ -193,16 +199,20 @@ impl Lowering<'_> {
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { base, matrix } if !source.is_packed_left(product) => {
-                self.in_place((*base, matrix), batch, matrix.steps())
+            Source::Memory { place, matrix } if !source.is_packed_left(product) => {
+                self.in_place((*place, matrix), batch, matrix.steps())
             }
             _ if source.has_windows() => {
                 let rows = self.pack_windows(source, batch, rows, chunk, scratch);
                 self.packed(chunk, rows, (ROW_PITCH as i64, ROW_PITCH as i64, 1), scratch)
             }
             _ if source.is_in_strips(product) => {
-                let panel =
-                    self.packed(chunk, rows, (strip_pitch(strip, self.target) as i64, 1, strip as i64), scratch);
+                let panel = self.packed(
+                    chunk,
+                    rows,
+                    (strip_pitch(strip, self.context.target) as i64, 1, strip as i64),
+                    scratch,
+                );
                 self.pack_strips(&source.transposed(), batch, chunk, rows, strip, panel);
                 panel
             }
@@ -214,7 +224,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn in_place(&mut self, (base, matrix): (Base, &Matrix), batch: Reg, (free, depth): (i64, i64)) -> Panel {
+    fn in_place(&mut self, (place, matrix): (Place, &Matrix), batch: Reg, (free, depth): (i64, i64)) -> Panel {
+        let base = self.memory(place);
         let origin = self.row_offset(&matrix.batch, batch);
         Panel { base, origin, offset: 0, tiles: free, free, depth, is_padded: false }
     }
@@ -229,23 +240,15 @@ impl Lowering<'_> {
     }
 
     /// Writes rows and columns of an operand to a panel of strips of `strip` columns, padded with zeros.
-    pub(super) fn pack_strips(
-        &mut self,
-        source: &Source,
-        batch: Reg,
-        rows: Span,
-        cols: Span,
-        strip: usize,
-        panel: Panel,
-    ) {
+    pub fn pack_strips(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, strip: usize, panel: Panel) {
         let pack = |s: &mut Self, (row, is_four): (Reg, bool), (col, filled): (Reg, usize)| {
             let to_row = s.b.index_scale_signed(row, panel.depth);
             let to_col = s.b.index_scale_signed(col, panel.tiles);
             let index = s.b.index_add(panel.origin, to_row);
             let index = s.b.index_add(index, to_col);
-            let pieces = (0..strip).step_by(s.target.lanes()).map(|j| {
+            let pieces = (0..strip).step_by(s.context.width()).map(|j| {
                 let col = s.b.index_offset(col, j as i64);
-                let lanes = filled.saturating_sub(j).min(s.target.lanes());
+                let lanes = filled.saturating_sub(j).min(s.context.width());
                 s.lanes(lanes, |s| match (lanes, is_four) {
                     (0, _) => vec![s.float_constant(0.0); if is_four { FOUR } else { 1 }],
                     (_, true) => s.elements::<FOUR>(source, batch, row, col).to_vec(),
@@ -256,7 +259,7 @@ impl Lowering<'_> {
             // a piece may reach into the next row, which is written later, or beyond the strip
             for i in 0..pieces[0].len() {
                 for (j, piece) in pieces.iter().enumerate() {
-                    let offset = (panel.offset + i * strip + j * s.target.lanes()) as i64;
+                    let offset = (panel.offset + i * strip + j * s.context.width()) as i64;
                     let address = s.float_at(panel.base, index, offset);
                     s.b.store_whole(address, piece[i]);
                 }
@@ -283,7 +286,7 @@ impl Lowering<'_> {
     }
 
     /// Writes rows and columns of an operand to a panel of rows.
-    pub(super) fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, panel: Panel) {
+    pub fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, panel: Panel) {
         self.repeat(rows.first, rows.last, 1, |s, row| {
             let to_row = s.b.index_scale_signed(row, panel.tiles);
             let to_row = s.b.index_add(panel.origin, to_row);
@@ -313,36 +316,36 @@ impl Lowering<'_> {
 
 impl Source {
     /// The matrices that elements are made of, with their memory if they are no constants.
-    pub(super) fn places(&self) -> impl Iterator<Item = (Option<Base>, &Matrix)> {
+    pub fn places(&self) -> impl Iterator<Item = (Option<Place>, &Matrix)> {
         let (memory, computed) = match self {
-            Source::Memory { base, matrix } => (Some((Some(*base), matrix)), &[][..]),
+            Source::Memory { place, matrix } => (Some((Some(*place), matrix)), &[][..]),
             Source::Computed { operands, .. } => (None, &operands[..]),
         };
-        let base = |leaf: &Leaf| match leaf {
-            Leaf::Memory { argument, .. } => Some(Base::Argument(*argument)),
+        let place = |leaf: &Leaf| match leaf {
+            Leaf::Memory { place, .. } => Some(*place),
             _ => None,
         };
-        memory.into_iter().chain(computed.iter().map(move |(leaf, matrix)| (base(leaf), matrix)))
+        memory.into_iter().chain(computed.iter().map(move |(leaf, matrix)| (place(leaf), matrix)))
     }
 
     /// The matrices that elements are made of.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         self.places().map(|(_, matrix)| matrix)
     }
 
     /// Whether all products of a batch have the same operand.
-    pub(super) fn is_same_for_all_products(&self) -> bool {
+    pub fn is_same_for_all_products(&self) -> bool {
         let is_same = |axis: &Axis| axis.nested().iter().all(|&(_, stride)| stride == 0);
         self.matrices().all(|matrix| matrix.batch.axes.iter().all(is_same))
     }
 
     /// Whether rows or columns lie in memory in a way that no one stride describes.
-    pub(super) fn has_windows(&self) -> bool {
+    pub fn has_windows(&self) -> bool {
         !self.matrices().all(Matrix::is_strided)
     }
 
     /// Whether a product packs this right operand.
-    pub(super) fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
+    pub fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
         let (chunk, cache) = (depth.min(DOT_CHUNK) * cols * 4, target.machine().second_level);
         let is_near =
             chunk <= cache / IN_PLACE_PART_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= cache / IN_PLACE_PART;
@@ -358,18 +361,18 @@ impl Source {
 
     /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time: one row
     /// reads it once.
-    pub(super) fn is_transposed_right(&self, rows: usize) -> bool {
+    pub fn is_transposed_right(&self, rows: usize) -> bool {
         rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
-    pub(super) fn rows_compete(&self, product: Extents) -> bool {
+    pub fn rows_compete(&self, product: Extents) -> bool {
         let far = |matrix: &Matrix| compete(matrix.steps().0.unsigned_abs() as usize);
         matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(product) && far(matrix))
     }
 
     /// Whether neighbouring rows or columns lie so that they compete for a few sets of a cache.
-    pub(super) fn lines_compete(&self) -> bool {
+    pub fn lines_compete(&self) -> bool {
         self.matrices().any(|matrix| {
             let (row, col) = matrix.steps();
             compete(row.unsigned_abs().max(col.unsigned_abs()) as usize)
@@ -377,7 +380,7 @@ impl Source {
     }
 
     /// Whether a product packs this left operand.
-    pub(super) fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
+    pub fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
         let cache = target.machine().second_level;
         let is_near = depth.min(DOT_CHUNK) * rows * 4 <= cache / IN_PLACE_PART_OF_LEFT;
         match self {
@@ -392,7 +395,7 @@ impl Source {
     }
 
     /// Whether a product packs this left operand in strips of rows.
-    pub(super) fn is_in_strips(&self, product: Extents) -> bool {
+    pub fn is_in_strips(&self, product: Extents) -> bool {
         self.is_packed_left(product) && !self.has_windows() && self.is_transposed()
     }
 
@@ -402,14 +405,14 @@ impl Source {
     }
 
     /// The operand with rows and columns exchanged.
-    pub(super) fn transposed(&self) -> Source {
+    pub fn transposed(&self) -> Source {
         let swap = |matrix: &Matrix| Matrix {
             rows: matrix.cols.clone(),
             cols: matrix.rows.clone(),
             batch: matrix.batch.clone(),
         };
         match self {
-            Source::Memory { base, matrix } => Source::Memory { base: *base, matrix: swap(matrix) },
+            Source::Memory { place, matrix } => Source::Memory { place: *place, matrix: swap(matrix) },
             Source::Computed { function, operands } => {
                 let operands = operands.iter().map(|(leaf, matrix)| (leaf.clone(), swap(matrix))).collect();
                 Source::Computed { function: *function, operands }
@@ -420,7 +423,7 @@ impl Source {
 
 /// The distance of strips for each of their columns: room for a chunk's rows and for the last piece to reach beyond them,
 /// which also keeps strips from competing for the same lines of a cache.
-pub(super) fn strip_pitch(strip: usize, target: Target) -> usize {
+pub fn strip_pitch(strip: usize, target: Target) -> usize {
     DOT_CHUNK + target.lanes().div_ceil(strip)
 }
 

@@ -1,9 +1,11 @@
 //! What a product brings near while its sums keep the machine busy: memory that is read next, one share for each register tile.
 
-use super::Lowering;
-use super::dot::{Sizes, Tile};
-use super::element::Leaf;
+use super::code::Code;
+use super::context::Context;
+use super::element::Elements;
+use super::leaf::Leaf;
 use super::panel::{Source, Span};
+use super::products::{Sizes, Tile};
 use super::shape::{LINE, RegisterTile};
 use crate::tile::{Base, Reg};
 use bayeslift_ir::{DOT_CHUNK, Value};
@@ -13,28 +15,10 @@ use std::collections::{BTreeSet, HashSet};
 /// Rows of the right operand that one register tile brings near at most.
 const MOST_ROWS: usize = 48;
 
-impl Lowering<'_> {
-    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for nothing.
-    pub(super) fn prefetch_epilogue(&mut self, sizes: Sizes, tile: Tile, (row, rows): (Reg, usize), col: Reg) {
-        let cols = tile.cols.extent;
-        let first = self.b.index_scale(tile.batch, tile.rows.extent);
-        let first = self.b.index_add(first, row);
-        let first = self.b.index_scale(first, cols);
-        let index = self.b.index_add(first, col);
-        let line = LINE / self.words();
-        for argument in self.streams() {
-            for i in 0..rows {
-                for j in (0..sizes.strip).step_by(line) {
-                    let address = self.float_at(Base::Argument(argument), index, (i * cols + j) as i64);
-                    self.b.prefetch(address);
-                }
-            }
-        }
-    }
-
+impl Context<'_> {
     /// How many values as large as the kernel its elements read from memory, or leave there and read. Both stages of a kernel must agree on it, so
     /// it depends on the plan alone.
-    pub(super) fn large_values(&self) -> usize {
+    pub fn large_values(&self) -> usize {
         let elements = self.kernel.rows * self.kernel.cols;
         let read = self.kernel.reads.iter().filter(|read| match read {
             Read::Element { value, view } => {
@@ -48,30 +32,52 @@ impl Lowering<'_> {
         };
         read.count() + self.kernel.element_writes().filter(|write| is_operand(write.value)).count()
     }
+}
 
-    /// The arguments of which the kernel reads the element at its own row and column.
-    fn streams(&self) -> BTreeSet<usize> {
-        let elements = self.kernel.rows * self.kernel.cols;
+impl Elements<'_> {
+    /// The memory of which the kernel reads the element at its own row and column.
+    pub fn streams(&self, code: &mut Code<'_>) -> BTreeSet<Base> {
+        let elements = self.context.kernel.rows * self.context.kernel.cols;
         let streamed = |leaf: &Leaf| match leaf {
-            Leaf::Memory { argument, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {
-                Some(*argument)
+            Leaf::Memory { place, view, .. } if view.is_contiguous() && view.shape.elements() == elements => {
+                Some(code.memory(*place))
             }
             _ => None,
         };
         self.leaves.values().filter_map(streamed).collect()
     }
+}
+
+impl Code<'_> {
+    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for nothing.
+    pub fn prefetch_epilogue(
+        &mut self,
+        streams: &BTreeSet<Base>,
+        sizes: Sizes,
+        tile: Tile,
+        (row, rows): (Reg, usize),
+        col: Reg,
+    ) {
+        let cols = tile.cols.extent;
+        let first = self.b.index_scale(tile.batch, tile.rows.extent);
+        let first = self.b.index_add(first, row);
+        let first = self.b.index_scale(first, cols);
+        let index = self.b.index_add(first, col);
+        let line = LINE / self.context.words();
+        for &base in streams {
+            for i in 0..rows {
+                for j in (0..sizes.strip).step_by(line) {
+                    let address = self.float_at(base, index, (i * cols + j) as i64);
+                    self.b.prefetch(address);
+                }
+            }
+        }
+    }
 
     /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`: the
     /// register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is brought instead
     /// is a little memory for nothing.
-    pub(super) fn prefetch_right(
-        &mut self,
-        source: &Source,
-        sizes: Sizes,
-        tile: Tile,
-        chunk: Span,
-        (row, col): (Reg, Reg),
-    ) {
+    pub fn prefetch_right(&mut self, source: &Source, sizes: Sizes, tile: Tile, chunk: Span, (row, col): (Reg, Reg)) {
         let RegisterTile { rows, .. } = sizes.register;
         let share = DOT_CHUNK.min(chunk.extent).div_ceil((sizes.tile_rows / rows).max(1)).min(MOST_ROWS);
         let number = self.b.index_sub(row, tile.rows.first);
@@ -83,10 +89,11 @@ impl Lowering<'_> {
         let next = self.b.index_offset(col, sizes.strip as i64);
         let indices = self.indices(source, tile.batch, first, next);
         let mut seen = HashSet::new();
-        for ((base, matrix), index) in source.places().zip(indices) {
+        for ((place, matrix), index) in source.places().zip(indices) {
             let (row, col) = matrix.steps();
-            let Some(base) = base.filter(|base| seen.insert((*base, row, col))) else { continue };
-            let line = LINE / self.words();
+            let Some(place) = place.filter(|place| seen.insert((*place, row, col))) else { continue };
+            let base = self.memory(place);
+            let line = LINE / self.context.words();
             let step = |distance: i64| if distance == 1 { line } else { 1 };
             for i in (0..share).step_by(step(row)) {
                 for j in (0..sizes.strip).step_by(step(col)) {

@@ -1,10 +1,8 @@
 //! One row times a matrix that no near cache holds: a few of the matrix's rows at a time, each read whole, so that memory is read in its order.
 //! Register tiles would go down strips of columns, and come to each page of memory once a strip.
 
-use super::dot::{Block, Operands, Sizes};
-use super::panel::Extents;
-use super::shape::RegisterTile;
-use super::{Lowering, Target};
+use super::code::Code;
+use super::products::{Block, Sizes};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
@@ -13,26 +11,10 @@ const RUN: usize = 8;
 const _: () = assert!(DOT_CHUNK.is_multiple_of(RUN));
 /// How many vectors of columns follow each other without a loop.
 const ABREAST: usize = 4;
-/// The part of the second-level cache beyond which a matrix does not stay near.
-const NEAR: usize = 4;
 
-/// How many strips of register tiles a matrix may have that is read by these all the same.
-const STRIPS: usize = 2;
-
-/// Whether products of one row are computed so: where right operands are large, of more than a few strips, and read in place.
-pub(super) fn suits(operands: &[Operands], extents: &[Extents], register: RegisterTile, target: Target) -> bool {
-    operands.iter().zip(extents).all(|([_, right], &product)| {
-        let Extents { rows, cols, depth, .. } = product;
-        let is_wide = cols > STRIPS * register.vectors * target.lanes();
-        let is_in_place = !right.is_packed_right(product) && right.matrices().all(|matrix| matrix.steps().1 == 1);
-        let is_far = depth * cols * 4 > target.machine().second_level / NEAR;
-        rows == 1 && is_in_place && is_far && is_wide && target.lanes() > 1
-    })
-}
-
-impl Lowering<'_> {
+impl Code<'_> {
     /// A chunk of a product of one row and all columns. Its sums are at `sums`, those over chunks at `total`.
-    pub(super) fn runs(&mut self, sizes: Sizes, block: Block, [sums, total]: [usize; 2]) {
+    pub fn runs(&mut self, sizes: Sizes, block: Block, [sums, total]: [usize; 2]) {
         let chunk = block.chunk;
         self.each_vector(block, |s, col| {
             let (zero, address) = (s.float_constant(0.0), s.sum(sums, col));
@@ -46,7 +28,7 @@ impl Lowering<'_> {
         }
         self.each_vector(block, |s, col| {
             let address = s.sum(sums, col);
-            let of_chunk = s.b.load(s.float(), address);
+            let of_chunk = s.b.load(s.context.float(), address);
             let (index, distance) = (s.b.index_offset(col, total as i64), s.b.index(0));
             s.add_chunk(sizes.pitch, chunk, [&[of_chunk][..]].into_iter(), index, distance);
         });
@@ -60,22 +42,22 @@ impl Lowering<'_> {
             s.b.index_add(origin, rows_before)
         };
         let (left_index, right_index) = (at(self, left.origin, left.depth), at(self, right.origin, right.depth));
-        let factors = self.lanes(self.target.lanes(), |s| {
+        let factors = self.lanes(self.context.width(), |s| {
             let mut factor = |row: usize| {
                 let offset = left.offset as i64 + row as i64 * left.depth;
                 let address = s.float_at(left.base, left_index, offset);
-                s.b.load_strided(s.float(), address, 0)
+                s.b.load_strided(s.context.float(), address, 0)
             };
             (0..rows).map(&mut factor).collect::<Vec<Reg>>()
         });
         self.each_vector(block, |s, col| {
             let at_sum = s.sum(sums, col);
-            let mut total = s.b.load(s.float(), at_sum);
+            let mut total = s.b.load(s.context.float(), at_sum);
             let index = s.b.index_add(right_index, col);
             for (row, &factor) in factors.iter().enumerate() {
                 let offset = right.offset as i64 + row as i64 * right.depth;
                 let address = s.float_at(right.base, index, offset);
-                let element = s.b.load(s.float(), address);
+                let element = s.b.load(s.context.float(), address);
                 total = s.multiply_add(factor, element, total);
             }
             s.b.store_whole(at_sum, total);
@@ -85,7 +67,7 @@ impl Lowering<'_> {
     /// `body` for each vector of columns.
     fn each_vector(&mut self, block: Block, body: impl Fn(&mut Self, Reg)) {
         let cols = block.cols;
-        self.each_column([cols.first, cols.last], ABREAST * self.target.lanes(), cols.extent, ABREAST, |s, cols| {
+        self.each_column([cols.first, cols.last], ABREAST * self.context.width(), cols.extent, ABREAST, |s, cols| {
             cols.iter().for_each(|&col| body(s, col));
         });
     }

@@ -1,6 +1,5 @@
 //! How large tiles of matrix products are. Bits do not depend on it.
 
-use super::noise::NOISE_BLOCK;
 use crate::Target;
 use bayeslift_ir::DOT_CHUNK;
 use bayeslift_passes::Costs;
@@ -48,6 +47,9 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const SHALLOW: usize = 64;
+/// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the one half a
+/// block on.
+pub(super) const NOISE_BLOCK: usize = 32;
 /// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at multiples of so many rows,
 /// which suits products, reductions of short rows, and vectors of a number for each row.
 pub(super) const BAND: usize = 16;

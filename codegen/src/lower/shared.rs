@@ -1,11 +1,13 @@
 //! Packed operands that all tiles of a kernel share: packed once, before the kernel itself, where each tile would pack the same
 //! again.
 
-use super::dot::Products;
+use super::code::Code;
+use super::context::Context;
 use super::panel::{Extents, FOUR, Panel, Source, Span};
+use super::products::Products;
 use super::shape::{LINE, spread};
-use super::{Argument, Lowering};
-use crate::tile::{Base, Reg};
+use super::{Argument, Lowered};
+use crate::tile::Reg;
 
 /// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are shared: 256 MB.
 const LEAST_TIMES: usize = 3;
@@ -14,6 +16,14 @@ const MOST_SHARED: usize = 1 << 26;
 /// About how many elements are packed in a tile, and how many strips, or times four rows, are packed together.
 const TILE_ELEMENTS: usize = 1 << 13;
 const TOGETHER: usize = 4;
+
+/// What a kernel's tiles share of its operands.
+pub(super) struct SharedOperands {
+    /// Of each product, left and right.
+    pub of: Vec<[Option<Shared>; 2]>,
+    /// How many floats that is.
+    pub elements: usize,
+}
 
 /// Where an operand lies in shared memory, in elements.
 #[derive(Clone, Copy, Debug)]
@@ -34,15 +44,16 @@ enum Layout {
 
 /// A side of a product: its rows, or its columns.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+enum Side {
     Left,
     Right,
 }
 
-impl Lowering<'_> {
-    /// Whether and where each operand is shared, left and right, product by product. Takes the memory.
-    pub(super) fn share(&mut self, products: &Products) -> Vec<[Option<Shared>; 2]> {
+impl SharedOperands {
+    /// Whether and where each operand is shared, left and right, product by product.
+    pub fn new(context: Context<'_>, products: &Products) -> SharedOperands {
         let mut taken = 0;
+        let width = context.width();
         let mut share = |source: &Source, side: Side, product: Extents| {
             let Extents { rows, cols, depth, .. } = product;
             let batches = products.space.0;
@@ -54,8 +65,8 @@ impl Lowering<'_> {
                 Side::Right => (source.is_packed_right(product), cols, products.sizes.strip, products.row_cut.tiles),
             };
             let layout = match side {
-                Side::Left if !source.is_in_strips(product) => Layout::Rows(spread(depth + self.target.lanes())),
-                _ => Layout::Strips(strip, depth + self.target.lanes().div_ceil(strip)),
+                Side::Left if !source.is_in_strips(product) => Layout::Rows(spread(depth + width)),
+                _ => Layout::Strips(strip, depth + width.div_ceil(strip)),
             };
             let (Layout::Rows(each) | Layout::Strips(_, each)) = layout;
             // a register tile may begin at any row, and reach beyond the last
@@ -65,7 +76,7 @@ impl Lowering<'_> {
             };
             let elements = (most * each).next_multiple_of(LINE);
             let different = if source.is_same_for_all_products() { 1 } else { batches };
-            let times = batches * copies / different / self.useful_threads();
+            let times = batches * copies / different / context.useful_threads();
             let all = elements.saturating_mul(different);
             if !is_packed || times < LEAST_TIMES || !(LEAST_SHARED..=MOST_SHARED - taken).contains(&all) {
                 return None;
@@ -75,42 +86,27 @@ impl Lowering<'_> {
             taken += all;
             Some(shared)
         };
-        let shared =
+        let of =
             products.extents.iter().zip(&products.operands).map(|(&product, [left, right])| {
                 [share(left, Side::Left, product), share(right, Side::Right, product)]
             });
-        let shared = shared.collect();
-        self.shared = taken;
-        shared
+        let of = of.collect();
+        SharedOperands { of, elements: taken }
     }
 
-    /// The panel of a shared operand of one product.
-    pub(super) fn shared_panel(&mut self, shared: Shared, batch: Reg) -> Panel {
-        let base = Base::Argument(self.argument(Argument::Shared));
-        let origin = self.b.index_scale(batch, shared.batch);
-        let (tiles, free, depth) = match shared.layout {
-            Layout::Rows(pitch) => (pitch, pitch, 1),
-            Layout::Strips(strip, pitch) => (pitch, 1, strip),
-        };
-        let [tiles, free, depth] = [tiles, free, depth].map(|step| step as i64);
-        Panel { base, origin, offset: shared.offset, tiles, free, depth, is_padded: true }
-    }
-
-    /// Packs what the tiles of a kernel with products share. Returns the number of tiles, none if there is nothing to share.
-    pub(super) fn pack_shared(&mut self) -> usize {
-        let products = self.products();
+    /// The stage that packs them; none if there are none.
+    pub fn pack(&self, context: Context<'_>, products: &Products) -> Option<Lowered> {
         let (batches, rows, cols) = products.space;
         let mut jobs = Vec::new();
-        for ((product, sources), shared) in products.extents.iter().zip(&products.operands).zip(&products.shared) {
+        for ((product, sources), shared) in products.extents.iter().zip(&products.operands).zip(&self.of) {
             let sides = [(Side::Left, rows), (Side::Right, cols)];
             for (((side, extent), source), shared) in sides.into_iter().zip(sources).zip(shared) {
                 jobs.extend(shared.map(|shared| (side, extent, source, shared, product.depth)));
             }
         }
         if jobs.is_empty() {
-            return 0;
+            return None;
         }
-        self.cost = self.target.scaled(self.shared as u64 * self.target.machine().costs.access);
         let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
             let together = TOGETHER
                 * match shared.layout {
@@ -121,9 +117,11 @@ impl Lowering<'_> {
             (together, extent.div_ceil(together), different * extent.div_ceil(together))
         };
         let most = jobs.iter().map(|job| units(job).2).max().unwrap_or(1);
-        let tiles = self.shared.div_ceil(TILE_ELEMENTS).min(most);
+        let tiles = self.elements.div_ceil(TILE_ELEMENTS).min(most);
+        let mut code = Code::new(context);
+        code.take_pointers(products.places.iter().copied());
         // each tile packs its part of each operand
-        self.tiles(tiles, 1, 1, |s, tile, _| {
+        let tiles = code.tiles(tiles, 1, 1, |s, tile, _| {
             for job in jobs {
                 let ((side, extent, source, shared, depth), (together, of_a_product, units)) = (job, units(&job));
                 let next = s.b.index_offset(tile, 1);
@@ -137,7 +135,7 @@ impl Lowering<'_> {
                     let last = s.b.index_offset(first, together as i64);
                     let part = Span { first, last: s.b.index_min(last, end), extent };
                     let chunk = Span { first: s.b.index(0), last: s.b.index(depth), extent: depth };
-                    let panel = s.shared_panel(shared, batch);
+                    let panel = shared.panel(s, batch);
                     match (side, shared.layout) {
                         (_, Layout::Rows(_)) => s.pack_rows(source, batch, part, chunk, panel),
                         (Side::Right, Layout::Strips(strip, _)) => {
@@ -149,6 +147,22 @@ impl Lowering<'_> {
                     }
                 });
             }
-        })
+        });
+        let cost = context.target.scaled(self.elements as u64 * context.target.machine().costs.access);
+        Some(code.finish((tiles, None), cost, self.elements))
+    }
+}
+
+impl Shared {
+    /// The panel of the operand of one product.
+    pub fn panel(self, code: &mut Code<'_>, batch: Reg) -> Panel {
+        let base = code.argument(Argument::Shared);
+        let origin = code.b.index_scale(batch, self.batch);
+        let (tiles, free, depth) = match self.layout {
+            Layout::Rows(pitch) => (pitch, pitch, 1),
+            Layout::Strips(strip, pitch) => (pitch, 1, strip),
+        };
+        let [tiles, free, depth] = [tiles, free, depth].map(|step| step as i64);
+        Panel { base, origin, offset: self.offset, tiles, free, depth, is_padded: true }
     }
 }

@@ -3,7 +3,7 @@
 //! A row of windows, or a column where the operand is transposed, lies in memory in runs that one stride describes: channels of
 //! neighbouring positions, or neighbouring windows. Everything before is found once a run.
 
-use super::Lowering;
+use super::code::Code;
 use super::panel::{FOUR, Matrix, ROW_PITCH, Source, Span};
 use crate::tile::{Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
@@ -23,10 +23,10 @@ struct Packing<'s> {
     together: usize,
 }
 
-impl Lowering<'_> {
+impl Code<'_> {
     /// Writes an operand row by row. Returns the rows that it writes, of which the first may come before the first that is
     /// asked for.
-    pub(super) fn pack_windows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) -> Span {
+    pub fn pack_windows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) -> Span {
         let neighbours =
             |matrix: &Matrix| matches!(matrix.rows.nested().last(), Some((extent, 1)) if extent.is_multiple_of(FOUR));
         let together = if source.matrices().all(neighbours) { FOUR } else { 1 };
@@ -75,7 +75,7 @@ impl Lowering<'_> {
 
     /// The columns of a chunk that are in the run of columns from `first` on.
     fn pack_run(&mut self, packing: &Packing<'_>, first: Reg, run: usize, chunk: Span) {
-        let width = self.target.lanes();
+        let width = self.context.width();
         let last = self.b.index_offset(first, run as i64);
         if chunk.extent <= DOT_CHUNK {
             // runs are whole
