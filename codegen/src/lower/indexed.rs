@@ -9,7 +9,7 @@ use super::element::{Elements, Points, Row};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
 use super::shape::NOISE_BLOCK;
-use crate::tile::{Abreast, Address, Base, Class, Reg};
+use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Indexed, Kind, Lanes, Value};
 use bayeslift_passes::Read;
 
@@ -77,10 +77,11 @@ impl Elements<'_> {
                 self.row_of(code, operand, &row, |code, col, x| {
                     let word = code.b.splat(word);
                     let is_row = code.is_below(word, numbers.rows);
-                    let zero = code.b.constant(0.0);
-                    let x = code.b.select(is_row, x, zero);
+                    let zero = code.float_constant(0.0);
+                    let x = code.choose(is_row, x, zero);
                     let index = code.b.index_add(at, col);
-                    code.b.store(Address { base, index, offset: 0 }, x);
+                    let address = code.float_at(base, index, 0);
+                    code.b.store(address, x);
                 });
             });
         })
@@ -92,7 +93,7 @@ impl Elements<'_> {
         let block = numbers.rows * cols;
         // sums of a chunk, and where numbers were seen first in it
         let chunked =
-            (n > DOT_CHUNK).then(|| (code.take_scratch(DOT_CHUNK * cols), Map(code.take_scratch(numbers.rows))));
+            (n > DOT_CHUNK).then(|| (code.take_floats(DOT_CHUNK * cols), Map(code.take_scratch(numbers.rows))));
         code.tiles(batch, 1, 1, |code, tile, _| {
             let start = code.b.index_scale(tile, block);
             code.clear_elements(base, start, block);
@@ -153,7 +154,8 @@ impl Elements<'_> {
                 code.each_column([none, end], NOISE_BLOCK, cols, 1, |code, columns| {
                     for &col in columns {
                         let from = code.b.index_add(own, col);
-                        let x = code.b.load(Class::Float, Address { base: Base::Scratch, index: from, offset: 0 });
+                        let from = code.float_at(Base::Scratch, from, 0);
+                        let x = code.b.load(code.context.float(), from);
                         code.add_at((base, at), col, x);
                     }
                 });
@@ -172,9 +174,15 @@ impl Elements<'_> {
                 let elements = numbers.rows * cols;
                 let [none, end] = [0, elements].map(|index| code.b.index(index));
                 code.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
-                    let at = |base: Base, index: Reg| Address { base, index, offset: 0 };
-                    let x: Vec<Reg> = columns.iter().map(|&col| code.b.load(Class::Float, at(table, col))).collect();
-                    columns.iter().zip(x).for_each(|(&col, x)| code.b.store(at(base, col), x));
+                    let load = |code: &mut Code<'_>, col: Reg| {
+                        let from = code.float_at(table, col, 0);
+                        code.b.load(code.context.float(), from)
+                    };
+                    let x: Vec<Reg> = columns.iter().map(|&col| load(code, col)).collect();
+                    for (&col, x) in columns.iter().zip(x) {
+                        let to = code.float_at(base, col, 0);
+                        code.b.store(to, x);
+                    }
                 });
             }
             let [none, end] = [0, n].map(|index| code.b.index(index));
@@ -187,7 +195,8 @@ impl Elements<'_> {
                     let row = self.enter_row(code, i, &RowKeys::none());
                     self.row_of(code, operand, &row, |code, col, x| {
                         let index = code.b.index_add(at, col);
-                        code.b.store(Address { base, index, offset: 0 }, x);
+                        let address = code.float_at(base, index, 0);
+                        code.b.store(address, x);
                     });
                 });
             });
@@ -288,9 +297,9 @@ impl Code<'_> {
 
     fn add_at(&mut self, (base, at): (Base, Reg), col: Reg, x: Reg) {
         let index = self.b.index_add(at, col);
-        let address = Address { base, index, offset: 0 };
-        let sum = self.b.load(Class::Float, address);
-        let [sum] = Abreast(&mut self.b).add([sum], [x]);
+        let address = self.float_at(base, index, 0);
+        let sum = self.b.load(self.context.float(), address);
+        let sum = self.add_floats(sum, x);
         self.b.store(address, sum);
     }
 
@@ -299,8 +308,9 @@ impl Code<'_> {
         let [none, end] = [0, elements].map(|index| self.b.index(index));
         self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
             for &col in columns {
-                let (zero, index) = (code.b.constant(0.0), code.b.index_add(start, col));
-                code.b.store(Address { base, index, offset: 0 }, zero);
+                let (zero, index) = (code.float_constant(0.0), code.b.index_add(start, col));
+                let address = code.float_at(base, index, 0);
+                code.b.store(address, zero);
             }
         });
     }
