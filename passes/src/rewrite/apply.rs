@@ -1,8 +1,9 @@
 //! The right sides of rules that depend on attributes or types. Each gives the classes that equal the one that matched.
 
 use super::{
+    fact::EGraph,
     template::add,
-    term::{EGraph, Head, Term},
+    term::{Head, Term},
 };
 use bayeslift_ir::{Binary, Op, Shape};
 use egg::{Id, Subst};

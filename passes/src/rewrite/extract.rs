@@ -7,7 +7,8 @@
 
 use super::{
     cost,
-    term::{EGraph, Head, Term},
+    fact::EGraph,
+    term::{Head, Term},
 };
 use bayeslift_ir::Type;
 use egg::{Id, Language};

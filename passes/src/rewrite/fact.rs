@@ -1,6 +1,6 @@
 //! What is known of every class of equal values: type, constant, sign. Types are by the graph's own rule.
 
-use super::term::{EGraph, Head, Term};
+use super::term::{Head, Term};
 use crate::simplify::fold;
 use bayeslift_ir::{Binary, DType, Op, Type, Unary, result_type};
 use egg::{Analysis, DidMerge, Id};
@@ -30,6 +30,8 @@ pub(super) enum Sign {
 pub(super) struct Facts {
     pub slots: Vec<Type>,
 }
+
+pub(super) type EGraph = egg::EGraph<Term, Facts>;
 
 impl Analysis<Term> for Facts {
     type Data = Fact;

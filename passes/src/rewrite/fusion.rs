@@ -5,9 +5,9 @@
 
 use super::{
     Fused,
-    fact::Facts,
+    fact::{EGraph, Facts},
     template::Template,
-    term::{EGraph, Head, Term},
+    term::{Head, Term},
 };
 use egg::{Applier, Id, PatternAst, Rewrite, SearchMatches, Searcher, Subst, Symbol, Var};
 

@@ -12,10 +12,10 @@
 use super::{
     Rewriting,
     apply::{self, Apply},
-    fact::{Fact, Facts, Sign},
+    fact::{EGraph, Fact, Facts, Sign},
     fusion,
     template::Template,
-    term::{EGraph, Term},
+    term::Term,
 };
 use egg::{Applier, Id, PatternAst, Rewrite, Subst, Symbol, Var};
 use std::sync::LazyLock;

@@ -3,10 +3,10 @@
 use super::{
     Rewriting,
     extract::extract,
-    fact::Facts,
+    fact::{EGraph, Facts},
     region::Problem,
     rules,
-    term::{EGraph, Head, Term},
+    term::{Head, Term},
 };
 use egg::{Id, Language, Runner, SimpleScheduler};
 use std::{collections::BTreeMap, time::Duration};

@@ -1,6 +1,7 @@
 //! Terms with variables: the sides of rules and the definitions of fused operations.
 
-use super::term::{EGraph, Head, Term, last_two_exchanged};
+use super::fact::EGraph;
+use super::term::{Head, Term, last_two_exchanged};
 use bayeslift_ir::{Op, Type, result_type};
 use egg::{ENodeOrVar, Id, Pattern, Var};
 

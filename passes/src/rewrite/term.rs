@@ -3,12 +3,10 @@
 //! Attributes are never children, so every term has a type. In the text of rules, `transpose` exchanges the last two axes,
 //! and `permute`, `broadcast` and `reshape` match any operation of that kind.
 
-use super::{Fused, fact::Facts};
+use super::Fused;
 use bayeslift_ir::{Binary, Compare, Op, Shape, Unary};
 use egg::{FromOp, FromOpError, Id, Language};
 use smallvec::{SmallVec, smallvec};
-
-pub(super) type EGraph = egg::EGraph<Term, Facts>;
 
 /// An operation applied to classes of equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,10 +1,10 @@
 //! Random terms of a pattern, as graphs and as e-graphs.
 
 use super::super::{
-    fact::Facts,
+    fact::{EGraph, Facts},
     rules::When,
     template::Template,
-    term::{EGraph, Head, Term, last_two_exchanged},
+    term::{Head, Term, last_two_exchanged},
 };
 use bayeslift_ir::{Args, Graph, Op, Shape, Tensor, Type, Unary, Value};
 use egg::{ENodeOrVar, Id, Language, Var};
