@@ -1,10 +1,8 @@
-//! The memory of a call.
+//! Zeroed memory, aligned to cache lines.
 
-use crate::{Error, call::Crew, trial::Trial};
-use bayeslift_ir::memory::Reservation;
+use crate::Error;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
@@ -59,32 +57,3 @@ impl Drop for Block {
         unsafe { dealloc(self.memory.as_ptr(), self.layout) };
     }
 }
-
-/// The memory that one call of an [`Executable`](crate::Executable) uses: intermediate values, what the
-/// threads of a kernel share, and each thread's scratch. Reuse it from call to call; have one per thread that calls.
-#[derive(Debug)]
-pub struct Workspace {
-    /// Identifies the executable it was made for.
-    pub(crate) owner: u64,
-    /// Intermediate values, and what the tiles of one kernel share: what `pointers` point to, so kept as long as they are.
-    pub(crate) _memory: [Block; 2],
-    /// Of each thread.
-    pub(crate) scratch: Vec<Block>,
-    /// Of all this memory, until a call has touched it.
-    pub(crate) untouched: Option<Reservation>,
-    /// The threads that work on a call.
-    pub(crate) crew: Arc<Crew>,
-    /// How long calls have taken, where that decides on how many threads they run.
-    pub(crate) trial: Trial,
-    /// Where the inputs are, and then the outputs: filled anew for each call.
-    pub(crate) tensors: Vec<*mut u8>,
-    /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the others are to
-    /// the blocks above and to words that the executable owns.
-    pub(crate) pointers: Vec<*mut u8>,
-}
-
-// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own blocks, and to words in the code of
-// the executable, which is the same one, is alive then, and never writes them. A call has the workspace to itself.
-unsafe impl Send for Workspace {}
-// SAFETY: as above; nothing follows the pointers through a shared reference.
-unsafe impl Sync for Workspace {}

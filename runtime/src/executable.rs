@@ -2,12 +2,13 @@
 
 use crate::{
     Argument, CodeError, Error, Workspace,
-    call::{self, Crew},
+    block::Block,
+    call,
     compiling::Compiling,
     pool::{self, MAX_THREADS},
     schedule::Schedule,
+    team::Team,
     trial::Trial,
-    workspace::Block,
 };
 use bayeslift_codegen::{
     self as codegen, KernelTable, Program, Target,
@@ -312,7 +313,7 @@ impl Executable {
             _memory: [arena, shared],
             scratch,
             untouched: Some(reservation).filter(|_| bytes >= LARGE),
-            crew: Crew::new(self.schedule.threads, self.schedule.groups.len()),
+            team: Team::new(self.schedule.threads, self.schedule.groups.len()),
             trial: Trial::new(),
             tensors: Vec::with_capacity(self.table.inputs.len() + self.table.outputs.len()),
             pointers,

@@ -19,6 +19,7 @@
 //! ```
 
 mod argument;
+mod block;
 mod call;
 mod compiling;
 mod dependencies;
@@ -26,15 +27,15 @@ mod executable;
 mod explain;
 mod pool;
 mod schedule;
+mod team;
 mod trial;
-mod workspace;
 
 pub use argument::Argument;
 pub use bayeslift_codegen::{Error as CodeError, Target};
 pub use bayeslift_passes::{Fusion, LocalOutput, Report, Rewriting, Rewritten};
+pub use call::Workspace;
 pub use executable::{Executable, Options};
 pub use explain::{ExplainedKernel, Explanation, Kind};
-pub use workspace::Workspace;
 
 /// What can go wrong when compiling or calling.
 #[derive(Debug, thiserror::Error)]

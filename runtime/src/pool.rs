@@ -5,7 +5,7 @@
 //! is missing after a fork merely does not help. So callers only try the locks of workers that were started; what is
 //! locked is not idle.
 
-use crate::call::{Crew, Seat};
+use crate::team::{Slot, Team, lock};
 use bayeslift_ir::Environment;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ enum State {
     /// Not started: nobody wanted it yet, or the system has no thread for it.
     Absent,
     Idle,
-    Called(Seat),
+    Called(Slot),
 }
 
 impl Worker {
@@ -51,8 +51,8 @@ impl Worker {
         let _environment = Environment::enter();
         let mut state = lock(&self.state);
         loop {
-            if let State::Called(seat) = &*state {
-                seat.work();
+            if let State::Called(slot) = &*state {
+                slot.work();
                 *state = State::Idle;
             }
             state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -71,20 +71,15 @@ pub(crate) fn start(threads: usize) {
     WORKERS.iter().take(threads - 1).skip(asked).for_each(Worker::start);
 }
 
-/// Wakes idle workers for the free seats among the first of a crew, so that `threads` threads work there if as many
+/// Wakes idle workers for the free slots among the first of a team, so that `threads` threads work there if as many
 /// are to be had.
-pub(crate) fn enlist(crew: &Arc<Crew>, threads: usize) {
+pub(crate) fn enlist(team: &Arc<Team>, threads: usize) {
     let workers = WORKERS.iter().take(ASKED.load(Ordering::Relaxed));
     let mut idle = workers.filter_map(|worker| Some((worker, worker.idle()?)));
-    for thread in (1..threads).filter(|&thread| crew.has_free(thread)) {
+    for thread in (1..threads).filter(|&thread| team.has_free(thread)) {
         let Some((worker, mut state)) = idle.next() else { return };
-        *state = State::Called(Seat::take(crew, thread));
+        *state = State::Called(Slot::take(team, thread));
         drop(state);
         worker.called.notify_one();
     }
-}
-
-/// Locks; nobody panics with one of our locks, so none is ever poisoned.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
