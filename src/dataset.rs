@@ -14,7 +14,7 @@ pub(crate) use checks::{check_finite, check_labels, check_simplex, check_weights
 pub(crate) use rows::Batch;
 pub(crate) use weights::weighted_mean;
 
-use crate::{Error, error::counted};
+use crate::{Error, FloatCow, error::counted};
 use bayeslift_ir::Shape;
 
 /// What a network is to predict, row after row.
@@ -29,6 +29,32 @@ pub enum Targets {
         /// All of them.
         values: Vec<f32>,
     },
+    /// Numbers of `f64` for each row, for a network of `f64`.
+    Doubles {
+        /// How many a row has, at all of its positions.
+        units: usize,
+        /// All of them.
+        values: Vec<f64>,
+    },
+}
+
+impl Targets {
+    /// How many numbers a row has, and all of them; `None` of labels.
+    pub(crate) fn numbers(&self) -> Option<(usize, FloatCow<'_>)> {
+        match self {
+            Targets::Labels(_) => None,
+            Targets::Values { units, values } => Some((*units, values.as_slice().into())),
+            Targets::Doubles { units, values } => Some((*units, values.as_slice().into())),
+        }
+    }
+
+    /// Of so many numbers a row.
+    pub(crate) fn of_numbers(units: usize, values: FloatCow<'_>) -> Targets {
+        match values {
+            FloatCow::F32(values) => Targets::Values { units, values: values.into_owned() },
+            FloatCow::F64(values) => Targets::Doubles { units, values: values.into_owned() },
+        }
+    }
 }
 
 /// Inputs with their targets. Inputs and targets are finite; their counts agree.
@@ -47,11 +73,12 @@ pub enum Targets {
 /// ([`classification_at`](Dataset::classification_at), [`regression_at`](Dataset::regression_at)). Targets may be missing:
 /// [`classification_with_missing`](Dataset::classification_with_missing),
 /// [`regression_with_missing`](Dataset::regression_with_missing), [`with_present`](Dataset::with_present).
+/// Numbers may be of `f64`: [`classification_f64`](Dataset::classification_f64), [`regression_f64`](Dataset::regression_f64).
 /// Rows may have weights: [`with_weights`](Dataset::with_weights), [`balanced`](Dataset::balanced).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     shape: Shape,
-    inputs: Vec<f32>,
+    inputs: FloatCow<'static>,
     target_shape: Shape,
     targets: Targets,
     /// Whether each target is known. One that is not has a stand-in, a copy of one that is.
@@ -91,7 +118,7 @@ impl Dataset {
         positions: impl Into<Shape>,
         labels: Vec<u32>,
     ) -> Result<Dataset, Error> {
-        Dataset::new(shape.into(), inputs, positions.into(), Targets::Labels(labels))
+        Dataset::new(shape.into(), FloatCow::F32(inputs.into()), positions.into(), Targets::Labels(labels))
     }
 
     /// Inputs of this shape each, row after row, with `units` numbers for each.
@@ -127,11 +154,58 @@ impl Dataset {
         units: usize,
         values: Vec<f32>,
     ) -> Result<Dataset, Error> {
-        let positions = positions.into();
+        let numbers = [FloatCow::F32(inputs.into()), FloatCow::F32(values.into())];
+        Dataset::of_numbers(shape.into(), positions.into(), units, numbers)
+    }
+
+    /// As [`Dataset::classification_at`], with inputs of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
+    /// Positions are `[]` where a row has one label.
+    ///
+    /// # Errors
+    /// As for [`Dataset::classification`].
+    pub fn classification_f64(
+        shape: impl Into<Shape>,
+        inputs: Vec<f64>,
+        positions: impl Into<Shape>,
+        labels: Vec<u32>,
+    ) -> Result<Dataset, Error> {
+        Dataset::new(shape.into(), FloatCow::F64(inputs.into()), positions.into(), Targets::Labels(labels))
+    }
+
+    /// As [`Dataset::regression_at`], with inputs and targets of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
+    /// Positions are `[]` where a row has `units` numbers.
+    ///
+    /// ```
+    /// use bayeslift::Dataset;
+    /// let data = Dataset::regression_f64([1], vec![0.1, 0.2], [], 1, vec![1.0 + 1e-12, 2.0])?;
+    /// assert_eq!(data.inputs_f64(), [0.1, 0.2]);
+    /// assert!(data.inputs().is_empty());
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Dataset::regression`].
+    pub fn regression_f64(
+        shape: impl Into<Shape>,
+        inputs: Vec<f64>,
+        positions: impl Into<Shape>,
+        units: usize,
+        values: Vec<f64>,
+    ) -> Result<Dataset, Error> {
+        let numbers = [FloatCow::F64(inputs.into()), FloatCow::F64(values.into())];
+        Dataset::of_numbers(shape.into(), positions.into(), units, numbers)
+    }
+
+    fn of_numbers(
+        shape: Shape,
+        positions: Shape,
+        units: usize,
+        [inputs, values]: [FloatCow<'static>; 2],
+    ) -> Result<Dataset, Error> {
         positions.check()?;
         let target_shape: Shape = positions.iter().copied().chain([units]).collect();
         let units = positions.elements().saturating_mul(units);
-        Dataset::new(shape.into(), inputs, target_shape, Targets::Values { units, values })
+        Dataset::new(shape, inputs, target_shape, Targets::of_numbers(units, values))
     }
 
     /// As [`Dataset::regression`], with several labels for each input, each of which applies, 1, or does not, 0.
@@ -162,11 +236,12 @@ impl Dataset {
         }
     }
 
-    fn new(shape: Shape, inputs: Vec<f32>, target_shape: Shape, targets: Targets) -> Result<Dataset, Error> {
-        let rows = rows(&shape, &inputs)?;
+    fn new(shape: Shape, inputs: FloatCow<'static>, target_shape: Shape, targets: Targets) -> Result<Dataset, Error> {
+        let rows = rows(&shape, inputs.len())?;
         let found = match &targets {
             Targets::Labels(labels) => labels.len(),
             Targets::Values { values, .. } => values.len(),
+            Targets::Doubles { values, .. } => values.len(),
         };
         if target_shape.last() == Some(&0) {
             return Err(Error::argument("the number of targets of a row", "at least 1", 0));
@@ -182,14 +257,14 @@ impl Dataset {
         }
         target_shape.check()?;
         check_finite("inputs", inputs.len() / rows, &inputs)?;
-        if let Targets::Values { units, values } = &targets {
-            check_finite("targets", *units, values)?;
+        if let Some((units, values)) = targets.numbers() {
+            check_finite("targets", units, &values)?;
         }
         Ok(Dataset { shape, inputs, target_shape, targets, present: None, weights: None })
     }
 
     /// The same examples with other numbers.
-    pub(crate) fn with_numbers(&self, inputs: Vec<f32>, targets: Targets) -> Result<Dataset, Error> {
+    pub(crate) fn with_numbers(&self, inputs: FloatCow<'static>, targets: Targets) -> Result<Dataset, Error> {
         let data = Dataset::new(self.shape.clone(), inputs, self.target_shape.clone(), targets)?;
         Ok(Dataset { present: self.present.clone(), weights: self.weights.clone(), ..data })
     }
@@ -210,9 +285,19 @@ impl Dataset {
         self.inputs.len() / self.shape.elements()
     }
 
-    /// All inputs, row after row.
+    /// All inputs, row after row; empty if they are of `f64`.
     pub fn inputs(&self) -> &[f32] {
-        &self.inputs
+        self.inputs.as_f32()
+    }
+
+    /// All inputs, row after row, if they are of `f64`; else empty.
+    pub fn inputs_f64(&self) -> &[f64] {
+        self.inputs.as_f64()
+    }
+
+    /// All inputs, of either type.
+    pub(crate) fn floats(&self) -> FloatCow<'_> {
+        self.inputs.borrowed()
     }
 
     /// The targets.
@@ -224,24 +309,32 @@ impl Dataset {
     pub fn labels(&self) -> &[u32] {
         match &self.targets {
             Targets::Labels(labels) => labels,
-            Targets::Values { .. } => &[],
+            Targets::Values { .. } | Targets::Doubles { .. } => &[],
         }
     }
 
-    /// The target numbers, row after row; empty if targets are labels.
+    /// The target numbers, row after row; empty if targets are labels, or of `f64`.
     pub fn values(&self) -> &[f32] {
         match &self.targets {
-            Targets::Labels(_) => &[],
+            Targets::Labels(_) | Targets::Doubles { .. } => &[],
             Targets::Values { values, .. } => values,
+        }
+    }
+
+    /// The target numbers, row after row, if they are of `f64`; else empty.
+    pub fn values_f64(&self) -> &[f64] {
+        match &self.targets {
+            Targets::Labels(_) | Targets::Values { .. } => &[],
+            Targets::Doubles { values, .. } => values,
         }
     }
 
     /// The input of one row.
     ///
     /// # Panics
-    /// A row beyond the end, as for slices.
+    /// A row beyond the end, as for slices; inputs of `f64`.
     pub fn input(&self, row: usize) -> &[f32] {
         let elements = self.shape.elements();
-        &self.inputs[row * elements..][..elements]
+        &self.inputs()[row * elements..][..elements]
     }
 }

@@ -48,18 +48,19 @@ pub enum Error {
         /// The element of the row, counted from 0.
         column: usize,
         /// The element.
-        value: f32,
+        value: f64,
     },
     /// A prediction is infinite or not a number, or would hide that a value in the network is.
     #[error(
-        "the prediction of row {row} is not finite: its largest input is {largest}; what is computed of it exceeds the \
-         range of `f32`, or parameters are not finite. `PredictorOptions::allow_non_finite` predicts the other rows"
+        "the prediction of row {row} is not finite: its largest input is {}; what is computed of it exceeds the \
+         range of the network's floats, or parameters are not finite. `PredictorOptions::allow_non_finite` predicts the other rows",
+        short(*largest)
     )]
     NonFinitePrediction {
         /// The first such row, counted from 0 among those of the call.
         row: usize,
         /// The largest absolute value of the row's inputs, and of its targets if there are some.
-        largest: f32,
+        largest: f64,
     },
     /// A label is not that of a class.
     #[error("the label of row {row} is {label}, expected a number below {classes}, the number of classes")]
@@ -132,7 +133,7 @@ pub enum Error {
         /// The row-major index of its first element that would not be finite.
         index: usize,
         /// What that would be.
-        value: f32,
+        value: f64,
         /// Where to look: the first value of the step that is not finite, and its layer, where that can be told.
         cause: String,
     },
@@ -226,4 +227,10 @@ impl Error {
 /// A count with the noun it is of, such as `1 label` or `3 rows`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A number of either type of floats, with the digits that its type has.
+pub(crate) fn short(x: f64) -> String {
+    let nearest = x as f32;
+    if f64::from(nearest) == x { nearest.to_string() } else { x.to_string() }
 }

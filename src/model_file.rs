@@ -11,7 +11,7 @@ use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters, likelihood::Target};
 pub(crate) use compare::{load, load_bytes, load_file, load_weights};
 pub(crate) use digest::Contents;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
@@ -365,6 +365,20 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<ModelFile, String> {
     contents(bytes).map_err(|message| Foreign::cut(&message, 1000).to_string())
 }
 
+/// A tensor of `f32` or `f64` of a file.
+pub(crate) fn float_tensor(view: &TensorView<'_>, name: &str) -> Result<Tensor, String> {
+    let dtype = match view.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        other => return Err(format!("its tensor `{name}` has element type {other}, expected F32 or F64")),
+    };
+    let about = |error: bayeslift_ir::Error| format!("its tensor `{name}`: {error}");
+    let ty = Type::new(dtype, view.shape());
+    ty.check().map_err(about)?;
+    let words = view.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    Tensor::from_words(&ty, words).map_err(about)
+}
+
 fn contents(bytes: &[u8]) -> Result<ModelFile, String> {
     let tensors =
         SafeTensors::deserialize(bytes).map_err(|error| format!("it is no whole safetensors file: {error}"))?;
@@ -382,17 +396,11 @@ fn contents(bytes: &[u8]) -> Result<ModelFile, String> {
     for DescribedParameter { path, group, trainable } in description.parameters {
         let name = Foreign::new(&path).to_string();
         let view = tensors.tensor(&path).map_err(|_| format!("it has no tensor for the parameter `{name}`"))?;
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("its tensor `{name}` has element type {}, expected F32", view.dtype()));
-        }
-        let ty = Type::f32(view.shape());
-        ty.shape.check().map_err(|error| format!("its tensor `{name}`: {error}"))?;
         if let Some(signed) = &mut signed {
             signed.tensor(&path, &view.dtype().to_string(), view.shape());
             signed.bytes(view.data());
         }
-        let words = view.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-        let tensor = Tensor::from_words(&ty, words).map_err(|error| format!("its tensor `{name}`: {error}"))?;
+        let tensor = float_tensor(&view, &name)?;
         let group = Group::from_name(&group)
             .ok_or_else(|| format!("its parameter `{name}` has the unknown group `{}`", Foreign::new(&group)))?;
         parameters.insert(&path, Parameter { tensor, trainable, group }).map_err(|error| error.to_string())?;

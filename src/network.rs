@@ -1,7 +1,7 @@
 //! A network: a layer with its parameters.
 
-use crate::{Error, model_file};
-use bayeslift_ir::{Builder, Environment, Expr, Graph, Shape, Type};
+use crate::{Error, FloatCow, Floats, model_file};
+use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type};
 use bayeslift_layers::{
     Call, Context, Divergence, Layer, Likelihood, Parameters, Scope, likelihood::Target, noise_inputs,
 };
@@ -27,6 +27,7 @@ pub struct Network {
     parameters: Parameters,
     input: Shape,
     outputs: usize,
+    dtype: DType,
     target: Target,
     seed: u64,
     training_examples: Option<usize>,
@@ -50,7 +51,8 @@ impl Network {
         let _environment = Environment::enter();
         let (layer, likelihood, input) = (Arc::new(layer), Arc::new(likelihood), input.into());
         input.check()?;
-        let builder = Builder::new();
+        let dtype = layer.element_type().unwrap_or(DType::F32);
+        let builder = Builder::of(dtype);
         let scope = Scope::initialize(&builder, seed);
         layer.declare(&scope).map_err(|error| error.within(layer.name()))?;
         let target = Target::labels([], 0);
@@ -61,13 +63,14 @@ impl Network {
             parameters,
             input,
             outputs: 0,
+            dtype,
             target,
             seed,
             training_examples: None,
             steps: 0,
             epochs: 0,
         };
-        let output = network.on_rows(&Builder::new(), 1)?.1.output.shape().without(0);
+        let output = network.on_rows(&network.builder(), 1)?.1.output.shape().without(0);
         network.outputs = output.last_extent();
         network.target = network.likelihood.target(&output)?;
         network.likelihood.declare(&scope, &network.target)?;
@@ -104,6 +107,20 @@ impl Network {
     /// The shape of one input.
     pub fn input(&self) -> &Shape {
         &self.input
+    }
+
+    /// The element type of parameters, of inputs, of all that is computed between: `f32`, or `f64` if the layers
+    /// [say so](bayeslift_layers::Sequential::dtype).
+    ///
+    /// A network of `f64` takes data of [`f64`](crate::Dataset::regression_f64), and of `f32` too, each number of which is one of `f64`. Its
+    /// predictions have all digits by [`Predictor::double`](crate::Predictor::double), and are rounded to `f32` by other methods.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// A builder of its graphs.
+    pub(crate) fn builder(&self) -> Builder {
+        Builder::of(self.dtype)
     }
 
     /// The number of outputs of the layer, at each position: what the likelihood reads.
@@ -175,7 +192,7 @@ impl Network {
 
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), Error> {
         self.layer.validate(parameters)?;
-        let builder = Builder::new();
+        let builder = self.builder();
         Ok(self.likelihood.declare(&Scope::bind(&builder, parameters)?, &self.target)?)
     }
 
@@ -369,7 +386,7 @@ impl Network {
     /// As for [`Network::new`].
     pub fn graph(&self, rows: usize) -> Result<Graph, Error> {
         let _environment = Environment::enter();
-        let builder = Builder::new();
+        let builder = self.builder();
         let (_, call) = self.on_rows(&builder, rows)?;
         builder.output("output", call.output);
         builder.output("divergence", call.divergence(&Divergence::default())?);
@@ -386,13 +403,13 @@ impl Network {
     }
 
     /// The number of rows of inputs.
-    pub(crate) fn rows(&self, inputs: &[f32]) -> Result<usize, Error> {
-        crate::dataset::rows(&self.input, inputs)
+    pub(crate) fn rows(&self, inputs: Floats<'_>) -> Result<usize, Error> {
+        crate::dataset::rows(&self.input, FloatCow::from(inputs).len())
     }
 
     /// The type of a batch of inputs.
     pub(crate) fn batch_type(&self, rows: usize) -> Type {
-        Type::f32([rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
+        Type::new(self.dtype, [rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
     }
 
     /// Calls the network on a batch, and checks that its output is rows of outputs for each example, at each of its positions.
@@ -404,11 +421,12 @@ impl Network {
         let call = self.layer.call(context, context.input(x)).map_err(|error| error.within(name))?;
         context.builder().check().map_err(|error| bayeslift_layers::Error::from(error).within(name))?;
         let (ty, axes) = (call.output.ty(), usize::from(context.sample_count().is_some()));
-        if ty.shape.len() >= axes + 2 && ty.shape[axes] == rows && call.output.is_f32() {
+        if ty.shape.len() >= axes + 2 && ty.shape[axes] == rows && call.output.is_float() {
             return Ok(call);
         }
         let shape = if axes == 1 && !ty.shape.is_empty() { ty.shape.without(0) } else { ty.shape };
-        let expected = format!("f32[{rows},..,outputs], a row for each input, as of an affine layer after `Flatten`");
+        let expected =
+            format!("{}[{rows},..,outputs], a row for each input, as of an affine layer after `Flatten`", self.dtype);
         Err(Error::argument(format!("the type of the output of `{name}`"), expected, Type::new(ty.dtype, shape)))
     }
 }

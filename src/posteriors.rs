@@ -1,7 +1,7 @@
 //! Where the posteriors of a network are, and how far a fit has moved them.
 
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, Environment, Tensor, evaluate};
+use bayeslift_ir::{Environment, Tensor, evaluate};
 use bayeslift_passes::simplify;
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl Moments {
     /// Of the random variables whose posteriors tell both.
     pub fn of(network: &Network) -> Result<Moments, Error> {
         let _environment = Environment::enter();
-        let b = Builder::new();
+        let b = network.builder();
         let (_, call) = network.on_rows(&b, 1)?;
         let mut paths = Vec::new();
         for term in &call.terms {
@@ -61,7 +61,10 @@ impl Moments {
         };
         let inputs = graph.inputs().iter().map(value).collect::<Result<Vec<_>, _>>()?;
         let mut results = evaluate(&graph, &inputs)?.into_iter();
-        let mut next = || results.next().and_then(|tensor| tensor.as_f32().map(<[f32]>::to_vec)).unwrap_or_default();
+        let mut next = || -> Vec<f32> {
+            let numbers = results.next().and_then(|tensor| tensor.to_f64s()).unwrap_or_default();
+            numbers.into_iter().map(|x| x as f32).collect()
+        };
         Ok(Moments(paths.into_iter().map(|path| Moment { path, mean: next(), stddev: next() }).collect()))
     }
 

@@ -1,33 +1,33 @@
 //! What predictions are.
 
-use crate::predictor::Answers;
+use crate::{Float, predictor::Answers};
 
 /// What a network predicts of rows: see [`Predictor::answer_from`](crate::Predictor::answer_from).
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Answer<T = f32> {
     /// Classes with their probabilities.
-    Classes(Classification),
+    Classes(Classification<T>),
     /// Numbers with their standard deviations.
-    Numbers(Regression),
+    Numbers(Regression<T>),
 }
 
-/// Predictions of classes, with the uncertainty of each row and its parts, in nats.
+/// Predictions of classes, with the uncertainty of each row and its parts, in nats; in `f32`, or `f64`.
 ///
 /// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each of them, one after the
 /// other: see [`labels_of_a_row`](Classification::labels_of_a_row).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Classification {
+pub struct Classification<T = f32> {
     classes: usize,
     labels: usize,
-    probabilities: Vec<f32>,
-    predictive_entropy: Vec<f32>,
-    expected_entropy: Vec<f32>,
-    mutual_information: Vec<f32>,
+    probabilities: Vec<T>,
+    predictive_entropy: Vec<T>,
+    expected_entropy: Vec<T>,
+    mutual_information: Vec<T>,
 }
 
-impl Classification {
+impl<T: Float> Classification<T> {
     /// Of the answers to what is asked of each row, if they tell of classes.
-    pub(crate) fn of(answers: &mut Answers) -> Option<Classification> {
+    pub(crate) fn of(answers: &mut Answers) -> Option<Classification<T>> {
         let labels = answers.width("predictive_entropy");
         let classes = answers.width("probabilities") / labels.max(1);
         Some(Classification {
@@ -43,8 +43,8 @@ impl Classification {
     /// Of classes, labels of a row, probabilities, and the three entropies.
     pub(crate) fn of_parts(
         (classes, labels): (usize, usize),
-        probabilities: Vec<f32>,
-        [predictive_entropy, expected_entropy, mutual_information]: [Vec<f32>; 3],
+        probabilities: Vec<T>,
+        [predictive_entropy, expected_entropy, mutual_information]: [Vec<T>; 3],
     ) -> Self {
         Classification { classes, labels, probabilities, predictive_entropy, expected_entropy, mutual_information }
     }
@@ -65,7 +65,7 @@ impl Classification {
     }
 
     /// The mean over samples of the probabilities, row after row.
-    pub fn probabilities(&self) -> &[f32] {
+    pub fn probabilities(&self) -> &[T] {
         &self.probabilities
     }
 
@@ -73,7 +73,7 @@ impl Classification {
     ///
     /// # Panics
     /// A row beyond the end, as for slices.
-    pub fn row(&self, row: usize) -> &[f32] {
+    pub fn row(&self, row: usize) -> &[T] {
         let width = self.labels * self.classes;
         &self.probabilities[row * width..][..width]
     }
@@ -89,55 +89,55 @@ impl Classification {
     ///
     /// # Panics
     /// A label beyond the end, as for slices.
-    pub fn ranking(&self, label: usize) -> Vec<(usize, f32)> {
+    pub fn ranking(&self, label: usize) -> Vec<(usize, T)> {
         let probabilities = &self.probabilities[label * self.classes..][..self.classes];
-        if probabilities.iter().any(|p| p.is_nan()) {
+        if probabilities.iter().any(|&p| p.into().is_nan()) {
             return Vec::new();
         }
-        let mut ranking: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
-        ranking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let mut ranking: Vec<(usize, T)> = probabilities.iter().copied().enumerate().collect();
+        ranking.sort_by(|(_, a), (_, b)| b.order().cmp(&a.order()));
         ranking
     }
 
     /// The entropy of the mean prediction of each row: the total uncertainty.
-    pub fn predictive_entropy(&self) -> &[f32] {
+    pub fn predictive_entropy(&self) -> &[T] {
         &self.predictive_entropy
     }
 
     /// The mean of the samples' entropies of each row: the part of the uncertainty that lies in the data.
-    pub fn expected_entropy(&self) -> &[f32] {
+    pub fn expected_entropy(&self) -> &[T] {
         &self.expected_entropy
     }
 
     /// The mutual information of label and weights of each row, the difference of the two: the part that more data
     /// would remove. It is that of the samples, and 0 of a single one, which differs from none.
-    pub fn mutual_information(&self) -> &[f32] {
+    pub fn mutual_information(&self) -> &[T] {
         &self.mutual_information
     }
 }
 
-/// Predictions of numbers, with their standard deviations. All are row after row.
+/// Predictions of numbers, with their standard deviations, in `f32`, or `f64`. All are row after row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Regression {
+pub struct Regression<T = f32> {
     units: usize,
-    mean: Vec<f32>,
-    aleatoric: Vec<f32>,
-    epistemic: Vec<f32>,
-    total: Vec<f32>,
+    mean: Vec<T>,
+    aleatoric: Vec<T>,
+    epistemic: Vec<T>,
+    total: Vec<T>,
 }
 
-impl Regression {
+impl<T: Float> Regression<T> {
     /// Of the answers to what is asked of each row, if they tell of numbers.
-    pub(crate) fn of(answers: &mut Answers) -> Option<Regression> {
+    pub(crate) fn of(answers: &mut Answers) -> Option<Regression<T>> {
         let units = answers.width("mean");
         let mean = answers.take("mean")?;
-        let mut spread = |name: &str| answers.take(name).unwrap_or_else(|| vec![f32::NAN; mean.len()]);
+        let mut spread = |name: &str| answers.take(name).unwrap_or_else(|| vec![T::NAN; mean.len()]);
         let [aleatoric, epistemic, total] = ["aleatoric", "epistemic", "total"].map(&mut spread);
         Some(Regression { units, mean, aleatoric, epistemic, total })
     }
 
     /// With what a standardizer makes of them.
-    pub(crate) fn new(units: usize, mean: Vec<f32>, [aleatoric, epistemic, total]: [Vec<f32>; 3]) -> Self {
+    pub(crate) fn new(units: usize, mean: Vec<T>, [aleatoric, epistemic, total]: [Vec<T>; 3]) -> Self {
         Regression { units, mean, aleatoric, epistemic, total }
     }
 
@@ -152,24 +152,24 @@ impl Regression {
     }
 
     /// The mean of the predictive distribution.
-    pub fn mean(&self) -> &[f32] {
+    pub fn mean(&self) -> &[T] {
         &self.mean
     }
 
     /// The standard deviation of the noise in the data, which the likelihood describes.
-    pub fn aleatoric(&self) -> &[f32] {
+    pub fn aleatoric(&self) -> &[T] {
         &self.aleatoric
     }
 
     /// The standard deviation of the mean over the posterior: what more data would remove. It is estimated from the samples,
     /// of the variance with S - 1 for S samples, which has no bias: of one sample there is none, and it is `NaN`. A network
     /// that draws nothing has 0.
-    pub fn epistemic(&self) -> &[f32] {
+    pub fn epistemic(&self) -> &[T] {
         &self.epistemic
     }
 
     /// The standard deviation of the predictive distribution, the root of the sum of both squares; `NaN` where one is.
-    pub fn total(&self) -> &[f32] {
+    pub fn total(&self) -> &[T] {
         &self.total
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod block;
+mod double;
 pub(crate) mod law;
 mod mixture;
 pub(crate) mod model;
@@ -15,11 +16,12 @@ pub(crate) mod stored;
 mod stream;
 mod template;
 
+pub use double::Double;
 pub use options::PredictorOptions;
 pub use predictive::Predictive;
 
 use crate::{
-    Answer, Classification, Dataset, Error, ModelFile, Network, Regression, Targets,
+    Answer, Classification, Dataset, Error, Float, FloatCow, ModelFile, Network, Regression, Targets,
     dataset::{self, check_finite, weighted_mean},
     model_file,
     trainer::{check_dataset, check_observed, check_targets, known_events},
@@ -151,7 +153,7 @@ impl Predictor {
     }
 
     /// The moments of rows, by their names.
-    pub(crate) fn moments_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answers, Error> {
+    pub(crate) fn moments_from<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<Answers, Error> {
         self.answer(Question::Moments, &self.rows(Numbers::From(first_row), inputs)?)
     }
 
@@ -262,7 +264,7 @@ impl Predictor {
         self.classify_numbered(Numbers::Each(numbers), inputs)
     }
 
-    fn classify_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Classification, Error> {
+    fn classify_numbered<T: Float>(&self, numbers: Numbers<'_>, inputs: &[T]) -> Result<Classification<T>, Error> {
         let _environment = Environment::enter();
         let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
         Classification::of(&mut answers).ok_or_else(|| self.tells_no_classes())
@@ -294,7 +296,7 @@ impl Predictor {
         self.regress_numbered(Numbers::Each(numbers), inputs)
     }
 
-    fn regress_numbered(&self, numbers: Numbers<'_>, inputs: &[f32]) -> Result<Regression, Error> {
+    fn regress_numbered<T: Float>(&self, numbers: Numbers<'_>, inputs: &[T]) -> Result<Regression<T>, Error> {
         let _environment = Environment::enter();
         let mut answers = self.answer(Question::Moments, &self.rows(numbers, inputs)?)?;
         Regression::of(&mut answers).ok_or_else(|| self.tells_no_numbers())
@@ -319,6 +321,10 @@ impl Predictor {
     /// Inputs that are no whole rows or not finite; a prediction that is not finite, whose row is counted from the first of the call; a
     /// likelihood that tells neither probabilities nor a mean.
     pub fn answer_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
+        self.answer_of(first_row, inputs)
+    }
+
+    fn answer_of<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<Answer<T>, Error> {
         let _environment = Environment::enter();
         let mut answers = self.moments_from(first_row, inputs)?;
         let answer = Classification::of(&mut answers).map(Answer::Classes);
@@ -337,23 +343,30 @@ impl Predictor {
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         check_dataset(&self.model.input, &self.model.target, data)?;
-        self.log_prob(Numbers::From(0), data.inputs(), (data.targets(), data.present()))
+        self.log_prob(Numbers::From(0), data.floats(), (data.targets(), data.present()))
     }
 
     /// As [`Predictor::log_likelihood`], of rows with these numbers.
     fn log_prob(
         &self,
         numbers: Numbers<'_>,
-        inputs: &[f32],
+        inputs: FloatCow<'_>,
         (targets, present): (&Targets, Option<&[bool]>),
     ) -> Result<Vec<f64>, Error> {
-        let mut rows = self.rows(numbers, inputs)?;
+        let own = match targets.numbers() {
+            Some((units, values)) if values.dtype() != self.model.dtype => {
+                Some(Targets::of_numbers(units, values.of_network("targets", self.model.dtype)?))
+            }
+            _ => None,
+        };
+        let targets = own.as_ref().unwrap_or(targets);
+        let mut rows = self.rows_of(numbers, &inputs)?;
         check_targets(&self.model.target, rows.sizes.len(), targets)?;
         check_observed(&self.model.target, rows.sizes.len(), present, None)?;
         let events = rows.sizes.len() * self.model.target.events.elements();
         let known = present.map_or_else(|| vec![u32::MAX; events], |present| known_events(&self.model.target, present));
-        if let Targets::Values { units, values } = targets {
-            let others = dataset::sizes(*units, values);
+        if let Some((units, values)) = targets.numbers() {
+            let others = dataset::sizes(units, &values);
             rows.sizes.iter_mut().zip(others).for_each(|(size, other)| *size = size.max(other));
         }
         let rows = Rows { besides: Besides::Targets { targets, known: &known }, ..rows };
@@ -419,8 +432,17 @@ impl Predictor {
     }
 
     /// The rows of a call, after the checks of inputs and numbers.
-    fn rows<'a>(&self, numbers: Numbers<'a>, inputs: &'a [f32]) -> Result<Rows<'a>, Error> {
-        let rows = dataset::rows(&self.model.input, inputs)?;
+    fn rows<'a, T: Float>(&self, numbers: Numbers<'a>, inputs: &'a [T]) -> Result<Rows<'a>, Error> {
+        let inputs = T::floats(inputs);
+        self.checked_rows(numbers, inputs.of_network("inputs", self.model.dtype)?)
+    }
+
+    fn rows_of<'a>(&self, numbers: Numbers<'a>, inputs: &'a FloatCow<'_>) -> Result<Rows<'a>, Error> {
+        self.checked_rows(numbers, inputs.borrowed().of_network("inputs", self.model.dtype)?)
+    }
+
+    fn checked_rows<'a>(&self, numbers: Numbers<'a>, inputs: FloatCow<'a>) -> Result<Rows<'a>, Error> {
+        let rows = dataset::rows(&self.model.input, inputs.len())?;
         if let Numbers::Each(numbers) = numbers
             && numbers.len() != rows
         {
@@ -430,9 +452,9 @@ impl Predictor {
                 numbers.len(),
             ));
         }
-        let sizes = dataset::sizes(inputs.len() / rows, inputs);
+        let sizes = dataset::sizes(inputs.len() / rows, &inputs);
         if self.options.check_inputs && sizes.iter().any(|size| !size.is_finite()) {
-            check_finite("inputs", inputs.len() / rows, inputs)?;
+            check_finite("inputs", inputs.len() / rows, &inputs)?;
         }
         Ok(Rows { numbers, inputs, besides: Besides::Nothing, sizes })
     }

@@ -1,7 +1,7 @@
 //! Units: data brought to mean 0 and standard deviation 1, predictions brought back.
 
-use crate::{Dataset, Error, Regression, Targets, dataset::weighted_mean};
-use bayeslift_ir::Environment;
+use crate::{Dataset, Error, Float, FloatCow, Regression, Targets, dataset::weighted_mean};
+use bayeslift_ir::{DType, Environment};
 use libm::log;
 
 /// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
@@ -32,11 +32,10 @@ impl Standardizer {
     /// Measures a data set. A column that is constant, or missing, keeps its unit.
     pub fn of(data: &Dataset) -> Standardizer {
         let _environment = Environment::enter();
-        let inputs = columns(data.inputs(), data.shape().elements(), None);
-        let targets = match data.targets() {
-            Targets::Labels(_) => Vec::new(),
-            Targets::Values { values, .. } => columns(values, data.target_shape().last_extent(), data.present()),
-        };
+        let inputs = columns(&data.floats(), data.shape().elements(), None);
+        let numbers = data.targets().numbers();
+        let of_targets = |(_, values)| columns(&values, data.target_shape().last_extent(), data.present());
+        let targets = numbers.map_or_else(Vec::new, of_targets);
         Standardizer { inputs, targets }
     }
 
@@ -51,16 +50,16 @@ impl Standardizer {
             let expected = as_measured(self.inputs.len());
             return Err(Error::argument("the number of inputs of a row", expected, columns));
         }
-        let inputs = self.inputs(data.inputs())?;
-        let targets = match data.targets() {
-            Targets::Labels(labels) => Targets::Labels(labels.clone()),
-            Targets::Values { units, values } => {
+        let inputs = apply(&self.inputs, &data.floats());
+        let targets = match data.targets().numbers() {
+            None => data.targets().clone(),
+            Some((units, values)) => {
                 let columns = data.target_shape().last_extent();
                 if columns != self.targets.len() {
                     let argument = "the number of targets of a row";
                     return Err(Error::argument(argument, as_measured(self.targets.len()), columns));
                 }
-                Targets::Values { units: *units, values: apply(&self.targets, values) }
+                Targets::of_numbers(units, apply(&self.targets, &values))
             }
         };
         data.with_numbers(inputs, targets)
@@ -70,37 +69,40 @@ impl Standardizer {
     ///
     /// # Errors
     /// Not whole rows of as many columns as were measured.
-    pub fn inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
+    pub fn inputs<T: Float>(&self, inputs: &[T]) -> Result<Vec<T>, Error> {
         let _environment = Environment::enter();
         if !inputs.len().is_multiple_of(self.inputs.len()) {
             let expected = format!("a multiple of {}", as_measured(self.inputs.len()));
             return Err(Error::argument("the number of input elements", expected, inputs.len()));
         }
-        Ok(apply(&self.inputs, inputs))
+        let in_units = apply(&self.inputs, &T::floats(inputs));
+        let in_units = in_units.iter().map(T::nearest).collect();
+        Ok(in_units)
     }
 
     /// Predictions that were made in standard units, in the data's own.
     ///
     /// # Errors
     /// Another number of targets than was measured; a prediction that is too large for `f32` in the data's units.
-    pub fn restore(&self, prediction: &Regression) -> Result<Regression, Error> {
+    pub fn restore<T: Float>(&self, prediction: &Regression<T>) -> Result<Regression<T>, Error> {
         let _environment = Environment::enter();
         if prediction.units() != self.targets.len() {
             let expected = as_measured(self.targets.len());
             return Err(Error::argument("the number of targets of a row", expected, prediction.units()));
         }
         let column = |i: usize| self.targets[i % self.targets.len()];
-        let scaled = |spread: &[f32]| -> Vec<f32> {
-            spread.iter().enumerate().map(|(i, &x)| (f64::from(x) * column(i).scale) as f32).collect()
+        let scaled = |spread: &[T]| -> Vec<T> {
+            spread.iter().enumerate().map(|(i, &x)| T::nearest(x.into() * column(i).scale)).collect()
         };
         let mean = prediction.mean().iter().enumerate();
-        let mean: Vec<f32> = mean.map(|(i, &x)| (f64::from(x) * column(i).scale + column(i).mean) as f32).collect();
+        let mean: Vec<T> = mean.map(|(i, &x)| T::nearest(x.into() * column(i).scale + column(i).mean)).collect();
         let spreads = [prediction.aleatoric(), prediction.epistemic(), prediction.total()].map(scaled);
         if let Some(i) =
-            [&mean].into_iter().chain(&spreads).find_map(|values| values.iter().position(|x| x.is_infinite()))
+            [&mean].into_iter().chain(&spreads).find_map(|values| values.iter().position(|&x| x.into().is_infinite()))
         {
             let row = i / prediction.units();
-            let problem = format!("the prediction of row {row} is too large for `f32` in the units of the data");
+            let problem =
+                format!("the prediction of row {row} is too large for `{}` in the units of the data", T::DTYPE);
             return Err(Error::misuse(problem, "measure targets in a larger unit"));
         }
         Ok(Regression::new(prediction.units(), mean, spreads))
@@ -122,7 +124,7 @@ impl Standardizer {
     pub fn log_scale_of(&self, data: &Dataset) -> Result<f64, Error> {
         let _environment = Environment::enter();
         let (units, of_row) = (data.target_shape().last_extent(), data.target_shape().elements());
-        if data.values().is_empty() || units != self.targets.len() {
+        if data.targets().numbers().is_none() || units != self.targets.len() {
             return Err(Error::argument("the number of targets of a row", as_measured(self.targets.len()), units));
         }
         let is_known = |i: usize| data.present().is_none_or(|present| present[i]);
@@ -139,26 +141,31 @@ fn as_measured(columns: usize) -> String {
 }
 
 /// Measures so many columns, each by what is present of it.
-fn columns(values: &[f32], count: usize, present: Option<&[bool]>) -> Vec<Column> {
+fn columns(values: &FloatCow<'_>, count: usize, present: Option<&[bool]>) -> Vec<Column> {
     let column = |at: usize| {
         let is_present = |i: &usize| present.is_none_or(|present| present[*i]);
-        let values = || (at..values.len()).step_by(count).filter(is_present).map(|i| f64::from(values[i]));
-        let rows = values().count().max(1) as f64;
-        let mean = values().sum::<f64>() / rows;
-        let scale = (values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows).sqrt();
-        // A constant column's deviation is rounding: below what an `f32` resolves.
-        let constant = scale <= mean.abs() * f64::from(f32::EPSILON);
+        let present = || (at..values.len()).step_by(count).filter(is_present).map(|i| values.at(i));
+        let rows = present().count().max(1) as f64;
+        let mean = present().sum::<f64>() / rows;
+        let scale = (present().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows).sqrt();
+        // A constant column's deviation is rounding: below what its type resolves.
+        let epsilon = if values.dtype() == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+        let constant = scale <= mean.abs() * epsilon;
         Column { mean, scale: if constant { 1.0 } else { scale } }
     };
     (0..count).map(column).collect()
 }
 
-fn apply(columns: &[Column], values: &[f32]) -> Vec<f32> {
-    let one = |(i, &x): (usize, &f32)| {
+fn apply(columns: &[Column], values: &FloatCow<'_>) -> FloatCow<'static> {
+    let one = |(i, x): (usize, f64)| {
         let column = columns[i % columns.len()];
-        ((f64::from(x) - column.mean) / column.scale) as f32
+        (x - column.mean) / column.scale
     };
-    values.iter().enumerate().map(one).collect()
+    let all = values.iter().enumerate().map(one);
+    match values {
+        FloatCow::F32(_) => FloatCow::F32(all.map(|x| x as f32).collect()),
+        FloatCow::F64(_) => FloatCow::F64(all.collect()),
+    }
 }
 
 #[cfg(test)]

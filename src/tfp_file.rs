@@ -10,7 +10,7 @@ use crate::{
     model_file::{describe, read_bytes},
     new_file,
 };
-use bayeslift_ir::{Builder, Foreign, Shape, Tensor, Type};
+use bayeslift_ir::{Foreign, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Parameter, Parameters, unflatten_kernel, value_where_absent};
 use std::{
     collections::HashMap,
@@ -41,7 +41,7 @@ pub(crate) fn save(network: &Network, path: &Path, is_v2: bool) -> Result<(), Er
     new_file::replace(path, archive.finish().map_err(format)?.get_ref())
 }
 
-/// Loads parameters of `f32`, or of `f64` where they may be rounded.
+/// Loads parameters of the network's type, or of `f64` where they may be rounded.
 pub(crate) fn load(network: &mut Network, path: &Path, may_round: bool) -> Result<(), Error> {
     check_posteriors(network)?;
     let mut parameters = network.parameters().clone();
@@ -73,12 +73,12 @@ pub(crate) fn load(network: &mut Network, path: &Path, may_round: bool) -> Resul
         if content.len() as u64 > limit {
             return Err(other(about(format!("it has more than the {limit} bytes that {} needs at most", own.ty()))));
         }
-        let found = npy::parse(&content, may_round).map_err(|message| format(about(message)))?;
+        let found = npy::parse(&content, own.dtype(), may_round).map_err(|message| format(about(message)))?;
         let found = under_own_shape(found, own.shape());
         if found.ty() != own.ty() {
             return Err(other(about(format!("it has type {}, expected {}", found.ty(), own.ty()))));
         }
-        if let Some((at, x)) = found.as_f32().and_then(|all| all.iter().enumerate().find(|(_, x)| !x.is_finite())) {
+        if let Some((at, x)) = found.first_non_finite() {
             return Err(other(about(format!("its element {at} is {x}, expected a finite number"))));
         }
         parameters.assign(parameter, found)?;
@@ -98,8 +98,8 @@ pub(crate) fn load(network: &mut Network, path: &Path, may_round: bool) -> Resul
 fn under_own_shape(found: Tensor, own: &Shape) -> Tensor {
     let ones = found.shape().len().saturating_sub(own.len());
     let is_bias = own.len() == 1 && found.shape()[..ones].iter().all(|&extent| extent == 1);
-    let elements = found.as_f32().filter(|_| is_bias && found.shape()[ones..] == own[..]);
-    let bias = elements.and_then(|elements| Tensor::f32(own.clone(), elements).ok());
+    let elements = found.to_f64s().filter(|_| is_bias && found.shape()[ones..] == own[..]);
+    let bias = elements.and_then(|elements| Tensor::floats(&Type::new(found.dtype(), own.clone()), elements).ok());
     bias.or_else(|| unflatten_kernel(&found, own).ok()).unwrap_or(found)
 }
 
@@ -144,7 +144,7 @@ fn variables(parameters: &Parameters) -> Vec<&str> {
 
 /// Checks that every posterior is what TFP makes of the numbers in a file: normal, with scale = softplus(raw) + 1e-5.
 fn check_posteriors(network: &Network) -> Result<(), Error> {
-    let builder = Builder::new();
+    let builder = network.builder();
     let (_, call) = network.on_rows(&builder, 1)?;
     for term in &call.terms {
         let path = term.site.path();

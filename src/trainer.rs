@@ -19,12 +19,12 @@ pub use options::{StepInput, TrainerOptions};
 pub(crate) use targets::{check_dataset, check_observed, check_targets, known_events};
 
 use crate::{
-    Error, Network, Targets, dataset,
+    Error, FloatCow, Network, Targets,
     engine::{Engine, Session, noise_key},
     error::counted,
 };
 use accumulated::AccumulatedStep;
-use bayeslift_ir::{Environment, Graph, Tensor, Type};
+use bayeslift_ir::{DType, Environment, Graph, Tensor, Type};
 use bayeslift_layers::Variable;
 use bayeslift_runtime::{Argument, Explanation};
 use checked::{CheckedStep, Measured};
@@ -40,7 +40,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one step measured, before it moved the parameters.
+/// What one step measured, before it moved the parameters; of a network of `f64` rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepLoss {
     /// The number of the step, counted from 1.
@@ -52,6 +52,14 @@ pub struct StepLoss {
     pub negative_log_likelihood: f32,
     /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
     pub divergence: f32,
+}
+
+impl StepLoss {
+    /// Of loss, negative log likelihood and divergence.
+    fn of(step: u64, measured: [f64; 3]) -> StepLoss {
+        let [loss, negative_log_likelihood, divergence] = measured.map(|x| x as f32);
+        StepLoss { step, loss, negative_log_likelihood, divergence }
+    }
 }
 
 /// The divergence of one random variable in a step.
@@ -137,7 +145,7 @@ impl Trainer {
             return Err(Error::argument("the number of trainable parameters", "at least 1", 0));
         }
         let seed = options.seed.unwrap_or(network.seed());
-        let updates = FiniteUpdates::of(&*options.optimizer, &variables, &state);
+        let updates = FiniteUpdates::of(&*options.optimizer, &variables, &state, network.dtype());
         Ok(Trainer {
             options,
             training_examples,
@@ -233,7 +241,8 @@ impl Trainer {
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let _environment = Environment::enter();
         let (form, targets) = self.check_input(network, &input)?;
-        let input = StepInput { targets: &targets, ..input };
+        let numbers = Numbers::of(network, &input, &targets)?;
+        let input = numbers.input(&input, &targets);
         if self.accumulates(form.rows) {
             let scalars = self.scalars(network, &input)?;
             return self.accumulated_step(network, &input, &scalars);
@@ -333,7 +342,8 @@ impl Trainer {
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
         let (form, targets) = self.check_input(network, &input)?;
-        let input = StepInput { targets: &targets, ..input };
+        let numbers = Numbers::of(network, &input, &targets)?;
+        let input = numbers.input(&input, &targets);
         self.prepare_form(network, form)?;
         let scalars = self.scalars(network, &input)?;
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
@@ -345,7 +355,7 @@ impl Trainer {
 
     /// Checks what a step is called with. Returns the form of step that it needs, and its targets with stand-ins for missing ones.
     fn check_input<'t>(&self, network: &Network, input: &StepInput<'t>) -> Result<(Form, Cow<'t, Targets>), Error> {
-        let rows = dataset::rows(network.input(), input.inputs)?;
+        let rows = network.rows(input.inputs)?;
         check_observed(network.target(), rows, input.present, input.weights)?;
         let targets = with_stand_ins(network.target(), input.targets, input.present);
         check_targets(network.target(), rows, &targets)?;
@@ -364,7 +374,9 @@ impl Trainer {
     fn scalars(&self, network: &Network, input: &StepInput<'_>) -> Result<Scalars, Error> {
         let step = self.step + 1;
         let optimizer = self.options.optimizer.scalar_values(step, input.rate);
-        let scale = (input.divergence_weight / self.training_examples as f64) as f32;
+        let in_type = |x: f64| if network.dtype() == DType::F64 { x } else { f64::from(x as f32) };
+        let optimizer: Vec<f64> = optimizer.into_iter().map(in_type).collect();
+        let scale = in_type(input.divergence_weight / self.training_examples as f64);
         if let Some((i, scalar)) = optimizer.iter().enumerate().find(|(_, scalar)| !scalar.is_finite()) {
             let name = self.options.optimizer.scalars().get(i).unwrap_or(&"scalar");
             let problem = format!("at {:?} times the learning rate, the optimizer's {name} is {scalar}", input.rate);
@@ -372,14 +384,21 @@ impl Trainer {
         }
         if !scale.is_finite() {
             let expected = format!(
-                "a number that is finite as `f32` after division by {}, the number of training examples",
+                "a number that is finite as `{}` after division by {}, the number of training examples",
+                network.dtype(),
                 self.training_examples
             );
             return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
         }
         let present = input.present.map(|present| known_events(network.target(), present));
         let key = noise_key(self.seed, network.steps().wrapping_add(1));
-        Ok(Scalars { key, optimizer, scale: [scale], present })
+        let numbers = match network.dtype() {
+            DType::F64 => vec![],
+            _ => optimizer.iter().chain([&scale]).map(|&x| x as f32).collect(),
+        };
+        let weights = input.weights.filter(|_| network.dtype() == DType::F64);
+        let weights = weights.map(|weights| weights.iter().map(|&x| x.into()).collect());
+        Ok(Scalars { key, optimizer, scale: [scale], nearest: numbers, weights, present })
     }
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {
@@ -426,7 +445,7 @@ fn tensors<'a>(network: &'a mut Network, state: &'a mut [(String, Tensor)]) -> i
 /// Notes the terms of the divergence, which are the last outputs of a step.
 fn tell(divergences: &mut [VariableDivergence], outputs: &[Tensor]) {
     for (divergence, output) in divergences.iter_mut().rev().zip(outputs.iter().rev()) {
-        divergence.nats = output.as_f32().map_or(f64::NAN, |nats| nats[0].into());
+        divergence.nats = output.to_f64s().map_or(f64::NAN, |nats| nats[0]);
     }
 }
 
@@ -435,12 +454,42 @@ fn prepared(compiled: &mut BTreeMap<Form, Compiled>, form: Form) -> Result<&mut 
     compiled.get_mut(&form).ok_or_else(missing)
 }
 
+/// The numbers of a batch in the network's type.
+struct Numbers<'a> {
+    inputs: FloatCow<'a>,
+    targets: Option<Targets>,
+}
+
+impl<'a> Numbers<'a> {
+    fn of(network: &Network, input: &StepInput<'a>, targets: &Targets) -> Result<Numbers<'a>, Error> {
+        let inputs = FloatCow::from(input.inputs).of_network("inputs", network.dtype())?;
+        let targets = match targets.numbers() {
+            Some((units, values)) => {
+                let before = values.dtype();
+                let own = values.of_network("targets", network.dtype())?;
+                (own.dtype() != before).then(|| Targets::of_numbers(units, own))
+            }
+            None => None,
+        };
+        Ok(Numbers { inputs, targets })
+    }
+
+    fn input(&'a self, input: &StepInput<'a>, targets: &'a Targets) -> StepInput<'a> {
+        let targets = self.targets.as_ref().unwrap_or(targets);
+        StepInput { inputs: self.inputs.slices(), targets, ..*input }
+    }
+}
+
 /// What a step is called with besides tensors and batch.
 struct Scalars {
     key: [u32; 4],
-    optimizer: Vec<f32>,
+    optimizer: Vec<f64>,
     /// The weight of the divergence.
-    scale: [f32; 1],
+    scale: [f64; 1],
+    /// For a network of `f32` these numbers, the weight last.
+    nearest: Vec<f32>,
+    /// For a network of `f64` the weights of rows, if there are some.
+    weights: Option<Vec<f64>>,
     /// Which events are known, as a mask, if not all are.
     present: Option<Vec<u32>>,
 }
@@ -456,15 +505,21 @@ impl Scalars {
         let mut arguments = Vec::with_capacity(tensors.size_hint().0 + self.optimizer.len() + OTHERS);
         arguments.extend(tensors.map(Argument::from));
         arguments.extend([Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
-        arguments.push(Argument::F32(input.inputs));
+        arguments.push(input.inputs.argument());
         arguments.push(match input.targets {
             Targets::Labels(labels) => Argument::U32(labels),
             Targets::Values { values, .. } => Argument::F32(values),
+            Targets::Doubles { values, .. } => Argument::F64(values),
         });
         arguments.extend(self.present.as_deref().map(Argument::U32));
-        arguments.extend(input.weights.map(Argument::F32));
-        arguments.extend(self.optimizer.chunks(1).map(Argument::F32));
-        arguments.push(Argument::F32(&self.scale));
+        match &self.weights {
+            Some(weights) => arguments.push(Argument::F64(weights)),
+            None => arguments.extend(input.weights.map(Argument::F32)),
+        }
+        match self.nearest.is_empty() {
+            true => arguments.extend(self.optimizer.chunks(1).chain([&self.scale[..]]).map(Argument::F64)),
+            false => arguments.extend(self.nearest.chunks(1).map(Argument::F32)),
+        }
         arguments
     }
 }

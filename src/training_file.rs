@@ -194,7 +194,7 @@ impl<'p> TrainingFile<'p> {
         if tensor.ty() != *ty {
             return Err(self.format(format!("its tensor `{name}` has type {}, expected {ty}", tensor.ty())));
         }
-        if let Some(x) = tensor.as_f32().and_then(|elements| elements.iter().find(|x| !x.is_finite())) {
+        if let Some((_, x)) = tensor.first_non_finite() {
             return Err(self.format(format!("its tensor `{name}` has the element {x}, which is not finite")));
         }
         tensor.align();
@@ -248,14 +248,7 @@ fn parts(bytes: &[u8]) -> Result<(Description, ModelFile, BTreeMap<String, Tenso
             network = Some(view.data());
             continue;
         }
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("its tensor `{shown}` has element type {}, expected F32", view.dtype()));
-        }
-        let ty = Type::f32(view.shape());
-        ty.shape.check().map_err(|error| format!("its tensor `{shown}`: {error}"))?;
-        let words = view.data().as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-        let tensor = Tensor::from_words(&ty, words).map_err(|error| format!("its tensor `{shown}`: {error}"))?;
-        tensors.insert(name.to_owned(), tensor);
+        tensors.insert(name.to_owned(), model_file::float_tensor(&view, &shown)?);
     }
     let found = contents.finish();
     if found != *digest {

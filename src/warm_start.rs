@@ -62,9 +62,9 @@ impl Network {
                 parameters.assign(path, tensor)?;
                 continue;
             }
-            let scale = |w: &f32| Normal::raw_scale((relative_scale * f64::from(w.abs())).max(LEAST_SCALE));
-            let elements = tensor.as_f32().unwrap_or_default();
-            let raw = Tensor::f32(tensor.shape().clone(), elements.iter().map(scale).collect::<Vec<_>>())?;
+            let scale = |w: &f64| Normal::raw_scale((relative_scale * w.abs()).max(LEAST_SCALE));
+            let elements = tensor.to_f64s().unwrap_or_default();
+            let raw = Tensor::floats(&tensor.ty(), elements.iter().map(scale).collect())?;
             let prior = format!("{}/loc", prior_of(path));
             if parameters.contains(&prior) {
                 parameters.assign(&prior, tensor.clone())?;

@@ -44,7 +44,7 @@ pub enum Error {
         /// The row's place in its file.
         place: String,
         /// The largest absolute value of the row.
-        largest: f32,
+        largest: String,
     },
     /// Whoever was to read the answer has closed the pipe: no error.
     #[error("nobody reads what is written")]

@@ -134,6 +134,9 @@ fn predict(predictor: &Opened, first_row: u64, rows: &Rows, inputs: &[f32]) -> R
     let first = first_row.wrapping_add(rows.first());
     predictor.answer_from(first, inputs).map_err(|error| match error {
         LibraryError::NonFinitePrediction { row, largest } => {
+            // with the digits of its type
+            let nearest = largest as f32;
+            let largest = if f64::from(nearest) == largest { nearest.to_string() } else { largest.to_string() };
             Error::NonFinitePrediction { place: rows.place(row), largest }
         }
         error => error.into(),

@@ -431,12 +431,12 @@ fn gather(program: &mut Program, step: &Step) -> Option<Value> {
         0 => noise(program, step),
         _ => None,
     };
-    let is_table = |ty: &Type| ty.dtype == DType::F32 && ty.shape.len() >= 2;
+    let is_table = |ty: &Type| ty.dtype.is_float() && ty.shape.len() >= 2;
     let table = match table.filter(|&table| is_table(program.graph.ty(table))) {
         Some(table) => table,
         None => match program.pick(step, 0, is_table) {
             Some(table) => table,
-            None => program.input(Type::f32(step.shape(2)), step.seed)?,
+            None => program.input(Type::new(program.table_type(step), step.shape(2)), step.seed)?,
         },
     };
     let shape = program.shape(table);
@@ -473,14 +473,14 @@ fn scatter_add(program: &mut Program, step: &Step) -> Option<Value> {
 
 /// Rows of a table that an output may update.
 fn scatter_rows(program: &mut Program, step: &Step) -> Option<Value> {
-    let table = match program.pick(step, 0, |ty| ty.dtype == DType::F32 && ty.shape.len() == 2) {
+    let table = match program.pick(step, 0, |ty| ty.dtype.is_float() && ty.shape.len() == 2) {
         Some(table) if !step.choices[0].is_multiple_of(3) => table,
-        _ => program.input(Type::f32(step.shape(2)), step.seed)?,
+        _ => program.input(Type::new(program.table_type(step), step.shape(2)), step.seed)?,
     };
-    let width = program.shape(table)[1];
-    let x = match program.pick(step, 2, |ty| ty.dtype == DType::F32 && ty.shape.len() == 2 && ty.shape[1] == width) {
+    let (width, dtype) = (program.shape(table)[1], program.graph.ty(table).dtype);
+    let x = match program.pick(step, 2, |ty| ty.dtype == dtype && ty.shape.len() == 2 && ty.shape[1] == width) {
         Some(x) => x,
-        None => program.input(Type::f32([step.choose(4, &EXTENTS), width]), step.seed)?,
+        None => program.input(Type::new(dtype, [step.choose(4, &EXTENTS), width]), step.seed)?,
     };
     let n = program.shape(x)[0];
     let numbers = numbers(program, step, &[], Some(n))?;

@@ -1,6 +1,6 @@
 //! Building graphs with ordinary operators: broadcasting is implicit, the first error is kept.
 
-use crate::{Error, Expr, Graph, Noise, Op, Type, Value};
+use crate::{DType, Error, Expr, Graph, Noise, Op, Type, Value};
 use smallvec::SmallVec;
 use std::cell::{Ref, RefCell};
 
@@ -19,9 +19,19 @@ use std::cell::{Ref, RefCell};
 /// let graph = b.finish()?;
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
-#[derive(Debug, Default)]
+///
+/// A builder has a type of floats, `f32` unless told: that of constants, and of numbers where no float stands beside them.
+/// So code that builds a network builds it in either type; see [`Builder::of`].
+#[derive(Debug)]
 pub struct Builder {
+    float: DType,
     state: RefCell<State>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder::of(DType::F32)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +55,7 @@ pub struct NoiseAddress<'b> {
 impl From<Graph> for Builder {
     /// Continues a graph.
     fn from(graph: Graph) -> Self {
-        Builder { state: RefCell::new(State { graph, ..State::default() }) }
+        Builder { float: DType::F32, state: RefCell::new(State { graph, ..State::default() }) }
     }
 }
 
@@ -53,6 +63,28 @@ impl Builder {
     /// A builder of an empty graph.
     pub fn new() -> Self {
         Builder::default()
+    }
+
+    /// A builder of an empty graph whose floats are of this type, `f32` or `f64`.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, DType};
+    /// let b = Builder::of(DType::F64);
+    /// assert_eq!((b.float(), b.constant(0.1).dtype()), (DType::F64, DType::F64));
+    /// assert_eq!(Builder::new().float(), DType::F32);
+    /// ```
+    pub fn of(float: DType) -> Self {
+        let builder = Builder { float, state: RefCell::default() };
+        if !float.is_float() {
+            let message = format!("floats of type {float}, which is none of f32 and f64");
+            builder.fail(Error::Attribute { op: "builder".into(), message });
+        }
+        builder
+    }
+
+    /// The type of constants, and of numbers where no float stands beside them.
+    pub fn float(&self) -> DType {
+        self.float
     }
 
     /// The graph so far, or the first error. It is a copy, so that whatever has expressions of the builder may outlive
@@ -142,8 +174,16 @@ impl Builder {
         self.record(|graph| graph.input(name, ty))
     }
 
-    /// A scalar constant.
-    pub fn constant(&self, x: f32) -> Expr<'_> {
+    /// A scalar constant of the builder's [type of floats](Builder::float): of `f32` the nearest.
+    pub fn constant(&self, x: impl Into<f64>) -> Expr<'_> {
+        match self.float {
+            DType::F64 => self.constant_f64(x.into()),
+            _ => self.constant_f32(x.into() as f32),
+        }
+    }
+
+    /// A scalar `f32` constant.
+    pub(crate) fn constant_f32(&self, x: f32) -> Expr<'_> {
         let x = if x.is_nan() { f32::NAN } else { x };
         self.push(Op::Constant(x.to_bits()), &[])
     }

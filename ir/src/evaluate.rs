@@ -289,9 +289,18 @@ fn compute<R: Real>(
             Doubles(x) => Doubles(loops::fold(x, shape(0), window, *extent)),
             _ => Floats(loops::fold(floats(0), shape(0), window, *extent)),
         },
-        Op::Gather => Floats(rows::gather(floats(0), words(1), shape(0), shape(1).last_extent())),
-        Op::ScatterAdd(rows) => Floats(rows::scatter_add(floats(0), words(1), shape(0), *rows)),
-        Op::ScatterRows => Floats(rows::scatter_rows(floats(0), words(1), floats(2), node.ty.shape.last_extent())),
+        Op::Gather => match &**operand(0) {
+            Doubles(x) => Doubles(rows::gather(x, words(1), shape(0), shape(1).last_extent())),
+            _ => Floats(rows::gather(floats(0), words(1), shape(0), shape(1).last_extent())),
+        },
+        Op::ScatterAdd(rows) => match &**operand(0) {
+            Doubles(x) => Doubles(rows::scatter_add(x, words(1), shape(0), *rows)),
+            _ => Floats(rows::scatter_add(floats(0), words(1), shape(0), *rows)),
+        },
+        Op::ScatterRows => match &**operand(0) {
+            Doubles(x) => Doubles(rows::scatter_rows(x, words(1), doubles(2), node.ty.shape.last_extent())),
+            _ => Floats(rows::scatter_rows(floats(0), words(1), floats(2), node.ty.shape.last_extent())),
+        },
         Op::FirstEqual(rows) => Words(rows::first_equal(words(0), *rows)),
     };
     debug_assert_eq!(elements.len(), node.ty.shape.elements(), "{value} = {}", node.op.name());

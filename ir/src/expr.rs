@@ -201,7 +201,7 @@ impl<'b> Expr<'b> {
         let other = other.into_expr(self);
         self.compare(Compare::Equal, other)
     }
-    /// `self ? a : b` for a mask, broadcast to a common shape. Two numbers are `f32`.
+    /// `self ? a : b` for a mask, broadcast to a common shape. Two numbers are of the builder's type of floats.
     pub fn select(self, a: impl Operand<'b>, b: impl Operand<'b>) -> Expr<'b> {
         let b = b.into_expr(a.into_expr(self));
         let (a, b) = a.into_expr(b).aligned("select", b);
@@ -217,9 +217,17 @@ impl<'b> Expr<'b> {
     pub fn to_f64(self) -> Expr<'b> {
         self.convert(DType::F64)
     }
-    /// As `u32`: of `f32` a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
+    /// As `u32`: of a float a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
     pub fn to_u32(self) -> Expr<'b> {
+        if self.dtype() == DType::F64 {
+            let nearest = self.to_f32();
+            return nearest.to_f64().equal(self).select(nearest.to_u32(), u32::MAX);
+        }
         self.convert(DType::U32)
+    }
+    /// As the builder's [type of floats](Builder::float).
+    pub fn to_float(self) -> Expr<'b> {
+        self.convert(self.builder.float())
     }
     fn convert(self, to: DType) -> Expr<'b> {
         if self.dtype() == to { self } else { self.builder.push(Op::Convert(to), &[self]) }
@@ -277,7 +285,7 @@ impl<'b> Expr<'b> {
     pub fn less_maximum(self, axis: usize) -> Expr<'b> {
         self - self.reduce_max(axis).stop_gradient().expand(axis)
     }
-    /// `u32` labels of shape `[..]` as `f32` rows `[.., classes]` with one 1.
+    /// `u32` labels of shape `[..]` as rows `[.., classes]` of floats with one 1.
     pub fn one_hot(self, classes: usize) -> Expr<'b> {
         self.one_hot_mask(classes).select(1.0, 0.0)
     }
@@ -288,15 +296,15 @@ impl<'b> Expr<'b> {
         self.expand(axis).compare(Compare::Equal, self.builder.iota(classes))
     }
 
-    /// Whether the value is an `f32`.
-    pub fn is_f32(self) -> bool {
-        self.dtype() == DType::F32
+    /// Whether the value is of the builder's [type of floats](Builder::float).
+    pub fn is_float(self) -> bool {
+        self.dtype() == self.builder.float()
     }
 }
 
 /// What may stand as an operand: an [`Expr`] or a number.
 ///
-/// A number with a fraction takes the type of the expression beside it: `f64` beside an `f64`, else the nearest `f32`. So one
+/// A number with a fraction takes the type of the float beside it: `f64`, or the nearest `f32`; else the builder's. So one
 /// piece of code builds for both, and has all digits of its constants in `f64`. To the left of an operator stands an `f32`, whose
 /// digits are those of `f32` beside an `f64`, too: Rust would have to be told the type of each literal there otherwise.
 ///
@@ -321,10 +329,7 @@ impl<'b> Operand<'b> for Expr<'b> {
 
 impl<'b> Operand<'b> for f32 {
     fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
-        match beside.dtype() {
-            DType::F64 => beside.builder.constant_f64(self.into()),
-            _ => beside.builder.constant(self),
-        }
+        f64::from(self).into_expr(beside)
     }
 }
 
@@ -332,7 +337,8 @@ impl<'b> Operand<'b> for f64 {
     fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
         match beside.dtype() {
             DType::F64 => beside.builder.constant_f64(self),
-            _ => beside.builder.constant(self as f32),
+            DType::F32 => beside.builder.constant_f32(self as f32),
+            DType::U32 | DType::Mask => beside.builder.constant(self),
         }
     }
 }

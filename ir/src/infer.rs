@@ -109,16 +109,17 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
                 let expected = format!("[{}n] for a table of shape {}", listed(batch), args[0].shape);
                 return Err(shape_mismatch(op, 1, expected, numbers));
             }
-            Type::f32(numbers.iter().copied().chain([width]).collect::<Shape>())
+            Type::new(args[0].dtype, numbers.iter().copied().chain([width]).collect::<Shape>())
         }
         Op::ScatterAdd(rows) => {
             let (batch, [n, width]) = matrix(op, args, 0)?;
             numbers(op, args, batch, n)?;
-            Type::f32(batch.iter().copied().chain([*rows, width]).collect::<Shape>())
+            Type::new(args[0].dtype, batch.iter().copied().chain([*rows, width]).collect::<Shape>())
         }
         Op::ScatterRows => {
             let (batch, [_, width]) = matrix(op, args, 0)?;
             let (_, [n, _]) = matrix(op, args, 2)?;
+            dtype(op, args, 2, args[0].dtype)?;
             if !batch.is_empty() {
                 return Err(shape_mismatch(op, 0, "rank 2".into(), &args[0].shape));
             }
@@ -143,9 +144,9 @@ pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
     Ok(ty)
 }
 
-/// The leading axes of an operand of `f32`, and the last two.
+/// The leading axes of an operand of floats, and the last two.
 fn matrix<'t>(op: &Op, args: &[&'t Type], i: usize) -> Result<(&'t [usize], [usize; 2]), Error> {
-    dtype(op, args, i, DType::F32)?;
+    float(op, args, i)?;
     match &args[i].shape[..] {
         [batch @ .., rows, width] => Ok((batch, [*rows, *width])),
         _ => Err(shape_mismatch(op, i, "rank 2 or more".into(), &args[i].shape)),

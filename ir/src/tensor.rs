@@ -50,6 +50,48 @@ impl Tensor {
         Ok(Tensor { shape, data: Data::U32(elements.into()) })
     }
 
+    /// A tensor of `f32` or `f64` from numbers, of `f32` from the nearest.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Tensor, Type};
+    /// assert_eq!(Tensor::floats(&Type::f32([2]), vec![0.1, 2.0])?, Tensor::f32([2], [0.1, 2.0])?);
+    /// assert_eq!(Tensor::floats(&Type::f64([2]), vec![0.1, 2.0])?.to_f64s(), Some(vec![0.1, 2.0]));
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Tensor::f32`]; a type of other elements.
+    pub fn floats(ty: &Type, elements: Vec<f64>) -> Result<Tensor, Error> {
+        match ty.dtype {
+            DType::F64 => Tensor::f64(ty.shape.clone(), elements),
+            DType::F32 => Tensor::f32(ty.shape.clone(), elements.iter().map(|&x| x as f32).collect::<Vec<f32>>()),
+            found => {
+                let (op, argument) = ("tensor".into(), "the elements' type".into());
+                Err(Error::DTypeMismatch { op, argument, expected: DType::F32, found })
+            }
+        }
+    }
+
+    /// The elements of an `f32` or `f64` tensor as `f64`, which has all of either.
+    pub fn to_f64s(&self) -> Option<Vec<f64>> {
+        match &self.data {
+            Data::F32(elements) => Some(elements.iter().map(|&x| x.into()).collect()),
+            Data::F64(elements) => Some(elements.to_vec()),
+            Data::U32(_) | Data::Mask(_) => None,
+        }
+    }
+
+    /// The first element that is infinite or not a number, with its index.
+    pub fn first_non_finite(&self) -> Option<(usize, f64)> {
+        match &self.data {
+            Data::F32(elements) => {
+                elements.iter().position(|x| !x.is_finite()).map(|index| (index, elements[index].into()))
+            }
+            Data::F64(elements) => elements.iter().position(|x| !x.is_finite()).map(|index| (index, elements[index])),
+            Data::U32(_) | Data::Mask(_) => None,
+        }
+    }
+
     /// A tensor of any type from its four-byte words: bits of floats - of an `f64` first the low, then the high ones -,
     /// integers, or `0` for false in masks and anything else for true.
     ///

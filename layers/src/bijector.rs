@@ -53,8 +53,8 @@ impl Bijector {
             Bijector::Exp => x.exp(),
             Bijector::Sigmoid => x.sigmoid(),
             &Bijector::Affine { scale, shift } => {
-                let scaled = if scale == 1.0 { x } else { x * scale as f32 };
-                if shift == 0.0 { scaled } else { scaled + shift as f32 }
+                let scaled = if scale == 1.0 { x } else { x * scale };
+                if shift == 0.0 { scaled } else { scaled + shift }
             }
             Bijector::Chain(parts) => parts.iter().fold(x, |x, part| part.forward(x)),
         }
@@ -70,7 +70,7 @@ impl Bijector {
             }
             Bijector::Exp => y.log(),
             Bijector::Sigmoid => y.log() - (1.0 - y).log(),
-            &Bijector::Affine { scale, shift } => (y - shift as f32) * (1.0 / scale) as f32,
+            &Bijector::Affine { scale, shift } => (y - shift) * (1.0 / scale),
             Bijector::Chain(parts) => parts.iter().rev().fold(y, |y, part| part.inverse(y)),
         }
     }
@@ -82,7 +82,7 @@ impl Bijector {
             Bijector::Exp => x,
             Bijector::Sigmoid => -((-x).softplus() + x.softplus()),
             Bijector::Affine { scale, .. } => {
-                x.builder().constant(host::natural_log(scale.abs()) as f32).broadcast(&x.shape())
+                x.builder().constant(host::natural_log(scale.abs())).broadcast(&x.shape())
             }
             Bijector::Chain(parts) => {
                 let (mut at, mut sum) = (x, None);

@@ -1,5 +1,5 @@
 use crate::{Call, Draw, Error, Layer, PosteriorValue, Scope, TraceRow};
-use bayeslift_ir::{Builder, DType, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
+use bayeslift_ir::{Builder, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 /// Adds the inputs that noise is addressed by: `noise/key`, `noise/first_sample`, `noise/first_row`; see
@@ -165,12 +165,13 @@ impl<'b> Context<'b> {
     ///
     /// # Errors
     /// No axis but the sample axis, another number of units, a sample axis that is neither 1 nor the number of
-    /// samples, elements that are not `f32`.
+    /// samples, elements of another type than the network's floats.
     pub fn check_input(&self, x: Expr<'b>, units: usize) -> Result<(), Error> {
         self.builder().check()?;
         let (ty, axes) = (x.ty(), usize::from(self.samples.is_some()));
-        if !x.is_f32() {
-            return Err(Error::argument("the input's element type", "f32", ty.dtype));
+        if !x.is_float() {
+            let expected = format!("{}, the network's", self.builder().float());
+            return Err(Error::argument("the input's element type", expected, ty.dtype));
         }
         if ty.shape.len() <= axes || ty.shape.last_extent() != units {
             let samples = if axes == 1 { "samples,.." } else { ".." };
@@ -194,7 +195,7 @@ impl<'b> Context<'b> {
     pub fn check_image(&self, x: Expr<'b>, rank: usize, channels: usize) -> Result<(), Error> {
         self.builder().check()?;
         let (shape, axes) = (x.shape(), usize::from(self.samples.is_some()));
-        if x.is_f32() && (shape.len() < axes + 1 + rank + 1 || shape.last_extent() != channels) {
+        if x.is_float() && (shape.len() < axes + 1 + rank + 1 || shape.last_extent() != channels) {
             let samples = if axes == 1 { "samples," } else { "" };
             let positions = match rank {
                 1 => "length",
@@ -317,7 +318,7 @@ pub(crate) fn addressed_noise<'b>(
     let example_axis = examples.then_some(u8::from(samples.is_some()));
     let noise = Noise {
         distribution,
-        dtype: DType::F32,
+        dtype: address.key.builder().float(),
         stream,
         sample_axis: samples.map(|_| 0),
         example_axis,

@@ -205,7 +205,7 @@ fn by_draws<'b>(term: &Term<'b>, draws: usize) -> Result<Expr<'b>, Error> {
     };
     let site = term.site.child("divergence").with_samples(Some(more));
     let fresh = estimate(&term.posterior.sample(&site, &term.shape)?);
-    Ok((estimate(used) * used_draws as f32 + fresh * more as f32) / draws as f32)
+    Ok((estimate(used) * used_draws as f64 + fresh * more as f64) / draws as f64)
 }
 
 /// The mean over the draws in `draw` of log posterior(w) - log prior(w), summed over the elements of one value of
@@ -234,7 +234,7 @@ fn mean_over_draws<'b>(
         // numbers of different events
         (a, b) => sum(of_posterior, a) - sum(of_prior, b),
     };
-    if draws <= 1 { sum } else { sum / draws as f32 }
+    if draws <= 1 { sum } else { sum / draws as f64 }
 }
 
 /// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where the

@@ -1,4 +1,4 @@
-use crate::{Call, Context, Error, Layer, LayerDescription, Scope};
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope, distribution::rounded};
 use bayeslift_ir::{Distribution as Law, Expr};
 
 /// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays
@@ -18,19 +18,19 @@ use bayeslift_ir::{Distribution as Law, Expr};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Dropout {
-    rate: f32,
+    rate: f64,
     always: bool,
     name: Option<String>,
 }
 
 impl Dropout {
     /// Drops elements in training, and does nothing in predictions.
-    pub fn new(rate: f32) -> Self {
+    pub fn new(rate: f64) -> Self {
         Dropout { rate, always: false, name: None }
     }
 
     /// Drops elements in training and in predictions.
-    pub fn monte_carlo(rate: f32) -> Self {
+    pub fn monte_carlo(rate: f64) -> Self {
         Dropout { rate, always: true, name: None }
     }
 
@@ -64,7 +64,7 @@ impl Layer for Dropout {
             return Ok(Call::new(x));
         }
         let uniform = context.call_site("mask").example_noise(Law::Uniform, &shape)?;
-        Ok(Call::new(uniform.less(self.rate).select(0.0, x / (1.0 - self.rate))))
+        Ok(Call::new(uniform.less(self.rate).select(0.0, x / (1.0 - rounded(x, self.rate)))))
     }
 
     fn describe(&self) -> LayerDescription {

@@ -33,7 +33,7 @@ impl Eager {
     /// # Errors
     /// Parameters that do not fit.
     pub fn family(&self) -> Result<&'static str, Error> {
-        let builder = Builder::new();
+        let builder = Builder::of(self.parameters.float());
         Ok((self.make)(&Scope::bind(&builder, &self.parameters)?)?.family())
     }
 
@@ -101,13 +101,13 @@ impl Eager {
     /// let exact = posterior.divergence_from(&prior, &Divergence::Exact, 0)?;
     /// let drawn = posterior.divergence_from(&prior, &Divergence::MonteCarlo { draws: 1000 }, 0)?;
     /// // the mean of 1000 draws of 6 weights, each with a variance of 1/2
-    /// assert!((exact - drawn).abs() < 5.0 * (3.0_f32 / 1000.0).sqrt());
+    /// assert!((exact - drawn).abs() < 5.0 * (3.0_f64 / 1000.0).sqrt());
     /// # Ok::<(), bayeslift_layers::Error>(())
     /// ```
     ///
     /// # Errors
     /// As for [`Divergence::with_method`]; parameters that do not fit.
-    pub fn divergence_from(&self, prior: &Eager, divergence: &Divergence, seed: u64) -> Result<f32, Error> {
+    pub fn divergence_from(&self, prior: &Eager, divergence: &Divergence, seed: u64) -> Result<f64, Error> {
         let value = self.run(&[], Some(seed), |scope, posterior| {
             let context = Context::new(scope.clone()).noise(noise_inputs(scope.builder()));
             let term = Term {
@@ -120,7 +120,7 @@ impl Eager {
             };
             divergence.of(&term)
         })?;
-        Ok(value.as_f32().map_or(f32::NAN, |value| value[0]))
+        Ok(value.to_f64s().map_or(f64::NAN, |value| value[0]))
     }
 
     /// The entropy in nats, summed over all elements, by the mean of -log density over draws that the seed addresses: of a normal distribution its error is
@@ -128,14 +128,14 @@ impl Eager {
     ///
     /// # Errors
     /// As for [`Eager::sample`].
-    pub fn entropy(&self, seed: u64, samples: usize) -> Result<f32, Error> {
+    pub fn entropy(&self, seed: u64, samples: usize) -> Result<f64, Error> {
         let value = self.run(&[], Some(seed), |scope, distribution| {
             let context = Context::new(scope.clone()).noise(noise_inputs(scope.builder())).samples(samples);
             let draw = distribution.sample(&context.site("eager"), &self.shape)?;
             let draws = draw.value.shape().elements() / self.shape.elements().max(1);
-            Ok(-distribution.log_prob_of_draw(&draw).sum_all() / draws as f32)
+            Ok(-distribution.log_prob_of_draw(&draw).sum_all() / draws as f64)
         })?;
-        Ok(value.as_f32().map_or(f32::NAN, |value| value[0]))
+        Ok(value.to_f64s().map_or(f64::NAN, |value| value[0]))
     }
 
     fn statistic(&self, of: impl for<'b> Fn(&AnyDistribution<'b>) -> Result<Expr<'b>, Error>) -> Result<Tensor, Error> {
@@ -149,7 +149,7 @@ impl Eager {
         build: impl for<'b> Fn(&Scope<'b>, &AnyDistribution<'b>) -> Result<Expr<'b>, Error>,
     ) -> Result<Tensor, Error> {
         let _environment = Environment::enter();
-        let builder = Builder::new();
+        let builder = Builder::of(self.parameters.float());
         let scope = Scope::bind(&builder, &self.parameters)?;
         let value = build(&scope, &(self.make)(&scope)?)?;
         builder.output("value", value);

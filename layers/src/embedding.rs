@@ -161,11 +161,11 @@ impl KernelBiasLayer for Embedding {
     fn read_weights<'b>(&self, scope: &Scope<'b>) -> Result<Option<Expr<'b>>, Error> {
         let Some(counts) = &self.read_counts else { return Ok(None) };
         let all: u64 = counts.iter().copied().map(u64::from).sum();
-        let weight = move |&count: &u32| if count == 0 { 0.0 } else { (all as f64 / f64::from(count)) as f32 };
+        let weight = move |&count: &u32| if count == 0 { 0.0 } else { all as f64 / f64::from(count) };
         let (shape, counts) = (Shape::new(&[self.config.input_size, 1]), Arc::clone(counts));
         let initializer = Initializer::custom(move |shape| {
-            let weights: Vec<f32> = counts.iter().map(weight).collect();
-            Ok(Tensor::f32(shape.clone(), weights)?)
+            let weights: Vec<f64> = counts.iter().map(weight).collect();
+            Ok(Tensor::f64(shape.clone(), weights)?)
         });
         let (trainable, group) = (false, Group::Statistic);
         let declaration = Declaration { shape: &shape, initializer: &initializer, batch_ndims: 0, trainable, group };
@@ -175,10 +175,11 @@ impl KernelBiasLayer for Embedding {
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error> {
         context.builder().check()?;
         let (ty, samples) = (x.ty(), context.sample_count());
-        if !matches!(ty.dtype, DType::F32 | DType::U32) {
-            return Err(Error::argument("the input's element type", "u32 or f32", ty.dtype));
+        if !x.is_float() && ty.dtype != DType::U32 {
+            let expected = format!("u32 or {}", context.builder().float());
+            return Err(Error::argument("the input's element type", expected, ty.dtype));
         }
-        if ty.dtype == DType::F32 && self.config.input_size > MOST_FLOAT_CATEGORIES {
+        if x.is_float() && self.config.input_size > MOST_FLOAT_CATEGORIES {
             let expected = format!("u32, for more than {MOST_FLOAT_CATEGORIES} categories");
             return Err(Error::argument("the input's element type", expected, ty.dtype));
         }

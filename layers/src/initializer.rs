@@ -1,5 +1,5 @@
 use crate::{Error, context::addressed_noise, eager};
-use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor, memory};
+use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor, Type, memory};
 use std::{fmt, sync::Arc};
 
 /// The closure of [`Initializer::Custom`].
@@ -7,7 +7,7 @@ pub type CustomInitializer = dyn Fn(&Shape) -> Result<Tensor, Error> + Send + Sy
 
 /// The law of a parameter's initial value.
 ///
-/// Random values are drawn at an address made of the seed and the parameter's path.
+/// Random values are drawn at an address made of the seed and the parameter's path. Those of `f64` are those of `f32` with more digits.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Initializer {
@@ -17,11 +17,11 @@ pub enum Initializer {
     /// All 1.
     Ones,
     /// All this number.
-    Constant(f32),
+    Constant(f64),
     /// Uniform on (-limit, limit).
     Uniform {
         /// The limit.
-        limit: f32,
+        limit: f64,
     },
     /// Uniform of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16).
     GlorotUniform,
@@ -38,20 +38,20 @@ pub enum Initializer {
     /// Normal of mean 0.
     Normal {
         /// The standard deviation.
-        stddev: f32,
+        stddev: f64,
     },
     /// Normal of mean 0, cut off at two standard deviations.
     TruncatedNormal {
         /// The standard deviation before the cut.
-        stddev: f32,
+        stddev: f64,
     },
     /// Orthogonal rows or columns, whichever are fewer, of the matrix whose columns are those of the last axis, each batch on its own; uniform among
     /// those (Saxe, McClelland and Ganguli 2014; Mezzadri 2007).
     Orthogonal {
         /// What the matrix is multiplied by: the norm of each of these rows or columns.
-        gain: f32,
+        gain: f64,
     },
-    /// Any value of the shape; see [`Initializer::custom`].
+    /// Any value of the shape, `f32` or `f64`, which becomes what the parameter is; see [`Initializer::custom`].
     Custom(Arc<CustomInitializer>),
 }
 
@@ -99,7 +99,7 @@ impl Initializer {
     /// The limit of a uniform initializer for a shape.
     pub fn limit(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
-            Initializer::Uniform { limit } => Some(f64::from(*limit)),
+            Initializer::Uniform { limit } => Some(*limit),
             Initializer::GlorotUniform | Initializer::HeUniform | Initializer::LecunUniform => {
                 Some((3.0 * self.variance(shape, batch_ndims)).sqrt())
             }
@@ -110,7 +110,7 @@ impl Initializer {
     /// The standard deviation, before the cut, of a truncated normal initializer for a shape.
     pub fn stddev_before_truncation(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
-            Initializer::TruncatedNormal { stddev } => Some(f64::from(*stddev)),
+            Initializer::TruncatedNormal { stddev } => Some(*stddev),
             Initializer::GlorotNormal | Initializer::HeNormal | Initializer::LecunNormal => {
                 Some(self.variance(shape, batch_ndims).sqrt() / TRUNCATED_STDDEV)
             }
@@ -118,45 +118,46 @@ impl Initializer {
         })
     }
 
-    /// The initial value of a parameter whose draws are addressed by a seed and a stream.
+    /// The initial value of a parameter of this type, `f32` or `f64`, whose draws are addressed by a seed and a stream.
     ///
     /// # Errors
     /// A shape of extent 0, or for which there is no memory; for a custom initializer its own error, or a value of another shape.
-    pub fn initial(&self, seed: u64, stream: u64, shape: &Shape, batch_ndims: usize) -> Result<Tensor, Error> {
+    pub fn initial(&self, seed: u64, stream: u64, ty: &Type, batch_ndims: usize) -> Result<Tensor, Error> {
         let _environment = Environment::enter();
-        shape.check()?;
-        memory::check(shape.elements(), 4, "the initial value of a parameter")?;
-        let fill = |x: f32| Ok(Tensor::f32(shape.clone(), vec![x; shape.elements()])?);
+        let shape = &ty.shape;
+        ty.check()?;
+        memory::check(shape.elements(), ty.dtype.bytes(), "the initial value of a parameter")?;
+        let fill = |x: f64| Ok(Tensor::floats(ty, vec![x; shape.elements()])?);
         match self {
             Initializer::Zeros => fill(0.0),
             Initializer::Ones => fill(1.0),
             Initializer::Constant(x) => fill(*x),
-            Initializer::Normal { stddev } => draw(seed, shape, |site| Ok(site(stream, Law::Normal)? * *stddev)),
+            Initializer::Normal { stddev } => draw(seed, ty, |site| Ok(site(stream, Law::Normal)? * *stddev)),
             Initializer::Orthogonal { gain } => {
-                let normal = draw(seed, shape, |site| site(stream, Law::Normal))?;
-                orthogonal(&normal, f64::from(*gain), batch_ndims)
+                let normal = draw(seed, ty, |site| site(stream, Law::Normal))?;
+                orthogonal(&normal, *gain, batch_ndims)
             }
             Initializer::Custom(value) => {
                 let tensor = value(shape)?;
-                if tensor.shape() != shape || tensor.as_f32().is_none() {
-                    return Err(Error::argument(
-                        "the type of what the initializer gives",
-                        format!("f32{shape}"),
-                        tensor.ty(),
-                    ));
+                match tensor.to_f64s().filter(|_| tensor.shape() == shape) {
+                    Some(_) if tensor.dtype() == ty.dtype => Ok(tensor),
+                    Some(elements) => Ok(Tensor::floats(ty, elements)?),
+                    None => {
+                        let what = "the type of what the initializer gives";
+                        Err(Error::argument(what, ty.to_string(), tensor.ty()))
+                    }
                 }
-                Ok(tensor)
             }
             _ => {
                 if let Some(limit) = self.limit(shape, batch_ndims) {
-                    return draw(seed, shape, |site| {
+                    return draw(seed, ty, |site| {
                         let unit = site(stream, Law::Uniform)?;
-                        Ok((unit * 2.0 - 1.0) * limit as f32)
+                        Ok((unit * 2.0 - 1.0) * limit)
                     });
                 }
                 let stddev =
                     self.stddev_before_truncation(shape, batch_ndims).expect("the other families have a limit");
-                draw(seed, shape, |site| Ok(truncated_normal(stream, site)? * stddev as f32))
+                draw(seed, ty, |site| Ok(truncated_normal(stream, site)? * stddev))
             }
         }
     }
@@ -165,12 +166,12 @@ impl Initializer {
 /// Evaluates a graph whose noise has this seed and step 0.
 fn draw(
     seed: u64,
-    shape: &Shape,
+    ty: &Type,
     build: impl for<'b> Fn(&dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error>,
 ) -> Result<Tensor, Error> {
-    let builder = Builder::new();
+    let builder = Builder::of(ty.dtype);
     let address = crate::noise_inputs(&builder);
-    let site = |stream: u64, law: Law| Ok(addressed_noise(address, law, stream, shape, None, false));
+    let site = |stream: u64, law: Law| Ok(addressed_noise(address, law, stream, &ty.shape, None, false));
     builder.output("value", build(&site)?);
     eager::evaluate_one(builder.finish()?, Vec::new(), Some(seed))
 }
@@ -203,22 +204,23 @@ fn orthogonal(normal: &Tensor, gain: f64, batch_ndims: usize) -> Result<Tensor, 
     let place = |vector: usize, i: usize| if rows < columns { vector * columns + i } else { i * columns + vector };
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
     let mut result = vec![0.0; shape.elements()];
-    let matrices = normal.as_f32().unwrap_or_default().chunks_exact((rows * columns).max(1));
+    let normals = normal.to_f64s().unwrap_or_default();
+    let matrices = normals.chunks_exact((rows * columns).max(1));
     for (matrix, result) in matrices.zip(result.chunks_exact_mut((rows * columns).max(1))) {
         let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
         for vector in 0..count {
-            let mut x: Vec<f64> = (0..length).map(|i| f64::from(matrix[place(vector, i)])).collect();
+            let mut x: Vec<f64> = (0..length).map(|i| matrix[place(vector, i)]).collect();
             for other in basis.iter().chain(basis.iter()) {
                 let along = dot(&x, other);
                 x.iter_mut().zip(other).for_each(|(x, other)| *x -= along * other);
             }
             let norm = dot(&x, &x).sqrt();
             x.iter_mut().for_each(|x| *x /= norm);
-            x.iter().enumerate().for_each(|(i, x)| result[place(vector, i)] = (gain * x) as f32);
+            x.iter().enumerate().for_each(|(i, x)| result[place(vector, i)] = gain * x);
             basis.push(x);
         }
     }
-    Ok(Tensor::f32(shape.clone(), result)?)
+    Ok(Tensor::floats(&normal.ty(), result)?)
 }
 
 impl fmt::Debug for Initializer {

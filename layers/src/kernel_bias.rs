@@ -80,6 +80,10 @@ macro_rules! layer_of_kernel_and_bias {
                 self.config.name.is_none()
             }
 
+            fn element_type(&self) -> Option<bayeslift_ir::DType> {
+                self.config.dtype
+            }
+
             fn declare(&self, scope: &crate::Scope<'_>) -> Result<(), Error> {
                 crate::kernel_bias::declare(self, scope)
             }
@@ -114,7 +118,7 @@ pub struct KernelBiasConfig {
     pub(crate) kernel_initializer: Initializer,
     pub(crate) bias_initializer: Initializer,
     pub(crate) use_bias: bool,
-    pub(crate) dtype: DType,
+    pub(crate) dtype: Option<DType>,
     pub(crate) activation: Activation,
     pub(crate) validate_args: bool,
     pub(crate) name: Option<String>,
@@ -130,7 +134,7 @@ impl KernelBiasConfig {
             kernel_initializer: Initializer::GlorotUniform,
             bias_initializer: Initializer::Zeros,
             use_bias: true,
-            dtype: DType::F32,
+            dtype: None,
             activation: Activation::None,
             validate_args: false,
             name: None,
@@ -171,9 +175,6 @@ impl KernelBiasConfig {
                 return Err(Error::argument(argument, "at least 1", size));
             }
         }
-        if self.dtype != DType::F32 {
-            return Err(Error::argument("dtype", "f32, the only float type so far", self.dtype));
-        }
         Ok(())
     }
 
@@ -186,6 +187,7 @@ impl KernelBiasConfig {
 /// The parameters `kernel` and `bias` of a layer without randomness, declared or found.
 fn weights<'b>(layer: &impl KernelBiasLayer, scope: &Scope<'b>) -> Result<KernelBias<Expr<'b>>, Error> {
     layer.check()?;
+    scope.check_dtype(layer.config().dtype)?;
     let (shape, scope) = (layer.kernel_bias_shape(), scope.validating(layer.config().validate_args));
     let weight = |name: &str, extents: &Shape, initializer: &Initializer| {
         let batch_ndims = shape.batch_ndims;
@@ -221,9 +223,10 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// The element type. Only `f32` so far; another is an error when the layer is declared.
+        /// The element type of parameters, input and output, `f32` or `f64`: that of the network, which is `f32` unless a
+        /// layer of it says otherwise. Layers that say different types are an error when the network is made.
         pub fn dtype(mut self, dtype: bayeslift_ir::DType) -> Self {
-            self.config_mut().dtype = dtype;
+            self.config_mut().dtype = Some(dtype);
             self
         }
 
@@ -261,8 +264,8 @@ macro_rules! kernel_bias_options {
             self.config().use_bias
         }
 
-        /// The element type.
-        pub fn get_dtype(&self) -> bayeslift_ir::DType {
+        /// The element type, if it was told one.
+        pub fn get_dtype(&self) -> Option<bayeslift_ir::DType> {
             self.config().dtype
         }
 

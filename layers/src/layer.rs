@@ -2,7 +2,7 @@ use crate::{
     AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Reads, Scope, Site,
     TermDivergence, Trace, Variable, parameters, trace,
 };
-use bayeslift_ir::{Builder, Expr, Shape};
+use bayeslift_ir::{Builder, DType, Expr, Shape};
 
 /// A part of a network: declares parameters, and is called on an expression.
 ///
@@ -15,6 +15,12 @@ pub trait Layer: Send + Sync {
     /// Whether the name is the default of its kind, so that a container may number it.
     fn has_default_name(&self) -> bool {
         false
+    }
+
+    /// The element type that it is told to have, or one of its layers is; `None`, the default for a layer without others, if it has that
+    /// of the network around it, and `f32` alone.
+    fn element_type(&self) -> Option<DType> {
+        self.children().into_iter().find_map(|(_, layer)| layer.element_type())
     }
 
     /// Declares the parameters in a scope that stands at the layer's path, or checks those it is bound to.
@@ -87,7 +93,7 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// As for [`Layer::declare`].
     fn initialize(&self, seed: u64) -> Result<Parameters, Error> {
-        let builder = Builder::new();
+        let builder = builder_of(self);
         let scope = Scope::initialize(&builder, seed);
         self.declare(&scope).map_err(|error| error.within(self.name()))?;
         Ok(scope.parameters())
@@ -98,7 +104,7 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// As for [`Layer::declare`].
     fn variables(&self) -> Result<Vec<Variable>, Error> {
-        let builder = Builder::new();
+        let builder = builder_of(self);
         let scope = Scope::describe(&builder);
         self.declare(&scope).map_err(|error| error.within(self.name()))?;
         Ok(scope.variables())
@@ -145,10 +151,15 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// The first that is missing, does not fit, or is not finite.
     fn validate(&self, parameters: &Parameters) -> Result<(), Error> {
-        let builder = Builder::new();
+        let builder = builder_of(self);
         let scope = Scope::bind(&builder, parameters)?;
         self.declare(&scope).map_err(|error| error.within(self.name()))
     }
+}
+
+/// A builder of graphs of a layer alone.
+pub(crate) fn builder_of(layer: &(impl Layer + ?Sized)) -> Builder {
+    Builder::of(layer.element_type().unwrap_or(DType::F32))
 }
 
 impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
@@ -157,6 +168,9 @@ impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
     }
     fn has_default_name(&self) -> bool {
         (**self).has_default_name()
+    }
+    fn element_type(&self) -> Option<DType> {
+        (**self).element_type()
     }
     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
         (**self).declare(scope)

@@ -201,7 +201,7 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
 /// The targets of some examples, with what is known about them.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'b> {
-    /// The targets, of the type [`Target::ty`].
+    /// The targets, of the type [`Target::ty`] for the graph's floats.
     pub targets: Expr<'b>,
     /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add nothing.
     pub present: Option<Expr<'b>>,
@@ -224,7 +224,7 @@ impl<'b> Observed<'b> {
         // The targets have no sample axis.
         for axes in (0..2).take_while(|axes| axes + 1 < shape.len()) {
             let target = likelihood.target(&shape[axes + 1..].into())?;
-            let ty = target.ty(shape[axes]);
+            let ty = target.ty(shape[axes], output.builder().float());
             if ty == found {
                 return Ok((shape[..axes + 1].into(), target));
             }
@@ -252,7 +252,7 @@ impl<'b> Observed<'b> {
     fn of_examples(&self, of_events: Expr<'b>, leading: &Shape, target: &Target) -> Expr<'b> {
         // a law may be the same for all samples
         let shape = leading.iter().chain(target.events.iter()).copied().collect();
-        let of_events = of_events.to_f32().broadcast(&shape);
+        let of_events = of_events.to_float().broadcast(&shape);
         let present = self.present.map_or(of_events, |present| present.select(of_events, 0.0));
         (leading.len()..shape.len()).rev().fold(present, Expr::sum)
     }

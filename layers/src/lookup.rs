@@ -171,7 +171,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
 impl Linear for Lookup {
     fn apply<'b>(&self, x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-        match x.is_f32() {
+        match x.is_float() {
             // one-hot rows times something
             true => MatrixProduct.apply(x, kernel),
             false => self.rows(kernel, &Numbers::new(x)),
@@ -219,6 +219,6 @@ impl<'b> Reads<'b> {
         };
         let reads = self.numbers.shape.elements();
         let rows = self.lookup.rows(elements, &self.numbers) * self.weights.gather(self.numbers.flat);
-        Some(rows.sum_all() / reads as f32)
+        Some(rows.sum_all() / reads as f64)
     }
 }

@@ -1,11 +1,14 @@
-use crate::{Call, Context, Declaration, Error, Group, Initializer, Layer, LayerDescription, Parameter, Scope};
-use bayeslift_ir::{Expr, Shape, Tensor};
+use crate::{
+    Call, Context, Declaration, Error, Group, Initializer, Layer, LayerDescription, Parameter, Scope,
+    distribution::rounded,
+};
+use bayeslift_ir::{DType, Expr, Operand, Shape, Tensor};
 
 /// What both normalizations are told.
 #[derive(Clone, Debug)]
 struct Config {
     units: usize,
-    epsilon: f32,
+    epsilon: f64,
     center: bool,
     scale: bool,
     name: Option<String>,
@@ -18,7 +21,7 @@ struct Affinity<'b> {
 }
 
 impl Config {
-    fn new(units: usize, epsilon: f32) -> Self {
+    fn new(units: usize, epsilon: f64) -> Self {
         Config { units, epsilon, center: true, scale: true, name: None }
     }
 
@@ -59,7 +62,7 @@ impl Config {
 macro_rules! normalization_options {
     () => {
         /// What is added to variances before their square root.
-        pub fn epsilon(mut self, epsilon: f32) -> Self {
+        pub fn epsilon(mut self, epsilon: f64) -> Self {
             self.config.epsilon = epsilon;
             self
         }
@@ -171,7 +174,7 @@ impl Layer for LayerNormalization {
 #[derive(Clone, Debug)]
 pub struct BatchNormalization {
     config: Config,
-    momentum: f32,
+    momentum: f64,
 }
 
 impl BatchNormalization {
@@ -183,7 +186,7 @@ impl BatchNormalization {
     normalization_options!();
 
     /// How much of the weight of a moving average a step keeps. 0.99 unless told.
-    pub fn momentum(mut self, momentum: f32) -> Self {
+    pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
     }
@@ -207,15 +210,16 @@ impl BatchNormalization {
     /// statistics.
     fn moved<'b>(&self, old: [Expr<'b>; 3], batch: [Expr<'b>; 2], count: usize) -> [Expr<'b>; 3] {
         let [mean, variance, weight] = old;
-        let count = count as f32;
+        let (count, momentum) = (count as f64, rounded(mean, self.momentum));
         // infinite for averages that never forget: below, what follows of it is not remembered
-        let warm = count / (1.0 - self.momentum);
-        let new_weight = weight.less(0.0).select(warm, weight) * self.momentum + count;
-        let share = count / new_weight;
+        let warm = count / rounded(mean, 1.0 - momentum);
+        let new_weight = weight.less(0.0).select(warm, weight) * momentum + count;
+        let share = count.into_expr(weight) / new_weight;
         let toward = |old: Expr<'b>, new: Expr<'b>| old + (new.stop_gradient() - old) * share;
         let new = [toward(mean, batch[0]), toward(variance, batch[1]), new_weight];
         // One batch whose squares overflow must not spoil all that follow: it is not remembered, nor that it was there.
-        let finite = new.map(|x| x.abs().less_equal(f32::MAX));
+        let largest = if mean.dtype() == DType::F64 { f64::MAX } else { f32::MAX.into() };
+        let finite = new.map(|x| x.abs().less_equal(largest));
         let kept = |i: usize| finite.iter().fold(new[i], |new, finite| finite.select(new, old[i]));
         [kept(0), kept(1), kept(2)]
     }
@@ -274,5 +278,5 @@ pub fn value_where_absent(path: &str, parameter: &Parameter) -> Option<Tensor> {
     let name = path.rsplit('/').next();
     let shape = parameter.tensor.shape();
     let is_weight = parameter.group == Group::Statistic && name == Some(WEIGHT);
-    is_weight.then(|| Tensor::f32(shape.clone(), vec![-1.0; shape.elements()]).ok()).flatten()
+    is_weight.then(|| Tensor::floats(&parameter.tensor.ty(), vec![-1.0; shape.elements()]).ok()).flatten()
 }

@@ -1,5 +1,5 @@
 use crate::{Bijector, Error, bijector::shortest};
-use bayeslift_ir::{Foreign, Shape, Tensor, Type};
+use bayeslift_ir::{DType, Foreign, Shape, Tensor, Type};
 use std::{collections::HashMap, fmt::Write};
 
 /// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate
@@ -154,13 +154,14 @@ impl Parameters {
     /// # Errors
     /// As for [`Parameters::assign`]; a number that the bijector makes of none.
     pub fn assign_through(&mut self, path: &str, bijector: &Bijector, value: &Tensor) -> Result<(), Error> {
-        let Some(values) = value.as_f32() else { return self.assign(path, value.clone()) };
-        let raw: Vec<f32> = values.iter().map(|&x| bijector.inverse_of(shortest(x)) as f32).collect();
+        let Some(values) = value.to_f64s() else { return self.assign(path, value.clone()) };
+        let meant = |x: f64| if value.dtype() == DType::F32 { shortest(x as f32) } else { x };
+        let raw: Vec<f64> = values.iter().map(|&x| bijector.inverse_of(meant(x))).collect();
         if let Some(i) = raw.iter().position(|x| !x.is_finite()) {
             let expected = format!("a number that {bijector} makes of one");
             return Err(Error::argument(&format!("element {i} of what is to be `{path}`"), expected, values[i]));
         }
-        self.assign(path, Tensor::f32(value.shape().clone(), raw)?)
+        self.assign(path, Tensor::floats(&value.ty(), raw)?)
     }
 
     fn unknown(&self, path: &str) -> Error {
@@ -170,6 +171,11 @@ impl Parameters {
     /// Whether there is a parameter at `path`.
     pub fn contains(&self, path: &str) -> bool {
         self.index.contains_key(path)
+    }
+
+    /// The type of floats of a network with these: that of the first, and `f32` of none.
+    pub fn float(&self) -> DType {
+        self.nth(0).map_or(DType::F32, |parameter| parameter.tensor.dtype())
     }
 
     /// The number of parameter tensors.
@@ -260,10 +266,10 @@ impl Parameters {
 
 /// Checks that every element of a tensor is finite.
 pub(crate) fn check_finite(path: &str, tensor: &Tensor) -> Result<(), Error> {
-    let Some((index, value)) = tensor.as_f32().and_then(|x| x.iter().enumerate().find(|(_, x)| !x.is_finite())) else {
-        return Ok(());
-    };
-    Err(Error::NonFinite { path: path.to_owned(), index, value: value.to_string() })
+    match tensor.first_non_finite() {
+        Some((index, value)) => Err(Error::NonFinite { path: path.to_owned(), index, value: value.to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// A text table of variables: size, shape, whether trainable, path; below it the number of trainable elements and
@@ -276,7 +282,10 @@ pub(crate) fn summary(name: &str, variables: &[Variable]) -> String {
         writeln!(text, "{size:>6} {:20} {trainable:>5} {}", shape(&v.ty.shape), v.path).expect("writing to a string");
     }
     let size: usize = variables.iter().filter(|v| v.trainable).map(|v| v.ty.shape.elements()).sum();
-    let mebibytes = size as f64 * 4.0 / f64::from(1 << 20);
-    write!(text, "trainable size: {size}  /  {mebibytes:.3} MiB  /  {{float32: {size}}}").expect("writing to a string");
+    let bytes: usize = variables.iter().filter(|v| v.trainable).map(|v| v.ty.bytes()).sum();
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    let is_double = variables.iter().any(|v| v.trainable && v.ty.dtype == DType::F64);
+    let float = if is_double { "float64" } else { "float32" };
+    write!(text, "trainable size: {size}  /  {mebibytes:.3} MiB  /  {{{float}: {size}}}").expect("writing to a string");
     text
 }

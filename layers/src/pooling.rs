@@ -155,7 +155,7 @@ fn average<'b>(x: Expr<'b>, axis: usize, sliding: &Sliding) -> Expr<'b> {
     let Some(&extent) = x.shape().get(axis) else { return x };
     let sum = windows(x, axis, sliding).sum(axis);
     if sliding.before + sliding.after == 0 {
-        return sum / sliding.size as f32;
+        return sum / sliding.size as f64;
     }
     let real = windows(ones(x.builder(), extent), 0, sliding).sum(0);
     sum / on_axis(real, axis, &sum)

@@ -1,6 +1,5 @@
 use crate::{
     AnyDistribution, Declaration, Draw, Error, Group, Initializer, Scope, Site,
-    bijector::shortest,
     distribution::{
         Horseshoe, LocationScale, LogUniform, Mixture, Normal,
         joint::{Joint, Layout},
@@ -151,7 +150,7 @@ impl Posterior {
     }
 
     /// As [`Posterior::mean_field`], with another initial scale, above 1e-5.
-    pub fn mean_field_with_scale(initial_scale: f32) -> Self {
+    pub fn mean_field_with_scale(initial_scale: f64) -> Self {
         Posterior::new(move |scope, shape| {
             let initializer = Initializer::Constant(initial_raw_scale(initial_scale)?);
             shape.each(scope, |scope, extents, loc| mean_field(scope, extents, loc, &initializer, shape.batch_ndims))
@@ -190,8 +189,7 @@ impl Default for Posterior {
 }
 
 /// The raw scale with softplus(raw) + 1e-5 = `scale`: -6.9173107 for 1e-3.
-pub(crate) fn initial_raw_scale(scale: f32) -> Result<f32, Error> {
-    let scale = shortest(scale);
+pub(crate) fn initial_raw_scale(scale: f64) -> Result<f64, Error> {
     let raw = Normal::raw_scale(scale);
     if raw.is_finite() {
         Ok(raw)
@@ -235,13 +233,13 @@ impl Prior {
     }
 
     /// N(loc, scale^2) on every weight.
-    pub fn normal(loc: f32, scale: f32) -> Self {
+    pub fn normal(loc: f64, scale: f64) -> Self {
         Prior::centred("Normal", loc, scale, |loc, scale| Ok(Normal::new(loc, scale).into()))
     }
 
     /// N(loc, scale^2) with a `loc` and a `scale` for each weight, which are parameters of the network that training leaves alone: 0 and
     /// `scale` at first. What was learned before can be put there, such as a posterior for data that come after.
-    pub fn remembered(scale: f32) -> Self {
+    pub fn remembered(scale: f64) -> Self {
         Prior::new(move |scope, shape| {
             if !(scale > 0.0 && scale.is_finite()) {
                 return Err(Error::argument("the scale of the prior", "a positive, finite number", scale));
@@ -268,27 +266,27 @@ impl Prior {
     }
 
     /// The [horseshoe](Horseshoe) on every weight.
-    pub fn horseshoe(scale: f32) -> Self {
+    pub fn horseshoe(scale: f64) -> Self {
         Prior::centred("Horseshoe", 0.0, scale, |_, scale| Ok(Horseshoe::new(scale).into()))
     }
 
     /// [Laplace's law](LocationScale::laplace) on every weight: that of a penalty on sizes, not on squares.
-    pub fn laplace(loc: f32, scale: f32) -> Self {
+    pub fn laplace(loc: f64, scale: f64) -> Self {
         Prior::centred("Laplace", loc, scale, |loc, scale| Ok(LocationScale::laplace(loc, scale).into()))
     }
 
     /// [The logistic law](LocationScale::logistic) on every weight.
-    pub fn logistic(loc: f32, scale: f32) -> Self {
+    pub fn logistic(loc: f64, scale: f64) -> Self {
         Prior::centred("Logistic", loc, scale, |loc, scale| Ok(LocationScale::logistic(loc, scale).into()))
     }
 
     /// [Cauchy's law](LocationScale::cauchy) on every weight.
-    pub fn cauchy(loc: f32, scale: f32) -> Self {
+    pub fn cauchy(loc: f64, scale: f64) -> Self {
         Prior::centred("Cauchy", loc, scale, |loc, scale| Ok(LocationScale::cauchy(loc, scale).into()))
     }
 
     /// [Student's t](LocationScale::student_t) on every weight.
-    pub fn student_t(degrees: f64, loc: f32, scale: f32) -> Self {
+    pub fn student_t(degrees: f64, loc: f64, scale: f64) -> Self {
         Prior::centred("StudentT", loc, scale, move |loc, scale| {
             Ok(LocationScale::student_t(degrees, loc, scale)?.into())
         })
@@ -297,8 +295,8 @@ impl Prior {
     /// One law of this family on every weight.
     fn centred(
         family: &'static str,
-        loc: f32,
-        scale: f32,
+        loc: f64,
+        scale: f64,
         make: impl for<'b> Fn(Expr<'b>, Expr<'b>) -> Result<AnyDistribution<'b>, Error> + Send + Sync + 'static,
     ) -> Self {
         Prior::new(move |scope, shape| {

@@ -39,7 +39,7 @@ impl<'b> RandomVariable<'b> {
         name: &str,
         shape: impl Into<Shape>,
         loc: &Initializer,
-        scale: f32,
+        scale: f64,
         prior: impl Into<AnyDistribution<'b>>,
     ) -> Result<Self, Error> {
         let (scope, shape) = (scope.child(name), &shape.into());

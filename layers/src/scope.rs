@@ -1,5 +1,5 @@
 use crate::{Error, Group, Initializer, Parameter, Parameters, Variable, parameters};
-use bayeslift_ir::{Builder, Expr, Foreign, Shape, Type, Value, noise::stream};
+use bayeslift_ir::{Builder, DType, Expr, Foreign, Shape, Type, Value, noise::stream};
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 
 /// Where layers, posteriors and priors find their parameters: a path, and what is known under it.
 ///
-/// The same code declares parameters and uses them. In a scope made by [`Scope::initialize`], [`Scope::parameter`]
+/// Parameters have the [type of the builder's floats](Builder::float). The same code declares parameters and uses them. In a scope made by [`Scope::initialize`], [`Scope::parameter`]
 /// draws an initial value; in one made by [`Scope::bind`] it finds the value of that path. Both give an expression:
 /// the graph input named by the path.
 #[derive(Clone, Debug)]
@@ -130,6 +130,19 @@ impl<'b> Scope<'b> {
         Scope { validate: self.validate || validate, ..self.clone() }
     }
 
+    /// Checks that a layer which was told an element type is in a network of that type.
+    pub(crate) fn check_dtype(&self, dtype: Option<DType>) -> Result<(), Error> {
+        let float = self.builder.float();
+        match dtype.filter(|dtype| *dtype != float) {
+            None => Ok(()),
+            Some(dtype) if dtype.is_float() => {
+                let problem = format!("the layer's dtype is {dtype}, and the network is of {float}");
+                Err(Error::misuse(problem, "give all layers of a network the same, or the `Sequential` around them"))
+            }
+            Some(dtype) => Err(Error::argument("dtype", "f32 or f64", dtype)),
+        }
+    }
+
     /// A trainable weight of this scope, declared or found; see [`Scope::declare_parameter`].
     ///
     /// # Errors
@@ -146,8 +159,8 @@ impl<'b> Scope<'b> {
     /// exist, another shape than declared, or - where validating - an element that is not finite.
     pub fn declare_parameter(&self, name: &str, declaration: &Declaration<'_>) -> Result<Expr<'b>, Error> {
         let path = self.path_of(name);
-        let ty = Type::f32(declaration.shape.clone());
-        ty.shape.check()?;
+        let ty = Type::new(self.builder.float(), declaration.shape.clone());
+        ty.check()?;
         if self.store.borrow().mode == Mode::Bind {
             return self.bound(&path, &ty);
         }
@@ -157,12 +170,8 @@ impl<'b> Scope<'b> {
         }
         let Declaration { trainable, group, .. } = *declaration;
         if let Mode::Initialize(seed) = store.mode {
-            let tensor = declaration.initializer.initial(
-                seed,
-                stream(&path, "initial"),
-                declaration.shape,
-                declaration.batch_ndims,
-            )?;
+            let tensor =
+                declaration.initializer.initial(seed, stream(&path, "initial"), &ty, declaration.batch_ndims)?;
             if self.validate {
                 parameters::check_finite(&path, &tensor)?;
             }

@@ -1,5 +1,5 @@
 use crate::{Call, Context, Error, Lambda, Layer, LayerDescription, Scope};
-use bayeslift_ir::{Expr, Foreign};
+use bayeslift_ir::{DType, Expr, Foreign};
 use std::{
     fmt,
     ops::{Bound, RangeBounds},
@@ -22,6 +22,7 @@ use std::{
 #[derive(Clone, Default)]
 pub struct Sequential {
     name: Option<String>,
+    dtype: Option<DType>,
     children: Vec<(String, Arc<dyn Layer>)>,
 }
 
@@ -34,6 +35,21 @@ impl Sequential {
     /// Gives it a name of its own, which matters where it is a layer of another network.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// The element type of all layers, `f32` or `f64`: of parameters, of what is between layers, of inputs and outputs. That of
+    /// the first layer that [says one](crate::Affine::dtype) unless told, else `f32`.
+    ///
+    /// ```
+    /// use bayeslift_ir::DType;
+    /// use bayeslift_layers::{Affine, Layer, Sequential};
+    /// let network = Sequential::new().dtype(DType::F64).layer(Affine::new(8, 4)).layer(Affine::new(4, 1));
+    /// assert!(network.variables()?.iter().all(|variable| variable.ty.dtype == DType::F64));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
+    pub fn dtype(mut self, dtype: DType) -> Self {
+        self.dtype = Some(dtype);
         self
     }
 
@@ -139,7 +155,7 @@ impl Sequential {
             Bound::Unbounded => self.len(),
         };
         let end = end.min(self.len());
-        Sequential { name: self.name.clone(), children: self.children[start.min(end)..end].to_vec() }
+        Sequential { name: self.name.clone(), dtype: self.dtype, children: self.children[start.min(end)..end].to_vec() }
     }
 
     pub(crate) fn check_names(&self) -> Result<(), Error> {
@@ -200,8 +216,13 @@ impl Layer for Sequential {
         self.name.is_none()
     }
 
+    fn element_type(&self) -> Option<DType> {
+        self.dtype.or_else(|| self.children.iter().find_map(|(_, layer)| layer.element_type()))
+    }
+
     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
         self.check_names()?;
+        scope.check_dtype(self.dtype)?;
         self.children.iter().try_for_each(|(name, layer)| {
             let scope = scope.child(name);
             layer.declare(&scope).map_err(|error| error.within(scope.path()))

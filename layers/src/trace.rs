@@ -1,5 +1,5 @@
-use crate::{Context, Error, Layer, Scope, noise_inputs};
-use bayeslift_ir::{Builder, Expr, Shape, Type};
+use crate::{Context, Error, Layer, Scope, layer::builder_of, noise_inputs};
+use bayeslift_ir::{Expr, Shape, Type};
 use std::fmt;
 
 /// What each layer of a network gives: see [`Layer::trace`](crate::Layer::trace).
@@ -40,12 +40,12 @@ impl fmt::Display for Trace {
 
 /// The trace of a layer called on a fresh input of this shape.
 pub(crate) fn of<L: Layer + ?Sized>(layer: &L, input: Shape) -> Result<Trace, Error> {
-    let builder = Builder::new();
+    let builder = builder_of(layer);
     let variables = layer.variables()?;
     let parameters = variables.into_iter().map(|variable| (builder.input(&variable.path, variable.ty), variable.path));
     let parameters: Vec<_> = parameters.map(|(expr, path)| (path, expr)).collect();
     let context = Context::new(Scope::bind_exprs(&builder, parameters)).noise(noise_inputs(&builder)).tracing();
-    let x = builder.input("x", Type::f32(input));
+    let x = builder.input("x", Type::new(builder.float(), input));
     let name = layer.name();
     let call = layer.call(&context, x).map_err(|error| error.within(name))?;
     builder.check().map_err(|error| Error::from(error).within(name))?;

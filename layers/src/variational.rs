@@ -6,7 +6,7 @@ use crate::{
     RandomVariable, Reads, Recipe, Scope, Term, distribution::joint::JOINT, kernel_bias::kernel_bias_options,
     posterior::Made,
 };
-use bayeslift_ir::{Expr, Shape};
+use bayeslift_ir::{DType, Expr, Shape};
 use std::{fmt::Debug, sync::Arc};
 
 /// A layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.
@@ -115,8 +115,9 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     }
 
     /// Checks what does not depend on parameters or inputs.
-    fn check(&self) -> Result<(), Error> {
+    fn check_in(&self, scope: &Scope<'_>) -> Result<(), Error> {
         self.layer.check()?;
+        scope.check_dtype(self.config().dtype)?;
         let shape = self.kernel_bias_shape();
         if shape.batch_ndims > 0 {
             let batch = Shape::new(&shape.kernel[..shape.batch_ndims]);
@@ -138,7 +139,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     }
 
     fn posterior_made<'b>(&self, scope: &Scope<'b>) -> Result<Made<'b>, Error> {
-        self.check()?;
+        self.check_in(scope)?;
         self.posterior.made(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
 
@@ -147,7 +148,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     /// # Errors
     /// As for [`Variational::posterior_in`].
     pub fn prior_in<'b>(&self, scope: &Scope<'b>) -> Result<KernelBias<AnyDistribution<'b>>, Error> {
-        self.check()?;
+        self.check_in(scope)?;
         self.prior.make(&scope.validating(self.config().validate_args), &self.kernel_bias_shape())
     }
 
@@ -263,6 +264,10 @@ impl<L: KernelBiasLayer, E: Estimator> Layer for Variational<L, E> {
 
     fn has_default_name(&self) -> bool {
         self.config().name.is_none()
+    }
+
+    fn element_type(&self) -> Option<DType> {
+        self.config().dtype
     }
 
     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {

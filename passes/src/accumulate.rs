@@ -108,7 +108,6 @@ impl Accumulation {
             let node = graph.node(value);
             let of_rows = node.args.iter().filter_map(|arg| Some((*arg, places[arg.index()].rows()?)));
             let carried = match node.op {
-                _ if node.ty.dtype != DType::F32 => None,
                 Op::Dot => Some(DOT_CHUNK),
                 Op::ScatterAdd(_) => {
                     // of positions that count rows alone, both in what is added and in where
@@ -116,7 +115,10 @@ impl Accumulation {
                     let counts = |arg: &Value| places[arg.index()].rows().is_some_and(|rows| rows.axis == along);
                     node.args.iter().all(counts).then_some(DOT_CHUNK)
                 }
-                Op::Sum(axis) if axis + 1 < graph.ty(node.args[0]).shape.len() => Some(SUM_CHUNK),
+                // those of `f64` add row after row, without chunks
+                Op::Sum(axis) if node.ty.dtype == DType::F32 && axis + 1 < graph.ty(node.args[0]).shape.len() => {
+                    Some(SUM_CHUNK)
+                }
                 _ => None,
             };
             match (carried, of_rows.clone().next()) {
@@ -144,8 +146,8 @@ impl Accumulation {
     /// None for a graph that was built.
     pub fn zeros(&self) -> Result<Vec<Tensor>, AccumulationError> {
         let zeros = self.sums.iter().map(|sum| {
-            let shape = &self.graph.ty(sum.value).shape;
-            Tensor::f32(shape.clone(), vec![-0.0; shape.elements()])
+            let ty = self.graph.ty(sum.value);
+            Tensor::floats(ty, vec![-0.0; ty.shape.elements()])
         });
         Ok(zeros.collect::<Result<_, _>>()?)
     }

@@ -6,7 +6,7 @@
 
 use bayeslift_ir::{Binary, Builder, DType, Distribution, Expr, Node, Op, Unary, Value};
 
-/// For each `f32` value, a scalar that no magnitude among its elements exceeds, given that those of `finite` are finite: computed from the
+/// For each value of floats, a scalar that no magnitude among its elements exceeds, given that those of `finite` are finite: computed from the
 /// operands of the contractions that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
 /// infinite or not a number, which says nothing.
 ///
@@ -247,11 +247,13 @@ impl<'b> Sizes<'b> {
     }
 
     /// What no magnitude exceeds, if the operations say so.
-    fn largest(&self, x: Expr<'b>, depth: usize) -> Option<f32> {
+    fn largest(&self, x: Expr<'b>, depth: usize) -> Option<f64> {
         let depth = depth.checked_sub(1)?;
         let (op, args) = node(x);
         match &op {
-            Op::Constant(bits) => Some(f32::from_bits(*bits).abs()).filter(|x| x.is_finite()),
+            Op::Constant(_) | Op::ConstantF64(_) => {
+                x.builder().graph().number(x.value()).map(f64::abs).filter(|x| x.is_finite())
+            }
             Op::Noise(noise) => Some(match (noise.distribution, noise.dtype) {
                 (Distribution::Normal, DType::F64) => 9.0,
                 (Distribution::Normal, _) => 7.0,
@@ -268,8 +270,7 @@ impl<'b> Sizes<'b> {
     /// Whether each element is a number, or infinite.
     fn is_number(&self, x: Expr<'b>, depth: usize) -> bool {
         let Some(depth) = depth.checked_sub(1) else { return false };
-        let is_factor =
-            |x: Expr<'b>| x.builder().graph().constant(x.value()).is_some_and(|x| x != 0.0 && x.is_finite());
+        let is_factor = |x: Expr<'b>| x.builder().graph().number(x.value()).is_some_and(|x| x != 0.0 && x.is_finite());
         let (op, args) = node(x);
         match &op {
             Op::Input(_) => self.finite.contains(&x.value()),

@@ -1,47 +1,60 @@
 //! What inputs and targets must be.
 
-use crate::Error;
+use crate::{Error, FloatCow, error::short};
 use bayeslift_ir::{Environment, Shape};
 
-/// The number of rows of inputs of this shape each.
-pub(crate) fn rows(shape: &Shape, inputs: &[f32]) -> Result<usize, Error> {
+/// The number of rows of so many elements of inputs of this shape each.
+pub(crate) fn rows(shape: &Shape, inputs: usize) -> Result<usize, Error> {
     shape.check()?;
     let elements = shape.elements();
-    if inputs.is_empty() || !inputs.len().is_multiple_of(elements) {
+    if inputs == 0 || !inputs.is_multiple_of(elements) {
         let expected = format!("a multiple of {elements} above 0: {elements} for each input of shape {shape}");
-        return Err(Error::argument("the number of input elements", expected, inputs.len()));
+        return Err(Error::argument("the number of input elements", expected, inputs));
     }
-    Ok(inputs.len() / elements)
+    Ok(inputs / elements)
 }
 
 /// Checks that all elements of rows of `columns` are finite.
-pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<(), Error> {
-    match values.iter().position(|x| !x.is_finite()) {
+pub(crate) fn check_finite(what: &'static str, columns: usize, values: &FloatCow<'_>) -> Result<(), Error> {
+    let found = match values {
+        FloatCow::F32(values) => values.iter().position(|x| !x.is_finite()),
+        FloatCow::F64(values) => values.iter().position(|x| !x.is_finite()),
+    };
+    match found {
         None => Ok(()),
-        Some(i) => Err(Error::NonFinite { what, row: i / columns, column: i % columns, value: values[i] }),
+        Some(i) => Err(Error::NonFinite { what, row: i / columns, column: i % columns, value: values.at(i) }),
     }
 }
 
 /// The largest absolute value of each row of `columns`: infinite or not a number if one of its elements is.
-pub(crate) fn sizes(columns: usize, values: &[f32]) -> Vec<f32> {
+pub(crate) fn sizes(columns: usize, values: &FloatCow<'_>) -> Vec<f64> {
     // Without the sign, bits have the order of magnitudes, then infinity, then NaN.
-    let of_row = |row: &[f32]| row.iter().fold(0, |largest, x| u32::max(largest, x.to_bits() & 0x7fff_ffff));
-    values.chunks_exact(columns).map(|row| f32::from_bits(of_row(row))).collect()
+    match values {
+        FloatCow::F32(values) => {
+            let of_row = |row: &[f32]| row.iter().fold(0, |largest, x| u32::max(largest, x.to_bits() & 0x7fff_ffff));
+            values.chunks_exact(columns).map(|row| f32::from_bits(of_row(row)).into()).collect()
+        }
+        FloatCow::F64(values) => {
+            let of_row = |row: &[f64]| row.iter().fold(0, |largest, x| u64::max(largest, x.abs().to_bits()));
+            values.chunks_exact(columns).map(|row| f64::from_bits(of_row(row))).collect()
+        }
+    }
 }
 
 /// Checks that each point, of which a row has so many, is inside the simplex: positive numbers that sum to 1, to a thousandth.
-pub(crate) fn check_simplex(classes: usize, points: usize, values: &[f32]) -> Result<(), Error> {
+pub(crate) fn check_simplex(classes: usize, points: usize, values: &FloatCow<'_>) -> Result<(), Error> {
     let _environment = Environment::enter();
-    for (i, point) in values.chunks_exact(classes.max(1)).enumerate() {
+    let all: Vec<f64> = values.iter().collect();
+    for (i, point) in all.chunks_exact(classes.max(1)).enumerate() {
         let target = match points {
             0 | 1 => format!("the target of row {i}"),
             _ => format!("target {} of row {}", i % points, i / points),
         };
         if let Some(column) = point.iter().position(|x| x.is_nan() || *x <= 0.0) {
-            let found = format!("{} in column {column}", point[column]);
+            let found = format!("{} in column {column}", short(point[column]));
             return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
         }
-        let sum: f64 = point.iter().map(|&x| f64::from(x)).sum();
+        let sum: f64 = point.iter().sum();
         if (sum - 1.0).abs() > 1e-3 {
             let found = format!("a row that sums to {sum}");
             return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));

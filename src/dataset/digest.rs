@@ -1,15 +1,15 @@
 //! Telling data sets apart.
 
 use super::{Dataset, Targets};
-use crate::model_file::Contents;
+use crate::{FloatCow, model_file::Contents};
 
 impl Dataset {
     /// SHA-256 of all that the data set holds, as hexadecimal digits. It is the same on every machine.
     pub(crate) fn digest(&self) -> String {
         let mut contents = Contents::of("dataset");
-        contents.tensor("inputs", "f32", &self.shape);
+        contents.tensor("inputs", self.inputs.dtype().name(), &self.shape);
         contents.number(self.rows());
-        contents.words(self.inputs.iter().map(|x| x.to_bits()));
+        words(&mut contents, &self.inputs);
         match &self.targets {
             Targets::Labels(labels) => {
                 contents.tensor("targets", "u32", &self.target_shape);
@@ -17,7 +17,11 @@ impl Dataset {
             }
             Targets::Values { values, .. } => {
                 contents.tensor("targets", "f32", &self.target_shape);
-                contents.words(values.iter().map(|x| x.to_bits()));
+                words(&mut contents, &values.as_slice().into());
+            }
+            Targets::Doubles { values, .. } => {
+                contents.tensor("targets", "f64", &self.target_shape);
+                words(&mut contents, &values.as_slice().into());
             }
         }
         if let Some(present) = &self.present {
@@ -29,6 +33,14 @@ impl Dataset {
             contents.words(weights.iter().map(|x| x.to_bits()));
         }
         contents.finish()
+    }
+}
+
+/// The bits of numbers, of `f64` first the low ones.
+fn words(contents: &mut Contents, numbers: &FloatCow<'_>) {
+    match numbers {
+        FloatCow::F32(numbers) => contents.words(numbers.iter().map(|x| x.to_bits())),
+        FloatCow::F64(numbers) => contents.words(numbers.iter().flat_map(|x| crate::engine::words(x.to_bits()))),
     }
 }
 
@@ -53,6 +65,8 @@ mod tests {
             plain.clone().with_present(vec![true, false]).unwrap().digest(),
             Dataset::regression([1], vec![1.0, 2.0, 3.0, 4.0], 1, vec![0.5, 1.0, 0.5, 1.0]).unwrap().digest(),
             Dataset::classification([2], vec![1.0, 2.0, 3.0, 4.0], vec![0, 1]).unwrap().digest(),
+            Dataset::regression_f64([2], vec![1.0, 2.0, 3.0, 4.0], [], 1, vec![0.5, 1.0]).unwrap().digest(),
+            Dataset::regression_f64([2], vec![1.0, 2.0, 3.0, 4.0 + 1e-12], [], 1, vec![0.5, 1.0]).unwrap().digest(),
         ];
         for (i, digest) in digests.iter().enumerate() {
             assert!(!digests[..i].contains(digest), "number {i}");

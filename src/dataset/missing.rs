@@ -78,6 +78,10 @@ impl Dataset {
             return Ok(self);
         }
         let rows = self.rows();
+        let missing = |unit| {
+            let problem = format!("target {unit} is missing in all of {}", counted(rows, "row"));
+            Error::misuse(problem, "leave it out, or give one row a number for it")
+        };
         match &mut self.targets {
             Targets::Labels(labels) => {
                 let missing = |_| {
@@ -87,10 +91,9 @@ impl Dataset {
                 stand_in(1, labels, &present).map_err(missing)?;
             }
             Targets::Values { values, .. } => {
-                let missing = |unit| {
-                    let problem = format!("target {unit} is missing in all of {}", counted(rows, "row"));
-                    Error::misuse(problem, "leave it out, or give one row a number for it")
-                };
+                stand_in(self.target_shape.last_extent(), values, &present).map_err(missing)?;
+            }
+            Targets::Doubles { values, .. } => {
                 stand_in(self.target_shape.last_extent(), values, &present).map_err(missing)?;
             }
         }

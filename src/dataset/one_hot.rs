@@ -1,7 +1,7 @@
 //! Labels that are given as rows with a single 1.
 
 use super::{Dataset, Targets};
-use crate::Error;
+use crate::{Error, FloatCow};
 use bayeslift_ir::Shape;
 
 impl Targets {
@@ -49,6 +49,6 @@ impl Dataset {
     /// # Errors
     /// As for [`Dataset::classification`] and [`Targets::one_hot`].
     pub fn one_hot(shape: impl Into<Shape>, inputs: Vec<f32>, classes: usize, rows: &[f32]) -> Result<Dataset, Error> {
-        Dataset::new(shape.into(), inputs, Shape::default(), Targets::one_hot(classes, rows)?)
+        Dataset::new(shape.into(), FloatCow::F32(inputs.into()), Shape::default(), Targets::one_hot(classes, rows)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Choosing rows.
 
 use super::{Dataset, Targets};
-use crate::{Error, error::counted, shuffle::permutation};
+use crate::{Error, FloatCow, error::counted, shuffle::permutation};
 use bayeslift_ir::Environment;
 
 impl Dataset {
@@ -72,7 +72,7 @@ impl Dataset {
 /// Some rows of a data set, gathered for a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub inputs: Vec<f32>,
+    pub inputs: FloatCow<'static>,
     pub targets: Targets,
     /// Which targets are known, if some of the data set are not.
     pub present: Option<Vec<bool>>,
@@ -86,18 +86,26 @@ impl Batch {
         let targets = match &data.targets {
             Targets::Labels(_) => Targets::Labels(Vec::new()),
             Targets::Values { units, .. } => Targets::Values { units: *units, values: Vec::new() },
+            Targets::Doubles { units, .. } => Targets::Doubles { units: *units, values: Vec::new() },
         };
         let (present, weights) = (data.present.as_ref().map(|_| Vec::new()), data.weights.as_ref().map(|_| Vec::new()));
-        Batch { inputs: Vec::new(), targets, present, weights }
+        Batch { inputs: data.inputs.none_like(), targets, present, weights }
     }
 
     /// Replaces what it holds by these rows.
     pub fn fill(&mut self, data: &Dataset, rows: &[usize]) {
         let targets = data.target_shape.elements();
-        gather(&mut self.inputs, &data.inputs, data.shape.elements(), rows);
+        match (&mut self.inputs, &data.inputs) {
+            (FloatCow::F32(to), FloatCow::F32(from)) => gather(to.to_mut(), from, data.shape.elements(), rows),
+            (FloatCow::F64(to), FloatCow::F64(from)) => gather(to.to_mut(), from, data.shape.elements(), rows),
+            _ => unreachable!("made like this data set"),
+        }
         match (&mut self.targets, &data.targets) {
             (Targets::Labels(to), Targets::Labels(from)) => gather(to, from, targets, rows),
             (Targets::Values { values: to, .. }, Targets::Values { values: from, .. }) => {
+                gather(to, from, targets, rows)
+            }
+            (Targets::Doubles { values: to, .. }, Targets::Doubles { values: from, .. }) => {
                 gather(to, from, targets, rows)
             }
             _ => unreachable!("made like this data set"),

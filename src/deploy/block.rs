@@ -75,7 +75,7 @@ impl Block {
         let finish = staged.finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
         let mut bound = f32::MAX;
         for known in &known {
-            bound = bound.min(largest_bound(&update.graph, &known.iter().collect::<Vec<_>>())?);
+            bound = bound.min(largest_bound(&update.graph, &known.iter().collect::<Vec<_>>(), models[0].dtype)? as f32);
         }
         let watched = if bound < 0.0 { watch(&update.graph, true)? } else { None };
         let (is_watched, bound) = (watched.is_some(), if bound < 0.0 { f32::MAX } else { bound });

@@ -20,6 +20,7 @@ use bayeslift_codegen::{
     Level, System, Target,
     routine::{Assembly, Data},
 };
+use bayeslift_ir::DType;
 
 /// The most samples that a block of a single row computes at once.
 const MOST_AT_ONCE: usize = 256;
@@ -94,6 +95,13 @@ fn compile_as<L: Language>(
 ) -> Result<Package, Error> {
     let models = subject.models();
     let model = &models[0];
+    if model.dtype != DType::F32 {
+        let problem = format!("the network is of {}, where objects are of networks of f32", model.dtype);
+        return Err(Error::misuse(
+            problem,
+            "predict in the program by `Predictor`, or deploy the network's graph by `deploy::graph`",
+        ));
+    }
     let (levels, targets) = targets(options, &system)?;
     let draws = model.draws()?;
     let (blocks, roles) = blocks(models, options, draws)?;

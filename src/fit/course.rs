@@ -256,24 +256,24 @@ impl<'f, 'a> Course<'f, 'a> {
         let (rows, steps) = (self.data.rows(), self.steps());
         let validation = self.validation.as_ref().and_then(Validation::last);
         let step = self.trainer.steps() + 1;
-        let input = StepInput::new(&batch.inputs, &batch.targets)
+        let input = StepInput::of(batch.inputs.slices(), &batch.targets)
             .present(batch.present.as_deref())
             .weights(batch.weights.as_deref())
             .divergence_weight(self.divergence_weight(step))
             .rate(self.fit.schedule.factor(&self.position(step)));
+        let (divergence_weight, rate) = (input.divergence_weight, input.rate);
         let loss = self.trainer.step(network, input)?;
         self.report.note_divergences(self.trainer.divergences());
         network.set_training_examples(Some(rows));
         network.set_made(network.steps(), self.epochs_before.wrapping_add(number as u64));
-        (self.report.steps, self.report.divergence_weight) = (step, input.divergence_weight);
+        (self.report.steps, self.report.divergence_weight) = (step, divergence_weight);
         self.position += 1;
         let (part, sums) = (examples as f64 / rows as f64, &mut self.sums);
         sums.loss += f64::from(loss.loss) * part;
         sums.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
         sums.divergence += f64::from(loss.divergence) * part;
-        sums.divergence_weight = input.divergence_weight;
+        sums.divergence_weight = divergence_weight;
         if let Some(log) = &mut self.log {
-            let (divergence_weight, rate) = (input.divergence_weight, input.rate);
             log.step(Line { epoch: number, loss, divergence_weight, rate, validation: None })?;
         }
         if let Some(progress) = &mut self.fit.progress

@@ -1,8 +1,8 @@
 //! What a model file says about a network in words and as a graph.
 
 use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION};
-use crate::{Error, Network, predictor};
-use bayeslift_ir::{Binary, Builder, Expr, Op};
+use crate::{Error, Network, error::short, predictor};
+use bayeslift_ir::{Binary, Expr, Op};
 use bayeslift_layers::{AnyDistribution, Group, LayerDescription, Term};
 
 pub(super) fn description(network: &Network) -> Result<Description, Error> {
@@ -12,7 +12,7 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         group: parameter.group.name().to_owned(),
         trainable: parameter.trainable,
     });
-    let builder = Builder::new();
+    let builder = network.builder();
     let terms = network.on_rows(&builder, 1)?.1.terms;
     Ok(Description {
         version: VERSION,
@@ -51,7 +51,7 @@ pub fn layers(network: &Network) -> Vec<DescribedLayer> {
 
 /// What each random variable of the network has as its posterior and as its prior.
 pub fn posteriors_and_priors(network: &Network) -> Result<[Vec<Described>; 2], Error> {
-    let builder = Builder::new();
+    let builder = network.builder();
     let terms = network.on_rows(&builder, 1)?.1.terms;
     Ok([each(&terms, |term| distribution(&term.posterior)), each(&terms, |term| distribution(&term.prior))])
 }
@@ -116,8 +116,8 @@ fn expression(x: Expr<'_>) -> String {
 fn shallow(x: Expr<'_>, depth: u32) -> String {
     let builder = x.builder();
     let graph = builder.graph();
-    if let Some(constant) = graph.constant(x.value()) {
-        return constant.to_string();
+    if let Some(constant) = graph.number(x.value()) {
+        return short(constant);
     }
     let node = graph.node(x.value());
     let Some(deeper) = depth.checked_sub(1) else { return COMPUTED.to_owned() };

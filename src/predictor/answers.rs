@@ -4,6 +4,7 @@ use super::{
     block::{Memory, Pool},
     rows::RowBlock,
 };
+use crate::Float;
 use bayeslift_ir::DType;
 use std::mem;
 
@@ -21,13 +22,13 @@ struct Column {
     values: Values,
     /// Whether it need not be finite: a spread that one sample cannot tell.
     may_be_missing: bool,
+    /// Whether it may be -infinity: the logarithm of a density that is 0.
+    may_be_infinite: bool,
 }
 
 #[derive(Debug)]
 enum Values {
-    /// Moments, which are to be finite.
     F32(Vec<f32>),
-    /// Probabilities and log densities, which may be -infinity: a density may be 0.
     F64(Vec<f64>),
 }
 
@@ -40,16 +41,18 @@ impl Answers {
                 DType::F64 => Values::F64(vec![0.0; rows * width]),
                 _ => Values::F32(vec![0.0; rows * width]),
             };
-            Column { name, width, values, may_be_missing: is_one && matches!(name, "epistemic" | "total") }
+            let may_be_missing = is_one && matches!(name, "epistemic" | "total");
+            Column { name, width, values, may_be_missing, may_be_infinite: name == "log_prob" }
         });
         Answers { columns: columns.collect() }
     }
 
-    /// Takes a moment by its name, row after row; `None` if the law does not tell it.
-    pub fn take(&mut self, name: &str) -> Option<Vec<f32>> {
-        self.columns.iter_mut().find(|column| column.name == name).and_then(|column| match &mut column.values {
-            Values::F32(values) => Some(mem::take(values)),
-            Values::F64(_) => None,
+    /// Takes a moment by its name, row after row, of `f32` the nearest; `None` if the law does not tell it.
+    pub fn take<T: Float>(&mut self, name: &str) -> Option<Vec<T>> {
+        let column = self.columns.iter_mut().find(|column| column.name == name)?;
+        Some(match &mut column.values {
+            Values::F32(values) => mem::take(values).into_iter().map(|x| T::nearest(x.into())).collect(),
+            Values::F64(values) => mem::take(values).into_iter().map(T::nearest).collect(),
         })
     }
 
@@ -84,7 +87,10 @@ impl Answers {
             column.may_be_missing
                 || match &column.values {
                     Values::F32(values) => values[range].iter().all(|x| x.is_finite()),
-                    Values::F64(values) => values[range].iter().all(|&x| x < f64::INFINITY),
+                    Values::F64(values) => {
+                        let is_fine = |&x: &f64| x.is_finite() || column.may_be_infinite && x == f64::NEG_INFINITY;
+                        values[range].iter().all(is_fine)
+                    }
                 }
         })
     }

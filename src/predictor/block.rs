@@ -10,7 +10,7 @@ use crate::{
     Backend, Error,
     engine::{Engine, Session},
 };
-use bayeslift_ir::{Graph, Input, Tensor, Type};
+use bayeslift_ir::{DType, Graph, Input, Tensor, Type};
 use bayeslift_passes::{Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, watch};
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
@@ -89,7 +89,7 @@ pub struct Pool {
     pub finish: Option<Engine>,
     pub accumulators: Vec<Accumulator>,
     /// Nothing overflows in [`Care::Plain`] that its outputs would not show, if no number of a row exceeds it.
-    pub bound: f32,
+    pub bound: f64,
     /// Whether samples differ: whether anything draws noise.
     pub draws: bool,
     /// How many samples a call computes.
@@ -165,7 +165,7 @@ impl Pool {
     fn prepare(&mut self, model: &Model) -> Result<(), Error> {
         self.early.compute(model)?;
         let known: Vec<&Tensor> = self.early.known(model).collect();
-        self.bound = largest_bound(self.plain.engine.graph(), &known)?;
+        self.bound = largest_bound(self.plain.engine.graph(), &known, model.dtype)?;
         Ok(())
     }
 
@@ -247,15 +247,19 @@ fn rescaled(graph: &Graph) -> Result<Option<Graph>, bayeslift_ir::Error> {
 
 /// The largest power of two, or the largest number, for which interval analysis proves: if no number of a row exceeds it,
 /// nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
-pub fn largest_bound(graph: &Graph, known: &[&Tensor]) -> Result<f32, Error> {
+pub fn largest_bound(graph: &Graph, known: &[&Tensor], float: DType) -> Result<f64, Error> {
     let analysis = RangeAnalysis::new(graph, |i| known.get(i).copied())?;
-    let is_safe = |size: f32| hidden(graph, &analysis.ranges(|_| Range::new((-size).into(), size.into()))).is_empty();
-    if is_safe(f32::MAX) {
-        return Ok(f32::MAX);
+    let is_safe = |size: f64| hidden(graph, &analysis.ranges(|_| Range::new(-size, size))).is_empty();
+    let (largest, exponents) = match float {
+        DType::F64 => (f64::MAX, 1024),
+        _ => (f32::MAX.into(), 128),
+    };
+    if is_safe(largest) {
+        return Ok(largest);
     }
     // Ranges grow with those of the inputs. A smaller bound is of no use.
-    let (mut safe, mut failing) = (-20, 128);
-    let size = |exponent: i32| f32::from_bits(((127 + exponent) as u32) << 23);
+    let (mut safe, mut failing) = (-20, exponents);
+    let size = |exponent: i64| f64::from_bits(((1023 + exponent) as u64) << 52);
     if !is_safe(size(safe)) {
         return Ok(-1.0);
     }
@@ -304,7 +308,7 @@ impl Compiled {
 
     /// Whether the last call said that a value was not finite.
     pub fn found(&self, session: &Session) -> bool {
-        let watch = session.outputs.last().and_then(Tensor::as_f32).filter(|_| self.is_watched);
+        let watch = session.outputs.last().filter(|_| self.is_watched).and_then(Tensor::to_f64s);
         watch.is_some_and(|watch| watch != [0.0])
     }
 

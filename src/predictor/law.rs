@@ -51,10 +51,10 @@ impl Quantity {
 }
 
 /// The types of what is asked about, for so many rows: `targets`, `present` and `at`.
-pub fn asked(target: &Target, rows: usize) -> [(&'static str, Type); 3] {
+pub fn asked(target: &Target, rows: usize, float: DType) -> [(&'static str, Type); 3] {
     let events: Shape = [rows].iter().chain(target.events.iter()).copied().collect();
-    let targets = target.ty(rows);
-    let at = Type::f32(targets.shape.clone());
+    let targets = target.ty(rows, float);
+    let at = Type::new(float, targets.shape.clone());
     [("targets", targets), ("present", Type::new(DType::Mask, events)), ("at", at)]
 }
 
@@ -65,7 +65,7 @@ pub fn network_graph(
     samples: usize,
     rows: usize,
 ) -> Result<Graph, Error> {
-    let b = Builder::new();
+    let b = network.builder();
     let context = context(Scope::bind(&b, network.parameters())?, value, samples);
     let x = b.input("x", network.batch_type(rows));
     b.output("output", network.call(&context, x)?.output);
@@ -80,7 +80,7 @@ pub fn law_graph(
     output: Type,
     [samples, rows]: [usize; 2],
 ) -> Result<Graph, Error> {
-    let builder = Builder::new();
+    let builder = network.builder();
     add_law(&builder, network, value, output, [samples, rows])?;
     Ok(builder.finish()?)
 }
@@ -100,7 +100,7 @@ fn add_law<'b>(
     let context = context(scope.clone(), value, samples);
     let output = b.input("output", output);
     let (likelihood, target) = (network.likelihood(), network.target());
-    let [targets, present, at] = asked(target, rows).map(|(name, ty)| b.input(name, ty));
+    let [targets, present, at] = asked(target, rows, b.float()).map(|(name, ty)| b.input(name, ty));
     let law = likelihood.law(&scope, output)?;
     let of_output = output.shape().first().copied().unwrap_or(1);
     let tell = |quantity: Quantity, x: Option<Expr<'b>>, samples: usize| {
@@ -122,7 +122,7 @@ fn add_law<'b>(
     }
     let shape = Quantity::Draw.shape(target, [samples, rows]);
     let noise = TargetNoise::new(context.child("likelihood").site("target"), shape)?;
-    tell(Quantity::Draw, samples, &|| law.draw(&noise).map(Expr::to_f32));
+    tell(Quantity::Draw, samples, &|| law.draw(&noise).map(Expr::to_float));
     let observed = Observed { targets, present: Some(present), weights: None };
     let log_prob = b.scoped("law/log_prob", || likelihood.log_prob(&scope, output, &observed))?;
     tell(Quantity::LogProb, of_output, &|| Some(log_prob));
@@ -134,7 +134,7 @@ fn add_law<'b>(
 /// # Errors
 /// What is wrong with it, such as types that do not fit, with the name of what tells it.
 pub fn check(network: &Network, output: &[usize]) -> Result<(), Error> {
-    let output = Type::f32([&[1, 1], output].concat().as_slice());
+    let output = Type::new(network.dtype(), [&[1, 1], output].concat().as_slice());
     law_graph(network, None, output, [1, 1]).map(drop)
 }
 

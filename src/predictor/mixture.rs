@@ -1,22 +1,22 @@
 //! The mixture over samples of a block of rows: its cdf, and what is found by it.
 
 use super::{Predictor, question::Question, rows::RowBlock};
-use crate::Error;
-use bayeslift_ir::Tensor;
+use crate::{Error, Float};
+use bayeslift_ir::{DType, Tensor};
 
 /// The laws of all samples of a block of rows, by the network's outputs for them.
-pub struct Mixture<'a> {
+pub struct Mixture<'a, T> {
     predictor: &'a Predictor,
     pub block: &'a RowBlock,
-    outputs: &'a [f32],
+    outputs: &'a [T],
 }
 
 /// The ends of an interval of each target.
-type Intervals = (Vec<f32>, Vec<f32>);
+type Intervals<T> = (Vec<T>, Vec<T>);
 
-impl<'a> Mixture<'a> {
+impl<'a, T: Float> Mixture<'a, T> {
     /// Of the outputs of all samples, `[samples, rows of the block, ..]`.
-    pub fn new(predictor: &'a Predictor, block: &'a RowBlock, outputs: &'a [f32]) -> Self {
+    pub fn new(predictor: &'a Predictor, block: &'a RowBlock, outputs: &'a [T]) -> Self {
         Mixture { predictor, block, outputs }
     }
 
@@ -26,7 +26,7 @@ impl<'a> Mixture<'a> {
     }
 
     /// The cdf at numbers, one for each target.
-    pub fn cdf(&self, at: &[f32]) -> Result<Vec<f64>, Error> {
+    pub fn cdf(&self, at: &[T]) -> Result<Vec<f64>, Error> {
         let predictor = self.predictor;
         let pool = predictor.blocks(Question::Cdf).pool(&predictor.model, &predictor.options, self.block.size)?;
         let mut memory = pool.take(&pool.plain)?;
@@ -43,16 +43,19 @@ impl<'a> Mixture<'a> {
         made.map(|()| found)
     }
 
-    /// For each target, of which `p` tells a probability by its number, the first `f32` at which the cdf reaches it; not a number where the cdf is
+    /// For each target, of which `p` tells a probability by its number, the first float at which the cdf reaches it; not a number where the cdf is
     /// none.
-    pub fn quantile(&self, p: &dyn Fn(usize) -> f64) -> Result<Vec<f32>, Error> {
+    pub fn quantile(&self, p: &dyn Fn(usize) -> f64) -> Result<Vec<T>, Error> {
         let (lower, upper) = self.predictor.model.target.support.bounds();
-        let ends = [lower.max(f32::MIN), upper.min(f32::MAX)].map(order);
+        let (least, largest) =
+            if T::DTYPE == DType::F64 { (f64::MIN, f64::MAX) } else { (f32::MIN.into(), f32::MAX.into()) };
+        let ends = [lower.max(least), upper.min(largest)].map(|end| T::nearest(end).order());
         let mut ends = vec![Some((ends[0], ends[1])); self.targets()];
-        let middle = |&(low, high): &(u32, u32)| low + (high - low) / 2;
+        let middle = |&(low, high): &(u64, u64)| low + (high - low) / 2;
         // as many halvings as a float has bits leave one
-        for _ in 0..u32::BITS {
-            let at: Vec<f32> = ends.iter().map(|ends| ends.as_ref().map_or(0.0, |ends| float(middle(ends)))).collect();
+        for _ in 0..8 * size_of::<T>() {
+            let at = ends.iter().map(|ends| ends.as_ref().map_or(T::default(), |ends| T::of_order(middle(ends))));
+            let at: Vec<T> = at.collect();
             for (i, (target, cdf)) in ends.iter_mut().zip(self.cdf(&at)?).enumerate() {
                 let Some(ends) = target else { continue };
                 let at = middle(ends);
@@ -65,11 +68,11 @@ impl<'a> Mixture<'a> {
                 }
             }
         }
-        Ok(ends.into_iter().map(|ends| ends.map_or(f32::NAN, |(_, high)| float(high))).collect())
+        Ok(ends.into_iter().map(|ends| ends.map_or(T::NAN, |(_, high)| T::of_order(high))).collect())
     }
 
     /// The shortest interval of each target that has this probability, as far as grids of points tell.
-    pub fn shortest(&self, probability: f64) -> Result<Intervals, Error> {
+    pub fn shortest(&self, probability: f64) -> Result<Intervals<T>, Error> {
         /// The points of the first and of the second grid, and the part of what is outside that is beyond its ends.
         const POINTS: usize = 256;
         const FINE: usize = 64;
@@ -77,20 +80,19 @@ impl<'a> Mixture<'a> {
         let beyond = (1.0 - probability) * BEYOND;
         let (first, last) = (self.quantile(&|_| beyond)?, self.quantile(&|_| 1.0 - beyond)?);
         let is_discrete = self.predictor.model.target.support.is_discrete();
-        let grids: Vec<Grid> = first.iter().zip(&last).map(|(&a, &b)| Grid::new(a, b, POINTS, is_discrete)).collect();
+        let grids: Vec<Grid<T>> =
+            first.iter().zip(&last).map(|(&a, &b)| Grid::new(a, b, POINTS, is_discrete)).collect();
         let low = self.best(&grids, &grids, POINTS, probability)?;
         let low = if is_discrete {
             low.into_iter().map(|(low, _)| low).collect()
         } else {
             // around both ends of the best one
-            let around = |which: fn(&(f32, f32)) -> f32| {
-                let grid = |(ends, grid): (&(f32, f32), &Grid)| {
-                    Grid::new(which(ends) - grid.step, which(ends) + grid.step, FINE, false)
-                };
-                low.iter().zip(&grids).map(grid).collect::<Vec<Grid>>()
+            let around = |which: fn(&(T, T)) -> T| {
+                let grid = |(ends, grid): (&(T, T), &Grid<T>)| grid.around(which(ends), FINE);
+                low.iter().zip(&grids).map(grid).collect::<Vec<Grid<T>>>()
             };
             let found = self.best(&around(|ends| ends.0), &around(|ends| ends.1), FINE, probability)?;
-            found.into_iter().map(|(low, _)| low).collect::<Vec<f32>>()
+            found.into_iter().map(|(low, _)| low).collect::<Vec<T>>()
         };
         // what is below the interval is known now, and so its upper end
         let below = self.below(&low, is_discrete)?;
@@ -99,8 +101,8 @@ impl<'a> Mixture<'a> {
     }
 
     /// For each target the shortest interval that has this probability, from a point of one grid to about one of another.
-    fn best(&self, lows: &[Grid], highs: &[Grid], points: usize, probability: f64) -> Result<Vec<(f32, f32)>, Error> {
-        let of = |grids: &[Grid], k: usize| grids.iter().map(|grid| grid.point(k)).collect::<Vec<f32>>();
+    fn best(&self, lows: &[Grid<T>], highs: &[Grid<T>], points: usize, probability: f64) -> Result<Vec<(T, T)>, Error> {
+        let of = |grids: &[Grid<T>], k: usize| grids.iter().map(|grid| grid.point(k)).collect::<Vec<T>>();
         let is_discrete = lows.first().is_some_and(|grid| grid.is_discrete);
         let below = (0..points).map(|k| self.below(&of(lows, k), is_discrete)).collect::<Result<Vec<_>, _>>()?;
         let up_to = (0..points).map(|k| self.cdf(&of(highs, k))).collect::<Result<Vec<_>, _>>()?;
@@ -118,9 +120,9 @@ impl<'a> Mixture<'a> {
                 if high > 0 && !is_discrete {
                     // between two points the cdf is about straight
                     let [before, after] = [high - 1, high].map(|j| up_to[j][i]);
-                    end -= highs[i].step * ((after - want) / (after - before)) as f32;
+                    end = highs[i].back(end, (after - want) / (after - before));
                 }
-                if end - low < best.1 - best.0 {
+                if less(end, low) < less(best.1, best.0) {
                     best = (low, end);
                 }
             }
@@ -130,48 +132,53 @@ impl<'a> Mixture<'a> {
     }
 
     /// The probability below numbers, which themselves count for counts only.
-    fn below(&self, at: &[f32], is_discrete: bool) -> Result<Vec<f64>, Error> {
+    fn below(&self, at: &[T], is_discrete: bool) -> Result<Vec<f64>, Error> {
         if !is_discrete {
             return self.cdf(at);
         }
-        let before: Vec<f32> = at.iter().map(|x| x - 1.0).collect();
+        let before: Vec<T> = at.iter().map(|&x| T::nearest(x.into() - 1.0)).collect();
         let cdf = self.cdf(&before)?;
-        Ok(before.iter().zip(cdf).map(|(&before, cdf)| if before < 0.0 { 0.0 } else { cdf }).collect())
+        Ok(before.iter().zip(cdf).map(|(&before, cdf)| if before.into() < 0.0 { 0.0 } else { cdf }).collect())
     }
 
     /// Puts what each target of the block has where the call has its row.
-    pub fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T]) {
+    pub fn scatter<U: Copy>(&self, of_block: &[U], all: &mut [U]) {
         self.block.scatter(of_block, all, self.predictor.model.target.shape.elements());
     }
 }
 
-/// Points at one distance; of counts, whole numbers.
-struct Grid {
-    first: f32,
-    step: f32,
+/// Points at one distance; of counts, whole numbers. What is between roundings is exact in `f64`, or of `f64`.
+struct Grid<T> {
+    first: T,
+    step: T,
     is_discrete: bool,
 }
 
-impl Grid {
-    fn new(first: f32, last: f32, points: usize, is_discrete: bool) -> Grid {
-        let step = (last - first) / (points - 1) as f32;
-        Grid { first, step: if is_discrete { step.ceil().max(1.0) } else { step }, is_discrete }
+impl<T: Float> Grid<T> {
+    fn new(first: T, last: T, points: usize, is_discrete: bool) -> Grid<T> {
+        let step = T::nearest(less(last, first).into() / (points - 1) as f64);
+        Grid { first, step: if is_discrete { T::nearest(step.into().ceil().max(1.0)) } else { step }, is_discrete }
     }
 
-    fn point(&self, number: usize) -> f32 {
-        self.first + self.step * number as f32
+    fn around(&self, middle: T, points: usize) -> Grid<T> {
+        let last = T::nearest(middle.into() + self.step.into());
+        Grid::new(less(middle, self.step), last, points, false)
+    }
+
+    fn point(&self, number: usize) -> T {
+        let distance = T::nearest(self.step.into() * number as f64);
+        T::nearest(self.first.into() + distance.into())
+    }
+
+    /// A part of a step before a number.
+    fn back(&self, from: T, part: f64) -> T {
+        let distance = T::nearest(self.step.into() * T::nearest(part).into());
+        less(from, distance)
     }
 }
 
-/// The number of a finite float in the order of floats.
-fn order(x: f32) -> u32 {
-    let bits = x.to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-/// The float of this number in the order of floats.
-fn float(order: u32) -> f32 {
-    f32::from_bits(if order >> 31 == 1 { order & !(1 << 31) } else { !order })
+fn less<T: Float>(a: T, b: T) -> T {
+    T::nearest(a.into() - b.into())
 }
 
 #[cfg(test)]
@@ -181,7 +188,10 @@ mod tests {
     #[test]
     fn floats_in_order() {
         let floats = [f32::MIN, -1.0, -f32::MIN_POSITIVE, -0.0, 0.0, 1e-45, 1.0, 1.5, f32::MAX];
-        assert!(floats.windows(2).all(|pair| order(pair[0]) < order(pair[1])));
-        assert!(floats.iter().all(|&x| float(order(x)).to_bits() == x.to_bits()));
+        assert!(floats.windows(2).all(|pair| pair[0].order() < pair[1].order()));
+        assert!(floats.iter().all(|&x| f32::of_order(x.order()).to_bits() == x.to_bits()));
+        let doubles = floats.map(f64::from);
+        assert!(doubles.windows(2).all(|pair| pair[0].order() < pair[1].order()));
+        assert!(doubles.iter().all(|&x| f64::of_order(x.order()).to_bits() == x.to_bits()));
     }
 }

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 pub struct Model {
     source: Source,
     pub input: Shape,
+    /// The type of the network's floats.
+    pub dtype: DType,
     pub target: Target,
     /// The likelihood, in words.
     pub likelihood: String,
@@ -34,6 +36,7 @@ impl Model {
     pub fn of_network(network: &Network, options: &PredictorOptions) -> Model {
         Model {
             input: network.input().clone(),
+            dtype: network.dtype(),
             target: network.target().clone(),
             likelihood: network.likelihood().describe(),
             seed: network.seed(),
@@ -60,13 +63,14 @@ impl Model {
             ));
         }
         let source = Source::Stored { parameters, network, law };
-        let model = Model { source, input, target, likelihood, seed };
+        let mut model = Model { source, input, dtype: DType::F32, target, likelihood, seed };
         let sizes = [2, 3];
         let network = model.network(sizes[0], sizes[1])?;
         let output = output_type(&network)?;
+        model.dtype = output.dtype;
         let law = model.law(output.clone(), sizes[0], sizes[1])?;
         model.check_inputs(&network, &[("x", model.batch_type(sizes[1]))])?;
-        let asked = law::asked(&model.target, sizes[1]);
+        let asked = law::asked(&model.target, sizes[1], model.dtype);
         let others: Vec<(&str, Type)> = [("output", output)].into_iter().chain(asked).collect();
         model.check_inputs(&law, &others)?;
         Ok(model)
@@ -128,7 +132,7 @@ impl Model {
 
     /// The type of a batch of inputs.
     pub fn batch_type(&self, rows: usize) -> Type {
-        Type::f32([rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
+        Type::new(self.dtype, [rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
     }
 
     /// The network on a block: from parameters, noise address and `x` to `output`.
@@ -171,9 +175,10 @@ impl Model {
         }
         let network = self.network(samples, rows)?;
         let ty = output_type(&network)?;
-        let fits = ty.dtype == DType::F32 && ty.shape.len() > 2 && [1, samples].contains(&ty.shape[0]);
+        let fits =
+            ty.dtype == self.dtype && ty.dtype.is_float() && ty.shape.len() > 2 && [1, samples].contains(&ty.shape[0]);
         if !fits || ty.shape[1] != rows {
-            let expected = format!("f32[{samples},{rows},..,outputs]");
+            let expected = format!("{}[{samples},{rows},..,outputs]", self.dtype);
             return Err(Error::argument("the type of the network's output", expected, ty));
         }
         let output = match start {
@@ -184,7 +189,7 @@ impl Model {
             Start::Output => b.input("output", ty.clone()),
         };
         known.insert("output".to_owned(), output);
-        for (name, ty) in law::asked(&self.target, rows) {
+        for (name, ty) in law::asked(&self.target, rows, self.dtype) {
             if asked.contains(&name) {
                 known.insert(name.to_owned(), b.input(name, ty));
             }

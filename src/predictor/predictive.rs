@@ -1,8 +1,8 @@
 //! The whole predictive distribution of some rows: the mixture of the samples' laws.
 
 use super::{Predictor, mixture::Mixture, question::Question, rows::Numbers, run::Rows};
-use crate::{Classification, Error, Regression, Targets, dataset::check_finite};
-use bayeslift_ir::Environment;
+use crate::{Classification, Error, Float, Regression, Targets, dataset::check_finite};
+use bayeslift_ir::{DType, Environment};
 
 /// What a predictor knows of the targets of some rows: the mixture over posterior samples of the law that the likelihood gives each.
 ///
@@ -21,12 +21,12 @@ use bayeslift_ir::Environment;
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Predictive<'p> {
+pub struct Predictive<'p, T = f32> {
     predictor: &'p Predictor,
-    inputs: &'p [f32],
+    inputs: &'p [T],
     first_row: u64,
-    classification: Option<Classification>,
-    regression: Option<Regression>,
+    classification: Option<Classification<T>>,
+    regression: Option<Regression<T>>,
 }
 
 impl Predictor {
@@ -43,6 +43,14 @@ impl Predictor {
     /// # Errors
     /// As for [`Predictor::predict`]; rows are counted from the first of the call.
     pub fn predict_from<'p>(&'p self, first_row: u64, inputs: &'p [f32]) -> Result<Predictive<'p>, Error> {
+        self.predictive(first_row, inputs)
+    }
+
+    pub(super) fn predictive<'p, T: Float>(
+        &'p self,
+        first_row: u64,
+        inputs: &'p [T],
+    ) -> Result<Predictive<'p, T>, Error> {
         let _environment = Environment::enter();
         let rows = self.rows(Numbers::From(first_row), inputs)?;
         let (mut classification, mut regression) = (None, None);
@@ -54,33 +62,33 @@ impl Predictor {
     }
 }
 
-impl Predictive<'_> {
+impl<T: Float> Predictive<'_, T> {
     /// Probabilities and entropies, where targets are classes, labels of yes and no included.
-    pub fn classification(&self) -> Option<&Classification> {
+    pub fn classification(&self) -> Option<&Classification<T>> {
         self.classification.as_ref()
     }
 
     /// Means and standard deviations, where targets are numbers whose law has a mean.
-    pub fn regression(&self) -> Option<&Regression> {
+    pub fn regression(&self) -> Option<&Regression<T>> {
         self.regression.as_ref()
     }
 
-    /// The least number for each target that is not exceeded with probability `p`, for each of these `p`, in `f32`: the first one at which
+    /// The least number for each target that is not exceeded with probability `p`, for each of these `p`: the first number at which
     /// the mixture's cdf reaches `p`.
     ///
-    /// It is found by halving, with 32 passes of the cdf over all samples; of the network's outputs, which are kept meanwhile. For a normal law that
+    /// It is found by halving, with 32 passes, 64 in `f64`, of the cdf over all samples; of the network's outputs, which are kept meanwhile. For a normal law that
     /// takes about as long as the prediction, for one whose cdf is an incomplete function a thousand times as long.
     ///
     /// # Errors
     /// A `p` that is not between 0 and 1; a law without a cdf; outputs that are not finite.
-    pub fn quantiles(&self, probabilities: &[f64]) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn quantiles(&self, probabilities: &[f64]) -> Result<Vec<Vec<T>>, Error> {
         let _environment = Environment::enter();
         if let Some(p) = probabilities.iter().find(|p| !(**p > 0.0 && **p < 1.0)) {
             return Err(Error::argument("the probability of a quantile", "a number between 0 and 1", p));
         }
         let units = self.predictor.model.target.shape.elements();
-        let mut found = vec![vec![0.0; self.rows()? * units]; probabilities.len()];
-        self.each_block(|mixture| {
+        let mut found = vec![vec![T::default(); self.rows()? * units]; probabilities.len()];
+        self.each_block(|mixture: Mixture<'_, T>| {
             for (found, &p) in found.iter_mut().zip(probabilities) {
                 mixture.scatter(&mixture.quantile(&|_| p)?, found);
             }
@@ -93,7 +101,7 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// A probability that is not between 0 and 1; otherwise as for [`Predictive::quantiles`].
-    pub fn interval(&self, probability: f64) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    pub fn interval(&self, probability: f64) -> Result<(Vec<T>, Vec<T>), Error> {
         check_probability(probability)?;
         let tail = (1.0 - probability) / 2.0;
         let mut ends = self.quantiles(&[tail, 1.0 - tail])?.into_iter();
@@ -106,13 +114,13 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// As for [`Predictive::interval`].
-    pub fn highest_density_interval(&self, probability: f64) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    pub fn highest_density_interval(&self, probability: f64) -> Result<(Vec<T>, Vec<T>), Error> {
         let _environment = Environment::enter();
         check_probability(probability)?;
         let units = self.predictor.model.target.shape.elements();
-        let zeros = vec![0.0; self.rows()? * units];
+        let zeros = vec![T::default(); self.rows()? * units];
         let (mut low, mut high) = (zeros.clone(), zeros);
-        self.each_block(|mixture| {
+        self.each_block(|mixture: Mixture<'_, T>| {
             let ends = mixture.shortest(probability)?;
             mixture.scatter(&ends.0, &mut low);
             mixture.scatter(&ends.1, &mut high);
@@ -125,17 +133,18 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// Another number of numbers than targets, one that is no number; a law without a cdf; outputs that are not finite.
-    pub fn cdf(&self, at: &[f32]) -> Result<Vec<f64>, Error> {
+    pub fn cdf(&self, at: &[T]) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         let units = self.predictor.model.target.shape.elements();
         self.check_count("numbers", at.len(), self.rows()? * units)?;
-        if at.iter().any(|x| x.is_nan()) {
-            check_finite("numbers", units, at)?;
+        if at.iter().any(|&x| x.into().is_nan()) {
+            check_finite("numbers", units, &T::floats(at))?;
         }
         // infinity is beyond the largest number
-        let at: Vec<f32> = at.iter().map(|x| x.clamp(f32::MIN, f32::MAX)).collect();
+        let largest = if T::DTYPE == DType::F64 { f64::MAX } else { f32::MAX.into() };
+        let at: Vec<T> = at.iter().map(|&x| T::nearest(x.into().clamp(-largest, largest))).collect();
         let mut found = vec![0.0; at.len()];
-        self.each_block(|mixture| {
+        self.each_block(|mixture: Mixture<'_, T>| {
             mixture.scatter(&mixture.cdf(&mixture.block.of(&at, units))?, &mut found);
             Ok(())
         })?;
@@ -149,7 +158,7 @@ impl Predictive<'_> {
     /// As there.
     pub fn log_prob(&self, targets: &Targets) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
-        self.predictor.log_prob(Numbers::From(self.first_row), self.inputs, (targets, None))
+        self.predictor.log_prob(Numbers::From(self.first_row), T::floats(self.inputs), (targets, None))
     }
 
     /// The continuous ranked probability score of each target, E|x - y| - E|x - x'| / 2 for draws x and x' (Gneiting and Raftery 2007,
@@ -158,7 +167,7 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// Another number of targets, one that is not finite; fewer than two samples; a law without draws.
-    pub fn crps(&self, targets: &[f32]) -> Result<Vec<f64>, Error> {
+    pub fn crps(&self, targets: &[T]) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         let predictor = self.predictor;
         let (samples, units) = (predictor.options.samples, predictor.model.target.shape.elements());
@@ -166,13 +175,13 @@ impl Predictive<'_> {
         if samples < 2 {
             return Err(Error::argument("the number of samples", "at least 2, for a score of draws", samples));
         }
-        check_finite("targets", units, targets)?;
+        check_finite("targets", units, &T::floats(targets))?;
         let (rows, mut scores) = (self.all()?, vec![0.0; targets.len()]);
         for block in predictor.careful_blocks(Question::Draw, &rows)? {
             // rows of a block are in the order of their numbers, which is that of the call
             let place = |row: usize| block.rows.partition_point(|&(_, other)| other < row);
             let mut draws = vec![Vec::with_capacity(samples); block.rows.len() * units];
-            predictor.stream_block(Question::Draw, &block, &rows, &mut |_, row, values| {
+            predictor.stream_block(Question::Draw, &block, &rows, &mut |_, row, values: &[T]| {
                 draws[place(row) * units..][..units].iter_mut().zip(values).for_each(|(draws, &x)| draws.push(x));
             })?;
             for (draws, &(_, row)) in draws.chunks_mut(units).zip(&block.rows) {
@@ -189,7 +198,7 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// A law without draws; draws that are not finite.
-    pub fn draws(&self, mut each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
+    pub fn draws(&self, mut each: impl FnMut(usize, usize, &[T])) -> Result<(), Error> {
         let _environment = Environment::enter();
         self.predictor.stream(Question::Draw, &self.all()?, &mut each)
     }
@@ -199,7 +208,7 @@ impl Predictive<'_> {
     ///
     /// # Errors
     /// Outputs that are not finite.
-    pub fn parameters(&self, mut each: impl FnMut(usize, usize, &[f32])) -> Result<(), Error> {
+    pub fn parameters(&self, mut each: impl FnMut(usize, usize, &[T])) -> Result<(), Error> {
         let _environment = Environment::enter();
         self.predictor.stream(Question::Output, &self.all()?, &mut each)
     }
@@ -209,7 +218,7 @@ impl Predictive<'_> {
     }
 
     fn rows(&self) -> Result<usize, Error> {
-        crate::dataset::rows(&self.predictor.model.input, self.inputs)
+        crate::dataset::rows(&self.predictor.model.input, self.inputs.len())
     }
 
     fn check_count(&self, what: &str, found: usize, expected: usize) -> Result<(), Error> {
@@ -220,7 +229,7 @@ impl Predictive<'_> {
     }
 
     /// Calls `each` with the mixtures of the rows, block after block.
-    fn each_block(&self, mut each: impl FnMut(Mixture<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    fn each_block(&self, mut each: impl FnMut(Mixture<'_, T>) -> Result<(), Error>) -> Result<(), Error> {
         let rows = self.all()?;
         for block in self.predictor.careful_blocks(Question::Output, &rows)? {
             let outputs = self.predictor.outputs(&block, &rows)?;
@@ -238,13 +247,14 @@ fn check_probability(probability: f64) -> Result<(), Error> {
 }
 
 /// E|x - y| - E|x - x'| / 2 over draws and pairs of different draws.
-fn score(draws: &mut [f32], target: f32) -> f64 {
-    draws.sort_by(f32::total_cmp);
+fn score<T: Float>(draws: &mut [T], target: T) -> f64 {
+    draws.sort_by_key(|x| x.order());
+    let target: f64 = target.into();
     let count = draws.len() as f64;
-    let distance: f64 = draws.iter().map(|&x| (f64::from(x) - f64::from(target)).abs()).sum();
+    let distance: f64 = draws.iter().map(|&x| (x.into() - target).abs()).sum();
     // the sum over pairs of |x - x'|, by ranks
     let weight = |rank: usize| 2.0 * rank as f64 + 1.0 - count;
-    let spread: f64 = draws.iter().enumerate().map(|(rank, &x)| weight(rank) * f64::from(x)).sum();
+    let spread: f64 = draws.iter().enumerate().map(|(rank, &x)| weight(rank) * x.into()).sum();
     distance / count - spread / (count * (count - 1.0))
 }
 

@@ -25,8 +25,8 @@ pub enum Question {
     Cdf,
 }
 
-/// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in `f32`, what is compared with more
-/// digits in `f64`.
+/// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in the network's floats, what is
+/// compared with more digits in `f64`.
 #[derive(Debug)]
 pub struct Graphs {
     /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`],
@@ -101,7 +101,7 @@ impl Question {
         rows: usize,
         draws: bool,
     ) -> Result<Graphs, Error> {
-        let b = &Builder::new();
+        let b = &Builder::of(model.dtype);
         let block = self.block(model, b, [samples, rows])?;
         let each = match self {
             Question::Output => Some(block.output()),
@@ -160,7 +160,7 @@ impl Question {
             self.results(&sums, b.constant_f64(samples as f64));
             None
         } else {
-            let b = &Builder::new();
+            let b = &Builder::of(model.dtype);
             let input = |sum: &Accumulator| (sum.name, b.input(&input(sum.name), sum.ty.clone()));
             let sums: Vec<_> = accumulators.iter().map(input).collect();
             self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64());
@@ -179,17 +179,17 @@ impl Question {
         let of_sample = |x: Expr<'b>| x.slice(0, 0..1).reshape(x.shape().without(0));
         let [probabilities, mean] = self.moments(block)?;
         if let (Some(probabilities), Some(entropy)) = (probabilities, block.quantity(Quantity::Entropy)?) {
-            let entropy = not_negative(of_sample(entropy).to_f32());
-            b.output("probabilities", of_sample(probabilities).to_f32());
+            let entropy = not_negative(of_sample(entropy).to_float());
+            b.output("probabilities", of_sample(probabilities).to_float());
             b.output("predictive_entropy", entropy);
             b.output("expected_entropy", entropy);
             b.output("mutual_information", entropy * 0.0);
         }
         if let Some(mean) = mean.map(of_sample) {
-            b.output("mean", mean.to_f32());
-            b.output("epistemic", (mean * 0.0).to_f32().abs());
+            b.output("mean", mean.to_float());
+            b.output("epistemic", (mean * 0.0).to_float().abs());
             if let Some(variance) = block.quantity(Quantity::Variance)? {
-                let aleatoric = of_sample(variance).to_f64().sqrt().to_f32().broadcast(&mean.shape());
+                let aleatoric = of_sample(variance).to_f64().sqrt().to_float().broadcast(&mean.shape());
                 b.output("aleatoric", aleatoric);
                 b.output("total", aleatoric);
             }
@@ -209,20 +209,20 @@ impl Question {
                     let terms = -mean * mean.max(f64::MIN_POSITIVE).log();
                     let total = terms.sum(terms.shape().len() - 1);
                     let expected = entropy / count;
-                    b.output("probabilities", mean.to_f32());
-                    b.output("predictive_entropy", not_negative(total).to_f32());
-                    b.output("expected_entropy", not_negative(expected).to_f32());
-                    b.output("mutual_information", not_negative(total - expected).to_f32());
+                    b.output("probabilities", mean.to_float());
+                    b.output("predictive_entropy", not_negative(total).to_float());
+                    b.output("expected_entropy", not_negative(expected).to_float());
+                    b.output("mutual_information", not_negative(total - expected).to_float());
                 }
                 if let (Some(mean), Some(squares)) = (sum("mean"), sum("squares")) {
                     // without bias: of one sample it is no number
                     let epistemic = squares / (count - 1.0);
-                    b.output("mean", mean.to_f32());
-                    b.output("epistemic", epistemic.sqrt().to_f32());
+                    b.output("mean", mean.to_float());
+                    b.output("epistemic", epistemic.sqrt().to_float());
                     if let Some(aleatoric) = sum("variance") {
                         let aleatoric = aleatoric.broadcast(&mean.shape());
-                        b.output("aleatoric", aleatoric.sqrt().to_f32());
-                        b.output("total", (epistemic + aleatoric).sqrt().to_f32());
+                        b.output("aleatoric", aleatoric.sqrt().to_float());
+                        b.output("total", (epistemic + aleatoric).sqrt().to_float());
                     }
                 }
             }
@@ -242,7 +242,7 @@ impl Question {
     /// # Errors
     /// Those of the layers and of the law.
     pub fn has_moments(model: &Model) -> Result<bool, Error> {
-        let b = &Builder::new();
+        let b = &Builder::of(model.dtype);
         let block = Question::Moments.block(model, b, [1, 1])?;
         let told = |quantity| Ok::<bool, Error>(block.quantity(quantity)?.is_some());
         Ok(told(Quantity::Probabilities)? || told(Quantity::Mean)?)

@@ -1,5 +1,6 @@
 //! Which rows of a call are computed at once.
 
+use crate::FloatCow;
 use std::borrow::Cow;
 
 /// The numbers of a call's rows, which their noise is addressed by.
@@ -64,6 +65,14 @@ impl RowBlock {
     pub fn scatter<T: Copy>(&self, of_block: &[T], all: &mut [T], units: usize) {
         for &(place, row) in &self.rows {
             all[row * units..][..units].copy_from_slice(&of_block[place * units..][..units]);
+        }
+    }
+
+    /// As [`RowBlock::of`], of floats.
+    pub fn floats<'v>(&self, all: &'v FloatCow<'_>, units: usize) -> FloatCow<'v> {
+        match all {
+            FloatCow::F32(all) => FloatCow::F32(self.of(all, units)),
+            FloatCow::F64(all) => FloatCow::F64(self.of(all, units)),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     rows::{Numbers, RowBlock},
 };
 use crate::{
-    Error, Targets,
+    Error, Float, FloatCow, Targets,
     engine::{noise_key, words},
 };
 use bayeslift_layers::likelihood::Target;
@@ -18,11 +18,12 @@ use std::borrow::Cow;
 /// The rows of a call.
 pub(super) struct Rows<'a> {
     pub numbers: Numbers<'a>,
-    pub inputs: &'a [f32],
+    /// In the type of the network.
+    pub inputs: FloatCow<'a>,
     /// What the question needs besides.
     pub besides: Besides<'a>,
     /// The largest absolute value of each row.
-    pub sizes: Vec<f32>,
+    pub sizes: Vec<f64>,
 }
 
 /// What a question needs besides inputs, row after row.
@@ -39,7 +40,7 @@ pub(super) enum Besides<'a> {
 /// The part of [`Besides`] that a block has, argument by argument.
 enum Part<'a> {
     Words(Cow<'a, [u32]>),
-    Floats(Cow<'a, [f32]>),
+    Floats(FloatCow<'a>),
 }
 
 impl Predictor {
@@ -184,9 +185,9 @@ impl Predictor {
     }
 
     /// What a block is computed of that begins with outputs.
-    pub(super) fn given<'a>(&self, block: &RowBlock, outputs: &'a [f32], at: &'a [f32]) -> Given<'a> {
+    pub(super) fn given<'a, T: Float>(&self, block: &RowBlock, outputs: &'a [T], at: &'a [T]) -> Given<'a> {
         let (key, first_row) = (self.key(), words(block.first));
-        Given { key, first_row, x: outputs.into(), besides: vec![Part::Floats(at.into())] }
+        Given { key, first_row, x: T::floats(outputs), besides: vec![Part::Floats(T::floats(at))] }
     }
 
     /// The key that predictions' noise is addressed by.
@@ -200,7 +201,7 @@ impl Predictor {
         let mut arguments = Vec::with_capacity(OTHERS);
         pool.parameters(&self.model, &mut arguments);
         arguments.extend([&given.key, first, &given.first_row].map(Argument::U32));
-        arguments.push(Argument::F32(&given.x));
+        arguments.push(given.x.argument());
         arguments.extend(given.besides.iter().map(Part::argument));
         arguments
     }
@@ -218,16 +219,16 @@ pub(super) struct Turn {
 pub(super) struct Given<'a> {
     key: [u32; 4],
     first_row: [u32; 2],
-    x: Cow<'a, [f32]>,
+    x: FloatCow<'a>,
     besides: Vec<Part<'a>>,
 }
 
 impl<'a> Given<'a> {
-    pub fn of(predictor: &Predictor, block: &RowBlock, rows: &Rows<'a>) -> Self {
+    pub fn of(predictor: &Predictor, block: &RowBlock, rows: &'a Rows<'a>) -> Self {
         Given {
             key: predictor.key(),
             first_row: words(block.first),
-            x: block.of(rows.inputs, predictor.model.input.elements()),
+            x: block.floats(&rows.inputs, predictor.model.input.elements()),
             besides: rows.besides.of(block, &predictor.model.target),
         }
     }
@@ -239,7 +240,8 @@ impl<'a> Besides<'a> {
         let units = target.shape.elements();
         let targets = match targets {
             Targets::Labels(labels) => Part::Words(block.of(labels, units)),
-            Targets::Values { values, .. } => Part::Floats(block.of(values, units)),
+            Targets::Values { values, .. } => Part::Floats(FloatCow::F32(block.of(values, units))),
+            Targets::Doubles { values, .. } => Part::Floats(FloatCow::F64(block.of(values, units))),
         };
         vec![targets, Part::Words(block.of(known, target.events.elements()))]
     }
@@ -249,7 +251,7 @@ impl Part<'_> {
     fn argument(&self) -> Argument<'_> {
         match self {
             Part::Words(words) => Argument::U32(words),
-            Part::Floats(floats) => Argument::F32(floats),
+            Part::Floats(floats) => floats.argument(),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Trainer {
         for sum in sums.iter_mut() {
             // added to anything it leaves that, to the bit, as +0 does not
             sum.as_f32_mut().into_iter().for_each(|sum| sum.fill(-0.0));
+            sum.as_f64_mut().into_iter().for_each(|sum| sum.fill(-0.0));
         }
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
@@ -107,9 +108,8 @@ impl Trainer {
         arguments.extend(sums.iter_mut().map(Argument::from));
         arguments.extend(stacks.iter_mut().map(|stack| Argument::from(&mut stack.tensor)));
         engine.call(session, &mut arguments)?;
-        let [loss, negative_log_likelihood, divergence] =
-            std::array::from_fn(|i| session.outputs[updates.len() + i].as_f32().map_or(f32::NAN, |x| x[0]));
-        let loss = StepLoss { step: self.step + 1, loss, negative_log_likelihood, divergence };
+        let measured = std::array::from_fn(|i| session.outputs[updates.len() + i].to_f64s().map_or(f64::NAN, |x| x[0]));
+        let loss = StepLoss::of(self.step + 1, measured);
         self.apply(network, input, scalars, loss, updates, &mut session.outputs)?;
         Ok(loss)
     }
@@ -194,6 +194,7 @@ fn take_rows<'a>(
             let of = |len: usize| range.start * (len / rows)..range.end * (len / rows);
             match argument {
                 Argument::F32(x) => *x = &x[of(x.len())],
+                Argument::F64(x) => *x = &x[of(x.len())],
                 Argument::U32(x) => *x = &x[of(x.len())],
                 _ => {}
             }

@@ -29,7 +29,7 @@ pub(super) struct CheckedStep {
 pub(super) struct Measured {
     pub loss: StepLoss,
     /// What no magnitude of a gradient exceeds.
-    bound: f32,
+    bound: f64,
 }
 
 impl Measured {
@@ -39,9 +39,8 @@ impl Measured {
     /// From the outputs, of which so many at the end are terms of the divergence.
     pub fn of(step: u64, outputs: &[Tensor], terms: usize) -> Measured {
         let first = outputs.len() - terms - Self::COUNT;
-        let scalar = |i: usize| outputs[first + i].as_f32().map_or(f32::NAN, |x| x[0]);
-        let [loss, negative_log_likelihood, divergence, bound] = [0, 1, 2, 3].map(scalar);
-        Measured { loss: StepLoss { step, loss, negative_log_likelihood, divergence }, bound }
+        let scalar = |i: usize| outputs[first + i].to_f64s().map_or(f64::NAN, |x| x[0]);
+        Measured { loss: StepLoss::of(step, [0, 1, 2].map(scalar)), bound: scalar(3) }
     }
 
     /// Whether the step's graph, which compares the same numbers, has written updates in place.
@@ -102,9 +101,8 @@ impl Trainer {
             return Err(self.non_finite_loss(network, input, scalars, measured));
         }
         for (Updated { path, .. }, new) in updates.iter().zip(&*outputs) {
-            let elements = new.as_f32().unwrap_or_default();
-            if let Some(index) = elements.iter().position(|x| !x.is_finite()) {
-                let (path, value) = (path.clone(), elements[index]);
+            if let Some((index, value)) = new.first_non_finite() {
+                let path = path.clone();
                 let cause = overflow::cause(self, network, input, scalars, Culprit::Update(&path));
                 return Err(Error::NonFiniteUpdate { step, loss, path, index, value, cause });
             }

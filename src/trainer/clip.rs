@@ -26,7 +26,7 @@ pub(super) fn clipped<'b>(gradients: &mut [Gradient<'b>], limit: f64) {
     let Some(sum) = squares.reduce(|a, b| a + b) else { return };
     let b = sum.builder();
     // a norm of 0 leaves a quotient that is infinite, or a scale of 1
-    let scale = (b.constant_f64(limit) / sum.sqrt()).min(b.constant_f64(1.0)).to_f32();
+    let scale = (b.constant_f64(limit) / sum.sqrt()).min(b.constant_f64(1.0)).to_float();
     for gradient in gradients {
         *gradient.elements() = *gradient.elements() * scale;
         if let Gradient::Rows(rows) = gradient {

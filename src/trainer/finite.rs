@@ -1,16 +1,16 @@
 //! For which gradients an optimizer's updates are surely finite.
 
 use crate::Error;
-use bayeslift_ir::{Builder, Expr, Graph, Tensor, Type, Value};
+use bayeslift_ir::{Builder, DType, Expr, Graph, Tensor, Type, Value};
 use bayeslift_layers::{Optimizer, Step, Variable};
 use bayeslift_passes::{Range, RangeAnalysis};
 
 /// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small number:
 /// there is room for both.
-pub(super) const LARGEST_GRADIENT: f32 = (1_u64 << 50) as f32;
+pub(super) const LARGEST_GRADIENT: f64 = (1_u64 << 50) as f64;
 
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
-const LARGEST_SCALAR: f32 = 1024.0;
+const LARGEST_SCALAR: f64 = 1024.0;
 
 /// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its state
 /// is in these ranges, which such an update does not leave.
@@ -24,14 +24,19 @@ pub(super) struct FiniteUpdates {
 
 impl FiniteUpdates {
     /// `state` is that of all parameters that are trainable, one after the other.
-    pub fn of(optimizer: &dyn Optimizer, variables: &[Variable], state: &[(String, Tensor)]) -> FiniteUpdates {
+    pub fn of(
+        optimizer: &dyn Optimizer,
+        variables: &[Variable],
+        state: &[(String, Tensor)],
+        float: DType,
+    ) -> FiniteUpdates {
         // a proof that fails is none
-        let state = prove(optimizer, variables, state).ok().flatten();
+        let state = prove(optimizer, variables, state, float).ok().flatten();
         FiniteUpdates { state, is_inside: true }
     }
 
     /// Whether an update with these scalars, at this temperature, is.
-    pub fn are_finite_for(&self, scalars: &[f32], temperature: f32) -> bool {
+    pub fn are_finite_for(&self, scalars: &[f64], temperature: f64) -> bool {
         let is_in_range = scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR);
         self.state.is_some() && self.is_inside && is_in_range && (0.0..=LARGEST_SCALAR).contains(&temperature)
     }
@@ -67,13 +72,13 @@ struct Update {
 
 impl Update {
     /// Inputs are a parameter, its gradient, the temperature, its state, scalars.
-    fn new(optimizer: &dyn Optimizer, variable: &Variable) -> Result<Update, Error> {
-        let b = Builder::new();
+    fn new(optimizer: &dyn Optimizer, variable: &Variable, float: DType) -> Result<Update, Error> {
+        let b = Builder::of(float);
         let input = |name: &str| b.input(name, variable.ty.clone());
         let (parameter, gradient) = (input("parameter"), input("gradient"));
-        let temperature = b.input("temperature", Type::f32([]));
+        let temperature = b.input("temperature", Type::new(float, []));
         let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(&format!("state/{name}"))).collect();
-        let scalar = |name: &&str| b.input(&format!("scalar/{name}"), Type::f32([]));
+        let scalar = |name: &&str| b.input(&format!("scalar/{name}"), Type::new(float, []));
         let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(scalar).collect();
         let step = Step { state: &state, scalars: &scalars, temperature, ..Step::new(variable, parameter) };
         let value = optimizer.value(&step).value();
@@ -92,12 +97,16 @@ impl Update {
     /// The range of the parameter and of what the network computes with, and the ranges of the state after an update, if the state was in `known`.
     fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> ([Range; 2], Vec<Range>) {
         // with room for the rounding of a bound
-        let to = |size: f32| Range::new((-size).into(), size.into());
+        let to = |size: f64| Range::new(-size, size);
+        let largest = match self.graph.ty(self.parameter).dtype {
+            DType::F64 => f64::MAX,
+            _ => f32::MAX.into(),
+        };
         let gradient = to(1.01 * LARGEST_GRADIENT);
         let ranges = analysis.ranges(|i| match i {
-            0 => to(f32::MAX),
+            0 => to(largest),
             1 => gradient,
-            2 => Range::new(0.0, LARGEST_SCALAR.into()),
+            2 => Range::new(0.0, LARGEST_SCALAR),
             _ => known.get(i - 3).copied().unwrap_or(to(LARGEST_SCALAR)),
         });
         let of = |value: Value| ranges[value.index()];
@@ -130,13 +139,14 @@ fn prove(
     optimizer: &dyn Optimizer,
     variables: &[Variable],
     state: &[(String, Tensor)],
+    float: DType,
 ) -> Result<Option<Vec<Range>>, Error> {
     let count = optimizer.state().len();
     // updates that differ, each with the range that its state starts in
     let mut kinds: Vec<(Update, Vec<Range>)> = Vec::new();
     let mut kind_of = Vec::new();
     for (i, variable) in variables.iter().filter(|variable| variable.trainable).enumerate() {
-        let update = Update::new(optimizer, variable)?;
+        let update = Update::new(optimizer, variable, float)?;
         if update.state.len() != count {
             return Ok(None);
         }

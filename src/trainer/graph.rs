@@ -66,20 +66,20 @@ impl Trainer {
     pub(super) fn step_graph(&self, network: &Network, form: Form, updates: Updates) -> Result<StepGraph, Error> {
         let _environment = Environment::enter();
         self.check_network(network)?;
-        let b = &Builder::new();
+        let b = &network.builder();
         let scope = Scope::bind(b, network.parameters())?;
         let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
         let noise = noise_inputs(b);
         let x = b.input("x", network.batch_type(form.rows));
         let target = network.target();
         let rows_of = |shape: &Shape| [form.rows].iter().chain(shape.iter()).copied().collect::<Shape>();
-        let targets = b.input("targets", target.ty(form.rows));
+        let targets = b.input("targets", target.ty(form.rows, b.float()));
         let present = form.has_present.then(|| b.input("present", Type::new(DType::Mask, rows_of(&target.events))));
-        let weights = form.has_weights.then(|| b.input("weights", Type::f32([form.rows])));
+        let weights = form.has_weights.then(|| b.input("weights", Type::new(b.float(), [form.rows])));
         let observed = Observed { targets, present, weights };
         let optimizer = &self.options.optimizer;
-        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::f32([]))).collect();
-        let scale = b.input("divergence_scale", Type::f32([]));
+        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::new(b.float(), []))).collect();
+        let scale = b.input("divergence_scale", Type::new(b.float(), []));
 
         let parameters = self.variables.iter().filter_map(|variable| Some((variable, scope.expr(&variable.path)?)));
         let parameters: Vec<_> = parameters.collect();
@@ -151,7 +151,8 @@ impl Trainer {
         // NaN is not below anything, and a sum with NaN is NaN.
         let finite: Vec<_> = parameters.iter().map(|(_, parameter)| *parameter).chain(values).collect();
         let bound = magnitude_bounds(&bounded, &finite).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
-        let bound = loss.abs().less_equal(f32::MAX).select(bound, f32::INFINITY);
+        let largest = if b.float() == DType::F64 { f64::MAX } else { f32::MAX.into() };
+        let bound = loss.abs().less_equal(largest).select(bound, f64::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);
         for &Change { path, old, new, numbers } in &changes {
             match (updates, numbers) {

@@ -1,6 +1,6 @@
 //! How steps are made, and what one is called with.
 
-use crate::{Backend, Targets};
+use crate::{Backend, Floats, Targets};
 use bayeslift_layers::{Adam, Divergence, Optimizer, likelihood::Bound};
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ impl TrainerOptions {
 #[non_exhaustive]
 pub struct StepInput<'a> {
     /// Inputs, row after row.
-    pub inputs: &'a [f32],
+    pub inputs: Floats<'a>,
     /// Their targets.
     pub targets: &'a Targets,
     /// The weight of the divergence; 1 unless told. The division by the number of training examples is the trainer's.
@@ -152,6 +152,15 @@ pub struct StepInput<'a> {
 impl<'a> StepInput<'a> {
     /// A batch, with weight and rate 1.
     pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
+        StepInput::of(Floats::F32(inputs), targets)
+    }
+
+    /// As [`StepInput::new`], with inputs of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
+    pub fn f64(inputs: &'a [f64], targets: &'a Targets) -> Self {
+        StepInput::of(Floats::F64(inputs), targets)
+    }
+
+    pub(crate) fn of(inputs: Floats<'a>, targets: &'a Targets) -> Self {
         StepInput { inputs, targets, divergence_weight: 1.0, rate: 1.0, present: None, weights: None }
     }
 

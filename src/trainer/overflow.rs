@@ -1,7 +1,7 @@
 //! Why a step is not finite: which value was the first that is not.
 
 use super::{Scalars, StepInput, Trainer, graph::StepGraph, graph::Updates, tensors};
-use crate::{Backend, Error, Network, Targets, dataset::check_finite, engine::Engine};
+use crate::{Backend, Error, Network, dataset::check_finite, engine::Engine};
 use bayeslift_ir::{Builder, DType, Graph, Op, Value};
 use bayeslift_runtime::{Options, Rewriting};
 
@@ -21,11 +21,9 @@ pub(super) fn cause(
     scalars: &Scalars,
     culprit: Culprit<'_>,
 ) -> String {
-    let inputs = check_finite("inputs", network.input().elements(), input.inputs);
-    let targets = match input.targets {
-        Targets::Labels(_) => Ok(()),
-        Targets::Values { units, values } => check_finite("targets", (*units).max(1), values),
-    };
+    let inputs = check_finite("inputs", network.input().elements(), &input.inputs.into());
+    let numbers = input.targets.numbers();
+    let targets = numbers.map_or(Ok(()), |(units, values)| check_finite("targets", units.max(1), &values));
     let parameters = network.parameters().check_finite().map_err(Error::from);
     if let Err(error) = inputs.and(targets).and(parameters) {
         return error.to_string();
@@ -68,7 +66,7 @@ fn origin(
     };
     let Some(output) = step.graph.outputs().iter().find(|output| output.name == name) else { return Ok(None) };
     let mut value = output.value;
-    let looks = |value: Value| step.graph.ty(value).dtype == DType::F32 && !is_leaf(&step.graph.node(value).op);
+    let looks = |value: Value| step.graph.ty(value).dtype == network.dtype() && !is_leaf(&step.graph.node(value).op);
     let looked_at: Vec<Value> = ancestors(&step.graph, value).into_iter().filter(|value| looks(*value)).collect();
     let plain = |options: &Options| options.clone().rewriting(Rewriting::Off).into();
     let backend = trainer.options.backend.options().map_or(Backend::Reference, plain);
@@ -76,7 +74,7 @@ fn origin(
     let mut session = engine.session()?;
     engine.call(&mut session, &mut scalars.arguments(tensors(network, &mut trainer.state), input))?;
     let counts = session.outputs[session.outputs.len() - looked_at.len()..].iter();
-    let counts = counts.map(|count| count.as_f32().is_some_and(|count| count[0] > 0.0));
+    let counts = counts.map(|count| count.to_f64s().is_some_and(|count| count[0] > 0.0));
     let bad: Vec<Value> = looked_at.into_iter().zip(counts).filter(|(_, bad)| *bad).map(|(value, _)| value).collect();
     if !bad.contains(&value) {
         return Ok(None);
@@ -92,7 +90,7 @@ fn origin(
         let engine = Engine::new(b.finish()?, &backend)?;
         let mut session = engine.session()?;
         engine.call(&mut session, &mut scalars.arguments(tensors(network, &mut trainer.state), input))?;
-        let found = session.outputs.last().and_then(|found| found.as_f32()).unwrap_or_default();
+        let found = session.outputs.last().and_then(|found| found.to_f64s()).unwrap_or_default();
         let each = (found.len() / form.rows).max(1);
         let row = found.iter().position(|&unseen| unseen > 0.0).map_or(0, |element| element / each % form.rows);
         let place = place(&step, network, select);
@@ -104,7 +102,7 @@ fn origin(
 /// The selection that puts what is not a number in the place of a row, if this is its constant.
 fn unseen(graph: &Graph, value: Value) -> Option<Value> {
     let node = graph.node(value);
-    let is_constant = matches!(node.op, Op::Broadcast(_)) && graph.constant(node.args[0]).is_some_and(f32::is_nan);
+    let is_constant = matches!(node.op, Op::Broadcast(_)) && graph.number(node.args[0]).is_some_and(f64::is_nan);
     let is_of_it = |user: &Value| graph.node(*user).op == Op::Select && graph.node(*user).args[2] == value;
     graph.values().find(|user| is_constant && is_of_it(user))
 }
@@ -130,7 +128,8 @@ fn counting(graph: Graph, values: &[Value]) -> Result<Graph, Error> {
     let b = Builder::from(graph);
     for value in values {
         let x = b.expr(*value);
-        b.output(&format!("not finite/{value}"), x.abs().less_equal(f32::MAX).select(0.0, 1.0).sum_all());
+        let largest = if x.dtype() == DType::F64 { f64::MAX } else { f32::MAX.into() };
+        b.output(&format!("not finite/{value}"), x.abs().less_equal(largest).select(0.0, 1.0).sum_all());
     }
     Ok(b.finish()?)
 }

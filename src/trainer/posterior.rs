@@ -53,8 +53,8 @@ impl Trainer {
     ) -> Result<Option<Parameters>, Error> {
         let _environment = Environment::enter();
         self.check_network(network)?;
-        let temperature = (divergence_weight / self.training_examples as f64) as f32;
-        if !(divergence_weight >= 0.0 && temperature.is_finite()) {
+        let temperature = divergence_weight / self.training_examples as f64;
+        if !(divergence_weight >= 0.0 && (temperature as f32).is_finite()) {
             let expected = "a finite number, not negative";
             return Err(Error::argument("the divergence weight", expected, format!("{divergence_weight:?}")));
         }
@@ -77,9 +77,9 @@ impl Trainer {
                 posterior.insert(path, parameter.clone())?;
                 continue;
             };
-            let raw = |&scale: &f32| Normal::raw_scale(f64::from(scale).max(LEAST_SCALE));
-            let raw: Vec<f32> = scale.as_f32().unwrap_or_default().iter().map(raw).collect();
-            let raw = Tensor::f32(scale.shape().clone(), raw)?;
+            let raw = |scale: f64| Normal::raw_scale(scale.max(LEAST_SCALE));
+            let raw = scale.to_f64s().unwrap_or_default().into_iter().map(raw).collect();
+            let raw = Tensor::floats(&scale.ty(), raw)?;
             for (name, tensor, group) in
                 [("loc", parameter.tensor.clone(), Group::Loc), ("raw_scale", raw, Group::Scale)]
             {
@@ -95,10 +95,10 @@ impl Trainer {
         variable: &Variable,
         parameter: &Tensor,
         state: &[&Tensor],
-        temperature: f32,
+        temperature: f64,
     ) -> Result<Option<Tensor>, Error> {
         let optimizer = &self.options.optimizer;
-        let b = Builder::new();
+        let b = Builder::of(variable.ty.dtype);
         let value = b.input("parameter", variable.ty.clone());
         let input = |name: &str| b.input(&format!("state/{name}"), variable.ty.clone());
         let own: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(name)).collect();

@@ -51,7 +51,14 @@ impl<'b> RowGradient<'b> {
 /// Writes rows `[n, width]` over those of a table that have these numbers; of several for one row the first counts.
 pub(super) fn write_rows(table: &mut Tensor, numbers: &[u32], rows: &Tensor) {
     let width = rows.shape().last_extent();
-    let (Some(table), Some(rows)) = (table.as_f32_mut(), rows.as_f32()) else { return };
+    if let (Some(table), Some(rows)) = (table.as_f32_mut(), rows.as_f32()) {
+        write(table, numbers, rows, width);
+    } else if let (Some(table), Some(rows)) = (table.as_f64_mut(), rows.as_f64()) {
+        write(table, numbers, rows, width);
+    }
+}
+
+fn write<T: Copy>(table: &mut [T], numbers: &[u32], rows: &[T], width: usize) {
     for (row, &number) in rows.chunks_exact(width).zip(numbers).rev() {
         if let Some(old) = table.chunks_exact_mut(width).nth(number as usize) {
             old.copy_from_slice(row);

@@ -17,9 +17,15 @@ pub(super) fn with_stand_ins<'t>(target: &Target, targets: &'t Targets, present:
         Targets::Values { units, values } => {
             // coordinates are a point only together
             let is_point = matches!(target.support, Support::Simplex(_));
+            let may_stay = |value: f32| !is_point && target.support.contains(value.into());
+            let filled = fill(values, target, present, may_stay, target.support.stand_in() as f32);
+            filled.map(|values| Targets::Values { units: *units, values })
+        }
+        Targets::Doubles { units, values } => {
+            let is_point = matches!(target.support, Support::Simplex(_));
             let may_stay = |value| !is_point && target.support.contains(value);
             let filled = fill(values, target, present, may_stay, target.support.stand_in());
-            filled.map(|values| Targets::Values { units: *units, values })
+            filled.map(|values| Targets::Doubles { units: *units, values })
         }
     };
     filled.map_or(Cow::Borrowed(targets), Cow::Owned)

@@ -3,7 +3,7 @@
 use crate::{
     Dataset, Error, Targets,
     dataset::{check_labels, check_simplex, check_weights},
-    error::counted,
+    error::{counted, short},
     fit::check_shape,
 };
 use bayeslift_ir::Shape;
@@ -28,17 +28,19 @@ pub(crate) fn check_dataset(input: &Shape, target: &Target, data: &Dataset) -> R
 /// Checks that targets are those of this number of rows of the network.
 pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> Result<(), Error> {
     let (wanted, support) = (target.shape.elements(), target.support);
-    let fits = match targets {
-        Targets::Labels(labels) => matches!(support, Support::Classes(_)) && labels.len() == rows * wanted,
-        Targets::Values { units, values } => {
+    let numbers = targets.numbers();
+    let fits = match (targets, &numbers) {
+        (Targets::Labels(labels), _) => matches!(support, Support::Classes(_)) && labels.len() == rows * wanted,
+        (_, Some((units, values))) => {
             !matches!(support, Support::Classes(_)) && *units == wanted && values.len() == rows * wanted
         }
+        (_, None) => false,
     };
     if !fits {
-        let numbers = |rows: usize, units: usize| format!("{} of {}", counted(rows, "row"), counted(units, "number"));
+        let of_rows = |rows: usize, units: usize| format!("{} of {}", counted(rows, "row"), counted(units, "number"));
         let (expected, remedy) = match support {
             Support::Classes(classes) if wanted == 1 => {
-                let is_one_hot = matches!(targets, Targets::Values { units, .. } if *units == classes);
+                let is_one_hot = matches!(&numbers, Some((units, _)) if *units == classes);
                 let remedy = match is_one_hot {
                     true => "if they are one-hot rows, make labels of them by `Dataset::one_hot` or `Targets::one_hot`",
                     false => "give each input a label, as `Dataset::classification` takes them",
@@ -50,40 +52,39 @@ pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> 
                 (expected, "give each position of each input a label, as `Dataset::classification_at` takes them")
             }
             Support::Simplex(_) => {
-                (format!("{} that sum to 1", numbers(rows, wanted)), "make them of labels by `Dataset::smoothed`")
+                (format!("{} that sum to 1", of_rows(rows, wanted)), "make them of labels by `Dataset::smoothed`")
             }
             Support::Binary => (
-                numbers(rows, wanted),
+                of_rows(rows, wanted),
                 "give each input a 0 or 1 for each of its labels, as `Dataset::multi_label` takes them",
             ),
             _ => {
                 let remedy =
                     "give each input a number for each output of the network, as `Dataset::regression` takes them";
-                (numbers(rows, wanted), remedy)
+                (of_rows(rows, wanted), remedy)
             }
         };
-        let found = match targets {
-            Targets::Labels(labels) => counted(labels.len(), "label"),
-            Targets::Values { units, values } if values.len().is_multiple_of((*units).max(1)) => {
-                numbers(values.len() / (*units).max(1), *units)
+        let found = match (targets, &numbers) {
+            (Targets::Labels(labels), _) => counted(labels.len(), "label"),
+            (_, Some((units, values))) if values.len().is_multiple_of((*units).max(1)) => {
+                of_rows(values.len() / (*units).max(1), *units)
             }
-            Targets::Values { units, values } => format!("{} in rows of {units}", counted(values.len(), "number")),
+            (_, Some((units, values))) => format!("{} in rows of {units}", counted(values.len(), "number")),
+            (_, None) => "none".to_owned(),
         };
         return Err(Error::misuse(format!("the targets are {found}, where the network needs {expected}"), remedy));
     }
-    match (targets, support) {
-        (Targets::Labels(labels), Support::Classes(classes)) => check_labels(classes, wanted, labels),
-        (Targets::Values { values, .. }, Support::Simplex(classes)) => {
-            check_simplex(classes, wanted / classes.max(1), values)
-        }
-        (Targets::Values { units, values }, support) => match values.iter().position(|&x| !support.contains(x)) {
+    match (targets, numbers, support) {
+        (Targets::Labels(labels), _, Support::Classes(classes)) => check_labels(classes, wanted, labels),
+        (_, Some((_, values)), Support::Simplex(classes)) => check_simplex(classes, wanted / classes.max(1), &values),
+        (_, Some((units, values)), support) => match values.iter().position(|x| !support.contains(x)) {
             None => Ok(()),
             Some(i) => {
                 let (row, column) = (i / units, i % units);
-                Err(Error::argument(format!("target {column} of row {row}"), support.to_string(), values[i]))
+                Err(Error::argument(format!("target {column} of row {row}"), support.to_string(), short(values.at(i))))
             }
         },
-        (Targets::Labels(_), _) => Ok(()),
+        (_, None, _) => Ok(()),
     }
 }
 

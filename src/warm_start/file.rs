@@ -8,7 +8,7 @@ use crate::{
     Error, Network,
     model_file::{self, json, read_bytes},
 };
-use bayeslift_ir::{Environment, Foreign, Shape, Tensor};
+use bayeslift_ir::{DType, Environment, Foreign, Tensor, Type};
 use bayeslift_layers::Group;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashSet, path::Path};
@@ -28,7 +28,7 @@ impl Network {
     /// As [`Network::start_from`], with the weights that a map finds in a safetensors file of another system.
     ///
     /// Tensors of `F32` are taken as they are, those of `F16` and `BF16` are widened, which is exact, and those of
-    /// `F64` are rounded to the nearest `f32`, ties to even. Others are refused.
+    /// `F64` are rounded to the nearest `f32`, ties to even, unless the network is of `f64`. Others are refused.
     ///
     /// ```no_run
     /// use bayeslift::{WeightMap, prelude::*};
@@ -77,7 +77,7 @@ impl Network {
             if !known.insert(&mapped.path) {
                 return Err(Error::argument(format!("the weight `{name}` of a map"), "one tensor", "two"));
             }
-            let own = self.shape_of(&mapped.path)?;
+            let own = self.type_of(&mapped.path)?;
             let view = tensors.tensor(&mapped.name).map_err(damaged)?;
             let about = |message: String| {
                 other(format!("its tensor `{}`, for the weight `{name}`: {message}", Foreign::new(&mapped.name)))
@@ -92,11 +92,11 @@ impl Network {
         Ok(StartReport { kept, ignored })
     }
 
-    /// The shape of a weight: of a parameter, or of the mean of a random variable.
-    fn shape_of(&self, path: &str) -> Result<Shape, Error> {
+    /// The type of a weight: of a parameter, or of the mean of a random variable.
+    fn type_of(&self, path: &str) -> Result<Type, Error> {
         let mean = format!("{path}/loc");
         let parameter = if is_variable(self.parameters(), path) { mean.as_str() } else { path };
-        Ok(self.parameters().get(parameter)?.tensor.shape().clone())
+        Ok(self.parameters().get(parameter)?.tensor.ty())
     }
 
     /// The weight that a parameter belongs to: a random variable, or itself.
@@ -127,9 +127,10 @@ fn names(map: &WeightMap, tensors: &SafeTensors<'_>) -> Result<Vec<String>, Stri
     Ok(unused.into_iter().map(str::to_owned).collect())
 }
 
-/// A tensor as the weight of this shape that it is to be.
-fn tensor(view: &TensorView<'_>, mapped: &Mapped, own: &Shape) -> Result<Tensor, String> {
-    let elements = elements(view)?;
+/// A tensor as the weight of this type that it is to be.
+fn tensor(view: &TensorView<'_>, mapped: &Mapped, own: &Type) -> Result<Tensor, String> {
+    let elements = elements(view, own.dtype)?;
+    let own_shape = &own.shape;
     let there = view.shape();
     let shape = mapped.shape.as_deref().unwrap_or(there);
     if mapped.shape.is_some() && count(shape) != Some(elements.len()) {
@@ -143,15 +144,15 @@ fn tensor(view: &TensorView<'_>, mapped: &Mapped, own: &Shape) -> Result<Tensor,
     }
     let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
     let fits = match &mapped.shape {
-        Some(_) => count(own) == Some(elements.len()),
-        None => permuted[..] == own[..],
+        Some(_) => count(own_shape) == Some(elements.len()),
+        None => permuted[..] == own_shape[..],
     };
     if !fits {
         let order = if mapped.axes.is_some() { format!(" with axes in the order {axes:?}") } else { String::new() };
-        let own = own.to_vec();
+        let own = own_shape.to_vec();
         return Err(format!("it has shape {permuted:?}{order}, expected {own:?}"));
     }
-    let tensor = Tensor::f32(own.clone(), in_order(&elements, shape, &axes));
+    let tensor = Tensor::floats(own, in_order(&elements, shape, &axes));
     tensor.map_err(|error| error.to_string())
 }
 
@@ -161,7 +162,7 @@ fn count(shape: &[usize]) -> Option<usize> {
 }
 
 /// Elements of a shape with its axes in another order.
-fn in_order(elements: &[f32], shape: &[usize], axes: &[usize]) -> Vec<f32> {
+fn in_order<T: Copy>(elements: &[T], shape: &[usize], axes: &[usize]) -> Vec<T> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis] * shape[axis];
@@ -180,21 +181,22 @@ fn in_order(elements: &[f32], shape: &[usize], axes: &[usize]) -> Vec<f32> {
     found
 }
 
-/// The elements of a tensor as `f32`.
-fn elements(view: &TensorView<'_>) -> Result<Vec<f32>, String> {
+/// The elements of a tensor, each as the nearest number of a type.
+fn elements(view: &TensorView<'_>, dtype: DType) -> Result<Vec<f64>, String> {
     let bytes = view.data();
-    let elements: Vec<f32> = match view.dtype() {
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|&bytes| of_half(u16::from_le_bytes(bytes))).collect(),
+    let nearest = |x: f64| if dtype == DType::F64 { x } else { f64::from(x as f32) };
+    let elements: Vec<f64> = match view.dtype() {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|&bytes| of_half(u16::from_le_bytes(bytes)).into()).collect(),
         Dtype::BF16 => {
-            let word = |&bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
+            let word = |&bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16).into();
             bytes.as_chunks().0.iter().map(word).collect()
         }
-        Dtype::F64 => bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|&bytes| nearest(f64::from_le_bytes(bytes))).collect(),
         other => return Err(format!("it has element type {other}, expected F32, F16, BF16 or F64")),
     };
     match elements.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(format!("its element {at} is {} in `f32`, expected a finite number", elements[at])),
+        Some(at) => Err(format!("its element {at} is {} in `{dtype}`, expected a finite number", elements[at])),
         None => Ok(elements),
     }
 }

@@ -1,12 +1,18 @@
 //! Networks of every kind.
 
-use bayeslift::{layers::*, prelude::*};
+use bayeslift::{ir::DType, layers::*, prelude::*};
 use std::sync::Arc;
 
 /// Networks of every layer, likelihood, prior and activation that come with Bayeslift.
 pub fn networks() -> Vec<(String, Network)> {
+    networks_of(DType::F32)
+}
+
+/// As [`networks`], of this type.
+pub fn networks_of(dtype: DType) -> Vec<(String, Network)> {
     let mut all: Vec<(String, Network)> = Vec::new();
     let mut add = |name: &str, layers: Sequential, input: &[usize], likelihood: Arc<dyn Likelihood>| {
+        let layers = if dtype == DType::F32 { layers } else { layers.dtype(dtype) };
         all.push((name.to_owned(), Network::new(layers, input, likelihood, 1).unwrap()));
     };
     let categorical = || Arc::new(likelihood::Categorical);

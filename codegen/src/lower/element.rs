@@ -119,7 +119,7 @@ impl<'p> Elements<'p> {
             let args: Vec<[Reg; N]> = node.args.iter().map(|&arg| self.eval(code, arg, row, points)).collect();
             if node.op == Op::Unary(Unary::Log)
                 && node.ty.dtype == DType::F32
-                && self.context.plan.graph.lower_bound(node.args[0]) >= f32::MIN_POSITIVE
+                && self.context.plan.graph.lower_bound(node.args[0]) >= f64::from(f32::MIN_POSITIVE)
             {
                 let logarithm = elementary::log_of_at_least_normal(&mut Abreast(&mut code.b), args[0]);
                 points.know(value, logarithm);

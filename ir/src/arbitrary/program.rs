@@ -75,6 +75,11 @@ impl Program {
         found.or_else(|| self.input(Type::f32(step.shape(2)), step.seed))
     }
 
+    /// The type of a new table.
+    pub(super) fn table_type(&self, step: &Step) -> DType {
+        if self.doubles { step.choose(2, &[DType::F32, DType::F64]) } else { DType::F32 }
+    }
+
     /// `x` and another value of its element type, broadcast to one shape: one that exists, or a new input that is as
     /// large, a row, a column or a scalar.
     pub(super) fn aligned(&mut self, x: Value, step: &Step, i: usize) -> Option<(Value, Value)> {

@@ -18,7 +18,7 @@ use crate::{
     Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
 };
-use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor};
+use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor, Type};
 pub(crate) use geometry::Geometry;
 use geometry::{convolution_options, parts};
 
@@ -170,8 +170,10 @@ fn batched<'b>(
 pub fn unflatten_kernel(flat: &Tensor, shape: &Shape) -> Result<Tensor, Error> {
     shape.check()?;
     let matrix = Shape::new(&[shape.rows(), shape.last_extent()]);
-    match flat.as_f32() {
-        Some(elements) if *flat.shape() == matrix => Ok(Tensor::f32(shape.clone(), elements.to_vec())?),
+    match flat.to_f64s() {
+        Some(elements) if *flat.shape() == matrix => {
+            Ok(Tensor::floats(&Type::new(flat.dtype(), shape.clone()), elements)?)
+        }
         _ => Err(Error::argument("the flattened kernel", format!("f32{matrix}"), flat.ty())),
     }
 }

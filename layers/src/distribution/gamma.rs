@@ -37,13 +37,13 @@ impl<'b> Distribution<'b> for Gamma<'b> {
         let (k, r) = (self.concentration.to_f64(), self.rate.to_f64());
         where_positive(value, |x| {
             let x = x.to_f64();
-            (k * r.log() - log_gamma(k) + (k - 1.0) * x.log() - r * x).to_f32()
+            (k * r.log() - log_gamma(k) + (k - 1.0) * x.log() - r * x).to_float()
         })
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
         let u = site.weight_noise(Law::Uniform, shape)?;
-        Ok(site.value((gamma_quantile(self.concentration, u) / self.rate.to_f64()).to_f32()))
+        Ok(site.value((gamma_quantile(self.concentration, u) / self.rate.to_f64()).to_float()))
     }
 
     fn mean(&self) -> Option<Expr<'b>> {
@@ -69,7 +69,7 @@ impl<'b> Distribution<'b> for Gamma<'b> {
         let Known::Gamma(prior) = prior.known() else { return None };
         let [k, r, l, q] = [self.concentration, self.rate, prior.concentration, prior.rate].map(Expr::to_f64);
         let of_concentrations = (k - l) * digamma(k) + log_gamma(l) - log_gamma(k);
-        Some((of_concentrations + l * (r / q).log() + k * ((q - r) / r)).to_f32())
+        Some((of_concentrations + l * (r / q).log() + k * ((q - r) / r)).to_float())
     }
 }
 
@@ -110,13 +110,13 @@ impl<'b> Distribution<'b> for Beta<'b> {
             let is_below_one = x.less(1.0);
             let x = is_below_one.select(x, 0.5).to_f64();
             let log_prob = (a - 1.0) * x.log() + (b - 1.0) * (1.0 - x).log() - log_beta(a, b);
-            is_below_one.select(log_prob.to_f32(), f32::NEG_INFINITY)
+            is_below_one.select(log_prob.to_float(), f32::NEG_INFINITY)
         })
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
         let u = site.weight_noise(Law::Uniform, shape)?;
-        Ok(site.value(beta_quantile(self.concentration1, self.concentration0, u).to_f32()))
+        Ok(site.value(beta_quantile(self.concentration1, self.concentration0, u).to_float()))
     }
 
     fn mean(&self) -> Option<Expr<'b>> {
@@ -138,7 +138,7 @@ impl<'b> Distribution<'b> for Beta<'b> {
         let Known::Beta(prior) = prior.known() else { return None };
         let ([a, b], [c, d]) = (self.powers(), prior.powers());
         let of_powers = (a - c) * digamma(a) + (b - d) * digamma(b) + ((c + d) - (a + b)) * digamma(a + b);
-        Some((log_beta(c, d) - log_beta(a, b) + of_powers).to_f32())
+        Some((log_beta(c, d) - log_beta(a, b) + of_powers).to_float())
     }
 }
 
@@ -182,12 +182,12 @@ impl<'b> Distribution<'b> for Dirichlet<'b> {
     fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let a = self.concentration.to_f64();
         let kernel = sum_of_last((a - 1.0) * value.to_f64().log());
-        (kernel + log_gamma(sum_of_last(a)) - sum_of_last(log_gamma(a))).to_f32()
+        (kernel + log_gamma(sum_of_last(a)) - sum_of_last(log_gamma(a))).to_float()
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
         let gamma = gamma_quantile(self.concentration, site.weight_noise(Law::Uniform, shape)?);
-        Ok(site.value((gamma / kept_sum(gamma)).to_f32()))
+        Ok(site.value((gamma / kept_sum(gamma)).to_float()))
     }
 
     fn mean(&self) -> Option<Expr<'b>> {
@@ -215,6 +215,6 @@ impl<'b> Distribution<'b> for Dirichlet<'b> {
         let [a, c] = [self, &prior].map(|law| law.concentration.broadcast(&shape).to_f64());
         let normalization = |a: Expr<'b>| log_gamma(sum_of_last(a)) - sum_of_last(log_gamma(a));
         let of_logs = sum_of_last((a - c) * (digamma(a) - digamma(kept_sum(a))));
-        Some((normalization(a) - normalization(c) + of_logs).to_f32())
+        Some((normalization(a) - normalization(c) + of_logs).to_float())
     }
 }

@@ -38,14 +38,14 @@ impl<'b> Distribution<'b> for Horseshoe<'b> {
         let (near, far) = (y.min(1.0), y.max(1.0));
         let series = [-0.577_215_66, 0.999_991_93, -0.249_910_55, 0.055_199_68, -0.009_760_04, 0.001_078_57];
         // log y is that of z, which does not underflow
-        let log_y = z.log() * 2.0 - LN_2 as f32;
+        let log_y = z.log() * 2.0 - LN_2;
         let of_near = (horner(near, &series) - log_y.min(0.0)).log() + near;
         let inverse = 1.0 / far;
         let over = horner(inverse, &[1.0, 8.573_328_740_1, 18.059_016_973_0, 8.634_760_892_5, 0.267_773_734_3]);
         let under = horner(inverse, &[1.0, 9.573_322_345_4, 25.632_956_148_6, 21.099_653_082_7, 3.958_496_922_8]);
         let of_far = (over / under).log() - log_y;
         let constant = 0.5 * host::natural_log(2.0 * PI * PI * PI);
-        y.less(1.0).select(of_near, of_far) - (self.scale.log() + constant as f32)
+        y.less(1.0).select(of_near, of_far) - (self.scale.log() + constant)
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
@@ -67,5 +67,5 @@ impl<'b> Distribution<'b> for Horseshoe<'b> {
 /// coefficients[0] + coefficients[1] x + ..
 fn horner<'b>(x: Expr<'b>, coefficients: &[f64]) -> Expr<'b> {
     let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
-    rest.iter().rev().fold(x.builder().constant(*last as f32), |sum, &coefficient| sum * x + coefficient as f32)
+    rest.iter().rev().fold(x.builder().constant(*last), |sum, &coefficient| sum * x + coefficient)
 }

@@ -148,17 +148,17 @@ impl<'b> LocationScale<'b> {
             Family::Cauchy => {
                 // the tangent of the angle to the nearer axis, up to an eighth of a turn, or its inverse
                 let is_near = c.abs().less_equal(0.25);
-                let angle = is_near.select(c.abs(), 0.5 - c.abs()) * PI as f32;
+                let angle = is_near.select(c.abs(), 0.5 - c.abs()) * PI;
                 let (sin, cos) = (angle.sin(), angle.cos());
                 signed(is_near.select(sin, cos) / is_near.select(cos, sin))
             }
             Family::StudentT { degrees: n } => {
                 // e^y - 1, with its digits near 0
-                let y = u.log() * (-2.0 / n) as f32;
+                let y = u.log() * (-2.0 / n);
                 let t = (y * 0.5).tanh();
                 let less_one = y.less(1.0).select(t * 2.0 / (1.0 - t), y.exp() - 1.0);
                 let v = angle()?;
-                (less_one * n as f32).sqrt() * (v * (2.0 * PI) as f32).cos()
+                (less_one * n).sqrt() * (v * (2.0 * PI)).cos()
             }
         })
     }
@@ -175,7 +175,7 @@ impl<'b> LocationScale<'b> {
 
     /// The standard deviation, if it is finite.
     pub(crate) fn stddev(&self) -> Option<Expr<'b>> {
-        Some(self.scale * self.family.variance()?.sqrt() as f32)
+        Some(self.scale * self.family.variance()?.sqrt())
     }
 }
 
@@ -250,7 +250,7 @@ impl<'b> Distribution<'b> for LocationScale<'b> {
             return vec![self.loc];
         }
         let is_wide = constant(self.scale).is_none_or(|scale| scale >= 0.5);
-        let scales: &[f32] = if is_wide { &[] } else { &[-64.0, -16.0, -4.0, -1.0, 0.0, 1.0, 4.0, 16.0, 64.0] };
+        let scales: &[f64] = if is_wide { &[] } else { &[-64.0, -16.0, -4.0, -1.0, 0.0, 1.0, 4.0, 16.0, 64.0] };
         scales.iter().map(|&scale| self.loc + self.scale * scale).collect()
     }
 

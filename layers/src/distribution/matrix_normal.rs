@@ -2,6 +2,7 @@ use super::{
     Distribution, Known,
     multivariate_normal::from_independent,
     normal::LOG_SQRT_TWO_PI,
+    rounded,
     triangular::{log_determinant, solve},
 };
 use crate::{Draw, Error, Site};
@@ -49,7 +50,7 @@ impl<'b> MatrixNormal<'b> {
 
     /// columns log det A + rows log det B.
     fn log_determinant(&self) -> Expr<'b> {
-        let [rows, columns] = self.extents().map(|extent| extent as f32);
+        let [rows, columns] = self.extents().map(|extent| extent as f64);
         log_determinant(self.row_scale) * columns + log_determinant(self.column_scale) * rows
     }
 
@@ -63,7 +64,7 @@ impl<'b> MatrixNormal<'b> {
         let [rows, columns] = self.extents();
         let axis = noise.shape().len() - 2;
         let squared = noise.square().sum(axis + 1).sum(axis);
-        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI as f32 * (rows * columns) as f32)
+        squared * -0.5 - (self.log_determinant() + rounded(self.loc, LOG_SQRT_TWO_PI) * (rows * columns) as f64)
     }
 
     /// The variance of each element: that of its row by that of its column.
@@ -127,7 +128,7 @@ impl<'b> Distribution<'b> for MatrixNormal<'b> {
                 let columns = ratio(self.column_scale, prior.column_scale);
                 let distance = prior.standardized(self.loc).square().sum_all();
                 let [n, m] = self.extents();
-                let trace = rows * columns + distance - (n * m) as f32;
+                let trace = rows * columns + distance - (n * m) as f64;
                 Some(trace * 0.5 + prior.log_determinant() - self.log_determinant())
             }
             _ => None,

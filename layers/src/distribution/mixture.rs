@@ -1,6 +1,7 @@
 use super::{
     Distribution, constant,
     normal::{LOG_SQRT_TWO_PI, Normal},
+    rounded,
 };
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
@@ -8,7 +9,7 @@ use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
 /// A mixture of normal distributions: p(x) = sum_i probability_i N(x; loc_i, scale_i^2).
 #[derive(Clone, Debug)]
 pub struct Mixture<'b> {
-    components: Vec<(f32, Normal<'b>)>,
+    components: Vec<(f64, Normal<'b>)>,
 }
 
 impl<'b> Mixture<'b> {
@@ -16,9 +17,9 @@ impl<'b> Mixture<'b> {
     ///
     /// # Errors
     /// No component; a probability outside (0, 1]; probabilities that do not sum to 1 within 1e-5.
-    pub fn new(components: Vec<(f32, Normal<'b>)>) -> Result<Self, Error> {
-        let probabilities: Vec<f32> = components.iter().map(|(probability, _)| *probability).collect();
-        let sum: f64 = probabilities.iter().map(|&p| f64::from(p)).sum();
+    pub fn new(components: Vec<(f64, Normal<'b>)>) -> Result<Self, Error> {
+        let probabilities: Vec<f64> = components.iter().map(|(probability, _)| *probability).collect();
+        let sum: f64 = probabilities.iter().sum();
         let valid = probabilities.iter().all(|&p| p > 0.0 && p <= 1.0) && (sum - 1.0).abs() <= 1e-5;
         if !valid {
             let (expected, found) = ("one or more positive numbers that sum to 1", format!("{probabilities:?}"));
@@ -35,7 +36,7 @@ impl<'b> Mixture<'b> {
     }
 
     /// Probabilities and components.
-    pub fn components(&self) -> &[(f32, Normal<'b>)] {
+    pub fn components(&self) -> &[(f64, Normal<'b>)] {
         &self.components
     }
 
@@ -46,8 +47,8 @@ impl<'b> Mixture<'b> {
         if let Some(widening) = self.widening() {
             return widening.log_prob(value);
         }
-        let joint = |(probability, component): &(f32, Normal<'b>)| {
-            component.log_prob(value) + host::natural_log(f64::from(*probability)) as f32
+        let joint = |(probability, component): &(f64, Normal<'b>)| {
+            component.log_prob(value) + host::natural_log(rounded(value, *probability))
         };
         let joints = self.components.iter().map(joint);
         let sum = joints.reduce(|a, b| {
@@ -60,12 +61,11 @@ impl<'b> Mixture<'b> {
 
     /// The mixture as a [`Widening`], if it is one.
     fn widening(&self) -> Option<Widening<'b>> {
-        let constant = |x: Expr<'b>| constant(x).map(f64::from);
         let (_, first) = self.components.first()?;
         let centre = constant(first.loc)?;
-        let component = |(probability, component): &(f32, Normal<'b>)| {
+        let component = |(probability, component): &(f64, Normal<'b>)| {
             let is_centred = constant(component.loc) == Some(centre);
-            constant(component.scale).filter(|_| is_centred).map(|scale| (f64::from(*probability), scale))
+            constant(component.scale).filter(|_| is_centred).map(|scale| (rounded(first.loc, *probability), scale))
         };
         let components: Vec<(f64, f64)> = self.components.iter().map(component).collect::<Option<_>>()?;
         components.is_sorted_by_key(|&(_, scale)| scale).then_some(Widening { centre: first.loc, components })
@@ -88,7 +88,7 @@ impl<'b> Mixture<'b> {
         let margin = 8.0 * width;
         let right = [(crossing - margin).max(0.0), crossing, crossing + margin];
         let left = right.iter().rev().map(|x| -x);
-        let around = |x: f64| centre + x as f32;
+        let around = |x: f64| centre + x;
         (width < 0.1).then(|| left.chain(right.iter().copied()).map(around).collect())
     }
 
@@ -117,11 +117,12 @@ impl<'b> Mixture<'b> {
         let noise = site.weight_noise(Law::Normal, shape)?;
         let uniform = site.child("component").weight_noise(Law::Uniform, shape)?;
         let (last, rest) = self.components.split_last().expect("a mixture has a component");
-        let mut below: f32 = rest.iter().map(|(probability, _)| probability).sum();
+        let of = |x: f64| rounded(noise, x);
+        let mut below = rest.iter().fold(0.0, |sum, &(probability, _)| of(sum + of(probability)));
         let mut value = last.1.transform(noise).value;
         for (probability, component) in rest.iter().rev() {
             value = uniform.less(below).select(component.transform(noise).value, value);
-            below -= probability;
+            below = of(below - of(*probability));
         }
         Ok(site.value(value))
     }
@@ -139,10 +140,10 @@ impl<'b> Widening<'b> {
     /// widest scales; and the wider of two is never far below the narrower: at most by the difference of their peaks.
     fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let widest = self.components.last().expect("a mixture has a component").1;
-        let square = ((value - self.centre) * (1.0 / widest) as f32).square();
+        let square = ((value - self.centre) * (1.0 / widest)).square();
         let joints = self.components.iter().map(|&(probability, scale)| {
-            let peak = host::natural_log(probability) - host::natural_log(scale) - f64::from(LOG_SQRT_TWO_PI as f32);
-            square * (-0.5 * (widest / scale) * (widest / scale)) as f32 + peak as f32
+            let peak = host::natural_log(probability) - host::natural_log(scale) - rounded(value, LOG_SQRT_TWO_PI);
+            square * (-0.5 * (widest / scale) * (widest / scale)) + peak
         });
         joints.reduce(|a, b| b + (a - b).softplus()).expect("a mixture has a component")
     }
@@ -178,7 +179,7 @@ impl<'b> Distribution<'b> for Mixture<'b> {
     }
 
     fn describe(&self, words: &dyn Fn(Expr<'b>) -> String) -> String {
-        let component = |(probability, d): &(f32, Normal<'b>)| format!("{probability} {}", d.describe(words));
+        let component = |(probability, d): &(f64, Normal<'b>)| format!("{probability} {}", d.describe(words));
         self.components.iter().map(component).collect::<Vec<_>>().join(" + ")
     }
 }

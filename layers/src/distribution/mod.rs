@@ -40,7 +40,7 @@ pub use triangular::lower_triangular;
 pub use uniform::Uniform;
 
 use crate::{Error, Site};
-use bayeslift_ir::{Expr, Operand, Shape};
+use bayeslift_ir::{DType, Expr, Operand, Shape};
 use std::{fmt, sync::Arc};
 
 /// A value drawn from a distribution.
@@ -305,15 +305,20 @@ fn undefined(distribution: &'static str, what: &'static str) -> Error {
 }
 
 /// A centre, and points at these distances on both sides of it.
-fn around<'b>(centre: Expr<'b>, scale: impl Operand<'b>, distances: &[f32]) -> Vec<Expr<'b>> {
+fn around<'b>(centre: Expr<'b>, scale: impl Operand<'b>, distances: &[f64]) -> Vec<Expr<'b>> {
     let scale = centre * 0.0 + scale;
     let left = distances.iter().rev().map(|&distance| centre - scale * distance);
     left.chain([centre]).chain(distances.iter().map(|&distance| centre + scale * distance)).collect()
 }
 
 /// The number that a value is, if it is a constant.
-fn constant(x: Expr<'_>) -> Option<f32> {
-    x.builder().graph().constant(x.value())
+fn constant(x: Expr<'_>) -> Option<f64> {
+    x.builder().graph().number(x.value())
+}
+
+/// A number as constants beside this are: of `f32` the nearest one.
+pub(crate) fn rounded(beside: Expr<'_>, x: f64) -> f64 {
+    if beside.dtype() == DType::F64 { x } else { f64::from(x as f32) }
 }
 
 /// (value - loc) / scale; by a product where the scale is constant.

@@ -1,6 +1,7 @@
 use super::{
     Distribution, Known, Normal,
     normal::LOG_SQRT_TWO_PI,
+    rounded,
     triangular::{cholesky, log_determinant, solve},
 };
 use crate::{Draw, Error, Site};
@@ -114,7 +115,7 @@ impl<'b> MultivariateNormal<'b> {
     }
 
     fn at(&self, squared: Expr<'b>) -> Expr<'b> {
-        squared * -0.5 - (self.log_determinant() + LOG_SQRT_TWO_PI as f32 * self.elements() as f32)
+        squared * -0.5 - (self.log_determinant() + rounded(self.loc, LOG_SQRT_TWO_PI) * self.elements() as f64)
     }
 }
 
@@ -211,7 +212,7 @@ impl<'b> Distribution<'b> for MultivariateNormal<'b> {
                 }
                 let ratio = solve(other, scale).square().sum_all();
                 let distance = prior.squared_distance(self.loc.reshape(prior.loc.shape()));
-                let trace = ratio + distance - self.elements() as f32;
+                let trace = ratio + distance - self.elements() as f64;
                 Some(trace * 0.5 + prior.log_determinant() - self.log_determinant())
             }
             _ => None,

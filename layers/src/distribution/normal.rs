@@ -23,7 +23,7 @@ impl<'b> Normal<'b> {
     }
 
     /// The same for every element.
-    pub fn scalar(builder: &'b Builder, loc: f32, scale: f32) -> Self {
+    pub fn scalar(builder: &'b Builder, loc: f64, scale: f64) -> Self {
         Normal { loc: builder.constant(loc), scale: builder.constant(scale) }
     }
 
@@ -37,10 +37,10 @@ impl<'b> Normal<'b> {
     ///
     /// ```
     /// use bayeslift_layers::distribution::Normal;
-    /// assert_eq!(Normal::raw_scale(1e-3), -6.9173107);
+    /// assert_eq!(Normal::raw_scale(1e-3) as f32, -6.9173107);
     /// ```
-    pub fn raw_scale(scale: f64) -> f32 {
-        host::inverse_softplus(scale - 1e-5) as f32
+    pub fn raw_scale(scale: f64) -> f64 {
+        host::inverse_softplus(scale - 1e-5)
     }
 
     /// The log density of each element.

@@ -1,4 +1,4 @@
-use super::{Distribution, Known, LocationScale, Normal, normal::LOG_SQRT_TWO_PI};
+use super::{Distribution, Known, LocationScale, Normal, normal::LOG_SQRT_TWO_PI, rounded};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::f64::consts::{LN_2, PI};
@@ -80,7 +80,7 @@ impl<'b> HalfNormal<'b> {
     }
 
     fn at(&self, squared: Expr<'b>) -> Expr<'b> {
-        squared * -0.5 - (self.scale.log() + (LOG_SQRT_TWO_PI as f32 - LN_2 as f32))
+        squared * -0.5 - (self.scale.log() + (rounded(self.scale, LOG_SQRT_TWO_PI) - rounded(self.scale, LN_2)))
     }
 }
 
@@ -107,7 +107,7 @@ impl<'b> Distribution<'b> for HalfNormal<'b> {
     }
 
     fn mean(&self) -> Option<Expr<'b>> {
-        Some(self.scale * (2.0 / PI).sqrt() as f32)
+        Some(self.scale * (2.0 / PI).sqrt())
     }
 
     fn mode(&self) -> Option<Expr<'b>> {
@@ -115,7 +115,7 @@ impl<'b> Distribution<'b> for HalfNormal<'b> {
     }
 
     fn stddev(&self) -> Option<Expr<'b>> {
-        Some(self.scale * (1.0 - 2.0 / PI).sqrt() as f32)
+        Some(self.scale * (1.0 - 2.0 / PI).sqrt())
     }
 
     fn known(&self) -> Known<'b> {
@@ -159,12 +159,12 @@ impl<'b> Distribution<'b> for HalfCauchy<'b> {
     }
 
     fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
-        where_not_negative(value, self.whole().log_prob(value) + LN_2 as f32)
+        where_not_negative(value, self.whole().log_prob(value) + LN_2)
     }
 
     fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         let Some(_) = draw.noise else { return self.log_prob(draw.value) };
-        self.whole().log_prob_of_draw(draw) + LN_2 as f32
+        self.whole().log_prob_of_draw(draw) + LN_2
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {

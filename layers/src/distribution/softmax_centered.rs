@@ -50,8 +50,8 @@ impl<'b> SoftmaxCenteredNormal<'b> {
         let log_last = log_points.slice(points_axis, classes - 1..classes);
         // Log ratios less locations; that of the last class is 0 - 0.
         let distance = (log_points - log_last - self.logits()) * (1.0 / self.scale);
-        let peak = (self.scale.log() + LOG_SQRT_TWO_PI) * (classes - 1) as f32;
-        let area = (0.5 * host::natural_log(classes as f64)) as f32;
+        let peak = (self.scale.log() + LOG_SQRT_TWO_PI) * (classes - 1) as f64;
+        let area = 0.5 * host::natural_log(classes as f64);
         distance.square().sum(axis) * -0.5 - log_points.sum(points_axis) - (peak + area)
     }
 }

@@ -52,7 +52,7 @@ impl<'b> Distribution<'b> for Uniform<'b> {
     }
 
     fn stddev(&self) -> Option<Expr<'b>> {
-        Some(self.width() * (1.0_f64 / 12.0).sqrt() as f32)
+        Some(self.width() * (1.0_f64 / 12.0).sqrt())
     }
 
     fn known(&self) -> Known<'b> {

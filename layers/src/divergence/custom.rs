@@ -33,7 +33,7 @@ impl CustomDivergence {
                 let what = format!("the divergence `{}` of `{}`", self.name, term.site.path());
                 Err(Error::shape(&what, "[], a sum over all elements", &value.shape()))
             }
-            value => Ok(value.map(Expr::to_f32)),
+            value => Ok(value.map(Expr::to_float)),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::f64::consts::PI;
 /// How many nodes a piece of a prior that is not smooth has, and how many posterior scales from the mean its integral
 /// ends.
 const NODES_OF_A_PIECE: usize = 20;
-const REACH: f32 = 6.0;
+const REACH: f64 = 6.0;
 
 /// 1/2 + log sqrt(2 pi): the entropy of a normal distribution less the logarithm of its scale.
-const ENTROPY: f32 = 1.418_938_5;
+const ENTROPY: f64 = 1.418_938_533_204_672_7;
 
 /// KL(posterior || prior) of each element of a value of shape `shape`, if the posterior is normal and the prior one of
 /// each element.
@@ -38,8 +38,8 @@ pub(super) fn of<'b>(
 /// Nodes are operations, not an axis: they are constants, and no value of theirs is stored for the gradient.
 fn smooth<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, nodes: usize) -> Expr<'b> {
     let terms = gauss_hermite(nodes).into_iter().map(|(node, weight)| {
-        let value = if node == 0.0 { posterior.loc } else { posterior.loc + posterior.scale * node as f32 };
-        of(value) * weight as f32
+        let value = if node == 0.0 { posterior.loc } else { posterior.loc + posterior.scale * node };
+        of(value) * weight
     });
     terms.reduce(|a, b| a + b).expect("a rule has a node")
 }
@@ -56,14 +56,14 @@ fn by_pieces<'b>(posterior: &Normal<'b>, of: impl Fn(Expr<'b>) -> Expr<'b>, ends
         let end = end.max(begin).min(last);
         let (middle, half) = ((begin + end) * 0.5, (end - begin) * 0.5);
         let terms = rule.iter().map(|&(node, weight)| {
-            let z = middle + half * node as f32;
-            of(loc + scale * z) * (z.square() * -0.5).exp() * weight as f32
+            let z = middle + half * node;
+            of(loc + scale * z) * (z.square() * -0.5).exp() * weight
         });
         let piece = terms.reduce(|a, b| a + b).expect("a rule has a node") * half;
         sum = Some(sum.map_or(piece, |sum: Expr<'b>| sum + piece));
         begin = end;
     }
-    sum.expect("there is a last piece") * (1.0 / (2.0 * PI).sqrt()) as f32
+    sum.expect("there is a last piece") * (1.0 / (2.0 * PI).sqrt())
 }
 
 /// Nodes and weights with which a mean under the standard normal distribution is exact for polynomials of degree up to

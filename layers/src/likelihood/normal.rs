@@ -15,17 +15,17 @@ pub struct Normal {
     /// The standard deviation.
     pub scale: Scale,
     /// What power of its variance a target's part in training is weighted with; see [`Normal::beta_nll`].
-    pub beta: f32,
+    pub beta: f64,
 }
 
 impl Normal {
     /// With this standard deviation.
-    pub fn fixed(scale: f32) -> Self {
+    pub fn fixed(scale: f64) -> Self {
         Normal { scale: Scale::Fixed(scale), beta: 0.0 }
     }
 
     /// With a standard deviation for each unit, which is learned and starts at `initial`.
-    pub fn learned(initial: f32) -> Self {
+    pub fn learned(initial: f64) -> Self {
         Normal { scale: Scale::Learned { initial }, beta: 0.0 }
     }
 
@@ -39,7 +39,7 @@ impl Normal {
     /// recommends 0.5. What is predicted, and reported of predictions, is the likelihood's. Weighted so it is no density, and
     /// [`Bound::ImportanceWeighted`](super::Bound::ImportanceWeighted) refuses it.
     #[must_use]
-    pub fn beta_nll(mut self, beta: f32) -> Self {
+    pub fn beta_nll(mut self, beta: f64) -> Self {
         self.beta = beta;
         self
     }
@@ -68,12 +68,12 @@ impl Likelihood for Normal {
 
 pub(super) struct NormalLaw<'b> {
     normal: distribution::Normal<'b>,
-    beta: f32,
+    beta: f64,
 }
 
 impl<'b> NormalLaw<'b> {
     /// N(loc, scale^2) for what [`Scale::split`] gives.
-    pub fn new((loc, scale): (Expr<'b>, Expr<'b>), beta: f32) -> Self {
+    pub fn new((loc, scale): (Expr<'b>, Expr<'b>), beta: f64) -> Self {
         NormalLaw { normal: distribution::Normal::new(loc, scale), beta }
     }
 

@@ -105,7 +105,7 @@ impl<'b> Law<'b> for MixtureLaw<'b> {
 
     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
         let component = distribution::Categorical::new(self.logits).quantile(noise.uniform("component"))?;
-        let number = component.builder().iota(self.normal.loc.shape().last_extent()).to_f32();
+        let number = component.builder().iota(self.normal.loc.shape().last_extent()).to_float();
         let is_it = number.equal(component.expand(self.axis));
         let [loc, scale] = [self.normal.loc, self.normal.scale].map(|x| is_it.select(x, 0.0).sum(self.axis));
         Some(loc + scale * noise.normal("target"))

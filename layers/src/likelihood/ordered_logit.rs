@@ -23,12 +23,12 @@ impl OrderedLogit {
     /// The cutpoints `[grades - 1]`, and the logarithms of 1 - e^-increment, `[grades - 2]`, if there are any.
     fn cutpoints<'b>(&self, scope: &Scope<'b>) -> Result<(Expr<'b>, Option<Expr<'b>>), Error> {
         let scope = scope.child("likelihood");
-        let parameter = |name: &str, shape: &Shape, initial: f32| {
+        let parameter = |name: &str, shape: &Shape, initial: f64| {
             let (initializer, batch_ndims, group) = (&Initializer::Constant(initial), 0, Group::Likelihood);
             scope.declare_parameter(name, &Declaration { shape, initializer, batch_ndims, trainable: true, group })
         };
         let count = self.grades.saturating_sub(2);
-        let first = parameter("first_cutpoint", &Shape::default(), count as f32 * -0.5)?;
+        let first = parameter("first_cutpoint", &Shape::default(), count as f64 * -0.5)?;
         if count == 0 {
             return Ok((first.expand(0), None));
         }

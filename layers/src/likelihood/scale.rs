@@ -10,12 +10,12 @@ use std::fmt;
 #[non_exhaustive]
 pub enum Scale {
     /// This number.
-    Fixed(f32),
+    Fixed(f64),
     /// Learned, one for each unit of the targets and the same for all examples: softplus of the trainable parameter
     /// `likelihood/raw_scale` + 1e-5.
     Learned {
         /// The value that it starts at, above 1e-5.
-        initial: f32,
+        initial: f64,
     },
     /// An output of the network, one for each target: softplus of the output + 1e-5.
     Output,

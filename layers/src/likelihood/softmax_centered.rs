@@ -13,12 +13,12 @@ pub struct SoftmaxCenteredNormal {
 
 impl SoftmaxCenteredNormal {
     /// With this standard deviation.
-    pub fn fixed(scale: f32) -> Self {
+    pub fn fixed(scale: f64) -> Self {
         SoftmaxCenteredNormal { scale: Scale::Fixed(scale) }
     }
 
     /// With a standard deviation that is learned and starts at `initial`, one for all classes.
-    pub fn learned(initial: f32) -> Self {
+    pub fn learned(initial: f64) -> Self {
         SoftmaxCenteredNormal { scale: Scale::Learned { initial } }
     }
 

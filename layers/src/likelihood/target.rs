@@ -72,9 +72,9 @@ impl Target {
         self
     }
 
-    /// The type of the targets of so many rows.
-    pub fn ty(&self, rows: usize) -> Type {
-        let dtype = if let Support::Classes(_) = self.support { DType::U32 } else { DType::F32 };
+    /// The type of the targets of so many rows, in a network of this type of floats.
+    pub fn ty(&self, rows: usize, float: DType) -> Type {
+        let dtype = if let Support::Classes(_) = self.support { DType::U32 } else { float };
         batch(dtype, rows, &self.shape)
     }
 
@@ -89,7 +89,7 @@ impl Target {
 
 impl Support {
     /// Whether a number may be a target, or a coordinate of one.
-    pub fn contains(self, x: f32) -> bool {
+    pub fn contains(self, x: f64) -> bool {
         x.is_finite()
             && match self {
                 Support::Real => true,
@@ -98,16 +98,16 @@ impl Support {
                 Support::UnitInterval => x > 0.0 && x < 1.0,
                 Support::Binary => x == 0.0 || x == 1.0,
                 Support::Count => x >= 0.0 && x.fract() == 0.0,
-                Support::Classes(classes) => x >= 0.0 && x.fract() == 0.0 && x < classes as f32,
+                Support::Classes(classes) => x >= 0.0 && x.fract() == 0.0 && x < classes as f64,
             }
     }
 
     /// A number that stands in where there is no target: 0 if that may be one. As each coordinate it is the centre of the simplex.
-    pub fn stand_in(self) -> f32 {
+    pub fn stand_in(self) -> f64 {
         match self {
             Support::Positive => 1.0,
             Support::UnitInterval => 0.5,
-            Support::Simplex(classes) => 1.0 / classes.max(1) as f32,
+            Support::Simplex(classes) => 1.0 / classes.max(1) as f64,
             Support::Classes(_) | Support::Real | Support::NonNegative | Support::Binary | Support::Count => 0.0,
         }
     }
@@ -118,12 +118,12 @@ impl Support {
     }
 
     /// The least and the largest number, infinite where there is none.
-    pub fn bounds(self) -> (f32, f32) {
+    pub fn bounds(self) -> (f64, f64) {
         match self {
-            Support::Real => (f32::NEG_INFINITY, f32::INFINITY),
-            Support::Positive | Support::NonNegative | Support::Count => (0.0, f32::INFINITY),
+            Support::Real => (f64::NEG_INFINITY, f64::INFINITY),
+            Support::Positive | Support::NonNegative | Support::Count => (0.0, f64::INFINITY),
             Support::UnitInterval | Support::Binary | Support::Simplex(_) => (0.0, 1.0),
-            Support::Classes(classes) => (0.0, classes.saturating_sub(1) as f32),
+            Support::Classes(classes) => (0.0, classes.saturating_sub(1) as f64),
         }
     }
 }

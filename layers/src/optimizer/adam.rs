@@ -10,7 +10,7 @@ use bayeslift_ir::{Environment, Expr};
 /// ```
 /// use bayeslift_layers::{Adam, Optimizer};
 /// let adam = Adam::new(0.01);
-/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.001_f32.sqrt() / 0.1).abs() < 1e-8);
+/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.001_f64.sqrt() / 0.1).abs() < 1e-15);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
@@ -64,19 +64,19 @@ impl Optimizer for Adam {
         &["m", "v"]
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         Environment::within(|| {
             let correction = |beta| 1.0 - integer_power(beta, step.max(1));
             let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);
-            vec![rate as f32]
+            vec![rate]
         })
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let &Step { parameter, state, scalars, .. } = step;
-        let m = state[0] * self.beta_1 as f32 + gradient * (1.0 - self.beta_1) as f32;
-        let v = state[1] * self.beta_2 as f32 + gradient.square() * (1.0 - self.beta_2) as f32;
-        let parameter = parameter - m * scalars[0] / (v.sqrt() + self.epsilon as f32);
+        let m = state[0] * self.beta_1 + gradient * (1.0 - self.beta_1);
+        let v = state[1] * self.beta_2 + gradient.square() * (1.0 - self.beta_2);
+        let parameter = parameter - m * scalars[0] / (v.sqrt() + self.epsilon);
         Update { parameter, state: vec![m, v] }
     }
 

@@ -77,14 +77,14 @@ impl Optimizer for AdamW {
         &["rate", "kept"]
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         let mut scalars = self.adam.scalar_values(step, rate);
-        scalars.push(Environment::within(|| (1.0 - self.adam.learning_rate * rate * self.weight_decay) as f32));
+        scalars.push(Environment::within(|| 1.0 - self.adam.learning_rate * rate * self.weight_decay));
         scalars
     }
 
     /// What is kept is 1 - rate * weight decay.
-    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         vec![scalars[0] * factor, 1.0 - (1.0 - scalars[1]) * factor]
     }
 

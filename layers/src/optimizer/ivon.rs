@@ -161,12 +161,12 @@ impl Optimizer for Ivon {
         &["rate", "correction", "news", "likelihood_rate"]
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         Environment::within(|| {
             let correction = 1.0 / (1.0 - integer_power(self.beta_1, step.max(1)));
             let news = (1.0 - self.beta_2).max(1.0 / (step as f64 + FIRST_COUNTS));
             let likelihood_rate = self.adam().scalar_values(step, rate)[0];
-            vec![(self.learning_rate * rate) as f32, correction as f32, news as f32, likelihood_rate]
+            vec![self.learning_rate * rate, correction, news, likelihood_rate]
         })
     }
 
@@ -180,7 +180,7 @@ impl Optimizer for Ivon {
             return self.adam().update(&Step { scalars: &scalars[3..], ..*step }, gradient);
         }
         let (momentum, hessian, prior, before) = (state[0], state[1], self.prior(step), self.precision(step));
-        let momentum = momentum * self.beta_1 as f32 + gradient * (1.0 - self.beta_1) as f32;
+        let momentum = momentum * self.beta_1 + gradient * (1.0 - self.beta_1);
         // the estimate and what it is compared with, both divided by h + d
         let estimate = gradient * step.normal() / (before.sqrt() * temperature.max(COLDEST).sqrt());
         let news = temperature.less_equal(0.0).select(0.0, scalars[2]);
@@ -189,7 +189,7 @@ impl Optimizer for Ivon {
         let after = (before * ((change + 1.0).square() * 0.5 + 0.5)).max(SMALLEST).min(LARGEST);
         let rate = scalars[0].max(0.0);
         let pull = (rate * prior / after).max(0.0).min(1.0);
-        let radius = self.clip_radius as f32;
+        let radius = self.clip_radius;
         let direction = (momentum * scalars[1] / after).max(-radius).min(radius);
         let parameter = parameter * (1.0 - pull) - direction * rate;
         Update { parameter, state: vec![momentum, after - prior] }
@@ -210,8 +210,7 @@ impl Optimizer for Ivon {
         check_is_deterministic("Ivon", variable)?;
         let mut state = zeros(self, variable)?;
         if is_drawn(variable) {
-            let elements = vec![self.first_hessian as f32; variable.ty.shape.elements()];
-            state[1].1 = Tensor::f32(variable.ty.shape.clone(), elements)?;
+            state[1].1 = Tensor::floats(&variable.ty, vec![self.first_hessian; variable.ty.shape.elements()])?;
         }
         Ok(state)
     }

@@ -36,10 +36,10 @@ impl<O: Optimizer> Optimizer for Lazy<O> {
     fn scalars(&self) -> &'static [&'static str] {
         self.0.scalars()
     }
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         self.0.scalar_values(step, rate)
     }
-    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         self.0.scalars_at(scalars, factor)
     }
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {

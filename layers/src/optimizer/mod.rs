@@ -57,12 +57,12 @@ pub trait Optimizer: Debug + Send + Sync {
     }
 
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32>;
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64>;
 
     /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor
     /// are those whose names end with `rate`, and the others stay; a rule with others that change with the rate says
     /// how.
-    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         let is_rate = self.scalars().iter().map(|name| name.ends_with("rate"));
         scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()
     }
@@ -123,10 +123,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     fn scalars(&self) -> &'static [&'static str] {
         (**self).scalars()
     }
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         (**self).scalar_values(step, rate)
     }
-    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         (**self).scalars_at(scalars, factor)
     }
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
@@ -182,7 +182,7 @@ fn check_is_deterministic(optimizer: &str, variable: &Variable) -> Result<(), Er
 fn prior_precision<'b>(step: &Step<'_, 'b>, precision: f64) -> Expr<'b> {
     match step.variable.group {
         Group::Likelihood => step.temperature.builder().constant(0.0),
-        _ => step.temperature * precision as f32,
+        _ => step.temperature * precision,
     }
 }
 

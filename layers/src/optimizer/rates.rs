@@ -33,7 +33,7 @@ impl<O: Optimizer> Rates<O> {
 
     /// What the optimizer is told of a parameter.
     fn with_step<'b, T>(&self, step: &Step<'_, 'b>, of: impl FnOnce(&Step<'_, 'b>) -> T) -> T {
-        let factor = (self.factor)(step.variable) as f32;
+        let factor = (self.factor)(step.variable);
         if factor == 1.0 {
             return of(step);
         }
@@ -61,11 +61,11 @@ impl<O: Optimizer> Optimizer for Rates<O> {
         self.optimizer.scalars()
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         self.optimizer.scalar_values(step, rate)
     }
 
-    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f32) -> Vec<Expr<'b>> {
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         self.optimizer.scalars_at(scalars, factor)
     }
 

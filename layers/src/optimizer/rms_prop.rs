@@ -78,13 +78,13 @@ impl Optimizer for RmsProp {
         }
     }
 
-    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        Environment::within(|| vec![(self.learning_rate * rate) as f32])
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
+        Environment::within(|| vec![self.learning_rate * rate])
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let &Step { parameter, state, scalars, .. } = step;
-        let mean = |old: Expr<'b>, new: Expr<'b>| old * self.rho as f32 + new * (1.0 - self.rho) as f32;
+        let mean = |old: Expr<'b>, new: Expr<'b>| old * self.rho + new * (1.0 - self.rho);
         let v = mean(state[0], gradient.square());
         let mut new = vec![v];
         let mut size = v;
@@ -93,9 +93,9 @@ impl Optimizer for RmsProp {
             size = (v - a.square()).max(0.0);
             new.push(a);
         }
-        let mut step = gradient * scalars[0] / (size + self.epsilon as f32).sqrt();
+        let mut step = gradient * scalars[0] / (size + self.epsilon).sqrt();
         if self.momentum != 0.0 {
-            step = state[new.len()] * self.momentum as f32 + step;
+            step = state[new.len()] * self.momentum + step;
             new.push(step);
         }
         Update { parameter: parameter - step, state: new }

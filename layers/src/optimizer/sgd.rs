@@ -59,8 +59,8 @@ impl Optimizer for Sgd {
         if self.momentum == 0.0 { &[] } else { &["momentum"] }
     }
 
-    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        Environment::within(|| vec![(self.learning_rate * rate) as f32])
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
+        Environment::within(|| vec![self.learning_rate * rate])
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
@@ -69,7 +69,7 @@ impl Optimizer for Sgd {
         if self.momentum == 0.0 {
             return Update { parameter: parameter - step, state: Vec::new() };
         }
-        let momentum = self.momentum as f32;
+        let momentum = self.momentum;
         let m = state[0] * momentum - step;
         let parameter = if self.nesterov { parameter + (m * momentum - step) } else { parameter + m };
         Update { parameter, state: vec![m] }

@@ -63,8 +63,8 @@ impl Optimizer for Sgld {
         &[]
     }
 
-    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        Environment::within(|| vec![(self.learning_rate * rate) as f32])
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
+        Environment::within(|| vec![self.learning_rate * rate])
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
