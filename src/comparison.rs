@@ -78,17 +78,18 @@ fn scores(predictor: &Predictor, data: &Dataset) -> Result<(Scores, Vec<f64>), E
     let is_whole = data.present().is_none() && data.weights().is_none();
     match data.targets() {
         Targets::Labels(labels) if is_whole && labels.len() == data.rows() => {
-            let prediction = predictor.classify(data.inputs())?;
+            let prediction = predictor.classify_data(data)?;
             let (probabilities, classes) = (prediction.probabilities(), prediction.classes());
             scores.accuracy = Some(metrics::accuracy(probabilities, classes, labels)?);
             let calibration = metrics::calibration(probabilities, classes, labels, metrics::CALIBRATION_BINS)?;
             scores.calibration_error = Some(calibration.expected_error);
         }
-        Targets::Values { values, .. } if is_whole => {
-            if let Ok(prediction) = predictor.regress(data.inputs())
+        Targets::Values { .. } | Targets::Doubles { .. } if is_whole => {
+            let values: Vec<f64> = data.targets().numbers().iter().flat_map(|(_, values)| values.iter()).collect();
+            if let Ok(prediction) = predictor.regress_data(data)
                 && prediction.mean().len() == values.len()
             {
-                scores.root_mean_square_error = Some(metrics::root_mean_square_error(prediction.mean(), values)?);
+                scores.root_mean_square_error = Some(metrics::root_mean_square_error(prediction.mean(), &values)?);
             }
         }
         _ => {}

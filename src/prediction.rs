@@ -95,7 +95,7 @@ impl<T: Float> Classification<T> {
             return Vec::new();
         }
         let mut ranking: Vec<(usize, T)> = probabilities.iter().copied().enumerate().collect();
-        ranking.sort_by(|(_, a), (_, b)| b.order().cmp(&a.order()));
+        ranking.sort_by_key(|(_, p)| std::cmp::Reverse(p.order()));
         ranking
     }
 

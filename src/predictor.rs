@@ -302,6 +302,20 @@ impl Predictor {
         Regression::of(&mut answers).ok_or_else(|| self.tells_no_numbers())
     }
 
+    /// As [`Predictor::classify`], of the inputs of a data set of either type.
+    pub(crate) fn classify_data(&self, data: &Dataset) -> Result<Classification, Error> {
+        let inputs = data.floats();
+        let mut answers = self.answer(Question::Moments, &self.rows_of(Numbers::From(0), &inputs)?)?;
+        Classification::of(&mut answers).ok_or_else(|| self.tells_no_classes())
+    }
+
+    /// As [`Predictor::regress`], of the inputs of a data set of either type.
+    pub(crate) fn regress_data(&self, data: &Dataset) -> Result<Regression<f64>, Error> {
+        let inputs = data.floats();
+        let mut answers = self.answer(Question::Moments, &self.rows_of(Numbers::From(0), &inputs)?)?;
+        Regression::of(&mut answers).ok_or_else(|| self.tells_no_numbers())
+    }
+
     /// Predicts classes or numbers, whichever the network does, as [`Predictor::classify_from`] or [`Predictor::regress_from`]: for
     /// programs that are given any model.
     ///

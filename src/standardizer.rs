@@ -182,7 +182,7 @@ mod tests {
         let restored = standardizer.restore(&prediction).unwrap();
         assert!(restored.mean().iter().zip(data.values()).all(|(a, b)| (a - b).abs() < 1e-6));
         assert!((f64::from(restored.total()[0]).ln() - standardizer.log_scale()).abs() < 1e-6);
-        let large = Regression::new(1, vec![0.0, 3e38], [vec![1.0; 2], vec![0.0; 2], vec![1.0; 2]]);
+        let large = Regression::<f32>::new(1, vec![0.0, 3e38], [vec![1.0; 2], vec![0.0; 2], vec![1.0; 2]]);
         let error = standardizer.restore(&large).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -25,7 +25,7 @@ macro_rules! wrapped {
             fn state(&self) -> &'static [&'static str] {
                 self.0.state()
             }
-            fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+            fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
                 self.0.scalar_values(step, rate)
             }
             fn moves_read_rows(&self) -> bool {
@@ -164,7 +164,7 @@ fn lazy_adam_moves_the_rows_that_were_read() {
             assert_eq!(row(after, i) != row(before, i), is_second, "{i}");
             assert_eq!(row(after, i) != [0.0; 3], is_first || is_second, "{i}");
         }
-        let rate = Adam::new(0.1).scalar_values(2, 1.0)[0];
+        let rate = Adam::new(0.1).scalar_values(2, 1.0)[0] as f32;
         for ((new, old), (m, v)) in row(&second.0, i)
             .into_iter()
             .zip(row(&first.0, i))

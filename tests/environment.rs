@@ -116,7 +116,7 @@ fn computations() -> Vec<Computation> {
     for (name, initializer) in initializers {
         let of = move || {
             let shape = [7, 11].into();
-            let drawn = initializer.initial(3, 5, &shape, 0).unwrap();
+            let drawn = initializer.initial(3, 5, &Type::f32([7, 11]), 0).unwrap();
             let scalars = [initializer.limit(&shape, 0), initializer.stddev_before_truncation(&shape, 0)];
             [bits(drawn.as_f32().unwrap()), bits64(scalars.into_iter().flatten())].concat()
         };
@@ -224,7 +224,7 @@ fn computations() -> Vec<Computation> {
         ("gradient descent's scalars", Box::new(Sgd::new(0.01))),
     ];
     for (name, optimizer) in scalars {
-        add(name, Box::new(move || (1..300).flat_map(|step| bits(&optimizer.scalar_values(step, 0.37))).collect()));
+        add(name, Box::new(move || (1..300).flat_map(|step| bits64(optimizer.scalar_values(step, 0.37))).collect()));
     }
     add(
         "scalars of the host",

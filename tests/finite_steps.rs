@@ -68,7 +68,7 @@ impl<O: Optimizer> Optimizer for Unproved<O> {
         &["rate", "one"]
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         [self.0.scalar_values(step, rate), vec![1.0]].concat()
     }
 
@@ -281,8 +281,8 @@ impl Optimizer for ByRow {
         &[]
     }
 
-    fn scalar_values(&self, _: u64, rate: f64) -> Vec<f32> {
-        vec![rate as f32]
+    fn scalar_values(&self, _: u64, rate: f64) -> Vec<f64> {
+        vec![rate]
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {

@@ -349,7 +349,7 @@ fn files_of_version_1_load() {
     assert_eq!(&expected, loaded.parameters());
     assert_eq!((loaded.seed(), loaded.training_examples()), (5, Some(40)));
     // What it says is compared.
-    let narrow = |prior: f32| {
+    let narrow = |prior: f64| {
         Sequential::new()
             .layer(
                 AffineVariationalReparameterizationLocal::new(3, 8)

@@ -180,7 +180,7 @@ fn bad_input_is_an_error() {
     assert!(predictor.regress(&[0.0; 3]).unwrap_err().to_string().contains("use `classify`"));
     let unchecked = PredictorOptions::default().samples(4).check_inputs(false);
     let refused = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs);
-    assert!(matches!(refused, Err(Error::NonFinitePrediction { row: 1, largest: f32::INFINITY })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NonFinitePrediction { row: 1, largest: f64::INFINITY })), "{refused:?}");
     let unchecked = unchecked.allow_non_finite(true);
     let prediction = Predictor::with_options(&network, &unchecked).unwrap().classify(&inputs).unwrap();
     assert!(prediction.labels()[0].is_some() && prediction.labels()[1].is_none() && prediction.ranking(1).is_empty());

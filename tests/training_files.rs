@@ -290,8 +290,8 @@ impl Optimizer for Silent {
     fn state(&self) -> &'static [&'static str] {
         &[]
     }
-    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-        vec![rate as f32]
+    fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
+        vec![rate]
     }
     fn update<'b>(&self, step: &bayeslift::layers::Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         Update { parameter: step.parameter - gradient * step.scalars[0] * self.0 as f32, state: vec![] }

@@ -114,6 +114,6 @@ fn only_what_can_remember_takes_a_posterior() {
     let mut network = line(Prior::remembered(1.5));
     fit(&mut network, &x[..6], &y[..6]);
     assert_eq!([values(&network, "prior/kernel/loc"), values(&network, "prior/kernel/scale")], [[0.0], [1.5]]);
-    let layer = AffineVariationalReparameterizationLocal::new(1, 1).prior_maker(Prior::remembered(f32::NAN));
+    let layer = AffineVariationalReparameterizationLocal::new(1, 1).prior_maker(Prior::remembered(f64::NAN));
     assert!(Network::new(layer, [1], likelihood::Normal::fixed(1.0), 0).is_err());
 }

@@ -8,8 +8,8 @@ pub fn with_settings(mut recipe: Recipe, settings: &str) -> Result<Recipe, Strin
         let (name, value) = setting.split_once('=').ok_or(format!("`{setting}` is not SETTING=NUMBER"))?;
         let number: f64 = value.parse().map_err(|e| format!("`{setting}`: {e}"))?;
         match name {
-            "scale" => recipe.posterior = Posterior::mean_field_with_scale(number as f32),
-            "prior" => recipe.prior = Prior::normal(0.0, number as f32),
+            "scale" => recipe.posterior = Posterior::mean_field_with_scale(number),
+            "prior" => recipe.prior = Prior::normal(0.0, number),
             "weight" => recipe.divergence_weight = number,
             "warm-up" => recipe.warm_up = number,
             "rate" => recipe.learning_rate = number,

@@ -35,7 +35,7 @@ pub struct Method {
     kind: Kind,
     recipe: Recipe,
     /// The part of hidden units that is left out.
-    dropout: f32,
+    dropout: f64,
     /// The part of the training rows by which the best epoch is chosen; 0 for the last epoch.
     validation: f64,
 }
@@ -59,7 +59,7 @@ impl FromStr for Method {
         for setting in settings.split(':') {
             let number = |text: &str| text.parse::<f64>().map_err(|e| format!("`{setting}`: {e}"));
             match setting.split_once('=') {
-                Some(("dropout", value)) => method.dropout = number(value)? as f32,
+                Some(("dropout", value)) => method.dropout = number(value)?,
                 Some(("validation", value)) => method.validation = number(value)?,
                 _ => method.recipe = with_settings(method.recipe, setting)?,
             }

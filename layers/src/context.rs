@@ -170,8 +170,7 @@ impl<'b> Context<'b> {
         self.builder().check()?;
         let (ty, axes) = (x.ty(), usize::from(self.samples.is_some()));
         if !x.is_float() {
-            let expected = format!("{}, the network's", self.builder().float());
-            return Err(Error::argument("the input's element type", expected, ty.dtype));
+            return Err(Error::argument("the input's element type", self.builder().float().name(), ty.dtype));
         }
         if ty.shape.len() <= axes || ty.shape.last_extent() != units {
             let samples = if axes == 1 { "samples,.." } else { ".." };

@@ -14,6 +14,7 @@ pub use temperature::{at_temperature, temperature};
 
 use crate::{Error, natural_log};
 use bayeslift_ir::Environment;
+use std::fmt;
 
 /// The part of rows whose most probable class is their label. Of equally probable classes the first counts; a row of `NaN`,
 /// which has no prediction, is wrong.
@@ -126,18 +127,22 @@ pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: 
 ///
 /// # Errors
 /// No predictions, another number of targets, elements that are not finite.
-pub fn root_mean_square_error(predictions: &[f32], targets: &[f32]) -> Result<f64, Error> {
+pub fn root_mean_square_error<T: Copy + Into<f64> + fmt::Display>(
+    predictions: &[T],
+    targets: &[T],
+) -> Result<f64, Error> {
     Environment::within(|| {
         check_length("predictions", predictions.len(), "one for each target", targets.len())?;
         for (argument, values) in [("predictions", predictions), ("targets", targets)] {
-            if let Some((i, x)) = values.iter().enumerate().find(|(_, x)| !x.is_finite()) {
+            if let Some((i, x)) = values.iter().enumerate().find(|&(_, &x)| !x.into().is_finite()) {
                 return Err(Error::argument(&format!("element {i} of the {argument}"), "a finite number", x));
             }
         }
-        let squares = predictions
-            .iter()
-            .zip(targets)
-            .map(|(&p, &t)| (f64::from(p) - f64::from(t)) * (f64::from(p) - f64::from(t)));
+        let square = |(&p, &t): (&T, &T)| {
+            let distance: f64 = p.into() - t.into();
+            distance * distance
+        };
+        let squares = predictions.iter().zip(targets).map(square);
         Ok((squares.sum::<f64>() / targets.len() as f64).sqrt())
     })
 }
@@ -364,7 +369,7 @@ mod tests {
         let logits =
             "the sum of the probabilities of row 0 is 1.199999988079071, expected 1; logits need a softmax first";
         check(accuracy(&[0.5, 0.7], 2, &[0]), logits);
-        check(root_mean_square_error(&[], &[]), "the number of predictions is 0, expected at least 1");
+        check(root_mean_square_error::<f32>(&[], &[]), "the number of predictions is 0, expected at least 1");
         check(root_mean_square_error(&[1.0], &[f32::NAN]), "element 0 of the targets is NaN, expected a finite number");
         let bins = calibration(&[1.0], 1, &[0], 0).unwrap_err().to_string();
         assert_eq!(bins, "the number of bins is 0, expected a number from 1 to 1048576");

@@ -133,13 +133,13 @@ impl<'b> Scope<'b> {
     /// Checks that a layer which was told an element type is in a network of that type.
     pub(crate) fn check_dtype(&self, dtype: Option<DType>) -> Result<(), Error> {
         let float = self.builder.float();
-        match dtype.filter(|dtype| *dtype != float) {
-            None => Ok(()),
-            Some(dtype) if dtype.is_float() => {
+        match dtype {
+            Some(dtype) if !dtype.is_float() => Err(Error::argument("dtype", "f32 or f64", dtype)),
+            Some(dtype) if dtype != float => {
                 let problem = format!("the layer's dtype is {dtype}, and the network is of {float}");
-                Err(Error::misuse(problem, "give all layers of a network the same, or the `Sequential` around them"))
+                Err(Error::misuse(problem, "give one to all layers, by that of the `Sequential` around them"))
             }
-            Some(dtype) => Err(Error::argument("dtype", "f32 or f64", dtype)),
+            _ => Ok(()),
         }
     }
 

@@ -132,7 +132,7 @@ fn flattening_keeps_examples_and_samples() {
 fn dropout_drops_in_training() {
     let (rate, n) = (0.3_f32, 10_000);
     let x = Tensor::f32([100, 100], vec![1.0; n]).unwrap();
-    let layer = Dropout::new(rate);
+    let layer = Dropout::new(rate.into());
     let y = trained(&layer, &Parameters::new(), &x, None).remove(0);
     let dropped = y.iter().filter(|y| **y == 0.0).count() as f64;
     let error = (n as f64 * 0.3 * 0.7).sqrt();
@@ -264,7 +264,6 @@ fn moving_averages_weigh_batches_by_their_rows() {
             let count = rows as f64;
             let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
             let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
-            let momentum = f64::from(momentum);
             weight = momentum * weight + count;
             sums = [momentum * sums[0] + count * mean, momentum * sums[1] + count * variance];
             let close = |got: f32, want: f64| (f64::from(got) - want).abs() <= 1e-5 * want.max(1.0);
@@ -382,7 +381,7 @@ fn what_users_get_wrong() {
         (called(&GlobalPooling::average(1), &[2, 4]), "the input has shape [2,4], expected [examples,..,length,4]"),
         (declared(&Dropout::new(1.0)), "in layer `dropout`: rate is 1, expected a number from 0 to below 1"),
         (
-            declared(&Dropout::monte_carlo(f32::NAN)),
+            declared(&Dropout::monte_carlo(f64::NAN)),
             "in layer `monte_carlo_dropout`: rate is NaN, expected a number from 0 to below 1",
         ),
         (declared(&LayerNormalization::new(0)), "in layer `layer_normalization`: units is 0, expected at least 1"),

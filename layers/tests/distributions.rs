@@ -168,8 +168,8 @@ fn exact_divergence_of_normals() {
     ];
     for &(loc, scale, prior_loc, prior_scale) in cases {
         let builder = Builder::new();
-        let posterior: AnyDistribution = Normal::scalar(&builder, loc, scale).into();
-        let prior: AnyDistribution = Normal::scalar(&builder, prior_loc, prior_scale).into();
+        let posterior: AnyDistribution = Normal::scalar(&builder, loc.into(), scale.into()).into();
+        let prior: AnyDistribution = Normal::scalar(&builder, prior_loc.into(), prior_scale.into()).into();
         builder.output("kl", exact(&posterior, &prior, &Shape::new(&[2, 3])).unwrap());
         let got = evaluate(&builder.finish().unwrap(), &[]).unwrap()[0].as_f32().unwrap()[0];
         let [m, s, n, t] = [loc, scale, prior_loc, prior_scale].map(f64::from);
@@ -292,7 +292,7 @@ fn libm_erf(x: f64) -> f64 {
 /// Means, spreads and limits of random initial values, within 5 standard errors of 20000 draws; equal on every call.
 #[test]
 fn initial_values() {
-    let shape = Shape::new(&[100, 200]);
+    let (shape, ty) = (Shape::new(&[100, 200]), Type::f32([100, 200]));
     let n = 20_000.0;
     for (initializer, variance) in [
         (Initializer::GlorotUniform, 2.0 / 300.0),
@@ -305,10 +305,10 @@ fn initial_values() {
         (Initializer::TruncatedNormal { stddev: 0.1 }, 0.01 * 0.773_741_3),
         (Initializer::Normal { stddev: 0.1 }, 0.01),
     ] {
-        let values = initializer.initial(1, 2, &shape, 0).unwrap();
-        assert_eq!(values, initializer.initial(1, 2, &shape, 0).unwrap());
-        assert_ne!(values, initializer.initial(1, 3, &shape, 0).unwrap());
-        assert_ne!(values, initializer.initial(2, 2, &shape, 0).unwrap());
+        let values = initializer.initial(1, 2, &ty, 0).unwrap();
+        assert_eq!(values, initializer.initial(1, 2, &ty, 0).unwrap());
+        assert_ne!(values, initializer.initial(1, 3, &ty, 0).unwrap());
+        assert_ne!(values, initializer.initial(2, 2, &ty, 0).unwrap());
         let values: Vec<f64> = values.as_f32().unwrap().iter().map(|&x| f64::from(x)).collect();
         let mean = values.iter().sum::<f64>() / n;
         let found = values.iter().map(|x| x * x).sum::<f64>() / n;
@@ -336,7 +336,7 @@ fn orthogonal_initial_values() {
     for (shape, batch_ndims) in
         [(&[7, 3][..], 0), (&[3, 7], 0), (&[5, 5], 0), (&[2, 3, 4], 0), (&[3, 4, 2], 1), (&[4], 0)]
     {
-        let values = initializer.initial(1, 2, &shape.into(), batch_ndims).unwrap();
+        let values = initializer.initial(1, 2, &Type::f32(shape), batch_ndims).unwrap();
         let columns = *shape.last().unwrap();
         let of_batch: usize = shape[batch_ndims..].iter().product();
         for matrix in values.as_f32().unwrap().chunks(of_batch) {
@@ -352,7 +352,7 @@ fn orthogonal_initial_values() {
         }
     }
     let draws = 2000_u64;
-    let first = |seed| f64::from(initializer.initial(seed, 2, &[6, 2].into(), 0).unwrap().as_f32().unwrap()[0]);
+    let first = |seed| f64::from(initializer.initial(seed, 2, &Type::f32([6, 2]), 0).unwrap().as_f32().unwrap()[0]);
     let (mean, square) = (0..draws).map(first).fold((0.0, 0.0), |(m, s), x| (m + x, s + x * x));
     let (n, variance) = (draws as f64, 2.25 / 6.0);
     assert!((mean / n).abs() < 5.0 * (variance / n).sqrt(), "{mean}");

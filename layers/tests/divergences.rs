@@ -27,7 +27,7 @@ fn mixture(x: f64, parts: &[(f64, f64)]) -> f64 {
 }
 
 /// A mixture of two around 0.
-fn spike_and_slab(b: &Builder, [p, spike, slab]: [f32; 3]) -> AnyDistribution<'_> {
+fn spike_and_slab(b: &Builder, [p, spike, slab]: [f64; 3]) -> AnyDistribution<'_> {
     Mixture::new(vec![(p, Normal::scalar(b, 0.0, spike)), (1.0 - p, Normal::scalar(b, 0.0, slab))]).unwrap().into()
 }
 

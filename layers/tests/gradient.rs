@@ -37,7 +37,7 @@ fn training_graph(
     let call = network.call(&context, context.input(builder.input("x", Type::f32(x)))).unwrap();
     let (output, axes) = (call.output.shape(), usize::from(samples.is_some()));
     let target = likelihood.target(&output[axes + 1..].into()).unwrap();
-    let targets = builder.input("targets", target.ty(output[axes]));
+    let targets = builder.input("targets", target.ty(output[axes], builder.float()));
     let loss =
         likelihood.loss(&scope, call.output, &targets.into()).unwrap() + call.divergence(divergence).unwrap() * 0.1;
     builder.output("loss", loss);

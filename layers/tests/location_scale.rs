@@ -166,8 +166,8 @@ fn options_out_of_range() {
     let initialize = |prior: Prior| Reparameterization::new(2, 2).prior_maker(prior).initialize(0);
     for (prior, want) in [
         (Prior::laplace(0.0, 0.0), "Laplace(loc = 0, scale = 0)"),
-        (Prior::logistic(f32::NAN, 1.0), "Logistic(loc = NaN, scale = 1)"),
-        (Prior::cauchy(0.0, f32::INFINITY), "Cauchy(loc = 0, scale = inf)"),
+        (Prior::logistic(f64::NAN, 1.0), "Logistic(loc = NaN, scale = 1)"),
+        (Prior::cauchy(0.0, f64::INFINITY), "Cauchy(loc = 0, scale = inf)"),
         (Prior::student_t(3.0, 0.0, -1.0), "StudentT(loc = 0, scale = -1)"),
         (
             Prior::student_t(0.1, 0.0, 1.0),

@@ -128,7 +128,7 @@ fn optimizers_follow_their_formulas() {
             }
             let mut inputs = vec![tensors[0].clone(), Tensor::f32([gradients.len()], gradients).unwrap()];
             inputs.extend_from_slice(&tensors[1..]);
-            inputs.extend(optimizer.scalar_values(step, 1.0).into_iter().map(Tensor::scalar));
+            inputs.extend(optimizer.scalar_values(step, 1.0).into_iter().map(|x| Tensor::scalar(x as f32)));
             tensors = evaluate(&graph, &inputs).unwrap();
             for (found, want) in tensors[0].as_f32().unwrap().iter().zip(&want) {
                 let error = (f64::from(*found) - want[0]).abs();

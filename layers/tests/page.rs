@@ -43,7 +43,8 @@ fn a_seed_of_its_own_decides_a_layers_draws() {
 fn a_layer_tells_what_it_was_told() {
     let layer = local().activation(Activation::Tanh).validate_args(true).seed(5).posterior_value(PosteriorValue::Mean);
     assert_eq!((layer.input_size(), layer.output_size(), layer.has_bias()), (3, 2, true));
-    assert_eq!((layer.get_activation().name(), layer.get_dtype()), (Activation::Tanh.name(), DType::F32));
+    assert_eq!((layer.get_activation().name(), layer.get_dtype()), (Activation::Tanh.name(), None));
+    assert_eq!(local().dtype(DType::F64).get_dtype(), Some(DType::F64));
     assert_eq!((layer.validates_args(), layer.get_seed()), (true, Some(5)));
     assert!(matches!(layer.get_posterior_value(), PosteriorValue::Mean));
     assert!(matches!(layer.get_kernel_initializer(), Initializer::Ones));
@@ -140,15 +141,15 @@ fn looking_tells_divergences_and_entropies() {
     let parameters = layer.initialize(0).unwrap();
     let (posterior, prior) = (layer.kernel_posterior(&parameters), layer.kernel_prior(&parameters));
     let (log, half) = (0.001_f64.ln(), 0.5 * (1.0 + 1e-6 - 1.0));
-    let exact = f64::from(posterior.divergence_from(&prior, &Divergence::Exact, 0).unwrap());
+    let exact = posterior.divergence_from(&prior, &Divergence::Exact, 0).unwrap();
     assert!((exact - 6.0 * (half - log)).abs() < 1e-4, "{exact}");
-    let quadrature = f64::from(posterior.divergence_from(&prior, &Divergence::quadrature(), 0).unwrap());
+    let quadrature = posterior.divergence_from(&prior, &Divergence::quadrature(), 0).unwrap();
     assert!((quadrature - exact).abs() < 1e-4, "{quadrature}");
     // five errors of the mean of 1000 draws, of which each has the variance 6 / 2
     let error = 5.0 * (3.0_f64 / 1000.0).sqrt();
     let drawn = posterior.divergence_from(&prior, &Divergence::MonteCarlo { draws: 1000 }, 1).unwrap();
-    assert!((f64::from(drawn) - exact).abs() < error, "{drawn}");
-    let entropy = f64::from(posterior.entropy(1, 1000).unwrap());
+    assert!((drawn - exact).abs() < error, "{drawn}");
+    let entropy = posterior.entropy(1, 1000).unwrap();
     assert!((entropy - 6.0 * (log + 1.418_938_533)).abs() < error, "{entropy}");
-    assert_ne!(entropy, f64::from(posterior.entropy(2, 1000).unwrap()));
+    assert_ne!(entropy, posterior.entropy(2, 1000).unwrap());
 }

@@ -14,7 +14,11 @@ use std::collections::HashMap;
 /// The name of the output that [`watch`] adds.
 pub const WATCH: &str = "not finite";
 
-/// The live values of `f32` that may be infinite or not a number by their ranges where what reads them does not pass that on, and
+/// The name of an output that says up to where a graph of `f64` is watched: it, and what it is made of. What comes after are statistics, which are
+/// made to show what is not finite, and of which a density of 0 has an infinite logarithm. In graphs of `f32` these are the values of `f64`.
+pub const INSIDE: &str = "network";
+
+/// The live values of `f32`, and those of `f64` [inside](INSIDE), that may be infinite or not a number by their ranges where what reads them does not pass that on, and
 /// those of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
 /// none is listed, and all outputs are finite, nothing in the graph has overflowed that they depend on.
 ///
@@ -25,7 +29,7 @@ pub fn hidden(graph: &Graph, ranges: &[Range]) -> Vec<Value> {
 }
 
 /// The graph with one more output, the scalar [`WATCH`]: 1 if a value was not finite where nothing that reads it passes that
-/// on, else 0; with `roots` also 1 where a square root of `f32` was taken of infinity. All other outputs keep their bits. `None` if
+/// on, else 0; with `roots` also 1 where a square root was taken of infinity. All other outputs keep their bits. `None` if
 /// there is nothing to watch.
 ///
 /// # Errors
@@ -100,7 +104,7 @@ struct Suspect {
 
 fn suspects(graph: &Graph, ranges: &[Range], roots: bool) -> Vec<Suspect> {
     let live = graph.live();
-    let meant = meant(graph, ranges);
+    let (meant, inside) = (meant(graph, ranges), inside(graph));
     let mut suspected = vec![false; graph.nodes().len()];
     for value in graph.values().filter(|v| live[v.index()]) {
         let node = graph.node(value);
@@ -109,12 +113,40 @@ fn suspects(graph: &Graph, ranges: &[Range], roots: bool) -> Vec<Suspect> {
             let infinite = hides.below && range.low == f64::NEG_INFINITY || hides.above && range.high == f64::INFINITY;
             let root = roots && node.op == Op::Unary(Unary::Sqrt) && range.high == f64::INFINITY;
             let hidden = hides.nan && range.nan || (infinite || root) && !meant[arg.index()];
-            // statistics in `f64` are made to show it, and a density of 0 is no overflow there
-            suspected[arg.index()] |= hidden && graph.ty(arg).dtype == DType::F32 && graph.constant(arg).is_none();
+            let is_watched = graph.ty(arg).dtype == DType::F32 || inside[arg.index()];
+            suspected[arg.index()] |=
+                hidden && is_watched && graph.ty(arg).dtype.is_float() && graph.number(arg).is_none();
         }
     }
     let suspected = graph.values().filter(|v| suspected[v.index()]);
     suspected.map(|value| Suspect { value, only_nan: meant[value.index()] }).collect()
+}
+
+/// What is watched whatever its type.
+fn inside(graph: &Graph) -> Vec<bool> {
+    let mut inside = vec![false; graph.nodes().len()];
+    if let Some(output) = graph.outputs().iter().find(|output| output.name == INSIDE) {
+        inside[output.value.index()] = true;
+    }
+    for value in graph.values().rev() {
+        if inside[value.index()] {
+            graph.node(value).args.iter().for_each(|arg| inside[arg.index()] = true);
+        }
+    }
+    inside
+}
+
+/// A graph without the output [`INSIDE`], and what only that needs.
+///
+/// # Errors
+/// Those of building a graph; none for a graph that verifies.
+pub fn unmarked(graph: &Graph) -> Result<Graph, Error> {
+    let mut to = Rebuild::with_inputs(graph)?;
+    for output in graph.outputs().iter().filter(|output| output.name != INSIDE) {
+        let value = to.copy_with_operands(output.value)?;
+        to.output(output, value)?;
+    }
+    Ok(to.graph)
 }
 
 /// The values that are infinite because a constant is.

@@ -23,7 +23,7 @@ pub use accumulate::{Accumulation, AccumulationError};
 pub use bound::magnitude_bounds;
 pub use costs::Costs;
 pub use gradient::gradients;
-pub use guard::{WATCH, hidden, rescale, watch};
+pub use guard::{INSIDE, WATCH, hidden, rescale, unmarked, watch};
 pub use pipeline::{Pipeline, Rewritten, optimize};
 pub use plan::{
     Access, Counts, Defect, Extents, Footprint, Kernel, KernelKind, Operand, Part, Place, Plan, Read, Role, Work, Write,

@@ -11,7 +11,9 @@ use crate::{
     engine::{Engine, Session},
 };
 use bayeslift_ir::{DType, Graph, Input, Tensor, Type};
-use bayeslift_passes::{Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, watch};
+use bayeslift_passes::{
+    INSIDE, Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, unmarked, watch,
+};
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
 
@@ -84,6 +86,8 @@ pub struct Pool {
     rescaled: OnceLock<Option<Compiled>>,
     /// Held while one of these two is set.
     setting: MomentaryLock<()>,
+    /// Of a network of `f64` the plain block as it is watched.
+    marked: Option<Graph>,
     early: Early,
     /// Makes results of what was added up, if the block itself does not.
     pub finish: Option<Engine>,
@@ -108,6 +112,7 @@ impl Pool {
         let mut pool = Pool {
             setting: MomentaryLock::default(),
             plain: Compiled::new(Engine::of_simplified(staged.late, &options.backend)?),
+            marked: staged.marked,
             watched: OnceLock::new(),
             rescaled: OnceLock::new(),
             early: staged.early,
@@ -131,8 +136,9 @@ impl Pool {
         if let Some(made) = cell.get() {
             return Ok(made.as_ref());
         }
-        let plain = self.plain.engine.graph();
+        let plain = self.marked.as_ref().unwrap_or(self.plain.engine.graph());
         let graph = if care == Care::Watched { watch(plain, true)? } else { rescaled(plain)? };
+        let graph = graph.map(|graph| unmarked(&graph)).transpose()?;
         let made = graph.map(|graph| Engine::of_rewritten(graph, backend)).transpose()?.map(Compiled::new);
         let _setting = self.setting.lock().ok_or(bayeslift_runtime::Error::ForkedWhileCompiling)?;
         Ok(cell.get_or_init(|| made).as_ref())
@@ -165,7 +171,7 @@ impl Pool {
     fn prepare(&mut self, model: &Model) -> Result<(), Error> {
         self.early.compute(model)?;
         let known: Vec<&Tensor> = self.early.known(model).collect();
-        self.bound = largest_bound(self.plain.engine.graph(), &known, model.dtype)?;
+        self.bound = largest_bound(self.marked.as_ref().unwrap_or(self.plain.engine.graph()), &known, model.dtype)?;
         Ok(())
     }
 
@@ -204,6 +210,8 @@ pub struct Staged {
     pub early: Early,
     /// The block, simplified: from what is known early, noise address, inputs, accumulators.
     pub late: Graph,
+    /// That of a network of `f64` [marked](INSIDE): rewriting leaves it as it is.
+    pub marked: Option<Graph>,
     pub finish: Option<Graph>,
     pub accumulators: Vec<Accumulator>,
 }
@@ -217,7 +225,12 @@ impl Staged {
         let engine = Engine::of_simplified(stages.first, backend)?;
         let session = engine.session()?;
         let early = Early { engine, session, kept: stages.kept };
-        Ok(Staged { early, late: stages.second, finish, accumulators })
+        let is_marked = stages.second.outputs().iter().any(|output| output.name == INSIDE);
+        let (late, marked) = match is_marked {
+            true => (unmarked(&stages.second)?, Some(stages.second)),
+            false => (stages.second, None),
+        };
+        Ok(Staged { early, late, marked, finish, accumulators })
     }
 
     /// Computes what is known of a model's parameters.

@@ -8,7 +8,8 @@ use super::{
     model::{Block, Model, Start},
 };
 use crate::Error;
-use bayeslift_ir::{Builder, Expr, Graph, Type};
+use bayeslift_ir::{Builder, DType, Expr, Graph, Type};
+use bayeslift_passes::INSIDE;
 
 /// What is asked of each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Question {
 pub struct Graphs {
     /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`],
     /// of open ones [`END`], and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up,
-    /// samples.
+    /// samples. Of a network of `f64` it is [marked](INSIDE).
     pub update: Graph,
     /// Inputs: the accumulators, [`SAMPLES`]. Outputs: the results.
     pub finish: Option<Graph>,
@@ -103,6 +104,9 @@ impl Question {
     ) -> Result<Graphs, Error> {
         let b = &Builder::of(model.dtype);
         let block = self.block(model, b, [samples, rows])?;
+        if model.dtype == DType::F64 && self != Question::Cdf {
+            b.output(INSIDE, block.output());
+        }
         let each = match self {
             Question::Output => Some(block.output()),
             Question::Draw => Some(self.needed(&block, Quantity::Draw)?),

@@ -246,6 +246,6 @@ mod tests {
             assert_eq!(found[(k * 2 + i) * 3 + j], elements[(i * 3 + j) * 4 + k]);
         }
         assert_eq!(in_order(&[7.0], &[], &[]), [7.0]);
-        assert!(in_order(&[], &[0, 2], &[1, 0]).is_empty());
+        assert!(in_order::<f32>(&[], &[0, 2], &[1, 0]).is_empty());
     }
 }

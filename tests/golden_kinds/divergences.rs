@@ -27,7 +27,7 @@ impl Case {
     }
 
     pub(super) fn exact<'b>(&self, b: &'b Builder) -> Fallible<Computed<'b>> {
-        let [loc, scale] = [self.number("prior_loc")?, self.number("prior_scale")?].map(|x| self.constant(b, x));
+        let [loc, scale] = [self.number("prior_loc")?, self.number("prior_scale")?].map(|x| b.constant(x));
         self.divergence(b, |_, posterior| {
             let shape = posterior.loc.shape();
             let kl = exact(&posterior.into(), &Normal::new(loc, scale).into(), &shape);

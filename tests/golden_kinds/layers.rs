@@ -57,7 +57,8 @@ impl Case {
             .strides(self.sizes("strides")?)
             .dilations(self.sizes("dilations")?)
             .padding(padding)
-            .use_bias(self.arrays.contains_key("bias"));
+            .use_bias(self.arrays.contains_key("bias"))
+            .dtype(self.dtype);
         self.of_layer(b, &layer)
     }
 
@@ -67,7 +68,8 @@ impl Case {
             .strides(self.sizes("strides")?)
             .dilations(self.sizes("dilations")?)
             .padding(padding)
-            .use_bias(self.arrays.contains_key("bias"));
+            .use_bias(self.arrays.contains_key("bias"))
+            .dtype(self.dtype);
         self.of_layer(b, &layer)
     }
 
@@ -77,7 +79,8 @@ impl Case {
         let batch: Vec<usize> = kernel[..kernel.len() - 2].to_vec();
         let layer = Affine::new(kernel[kernel.len() - 2], kernel[kernel.len() - 1])
             .batch_shape(batch.as_slice())
-            .use_bias(self.arrays.contains_key("bias"));
+            .use_bias(self.arrays.contains_key("bias"))
+            .dtype(self.dtype);
         let mut parameters = layer.initialize(0)?;
         for name in ["kernel", "bias"] {
             if self.arrays.contains_key(name) {
@@ -97,16 +100,19 @@ impl Case {
         // the order in which a layer draws
         match self.kind.as_str() {
             "affine_local" => {
-                let layer = AffineVariationalReparameterizationLocal::new(inputs, outputs).activation(activation);
+                let layer = AffineVariationalReparameterizationLocal::new(inputs, outputs)
+                    .dtype(self.dtype)
+                    .activation(activation);
                 self.of_noisy_layer(&layer, &["eps"])
             }
             "affine_reparameterization" => {
-                let layer = AffineVariationalReparameterization::new(inputs, outputs).activation(activation);
+                let layer =
+                    AffineVariationalReparameterization::new(inputs, outputs).dtype(self.dtype).activation(activation);
                 self.of_noisy_layer(&layer, &["eps_kernel", "eps_bias"])
             }
             _ => {
                 // TFP draws the bias once for all examples, where this layer would flip it for each
-                let layer = AffineVariationalFlipout::new(inputs, outputs).activation(activation);
+                let layer = AffineVariationalFlipout::new(inputs, outputs).dtype(self.dtype).activation(activation);
                 let layer = layer.unpack_weights(|weights| {
                     let bias = weights.bias.and_then(|bias| bias.as_normal()).map(|bias| {
                         let noise = bias.loc.builder().input("eps_bias", bias.loc.ty());
@@ -120,7 +126,7 @@ impl Case {
     }
 
     fn of_noisy_layer(&self, layer: &impl Layer, noise: &[&str]) -> Fallible<Vec<Measured>> {
-        let builder = Builder::new();
+        let builder = Builder::of(self.dtype);
         let b = &builder;
         let names = ["kernel_loc", "kernel_raw_scale", "bias_loc", "bias_raw_scale"];
         let paths = ["kernel/loc", "kernel/raw_scale", "bias/loc", "bias/raw_scale"];

@@ -52,7 +52,7 @@ impl Optimizer for Unproved {
         }
     }
 
-    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f32> {
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         [vec![1.0], self.0.scalar_values(step, rate)].concat()
     }
 

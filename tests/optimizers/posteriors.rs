@@ -9,7 +9,7 @@ const UNITS: usize = 64;
 const ROWS: usize = 10;
 
 /// As many regressions on a constant as there are units, on the same targets of known noise: `spread` is its standard deviation.
-fn constants(spread: f32) -> (Network, Vec<f32>, Targets, f64) {
+fn constants(spread: f64) -> (Network, Vec<f32>, Targets, f64) {
     let layer = Affine::new(1, UNITS).use_bias(false).kernel_initializer(Initializer::Zeros);
     let network = Network::new(layer, [1], likelihood::Normal::fixed(spread), 0).unwrap();
     let values: Vec<f32> = (0..ROWS).map(|row| 0.7 + 0.1 * row as f32).collect();
@@ -151,7 +151,7 @@ fn ivon_recovers_from_a_first_hessian_that_is_too_small() {
             let rate = 1.0 - f64::from(step) / 2000.0;
             trainer.step(&mut network, StepInput::new(&inputs, &targets).rate(rate)).unwrap();
         }
-        let scale = f64::from(spread) / (ROWS as f64).sqrt();
+        let scale = spread / (ROWS as f64).sqrt();
         for weight in kernel(&network) {
             assert!((weight - mean).abs() < scale, "noise {spread}: {weight}, not {mean} +- {scale}");
         }

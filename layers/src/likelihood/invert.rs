@@ -15,7 +15,7 @@ const ROUNDS: usize = 9;
 pub(super) fn quantile_of<'b>(law: &dyn Law<'b>, support: Support, p: Expr<'b>) -> Option<Expr<'b>> {
     let (p, (least, largest)) = (p.to_f64(), support.bounds());
     let bounds = if least.is_finite() && largest.is_finite() {
-        [least, largest].map(|bound| p.builder().constant_f64(bound.into()))
+        [least, largest].map(|bound| p.builder().constant_f64(bound))
     } else {
         let [low, high] = moment_bounds(law.mean()?, law.variance()?, p);
         [low.max(least), high.min(largest)]

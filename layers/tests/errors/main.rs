@@ -43,9 +43,13 @@ fn arguments_of_layers() {
             "in layer `affine_1`: output_size is 0, expected at least 1",
         ),
         (
-            declared(Local::new(2, 2).dtype(DType::U32)),
-            "in layer `affine`: dtype is u32, expected f32, the only float type so far",
+            declared(
+                Sequential::new().layer(Affine::new(2, 2)).layer(Local::new(2, 2).dtype(DType::F64)).dtype(DType::F32),
+            ),
+            "in layer `affine_1`: the layer's dtype is f64, and the network is of f32; give one to all layers, by that of the \
+             `Sequential` around them",
         ),
+        (declared(Local::new(2, 2).dtype(DType::U32)), "in layer `affine`: dtype is u32, expected f32 or f64"),
         (
             declared(Affine::new(usize::MAX, 2)),
             "in layer `affine`: elements of a tensor: 18446744073709551615 exceeds the limit of 2147483648",
@@ -88,7 +92,7 @@ fn arguments_of_layers() {
             "in layer `affine`: the type of what the initializer gives is f32[], expected f32[2,3]",
         ),
         (
-            declared(Affine::new(2, 2).validate_args(true).bias_initializer(Initializer::Constant(f32::NAN))),
+            declared(Affine::new(2, 2).validate_args(true).bias_initializer(Initializer::Constant(f64::NAN))),
             "in layer `affine`: parameter `bias` is NaN at element 0; every element must be finite",
         ),
     ];
@@ -262,7 +266,7 @@ fn divergences() {
 fn distributions_likelihoods_optimizers() {
     let builder = Builder::new();
     let normal = Normal::scalar(&builder, 0.0, 1.0);
-    for (components, found) in [(vec![], "[]"), (vec![(0.5, normal)], "[0.5]"), (vec![(f32::NAN, normal)], "[NaN]")] {
+    for (components, found) in [(vec![], "[]"), (vec![(0.5, normal)], "[0.5]"), (vec![(f64::NAN, normal)], "[NaN]")] {
         let error = Mixture::new(components).unwrap_err().to_string();
         assert_eq!(
             error,
@@ -287,11 +291,11 @@ fn distributions_likelihoods_optimizers() {
             "the scale of a likelihood is 0, expected a positive, finite number",
         ),
         (
-            likelihood::Normal::fixed(f32::INFINITY).loss(&scope, output("i", &[4, 1]), &output("j", &[4, 1]).into()),
+            likelihood::Normal::fixed(f64::INFINITY).loss(&scope, output("i", &[4, 1]), &output("j", &[4, 1]).into()),
             "the scale of a likelihood is inf, expected a positive, finite number",
         ),
         (
-            likelihood::Normal::learned(f32::NAN).loss(&scope, output("d", &[4, 1]), &output("v", &[4, 1]).into()),
+            likelihood::Normal::learned(f64::NAN).loss(&scope, output("d", &[4, 1]), &output("v", &[4, 1]).into()),
             "the initial scale is NaN, expected a finite number above 1e-5",
         ),
         (

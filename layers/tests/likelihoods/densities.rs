@@ -26,7 +26,7 @@ fn probabilities_add_up_to_one() {
             false => Stretch::new(support, *centre, *width).nodes(),
         };
         // those that are numbers of `f32` inside the support
-        let nodes: Vec<_> = nodes.into_iter().filter(|(y, _)| support.contains(*y as f32)).collect();
+        let nodes: Vec<_> = nodes.into_iter().filter(|(y, _)| support.contains((*y as f32).into())).collect();
         let y: Vec<f32> = nodes.iter().map(|&(y, _)| y as f32).collect();
         let [log_prob, probabilities] =
             ask(row, output, &targets(row, &y), |law, y, _| [Some(law.log_prob(y)), law.probabilities()]);

@@ -8,7 +8,7 @@ mod observed;
 mod single;
 mod table;
 
-use bayeslift_ir::{Builder, Expr, Tensor, Type, evaluate};
+use bayeslift_ir::{Builder, DType, Expr, Tensor, Type, evaluate};
 use bayeslift_layers::{
     Context, Parameters, Scope,
     likelihood::{Law, Support, Target, TargetNoise},
@@ -118,7 +118,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 
 /// Numbers as a tensor of targets of the row.
 fn targets(row: &Row, y: &[f32]) -> Tensor {
-    let ty = row.target().ty(y.len());
+    let ty = row.target().ty(y.len(), DType::F32);
     match row.target().support {
         Support::Classes(_) => Tensor::u32(ty.shape, y.iter().map(|&y| y as u32).collect::<Vec<_>>()),
         _ => Tensor::f32(ty.shape, y),
@@ -128,7 +128,7 @@ fn targets(row: &Row, y: &[f32]) -> Tensor {
 
 /// Numbers as a tensor in the shape of targets, not necessarily targets.
 fn column(row: &Row, y: &[f64]) -> Tensor {
-    Tensor::f64(row.target().ty(y.len()).shape, y).unwrap()
+    Tensor::f64(row.target().ty(y.len(), DType::F32).shape, y).unwrap()
 }
 
 #[track_caller]
@@ -152,6 +152,6 @@ fn is_double(row: &Row) -> bool {
     let scope = Scope::describe(&builder);
     let output = builder.input("output", Type::f32([1, row.points[0].0.len()]));
     let law = row.likelihood.law(&scope, output).unwrap();
-    let target = builder.input("target", row.target().ty(1));
-    !law.log_prob(target).is_f32()
+    let target = builder.input("target", row.target().ty(1, DType::F32));
+    !law.log_prob(target).is_float()
 }
