@@ -46,7 +46,7 @@ impl Fit<'_> {
             Schedule::Linear { to } | Schedule::Cosine { to } => to,
             _ => 1.0,
         };
-        if !(end >= 0.0 && self.optimizer.scalar_values(1, end).iter().all(|rate| rate.is_finite())) {
+        if !(end >= 0.0 && self.optimizer.scalar_values(1, end).iter().all(|&rate| (rate as f32).is_finite())) {
             let expected = "a number that is not negative and leaves the learning rate finite";
             return Err(Error::argument("the last factor of the schedule", expected, format!("{end:?}")));
         }

@@ -6,7 +6,7 @@ use crate::{
     model_file::Contents,
     training_file::{self, Conditions, Description, TrainingFile},
 };
-use bayeslift_ir::{Environment, Tensor};
+use bayeslift_ir::{DType, Environment, Tensor};
 use bayeslift_layers::Optimizer;
 use bayeslift_runtime::{Options, Rewriting};
 use std::path::Path;
@@ -82,12 +82,18 @@ impl Trainer {
             _ => "not allowed",
         };
         let scalars = [1, 2, 1000].map(|step| optimizer.scalar_values(step, 1.0));
+        // with the digits that steps have
+        let nearest = |scalars: Vec<f64>| scalars.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+        let scalars = match network.dtype() {
+            DType::F64 => format!("{scalars:?}"),
+            _ => format!("{:?}", scalars.map(nearest)),
+        };
         // of two rows, since batch normalization refuses one; layers of one's own may refuse that too
         let graph = self.step_graph(network, Form::from(2), Updates::Aside).map(|step| step.graph.to_string());
         let digest = |text: String| Contents::of(&text).finish();
         Conditions::default()
             .with("optimizer", optimizer)
-            .with("optimizer's scalars in steps 1, 2 and 1000", scalars)
+            .with_text("optimizer's scalars in steps 1, 2 and 1000", scalars)
             .with("divergence", divergence)
             .with("number of samples", samples)
             .with("bound", bound)

@@ -3,8 +3,10 @@
 use crate::harness;
 use bayeslift::{
     deploy::{self, DeployOptions},
-    ir::{Builder, Graph, Tensor, Type},
-    runtime::{Argument, Executable, Options},
+    ir::{Builder, DType, Graph, Input, Tensor, Type},
+    layers::*,
+    prelude::*,
+    runtime::{Argument, Executable},
 };
 use std::{
     fmt::Write as _,
@@ -106,4 +108,25 @@ pub fn table_update() -> (Graph, [Tensor; 2]) {
     let x = (0..n).map(|i| if i % 7 == 6 { -0.5 } else { (i * i % 401) as f32 * 3.0 }).collect::<Vec<_>>();
     let inputs = [Tensor::f32([rows, width], elements).unwrap(), Tensor::f32([n], x).unwrap()];
     (b.finish().unwrap(), inputs)
+}
+
+/// A forward pass of a network of `f64` with every estimator, and inputs.
+pub fn double_network() -> (Graph, Vec<Tensor>) {
+    let layers = Sequential::new()
+        .layer(EmbeddingVariationalReparameterizationLocal::new(9, 3))
+        .layer(Flatten)
+        .layer(AffineVariationalFlipout::new(6, 5).activation(Activation::Tanh))
+        .layer(AffineVariationalReparameterizationLocal::new(5, 4).activation(Activation::Gelu))
+        .layer(AffineVariationalReparameterization::new(4, 2))
+        .dtype(DType::F64);
+    let network = Network::new(layers, [2], likelihood::Normal::learned(0.5), 3).unwrap();
+    let graph = network.graph(7).unwrap();
+    let input = |input: &Input| match input.name.as_str() {
+        "x" => Tensor::f64([7, 2], (0..14).map(|i| f64::from(i * i % 11)).collect::<Vec<f64>>()).unwrap(),
+        "noise/key" => Tensor::u32([4], [1, 2, 3, 4]).unwrap(),
+        name if name.starts_with("noise/") => Tensor::zeros(graph.ty(input.value)).unwrap(),
+        path => network.parameters().get(path).unwrap().tensor.clone(),
+    };
+    let inputs = graph.inputs().iter().map(input).collect();
+    (graph, inputs)
 }

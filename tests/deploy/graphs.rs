@@ -1,6 +1,6 @@
 //! Random graphs as objects: the bits of compiled code in memory.
 
-use super::graph_program::{in_memory, outputs, table_update};
+use super::graph_program::{double_network, in_memory, outputs, table_update};
 use bayeslift::{
     deploy::DeployOptions,
     ir::{
@@ -30,4 +30,11 @@ fn random_graphs_have_the_bits_of_code_in_memory() {
 fn rows_are_updated_in_objects() {
     let (graph, inputs) = table_update();
     compare(&graph, &inputs, "rows").unwrap();
+}
+
+/// Of a network of `f64` there are objects of its graph.
+#[test]
+fn a_network_of_f64_is_a_graph_like_others() {
+    let (graph, inputs) = double_network();
+    compare(&graph, &inputs, "double").unwrap();
 }

@@ -1,7 +1,7 @@
 //! Random graphs as C: the bits of the evaluator, and of compiled code in memory.
 
 use crate::{
-    graph_program::{in_memory, outputs, table_update},
+    graph_program::{double_network, in_memory, outputs, table_update},
     options,
 };
 use bayeslift::{
@@ -34,4 +34,11 @@ fn random_graphs_have_the_bits_of_the_evaluator() {
 fn rows_are_updated_in_c() {
     let (graph, inputs) = table_update();
     compare(&graph, &inputs, "c/table").unwrap();
+}
+
+/// Of a network of `f64` there are objects of its graph.
+#[test]
+fn a_network_of_f64_is_a_graph_like_others() {
+    let (graph, inputs) = double_network();
+    compare(&graph, &inputs, "c/double").unwrap();
 }
