@@ -147,8 +147,8 @@ pub use warm_start::{StartReport, WeightMap};
 ///     fn state(&self) -> &'static [&'static str] {
 ///         &[]
 ///     }
-///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f32> {
-///         vec![(self.0 * rate) as f32]
+///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
+///         vec![self.0 * rate]
 ///     }
 ///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
 ///         let sign = gradient.less(0.0).select(-1.0, 1.0);
