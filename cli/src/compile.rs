@@ -1,4 +1,4 @@
-//! `bayeslift compile`: a model as an object that programs in C link, or as a file in C.
+//! `bayeslift compile`: a model as an object that programs link, as a file in C, or as a script for pages.
 
 use crate::{
     error::{Error, shown},
@@ -25,7 +25,9 @@ pub struct Arguments {
     /// What names in the object begin with: an identifier of C
     #[arg(long, default_value = "model")]
     name: String,
-    /// What to make: an object for the system, or C99, which has the same bits on all systems
+    /// What to make: an object for the system; C99, which has the same bits on all systems; or a script for pages, in
+    /// which
+    /// the network is WebAssembly, made by clang
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Emit::Object)]
     emit: Emit,
     /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; default: this machine's, of C any
@@ -73,6 +75,7 @@ enum Where {
 enum Emit {
     Object,
     C,
+    Wasm,
 }
 
 const EXAMPLES: &str = "\
@@ -81,7 +84,8 @@ Examples:
   bayeslift compile wines/ --output deploy --name ensemble
   bayeslift compile wine.safetensors --output deploy --target aarch64-unknown-linux-gnu --samples 32
   bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package
-  bayeslift compile wine.safetensors --output deploy --emit c --row-block 1 --samples 16";
+  bayeslift compile wine.safetensors --output deploy --emit c --row-block 1 --samples 16
+  bayeslift compile wine.safetensors --output deploy --name wine --emit wasm";
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut options = DeployOptions::new(&arguments.name)
@@ -99,7 +103,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let mut package = deploy::file(&arguments.model, &options)?;
     package.manifest["command"] = json!(command(arguments));
-    let mut files = package.files();
+    let mut files = if arguments.emit == Emit::Wasm { package.web()? } else { package.files() };
     if arguments.package {
         files.extend(package.library()?);
     }
@@ -127,8 +131,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn command(arguments: &Arguments) -> String {
     let mut text =
         format!("bayeslift compile MODEL --output DIR --name {} --samples {}", arguments.name, arguments.samples);
-    if arguments.emit == Emit::C {
-        text.push_str(" --emit c");
+    match arguments.emit {
+        Emit::Object => {}
+        Emit::C => text.push_str(" --emit c"),
+        Emit::Wasm => text.push_str(" --emit wasm"),
     }
     if let Some(target) = &arguments.target {
         let _ = write!(text, " --target {target}");
@@ -175,6 +181,7 @@ fn made_for(arguments: &Arguments) -> Option<System> {
     let name = arguments.target.as_deref();
     let system = match arguments.emit {
         Emit::C => Some(System::c(name)),
+        Emit::Wasm => Some(System::c(name.or(Some("wasm32-unknown-unknown")))),
         Emit::Object => name.map(str::parse::<System>),
     };
     system.map(|found| {

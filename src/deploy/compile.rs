@@ -10,7 +10,7 @@ use super::{
     language::{C, Language, Machine},
     layout::{Layout, accumulator_bytes},
     members::Members,
-    package, prototypes, python, rust,
+    package, prototypes, python, rust, web,
 };
 use crate::{
     Backend, EnsemblePredictor, Error,
@@ -214,6 +214,7 @@ fn compile_as<L: Language>(
     let mut package = Package::new(options, &system, linked.bytes, header, manifest, [outside, included]);
     package.python = Some(python::module(&facts));
     package.rust = Some(rust::module(&facts));
+    package.script = (system.is_c() && options.weights == Weights::Inside).then(|| web::script(&facts));
     Ok(package)
 }
 

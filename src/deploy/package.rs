@@ -1,6 +1,6 @@
 //! What is written: an object, its header, a manifest, and what belongs to them.
 
-use super::{DeployOptions, System, Weights, header::Facts, language::Linked, library};
+use super::{DeployOptions, System, Weights, header::Facts, language::Linked, library, web};
 use crate::{Error, NewFile, predictor::model::Model};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,6 +39,8 @@ pub struct Package {
     pub extension: &'static str,
     /// What it is for.
     pub(super) system: System,
+    /// The script of a page, of a network as C: its module is still missing.
+    pub(super) script: Option<String>,
 }
 
 impl Package {
@@ -52,8 +54,8 @@ impl Package {
     ) -> Package {
         let (name, system) = (options.name.clone(), system.clone());
         let extension = extension(&system);
-        let (python, rust) = (None, None);
-        Package { name, object, header, python, rust, manifest, weights, included, extension, system }
+        let (python, rust, script) = (None, None, None);
+        Package { name, object, header, python, rust, manifest, weights, included, extension, system, script }
     }
 
     /// The files: the object, the header, modules in Python and in Rust, the manifest, and weights if they are apart.
@@ -86,6 +88,20 @@ impl Package {
     /// [`Error::Misuse`] of C, which there is no archive of; [`Error::File`], if the object is none.
     pub fn library(&self) -> Result<Vec<File>, Error> {
         library::files(self)
+    }
+
+    /// What a page takes: `NAME.js`, a script with the network as WebAssembly inside of it, and the manifest. clang makes it of the C.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] of anything but a network as C with its weights inside; where there is no clang, or no `wasm-ld`, which it links by.
+    pub fn web(&self) -> Result<Vec<File>, Error> {
+        match &self.script {
+            Some(script) => web::files(self, script),
+            None => Err(Error::misuse(
+                "a script was to be made of what is no network as C, or has its weights apart",
+                "ask for C (`System::c`) with weights inside",
+            )),
+        }
     }
 
     /// Writes [`Package::files`] into a folder, which is made if there is none.

@@ -1,29 +1,21 @@
-// Predicts the rows of the file `inputs` by a module of WebAssembly, and writes the bits to the file `results`.
+// Predicts the rows of the file `inputs` by the script of a package, and writes the bits to the file `results`.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { strict as assert } from 'node:assert';
 
-const [name, ...numbers] = process.argv.slice(2);
-const [workspaceBytes, rows, samples, ...widths] = numbers.map(Number);
-const { instance } = await WebAssembly.instantiate(readFileSync('network.wasm'), {});
-const { memory, __heap_base: heap, [`${name}_predict`]: predict, [`${name}_self_test`]: test } = instance.exports;
-const inputs = readFileSync('inputs');
+const [name, samples] = process.argv.slice(2);
+const script = createRequire(import.meta.url)(`./${name}.js`);
+const network = await script.load();
+const bytes = readFileSync('inputs');
+const rows = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 
-let end = heap.value;
-const take = (bytes) => {
-  const at = Math.ceil(end / 64) * 64;
-  end = at + bytes;
-  return at;
-};
-const [workspace, x, request, result] = [workspaceBytes, inputs.length, 24, 4 * widths.length].map(take);
-const places = widths.map((width) => take(4 * width * rows));
-memory.grow(Math.ceil(end / 65536));
-
-new Uint8Array(memory.buffer).set(inputs, x);
-const view = new DataView(memory.buffer);
-view.setBigUint64(request, 5n, true);
-view.setBigUint64(request + 8, 7n, true);
-view.setUint32(request + 20, samples, true);
-places.forEach((place, i) => view.setUint32(result + 4 * i, place, true));
-for (const status of [test(workspace), predict(request, x, rows, result, workspace)]) {
-  if (status !== 0) throw new Error(`status ${status}`);
-}
-writeFileSync('results', Buffer.concat(places.map((place, i) => Buffer.from(memory.buffer, place, 4 * widths[i] * rows))));
+network.selfTest();
+const options = { samples: Number(samples), seed: 5n, firstRow: 7 };
+const answer = network.predict(rows, options);
+// what is refused changes nothing, and neither do other calls
+assert.throws(() => network.predict(rows.subarray(1)), RangeError);
+assert.throws(() => network.predict(rows, { samples: 0 }), { status: 'ERROR_SAMPLES' });
+assert.throws(() => network.predict(rows.map(() => NaN)), script.NetworkError);
+assert.equal(Object.values(network.predict([])).flatMap((array) => [...array]).length, 0);
+assert.deepEqual(network.predict([...rows], options), answer);
+writeFileSync('results', Buffer.concat(Object.values(answer).map((array) => Buffer.from(array.buffer))));
