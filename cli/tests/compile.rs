@@ -143,3 +143,29 @@ fn errors_leave_nothing() {
     }
     assert!(!output.exists());
 }
+
+/// A script for pages takes clang: where there is none, one sentence says so, and nothing is written.
+#[test]
+fn scripts_for_pages() {
+    let folder = folder("compile-wasm");
+    let (model, output) = (saved(&folder, &numbers(1)), folder.join("output"));
+    let compile = || {
+        let mut command = bayeslift(["compile", "--emit", "wasm", "--row-block", "1", "--samples", "4"]);
+        command.arg(&model).arg("--output").arg(&output);
+        command
+    };
+    let refused = compile().env("PATH", &folder).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("there is no clang; install clang and lld"), "{said}");
+    assert!(!output.exists());
+    let is_here = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    if !is_here("clang") || !is_here("wasm-ld") {
+        assert!(std::env::var_os("CI").is_none(), "clang and lld are missing; .ci/run installs them");
+        return eprintln!("not tested: clang and lld are missing");
+    }
+    answer(&mut compile());
+    assert_eq!(names(&output), ["model.js", "model.json"]);
+    let script = fs::read_to_string(output.join("model.js")).unwrap();
+    // it may be put into a page as it is
+    assert!(script.contains("globalThis.model = network") && !script.contains("</script") && !script.contains('@'));
+}

@@ -255,7 +255,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', plan);
 const { accuracy, images, samples } = DATA;
 element('facts').textContent =
   `Of ${images.length} test images it names ${percent(accuracy)} right, by ${samples} samples. It knows digits alone, and its doubt does not ` +
-  'tell what is none: of 300 scribbles it named seven in ten with more than 90 %.';
+  'tell what is none: of 300 scribbles it gave a digit more than 90 % in seven of ten.';
 
 // for tests, and for who looks: `#image=12` shows that test image
 globalThis.page = { answer, pixelsOf, ready: digits.load().then((loaded) => {

@@ -77,7 +77,7 @@ fn a_page_reads_digits() {
         let pixels: Vec<u64> =
             drawn["pixels"].as_array().unwrap().iter().map(|pixel| pixel.as_u64().unwrap()).collect();
         assert!(pixels.chunks(8).all(|line| line.iter().sum::<u64>() > 0), "{pixels:?}");
-        assert!((290..340).contains(&pixels.iter().sum()), "{pixels:?}");
+        assert!((290..340).contains(&pixels.iter().sum::<u64>()), "{pixels:?}");
     }
     assert_eq!(told["cleared"], serde_json::json!(["", "Nothing is drawn yet."]));
     assert_eq!(told["failures"], serde_json::json!([]));
