@@ -144,7 +144,7 @@ pub use warm_start::{StartReport, WeightMap};
 ///     fn name(&self) -> &'static str {
 ///         "sign_descent"
 ///     }
-///     fn state(&self) -> &'static [&'static str] {
+///     fn state(&self, _: &Variable) -> &'static [&'static str] {
 ///         &[]
 ///     }
 ///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
@@ -189,7 +189,7 @@ pub mod prelude {
         EmbeddingVariationalReparameterizationLocal, Error as LayerError, Flatten, GlobalPooling, Initializer, Ivon,
         Layer, LayerDescription, LayerNormalization, Lazy, Likelihood, Optimizer, Padding, Pooling, Posterior,
         PosteriorValue, Prior, RandomVariable, Recipe, Residual, RmsProp, Scope, Sequential, Sgd, Sgld, Step, Unseen,
-        Update, VariationalLayer, distribution, flatten_rightmost, likelihood, metrics, on_units,
+        Update, Variable, VariationalLayer, distribution, flatten_rightmost, likelihood, metrics, on_units,
     };
     pub use bayeslift_runtime::Options;
 }

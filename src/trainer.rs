@@ -378,7 +378,8 @@ impl Trainer {
         let optimizer: Vec<f64> = optimizer.into_iter().map(in_type).collect();
         let scale = in_type(input.divergence_weight / self.training_examples as f64);
         if let Some((i, scalar)) = optimizer.iter().enumerate().find(|(_, scalar)| !scalar.is_finite()) {
-            let name = self.options.optimizer.scalars().get(i).unwrap_or(&"scalar");
+            let names = self.options.optimizer.scalars();
+            let name = names.get(i).map_or("scalar", String::as_str);
             let problem = format!("at {:?} times the learning rate, the optimizer's {name} is {scalar}", input.rate);
             return Err(Error::misuse(problem, "use a smaller factor of the learning rate"));
         }

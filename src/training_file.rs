@@ -11,6 +11,7 @@ use crate::{
     new_file,
 };
 use bayeslift_ir::{Foreign, Tensor, Type};
+use bayeslift_layers::{Optimizer, Variable};
 pub(crate) use conditions::Conditions;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -148,13 +149,16 @@ pub(crate) struct TrainingFile<'p> {
 }
 
 impl<'p> TrainingFile<'p> {
-    /// Reads a file that has no more elements than `copies` times the parameters of the network.
+    /// Reads a file that has no more than so many copies of the network's parameters, and the optimizer's state of them.
     ///
     /// # Errors
     /// [`Error::File`]; [`Error::TrainingFormat`] for one that is truncated, damaged, foreign, larger than it can be, or of another version.
-    pub fn read(path: &'p Path, network: &Network, copies: usize) -> Result<Self, Error> {
-        let elements = network.parameters().iter().map(|(_, parameter)| parameter.tensor.ty().bytes() as u64);
-        let limit = elements.sum::<u64>().saturating_mul(copies as u64).saturating_add(2 * LARGEST_HEADER);
+    pub fn read(path: &'p Path, network: &Network, copies: usize, optimizer: &dyn Optimizer) -> Result<Self, Error> {
+        let bytes = |variable: &Variable| {
+            (variable.ty.bytes() as u64).saturating_mul((copies + optimizer.state(variable).len()) as u64)
+        };
+        let bytes = network.parameters().variables().iter().map(bytes).fold(0, u64::saturating_add);
+        let limit = bytes.saturating_add(2 * LARGEST_HEADER);
         let format = |message: String| Error::TrainingFormat { path: path.to_owned(), message };
         let bytes = model_file::read_bytes(path, limit).map_err(|error| match error {
             Error::Format { message, .. } => format(message),

@@ -22,15 +22,15 @@ macro_rules! wrapped {
             fn name(&self) -> &'static str {
                 self.0.name()
             }
-            fn state(&self) -> &'static [&'static str] {
-                self.0.state()
+            fn state(&self, variable: &Variable) -> &'static [&'static str] {
+                self.0.state(variable)
             }
             fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
                 self.0.scalar_values(step, rate)
             }
-            fn moves_read_rows(&self) -> bool {
-                let by_rows: fn(&O) -> bool = $by_rows;
-                by_rows(&self.0)
+            fn moves_read_rows(&self, variable: &Variable) -> bool {
+                let by_rows: fn(&O, &Variable) -> bool = $by_rows;
+                by_rows(&self.0, variable)
             }
             fn update<'b>(&$self, $step: &Step<'_, 'b>, $gradient: Expr<'b>) -> Update<'b> {
                 $self.0.update($step, $followed)
@@ -41,9 +41,9 @@ macro_rules! wrapped {
         }
     };
 }
-wrapped!(All, |_| false, |self, step, gradient| gradient);
+wrapped!(All, |_, _| false, |self, step, gradient| gradient);
 // a quotient by what may be 0, as far as anybody knows, and is 1
-wrapped!(Unproved, |optimizer| optimizer.moves_read_rows(), |self, step, gradient| gradient
+wrapped!(Unproved, |optimizer, variable| optimizer.moves_read_rows(variable), |self, step, gradient| gradient
     / (step.scalars[0] * 0.0 + 1.0));
 
 const CATEGORIES: usize = 50;

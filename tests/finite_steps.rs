@@ -60,12 +60,12 @@ impl<O: Optimizer> Optimizer for Unproved<O> {
         self.0.name()
     }
 
-    fn state(&self) -> &'static [&'static str] {
-        self.0.state()
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        self.0.state(variable)
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate", "one"]
+    fn scalars(&self) -> Vec<String> {
+        ["rate", "one"].map(str::to_owned).to_vec()
     }
 
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
@@ -277,7 +277,7 @@ impl Optimizer for ByRow {
         "by_row"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         &[]
     }
 

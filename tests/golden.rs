@@ -357,14 +357,14 @@ impl Case {
     fn trajectory(&self, b: &Builder, optimizer: &dyn Optimizer) -> Fallible<Vec<Measured>> {
         optimizer.check()?;
         let ty = Type::f32(self.array("p0")?.shape.as_slice());
+        let variable = Variable { path: "p".into(), ty: ty.clone(), trainable: true, group: Group::Weight };
         let input = |name: &str, ty: &Type| b.input(name, ty.clone());
         let (p, g) = (input("p", &ty), input("g", &ty));
-        let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(name, &ty)).collect();
+        let state: Vec<Expr<'_>> = optimizer.state(&variable).iter().map(|name| input(name, &ty)).collect();
         let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| input(name, &Type::f32([]))).collect();
-        let variable = Variable { path: "p".into(), ty: ty.clone(), trainable: true, group: Group::Weight };
         let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) }, g);
         b.output("p", update.parameter);
-        optimizer.state().iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
+        optimizer.state(&variable).iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
         b.check()?;
         let graph = b.graph().clone();
 
@@ -376,11 +376,12 @@ impl Case {
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
             let scalars = optimizer.scalar_values(step, 1.0);
             now = run(graph.clone(), |name| {
-                let position = |names: &[&str]| names.iter().position(|other| *other == name);
+                let in_state = optimizer.state(&variable).iter().position(|other| *other == name);
+                let in_scalars = optimizer.scalars().iter().position(|other| other == name);
                 Ok(match name {
                     "p" => now[0].clone(),
                     "g" => Tensor::f32(ty.shape.clone(), gradient.clone())?,
-                    _ => match (position(optimizer.state()), position(optimizer.scalars())) {
+                    _ => match (in_state, in_scalars) {
                         (Some(i), _) => now[1 + i].clone(),
                         (_, Some(i)) => Tensor::scalar(scalars[i] as f32),
                         _ => return Err(format!("no input {name}").into()),

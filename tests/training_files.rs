@@ -287,7 +287,7 @@ impl Optimizer for Silent {
     fn name(&self) -> &'static str {
         "silent"
     }
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         &[]
     }
     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {

@@ -2,7 +2,7 @@ use crate::{
     Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
     MatrixProduct,
     kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output},
-    linear::add_bias,
+    linear::{add_bias, product},
 };
 use bayeslift_ir::{Expr, Shape};
 
@@ -86,23 +86,6 @@ impl KernelBiasLayer for Affine {
 pub fn affine<'b>(x: Expr<'b>, kernel: Expr<'b>, bias: Option<Expr<'b>>) -> Expr<'b> {
     let product = product(x, kernel);
     bias.map_or(product, |bias| add_bias(product, bias))
-}
-
-/// x kernel; see [`affine`].
-pub(crate) fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
-    let (shape, kernel_shape) = (x.shape(), kernel.shape());
-    let units = kernel_shape.last_extent();
-    if kernel_shape.len() <= 2 || shape.len() < 2 {
-        // A single example is a matrix of one row.
-        return if shape.len() == 1 { x.expand(0).dot(kernel).reshape([units]) } else { x.dot(kernel) };
-    }
-    // One matrix product a sample: all axes between the sample axis and the units count rows.
-    let rows = shape[1..shape.len() - 1].iter().product();
-    let output = x.reshape([shape[0], rows, shape.last_extent()]).dot(kernel);
-    let mut extents = shape.to_vec();
-    extents[0] = kernel_shape[0];
-    *extents.last_mut().expect("an input has units") = units;
-    output.reshape(extents.as_slice())
 }
 
 /// y[.., b, o] = sum_i x[.., b, i] kernel[b, i, o] for `x: [.., batch.., input]`, whose axes are broadcast against

@@ -106,7 +106,7 @@ pub use linear::{Linear, MatrixProduct, add_bias, on_units};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
 pub use lookup::{Reads, Unseen};
 pub use normalization::{BatchNormalization, LayerNormalization, value_where_absent};
-pub use optimizer::{Adam, AdamW, Ivon, Lazy, Optimizer, Rates, RmsProp, Sgd, Sgld, Step, Update};
+pub use optimizer::{Adam, AdamW, Ivon, Lazy, Optimizer, Partitioned, Rates, RmsProp, Sgd, Sgld, Step, Update};
 pub use parameters::{Group, Parameter, Parameters, Variable};
 pub use pooling::{GlobalPooling, Pooling};
 pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};

@@ -1,4 +1,3 @@
-use crate::affine::product;
 use bayeslift_ir::{Expr, Shape};
 use std::fmt::Debug;
 
@@ -64,4 +63,21 @@ pub fn on_units<'b>(vector: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     let mut extents = vec![1; rank];
     (extents[0], extents[rank - 1]) = (shape[0], shape[1]);
     vector.reshape(extents.as_slice())
+}
+
+/// x kernel; see [`affine`](crate::affine).
+pub(crate) fn product<'b>(x: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
+    let (shape, kernel_shape) = (x.shape(), kernel.shape());
+    let units = kernel_shape.last_extent();
+    if kernel_shape.len() <= 2 || shape.len() < 2 {
+        // A single example is a matrix of one row.
+        return if shape.len() == 1 { x.expand(0).dot(kernel).reshape([units]) } else { x.dot(kernel) };
+    }
+    // One matrix product a sample: all axes between the sample axis and the units count rows.
+    let rows = shape[1..shape.len() - 1].iter().product();
+    let output = x.reshape([shape[0], rows, shape.last_extent()]).dot(kernel);
+    let mut extents = shape.to_vec();
+    extents[0] = kernel_shape[0];
+    *extents.last_mut().expect("an input has units") = units;
+    output.reshape(extents.as_slice())
 }

@@ -108,11 +108,11 @@ fn optimizers_follow_their_formulas() {
         let builder = Builder::new();
         let input = |name: &str| builder.input(name, variable.ty.clone());
         let (p, g) = (input("p"), input("g"));
-        let state: Vec<_> = optimizer.state().iter().map(|name| input(name)).collect();
+        let state: Vec<_> = optimizer.state(&variable).iter().map(|name| input(name)).collect();
         let scalars: Vec<_> = optimizer.scalars().iter().map(|name| builder.input(name, Type::f32([]))).collect();
         let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) }, g);
         builder.output("p", update.parameter);
-        optimizer.state().iter().zip(&update.state).for_each(|(name, state)| builder.output(name, *state));
+        optimizer.state(&variable).iter().zip(&update.state).for_each(|(name, state)| builder.output(name, *state));
         assert_eq!(update.state.len(), paths.len(), "{optimizer:?}");
         let graph = builder.finish().unwrap();
 

@@ -174,8 +174,7 @@ impl Checkpoint {
             // now rather than after some steps
             return NewFile::create(&self.path).map(|_| None).map_err(failed);
         }
-        let copies = 2 + fit.optimizer.state().len();
-        let mut file = TrainingFile::read(&self.path, network, copies)?;
+        let mut file = TrainingFile::read(&self.path, network, 2, &*fit.optimizer)?;
         let Some(record) = file.description.course.take() else {
             return Err(file.other("it is that of a `Trainer`, which goes on by `Trainer::load`".to_owned()));
         };

@@ -77,8 +77,9 @@ impl Update {
         let input = |name: &str| b.input(name, variable.ty.clone());
         let (parameter, gradient) = (input("parameter"), input("gradient"));
         let temperature = b.input("temperature", Type::new(float, []));
-        let state: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(&format!("state/{name}"))).collect();
-        let scalar = |name: &&str| b.input(&format!("scalar/{name}"), Type::new(float, []));
+        let state: Vec<Expr<'_>> =
+            optimizer.state(variable).iter().map(|name| input(&format!("state/{name}"))).collect();
+        let scalar = |name: &String| b.input(&format!("scalar/{name}"), Type::new(float, []));
         let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(scalar).collect();
         let step = Step { state: &state, scalars: &scalars, temperature, ..Step::new(variable, parameter) };
         let value = optimizer.value(&step).value();
@@ -141,16 +142,17 @@ fn prove(
     state: &[(String, Tensor)],
     float: DType,
 ) -> Result<Option<Vec<Range>>, Error> {
-    let count = optimizer.state().len();
     // updates that differ, each with the range that its state starts in
     let mut kinds: Vec<(Update, Vec<Range>)> = Vec::new();
     let mut kind_of = Vec::new();
-    for (i, variable) in variables.iter().filter(|variable| variable.trainable).enumerate() {
+    let mut states = state.iter();
+    for variable in variables.iter().filter(|variable| variable.trainable) {
+        let count = optimizer.state(variable).len();
         let update = Update::new(optimizer, variable, float)?;
         if update.state.len() != count {
             return Ok(None);
         }
-        let own = state.iter().skip(i * count).take(count).map(|(_, tensor)| Range::of(tensor));
+        let own = states.by_ref().take(count).map(|(_, tensor)| Range::of(tensor));
         let kind = kinds.iter().position(|(other, _)| other.is_like(&update)).unwrap_or_else(|| {
             kinds.push((update, vec![Range::new(0.0, 0.0); count]));
             kinds.len() - 1

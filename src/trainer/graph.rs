@@ -84,11 +84,11 @@ impl Trainer {
         let parameters = self.variables.iter().filter_map(|variable| Some((variable, scope.expr(&variable.path)?)));
         let parameters: Vec<_> = parameters.collect();
         let trainable = parameters.iter().filter(|(variable, _)| variable.trainable);
+        let mut states = &state[..];
         let steps: Vec<Step<'_, '_>> = trainable
-            .enumerate()
-            .map(|(i, &(variable, parameter))| {
-                let count = optimizer.state().len();
-                let state = &state[i * count..][..count];
+            .map(|&(variable, parameter)| {
+                let (state, rest) = states.split_at(optimizer.state(variable).len());
+                states = rest;
                 Step { variable, parameter, state, scalars: &scalars, temperature: scale, noise, numbers: None }
             })
             .collect();
@@ -115,9 +115,11 @@ impl Trainer {
         let forward = b.graph().nodes().len();
 
         let gradients = gradients(loss, &values);
-        let by_rows = optimizer.moves_read_rows();
-        let mut followed: Vec<Gradient<'_>> =
-            gradients.iter().map(|gradient| Gradient::of(*gradient, by_rows)).collect();
+        let mut followed: Vec<Gradient<'_>> = steps
+            .iter()
+            .zip(&gradients)
+            .map(|(step, gradient)| Gradient::of(*gradient, optimizer.moves_read_rows(step.variable)))
+            .collect();
         if let Some(limit) = self.options.clip_norm {
             clipped(&mut followed, limit);
         }

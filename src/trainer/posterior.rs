@@ -62,7 +62,7 @@ impl Trainer {
         let mut scales = Vec::new();
         for (variable, (_, parameter)) in self.variables.iter().zip(network.parameters().iter()) {
             scales.push(if variable.trainable {
-                let own: Vec<&Tensor> = state.by_ref().take(self.options.optimizer.state().len()).collect();
+                let own: Vec<&Tensor> = state.by_ref().take(self.options.optimizer.state(variable).len()).collect();
                 self.scale(variable, &parameter.tensor, &own, temperature)?
             } else {
                 None
@@ -101,7 +101,7 @@ impl Trainer {
         let b = Builder::of(variable.ty.dtype);
         let value = b.input("parameter", variable.ty.clone());
         let input = |name: &str| b.input(&format!("state/{name}"), variable.ty.clone());
-        let own: Vec<Expr<'_>> = optimizer.state().iter().map(|name| input(name)).collect();
+        let own: Vec<Expr<'_>> = optimizer.state(variable).iter().map(|name| input(name)).collect();
         let scalars = optimizer.scalar_values(self.step + 1, 1.0);
         let scalars: Vec<Expr<'_>> = scalars.into_iter().map(|scalar| b.constant(scalar)).collect();
         let temperature = b.constant(temperature);

@@ -58,7 +58,7 @@ impl Trainer {
     /// [`Error::OtherTraining`] with the first difference. The network is unchanged then.
     pub fn load(network: &mut Network, path: impl AsRef<Path>, options: TrainerOptions) -> Result<Trainer, Error> {
         let _environment = Environment::enter();
-        let mut file = TrainingFile::read(path.as_ref(), network, 1 + options.optimizer.state().len())?;
+        let mut file = TrainingFile::read(path.as_ref(), network, 1, &*options.optimizer)?;
         if file.description.course.is_some() {
             return Err(file.other("it is that of a `Fit`, which goes on by `Fit::checkpoint`".to_owned()));
         }

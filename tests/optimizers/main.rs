@@ -3,6 +3,7 @@
 mod clipping;
 mod finite;
 mod formulas;
+mod partitioned;
 mod posteriors;
 
 use bayeslift::prelude::*;

@@ -1,5 +1,5 @@
 use super::{Optimizer, Options, Step, Update};
-use crate::{Error, host::integer_power};
+use crate::{Error, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr};
 
 /// Adam (Kingma and Ba 2015, algorithm 1 in the form of its section 2), with the defaults of Keras.
@@ -60,7 +60,7 @@ impl Optimizer for Adam {
         "adam"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         &["m", "v"]
     }
 

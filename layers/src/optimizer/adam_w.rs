@@ -1,5 +1,5 @@
-use super::{Adam, Optimizer, Options, Step, Update};
-use crate::{Error, Group};
+use super::{Adam, Optimizer, Options, Step, Update, names};
+use crate::{Error, Group, Variable};
 use bayeslift_ir::{Environment, Expr};
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with the conventions and defaults of Keras.
@@ -69,12 +69,12 @@ impl Optimizer for AdamW {
         "adam_w"
     }
 
-    fn state(&self) -> &'static [&'static str] {
-        self.adam.state()
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        self.adam.state(variable)
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate", "kept"]
+    fn scalars(&self) -> Vec<String> {
+        names(&["rate", "kept"])
     }
 
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {

@@ -1,4 +1,4 @@
-use super::{Adam, Optimizer, Options, Step, Update, check_is_deterministic, prior_precision, zeros};
+use super::{Adam, Optimizer, Options, Step, Update, check_is_deterministic, names, prior_precision, zeros};
 use crate::{Error, Group, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr, Tensor};
 
@@ -153,12 +153,12 @@ impl Optimizer for Ivon {
         "ivon"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         &["momentum", "hessian"]
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate", "correction", "news", "likelihood_rate"]
+    fn scalars(&self) -> Vec<String> {
+        names(&["rate", "correction", "news", "likelihood_rate"])
     }
 
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {

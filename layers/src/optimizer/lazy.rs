@@ -20,8 +20,10 @@ use bayeslift_ir::{Expr, Tensor};
 /// ```
 /// use bayeslift_layers::{Adam, Lazy, Optimizer};
 /// let optimizer = Lazy(Adam::new(1e-3));
-/// assert!(optimizer.moves_read_rows());
-/// assert_eq!(optimizer.state(), ["m", "v"]);
+/// # let (path, ty) = ("table".to_owned(), bayeslift_ir::Type::f32([1000, 8]));
+/// # let table = bayeslift_layers::Variable { path, ty, trainable: true, group: bayeslift_layers::Group::Weight };
+/// assert!(optimizer.moves_read_rows(&table));
+/// assert_eq!(optimizer.state(&table), ["m", "v"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lazy<O>(pub O);
@@ -30,10 +32,10 @@ impl<O: Optimizer> Optimizer for Lazy<O> {
     fn name(&self) -> &'static str {
         self.0.name()
     }
-    fn state(&self) -> &'static [&'static str] {
-        self.0.state()
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        self.0.state(variable)
     }
-    fn scalars(&self) -> &'static [&'static str] {
+    fn scalars(&self) -> Vec<String> {
         self.0.scalars()
     }
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
@@ -51,7 +53,7 @@ impl<O: Optimizer> Optimizer for Lazy<O> {
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         self.0.update(step, gradient)
     }
-    fn moves_read_rows(&self) -> bool {
+    fn moves_read_rows(&self, _: &Variable) -> bool {
         true
     }
     fn check(&self) -> Result<(), Error> {

@@ -2,6 +2,7 @@ mod adam;
 mod adam_w;
 mod ivon;
 mod lazy;
+mod partitioned;
 mod rates;
 mod rms_prop;
 mod sgd;
@@ -12,6 +13,7 @@ pub use adam::Adam;
 pub use adam_w::AdamW;
 pub use ivon::Ivon;
 pub use lazy::Lazy;
+pub use partitioned::Partitioned;
 pub use rates::Rates;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
@@ -43,17 +45,17 @@ use std::{fmt::Debug, sync::Arc};
 /// this kind in ten lines.
 ///
 /// # Groups
-/// [`Rates`] gives parameters rates of their own, by group or path.
+/// [`Rates`] gives parameters rates of their own, by group or path, and [`Partitioned`] optimizers of their own.
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, the first part of the paths of its state.
     fn name(&self) -> &'static str;
 
-    /// The names of the state tensors of one parameter; each has the parameter's type.
-    fn state(&self) -> &'static [&'static str];
+    /// The names of the state tensors of a parameter; each has the parameter's type.
+    fn state(&self, variable: &Variable) -> &'static [&'static str];
 
     /// The names of the scalars of a step; the rate alone unless told.
-    fn scalars(&self) -> &'static [&'static str] {
-        &["rate"]
+    fn scalars(&self) -> Vec<String> {
+        names(&["rate"])
     }
 
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
@@ -63,7 +65,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// are those whose names end with `rate`, and the others stay; a rule with others that change with the rate says
     /// how.
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
-        let is_rate = self.scalars().iter().map(|name| name.ends_with("rate"));
+        let is_rate = self.scalars().into_iter().map(|name| name.ends_with("rate"));
         scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()
     }
 
@@ -94,7 +96,8 @@ pub trait Optimizer: Debug + Send + Sync {
     ///
     /// True of a rule to which a gradient of zero makes no difference, such as plain [`Sgd`], and of one that is
     /// defined so, as [`Lazy`] is. Default: no.
-    fn moves_read_rows(&self) -> bool {
+    fn moves_read_rows(&self, variable: &Variable) -> bool {
+        let _ = variable;
         false
     }
 
@@ -117,10 +120,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     fn name(&self) -> &'static str {
         (**self).name()
     }
-    fn state(&self) -> &'static [&'static str] {
-        (**self).state()
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        (**self).state(variable)
     }
-    fn scalars(&self) -> &'static [&'static str] {
+    fn scalars(&self) -> Vec<String> {
         (**self).scalars()
     }
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
@@ -138,8 +141,8 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         (**self).update(step, gradient)
     }
-    fn moves_read_rows(&self) -> bool {
-        (**self).moves_read_rows()
+    fn moves_read_rows(&self, variable: &Variable) -> bool {
+        (**self).moves_read_rows(variable)
     }
     fn check(&self) -> Result<(), Error> {
         (**self).check()
@@ -158,11 +161,16 @@ pub struct Update<'b> {
     pub state: Vec<Expr<'b>>,
 }
 
+/// Names as strings.
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 /// State of zeros.
 fn zeros<O: Optimizer + ?Sized>(optimizer: &O, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
     let Variable { path, ty, .. } = variable;
     let one = |name: &&str| Ok((format!("{}/{path}/{name}", optimizer.name()), Tensor::zeros(ty)?));
-    optimizer.state().iter().map(one).collect()
+    optimizer.state(variable).iter().map(one).collect()
 }
 
 /// Checks that a parameter is none of a posterior or prior.

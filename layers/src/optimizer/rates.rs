@@ -53,11 +53,11 @@ impl<O: Optimizer> Optimizer for Rates<O> {
         self.optimizer.name()
     }
 
-    fn state(&self) -> &'static [&'static str] {
-        self.optimizer.state()
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        self.optimizer.state(variable)
     }
 
-    fn scalars(&self) -> &'static [&'static str] {
+    fn scalars(&self) -> Vec<String> {
         self.optimizer.scalars()
     }
 
@@ -81,8 +81,8 @@ impl<O: Optimizer> Optimizer for Rates<O> {
         self.with_step(step, |step| self.optimizer.update(step, gradient))
     }
 
-    fn moves_read_rows(&self) -> bool {
-        self.optimizer.moves_read_rows()
+    fn moves_read_rows(&self, variable: &Variable) -> bool {
+        self.optimizer.moves_read_rows(variable)
     }
 
     fn check(&self) -> Result<(), Error> {

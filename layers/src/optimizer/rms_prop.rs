@@ -1,5 +1,5 @@
 use super::{Optimizer, Options, Step, Update};
-use crate::Error;
+use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};
 
 /// RMSprop (Tieleman and Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 41), with the conventions and defaults of Keras.
@@ -69,7 +69,7 @@ impl Optimizer for RmsProp {
         "rms_prop"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         match (self.centered, self.momentum == 0.0) {
             (false, true) => &["v"],
             (false, false) => &["v", "momentum"],

@@ -1,5 +1,5 @@
 use super::{Optimizer, Options, Step, Update};
-use crate::Error;
+use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};
 
 /// Stochastic gradient descent, plain or with momentum (Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013,
@@ -55,7 +55,7 @@ impl Optimizer for Sgd {
         "sgd"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         if self.momentum == 0.0 { &[] } else { &["momentum"] }
     }
 
@@ -75,7 +75,7 @@ impl Optimizer for Sgd {
         Update { parameter, state: vec![m] }
     }
 
-    fn moves_read_rows(&self) -> bool {
+    fn moves_read_rows(&self, _: &Variable) -> bool {
         self.momentum == 0.0
     }
 

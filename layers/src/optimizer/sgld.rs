@@ -59,7 +59,7 @@ impl Optimizer for Sgld {
         "sgld"
     }
 
-    fn state(&self) -> &'static [&'static str] {
+    fn state(&self, _: &Variable) -> &'static [&'static str] {
         &[]
     }
 
