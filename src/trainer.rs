@@ -1,6 +1,7 @@
 //! Training step by step. One step is one compiled function: forward pass, gradients, update of the parameters.
 
 mod accumulated;
+mod arguments;
 mod checked;
 mod clip;
 mod finite;
@@ -19,14 +20,15 @@ pub use options::{StepInput, TrainerOptions};
 pub(crate) use targets::{check_dataset, check_observed, check_targets, known_events};
 
 use crate::{
-    Error, FloatCow, Network, Targets,
-    engine::{Engine, Session, noise_key},
+    Error, Network,
+    engine::{Engine, Session},
     error::counted,
 };
 use accumulated::AccumulatedStep;
-use bayeslift_ir::{DType, Environment, Graph, Tensor, Type};
+use arguments::{Numbers, Scalars};
+use bayeslift_ir::{Environment, Graph, Tensor, Type};
 use bayeslift_layers::Variable;
-use bayeslift_runtime::{Argument, Explanation};
+use bayeslift_runtime::Explanation;
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::{StepGraph, Updates};
@@ -34,7 +36,6 @@ use norms::Norms;
 use options::Form;
 use stand_ins::with_stand_ins;
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     fmt,
     time::{Duration, Instant},
@@ -240,9 +241,8 @@ impl Trainer {
     /// state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let _environment = Environment::enter();
-        let (form, targets) = self.check_input(network, &input)?;
-        let numbers = Numbers::of(network, &input, &targets)?;
-        let input = numbers.input(&input, &targets);
+        let (form, numbers) = self.check_input(network, &input)?;
+        let input = numbers.input(&input);
         if self.accumulates(form.rows) {
             let scalars = self.scalars(network, &input)?;
             return self.accumulated_step(network, &input, &scalars);
@@ -252,7 +252,8 @@ impl Trainer {
         let compiled = prepared(&mut self.compiled, form)?;
         // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be either.
         let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
-        if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(&scalars.optimizer, scalars.scale[0]) {
+        if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(scalars.optimizer(), scalars.temperature())
+        {
             return self.checked_step(network, &input, step, &scalars);
         }
         let mut arguments = scalars.arguments(tensors(network, &mut self.state), &input);
@@ -341,9 +342,8 @@ impl Trainer {
     /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
         let _environment = Environment::enter();
-        let (form, targets) = self.check_input(network, &input)?;
-        let numbers = Numbers::of(network, &input, &targets)?;
-        let input = numbers.input(&input, &targets);
+        let (form, numbers) = self.check_input(network, &input)?;
+        let input = numbers.input(&input);
         self.prepare_form(network, form)?;
         let scalars = self.scalars(network, &input)?;
         let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
@@ -353,8 +353,8 @@ impl Trainer {
         engine.profile(session, &mut arguments, runs)
     }
 
-    /// Checks what a step is called with. Returns the form of step that it needs, and its targets with stand-ins for missing ones.
-    fn check_input<'t>(&self, network: &Network, input: &StepInput<'t>) -> Result<(Form, Cow<'t, Targets>), Error> {
+    /// Checks what a step is called with. Returns the form of step that it needs, and the numbers of the batch as it takes them.
+    fn check_input<'a>(&self, network: &Network, input: &StepInput<'a>) -> Result<(Form, Numbers<'a>), Error> {
         let rows = network.rows(input.inputs)?;
         check_observed(network.target(), rows, input.present, input.weights)?;
         let targets = with_stand_ins(network.target(), input.targets, input.present);
@@ -367,39 +367,7 @@ impl Trainer {
                 return Err(Error::argument(format!("the {argument}"), "a finite number, not negative", number));
             }
         }
-        Ok((input.form(rows), targets))
-    }
-
-    /// What the next step is called with besides tensors and batch.
-    fn scalars(&self, network: &Network, input: &StepInput<'_>) -> Result<Scalars, Error> {
-        let step = self.step + 1;
-        let optimizer = self.options.optimizer.scalar_values(step, input.rate);
-        let in_type = |x: f64| if network.dtype() == DType::F64 { x } else { f64::from(x as f32) };
-        let optimizer: Vec<f64> = optimizer.into_iter().map(in_type).collect();
-        let scale = in_type(input.divergence_weight / self.training_examples as f64);
-        if let Some((i, scalar)) = optimizer.iter().enumerate().find(|(_, scalar)| !scalar.is_finite()) {
-            let names = self.options.optimizer.scalars();
-            let name = names.get(i).map_or("scalar", String::as_str);
-            let problem = format!("at {:?} times the learning rate, the optimizer's {name} is {scalar}", input.rate);
-            return Err(Error::misuse(problem, "use a smaller factor of the learning rate"));
-        }
-        if !scale.is_finite() {
-            let expected = format!(
-                "a number that is finite as `{}` after division by {}, the number of training examples",
-                network.dtype(),
-                self.training_examples
-            );
-            return Err(Error::argument("the divergence weight", expected, format!("{:?}", input.divergence_weight)));
-        }
-        let present = input.present.map(|present| known_events(network.target(), present));
-        let key = noise_key(self.seed, network.steps().wrapping_add(1));
-        let numbers = match network.dtype() {
-            DType::F64 => vec![],
-            _ => optimizer.iter().chain([&scale]).map(|&x| x as f32).collect(),
-        };
-        let weights = input.weights.filter(|_| network.dtype() == DType::F64);
-        let weights = weights.map(|weights| weights.iter().map(|&x| x.into()).collect());
-        Ok(Scalars { key, optimizer, scale: [scale], nearest: numbers, weights, present })
+        Ok((input.form(rows), Numbers::of(network, input.inputs, targets)?))
     }
 
     fn check_network(&self, network: &Network) -> Result<(), Error> {
@@ -453,74 +421,4 @@ fn tell(divergences: &mut [VariableDivergence], outputs: &[Tensor]) {
 fn prepared(compiled: &mut BTreeMap<Form, Compiled>, form: Form) -> Result<&mut Compiled, Error> {
     let missing = || Error::misuse(format!("no step for {} is compiled", counted(form.rows, "row")), "prepare one");
     compiled.get_mut(&form).ok_or_else(missing)
-}
-
-/// The numbers of a batch in the network's type.
-struct Numbers<'a> {
-    inputs: FloatCow<'a>,
-    targets: Option<Targets>,
-}
-
-impl<'a> Numbers<'a> {
-    fn of(network: &Network, input: &StepInput<'a>, targets: &Targets) -> Result<Numbers<'a>, Error> {
-        let inputs = FloatCow::from(input.inputs).of_network("inputs", network.dtype())?;
-        let targets = match targets.numbers() {
-            Some((units, values)) => {
-                let before = values.dtype();
-                let own = values.of_network("targets", network.dtype())?;
-                (own.dtype() != before).then(|| Targets::of_numbers(units, own))
-            }
-            None => None,
-        };
-        Ok(Numbers { inputs, targets })
-    }
-
-    fn input(&'a self, input: &StepInput<'a>, targets: &'a Targets) -> StepInput<'a> {
-        let targets = self.targets.as_ref().unwrap_or(targets);
-        StepInput { inputs: self.inputs.slices(), targets, ..*input }
-    }
-}
-
-/// What a step is called with besides tensors and batch.
-struct Scalars {
-    key: [u32; 4],
-    optimizer: Vec<f64>,
-    /// The weight of the divergence.
-    scale: [f64; 1],
-    /// For a network of `f32` these numbers, the weight last.
-    nearest: Vec<f32>,
-    /// For a network of `f64` the weights of rows, if there are some.
-    weights: Option<Vec<f64>>,
-    /// Which events are known, as a mask, if not all are.
-    present: Option<Vec<u32>>,
-}
-
-impl Scalars {
-    /// The arguments of a step, in the order of [`Trainer::graph`]: parameters and state first.
-    fn arguments<'a>(
-        &'a self,
-        tensors: impl Iterator<Item = &'a mut Tensor>,
-        input: &StepInput<'a>,
-    ) -> Vec<Argument<'a>> {
-        const OTHERS: usize = 6;
-        let mut arguments = Vec::with_capacity(tensors.size_hint().0 + self.optimizer.len() + OTHERS);
-        arguments.extend(tensors.map(Argument::from));
-        arguments.extend([Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
-        arguments.push(input.inputs.argument());
-        arguments.push(match input.targets {
-            Targets::Labels(labels) => Argument::U32(labels),
-            Targets::Values { values, .. } => Argument::F32(values),
-            Targets::Doubles { values, .. } => Argument::F64(values),
-        });
-        arguments.extend(self.present.as_deref().map(Argument::U32));
-        match &self.weights {
-            Some(weights) => arguments.push(Argument::F64(weights)),
-            None => arguments.extend(input.weights.map(Argument::F32)),
-        }
-        match self.nearest.is_empty() {
-            true => arguments.extend(self.optimizer.chunks(1).chain([&self.scale[..]]).map(Argument::F64)),
-            false => arguments.extend(self.nearest.chunks(1).map(Argument::F32)),
-        }
-        arguments
-    }
 }

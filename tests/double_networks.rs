@@ -335,6 +335,12 @@ fn fits_take_data_of_either_type() {
         bits(&network)
     };
     assert_eq!(fitted(single.clone()), fitted(double.clone()));
+    let norms = |input: StepInput<'_>| {
+        let network = mixed(DType::F64);
+        let mut trainer = Trainer::new(&network, 300, TrainerOptions::default()).unwrap();
+        trainer.gradient_norms(&network, input).unwrap()
+    };
+    assert_eq!(norms(StepInput::new(single.inputs(), single.targets())), norms(input_of(&double)));
     let answers = predictor.regress(&rounded).unwrap();
     let all = predictor.double().unwrap().regress(&widened(&rounded)).unwrap();
     assert!(answers.mean().iter().zip(all.mean()).all(|(&a, &b)| a.to_bits() == (b as f32).to_bits()));

@@ -36,8 +36,8 @@ impl FiniteUpdates {
     }
 
     /// Whether an update with these scalars, at this temperature, is.
-    pub fn are_finite_for(&self, scalars: &[f64], temperature: f64) -> bool {
-        let is_in_range = scalars.iter().all(|scalar| scalar.abs() <= LARGEST_SCALAR);
+    pub fn are_finite_for(&self, mut scalars: impl Iterator<Item = f64>, temperature: f64) -> bool {
+        let is_in_range = scalars.all(|scalar| scalar.abs() <= LARGEST_SCALAR);
         self.state.is_some() && self.is_inside && is_in_range && (0.0..=LARGEST_SCALAR).contains(&temperature)
     }
 

@@ -31,8 +31,8 @@ impl Trainer {
     /// As for [`Trainer::step`] on a batch that does not fit.
     pub fn gradient_norms(&mut self, network: &Network, input: StepInput<'_>) -> Result<Vec<(String, f64)>, Error> {
         let _environment = Environment::enter();
-        let (form, targets) = self.check_input(network, &input)?;
-        let input = StepInput { targets: &targets, ..input };
+        let (form, numbers) = self.check_input(network, &input)?;
+        let input = numbers.input(&input);
         if !self.norms.contains_key(&form) {
             let made = self.compile_norms(network, form)?;
             self.norms.insert(form, made);
