@@ -27,6 +27,7 @@ mod prototypes;
 mod python;
 mod rust;
 mod status;
+mod template;
 mod web;
 
 pub use bayeslift_codegen::{Level, System};

@@ -3,8 +3,8 @@
 use super::{
     Weights,
     header::{Facts, meaning},
-    layout::ALIGN,
     status::STATUS,
+    template,
 };
 use std::fmt::Write;
 
@@ -13,7 +13,6 @@ const TEXT: &str = include_str!("python.txt");
 
 /// The module's text.
 pub fn module(facts: &Facts<'_>) -> String {
-    let name = &facts.options.name;
     let (mut fields, mut widths) = (String::new(), String::new());
     for result in facts.results {
         let shape = if result.width == 1 { "(n,)".to_owned() } else { format!("(n, {})", result.width) };
@@ -31,16 +30,7 @@ pub fn module(facts: &Facts<'_>) -> String {
     );
     let object = if facts.system.is_c() { format!("-O2 -fPIC {}", facts.object()) } else { facts.object() };
     let values = [
-        ("NAME", name.clone()),
         ("OBJECT", object),
-        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
-        ("ABI", facts.information.number("abi").to_string()),
-        ("INPUTS", facts.information.number("inputs").to_string()),
-        ("SAMPLES", facts.information.number("samples").to_string()),
-        ("SEED", facts.information.seed.to_string()),
-        ("WORKSPACE", facts.layout_bytes.to_string()),
-        ("ALIGN", ALIGN.to_string()),
-        ("LARGEST", format!("{:e}", facts.bound)),
         ("FIELDS", fields.trim_end().to_owned()),
         ("WIDTHS", widths.trim_end_matches(", ").to_owned()),
         ("STATUSES", statuses.trim_end().to_owned()),
@@ -48,5 +38,6 @@ pub fn module(facts: &Facts<'_>) -> String {
         ("WEIGHTS", if facts.options.weights == Weights::File { "True" } else { "False" }.to_owned()),
         ("LEVELS", if facts.levels().is_empty() { "False" } else { "True" }.to_owned()),
     ];
-    values.iter().fold(TEXT.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
+    // it tells no names of numbers
+    template::module(TEXT, facts, values, |_| String::new())
 }

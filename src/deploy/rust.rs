@@ -7,6 +7,7 @@ use super::{
     header::{Facts, meaning},
     layout::ALIGN,
     status::STATUS,
+    template::{self, fill},
 };
 use std::fmt::Write;
 
@@ -86,26 +87,8 @@ pub fn module(facts: &Facts<'_>) -> String {
         ("SENTENCES", errors(&|(_, variant, text)| format!("            Error::{variant} => \"{text}\","))),
         ("CHECKS", errors(&|(i, variant, _)| format!("        {i} => Error::{variant},"))),
         ("OBJECT", facts.object()),
-        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
-        ("INPUTS", facts.information.number("inputs").to_string()),
-        ("OUTPUTS", facts.information.number("outputs").to_string()),
-        ("SAMPLES", facts.information.number("samples").to_string()),
-        ("SEED", facts.information.seed.to_string()),
-        ("LARGEST", format!("{:e}", facts.bound)),
-        ("WORKSPACE", facts.layout_bytes.to_string()),
-        ("ALIGN", ALIGN.to_string()),
-        ("DIGEST", facts.digest.unwrap_or_default().to_owned()),
-        ("NAME", facts.options.name.clone()),
-        // users wrote these
-        ("INPUT_NAMES", texts(&facts.options.input_names)),
-        ("OUTPUT_NAMES", texts(&facts.options.output_names)),
     ];
-    fill(TEXT, values)
-}
-
-/// A text with values in the place of their names.
-fn fill(text: &str, values: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    values.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), &value))
+    template::module(TEXT, facts, values, texts)
 }
 
 /// The bytes of a state, as `NAME_STATE_BYTES` of the header has them, without overflow.

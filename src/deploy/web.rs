@@ -3,8 +3,8 @@
 use super::{
     File, Package,
     header::{Facts, meaning},
-    layout::ALIGN,
     status::STATUS,
+    template,
 };
 use crate::Error;
 use std::{
@@ -26,26 +26,12 @@ pub fn script(facts: &Facts<'_>) -> String {
     let statuses: Vec<String> = STATUS.iter().map(|(status, text)| format!("    ['{status}', '{text}'],")).collect();
     let texts = |names: &[String]| serde_json::json!(names).to_string();
     let texts = |names: &[String]| texts(names).trim_matches(['[', ']']).replace('<', "\\u003c");
-    let number = |name| facts.information.number(name).to_string();
     let values = [
         ("WIDTHS", lines(&|c| format!("{}: {}", c.name, c.width), ", ")),
         ("RESULTS", lines(&|c| format!("     * - `{}`, {} a row: {}", c.name, c.width, meaning(&c.name)), "\n")),
         ("STATUSES", statuses.join("\n")),
-        ("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
-        ("INPUTS", number("inputs")),
-        ("OUTPUTS", number("outputs")),
-        ("SAMPLES", number("samples")),
-        ("SEED", facts.information.seed.to_string()),
-        ("LARGEST", format!("{:e}", facts.bound)),
-        ("WORKSPACE", facts.layout_bytes.to_string()),
-        ("ALIGN", ALIGN.to_string()),
-        ("DIGEST", facts.digest.unwrap_or_default().to_owned()),
-        ("NAME", facts.options.name.clone()),
-        // users wrote these
-        ("INPUT_NAMES", texts(&facts.options.input_names)),
-        ("OUTPUT_NAMES", texts(&facts.options.output_names)),
     ];
-    values.iter().fold(TEXT.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
+    template::module(TEXT, facts, values, texts)
 }
 
 /// The script with its module.
