@@ -4,15 +4,13 @@ use super::code::Code;
 use super::element::{Elements, Points};
 use super::in_order;
 use super::noise::RowKeys;
+use super::shape::ABREAST;
 use super::sums::{identity, step};
 use crate::tile::{Abreast, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Reduction, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
 const TILE_COLUMNS: usize = 64;
-
-/// How many vectors of columns are reduced side by side: each is a chain of sums.
-const ABREAST: usize = 4;
 
 /// A column to reduce: `extent` elements of `operand`, `stride` rows apart from row `first` on.
 #[derive(Clone, Copy)]

@@ -59,10 +59,11 @@ impl<'p> Elements<'p> {
             Leaf::Memory { place, .. } => Some(*place),
             _ => None,
         }));
-        let mut drawn: Vec<(Value, Noise)> = Vec::new();
-        for (value, leaf) in &leaves {
-            drawn.extend(if let Leaf::Noise(noise) = leaf { Some((*value, noise.clone())) } else { None });
-        }
+        let noise = |(value, leaf): &(Value, Leaf)| match leaf {
+            Leaf::Noise(noise) => Some((*value, noise.clone())),
+            _ => None,
+        };
+        let mut drawn: Vec<(Value, Noise)> = leaves.iter().filter_map(noise).collect();
         drawn.sort_by_key(|&(value, _)| value);
         drawn.dedup_by_key(|(value, _)| *value);
         let sites = drawn.into_iter().map(|(value, noise)| Site::new(code, value, noise)).collect();

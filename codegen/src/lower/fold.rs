@@ -3,12 +3,9 @@
 use super::code::Code;
 use super::element::{Elements, Points};
 use super::noise::RowKeys;
-use super::shape::NOISE_BLOCK;
+use super::shape::{ABREAST, NOISE_BLOCK};
 use crate::tile::{Abreast, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Value, Window};
-
-/// How many vectors are added side by side.
-const ABREAST: usize = 4;
 
 impl Elements<'_> {
     /// A kernel that folds `[outer.., size, count, inner..]` to `[outer.., extent, inner..]`. Returns the number of tiles: what
@@ -17,7 +14,7 @@ impl Elements<'_> {
         let Kind::Fold { window, extent } = self.context.plan.graph.node(value).op.kind() else {
             unreachable!("{value} is a fold")
         };
-        let operand = self.context.plan.graph.node(value).args[0];
+        let operand = self.context.operand(value);
         let shape = self.context.plan.graph.ty(operand).shape.clone();
         let outer: usize = shape[..window.axis].iter().product();
         let inner = &shape[window.axis + 2..];
@@ -27,16 +24,7 @@ impl Elements<'_> {
         let (is_last, block) = (inner.is_empty(), extent * row_of);
         code.tiles(outer, 1, 1, |code, tile, _| {
             let block_start = code.b.index_scale(tile, block);
-            let [none, all] = [0, block].map(|index| code.b.index(index));
-            code.each_column([none, all], NOISE_BLOCK, block, ABREAST, |code, cols| {
-                for &col in cols {
-                    let index = code.b.index_add(block_start, col);
-                    let class = self.context.class(value);
-                    let zero = if class == Class::Double { code.b.dconstant(0.0) } else { code.b.constant(0.0) };
-                    let address = code.element(class, base, index, 0);
-                    code.b.store(address, zero);
-                }
-            });
+            code.clear_elements(base, block_start, block);
             let first = code.b.index_offset(block_start, (window.start * row_of) as i64);
             let [none, size, count] = [0, window.size, window.count].map(|index| code.b.index(index));
             code.repeat(none, size, 1, |code, j| {

@@ -8,13 +8,11 @@ use super::code::Code;
 use super::element::{Elements, Points, Row};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
-use super::shape::NOISE_BLOCK;
+use super::shape::{ABREAST, NOISE_BLOCK};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Indexed, Kind, Lanes, Value};
 use bayeslift_passes::Read;
 
-/// How many vectors of a row are read side by side.
-const ABREAST: usize = 4;
 /// About how many elements are gathered in one tile.
 const TILE: usize = 1024;
 
@@ -61,7 +59,7 @@ impl Elements<'_> {
     }
 
     fn gather(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
-        let operand = self.context.plan.graph.node(value).args[0];
+        let operand = self.context.operand(value);
         let (cols, base) = (self.context.kernel.cols, code.written(value));
         let at_once = TILE.div_ceil(cols);
         code.tiles(batch * n, at_once, at_once, |code, first, last| {
@@ -88,7 +86,7 @@ impl Elements<'_> {
     }
 
     fn scatter_add(&self, code: &mut Code<'_>, value: Value, numbers: Numbers, batch: usize, n: usize) -> usize {
-        let operand = self.context.plan.graph.node(value).args[0];
+        let operand = self.context.operand(value);
         let (cols, base) = (self.context.kernel.cols, code.written(value));
         let block = numbers.rows * cols;
         // sums of a chunk, and where numbers were seen first in it
@@ -301,17 +299,5 @@ impl Code<'_> {
         let sum = self.b.load(self.context.float(), address);
         let sum = self.add_floats(sum, x);
         self.b.store(address, sum);
-    }
-
-    /// Writes zeros over so many elements.
-    fn clear_elements(&mut self, base: Base, start: Reg, elements: usize) {
-        let [none, end] = [0, elements].map(|index| self.b.index(index));
-        self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
-            for &col in columns {
-                let (zero, index) = (code.float_constant(0.0), code.b.index_add(start, col));
-                let address = code.float_at(base, index, 0);
-                code.b.store(address, zero);
-            }
-        });
     }
 }

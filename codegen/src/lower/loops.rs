@@ -1,8 +1,8 @@
 //! Loops, and how many lanes what is in them has.
 
 use super::code::Code;
-use super::shape::NOISE_BLOCK;
-use crate::tile::Reg;
+use super::shape::{ABREAST, NOISE_BLOCK};
+use crate::tile::{Base, Reg};
 
 impl Code<'_> {
     /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how many there are. Who
@@ -119,5 +119,17 @@ impl Code<'_> {
         if part > 0 {
             self.repeat(done, end, width as i64, |s, col| s.lanes(part, |s| body(s, &[col])));
         }
+    }
+
+    /// Writes zeros over so many elements.
+    pub fn clear_elements(&mut self, base: Base, start: Reg, elements: usize) {
+        let [none, end] = [0, elements].map(|index| self.b.index(index));
+        self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
+            for &col in columns {
+                let (zero, index) = (code.float_constant(0.0), code.b.index_add(start, col));
+                let address = code.float_at(base, index, 0);
+                code.b.store(address, zero);
+            }
+        });
     }
 }

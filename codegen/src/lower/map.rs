@@ -5,7 +5,7 @@ use super::code::{Code, Tiles};
 use super::element::{Elements, Points, Row};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
-use super::shape::{BAND, NOISE_BLOCK};
+use super::shape::{ABREAST, BAND, NOISE_BLOCK};
 use super::sums::{RowReductions, Sums};
 use crate::tile::Reg;
 use bayeslift_ir::{Arithmetic, Kind, Value};
@@ -13,10 +13,8 @@ use bayeslift_passes::Axis;
 
 /// About how many elements are computed in one go: those for which keys of rows are prepared, and lanes of sums kept.
 const AT_ONCE: usize = 4096;
-/// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
-/// not look far ahead. Fewer where much is read and written besides, after a product, unless that takes few operations; and
-/// fewer where operations are so many that their values would fill the stack.
-const ABREAST: usize = 4;
+/// Fewer vectors are computed side by side where much is read and written besides, after a product, unless that takes few operations; and
+/// where operations are so many that their values would fill the stack.
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;

@@ -47,6 +47,9 @@ const CACHE_COLUMNS_OF_PACKED: usize = 400;
 const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const SHALLOW: usize = 64;
+/// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
+/// not look far ahead.
+pub(super) const ABREAST: usize = 4;
 /// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the one half a
 /// block on.
 pub(super) const NOISE_BLOCK: usize = 32;
