@@ -7,12 +7,18 @@
 //! How many cases there are, and which, is read from the environment in one way: [`config`].
 
 mod compare;
+mod indexed;
+mod movements;
 mod program;
 mod settings;
 
-use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value, Window};
+use crate::{Binary, Compare, DType, Graph, Op, Shape, Tensor, Type, Unary, Value};
 pub use compare::{is_near, largest};
-use program::{MAX_SHAPE_RANK, MAX_VALUE, Program, SPECIAL, SPECIAL_F64};
+use indexed::indexed;
+use movements::{
+    broadcast, broadcast_of, fold, reshape, reshape_of, some_window, transpose, transpose_of, window, window_of,
+};
+use program::{MAX_VALUE, Program, SPECIAL, SPECIAL_F64};
 use proptest::prelude::*;
 pub use settings::{cases, config, seed};
 
@@ -180,112 +186,6 @@ fn select(program: &mut Program, step: &Step) -> Option<Value> {
     program.push(Op::Select, &[mask, x, y])
 }
 
-fn broadcast(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |_| true)?;
-    broadcast_of(program, step, x)
-}
-
-fn broadcast_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
-    let mut to = program.shape(x).to_vec();
-    for (axis, extent) in to.iter_mut().enumerate().filter(|(_, extent)| **extent == 1) {
-        *extent = step.choose(2 + axis % 4, &EXTENTS);
-    }
-    if step.choices[0].is_multiple_of(2) && to.len() < MAX_SHAPE_RANK {
-        to.insert(0, step.choose(1, &EXTENTS));
-    }
-    program.push(Op::Broadcast(Shape::new(&to)), &[x])
-}
-
-fn transpose(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| ty.shape.len() > 1)?;
-    transpose_of(program, step, x)
-}
-
-fn transpose_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
-    let mut axes: Vec<u8> = (0..program.shape(x).len() as u8).collect();
-    let last = axes.len().checked_sub(1).filter(|&last| last > 0)?;
-    match step.choices[0] % 4 {
-        0 => axes.swap(last - 1, last),
-        1 => axes.reverse(),
-        2 => axes.rotate_left(1),
-        _ => axes.swap(0, usize::from(step.choices[1]) % last),
-    }
-    program.push(Op::Transpose(axes.into_iter().collect()), &[x])
-}
-
-fn reshape(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |_| true)?;
-    reshape_of(program, step, x)
-}
-
-fn reshape_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
-    let mut shape = program.shape(x).to_vec();
-    let axis = usize::from(step.choices[1]) % shape.len().max(1);
-    match step.choices[0] % 4 {
-        0 => shape = vec![shape.iter().product()],
-        1 if axis + 1 < shape.len() => shape[axis] *= shape.remove(axis + 1),
-        2 if axis < shape.len() => {
-            let factor = [5, 3, 2].into_iter().find(|factor| shape[axis].is_multiple_of(*factor)).unwrap_or(1);
-            shape[axis] /= factor;
-            shape.insert(axis, factor);
-        }
-        _ => shape.insert(axis, 1),
-    }
-    program.push(Op::Reshape(Shape::new(&shape)), &[x])
-}
-
-fn window(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| !ty.shape.is_empty())?;
-    window_of(program, step, x)
-}
-
-/// Windows that lie on an axis, in any direction.
-fn window_of(program: &mut Program, step: &Step, x: Value) -> Option<Value> {
-    let shape = program.shape(x);
-    let axis = usize::from(step.choices[1]) % shape.len().max(1);
-    let extent = *shape.get(axis)?;
-    let window = some_window(step, axis, extent)?;
-    if shape.elements() / extent * window.size * window.count > MAX_VALUE || shape.len() == MAX_SHAPE_RANK {
-        return None;
-    }
-    program.push(Op::Window(window), &[x])
-}
-
-fn some_window(step: &Step, axis: usize, extent: usize) -> Option<Window> {
-    let size = step.choose(2, &[1, 2, 3, 1, 7]).min(extent);
-    let dilation = step.choose(3, &[1, 1, 2, -1, 0]);
-    let reach = 1 + (size - 1) * usize::try_from(i64::abs(dilation)).ok()?;
-    let by = step.choose(4, &[1, 2, 1, -1, 3]);
-    let count = extent.checked_sub(reach)? / usize::try_from(i64::abs(by)).ok()? + 1;
-    let count = if step.choices[5].is_multiple_of(4) { count.div_ceil(2) } else { count };
-    let behind = |negative: bool, distance: usize| if negative { distance } else { 0 };
-    let start = behind(dilation < 0, reach - 1) + behind(by < 0, (count - 1) * usize::try_from(i64::abs(by)).ok()?);
-    Some(Window { axis, start, size, dilation, count, step: by })
-}
-
-/// What an operand's first axes are folded to, as windows of as many elements as the first; or an axis padded.
-fn fold(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.pick(step, 0, |ty| ty.dtype.is_float() && !ty.shape.is_empty())?;
-    let shape = program.shape(x);
-    let axis = usize::from(step.choices[1]) % shape.len();
-    let x = match step.choices[0] % 3 {
-        0 if axis + 1 < shape.len() => x,
-        _ => program.push(Op::Reshape([&shape[..axis], &[1], &shape[axis..]].concat().as_slice().into()), &[x])?,
-    };
-    let shape = program.shape(x);
-    let (size, count) = (shape[axis], shape[axis + 1]);
-    let (dilation, by) = (step.choose(3, &[1, 2, -1, 0]), step.choose(4, &[1, 2, 3, -1]));
-    let [within, along] = [(size, dilation), (count, by)].map(|(n, by): (usize, i64)| (n as i64 - 1) * by);
-    let before = i64::from(step.choices[2] % 3) - within.min(0) - along.min(0);
-    let extent = before + within.max(0) + along.max(0) + 1 + i64::from(step.choices[5] % 3);
-    let extent = usize::try_from(extent).ok()?;
-    if shape.elements() / (size * count) * extent > MAX_VALUE {
-        return None;
-    }
-    let window = Window { axis, start: usize::try_from(before).ok()?, size, dilation, count, step: by };
-    program.push(Op::Fold(window, extent), &[x])
-}
-
 /// A contraction whose left operand is made of windows, or is their transpose, and may be a square.
 fn convolution(program: &mut Program, step: &Step) -> Option<Value> {
     let x = program.pick(step, 0, |ty| ty.dtype.is_float() && (2..=4).contains(&ty.shape.len()))?;
@@ -413,83 +313,6 @@ fn dot(program: &mut Program, step: &Step) -> Option<Value> {
         return None;
     }
     program.push(Op::Dot, &[a, b])
-}
-
-/// Rows by their numbers.
-fn indexed(program: &mut Program, step: &Step) -> Option<Value> {
-    match step.operands[1] % 5 {
-        0 | 1 => gather(program, step),
-        2 => scatter_add(program, step),
-        3 => scatter_rows(program, step),
-        _ => first_equal(program, step),
-    }
-}
-
-/// Rows of a table, or of noise, or of what is computed, by numbers of which some are no row's.
-fn gather(program: &mut Program, step: &Step) -> Option<Value> {
-    let table = match step.choices[0] % 4 {
-        0 => noise(program, step),
-        _ => None,
-    };
-    let is_table = |ty: &Type| ty.dtype.is_float() && ty.shape.len() >= 2;
-    let table = match table.filter(|&table| is_table(program.graph.ty(table))) {
-        Some(table) => table,
-        None => match program.pick(step, 0, is_table) {
-            Some(table) => table,
-            None => program.input(Type::new(program.table_type(step), step.shape(2)), step.seed)?,
-        },
-    };
-    let shape = program.shape(table);
-    let numbers = numbers(program, step, &shape[..shape.len() - 2], None)?;
-    program.push(Op::Gather, &[table, numbers])
-}
-
-/// A number for each of `n` rows, or for any number of them.
-fn numbers(program: &mut Program, step: &Step, batch: &[usize], n: Option<usize>) -> Option<Value> {
-    let fits = |ty: &Type| {
-        let axes = batch.len();
-        ty.dtype == DType::U32
-            && ty.shape.len() == axes + 1
-            && ty.shape[..axes] == *batch
-            && n.is_none_or(|n| ty.shape[axes] == n)
-    };
-    match program.pick(step, 1, fits) {
-        Some(numbers) if step.choices[1].is_multiple_of(2) => Some(numbers),
-        _ => {
-            let n = n.unwrap_or_else(|| step.choose(2, &EXTENTS));
-            let shape: Shape = batch.iter().copied().chain([n]).collect();
-            program.input(Type::u32(shape), step.seed)
-        }
-    }
-}
-
-fn scatter_add(program: &mut Program, step: &Step) -> Option<Value> {
-    let x = program.float(step, 0)?;
-    let shape = program.shape(x);
-    let [batch @ .., n, _] = &shape[..] else { return None };
-    let numbers = numbers(program, step, batch, Some(*n))?;
-    program.push(Op::ScatterAdd(step.choose(3, &EXTENTS)), &[x, numbers])
-}
-
-/// Rows of a table that an output may update.
-fn scatter_rows(program: &mut Program, step: &Step) -> Option<Value> {
-    let table = match program.pick(step, 0, |ty| ty.dtype.is_float() && ty.shape.len() == 2) {
-        Some(table) if !step.choices[0].is_multiple_of(3) => table,
-        _ => program.input(Type::new(program.table_type(step), step.shape(2)), step.seed)?,
-    };
-    let (width, dtype) = (program.shape(table)[1], program.graph.ty(table).dtype);
-    let x = match program.pick(step, 2, |ty| ty.dtype == dtype && ty.shape.len() == 2 && ty.shape[1] == width) {
-        Some(x) => x,
-        None => program.input(Type::new(dtype, [step.choose(4, &EXTENTS), width]), step.seed)?,
-    };
-    let n = program.shape(x)[0];
-    let numbers = numbers(program, step, &[], Some(n))?;
-    program.push(Op::ScatterRows, &[table, numbers, x])
-}
-
-fn first_equal(program: &mut Program, step: &Step) -> Option<Value> {
-    let numbers = numbers(program, step, &[], None)?;
-    program.push(Op::FirstEqual(step.choose(3, &EXTENTS)), &[numbers])
 }
 
 /// Two contractions of one operand with an epilogue of noise, as a layer with local reparameterization has.
