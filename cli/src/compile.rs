@@ -26,8 +26,7 @@ pub struct Arguments {
     #[arg(long, default_value = "model")]
     name: String,
     /// What to make: an object for the system; C99, which has the same bits on all systems; or a script for pages, in
-    /// which
-    /// the network is WebAssembly, made by clang
+    /// which the network is WebAssembly, made by clang
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Emit::Object)]
     emit: Emit,
     /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; default: this machine's, of C any
