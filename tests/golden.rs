@@ -357,7 +357,7 @@ impl Case {
     fn trajectory(&self, b: &Builder, optimizer: &dyn Optimizer) -> Fallible<Vec<Measured>> {
         optimizer.check()?;
         let ty = Type::f32(self.array("p0")?.shape.as_slice());
-        let variable = Variable { path: "p".into(), ty: ty.clone(), trainable: true, group: Group::Weight };
+        let variable = Variable::new("p", ty.clone(), Group::Weight);
         let input = |name: &str, ty: &Type| b.input(name, ty.clone());
         let (p, g) = (input("p", &ty), input("g", &ty));
         let state: Vec<Expr<'_>> = optimizer.state(&variable).iter().map(|name| input(name, &ty)).collect();

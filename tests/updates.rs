@@ -28,7 +28,7 @@ fn layer<'b>(x: Expr<'b>, w: Expr<'b>) -> Expr<'b> {
 }
 
 fn weights() -> Variable {
-    Variable { path: "w".into(), ty: Type::f32(SHAPE), trainable: true, group: Group::Weight }
+    Variable::new("w", Type::f32(SHAPE), Group::Weight)
 }
 
 /// One step of an optimizer for a layer's weights.

@@ -69,6 +69,13 @@ pub struct Variable {
     pub group: Group,
 }
 
+impl Variable {
+    /// A parameter that training changes.
+    pub fn new(path: impl Into<String>, ty: Type, group: Group) -> Variable {
+        Variable { path: path.into(), ty, trainable: true, group }
+    }
+}
+
 /// The parameters of a network by path, in the order their layers declare them.
 ///
 /// ```

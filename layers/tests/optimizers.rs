@@ -97,7 +97,7 @@ fn gradients(step: u64) -> Vec<f32> {
 
 /// A parameter `w` of this many elements.
 fn weights(count: usize) -> Variable {
-    Variable { path: "w".into(), ty: Type::f32([count]), trainable: true, group: Group::Weight }
+    Variable::new("w", Type::f32([count]), Group::Weight)
 }
 
 #[test]

@@ -16,9 +16,11 @@ use bayeslift_ir::{Environment, Expr};
 /// [`Sgd`](crate::Sgd) has no such option: in plain gradient descent decay and penalty are the same (proposition 1 there).
 ///
 /// ```
-/// use bayeslift_layers::{AdamW, Group, Optimizer};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{AdamW, Group, Optimizer, Variable};
 /// let optimizer = AdamW::new(0.01).weight_decay(0.05);
-/// assert_eq!(optimizer.state(), ["m", "v"]);
+/// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
+/// assert_eq!(optimizer.state(&weight), ["m", "v"]);
 /// assert_eq!(optimizer.scalar_values(1, 1.0)[1], 1.0 - 0.01 * 0.05);
 /// assert_eq!(optimizer.groups, [Group::Weight]);
 /// ```

@@ -49,9 +49,11 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// variational layers takes.
 ///
 /// ```
-/// use bayeslift_layers::{Ivon, Optimizer};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Group, Ivon, Optimizer, Variable};
 /// let optimizer = Ivon::new(0.1).prior_precision(25.0).first_hessian(0.1);
-/// assert_eq!(optimizer.state(), ["momentum", "hessian"]);
+/// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
+/// assert_eq!(optimizer.state(&weight), ["momentum", "hessian"]);
 /// assert!(optimizer.check().is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -18,10 +18,10 @@ use bayeslift_ir::{Expr, Tensor};
 /// whose divergence is computed of all rows, a table that two calls read - moves as it does without.
 ///
 /// ```
-/// use bayeslift_layers::{Adam, Lazy, Optimizer};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Adam, Group, Lazy, Optimizer, Variable};
 /// let optimizer = Lazy(Adam::new(1e-3));
-/// # let (path, ty) = ("table".to_owned(), bayeslift_ir::Type::f32([1000, 8]));
-/// # let table = bayeslift_layers::Variable { path, ty, trainable: true, group: bayeslift_layers::Group::Weight };
+/// let table = Variable::new("table", Type::f32([1000, 8]), Group::Weight);
 /// assert!(optimizer.moves_read_rows(&table));
 /// assert_eq!(optimizer.state(&table), ["m", "v"]);
 /// ```

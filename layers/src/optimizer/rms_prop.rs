@@ -8,9 +8,11 @@ use bayeslift_ir::{Environment, Expr};
 /// (1 - rho) g, and 0 where rounding makes that negative. With momentum u, m = u m + rate g / sqrt(v + epsilon), p = p - m.
 ///
 /// ```
-/// use bayeslift_layers::{Optimizer, RmsProp};
-/// assert_eq!(RmsProp::new(0.001).state(), ["v"]);
-/// assert_eq!(RmsProp::new(0.001).centered(true).momentum(0.5).state(), ["v", "a", "momentum"]);
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Group, Optimizer, RmsProp, Variable};
+/// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
+/// assert_eq!(RmsProp::new(0.001).state(&weight), ["v"]);
+/// assert_eq!(RmsProp::new(0.001).centered(true).momentum(0.5).state(&weight), ["v", "a", "momentum"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {

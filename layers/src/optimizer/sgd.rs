@@ -11,9 +11,11 @@ use bayeslift_ir::{Environment, Expr};
 /// the start. [`Adam`](crate::Adam) does not depend on that.
 ///
 /// ```
-/// use bayeslift_layers::{Optimizer, Sgd};
-/// assert!(Sgd::new(0.1).state().is_empty());
-/// assert_eq!(Sgd::new(0.1).momentum(0.9).nesterov(true).state(), ["momentum"]);
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Group, Optimizer, Sgd, Variable};
+/// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
+/// assert!(Sgd::new(0.1).state(&weight).is_empty());
+/// assert_eq!(Sgd::new(0.1).momentum(0.9).nesterov(true).state(&weight), ["momentum"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {

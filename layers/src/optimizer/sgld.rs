@@ -22,10 +22,12 @@ use bayeslift_ir::{Environment, Expr, Tensor};
 /// should fall.
 ///
 /// ```
-/// use bayeslift_layers::{Optimizer, Sgld};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Group, Optimizer, Sgld, Variable};
 /// let optimizer = Sgld::new(0.01).prior_precision(25.0);
 /// assert_eq!(optimizer.scalar_values(1, 0.5), [0.005]);
-/// assert!(optimizer.state().is_empty());
+/// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
+/// assert!(optimizer.state(&weight).is_empty());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgld {

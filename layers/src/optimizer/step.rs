@@ -31,7 +31,7 @@ impl<'a, 'b> Step<'a, 'b> {
     /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
     /// use bayeslift_layers::{Group, Optimizer, Sgd, Step, Variable};
     /// let b = Builder::new();
-    /// let variable = Variable { path: "w".into(), ty: Type::f32([2]), trainable: true, group: Group::Weight };
+    /// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
     /// let [w, gradient] = ["w", "gradient"].map(|name| b.input(name, Type::f32([2])));
     /// let step = Step { scalars: &[b.constant(0.5)], ..Step::new(&variable, w) };
     /// b.output("w", Sgd::default().update(&step, gradient).parameter);
