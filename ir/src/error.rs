@@ -1,3 +1,5 @@
+//! What is wrong with a graph, a tensor or a call.
+
 use crate::{DType, Foreign, Shape, Type};
 
 /// What can be wrong with a graph, a tensor or a text form. Errors arrive before anything is compiled.

@@ -1,3 +1,5 @@
+//! Text of a user's, printed so that a terminal and a log stay as they are.
+
 use std::fmt::{self, Write};
 
 /// Text from elsewhere - a file, a path, a name that somebody chose - as messages quote it: in one line, with escapes for

@@ -1,3 +1,5 @@
+//! How far a posterior is from its prior, and the ways of computing that.
+
 mod custom;
 mod quadrature;
 

@@ -1,3 +1,5 @@
+//! What is wrong with a layer, its parameters or its call.
+
 use bayeslift_ir::{Foreign, Shape, Type};
 
 /// What can be wrong with a network, its parameters or its data. Errors arrive before anything is compiled.

@@ -1,8 +1,21 @@
-use crate::{
-    AnyDistribution, Context, Divergence, Draw, Error, LayerDescription, Parameters, Reads, Scope, Site,
-    TermDivergence, Trace, Variable, parameters, trace,
-};
-use bayeslift_ir::{Builder, DType, Expr, Shape};
+//! A layer: what it declares, what it is called with, and what a call gives.
+
+mod context;
+mod description;
+mod eager;
+mod scope;
+mod trace;
+
+pub(crate) use context::addressed_noise;
+pub use context::{Context, Site, noise_inputs};
+pub use description::LayerDescription;
+pub use eager::Eager;
+pub(crate) use eager::evaluate_one;
+pub use scope::{Declaration, Scope};
+pub use trace::{Trace, TraceRow};
+
+use crate::{AnyDistribution, Divergence, Draw, Error, Parameters, Reads, TermDivergence, Variable, parameters};
+use bayeslift_ir::{Builder, DType, Expr, Shape, Type};
 
 /// A part of a network: declares parameters, and is called on an expression.
 ///
@@ -142,7 +155,18 @@ pub trait Layer: Send + Sync {
     /// # Errors
     /// As for [`Layer::declare`] and [`Layer::call`].
     fn trace(&self, input: Shape) -> Result<Trace, Error> {
-        trace::of(self, input)
+        let builder = builder_of(self);
+        let variables = self.variables()?;
+        let parameters =
+            variables.into_iter().map(|variable| (builder.input(&variable.path, variable.ty), variable.path));
+        let parameters: Vec<_> = parameters.map(|(expr, path)| (path, expr)).collect();
+        let context = Context::new(Scope::bind_exprs(&builder, parameters)).noise(noise_inputs(&builder)).tracing();
+        let x = builder.input("x", Type::new(builder.float(), input));
+        let call = self.call(&context, x).map_err(|error| error.within(self.name()))?;
+        builder.check().map_err(|error| Error::from(error).within(self.name()))?;
+        let mut rows = context.traced();
+        rows.push(TraceRow::new(self.name(), call.output));
+        Ok(Trace { rows })
     }
 
     /// Checks that `parameters` are those of the layer: all paths and types, and finite elements where a layer has
@@ -158,7 +182,7 @@ pub trait Layer: Send + Sync {
 }
 
 /// A builder of graphs of a layer alone.
-pub(crate) fn builder_of(layer: &(impl Layer + ?Sized)) -> Builder {
+fn builder_of(layer: &(impl Layer + ?Sized)) -> Builder {
     Builder::of(layer.element_type().unwrap_or(DType::F32))
 }
 

@@ -30,91 +30,48 @@
 //! # Ok::<(), bayeslift_layers::Error>(())
 //! ```
 
-mod activation;
-mod affine;
-mod bijector;
-mod composition;
-mod context;
-mod convolution;
-mod description;
+mod containers;
+mod deterministic;
 pub mod distribution;
 mod divergence;
-mod dropout;
-mod eager;
-mod embedding;
 mod error;
-mod estimator;
-mod flatten;
-mod flipout;
 mod host;
-mod initializer;
-mod kernel_bias;
-mod lambda;
 mod layer;
 pub mod likelihood;
 mod linear;
-mod local;
-mod lookup;
 pub mod metrics;
-mod normalization;
 mod optimizer;
 mod parameters;
-mod pooling;
-mod posterior;
-mod random_variable;
-mod recipe;
-mod reparameterization;
-mod scope;
-mod sequential;
 pub mod special;
-mod trace;
-mod unpack;
 mod variational;
-mod variational_layer;
 
-pub use activation::Activation;
-pub use affine::{Affine, affine};
-pub use bijector::Bijector;
-pub use composition::{Branches, Residual};
-pub use context::{Context, Site, noise_inputs};
-pub use convolution::{
-    Convolution, ConvolutionTranspose, ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
-    ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
-    ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
-    ConvolutionVariationalReparameterizationLocal, Padding, PerAxis, unflatten_kernel,
+pub use containers::{Branches, Residual, Sequential};
+pub use deterministic::{
+    Activation, BatchNormalization, Dropout, Flatten, GlobalPooling, Lambda, LayerNormalization, Pooling, expand_dims,
+    flatten_rightmost, value_where_absent,
 };
-pub use description::LayerDescription;
 pub use distribution::{AnyDistribution, Distribution, Draw};
 pub use divergence::{CustomDivergence, Divergence, TermDivergence, exact, monte_carlo};
-pub use dropout::Dropout;
-pub use eager::Eager;
-pub use embedding::{
-    Embedding, EmbeddingVariational, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
-    EmbeddingVariationalReparameterizationLocal,
-};
 pub use error::Error;
-pub use estimator::{Estimator, Forward, Output};
-pub use flatten::Flatten;
-pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use host::{integer_power, inverse_softplus, natural_log};
-pub use initializer::{CustomInitializer, Initializer, fans};
-pub use kernel_bias::{KernelBiasConfig, KernelBiasLayer};
-pub use lambda::{Lambda, expand_dims, flatten_rightmost};
-pub use layer::{Call, Layer, Term};
+pub use layer::{
+    Call, Context, Declaration, Eager, Layer, LayerDescription, Scope, Site, Term, Trace, TraceRow, noise_inputs,
+};
 pub use likelihood::Likelihood;
-pub use linear::{Linear, MatrixProduct, add_bias, on_units};
-pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
-pub use lookup::{Reads, Unseen};
-pub use normalization::{BatchNormalization, LayerNormalization, value_where_absent};
+pub use linear::{
+    Affine, Convolution, ConvolutionTranspose, Embedding, KernelBiasConfig, KernelBiasLayer, Linear, MatrixProduct,
+    Padding, PerAxis, Reads, Unseen, add_bias, affine, on_units, unflatten_kernel,
+};
 pub use optimizer::{Adam, AdamW, Ivon, Lazy, Optimizer, Partitioned, Rates, RmsProp, Sgd, Sgld, Step, Update};
-pub use parameters::{Group, Parameter, Parameters, Variable};
-pub use pooling::{GlobalPooling, Pooling};
-pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
-pub use random_variable::RandomVariable;
-pub use recipe::Recipe;
-pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
-pub use scope::{Declaration, Scope};
-pub use sequential::Sequential;
-pub use trace::{Trace, TraceRow};
-pub use variational::{AffineVariational, Variational};
-pub use variational_layer::{Draws, VariationalLayer};
+pub use parameters::{Bijector, CustomInitializer, Group, Initializer, Parameter, Parameters, Variable, fans};
+pub use variational::{
+    AffineVariational, AffineVariationalFlipout, AffineVariationalReparameterization,
+    AffineVariationalReparameterizationLocal, ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
+    ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
+    ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
+    ConvolutionVariationalReparameterizationLocal, CustomValue, Draws, EmbeddingVariational,
+    EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization, EmbeddingVariationalReparameterizationLocal,
+    Estimator, Flipout, FlipoutBias, Forward, KernelBias, KernelBiasShape, Local, LocalBias, Output, Posterior,
+    PosteriorValue, Prior, RandomVariable, Recipe, Reparameterization, Signs, Variational, VariationalLayer,
+    flipout_output, local_affine, local_output,
+};

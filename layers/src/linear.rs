@@ -1,3 +1,19 @@
+//! Maps that are linear in their input and in their kernel, and the layers that are one.
+
+mod affine;
+mod convolution;
+mod embedding;
+mod kernel_bias;
+mod lookup;
+
+pub use affine::{Affine, affine};
+pub use convolution::{Convolution, ConvolutionTranspose, Padding, PerAxis, unflatten_kernel};
+pub(crate) use convolution::{Geometry, convolution_options};
+pub use embedding::Embedding;
+pub(crate) use kernel_bias::kernel_bias_options;
+pub use kernel_bias::{KernelBiasConfig, KernelBiasLayer};
+pub use lookup::{Reads, Unseen};
+
 use bayeslift_ir::{Expr, Shape};
 use std::fmt::Debug;
 

@@ -1,5 +1,14 @@
-use crate::{Bijector, Error, bijector::shortest};
+//! Parameters: tensors by paths, with what each is for.
+
+mod bijector;
+mod initializer;
+
+pub use bijector::Bijector;
+pub use initializer::{CustomInitializer, Initializer, fans};
+
+use crate::Error;
 use bayeslift_ir::{DType, Foreign, Shape, Tensor, Type};
+use bijector::shortest;
 use std::{collections::HashMap, fmt::Write};
 
 /// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate

@@ -1,12 +1,43 @@
 //! What all layers with a random kernel and bias share; an [`Estimator`] is where they differ.
 
+mod convolution;
+mod embedding;
+mod estimator;
+mod flipout;
+mod layer;
+mod local;
+mod posterior;
+mod random_variable;
+mod recipe;
+mod reparameterization;
+mod unpack;
+
+pub use convolution::{
+    ConvolutionTransposeVariational, ConvolutionTransposeVariationalFlipout,
+    ConvolutionTransposeVariationalReparameterization, ConvolutionTransposeVariationalReparameterizationLocal,
+    ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
+    ConvolutionVariationalReparameterizationLocal,
+};
+pub use embedding::{
+    EmbeddingVariational, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
+    EmbeddingVariationalReparameterizationLocal,
+};
+pub use estimator::{Estimator, Forward, Output};
+pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
+pub use layer::{Draws, VariationalLayer};
+pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};
+pub(crate) use posterior::initial_raw_scale;
+pub use posterior::{CustomValue, KernelBias, KernelBiasShape, Posterior, PosteriorValue, Prior};
+pub use random_variable::RandomVariable;
+pub use recipe::Recipe;
+pub use reparameterization::{AffineVariationalReparameterization, Reparameterization};
+
 use crate::{
-    Affine, AnyDistribution, Call, Context, Eager, Error, Estimator, Forward, KernelBias, KernelBiasConfig,
-    KernelBiasLayer, KernelBiasShape, Layer, LayerDescription, Parameters, Posterior, PosteriorValue, Prior,
-    RandomVariable, Reads, Recipe, Scope, Term, distribution::joint::JOINT, kernel_bias::kernel_bias_options,
-    posterior::Made,
+    Affine, AnyDistribution, Call, Context, Eager, Error, KernelBiasConfig, KernelBiasLayer, Layer, LayerDescription,
+    Parameters, Reads, Scope, Term, distribution::joint::JOINT, linear::kernel_bias_options,
 };
 use bayeslift_ir::{DType, Expr, Shape};
+use posterior::Made;
 use std::{fmt::Debug, sync::Arc};
 
 /// A layer with random weights: a posterior over kernel and bias that training fits, a prior that it is kept close to.

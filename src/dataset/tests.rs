@@ -1,3 +1,5 @@
+//! Data sets are what was given, and refuse what is none.
+
 use super::*;
 use crate::Standardizer;
 

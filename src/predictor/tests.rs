@@ -1,3 +1,5 @@
+//! Answers do not depend on how the work was cut.
+
 use super::{block::Care, *};
 use crate::{Backend, prelude::*};
 use bayeslift_layers::distribution::Normal;

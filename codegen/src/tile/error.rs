@@ -1,3 +1,5 @@
+//! What is wrong with a tile kernel.
+
 use super::{Base, Stmt, TileKernel, text};
 
 /// What can be wrong with tile code, its text, or its execution.

@@ -1,3 +1,5 @@
+//! A value that is there or 0: the posterior of DropConnect.
+
 use super::Distribution;
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

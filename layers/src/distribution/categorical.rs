@@ -1,3 +1,5 @@
+//! One label of several.
+
 use super::{Distribution, undefined};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! A single value, with certainty.
+
 use super::{Distribution, Known};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! The gamma distribution.
+
 use super::{Distribution, Known, positive::where_positive};
 use crate::{
     Draw, Error, Site,

@@ -1,3 +1,5 @@
+//! The horseshoe: a normal whose scale is half-Cauchy.
+
 use super::{Distribution, HalfCauchy, Known, around};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

@@ -1,3 +1,5 @@
+//! Distributions that are one of location 0 and scale 1, moved and stretched.
+
 use super::{Distribution, Known, constant, standardized};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

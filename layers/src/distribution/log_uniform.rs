@@ -1,3 +1,5 @@
+//! The improper log-uniform prior of variational dropout.
+
 use super::{Distribution, Known, Normal, around, location_scale::log_of_one_plus, undefined};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Builder, Expr, Shape};

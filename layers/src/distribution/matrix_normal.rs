@@ -1,3 +1,5 @@
+//! Normal matrices whose rows and columns have covariances.
+
 use super::{
     Distribution, Known,
     multivariate_normal::from_independent,

@@ -1,3 +1,5 @@
+//! Mixtures of normals, such as a spike and a slab.
+
 use super::{
     Distribution, constant,
     normal::{LOG_SQRT_TWO_PI, Normal},

@@ -1,3 +1,5 @@
+//! Mixtures of any distributions.
+
 use super::{AnyDistribution, Distribution};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

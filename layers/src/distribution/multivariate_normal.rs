@@ -1,3 +1,5 @@
+//! Normal vectors with covariances: a triangular scale, or one of low rank.
+
 use super::{
     Distribution, Known, Normal,
     normal::LOG_SQRT_TWO_PI,

@@ -1,3 +1,5 @@
+//! The normal distribution, of independent elements.
+
 use super::{Distribution, Known, standardized};
 use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};

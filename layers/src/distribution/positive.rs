@@ -1,3 +1,5 @@
+//! Distributions of positive numbers: functions of a normal, Cauchy or other variable.
+
 use super::{Distribution, Known, LocationScale, Normal, normal::LOG_SQRT_TWO_PI, rounded};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

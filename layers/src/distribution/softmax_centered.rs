@@ -1,3 +1,5 @@
+//! Proportions: the softmax of normals and of a last 0.
+
 use super::normal::LOG_SQRT_TWO_PI;
 use crate::host;
 use bayeslift_ir::Expr;

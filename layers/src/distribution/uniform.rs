@@ -1,3 +1,5 @@
+//! The uniform distribution.
+
 use super::{Distribution, Known};
 use crate::{Draw, Error, Site};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};

@@ -1,3 +1,5 @@
+//! A divergence of the user's own, by a closure.
+
 use crate::{Error, Term};
 use bayeslift_ir::{Expr, Shape};
 use std::{fmt, sync::Arc};

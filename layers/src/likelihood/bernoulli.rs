@@ -1,3 +1,5 @@
+//! Targets that are 0 or 1.
+
 use super::{Law, Likelihood, Support, Target, elementary::sigmoid};
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! Targets between 0 and 1.
+
 use super::{Law, Likelihood, Scale, Support, Target, elementary::sigmoid};
 use crate::{
     Error, Scope,

@@ -1,3 +1,5 @@
+//! Targets that are labels.
+
 use super::{Law, Likelihood, Target};
 use crate::{Error, Scope, distribution};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! A law of the user's own, by closures.
+
 use super::{Law, Likelihood, Support, Target, invert::quantile_of, part};
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! Positive targets, by the gamma distribution.
+
 use super::{Law, Likelihood, Scale, Support, Target};
 use crate::{
     Error, Scope,

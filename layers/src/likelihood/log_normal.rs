@@ -1,3 +1,5 @@
+//! Positive targets, by their logarithm.
+
 use super::{Law, Likelihood, Scale, Support, Target, TargetNoise, normal::NormalLaw};
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};

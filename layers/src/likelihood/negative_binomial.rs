@@ -1,3 +1,5 @@
+//! Counts that vary more than a Poisson distribution's.
+
 use super::{
     Law, Likelihood, Scale, Support, Target, TargetNoise,
     elementary::{sigmoid, softplus},

@@ -1,3 +1,5 @@
+//! Numbers with normal noise.
+
 use super::{Law, Likelihood, Scale, Support, Target, TargetNoise};
 use crate::{
     Error, Scope, distribution,

@@ -1,3 +1,5 @@
+//! Numbers with noise of several normals.
+
 use super::{Law, Likelihood, Support, Target, TargetNoise, invert, parts};
 use crate::{
     Error, Scope, distribution,

@@ -1,5 +1,7 @@
+//! Labels that have an order.
+
 use super::{Law, Likelihood, Target};
-use crate::{Declaration, Error, Group, Initializer, Scope, distribution, posterior::initial_raw_scale};
+use crate::{Declaration, Error, Group, Initializer, Scope, distribution, variational::initial_raw_scale};
 use bayeslift_ir::{Expr, Shape};
 
 /// A grade 0, 1, .., grades - 1 in an order: P(grade <= k) = sigmoid(cutpoint k - output), the proportional odds model (McCullagh 1980).

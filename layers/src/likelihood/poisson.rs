@@ -1,3 +1,5 @@
+//! Counts.
+
 use super::{Law, Likelihood, Support, Target, invert::points_below};
 use crate::{
     Error, Scope,

@@ -1,7 +1,7 @@
 //! Positive parameters of laws.
 
 use super::{Target, parts};
-use crate::{Declaration, Error, Group, Initializer, Scope, posterior::initial_raw_scale};
+use crate::{Declaration, Error, Group, Initializer, Scope, variational::initial_raw_scale};
 use bayeslift_ir::{Expr, Shape};
 use std::fmt;
 

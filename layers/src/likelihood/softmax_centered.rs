@@ -1,3 +1,5 @@
+//! Targets that are proportions.
+
 use super::{Law, Likelihood, Scale, Support, Target, TargetNoise};
 use crate::{Error, Scope, distribution};
 use bayeslift_ir::{Expr, Shape};

@@ -1,3 +1,5 @@
+//! Counts that are 0 more often than their law says.
+
 use super::{
     Law, Likelihood, Support, Target, TargetNoise,
     elementary::{sigmoid, softplus},

@@ -1,3 +1,5 @@
+//! Adam (Kingma and Ba 2015).
+
 use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr};

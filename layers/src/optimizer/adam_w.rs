@@ -1,3 +1,5 @@
+//! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
 use super::{Adam, Optimizer, Options, Step, Update, names};
 use crate::{Error, Group, Variable};
 use bayeslift_ir::{Environment, Expr};

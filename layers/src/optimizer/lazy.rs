@@ -1,3 +1,5 @@
+//! Rows of a table that a step did not read stay as they are.
+
 use super::{Optimizer, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Expr, Tensor};

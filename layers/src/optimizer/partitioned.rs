@@ -1,3 +1,5 @@
+//! Several optimizers, each for a part of the parameters.
+
 use super::{Optimizer, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Expr, Tensor};

@@ -1,3 +1,5 @@
+//! Learning rates by group and by parameter.
+
 use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Expr, Tensor};

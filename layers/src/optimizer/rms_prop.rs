@@ -1,3 +1,5 @@
+//! RMSProp (Tieleman and Hinton 2012).
+
 use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};

@@ -1,3 +1,5 @@
+//! Stochastic gradient descent, with momentum if one likes.
+
 use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};

@@ -1,3 +1,5 @@
+//! Stochastic gradient Langevin dynamics (Welling and Teh 2011).
+
 use super::{Optimizer, Options, Step, Update, check_is_deterministic, prior_precision, zeros};
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr, Tensor};

@@ -1,4 +1,6 @@
-use crate::{Variable, context::addressed_noise};
+//! What an optimizer sees of the step that it is part of.
+
+use crate::{Variable, layer::addressed_noise};
 use bayeslift_ir::{Distribution, Expr, NoiseAddress, noise::stream};
 
 /// One parameter in one step, before its gradient is known: all that an [`Optimizer`](crate::Optimizer) can go by.

@@ -1,3 +1,5 @@
+//! Nodes and weights by which incomplete functions are integrated.
+
 use bayeslift_ir::{Builder, Expr};
 
 /// The number of nodes.

@@ -1,3 +1,5 @@
+//! Where overflow would be hidden, and what is done about it.
+
 use super::*;
 use bayeslift_ir::{Builder, Expr, Tensor, Type, evaluate, same_bits};
 

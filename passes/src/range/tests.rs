@@ -1,3 +1,5 @@
+//! Bounds hold for what the evaluator computes.
+
 use super::*;
 use bayeslift_ir::{
     Builder, Type,

@@ -1,3 +1,5 @@
+//! Schedules keep the order that memory demands, and are what an ideal machine would do.
+
 use super::*;
 use crate::dependencies::{Addresses, Parts};
 use bayeslift_codegen::{Argument, Program, Target};

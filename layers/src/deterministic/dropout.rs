@@ -1,0 +1,75 @@
+//! Units that are dropped at random, in training or always.
+
+use crate::{Call, Context, Error, Layer, LayerDescription, Scope, distribution::rounded};
+use bayeslift_ir::{Distribution as Law, Expr};
+
+/// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays
+/// (Srivastava and others 2014).
+///
+/// [`Dropout::new`] drops in training alone. [`Dropout::monte_carlo`] drops always, so that a prediction averages over
+/// what is dropped, sample by sample (Gal and Ghahramani 2016): also where a [context](Context::posterior_value) asks
+/// for the mean of posteriors, as a mask is no posterior.
+///
+/// Masks have addresses like all noise: one for each example and element, and each posterior sample its own.
+///
+/// ```
+/// use bayeslift_layers::{Affine, Dropout, Sequential};
+/// let dropout = Dropout::monte_carlo(0.1);
+/// let network = Sequential::new().layer(Affine::new(64, 32)).layer(dropout).layer(Affine::new(32, 10));
+/// assert_eq!(network.names().nth(1), Some("monte_carlo_dropout"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    rate: f64,
+    always: bool,
+    name: Option<String>,
+}
+
+impl Dropout {
+    /// Drops elements in training, and does nothing in predictions.
+    pub fn new(rate: f64) -> Self {
+        Dropout { rate, always: false, name: None }
+    }
+
+    /// Drops elements in training and in predictions.
+    pub fn monte_carlo(rate: f64) -> Self {
+        Dropout { rate, always: true, name: None }
+    }
+
+    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `dropout`, and
+    /// numbered by containers.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl Layer for Dropout {
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(if self.always { "monte_carlo_dropout" } else { "dropout" })
+    }
+
+    fn has_default_name(&self) -> bool {
+        self.name.is_none()
+    }
+
+    fn declare(&self, _: &Scope<'_>) -> Result<(), Error> {
+        let is_rate = (0.0..1.0).contains(&self.rate);
+        if is_rate { Ok(()) } else { Err(Error::argument("rate", "a number from 0 to below 1", self.rate)) }
+    }
+
+    fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+        self.declare(context.scope())?;
+        let shape = x.shape();
+        context.check_input(x, shape.last_extent())?;
+        if self.rate == 0.0 || !(self.always || context.is_training()) {
+            return Ok(Call::new(x));
+        }
+        let uniform = context.call_site("mask").example_noise(Law::Uniform, &shape)?;
+        Ok(Call::new(uniform.less(self.rate).select(0.0, x / (1.0 - rounded(x, self.rate)))))
+    }
+
+    fn describe(&self) -> LayerDescription {
+        LayerDescription::new(if self.always { "monte_carlo_dropout" } else { "dropout" }).option("rate", self.rate)
+    }
+}

@@ -1,0 +1,231 @@
+//! How a step moves a parameter by its gradient.
+
+mod adam;
+mod adam_w;
+mod ivon;
+mod lazy;
+mod partitioned;
+mod rates;
+mod rms_prop;
+mod sgd;
+mod sgld;
+mod step;
+
+pub use adam::Adam;
+pub use adam_w::AdamW;
+pub use ivon::Ivon;
+pub use lazy::Lazy;
+pub use partitioned::Partitioned;
+pub use rates::Rates;
+pub use rms_prop::RmsProp;
+pub use sgd::Sgd;
+pub use sgld::Sgld;
+pub use step::Step;
+
+use crate::{Error, Group, Variable};
+use bayeslift_ir::{Expr, Foreign, Tensor};
+use std::{fmt::Debug, sync::Arc};
+
+/// A rule that moves a parameter along its gradient.
+///
+/// It is told which parameter it moves, so that it can treat groups apart, and where noise comes from, so that it can
+/// draw; see [`Step`].
+///
+/// An update is ordinary graph code. What changes with the step but not with the parameter - a bias-corrected step
+/// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
+/// have the same bits everywhere.
+///
+/// # Which
+/// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them
+/// wander as draws of their posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic
+/// layers. [`Lazy`] moves of tables the rows that were read.
+///
+/// Lion (Chen et al. 2023) is not among them. It moves each parameter by the rate, along the sign of a mean of
+/// gradients, which saves one of Adam's two tensors of state, and was found to pay with batches of thousands of
+/// examples and strong weight decay. Where weights are drawn and batches are small, gradients of many parameters are
+/// mostly noise, and the sign of noise is as long a step as any. The example in the facade's `prelude` is a rule of
+/// this kind in ten lines.
+///
+/// # Groups
+/// [`Rates`] gives parameters rates of their own, by group or path, and [`Partitioned`] optimizers of their own.
+pub trait Optimizer: Debug + Send + Sync {
+    /// The name, the first part of the paths of its state.
+    fn name(&self) -> &'static str;
+
+    /// The names of the state tensors of a parameter; each has the parameter's type.
+    fn state(&self, variable: &Variable) -> &'static [&'static str];
+
+    /// The names of the scalars of a step; the rate alone unless told.
+    fn scalars(&self) -> Vec<String> {
+        names(&["rate"])
+    }
+
+    /// The scalars of a step, counted from 1, with the learning rate times `rate`.
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64>;
+
+    /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor
+    /// are those whose names end with `rate`, and the others stay; a rule with others that change with the rate says
+    /// how.
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
+        let is_rate = self.scalars().into_iter().map(|name| name.ends_with("rate"));
+        scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()
+    }
+
+    /// How far from the parameter the network's value of it lies in a step: the scale of a normal distribution around it, with the parameter's type;
+    /// `None`, the default, where that is the parameter itself.
+    fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+        let _ = step;
+        None
+    }
+
+    /// What the network computes with in a step in the place of the parameter, and what the gradient is taken at: a draw around the
+    /// parameter if there is a [scale](Optimizer::scale), else the parameter.
+    fn value<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        self.scale(step).map_or(step.parameter, |scale| step.parameter + step.normal() * scale)
+    }
+
+    /// The parameter and its state after a step, of whose loss this is the gradient with respect to [`Optimizer::value`].
+    ///
+    /// A trainer proves by interval analysis, if it can, that updates of moderate gradients are finite, and then writes in place; what it
+    /// cannot prove, such as a quotient by what may be 0, costs it a look at each step.
+    ///
+    /// # Panics
+    /// A step with fewer tensors of state or scalars than names.
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b>;
+
+    /// Whether rows of a table whose gradient is zero, since no example read them, may be left alone: then a step
+    /// computes and writes those that were read, and costs nothing for others. The update must go element by element.
+    ///
+    /// True of a rule to which a gradient of zero makes no difference, such as plain [`Sgd`], and of one that is
+    /// defined so, as [`Lazy`] is. Default: no.
+    fn moves_read_rows(&self, variable: &Variable) -> bool {
+        let _ = variable;
+        false
+    }
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// One that is out of range.
+    fn check(&self) -> Result<(), Error>;
+
+    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and zeros unless told.
+    ///
+    /// # Errors
+    /// A type beyond the limits; a parameter that the rule is not for.
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        zeros(self, variable)
+    }
+}
+
+impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn state(&self, variable: &Variable) -> &'static [&'static str] {
+        (**self).state(variable)
+    }
+    fn scalars(&self) -> Vec<String> {
+        (**self).scalars()
+    }
+    fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
+        (**self).scalar_values(step, rate)
+    }
+    fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
+        (**self).scalars_at(scalars, factor)
+    }
+    fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+        (**self).scale(step)
+    }
+    fn value<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
+        (**self).value(step)
+    }
+    fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+        (**self).update(step, gradient)
+    }
+    fn moves_read_rows(&self, variable: &Variable) -> bool {
+        (**self).moves_read_rows(variable)
+    }
+    fn check(&self) -> Result<(), Error> {
+        (**self).check()
+    }
+    fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+        (**self).initial_state(variable)
+    }
+}
+
+/// What [`Optimizer::update`] returns.
+#[derive(Clone, Debug)]
+pub struct Update<'b> {
+    /// The parameter after the step.
+    pub parameter: Expr<'b>,
+    /// Its state after the step.
+    pub state: Vec<Expr<'b>>,
+}
+
+/// Names as strings.
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// State of zeros.
+fn zeros<O: Optimizer + ?Sized>(optimizer: &O, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {
+    let Variable { path, ty, .. } = variable;
+    let one = |name: &&str| Ok((format!("{}/{path}/{name}", optimizer.name()), Tensor::zeros(ty)?));
+    optimizer.state(variable).iter().map(one).collect()
+}
+
+/// Checks that a parameter is none of a posterior or prior.
+fn check_is_deterministic(optimizer: &str, variable: &Variable) -> Result<(), Error> {
+    let Variable { path, group, .. } = variable;
+    if !matches!(group, Group::Loc | Group::Scale | Group::Prior) {
+        return Ok(());
+    }
+    let (path, group) = (Foreign::new(path), group.name());
+    let problem = format!(
+        "{optimizer} is for deterministic layers, whose weights it draws itself, and `{path}` is of group {group}"
+    );
+    Err(Error::misuse(problem, "use deterministic layers, or another optimizer"))
+}
+
+/// The precision of the prior of a weight, in units of the loss: a scalar; of what a likelihood learns 0.
+fn prior_precision<'b>(step: &Step<'_, 'b>, precision: f64) -> Expr<'b> {
+    match step.variable.group {
+        Group::Likelihood => step.temperature.builder().constant(0.0),
+        _ => step.temperature * precision,
+    }
+}
+
+/// Checks an optimizer's options.
+struct Options(&'static str);
+
+impl Options {
+    fn check(&self, option: &str, value: f64, is_good: bool, expected: &str) -> Result<(), Error> {
+        // in powers of ten where it is huge or tiny
+        let found = if value.abs() > 1e16 || value != 0.0 && value.abs() < 1e-5 {
+            format!("{value:e}")
+        } else {
+            value.to_string()
+        };
+        if is_good { Ok(()) } else { Err(Error::argument(&format!("{}'s {option}", self.0), expected, found)) }
+    }
+
+    fn positive(&self, option: &str, value: f64) -> Result<(), Error> {
+        let as_computed = value as f32;
+        self.check(
+            option,
+            value,
+            as_computed > 0.0 && as_computed.is_finite(),
+            "a number that is positive and finite as `f32`",
+        )
+    }
+
+    fn not_negative(&self, option: &str, value: f64) -> Result<(), Error> {
+        let is_good = value >= 0.0 && (value as f32).is_finite();
+        self.check(option, value, is_good, "a number that is not negative and finite as `f32`")
+    }
+
+    fn share(&self, option: &str, value: f64) -> Result<(), Error> {
+        self.check(option, value, (0.0..1.0).contains(&value), "a number from 0 to below 1")
+    }
+}
