@@ -2,7 +2,8 @@
 
 use std::{hint::black_box, sync::Barrier, thread, time::Instant};
 
-/// Sums in flight: more than the latency of a multiply-add times how many start in a cycle, no more than registers hold.
+/// Sums in flight: more than the latency of a multiply-add times how many start in a cycle, no more than registers
+/// hold.
 const CHAINS: usize = if cfg!(target_arch = "x86_64") { 12 } else { 24 };
 /// How many bytes are copied: more than caches hold.
 pub const COPIED: usize = 64 << 20;
@@ -35,8 +36,8 @@ pub fn peak_gflops(threads: usize, lanes: usize) -> f64 {
     (2 * CHAINS * lanes * rounds * threads) as f64 / seconds / 1e9
 }
 
-/// Billions of bytes a second of copying [`COPIED`] bytes on `threads` threads at once. A byte counts twice: it is read,
-/// and it is written.
+/// Billions of bytes a second of copying [`COPIED`] bytes on `threads` threads at once. A byte counts twice: it is
+/// read, and it is written.
 pub fn copy_gbps(threads: usize) -> f64 {
     let lines = COPIED / size_of::<Line>();
     let (from, mut to) = (vec![Line([1; 64]); lines], vec![Line([0; 64]); lines]);

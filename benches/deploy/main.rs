@@ -4,11 +4,12 @@
 //! cargo bench -q --features deploy --bench deploy [-- rounds=11 level=v3]
 //! ```
 //!
-//! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by the object, as a
-//! multiple of what the predictor takes on one thread and, of one row, of what loops take that somebody would write by hand (`plain.c`, by `cc -O3
-//! -march=native`); what the file in C takes as a multiple of the object (by `cc -O2 -march=native`); the size of code and weights; and how long a static program in C takes to its first answer beside one that does
-//! nothing. Figures are medians over rounds in which all take turns. Object and predictor have the same instruction set: that of the level of
-//! x86-64, v3 unless told otherwise. Needs a C compiler.
+//! For networks of 64-50-50-10 and 784-400-400-10, deterministic and with 32 samples: the time of one row and of 32 by
+//! the object, as a multiple of what the predictor takes on one thread and, of one row, of what loops take that
+//! somebody would write by hand (`plain.c`, by `cc -O3 -march=native`); what the file in C takes as a multiple of the
+//! object (by `cc -O2 -march=native`); the size of code and weights; and how long a static program in C takes to its
+//! first answer beside one that does nothing. Figures are medians over rounds in which all take turns. Object and
+//! predictor have the same instruction set: that of the level of x86-64, v3 unless told otherwise. Needs a C compiler.
 
 use bayeslift::{
     deploy::{self, DeployOptions, Level, Package, System},

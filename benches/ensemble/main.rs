@@ -4,8 +4,9 @@
 //! cargo bench -q --bench ensemble [-- rounds=5]
 //! ```
 //!
-//! Expected: members beside each other make better use of cores than one network, whose threads wait for each other: less than five times a step, the less the smaller
-//! the network; and code that is compiled once. Figures are medians over rounds in which both take turns.
+//! Expected: members beside each other make better use of cores than one network, whose threads wait for each other:
+//! less than five times a step, the less the smaller the network; and code that is compiled once. Figures are medians
+//! over rounds in which both take turns.
 
 use bayeslift::{Ensemble, prelude::*};
 use std::{error::Error, time::Instant};

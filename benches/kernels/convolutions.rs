@@ -1,7 +1,7 @@
 //! Convolutions with two axes: forward, and the gradients of kernel and image.
 //!
-//! Operations are those of the definition, twice examples x positions x window x channels x outputs for each of the three, also
-//! where the gradient of an image takes more, for steps that its windows are no multiples of.
+//! Operations are those of the definition, twice examples x positions x window x channels x outputs for each of the
+//! three, also where the gradient of an image takes more, for steps that its windows are no multiples of.
 
 use crate::{
     Settings, Table,

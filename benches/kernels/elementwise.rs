@@ -35,8 +35,8 @@ pub fn noise(settings: &Settings, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Billions of bytes a second, each counted when read and when written: a copy, and two elementwise passes over operands
-/// of the same size.
+/// Billions of bytes a second, each counted when read and when written: a copy, and two elementwise passes over
+/// operands of the same size.
 pub fn copy(settings: &Settings, table: &mut Table) -> Result<()> {
     const N: usize = machine::COPIED / size_of::<f32>();
     let copy = machine::copy_gbps(settings.threads);

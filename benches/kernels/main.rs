@@ -4,13 +4,14 @@
 //! cargo bench -q --bench kernels -- [products] [MxKxN ...] [convolutions] [functions] [noise] [copy] [target] [quick] [threads=N] [target=zen4|..] [isa=1|4|8|16] [--json]
 //! ```
 //!
-//! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick` measures less, and less well. Kernels use one
-//! thread and the widest vectors unless told. `--json` prints an object a line for each row of the tables.
+//! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick`
+//! measures less, and less well. Kernels use one thread and the widest vectors unless told. `--json` prints an object a
+//! line for each row of the tables.
 //!
-//! `peak` always comes first: independent fused multiply-adds by the width of vectors, on one thread and on all at once.
-//! Percentages are of the peak of the widest vectors, and of the copy, on as many threads as the kernels may use, whatever
-//! `isa` they use. Every figure is the best of 20 runs, fewer of those that take seconds. A run repeats its call for at
-//! least a millisecond, and a call is timed whole, with the check of its arguments.
+//! `peak` always comes first: independent fused multiply-adds by the width of vectors, on one thread and on all at
+//! once. Percentages are of the peak of the widest vectors, and of the copy, on as many threads as the kernels may use,
+//! whatever `isa` they use. Every figure is the best of 20 runs, fewer of those that take seconds. A run repeats its
+//! call for at least a millisecond, and a call is timed whole, with the check of its arguments.
 
 #[path = "../common/mod.rs"]
 mod common;

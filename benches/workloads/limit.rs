@@ -1,30 +1,31 @@
 //! What a workload cannot do without, and how long that takes this machine at best.
 //!
-//! `limit_ms` = `matmul_flops` / `peak_gflops` + `moved_bytes` / `copy_gbps` + `normals` / `normals_per_us`, one after the
-//! other. `times_limit` is the median over it.
+//! `limit_ms` = `matmul_flops` / `peak_gflops` + `moved_bytes` / `copy_gbps` + `normals` / `normals_per_us`, one after
+//! the other. `times_limit` is the median over it.
 //!
 //! - `matmul_flops`: two for each multiply-add of the matrix products; a local reparameterization layer has one product
-//!   of locations and one of variances. A training step does both forward, both towards the weights, and, but for the first
-//!   layer, both towards the inputs. A prediction does those of the first layer once for all samples.
+//!   of locations and one of variances. A training step does both forward, both towards the weights, and, but for the
+//!   first layer, both towards the inputs. A prediction does those of the first layer once for all samples.
 //! - `moved_bytes`: each byte that is read and each that is written. A training step reads and writes each parameter
-//!   (the location and the scale of each weight) and both of Adam's moments. A prediction reads each parameter. Noise is
-//!   written. Batches, activations and gradients need not leave the caches.
-//! - `normals`: one for each output of each layer, row and sample; in a training step with a Monte Carlo divergence also one
-//!   for each weight and bias. Drawing again in the backward pass is not counted.
-//! - `peak_gflops`, `copy_gbps`, `normals_per_us`: the best of 20 runs each on as many threads as the workload may use, with
-//!   the widest vectors whatever `isa` is: fused multiply-adds, a copy of 64 MB (read and written, so 128 MB), a million
-//!   normals by Bayeslift's own kernel.
+//!   (the location and the scale of each weight) and both of Adam's moments. A prediction reads each parameter. Noise
+//!   is written. Batches, activations and gradients need not leave the caches.
+//! - `normals`: one for each output of each layer, row and sample; in a training step with a Monte Carlo divergence
+//!   also one for each weight and bias. Drawing again in the backward pass is not counted.
+//! - `peak_gflops`, `copy_gbps`, `normals_per_us`: the best of 20 runs each on as many threads as the workload may use,
+//!   with the widest vectors whatever `isa` is: fused multiply-adds, a copy of 64 MB (read and written, so 128 MB), a
+//!   million normals by Bayeslift's own kernel.
 //!
-//! Where layers are small, elementary functions take longer than all of that. `functions_ms` is how long those take at best
-//! that no way around is known for, as `normals` do: `softplus`, `log`, `exp` and `sqrt` of a quarter of a million elements,
-//! by Bayeslift's kernels, a division like a square root. `times_limit_with_functions` is the median over both.
+//! Where layers are small, elementary functions take longer than all of that. `functions_ms` is how long those take at
+//! best that no way around is known for, as `normals` do: `softplus`, `log`, `exp` and `sqrt` of a quarter of a million
+//! elements, by Bayeslift's kernels, a division like a square root. `times_limit_with_functions` is the median over
+//! both.
 //!
-//! - A training step: for each weight and bias a softplus for its scale and a logarithm for its density; with a Monte Carlo divergence
-//!   from a mixture of two normals another softplus; for the derivative of each softplus a division. For each parameter
-//!   Adam's root and division. For each output of a layer and row a root and a division; for each class and row an exponential, for each
-//!   row a logarithm.
-//! - A prediction: a root for each output and row of the first layer and for each of the others and sample; for each class, row and
-//!   sample an exponential, for each row and sample a logarithm.
+//! - A training step: for each weight and bias a softplus for its scale and a logarithm for its density; with a Monte
+//!   Carlo divergence from a mixture of two normals another softplus; for the derivative of each softplus a division.
+//!   For each parameter Adam's root and division. For each output of a layer and row a root and a division; for each
+//!   class and row an exponential, for each row a logarithm.
+//! - A prediction: a root for each output and row of the first layer and for each of the others and sample; for each
+//!   class, row and sample an exponential, for each row and sample a logarithm.
 
 use crate::common::{NoiseKernel, Result, best_seconds, function_seconds, machine};
 use bayeslift::ir::{Distribution, Unary};

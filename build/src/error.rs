@@ -2,8 +2,8 @@
 
 use std::{error, fmt, io, path::PathBuf};
 
-/// Why a model was not compiled, and what to do. It shows the same way for programmers as for users, since that is how `main` of a build script
-/// prints it.
+/// Why a model was not compiled, and what to do. It shows the same way for programmers as for users, since that is how
+/// `main` of a build script prints it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,5 +1,6 @@
-//! Trained networks in programs of Rust, also of microcontrollers: a build script compiles a model file, and the program includes a module
-//! that predicts with its uncertainty. It needs no library, no allocator and no `std`, and safe code calls it.
+//! Trained networks in programs of Rust, also of microcontrollers: a build script compiles a model file, and the
+//! program includes a module that predicts with its uncertainty. It needs no library, no allocator and no `std`, and
+//! safe code calls it.
 //!
 //! `build.rs`, with this crate among the build dependencies:
 //!
@@ -27,8 +28,9 @@
 //! }
 //! ```
 //!
-//! For x86-64, 64-bit ARM and RISC-V the functions are an object, which takes no compiler. For all other targets they are C, which the `cc` crate
-//! compiles. Both have the bits of the library that trained the network. `cargo doc` of the program tells what is in the module.
+//! For x86-64, 64-bit ARM and RISC-V the functions are an object, which takes no compiler. For all other targets they
+//! are C, which the `cc` crate compiles. Both have the bits of the library that trained the network. `cargo doc` of the
+//! program tells what is in the module.
 
 mod error;
 
@@ -41,7 +43,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Compiles a model file, or the folder of an ensemble, for the target that the build script is for: as [`Model`] does with nothing told.
+/// Compiles a model file, or the folder of an ensemble, for the target that the build script is for: as [`Model`] does
+/// with nothing told.
 ///
 /// # Errors
 /// As for [`Model::compile`].
@@ -103,8 +106,8 @@ impl Model {
         self
     }
 
-    /// For these levels of x86-64. Of several the model chooses when it is first called; of a single one, whoever says so knows that
-    /// processors have it. Unless told, it is what the program is compiled for, or v1 and v3.
+    /// For these levels of x86-64. Of several the model chooses when it is first called; of a single one, whoever says
+    /// so knows that processors have it. Unless told, it is what the program is compiled for, or v1 and v3.
     pub fn levels(mut self, levels: impl IntoIterator<Item = Level>) -> Self {
         self.options = self.options.levels(levels);
         self
@@ -128,11 +131,12 @@ impl Model {
         self
     }
 
-    /// Writes `NAME.rs` and an archive of the functions into `OUT_DIR`, and tells cargo to link it and when to compile it again.
+    /// Writes `NAME.rs` and an archive of the functions into `OUT_DIR`, and tells cargo to link it and when to compile
+    /// it again.
     ///
     /// # Errors
-    /// Outside of a build script, if target and folder are not told; a model that is not there, or that there is no package of (see
-    /// [`deploy::file`]); a target without objects for which no compiler of C is found.
+    /// Outside of a build script, if target and folder are not told; a model that is not there, or that there is no
+    /// package of (see [`deploy::file`]); a target without objects for which no compiler of C is found.
     pub fn compile(&self) -> Result<(), Error> {
         let of_cargo = |name: &'static str| env::var(name).map_err(|_| Error::NoBuildScript { name });
         let target = self.target.clone().map_or_else(|| of_cargo("TARGET"), Ok)?;
@@ -196,7 +200,8 @@ fn name_of(path: &Path) -> String {
     if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
-/// The levels of x86-64 for a program that may use these instructions: one that they suffice for, or any processor's and the usual one.
+/// The levels of x86-64 for a program that may use these instructions: one that they suffice for, or any processor's
+/// and the usual one.
 fn levels(features: &str) -> Vec<Level> {
     let has = |wanted: &[&str]| wanted.iter().all(|wanted| features.split(',').any(|feature| feature == *wanted));
     match () {

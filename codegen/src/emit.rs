@@ -1,7 +1,7 @@
 //! Tile kernels to machine code.
 //!
-//! An [`Emitter`] takes kernels that were lowered for its [`Target`]. It may refuse one; then the kernel of the plan goes, as a
-//! whole, to the next emitter of the list, lowered anew for that, with the same bits.
+//! An [`Emitter`] takes kernels that were lowered for its [`Target`]. It may refuse one; then the kernel of the plan
+//! goes, as a whole, to the next emitter of the list, lowered anew for that, with the same bits.
 
 #[cfg(feature = "deploy")]
 pub mod c;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The row for this machine, and the widest vectors that both have.
 pub(crate) fn machine() -> (&'static Machine, InstructionSet) {
-    // Asking the processor is slow under a hypervisor. Not behind a lock, which a process that is forked meanwhile would
-    // wait for: whoever comes first finds the same.
+    // Asking the processor is slow under a hypervisor. Not behind a lock, which a process that is forked meanwhile
+    // would wait for: whoever comes first finds the same.
     static KNOWN: AtomicUsize = AtomicUsize::new(0);
     let known = KNOWN.load(Ordering::Relaxed).checked_sub(1);
     let row = known.unwrap_or_else(|| nearest(widest(), fuses(), caches()));
@@ -36,9 +36,9 @@ const ARCHITECTURE: Option<Architecture> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// The row of this architecture with the widest vectors that this machine has too, if need be by using less of them than the row
-/// has; of those the one that fuses, if this does, and whose vectors and then caches are most like its own. The first row if the architecture is
-/// none of the table's: code for it runs nowhere there.
+/// The row of this architecture with the widest vectors that this machine has too, if need be by using less of them
+/// than the row has; of those the one that fuses, if this does, and whose vectors and then caches are most like its
+/// own. The first row if the architecture is none of the table's: code for it runs nowhere there.
 fn nearest(set: InstructionSet, fuses: bool, caches: [usize; 2]) -> usize {
     let rows = MACHINES.iter().enumerate().filter(|(_, machine)| Some(machine.architecture) == ARCHITECTURE);
     let rows = rows.filter(|(_, machine)| fuses || !machine.fuses);

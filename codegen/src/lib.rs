@@ -1,7 +1,7 @@
 //! Plan to machine code.
 //!
-//! [`lower`] turns the kernels of a plan into [tile code](tile) for a [`Target`], an [emitter](emit) turns that into machine
-//! code, and a [linker](link) makes it run. What an executable is besides its code says the [`KernelTable`].
+//! [`lower`] turns the kernels of a plan into [tile code](tile) for a [`Target`], an [emitter](emit) turns that into
+//! machine code, and a [linker](link) makes it run. What an executable is besides its code says the [`KernelTable`].
 
 pub mod emit;
 mod error;

@@ -1,7 +1,8 @@
 //! The table of machines: one row each, of what they have and what operations cost there.
 //!
-//! `cargo bench -q --bench kernels -- target` measures the costs of the machine at hand and prints them as a row; `target=zen4`
-//! there and in the bench `workloads` runs as for another row, which tells whether capacities suit the machine (docs/performance.md).
+//! `cargo bench -q --bench kernels -- target` measures the costs of the machine at hand and prints them as a row;
+//! `target=zen4` there and in the bench `workloads` runs as for another row, which tells whether capacities suit the
+//! machine (docs/performance.md).
 
 use crate::{Architecture, InstructionSet};
 use bayeslift_passes::Costs;
@@ -31,7 +32,8 @@ pub struct Machine {
     pub transfer: f64,
     /// After how many cycles results of instructions can be used.
     pub latencies: Latencies,
-    /// How many picoseconds a thread takes to claim a task, and to tell others that it is done: more where cores are far apart.
+    /// How many picoseconds a thread takes to claim a task, and to tell others that it is done: more where cores are
+    /// far apart.
     pub handover: u64,
     /// What operations cost with the widest vectors.
     pub costs: Costs,
@@ -90,8 +92,9 @@ const X86_64_V2: Machine = Machine {
     ..ZEN4
 };
 
-/// All kinds of machines. The costs of Zen 5 are what the bench printed; Zen 3 and 4 took about the same for an element, Zen 4 with
-/// vectors twice as wide that it computes by halves. Those of others follow from what their makers say of instructions: estimates.
+/// All kinds of machines. The costs of Zen 5 are what the bench printed; Zen 3 and 4 took about the same for an
+/// element, Zen 4 with vectors twice as wide that it computes by halves. Those of others follow from what their makers
+/// say of instructions: estimates.
 pub const MACHINES: &[Machine] = &[
     Machine { name: "x86-64", rounds: false, ..X86_64_V2 },
     X86_64_V2,

@@ -102,7 +102,8 @@ impl System {
         Ok(System { name, triple, architecture })
     }
 
-    /// Any system that has a compiler of C99; of this name, if it has one that Rust knows. What is made is C, the same for all.
+    /// Any system that has a compiler of C99; of this name, if it has one that Rust knows. What is made is C, the same
+    /// for all.
     ///
     /// ```
     /// use bayeslift_codegen::System;

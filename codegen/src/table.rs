@@ -1,7 +1,7 @@
 //! What an executable is, as data: its stages, what they are called with and touch, and the memory that they need.
 //!
-//! A [`KernelTable`] has no pointers. Its stages name their functions by [`Symbol`]s: a linker turns those into addresses. Whoever
-//! runs, schedules or explains a program reads the table alone.
+//! A [`KernelTable`] has no pointers. Its stages name their functions by [`Symbol`]s: a linker turns those into
+//! addresses. Whoever runs, schedules or explains a program reads the table alone.
 
 use crate::emit::{MachineCode, Placement, Refusal, emitters};
 use crate::lower::{Argument, Lowered, Tiling, lower};
@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A table and what its functions are, by their symbols: [`MachineCode`] to be linked, or [`TileKernel`]s to be looked at.
+/// A table and what its functions are, by their symbols: [`MachineCode`] to be linked, or [`TileKernel`]s to be looked
+/// at.
 #[derive(Clone, Debug)]
 pub struct Program<F> {
     /// The table.
@@ -69,7 +70,8 @@ pub struct Output {
 pub struct Summary {
     /// What it computes, such as `2 products 128x784x400, 2 packed, noise, 9 ops`.
     pub name: String,
-    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of in any case.
+    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of
+    /// in any case.
     pub labels: Vec<String>,
     /// What is fused into it, what it reads and writes, and how much that is.
     pub work: Work,
@@ -85,8 +87,8 @@ impl fmt::Display for Symbol {
     }
 }
 
-/// A part of a kernel that begins when the part before is over. Its tiles begin when those of stages before are over that touch
-/// the same memory, of which one of the two writes some; they may run in any order and on any thread.
+/// A part of a kernel that begins when the part before is over. Its tiles begin when those of stages before are over
+/// that touch the same memory, of which one of the two writes some; they may run in any order and on any thread.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The kernel's number in the plan.
@@ -154,7 +156,8 @@ impl Program<TileKernel> {
 }
 
 impl Program<MachineCode> {
-    /// A digest of all code and of what the linker fills in: equal for equal code, wherever it lies. The first bytes of the SHA-256.
+    /// A digest of all code and of what the linker fills in: equal for equal code, wherever it lies. The first bytes of
+    /// the SHA-256.
     pub fn digest(&self) -> u64 {
         let mut digest = Sha256::new();
         for MachineCode { bytes, alignment, relocations, .. } in &self.functions {

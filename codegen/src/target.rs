@@ -1,7 +1,7 @@
 //! The machines that code is for: what they have, and what operations cost there.
 //!
-//! Nothing else in code generation knows a machine: lowering, emitters and the runtime's schedule ask a [`Target`]. No bit of
-//! a result depends on it.
+//! Nothing else in code generation knows a machine: lowering, emitters and the runtime's schedule ask a [`Target`]. No
+//! bit of a result depends on it.
 
 use crate::host;
 pub use crate::machines::{Cache, Latencies, MACHINES, Machine};
@@ -12,7 +12,8 @@ use std::fmt;
 pub enum InstructionSet {
     /// One element at a time.
     Scalar,
-    /// Vectors of four: AVX, or NEON. Without AVX, instructions of x86-64 trap on operands in memory that are not aligned.
+    /// Vectors of four: AVX, or NEON. Without AVX, instructions of x86-64 trap on operands in memory that are not
+    /// aligned.
     Simd128,
     /// Vectors of eight: AVX2 and FMA.
     Avx2,
@@ -76,8 +77,8 @@ const MOST_MULTIPLY_ADDS: usize = 2;
 
 /// What code is compiled for: a kind of machine, and which of its instruction sets.
 ///
-/// Prints as `zen3`, or `zen3/simd128` where a narrower set than the machine's is used; [`Target::named`] reads that. [`Target::host`] prints
-/// as the row that it is nearest to, and may use more of this machine than that row has.
+/// Prints as `zen3`, or `zen3/simd128` where a narrower set than the machine's is used; [`Target::named`] reads that.
+/// [`Target::host`] prints as the row that it is nearest to, and may use more of this machine than that row has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     machine: &'static Machine,
@@ -93,7 +94,8 @@ impl Target {
         Target { machine, instruction_set, is_host: true }
     }
 
-    /// The target of this name, such as `zen3` or `zen3/simd128`; `None` if there is none, or if the machine has no such instructions.
+    /// The target of this name, such as `zen3` or `zen3/simd128`; `None` if there is none, or if the machine has no
+    /// such instructions.
     pub fn named(name: &str) -> Option<Target> {
         let (name, set) = name.split_once('/').map_or((name, None), |(name, set)| (name, Some(set)));
         let machine = MACHINES.iter().find(|machine| machine.name == name)?;
@@ -119,8 +121,8 @@ impl Target {
         Target { instruction_set: widest.unwrap_or(InstructionSet::Scalar), ..self }
     }
 
-    /// This target for code with doubles: where vectors are wide, four of them fill 256 bits, and four of anything else stand beside them.
-    /// Cranelift's code has no vectors of doubles.
+    /// This target for code with doubles: where vectors are wide, four of them fill 256 bits, and four of anything else
+    /// stand beside them. Cranelift's code has no vectors of doubles.
     pub fn of_doubles(self) -> Target {
         self.with_lanes(if self.is_portable() { 1 } else { 4 })
     }

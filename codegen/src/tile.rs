@@ -3,7 +3,8 @@
 //! One [`TileKernel`] becomes one function `fn(arguments: *const *mut u8, scratch: *mut u8, begin: i64, end: i64)` that
 //! processes tiles `begin..end`. Emitters choose the vector width; the bits do not depend on it.
 //!
-//! [`interpret`] says what tile code does, [`verify`](verify()) what well-formed code is, and [`text`] prints and reads it.
+//! [`interpret`] says what tile code does, [`verify`](verify()) what well-formed code is, and [`text`] prints and reads
+//! it.
 
 mod abreast;
 mod builder;
@@ -54,7 +55,8 @@ impl Display for RegType {
 /// How many lanes of a vector an access touches, from the first on, if not all. Lanes that are not read are 0.
 pub type Part = Option<u32>;
 
-/// Where an access begins: `base[index + offset]`, in elements of four bytes, of which a double occupies two, the low word first.
+/// Where an access begins: `base[index + offset]`, in elements of four bytes, of which a double occupies two, the low
+/// word first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The memory.
@@ -178,7 +180,8 @@ pub struct TileKernel {
 }
 
 impl TileKernel {
-    /// Whether some register holds doubles. Emitters of wide vectors give all vectors of such code the lanes that those of doubles have.
+    /// Whether some register holds doubles. Emitters of wide vectors give all vectors of such code the lanes that those
+    /// of doubles have.
     pub fn has_doubles(&self) -> bool {
         self.regs.iter().any(|reg| reg.class == Class::Double)
     }

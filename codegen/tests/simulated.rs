@@ -1,5 +1,5 @@
-//! The machine code for wide vectors, run by a model of the machine: needs none that can run it. Where this one can, it is
-//! compared with what the machine does.
+//! The machine code for wide vectors, run by a model of the machine: needs none that can run it. Where this one can, it
+//! is compared with what the machine does.
 //!
 //! `BAYESLIFT_CASES=1000 cargo test --release -p bayeslift-codegen --test simulated` runs that many graphs, and
 //! `BAYESLIFT_SEED` says which.
@@ -194,7 +194,8 @@ fn matrix(rows: usize, columns: usize) -> Tensor {
     Tensor::f32([rows, columns], (0..rows * columns).map(element).collect::<Vec<_>>()).unwrap()
 }
 
-/// Checks products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed. Returns how many kernels of the plan share operands.
+/// Checks products of `m` x `k` and `k` x `n`, and of their squares, of operands as they are, or stored transposed.
+/// Returns how many kernels of the plan share operands.
 fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<usize, String> {
     let b = Builder::new();
     let operand = |name: &str, rows, columns, transposed: bool| {
@@ -213,8 +214,8 @@ fn check_product(m: usize, k: usize, n: usize, transposed: [bool; 2]) -> Result<
     Ok(plan.kernels.iter().filter(|kernel| lower(&plan, kernel, target(Isa::Avx2), 2).len() > 1).count())
 }
 
-/// What is packed for all tiles, with rows, columns and depths that are no multiples of anything, is written within its own
-/// part, and read after it was written.
+/// What is packed for all tiles, with rows, columns and depths that are no multiples of anything, is written within its
+/// own part, and read after it was written.
 #[test]
 fn products_that_share_operands() {
     for (m, k, n, transposed) in [

@@ -20,8 +20,8 @@ use std::cell::{Ref, RefCell};
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 ///
-/// A builder has a type of floats, `f32` unless told: that of constants, and of numbers where no float stands beside them.
-/// So code that builds a network builds it in either type; see [`Builder::of`].
+/// A builder has a type of floats, `f32` unless told: that of constants, and of numbers where no float stands beside
+/// them. So code that builds a network builds it in either type; see [`Builder::of`].
 #[derive(Debug)]
 pub struct Builder {
     float: DType,

@@ -9,7 +9,8 @@ pub use spread::spread;
 use crate::{Error, Expr, Shape, Window};
 use smallvec::SmallVec;
 
-/// How a convolution moves over an image `[leading.., examples, positions.., channels]`. Cross-correlation, as is usual.
+/// How a convolution moves over an image `[leading.., examples, positions.., channels]`. Cross-correlation, as is
+/// usual.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Convolution, Sliding, Type};
@@ -62,8 +63,8 @@ impl Sliding {
 /// A convolution's image and kernel as matrices, and what their product is.
 #[derive(Clone, Debug)]
 pub struct Patches<'b> {
-    /// Windows as rows, `[examples * positions, window * channels]`, behind axes for batches of kernels and for groups unless both
-    /// are 1.
+    /// Windows as rows, `[examples * positions, window * channels]`, behind axes for batches of kernels and for groups
+    /// unless both are 1.
     pub rows: Expr<'b>,
     batches: usize,
     groups: usize,
@@ -73,9 +74,9 @@ pub struct Patches<'b> {
 }
 
 impl Convolution {
-    /// `[leading.., examples, positions.., channels]` and a kernel `[batch.., window.., channels / groups, outputs]` give `[leading..,
-    /// examples, positions.., outputs]`. Axes of batches of kernels are as many leading axes of the image, which is
-    /// broadcast to them, or all 1.
+    /// `[leading.., examples, positions.., channels]` and a kernel `[batch.., window.., channels / groups, outputs]`
+    /// give `[leading.., examples, positions.., outputs]`. Axes of batches of kernels are as many leading axes of the
+    /// image, which is broadcast to them, or all 1.
     pub fn apply<'b>(&self, image: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
@@ -101,8 +102,8 @@ impl Convolution {
         Patches { rows, batches: shape[0], groups: self.groups, leading, positions }
     }
 
-    /// An image as `[batches, examples, positions.., groups, channels]`, side by side with kernels of this batch, and the extents of
-    /// all axes before positions.
+    /// An image as `[batches, examples, positions.., groups, channels]`, side by side with kernels of this batch, and
+    /// the extents of all axes before positions.
     fn arrange<'b>(&self, image: Expr<'b>, batch: &Shape) -> Option<(Expr<'b>, SmallVec<[usize; 4]>)> {
         let (rank, shape) = (self.axes.len(), image.shape());
         let Some(before) = shape.len().checked_sub(rank + 1).filter(|&before| before > 0) else {
@@ -161,9 +162,9 @@ impl Convolution {
         Some(kernel.broadcast(&[patches.batches, groups, depth, outputs].into()))
     }
 
-    /// The adjoint of [`Convolution::apply`] with respect to the image: each element of `[leading.., examples, positions.., channels]` is
-    /// spread over a window of the result, `[leading.., examples, extents.., outputs]`; padding is cut off. The kernel is
-    /// `[batch.., window.., channels / groups, outputs]`.
+    /// The adjoint of [`Convolution::apply`] with respect to the image: each element of `[leading.., examples,
+    /// positions.., channels]` is spread over a window of the result, `[leading.., examples, extents.., outputs]`;
+    /// padding is cut off. The kernel is `[batch.., window.., channels / groups, outputs]`.
     pub fn apply_transpose<'b>(&self, image: Expr<'b>, kernel: Expr<'b>, extents: &[usize]) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {

@@ -17,9 +17,10 @@
 //! Not-a-number gives not-a-number. Negation, absolute value, square root and floor are exact or correctly rounded.
 //!
 //! Polynomials are weighted minimax fits (Lawson's iteration in double precision) of the least degree whose error is
-//! well below half an ulp; coefficients are rounded to `f32` one at a time, lowest power first, and the rest fitted again.
-//! Range reductions are Cody and Waite's (1980) with a fused multiply-add (Boldo, Daumas and Li, 2009). The forms of the
-//! logarithm (a mantissa in [2/3, 4/3)) and of the error function (1 - e^-s) follow N. Juffa's single-precision functions.
+//! well below half an ulp; coefficients are rounded to `f32` one at a time, lowest power first, and the rest fitted
+//! again. Range reductions are Cody and Waite's (1980) with a fused multiply-add (Boldo, Daumas and Li, 2009). The
+//! forms of the logarithm (a mantissa in [2/3, 4/3)) and of the error function (1 - e^-s) follow N. Juffa's
+//! single-precision functions.
 //!
 //! Those of `f64` are in [`double`].
 
@@ -189,8 +190,8 @@ pub(crate) fn log_of_normal<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     l.fma(k, ln_2, log_m)
 }
 
-/// Natural logarithm of a number that is at least the smallest normal one, or infinite, or not a number: the same bits as
-/// [`log`], in fewer operations. Unspecified for any other.
+/// Natural logarithm of a number that is at least the smallest normal one, or infinite, or not a number: the same bits
+/// as [`log`], in fewer operations. Unspecified for any other.
 pub fn log_of_at_least_normal<L: Lanes>(l: &mut L, x: L::F) -> L::F {
     let (y, inf) = (log_of_normal(l, x), l.constant(f32::INFINITY));
     let is_finite = l.less(x, inf);
@@ -229,9 +230,9 @@ pub(crate) fn sin_cos_of_small<L: Lanes>(l: &mut L, r: L::F) -> (L::F, L::F) {
 
 /// sin(x + quarters pi / 2) for x >= 0.
 ///
-/// For x <= 2^20, rounding x (2 / pi) picks a multiple n pi / 2 nearest to x up to 0.027 quarter turns. The first part of n pi / 2
-/// is subtracted exactly, and what the three parts miss is below 2^-56, while no such `f32` is closer to a multiple than 2^-28.
-/// Beyond 2^20 an argument's own rounding is 1/16 radian and more: the result is not-a-number.
+/// For x <= 2^20, rounding x (2 / pi) picks a multiple n pi / 2 nearest to x up to 0.027 quarter turns. The first part
+/// of n pi / 2 is subtracted exactly, and what the three parts miss is below 2^-56, while no such `f32` is closer to a
+/// multiple than 2^-28. Beyond 2^20 an argument's own rounding is 1/16 radian and more: the result is not-a-number.
 fn sin_turned<L: Lanes>(l: &mut L, x: L::F, quarters: u32) -> L::F {
     let (frac_2_pi, round) = (l.constant(FRAC_2_PI), l.constant(ROUND));
     let rounded = l.fma(x, frac_2_pi, round);

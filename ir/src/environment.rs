@@ -5,14 +5,15 @@ use std::{hint::black_box, marker::PhantomData};
 
 /// The environment that all bits of Bayeslift are defined in, on this thread as long as this lives.
 ///
-/// Dropping it restores the host's environment with the flags of exceptions that the host had raised before: what was computed
-/// meanwhile raises none, and clears none. Nested ones are cheap: in the right environment already, entering writes no register.
+/// Dropping it restores the host's environment with the flags of exceptions that the host had raised before: what was
+/// computed meanwhile raises none, and clears none. Nested ones are cheap: in the right environment already, entering
+/// writes no register.
 ///
-/// Where the machine is not an x86-64 or aarch64 one, nothing is known of its environment, and this does nothing; Rust assumes the
-/// default anyway.
+/// Where the machine is not an x86-64 or aarch64 one, nothing is known of its environment, and this does nothing; Rust
+/// assumes the default anyway.
 ///
-/// The compiler may move operations on numbers that it holds in registers across both ends. So this is for what calls other
-/// functions and works on memory; a few operations on numbers go through [`Environment::within`].
+/// The compiler may move operations on numbers that it holds in registers across both ends. So this is for what calls
+/// other functions and works on memory; a few operations on numbers go through [`Environment::within`].
 ///
 /// ```
 /// use bayeslift_ir::Environment;
@@ -53,7 +54,8 @@ mod register {
 
     // Not `preserves_flags`: those include the exception flags of this register.
     pub fn write(State(mxcsr): State) {
-        // SAFETY: the values are the default, which Rust code expects, or what `read` gave; neither has reserved bits set.
+        // SAFETY: the values are the default, which Rust code expects, or what `read` gave; neither has reserved bits
+        // set.
         unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &mxcsr, options(nostack, readonly)) };
     }
 }

@@ -19,12 +19,13 @@ use std::rc::Rc;
 /// multiply-add, of `f64` each rounded before it is added; the chunks' sums are added in increasing order to the first.
 pub const DOT_CHUNK: usize = 256;
 
-/// A `Sum` of `f32` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order from
-/// +0; the chunks' sums are added in increasing order to the first.
+/// A `Sum` of `f32` over an axis that is not the last adds in chunks of this many: within a chunk in increasing order
+/// from +0; the chunks' sums are added in increasing order to the first.
 pub const SUM_CHUNK: usize = 64;
 
-/// A `Sum` or `Max` of `f32` over the last axis has this many lanes: lane `j` takes the elements at `j`, `j + SUM_LANES`, ..
-/// in increasing order, from +0 or -infinity. Then lane `j` takes lane `j + 8`, `j + 4`, `j + 2`, `j + 1`.
+/// A `Sum` or `Max` of `f32` over the last axis has this many lanes: lane `j` takes the elements at `j`, `j +
+/// SUM_LANES`, .. in increasing order, from +0 or -infinity. Then lane `j` takes lane `j + 8`, `j + 4`, `j + 2`, `j +
+/// 1`.
 pub const SUM_LANES: usize = 16;
 
 /// Elements of a value in row-major order, as the evaluator holds them.
@@ -119,12 +120,12 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 
 /// Runs `graph` in `f64` on the elementary functions of the crate `libm`: the accuracy oracle.
 ///
-/// Noise of `f32` is the `f32` noise, widened; that of `f64` is as it is. Inputs are [`Elements`], so that they may hold what no `f32` holds; make them
-/// from tensors with [`Elements::from`].
+/// Noise of `f32` is the `f32` noise, widened; that of `f64` is as it is. Inputs are [`Elements`], so that they may
+/// hold what no `f32` holds; make them from tensors with [`Elements::from`].
 ///
 /// # Errors
-/// A wrong number of inputs; an input that is floats, doubles or words where the graph's is another of these, or of another
-/// number of elements; [`Error::OutOfMemory`].
+/// A wrong number of inputs; an input that is floats, doubles or words where the graph's is another of these, or of
+/// another number of elements; [`Error::OutOfMemory`].
 pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
     let _environment = Environment::enter();
     check_count(graph, inputs.len())?;

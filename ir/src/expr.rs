@@ -304,9 +304,10 @@ impl<'b> Expr<'b> {
 
 /// What may stand as an operand: an [`Expr`] or a number.
 ///
-/// A number with a fraction takes the type of the float beside it: `f64`, or the nearest `f32`; else the builder's. So one
-/// piece of code builds for both, and has all digits of its constants in `f64`. To the left of an operator stands an `f32`, whose
-/// digits are those of `f32` beside an `f64`, too: Rust would have to be told the type of each literal there otherwise.
+/// A number with a fraction takes the type of the float beside it: `f64`, or the nearest `f32`; else the builder's. So
+/// one piece of code builds for both, and has all digits of its constants in `f64`. To the left of an operator stands
+/// an `f32`, whose digits are those of `f32` beside an `f64`, too: Rust would have to be told the type of each literal
+/// there otherwise.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type, Unary};

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Text from elsewhere - a file, a path, a name that somebody chose - as messages quote it: in one line, with escapes for
-/// what a terminal would obey or not show, and without its middle where it is long.
+/// Text from elsewhere - a file, a path, a name that somebody chose - as messages quote it: in one line, with escapes
+/// for what a terminal would obey or not show, and without its middle where it is long.
 ///
 /// ```
 /// use bayeslift_ir::Foreign;

@@ -245,8 +245,8 @@ impl Graph {
         live
     }
 
-    /// A number that no element of a value of floats is below: by the value's operation and a few of those it is made of. Elements
-    /// that are not numbers may be among them.
+    /// A number that no element of a value of floats is below: by the value's operation and a few of those it is made
+    /// of. Elements that are not numbers may be among them.
     pub fn lower_bound(&self, value: Value) -> f64 {
         /// How many operations are looked at, one behind the other.
         const DEPTH: usize = 6;

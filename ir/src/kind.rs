@@ -1,4 +1,5 @@
-//! What sort of operation each primitive is: the one classification that grouping, order, storage, costs and code follow.
+//! What sort of operation each primitive is: the one classification that grouping, order, storage, costs and code
+//! follow.
 
 use crate::{Binary, Compare, DType, Noise, Op, Shape, Unary, Window};
 

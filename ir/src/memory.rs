@@ -1,9 +1,10 @@
-//! Whether the machine has memory: systems promise what they do not have, and end the process that touches it. So large amounts are
-//! asked for here first.
+//! Whether the machine has memory: systems promise what they do not have, and end the process that touches it. So large
+//! amounts are asked for here first.
 //!
-//! On Linux that is the memory that is available and the swap space that is free, or what is left to a control group that the process is
-//! in, or to one of the groups around that, of version 1 or 2; what those hold of files' contents counts as free, their swap space does not.
-//! Elsewhere the allocator alone decides. Amounts below [`LARGE`] cost nothing: nobody is asked.
+//! On Linux that is the memory that is available and the swap space that is free, or what is left to a control group
+//! that the process is in, or to one of the groups around that, of version 1 or 2; what those hold of files' contents
+//! counts as free, their swap space does not. Elsewhere the allocator alone decides. Amounts below [`LARGE`] cost
+//! nothing: nobody is asked.
 
 use crate::Error;
 use std::{
@@ -21,7 +22,8 @@ const SPARE: u64 = 32;
 /// The bytes of all [`Reservation`]s. A count, which orders nothing.
 static RESERVED: AtomicU64 = AtomicU64::new(0);
 
-/// Large memory that was promised to somebody and not touched yet, so that the system does not know of it: others do not get it.
+/// Large memory that was promised to somebody and not touched yet, so that the system does not know of it: others do
+/// not get it.
 #[derive(Debug)]
 pub struct Reservation(u64);
 

@@ -1,16 +1,17 @@
 //! Addressed random numbers: every element is a pure function of its logical address.
 //!
 //! Threefry2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
-//! here TF(key, counter), turns an address into random words of 32 bits. Numbers of 64 bits are (low, high) pairs of words.
+//! here TF(key, counter), turns an address into random words of 32 bits. Numbers of 64 bits are (low, high) pairs of
+//! words.
 //!
 //! ```text
 //! K0 = TF(seed, stream)   K1 = TF(K0, step)   K2 = TF(K1, (sample, row high))
 //! (first, second) = TF(K2, (row low, slot))   slot = unit / 2h * h + unit % h
 //! ```
 //!
-//! with h = 16, or 8 where a row has at most 16 units, for which one block of 16 is enough. A unit's word is the first if
-//! unit % 2h < h, else the second: units u and u + h of a block share their words and, if normal, are the two results of one
-//! Box-Muller transform. No vector of up to 16 lanes needs a shuffle.
+//! with h = 16, or 8 where a row has at most 16 units, for which one block of 16 is enough. A unit's word is the first
+//! if unit % 2h < h, else the second: units u and u + h of a block share their words and, if normal, are the two
+//! results of one Box-Muller transform. No vector of up to 16 lanes needs a shuffle.
 //!
 //! | distribution | element                                                                                          |
 //! |--------------|--------------------------------------------------------------------------------------------------|
@@ -21,8 +22,8 @@
 //! with u = t 2^-31 + 2^-32 in (0, 1], t = first >> 1, both rounded to `f32`, and v = second 2^-32 turns. A normal is
 //! within 4.3 ulp of that formula (the largest error of 2^30).
 //!
-//! Noise of `f64` has more digits of the same numbers: words of 64 bits, whose high halves are the words above. The low halves are
-//! (first', second') = TF(K2, (row low, slot + 2^31)).
+//! Noise of `f64` has more digits of the same numbers: words of 64 bits, whose high halves are the words above. The low
+//! halves are (first', second') = TF(K2, (row low, slot + 2^31)).
 //!
 //! | distribution | element of `f64`                                                                                 |
 //! |--------------|--------------------------------------------------------------------------------------------------|
@@ -30,9 +31,9 @@
 //! | uniform      | an odd multiple of 2^-53 in (0, 1), from the top 52 bits of its word                             |
 //! | rademacher   | -1 if the top bit of its word is set, else 1                                                     |
 //!
-//! with u = t 2^-31 + (2 (first' >> 10) + 1) 2^-54 in (0, 1], rounded to `f64`, and v = second 2^-32 + (second' >> 1) 2^-63 turns, whose
-//! distance from the nearest quarter is rounded to `f64`. So a uniform of `f32` is within 2^-24 of that of `f64`. A normal is within 4 ulp of
-//! that formula, which `tests/noise_double.rs` looks at.
+//! with u = t 2^-31 + (2 (first' >> 10) + 1) 2^-54 in (0, 1], rounded to `f64`, and v = second 2^-32 + (second' >> 1)
+//! 2^-63 turns, whose distance from the nearest quarter is rounded to `f64`. So a uniform of `f32` is within 2^-24 of
+//! that of `f64`. A normal is within 4 ulp of that formula, which `tests/noise_double.rs` looks at.
 
 use crate::{Distribution, DoubleLanes, Lanes, Scalar, elementary};
 
@@ -292,8 +293,8 @@ fn words(x: u64) -> [u32; 2] {
 
 /// The stream of the noise site `site` in the layer at `path`.
 ///
-/// FNV-1a (64 bits) over the bytes of `path`, the byte 0xff, which UTF-8 does not use, and the bytes of `site`; then the
-/// finalizer of SplitMix64 (Steele, Lea and Flood, 2014), a bijection that spreads every bit over all.
+/// FNV-1a (64 bits) over the bytes of `path`, the byte 0xff, which UTF-8 does not use, and the bytes of `site`; then
+/// the finalizer of SplitMix64 (Steele, Lea and Flood, 2014), a bijection that spreads every bit over all.
 pub fn stream(path: &str, site: &str) -> u64 {
     let bytes = path.bytes().chain([0xff]).chain(site.bytes());
     let hash = bytes

@@ -1,4 +1,5 @@
-//! The primitive operations: names, arity, payload. Sorts of them are in `kind`, types in `infer`, values in `evaluate`.
+//! The primitive operations: names, arity, payload. Sorts of them are in `kind`, types in `infer`, values in
+//! `evaluate`.
 
 use crate::{DType, Shape};
 use smallvec::SmallVec;
@@ -50,9 +51,9 @@ pub enum Op {
     Transpose(SmallVec<[u8; 4]>),
     /// Windows on one axis, which becomes two: `[.., n, ..]` gives `[.., size, count, ..]`.
     Window(Window),
-    /// The adjoint of [`Op::Window`]: `[.., size, count, ..]` gives `[.., extent, ..]`, of which each element is the sum of
-    /// those that a window takes from there, and 0 if there is none. From +0, in increasing order of the place in the window,
-    /// then of the window.
+    /// The adjoint of [`Op::Window`]: `[.., size, count, ..]` gives `[.., extent, ..]`, of which each element is the
+    /// sum of those that a window takes from there, and 0 if there is none. From +0, in increasing order of the place
+    /// in the window, then of the window.
     Fold(Window, usize),
     /// Rows of a table by their numbers: `[b.., rows, width]` and `u32[b.., n]` give `[b.., n, width]`. A number that
     /// is no row's gives zeros.
@@ -73,7 +74,8 @@ pub enum Op {
 
 /// Windows on an axis: element `j` of window `p` is element `start + p * step + j * dilation` of the axis.
 ///
-/// One element a window makes a slice, with a step of -1 an axis reversed; the adjoints of these pad an axis with zeros.
+/// One element a window makes a slice, with a step of -1 an axis reversed; the adjoints of these pad an axis with
+/// zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     /// The axis; in the result, the axis that counts the elements of a window, before the one that counts windows.

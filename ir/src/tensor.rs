@@ -140,9 +140,9 @@ impl Tensor {
         Ok(Tensor { shape: ty.shape.clone(), data })
     }
 
-    /// Moves the elements to the beginning of a cache line, where they and those of clones stay. Compiled code then reads and
-    /// writes vectors that lie in one line each: worth it for large tensors that are used often, such as parameters. Where there is no
-    /// memory for a copy, they stay where they are.
+    /// Moves the elements to the beginning of a cache line, where they and those of clones stay. Compiled code then
+    /// reads and writes vectors that lie in one line each: worth it for large tensors that are used often, such as
+    /// parameters. Where there is no memory for a copy, they stay where they are.
     pub fn align(&mut self) {
         match &mut self.data {
             Data::F32(elements) => elements.align(),

@@ -29,7 +29,8 @@ proptest! {
     }
 }
 
-/// The operations, besides elementwise functions. Tests on random graphs print and read, evaluate, differentiate and compile them.
+/// The operations, besides elementwise functions. Tests on random graphs print and read, evaluate, differentiate and
+/// compile them.
 const OPERATIONS: &str = "input constant iota noise select convert stop_gradient dot sum reduce_max broadcast reshape \
                           transpose window fold gather scatter_add scatter_rows first_equal";
 
@@ -64,7 +65,8 @@ fn features(graph: &Graph, inputs: &[Tensor]) -> Vec<String> {
                 format!("scatter_rows {}", graph.outputs().iter().any(updates))
             }
             Op::FirstEqual(_) => continue,
-            // a new operation stops the build here: it belongs to `OPERATIONS`, and what makes random graphs has to make it
+            // a new operation stops the build here: it belongs to `OPERATIONS`, and what makes random graphs has to
+            // make it
             Op::Input(_) | Op::Iota(_) | Op::StopGradient => continue,
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Window(_) => continue,
         });

@@ -1,7 +1,7 @@
 //! Accuracy, special values and fixed bits of the elementary functions.
 //!
-//! Every bound is the largest error over all 2^32 inputs, rounded up to a hundredth of an ulp. The default tests look at a
-//! sample and at the worst input of each function; the full search takes some minutes:
+//! Every bound is the largest error over all 2^32 inputs, rounded up to a hundredth of an ulp. The default tests look
+//! at a sample and at the worst input of each function; the full search takes some minutes:
 //!
 //! ```text
 //! RUSTFLAGS="-C target-feature=+fma" cargo test --release -p bayeslift-ir --test elementary -- --ignored --nocapture
@@ -152,7 +152,8 @@ fn sample() -> impl Iterator<Item = f32> {
     let corners = (0..512_u32).flat_map(|exponent| {
         [0, 1, 2, 0x2a_aaab, 0x35_04f3, 0x3f_ffff, 0x40_0000, 0x7f_fffe, 0x7f_ffff].map(|m| exponent << 23 | m)
     });
-    // Limits of exp (denormal, zero, infinite results), clamps, ends of reduced ranges, fixed points of log and softplus.
+    // Limits of exp (denormal, zero, infinite results), clamps, ends of reduced ranges, fixed points of log and
+    // softplus.
     let hard =
         [-103.972_08, -104.0, -87.336_55, 88.722_84, 0.346_573_6, 2.0 / 3.0, 1.0, 4.0 / 3.0, 3.92, 4.0, 9.01, 10.0];
     let around =
@@ -163,8 +164,8 @@ fn sample() -> impl Iterator<Item = f32> {
     bits.chain(multiples)
 }
 
-/// What an operation is where it has no case: the number itself, not a near one. An operation that is neither here nor there
-/// does not compile.
+/// What an operation is where it has no case: the number itself, not a near one. An operation that is neither here nor
+/// there does not compile.
 fn exact(op: Unary) -> Option<fn(f32) -> f32> {
     use Unary::{Abs, Cos, Erf, Exp, Floor, Log, Neg, Sigmoid, Sin, Softplus, Sqrt, Tanh};
     match op {

@@ -1,7 +1,8 @@
 //! Accuracy, special values and fixed bits of the elementary functions of `f64`.
 //!
-//! The truth is computed in pairs of doubles (Dekker, 1971; Knuth's and Ogita's exact sums and products), which have some 106
-//! bits. Bounds are the largest errors that were found among many more arguments than the default tests look at:
+//! The truth is computed in pairs of doubles (Dekker, 1971; Knuth's and Ogita's exact sums and products), which have
+//! some 106 bits. Bounds are the largest errors that were found among many more arguments than the default tests look
+//! at:
 //!
 //! ```text
 //! BAYESLIFT_CASES=100000000 cargo test --release -p bayeslift-ir --test elementary_double -- --nocapture

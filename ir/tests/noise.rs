@@ -91,10 +91,12 @@ fn threefry_gives_the_known_answers_of_random123() {
     }
 }
 
-/// The published vectors: (seed, stream, step, sample, row, unit), the word, and the bits of the normal and the uniform.
+/// The published vectors: (seed, stream, step, sample, row, unit), the word, and the bits of the normal and the
+/// uniform.
 ///
-/// Derived by a Python script that shares nothing with this crate (integers, then the formula in 40 digits): the words and the
-/// uniforms as they are, the normals up to 2 ulp, where the bits are this crate's. The Rademacher element is the word's top bit.
+/// Derived by a Python script that shares nothing with this crate (integers, then the formula in 40 digits): the words
+/// and the uniforms as they are, the normals up to 2 ulp, where the bits are this crate's. The Rademacher element is
+/// the word's top bit.
 type Vector = ((u64, u64, u64, u32, u64, u32), u32, u32, u32);
 const VECTORS: &[Vector] = &[
     ((0, 0, 0, 0, 0, 0), 0x4261_bcc8, 0xbf23_34c4, 0x3e84_c37a),

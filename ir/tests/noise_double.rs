@@ -31,8 +31,9 @@ const PLACES: [Place; 15] = [
 
 /// For each place the word of 64 bits, and the bits of the normal and the uniform.
 ///
-/// Derived by a Python script that shares nothing with this crate (integers, then the formula in 60 digits, but for u, whose
-/// rounding is part of the law): the words and the uniforms as they are, the normals up to 2 ulp, where the bits are this crate's.
+/// Derived by a Python script that shares nothing with this crate (integers, then the formula in 60 digits, but for u,
+/// whose rounding is part of the law): the words and the uniforms as they are, the normals up to 2 ulp, where the bits
+/// are this crate's.
 const VECTORS: [(u64, u64, u64); 15] = [
     (0x4261_bcc8_82d8_d089, 0xbfe4_6698_8b4a_57ca, 0x3fd0_986f_3220_b636),
     (0x503c_5210_3dac_211e, 0x3ff8_3a87_a193_34a4, 0x3fd4_0f14_840f_6b0a),

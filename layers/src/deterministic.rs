@@ -1,4 +1,5 @@
-//! Layers without random weights: those that give the same for the same input, and dropout, which has no weights at all.
+//! Layers without random weights: those that give the same for the same input, and dropout, which has no weights at
+//! all.
 
 mod activation;
 mod dropout;

@@ -55,8 +55,8 @@ pub fn natural_log(x: f64) -> f64 {
     })
 }
 
-/// Natural logarithm of the gamma function of a positive number: Stirling's series from 10 on (Abramowitz and Stegun 1964, 6.1.41), below it
-/// by Gamma(x + 1) = x Gamma(x). Within 1e-13, or a few ulp where that is more.
+/// Natural logarithm of the gamma function of a positive number: Stirling's series from 10 on (Abramowitz and Stegun
+/// 1964, 6.1.41), below it by Gamma(x + 1) = x Gamma(x). Within 1e-13, or a few ulp where that is more.
 pub fn log_gamma(mut x: f64) -> f64 {
     Environment::within(|| {
         let mut product = 1.0;

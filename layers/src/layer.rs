@@ -30,8 +30,8 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// The element type that it is told to have, or one of its layers is; `None`, the default for a layer without others, if it has that
-    /// of the network around it, and `f32` alone.
+    /// The element type that it is told to have, or one of its layers is; `None`, the default for a layer without
+    /// others, if it has that of the network around it, and `f32` alone.
     fn element_type(&self) -> Option<DType> {
         self.children().into_iter().find_map(|(_, layer)| layer.element_type())
     }

@@ -1,5 +1,5 @@
-//! Laws of targets, given what a network outputs for them. A likelihood says what it reads from the output, what its targets look
-//! like, and which [`Law`] they follow; losses, predictions and files come from that.
+//! Laws of targets, given what a network outputs for them. A likelihood says what it reads from the output, what its
+//! targets look like, and which [`Law`] they follow; losses, predictions and files come from that.
 
 mod bernoulli;
 mod beta;
@@ -97,13 +97,15 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The law of the targets of an output `[.., positions.., outputs]`, whose leading axes count rows, and samples before.
+    /// The law of the targets of an output `[.., positions.., outputs]`, whose leading axes count rows, and samples
+    /// before.
     ///
     /// # Errors
     /// As for [`Likelihood::declare`]; a parameter that does not fit.
     fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error>;
 
-    /// log p(target | output) of each example: `[rows]`, or `[samples, rows]` if the output has samples. Follows from the law.
+    /// log p(target | output) of each example: `[rows]`, or `[samples, rows]` if the output has samples. Follows from
+    /// the law.
     ///
     /// # Errors
     /// Targets that do not fit the output; those of [`Likelihood::law`].
@@ -112,8 +114,8 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
         Ok(observed.of_examples(self.law(scope, output)?.log_prob(observed.targets), &leading, &target))
     }
 
-    /// The mean over all examples (and samples) of weight * -log p(target | output), a scalar, in nats; or, if the law has another
-    /// [gain](Law::gain), of -gain. Follows from the law.
+    /// The mean over all examples (and samples) of weight * -log p(target | output), a scalar, in nats; or, if the law
+    /// has another [gain](Law::gain), of -gain. Follows from the law.
     ///
     /// # Errors
     /// As for [`Likelihood::log_prob`].
@@ -124,10 +126,12 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
         Ok(observed.loss(observed.of_examples(gain, &leading, &target)))
     }
 
-    /// As [`Likelihood::loss`] of an output with samples, by the bound [`Bound::ImportanceWeighted`]. Follows from the law.
+    /// As [`Likelihood::loss`] of an output with samples, by the bound [`Bound::ImportanceWeighted`]. Follows from the
+    /// law.
     ///
     /// # Errors
-    /// As for [`Likelihood::log_prob`]; a law with a [gain](Law::gain) of its own, which is the logarithm of no density.
+    /// As for [`Likelihood::log_prob`]; a law with a [gain](Law::gain) of its own, which is the logarithm of no
+    /// density.
     fn importance_weighted_loss<'b>(
         &self,
         scope: &Scope<'b>,
@@ -155,11 +159,11 @@ pub enum Bound {
     /// The mean of log p(target | output): with the divergence, the evidence lower bound.
     #[default]
     Evidence,
-    /// The logarithm of the mean of p(target | output), by the bound of importance weighted autoencoders (Burda, Grosse and Salakhutdinov
-    /// 2016, equation 8) for each example on its own, of samples of the posterior. It grows with the number of samples from the evidence
-    /// lower bound's towards the log density that predictions are scored by (Morningstar, Alemi and Dillon 2022, the PAC^m objective).
-    /// Of one sample it is the evidence lower bound. Likelihoods that train on something else than a density, as [`Normal::beta_nll`]
-    /// does, are refused.
+    /// The logarithm of the mean of p(target | output), by the bound of importance weighted autoencoders (Burda, Grosse
+    /// and Salakhutdinov 2016, equation 8) for each example on its own, of samples of the posterior. It grows with the
+    /// number of samples from the evidence lower bound's towards the log density that predictions are scored by
+    /// (Morningstar, Alemi and Dillon 2022, the PAC^m objective). Of one sample it is the evidence lower bound.
+    /// Likelihoods that train on something else than a density, as [`Normal::beta_nll`] does, are refused.
     ImportanceWeighted,
 }
 
@@ -203,9 +207,11 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
 pub struct Observed<'b> {
     /// The targets, of the type [`Target::ty`] for the graph's floats.
     pub targets: Expr<'b>,
-    /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add nothing.
+    /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add
+    /// nothing.
     pub present: Option<Expr<'b>>,
-    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told. One of weight 0 adds nothing, whatever its density.
+    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told. One of weight 0 adds nothing,
+    /// whatever its density.
     pub weights: Option<Expr<'b>>,
 }
 
@@ -217,7 +223,8 @@ impl<'b> From<Expr<'b>> for Observed<'b> {
 }
 
 impl<'b> Observed<'b> {
-    /// The axes of an output that count samples and rows, and what the target of an example is, if these are targets of the output.
+    /// The axes of an output that count samples and rows, and what the target of an example is, if these are targets of
+    /// the output.
     fn check(&self, likelihood: &(impl Likelihood + ?Sized), output: Expr<'b>) -> Result<(Shape, Target), Error> {
         let (shape, found) = (output.shape(), self.targets.ty());
         let mut expected = None;
@@ -266,8 +273,8 @@ impl<'b> Observed<'b> {
     }
 }
 
-/// What an output `[.., outputs]` has of each of `N` parameters, `[.., outputs / N]`: the first parameter of all units, then the second,
-/// and so on.
+/// What an output `[.., outputs]` has of each of `N` parameters, `[.., outputs / N]`: the first parameter of all units,
+/// then the second, and so on.
 pub fn parts<const N: usize>(output: Expr<'_>) -> [Expr<'_>; N] {
     std::array::from_fn(|index| part(output, index, N))
 }

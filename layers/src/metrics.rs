@@ -3,8 +3,8 @@
 //! Probabilities are row-major `[rows, classes]`, those of several posterior samples `[samples, rows, classes]`. Sums
 //! are taken in `f64` in order, logarithms without the platform's library, so a report is the same on every machine.
 //! Every function refuses no rows, lengths that do not fit, labels out of range, and numbers that are not
-//! probabilities. A row that is `NaN` throughout is one without a prediction: for [`accuracy`] it is wrong, and all others
-//! refuse it.
+//! probabilities. A row that is `NaN` throughout is one without a prediction: for [`accuracy`] it is wrong, and all
+//! others refuse it.
 
 mod ranking;
 mod temperature;
@@ -16,8 +16,8 @@ use crate::{Error, natural_log};
 use bayeslift_ir::Environment;
 use std::fmt;
 
-/// The part of rows whose most probable class is their label. Of equally probable classes the first counts; a row of `NaN`,
-/// which has no prediction, is wrong.
+/// The part of rows whose most probable class is their label. Of equally probable classes the first counts; a row of
+/// `NaN`, which has no prediction, is wrong.
 ///
 /// ```
 /// use bayeslift_layers::metrics::accuracy;

@@ -71,23 +71,24 @@ pub trait Optimizer: Debug + Send + Sync {
         scalars.iter().zip(is_rate).map(|(&scalar, is_rate)| if is_rate { scalar * factor } else { scalar }).collect()
     }
 
-    /// How far from the parameter the network's value of it lies in a step: the scale of a normal distribution around it, with the parameter's type;
-    /// `None`, the default, where that is the parameter itself.
+    /// How far from the parameter the network's value of it lies in a step: the scale of a normal distribution around
+    /// it, with the parameter's type; `None`, the default, where that is the parameter itself.
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
         let _ = step;
         None
     }
 
-    /// What the network computes with in a step in the place of the parameter, and what the gradient is taken at: a draw around the
-    /// parameter if there is a [scale](Optimizer::scale), else the parameter.
+    /// What the network computes with in a step in the place of the parameter, and what the gradient is taken at: a
+    /// draw around the parameter if there is a [scale](Optimizer::scale), else the parameter.
     fn value<'b>(&self, step: &Step<'_, 'b>) -> Expr<'b> {
         self.scale(step).map_or(step.parameter, |scale| step.parameter + step.normal() * scale)
     }
 
-    /// The parameter and its state after a step, of whose loss this is the gradient with respect to [`Optimizer::value`].
+    /// The parameter and its state after a step, of whose loss this is the gradient with respect to
+    /// [`Optimizer::value`].
     ///
-    /// A trainer proves by interval analysis, if it can, that updates of moderate gradients are finite, and then writes in place; what it
-    /// cannot prove, such as a quotient by what may be 0, costs it a look at each step.
+    /// A trainer proves by interval analysis, if it can, that updates of moderate gradients are finite, and then writes
+    /// in place; what it cannot prove, such as a quotient by what may be 0, costs it a look at each step.
     ///
     /// # Panics
     /// A step with fewer tensors of state or scalars than names.

@@ -55,7 +55,8 @@ pub use normal::{normal_cdf, normal_log_cdf, normal_quantile};
 
 use bayeslift_ir::{Expr, Shape};
 
-/// The arguments of a function, as `f64` of one rank. An axis that only one of them has is 1 in the others, not repeated.
+/// The arguments of a function, as `f64` of one rank. An axis that only one of them has is 1 in the others, not
+/// repeated.
 fn operands<'b, const N: usize>(arguments: [Expr<'b>; N]) -> [Expr<'b>; N] {
     let rank = arguments.iter().map(|argument| argument.shape().len()).max().unwrap_or(0);
     arguments.map(|argument| {

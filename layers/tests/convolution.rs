@@ -281,8 +281,8 @@ fn batches_of_kernels_store_no_pairs_of_channels() {
     assert_eq!(largest, Some(2 * 3 * 5 * 5 * 8));
 }
 
-/// How a transposed convolution is computed follows from its arguments and shapes: not from a device, and not from what was
-/// built before.
+/// How a transposed convolution is computed follows from its arguments and shapes: not from a device, and not from what
+/// was built before.
 #[test]
 fn transposed_convolutions_are_functions_of_their_shapes() {
     let build = || {

@@ -1,4 +1,5 @@
-//! Densities, statistics and draws of distributions; likelihoods, activations, initializers, the optimizer: against f64.
+//! Densities, statistics and draws of distributions; likelihoods, activations, initializers, the optimizer: against
+//! f64.
 
 mod common;
 
@@ -313,7 +314,8 @@ fn initial_values() {
         let mean = values.iter().sum::<f64>() / n;
         let found = values.iter().map(|x| x * x).sum::<f64>() / n;
         assert!(mean.abs() < 5.0 * (variance / n).sqrt(), "{initializer:?}: mean {mean}");
-        // The fourth moment of a uniform or cut-off normal is below 2.4 variance^2, so this is 5 errors or more; that of a normal is 3.
+        // The fourth moment of a uniform or cut-off normal is below 2.4 variance^2, so this is 5 errors or more; that
+        // of a normal is 3.
         let moment = if matches!(initializer, Initializer::Normal { .. }) { 2.0 } else { 1.4 };
         assert!((found / variance - 1.0).abs() < 5.0 * (moment / n).sqrt(), "{initializer:?}: variance {found}");
         if matches!(initializer, Initializer::Normal { .. }) {
@@ -328,8 +330,8 @@ fn initial_values() {
     }
 }
 
-/// Tall, wide, square and flattened matrices: their rows or columns are orthogonal and of norm `gain`, batch by batch, and uniform: the element at
-/// (0, 0) has mean 0 and variance gain^2 / length.
+/// Tall, wide, square and flattened matrices: their rows or columns are orthogonal and of norm `gain`, batch by batch,
+/// and uniform: the element at (0, 0) has mean 0 and variance gain^2 / length.
 #[test]
 fn orthogonal_initial_values() {
     let initializer = Initializer::Orthogonal { gain: 1.5 };

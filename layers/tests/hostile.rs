@@ -132,7 +132,8 @@ fn nothing_panics() {
     assert!(outcomes.iter().all(|&count| count > cases * 5 / 2), "{outcomes:?}");
 }
 
-/// Graphs that are too large only inside of a layer's product, under samples, batches of kernels or on the way back: an error.
+/// Graphs that are too large only inside of a layer's product, under samples, batches of kernels or on the way back: an
+/// error.
 #[test]
 fn sizes_that_are_too_large_inside_are_errors() {
     let gradient = |layer: &dyn Layer, input: &[usize], samples: Option<usize>| {

@@ -182,8 +182,8 @@ fn options_out_of_range() {
     }
 }
 
-/// A layer's weights are draws of such a posterior: of 20,000 the parts within its median distance from the location and within a scale,
-/// to 5 standard errors.
+/// A layer's weights are draws of such a posterior: of 20,000 the parts within its median distance from the location
+/// and within a scale, to 5 standard errors.
 #[test]
 fn posteriors() {
     const UNITS: usize = 20_000;

@@ -19,7 +19,8 @@ fn output(layer: &dyn Layer, seed: u64) -> Vec<f32> {
     run(&graph, &parameters, &[("x", random(&[4, 3], 1))], At { seed, ..At::default() }).remove(0)
 }
 
-/// `seed`: equal seeds give equal draws, others, or none, give others - and no seed of a layer makes two layers of a network draw the same (TFP B5).
+/// `seed`: equal seeds give equal draws, others, or none, give others - and no seed of a layer makes two layers of a
+/// network draw the same (TFP B5).
 #[test]
 fn a_seed_of_its_own_decides_a_layers_draws() {
     let seeds = [None, Some(0), Some(1), Some(3), Some(1 << 40)];
@@ -117,8 +118,8 @@ fn layers_without_bias_are_whole() {
     assert!(layer.bias_posterior(&parameters).is_err());
 }
 
-/// The standard deviation of the default prior, and how it pulls far out: -log p(w) grows as 2.5e-7 w^2 / 2 (TFP B19 has 25e-6, and the deviation 1415
-/// for each component).
+/// The standard deviation of the default prior, and how it pulls far out: -log p(w) grows as 2.5e-7 w^2 / 2 (TFP B19
+/// has 25e-6, and the deviation 1415 for each component).
 #[test]
 fn the_default_prior_is_what_it_is_said_to_be() {
     let layer = local();
@@ -134,7 +135,8 @@ fn the_default_prior_is_what_it_is_said_to_be() {
     assert!((pull / 2.5e-7 - 1.0).abs() < 1e-4, "{pull}");
 }
 
-/// Of N(1, 0.001^2) on six weights, the standard normal prior: 6 (0.5 (1 + 0.001^2 - 1) - log 0.001) nats; the entropy is 6 (log 0.001 + 1.4189).
+/// Of N(1, 0.001^2) on six weights, the standard normal prior: 6 (0.5 (1 + 0.001^2 - 1) - log 0.001) nats; the entropy
+/// is 6 (log 0.001 + 1.4189).
 #[test]
 fn looking_tells_divergences_and_entropies() {
     let layer = local().prior_maker(Prior::normal(0.0, 1.0));

@@ -19,9 +19,9 @@ fn with_divergence(builder: &Builder, call: &Call<'_>, divergence: &Divergence) 
     Ok(())
 }
 
-/// The theory: 7850 weights at 7.1004 nats each plus loc^2 / 2, 55,748 in all; log q of a draw varies by 1/2 a weight, so
-/// one draw has standard deviation sqrt(7850 / 2) = 62.6. The mean of 64 draws is within 5 standard errors (false alarm
-/// 6e-7), their spread within 4.5 of its own (7e-6).
+/// The theory: 7850 weights at 7.1004 nats each plus loc^2 / 2, 55,748 in all; log q of a draw varies by 1/2 a weight,
+/// so one draw has standard deviation sqrt(7850 / 2) = 62.6. The mean of 64 draws is within 5 standard errors (false
+/// alarm 6e-7), their spread within 4.5 of its own (7e-6).
 #[test]
 fn initial_divergence_of_a_default_layer() {
     let layer = Local::new(784, 10);
@@ -115,7 +115,8 @@ fn axes_between_examples_and_units() {
     check(Flipout::new(4, 3));
 }
 
-/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their own.
+/// Sample 3 of five at once is the sample 3 drawn alone; rows 2 and 3 of a batch are those drawn as a batch of their
+/// own.
 #[test]
 fn samples_and_rows_can_be_split() {
     let network = Sequential::new()
@@ -225,8 +226,8 @@ impl<L: Layer> Layer for Twice<L> {
     }
 }
 
-/// A shared layer is one random variable: its divergence counts once, a draw of its weights is used in both places, and a
-/// local layer draws each output on its own.
+/// A shared layer is one random variable: its divergence counts once, a draw of its weights is used in both places, and
+/// a local layer draws each output on its own.
 #[test]
 fn a_layer_used_twice() {
     let with = |layer: &dyn Layer| {

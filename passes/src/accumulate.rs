@@ -1,4 +1,5 @@
-//! A graph on a batch of many rows as graphs on fewer rows, run one after the other, and one on what they leave: gradient accumulation.
+//! A graph on a batch of many rows as graphs on fewer rows, run one after the other, and one on what they leave:
+//! gradient accumulation.
 
 mod part;
 mod rows;
@@ -32,13 +33,15 @@ pub enum AccumulationError {
     Graph(#[from] bayeslift_ir::Error),
 }
 
-/// A graph whose inputs have a row for each example of a batch, cut where it sums over rows: gradients of parameters, losses.
+/// A graph whose inputs have a row for each example of a batch, cut where it sums over rows: gradients of parameters,
+/// losses.
 ///
-/// [`Accumulation::part`] computes what some of the rows add to these sums, and [`Accumulation::whole`] the graph's outputs of the sums. Both together
-/// give the bits that the graph gives, since a sum over rows adds in chunks, in order ([`DOT_CHUNK`], [`SUM_CHUNK`]): a part adds
-/// its chunks one by one to what the parts before it left. Sums in another order - those over the last axis, those of `f64` -, maxima and what
-/// compares or replaces rows are left to the whole, which gets all of their operand, row by row; in graphs of training these are a number or
-/// few for each row, or the gradients of rows of a table.
+/// [`Accumulation::part`] computes what some of the rows add to these sums, and [`Accumulation::whole`] the graph's
+/// outputs of the sums. Both together give the bits that the graph gives, since a sum over rows adds in chunks, in
+/// order ([`DOT_CHUNK`], [`SUM_CHUNK`]): a part adds its chunks one by one to what the parts before it left. Sums in
+/// another order - those over the last axis, those of `f64` -, maxima and what compares or replaces rows are left to
+/// the whole, which gets all of their operand, row by row; in graphs of training these are a number or few for each
+/// row, or the gradients of rows of a table.
 ///
 /// Memory is that of a part's rows but for those operands.
 ///
@@ -94,12 +97,12 @@ struct Stack {
 }
 
 impl Accumulation {
-    /// Cuts a graph of which these inputs have `rows` rows, on their first axis. Noise by example counts rows, too. Cut a graph that was rewritten, and
-    /// do no more to what comes of it than keeps bits.
+    /// Cuts a graph of which these inputs have `rows` rows, on their first axis. Noise by example counts rows, too. Cut
+    /// a graph that was rewritten, and do no more to what comes of it than keeps bits.
     ///
     /// # Errors
-    /// [`AccumulationError::Entangled`]: a value that reads what is summed over rows and rows themselves, as batch normalization does; one that
-    /// moves rows; an output that has rows.
+    /// [`AccumulationError::Entangled`]: a value that reads what is summed over rows and rows themselves, as batch
+    /// normalization does; one that moves rows; an output that has rows.
     pub fn new(graph: &Graph, rows: usize, by_row: impl Fn(&Input) -> bool) -> Result<Accumulation, AccumulationError> {
         let is_by_row: Vec<bool> = graph.inputs().iter().map(by_row).collect();
         let places = places(graph, rows, &is_by_row)?;
@@ -152,8 +155,8 @@ impl Accumulation {
         Ok(zeros.collect::<Result<_, _>>()?)
     }
 
-    /// The type that each stack has for so many rows, and the axis that counts them, in the order in which parts return stacks and the whole takes
-    /// them.
+    /// The type that each stack has for so many rows, and the axis that counts them, in the order in which parts return
+    /// stacks and the whole takes them.
     pub fn stacks(&self, rows: usize) -> impl Iterator<Item = (Type, usize)> {
         self.stacks.iter().map(move |stack| {
             let ty = self.graph.ty(stack.value);
@@ -161,8 +164,8 @@ impl Accumulation {
         })
     }
 
-    /// What so many rows add. Inputs: those of the graph, of which those by row have this number, then the sums so far. Outputs: the sums,
-    /// which update those, then what is stacked.
+    /// What so many rows add. Inputs: those of the graph, of which those by row have this number, then the sums so far.
+    /// Outputs: the sums, which update those, then what is stacked.
     ///
     /// # Errors
     /// [`AccumulationError::Rows`], unless these rows are the last.
@@ -174,8 +177,8 @@ impl Accumulation {
         part::part(self, rows)
     }
 
-    /// The graph's outputs of what all parts left. Inputs: those of the graph, of which those by row are read by nothing but what needs all rows
-    /// anyway, then the sums, then the stacks.
+    /// The graph's outputs of what all parts left. Inputs: those of the graph, of which those by row are read by
+    /// nothing but what needs all rows anyway, then the sums, then the stacks.
     ///
     /// # Errors
     /// None for a graph that was built.

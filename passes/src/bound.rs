@@ -1,20 +1,20 @@
 //! How large a value can be, told by what it is made of.
 //!
-//! The gradient of a kernel is a product of what a layer was called with and of what comes back to it: two values of a row for
-//! each example, where the gradient has a row for each input. A bound from the sizes of these two is known before
-//! the gradient is, costs a small part of it, and does not need the gradient to be kept.
+//! The gradient of a kernel is a product of what a layer was called with and of what comes back to it: two values of a
+//! row for each example, where the gradient has a row for each input. A bound from the sizes of these two is known
+//! before the gradient is, costs a small part of it, and does not need the gradient to be kept.
 
 use bayeslift_ir::{Binary, Builder, DType, Distribution, Expr, Node, Op, Unary, Value};
 
-/// For each value of floats, a scalar that no magnitude among its elements exceeds, given that those of `finite` are finite: computed from the
-/// operands of the contractions that it ends with, and not from the value. Where an operand is not finite, or too large to be squared, the scalar is
-/// infinite or not a number, which says nothing.
+/// For each value of floats, a scalar that no magnitude among its elements exceeds, given that those of `finite` are
+/// finite: computed from the operands of the contractions that it ends with, and not from the value. Where an operand
+/// is not finite, or too large to be squared, the scalar is infinite or not a number, which says nothing.
 ///
-/// A scalar that is finite also bounds whatever arises between those operands and the value, in whichever order terms are
-/// added and factors multiplied: each size that enters is at least 1. So a value with a finite bound is finite.
+/// A scalar that is finite also bounds whatever arises between those operands and the value, in whichever order terms
+/// are added and factors multiplied: each size that enters is at least 1. So a value with a finite bound is finite.
 ///
-/// The size of an operand is its Frobenius norm, since by Cauchy's inequality no element of a product exceeds that of the left
-/// operand times that of the right one. Sums round, by less than a thousandth.
+/// The size of an operand is its Frobenius norm, since by Cauchy's inequality no element of a product exceeds that of
+/// the left operand times that of the right one. Sums round, by less than a thousandth.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -45,8 +45,9 @@ pub fn magnitude_bounds<'b>(values: &[Expr<'b>], finite: &[Expr<'b>]) -> Vec<Exp
     all(&mut sizes)
 }
 
-/// For each node whether it is made, by operations that [`bound`] sees through, of the result of a contraction: a product, or a sum
-/// of what comes back for each example, as the gradient of a bias is. For values with more axes sums are seen through.
+/// For each node whether it is made, by operations that [`bound`] sees through, of the result of a contraction: a
+/// product, or a sum of what comes back for each example, as the gradient of a bias is. For values with more axes sums
+/// are seen through.
 fn ends_with_contraction(nodes: &[Node], see_sums: bool) -> Vec<bool> {
     let mut ends = Vec::with_capacity(nodes.len());
     for Node { op, args, .. } in nodes {
@@ -153,8 +154,8 @@ struct Sizes<'b> {
     finite: Vec<Value>,
     /// What is to be measured.
     measured: Vec<(Role, Expr<'b>)>,
-    /// The size of all left operands, and that of all others, once they were measured: what layers are called with may be large, the
-    /// others are small, and a product of both is to stay below a limit.
+    /// The size of all left operands, and that of all others, once they were measured: what layers are called with may
+    /// be large, the others are small, and a product of both is to stay below a limit.
     known: Option<[Expr<'b>; 2]>,
 }
 
@@ -185,8 +186,8 @@ impl<'b> Sizes<'b> {
         }
     }
 
-    /// What no magnitude exceeds in what is in no contraction, at least 1: told by parameters and scales where it can be, since these
-    /// are read anyway.
+    /// What no magnitude exceeds in what is in no contraction, at least 1: told by parameters and scales where it can
+    /// be, since these are read anyway.
     fn of_other(&mut self, x: Expr<'b>) -> Expr<'b> {
         let before = self.measured.len();
         // as many operations are looked at as a density has that is a mixture of a few
@@ -291,7 +292,8 @@ impl<'b> Sizes<'b> {
         self.builder.constant(1.0)
     }
 
-    /// The Frobenius norms of sums of magnitudes of one role and shape, and 1: so few kernels do it, which read each value once.
+    /// The Frobenius norms of sums of magnitudes of one role and shape, and 1: so few kernels do it, which read each
+    /// value once.
     fn measure(&mut self) {
         let squares = |role: Role| {
             let of_role = self.measured.iter().filter(move |(of, _)| *of == role);
@@ -309,8 +311,8 @@ impl<'b> Sizes<'b> {
     }
 }
 
-/// Sums over the axes that are summed over first: over the last one where divergences are summed over long rows anyway, else over the
-/// others, since whole vectors are added up then.
+/// Sums over the axes that are summed over first: over the last one where divergences are summed over long rows anyway,
+/// else over the others, since whole vectors are added up then.
 fn first_sums(x: Expr<'_>, role: Role) -> Expr<'_> {
     /// How many elements make a long row.
     const LONG: usize = 256;

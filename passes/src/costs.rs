@@ -20,8 +20,8 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// What rewriting chooses terms by, on all targets: some choices round differently, and no bit depends on the machine. First measured
-    /// on a Zen 3 server, and the same ever since.
+    /// What rewriting chooses terms by, on all targets: some choices round differently, and no bit depends on the
+    /// machine. First measured on a Zen 3 server, and the same ever since.
     pub const REFERENCE: Costs =
         Costs { product: 20, access: 40, simple: 20, division: 160, elementary: 600, draw: 1200 };
 

@@ -1,8 +1,8 @@
 //! Gradients, source to source: reverse mode on the builder's own graph.
 //!
-//! [`pullback`], [`derivative`] and [`linear`] are the table of vector-Jacobian rules, one a primitive. Everything a rule
-//! emits is ordinary graph, so it is simplified, fused and differentiated like the rest. Broadcasting is undone in the rule
-//! of `Broadcast` alone: the builder makes every other operation see operands of equal shapes.
+//! [`pullback`], [`derivative`] and [`linear`] are the table of vector-Jacobian rules, one a primitive. Everything a
+//! rule emits is ordinary graph, so it is simplified, fused and differentiated like the rest. Broadcasting is undone in
+//! the rule of `Broadcast` alone: the builder makes every other operation see operands of equal shapes.
 
 mod convolution;
 
@@ -11,9 +11,10 @@ use std::f64::consts::FRAC_2_SQRT_PI;
 
 /// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same types.
 ///
-/// They may be any values of floats, `f64` among them, not only inputs. Where the loss does not depend on one, its gradient is zeros. What
-/// is not differentiable has a defined gradient: `sqrt` has 0 at 0 (so that a scale of zero variance has a finite
-/// one), `abs` has 0 at 0, `max(a, b)` gives all to `b` at a tie, a reduced maximum is split evenly among ties.
+/// They may be any values of floats, `f64` among them, not only inputs. Where the loss does not depend on one, its
+/// gradient is zeros. What is not differentiable has a defined gradient: `sqrt` has 0 at 0 (so that a scale of zero
+/// variance has a finite one), `abs` has 0 at 0, `max(a, b)` gives all to `b` at a tie, a reduced maximum is split
+/// evenly among ties.
 ///
 /// # Errors
 /// The builder keeps an error if `loss` is no scalar of floats, or one of `with_respect_to` has no floats.
@@ -70,12 +71,12 @@ fn depends_on(graph: &Graph, roots: &[Expr<'_>]) -> Vec<bool> {
 
 /// An adjoint: `base`, times `factor` if there is one, plus `rest` if there is one.
 ///
-/// Where one elementwise operation follows the other, their derivatives are multiplied first, and by what comes from the loss
-/// last (preaccumulation; Griewank and Walther 2008, section 10.2). Derivatives are known in the forward pass, so
-/// one product is kept for the backward pass, and nothing that they are made of, such as noise.
+/// Where one elementwise operation follows the other, their derivatives are multiplied first, and by what comes from
+/// the loss last (preaccumulation; Griewank and Walther 2008, section 10.2). Derivatives are known in the forward pass,
+/// so one product is kept for the backward pass, and nothing that they are made of, such as noise.
 ///
-/// What comes from elsewhere than a contraction, such as the gradient of a divergence, may be known in the forward pass too,
-/// where derivatives are: it is the rest.
+/// What comes from elsewhere than a contraction, such as the gradient of a divergence, may be known in the forward pass
+/// too, where derivatives are: it is the rest.
 #[derive(Clone, Copy)]
 struct Adjoint<'b> {
     base: Expr<'b>,
@@ -205,8 +206,8 @@ fn derivative<'b>(op: Unary, x: Expr<'b>, y: Expr<'b>) -> Expr<'b> {
 fn linear<'b>(op: &Op, i: usize, x: &[Expr<'b>], y: Expr<'b>, g: Expr<'b>) -> Option<Expr<'b>> {
     let left = i == 0;
     Some(match op {
-        // of y = max(x0, x1), which is x1 where x1 > x0: x1 equals y there and at a tie, and nothing equals what is not a number; y is
-        // kept for other uses more often than x0
+        // of y = max(x0, x1), which is x1 where x1 > x0: x1 equals y there and at a tie, and nothing equals what is not
+        // a number; y is kept for other uses more often than x0
         Op::Binary(Binary::Max) if left => x[1].equal(y).select(0.0, g),
         Op::Binary(Binary::Max) => x[1].equal(y).select(g, 0.0),
         Op::Select => match i {

@@ -1,8 +1,9 @@
 //! Overflow that looks like a result: finding where it could be, watching for it, and computing without it.
 //!
-//! Most operations pass on what is not finite. Some do not: tanh of infinity is 1, x divided by infinity 0, and a maximum with
-//! 0 makes 0 of -infinity. [`hidden`] lists what they read where interval analysis cannot exclude that it is not finite,
-//! [`watch`] makes a graph say whether it was, and [`rescale`] computes square roots of what overflowed in another unit.
+//! Most operations pass on what is not finite. Some do not: tanh of infinity is 1, x divided by infinity 0, and a
+//! maximum with 0 makes 0 of -infinity. [`hidden`] lists what they read where interval analysis cannot exclude that it
+//! is not finite, [`watch`] makes a graph say whether it was, and [`rescale`] computes square roots of what overflowed
+//! in another unit.
 
 use crate::{
     range::{Range, RangeAnalysis},
@@ -14,23 +15,25 @@ use std::collections::HashMap;
 /// The name of the output that [`watch`] adds.
 pub const WATCH: &str = "not finite";
 
-/// The name of an output that says up to where a graph of `f64` is watched: it, and what it is made of. What comes after are statistics, which are
-/// made to show what is not finite, and of which a density of 0 has an infinite logarithm. In graphs of `f32` these are the values of `f64`.
+/// The name of an output that says up to where a graph of `f64` is watched: it, and what it is made of. What comes
+/// after are statistics, which are made to show what is not finite, and of which a density of 0 has an infinite
+/// logarithm. In graphs of `f32` these are the values of `f64`.
 pub const INSIDE: &str = "network";
 
-/// The live values of `f32`, and those of `f64` [inside](INSIDE), that may be infinite or not a number by their ranges where what reads them does not pass that on, and
-/// those of which a square root is taken that may be infinite: [`rescale`] can do better. None of them is a constant. Where
-/// none is listed, and all outputs are finite, nothing in the graph has overflowed that they depend on.
+/// The live values of `f32`, and those of `f64` [inside](INSIDE), that may be infinite or not a number by their ranges
+/// where what reads them does not pass that on, and those of which a square root is taken that may be infinite:
+/// [`rescale`] can do better. None of them is a constant. Where none is listed, and all outputs are finite, nothing in
+/// the graph has overflowed that they depend on.
 ///
-/// Infinities that come from infinite constants are meant: of values made of them it counts whether they are no numbers.
-/// So is what [`Op::Select`] does not choose.
+/// Infinities that come from infinite constants are meant: of values made of them it counts whether they are no
+/// numbers. So is what [`Op::Select`] does not choose.
 pub fn hidden(graph: &Graph, ranges: &[Range]) -> Vec<Value> {
     suspects(graph, ranges, true).into_iter().map(|suspect| suspect.value).collect()
 }
 
-/// The graph with one more output, the scalar [`WATCH`]: 1 if a value was not finite where nothing that reads it passes that
-/// on, else 0; with `roots` also 1 where a square root was taken of infinity. All other outputs keep their bits. `None` if
-/// there is nothing to watch.
+/// The graph with one more output, the scalar [`WATCH`]: 1 if a value was not finite where nothing that reads it passes
+/// that on, else 0; with `roots` also 1 where a square root was taken of infinity. All other outputs keep their bits.
+/// `None` if there is nothing to watch.
 ///
 /// # Errors
 /// Those of building a graph; none for a graph that verifies, has no masks among its inputs and no such output.
@@ -71,13 +74,13 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
     Ok(Some(graph))
 }
 
-/// The graph with square roots of `f32` that do not overflow before their results do: where a value is infinite of which the root is
-/// taken, it is computed again of numbers of 2^-70 their size, and its root is multiplied by 2^70. Where nothing was infinite
-/// all bits stay. `None` if there is no such root.
+/// The graph with square roots of `f32` that do not overflow before their results do: where a value is infinite of
+/// which the root is taken, it is computed again of numbers of 2^-70 their size, and its root is multiplied by 2^70.
+/// Where nothing was infinite all bits stay. `None` if there is no such root.
 ///
-/// What is computed again are sums, products and contractions, up to the squares in them. With 2^-70 neither the square of a
-/// number nor what is lost below the smallest one matters for a sum of squares that has overflowed; and because the unit is the
-/// same everywhere, no element's bits depend on other elements.
+/// What is computed again are sums, products and contractions, up to the squares in them. With 2^-70 neither the square
+/// of a number nor what is lost below the smallest one matters for a sum of squares that has overflowed; and because
+/// the unit is the same everywhere, no element's bits depend on other elements.
 ///
 /// # Errors
 /// Those of building a graph; none for a graph that verifies.

@@ -1,9 +1,10 @@
 //! Passes over the tensor graph of Bayeslift.
 //!
-//! Graph to graph: [`gradients`], [`stage`], which makes two graphs of one, [`Accumulation`], which makes steps on parts of a batch of one
-//! on all of it, [`watch`] and [`rescale`], which deal with overflow,
-//! and the [`Pipeline`], the list of what is done to every graph before it is planned. Graph to facts: [`RangeAnalysis`] and what it
-//! leaves [`hidden`]. Graph to plan: [`Plan`] forms kernels, orders them and lays out their memory. This crate knows no machine code.
+//! Graph to graph: [`gradients`], [`stage`], which makes two graphs of one, [`Accumulation`], which makes steps on
+//! parts of a batch of one on all of it, [`watch`] and [`rescale`], which deal with overflow, and the [`Pipeline`], the
+//! list of what is done to every graph before it is planned. Graph to facts: [`RangeAnalysis`] and what it leaves
+//! [`hidden`]. Graph to plan: [`Plan`] forms kernels, orders them and lays out their memory. This crate knows no
+//! machine code.
 
 mod accumulate;
 mod bound;

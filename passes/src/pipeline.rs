@@ -54,8 +54,8 @@ struct Pass {
     level: Rewriting,
     #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be read, and tests hold the pass to it"))]
     keeps: Keeps,
-    /// Gives the graph that comes of a graph, if it is another one. The names of inputs and outputs, their types and which
-    /// inputs are updated stay, and what is found besides is noted.
+    /// Gives the graph that comes of a graph, if it is another one. The names of inputs and outputs, their types and
+    /// which inputs are updated stay, and what is found besides is noted.
     run: fn(&Graph, Rewriting, &mut Found) -> Result<Option<Graph>, Error>,
 }
 
@@ -86,10 +86,12 @@ pub struct Rewritten {
     pub report: Report,
 }
 
-/// What every way to run a graph begins with: the passes that make it cheaper. Dead nodes go; inputs, outputs and donations stay.
+/// What every way to run a graph begins with: the passes that make it cheaper. Dead nodes go; inputs, outputs and
+/// donations stay.
 ///
-/// With [`Rewriting::Exact`] and below the outputs keep their bits; with [`Rewriting::All`] they may round differently, but never
-/// in a way that depends on extents. The result is a function of the graph: nothing depends on time or on the order of hashes.
+/// With [`Rewriting::Exact`] and below the outputs keep their bits; with [`Rewriting::All`] they may round differently,
+/// but never in a way that depends on extents. The result is a function of the graph: nothing depends on time or on the
+/// order of hashes.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Type};
@@ -127,7 +129,8 @@ impl Pipeline<'_> {
     /// Runs the passes. Debug builds verify the graph after each, and an error names the pass.
     ///
     /// # Errors
-    /// A pass to stop after that does not exist; those of building a graph, of which there are none for a graph that verifies.
+    /// A pass to stop after that does not exist; those of building a graph, of which there are none for a graph that
+    /// verifies.
     pub fn run(&self, graph: &Graph) -> Result<Rewritten, Error> {
         self.run_passes(PASSES, graph)
     }

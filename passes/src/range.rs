@@ -1,9 +1,10 @@
 //! Interval analysis: between which numbers the elements of each value lie, and whether they may be no numbers.
 //!
-//! Bounds hold for the arithmetic of the evaluator, with its roundings and overflows. Where an operation is monotone and
-//! rounded once, a bound is the same operation on bounds; sums and products of matrices are bounded with room for
-//! every rounding, and elementary functions with room for their errors. A product with a matrix that is known is bounded by
-//! the sums of its columns, or of its rows if it is on the left: much closer than its largest element times its extent.
+//! Bounds hold for the arithmetic of the evaluator, with its roundings and overflows. Where an operation is monotone
+//! and rounded once, a bound is the same operation on bounds; sums and products of matrices are bounded with room for
+//! every rounding, and elementary functions with room for their errors. A product with a matrix that is known is
+//! bounded by the sums of its columns, or of its rows if it is on the left: much closer than its largest element times
+//! its extent.
 
 mod arithmetic;
 mod known;
@@ -216,7 +217,8 @@ const LARGEST_NORMAL_F64: f64 = 8.653;
 
 /// How many terms an element of a fold has at most.
 fn overlap(window: &Window) -> usize {
-    // At each place in the window it is in one window at most, and in each window at one place, unless these do not differ.
+    // At each place in the window it is in one window at most, and in each window at one place, unless these do not
+    // differ.
     let places = if window.step != 0 || window.count == 1 { window.size } else { usize::MAX };
     let windows = if window.dilation != 0 || window.size == 1 { window.count } else { usize::MAX };
     places.min(windows).min(window.size * window.count)

@@ -2,8 +2,8 @@
 
 use bayeslift_ir::{Args, Error, Graph, Op, Output, Value};
 
-/// The same inputs, then of each live node what `becomes` of it, in order, then the same outputs. Operands come before users, so
-/// what has become of them is known.
+/// The same inputs, then of each live node what `becomes` of it, in order, then the same outputs. Operands come before
+/// users, so what has become of them is known.
 pub(crate) fn rebuild<'g>(
     graph: &'g Graph,
     mut becomes: impl FnMut(&mut Rebuild<'g>, Value) -> Result<Value, Error>,

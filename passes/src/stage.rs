@@ -71,8 +71,8 @@ fn moments(graph: &Graph, is_early_input: &[bool]) -> Vec<Moment> {
     when
 }
 
-/// The early values that late ones or outputs read. Of one that only moves data its source is needed, which is smaller; of a
-/// truth value what it is made of, since callers have none.
+/// The early values that late ones or outputs read. Of one that only moves data its source is needed, which is smaller;
+/// of a truth value what it is made of, since callers have none.
 fn needed(graph: &Graph, when: &[Moment]) -> Vec<bool> {
     let mut needed = vec![false; graph.nodes().len()];
     let live = graph.live();

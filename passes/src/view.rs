@@ -16,8 +16,8 @@ pub struct View {
     pub axes: SmallVec<[Axis; 4]>,
 }
 
-/// How the elements along an axis lie in memory: as those of nested axes, outermost first, in row-major order. An axis that one
-/// stride describes has one, or none if it has one element (hierarchical layouts; Cecka et al., CuTe).
+/// How the elements along an axis lie in memory: as those of nested axes, outermost first, in row-major order. An axis
+/// that one stride describes has one, or none if it has one element (hierarchical layouts; Cecka et al., CuTe).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis(SmallVec<[(usize, i64); 1]>);
 

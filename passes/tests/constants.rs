@@ -1,4 +1,5 @@
-//! Simplification keeps every bit beside constants that are special: zeros of both signs, what is no number, infinities.
+//! Simplification keeps every bit beside constants that are special: zeros of both signs, what is no number,
+//! infinities.
 
 use bayeslift_ir::{Binary, Builder, Expr, Graph, Op, Tensor, Type, Unary, evaluate, same_bits};
 use bayeslift_passes::simplify;

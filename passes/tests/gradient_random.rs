@@ -1,4 +1,5 @@
-//! Gradients of random graphs: they have the types of what they belong to, verify and run, and are the slopes of the loss.
+//! Gradients of random graphs: they have the types of what they belong to, verify and run, and are the slopes of the
+//! loss.
 
 use bayeslift_ir::{
     Builder, DType, Elements, Expr, Graph, Op, Tensor, Unary, Value,
@@ -13,8 +14,8 @@ fn floats(graph: &Graph, values: impl Iterator<Item = Value>) -> Vec<Value> {
     values.filter(|&value| graph.ty(value).dtype.is_float()).collect()
 }
 
-/// The graph that also reports `loss`, the sum of all outputs of floats, and its gradients with respect to all inputs of floats.
-/// In `f64` if one of the inputs is.
+/// The graph that also reports `loss`, the sum of all outputs of floats, and its gradients with respect to all inputs
+/// of floats. In `f64` if one of the inputs is.
 fn differentiate(graph: Graph) -> Graph {
     let outputs = floats(&graph, graph.outputs().iter().map(|output| output.value));
     let inputs = floats(&graph, graph.inputs().iter().map(|input| input.value));
@@ -79,8 +80,8 @@ fn is_tame(graph: &Graph, inputs: &[Elements<f64>]) -> bool {
     results.iter().filter_map(numbers).flatten().all(|x| x.abs() < 1e9)
 }
 
-/// Whether the gradients are the slope of the loss in some direction, by differences in double precision. `None` where the loss
-/// has no slope to speak of: a kink, a step, an overflow, or digits that are lost.
+/// Whether the gradients are the slope of the loss in some direction, by differences in double precision. `None` where
+/// the loss has no slope to speak of: a kink, a step, an overflow, or digits that are lost.
 fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     let mut at: Vec<Elements<f64>> = inputs.iter().map(Elements::from).collect();
     // elements that are equal would be kinks

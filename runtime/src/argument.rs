@@ -4,7 +4,8 @@ use bayeslift_ir::{DType, Tensor};
 
 /// A tensor passed to a call: its elements in row-major order, borrowed.
 ///
-/// Slices of `f32` and `u32` turn into arguments, so that literals among them need no suffix; doubles are named as such.
+/// Slices of `f32` and `u32` turn into arguments, so that literals among them need no suffix; doubles are named as
+/// such.
 #[derive(Debug)]
 pub enum Argument<'a> {
     /// Floats to read.

@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 /// Alignment of arenas and scratch memory: a cache line.
 const ALIGNMENT: usize = 64;
 
-/// What allocators align to anyway. Of more, they take memory and fill it with zeros; of this, they take zeros from the system, which
-/// has them for nothing until they are touched.
+/// What allocators align to anyway. Of more, they take memory and fill it with zeros; of this, they take zeros from the
+/// system, which has them for nothing until they are touched.
 const NATURAL: usize = 16;
 
 /// Of fewer bytes allocators keep memory of their own, and fill it in any case.
@@ -41,7 +41,8 @@ impl Block {
         // SAFETY: the layout has a positive size.
         let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(out_of_memory)?;
         let before = memory.addr().get().wrapping_neg() % ALIGNMENT;
-        // SAFETY: the first multiple of the alignment is here, or less than the alignment further on, and there is that much more.
+        // SAFETY: the first multiple of the alignment is here, or less than the alignment further on, and there is that
+        // much more.
         let start = unsafe { memory.add(before) };
         Ok(Block { memory, layout, start })
     }

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 pub struct Workspace {
     /// Identifies the executable it was made for.
     pub(crate) owner: u64,
-    /// Intermediate values, and what the tiles of one kernel share: what `pointers` point to, so kept as long as they are.
+    /// Intermediate values, and what the tiles of one kernel share: what `pointers` point to, so kept as long as they
+    /// are.
     pub(crate) _memory: [Block; 2],
     /// Of each thread.
     pub(crate) scratch: Vec<Block>,
@@ -30,24 +31,26 @@ pub struct Workspace {
     pub(crate) trial: Trial,
     /// Where the inputs are, and then the outputs: filled anew for each call.
     pub(crate) tensors: Vec<*mut u8>,
-    /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the others are to
-    /// the blocks above and to words that the executable owns.
+    /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the
+    /// others are to the blocks above and to words that the executable owns.
     pub(crate) pointers: Vec<*mut u8>,
 }
 
-// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own blocks, and to words in the code of
-// the executable, which is the same one, is alive then, and never writes them. A call has the workspace to itself.
+// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own blocks, and to words in
+// the code of the executable, which is the same one, is alive then, and never writes them. A call has the workspace to
+// itself.
 unsafe impl Send for Workspace {}
 // SAFETY: as above; nothing follows the pointers through a shared reference.
 unsafe impl Sync for Workspace {}
 
 /// Runs all stages, on as many threads as `workspace` has scratch memory for; on fewer where others are busy.
-/// `workspace.pointers` holds the arguments of all stages, one after the other. Adds the time of each kernel to `times`, if
-/// that is given; then stages run one after the other.
+/// `workspace.pointers` holds the arguments of all stages, one after the other. Adds the time of each kernel to
+/// `times`, if that is given; then stages run one after the other.
 ///
 /// # Safety
-/// `stages`, `functions` and `schedule` must be those of one kernel table. Every pointer must be valid for the extent of the value that
-/// the table has there, or for what tiles share, writable where a kernel writes, and distinct writable memories must not overlap.
+/// `stages`, `functions` and `schedule` must be those of one kernel table. Every pointer must be valid for the extent
+/// of the value that the table has there, or for what tiles share, writable where a kernel writes, and distinct
+/// writable memories must not overlap.
 pub(crate) unsafe fn run(
     (stages, functions): (&[Stage], &[Function]),
     schedule: &Schedule,
@@ -134,7 +137,8 @@ mod tests {
                 });
                 let pointers: Vec<*mut u8> = pointers.collect();
                 let (begin, end) = (tiles.start as i64, tiles.end as i64);
-                // SAFETY: the memory has room for all that the plan and the code place, apart from each other; only this thread is here.
+                // SAFETY: the memory has room for all that the plan and the code place, apart from each other; only
+                // this thread is here.
                 unsafe { code.functions()[stage.symbol.0](pointers.as_ptr(), scratch.pointer(), begin, end) };
             };
             for stage in &table.stages {

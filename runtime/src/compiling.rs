@@ -1,5 +1,5 @@
-//! Compilations under way. They take locks in libraries, and a process that is forked meanwhile would wait for them without end, since of
-//! all threads it has only the one that forked: it gets an error instead.
+//! Compilations under way. They take locks in libraries, and a process that is forked meanwhile would wait for them
+//! without end, since of all threads it has only the one that forked: it gets an error instead.
 
 use crate::Error;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! What must wait for what: found from the memory that stages, and tiles of them, touch, so that whatever the reason is - a value
-//! that is read, one that is overwritten, memory that is used again - none can be forgotten.
+//! What must wait for what: found from the memory that stages, and tiles of them, touch, so that whatever the reason is
+//! - a value that is read, one that is overwritten, memory that is used again - none can be forgotten.
 
 use bayeslift_codegen::{KernelTable, Stage, Tiling};
 use bayeslift_ir::Type;
@@ -101,8 +101,8 @@ pub(crate) struct Parts {
     pub mask: u64,
 }
 
-/// For each part of each work, the parts of earlier works that it must wait for, found from what they touch. Parts of one work do not
-/// wait for each other.
+/// For each part of each work, the parts of earlier works that it must wait for, found from what they touch. Parts of
+/// one work do not wait for each other.
 pub(crate) fn waits(end: usize, works: impl Iterator<Item = Vec<Vec<Touched>>>) -> Vec<Vec<Vec<Parts>>> {
     let mut memory = Memory(BTreeMap::from([(0, Piece { end, ..Piece::default() })]));
     let of_work = |(work, parts): (usize, Vec<Vec<Touched>>)| {

@@ -32,8 +32,9 @@ use std::time::Duration;
 pub struct Options {
     /// What code is for: this machine, unless told otherwise. Results do not depend on it.
     pub target: Target,
-    /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use fewer, and
-    /// calls below two milliseconds or so use others only where that has turned out to be faster. Results do not depend on it.
+    /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use
+    /// fewer, and calls below two milliseconds or so use others only where that has turned out to be faster. Results do
+    /// not depend on it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
     /// round differently.
@@ -106,10 +107,12 @@ impl Options {
         Ok(Pipeline { simplify: self.simplify, rewriting: self.rewriting, stop_after: None }.run(graph)?)
     }
 
-    /// The machine code of a graph that was optimized, and the table of its kernels, for any target: to be linked elsewhere.
+    /// The machine code of a graph that was optimized, and the table of its kernels, for any target: to be linked
+    /// elsewhere.
     ///
     /// # Errors
-    /// A graph that is too large; an architecture that this build has no code generator for; [`Error::ForkedWhileCompiling`].
+    /// A graph that is too large; an architecture that this build has no code generator for;
+    /// [`Error::ForkedWhileCompiling`].
     pub fn emit(&self, rewritten: &Rewritten, placement: Placement) -> Result<Program<MachineCode>, Error> {
         let _compiling = Compiling::begin()?;
         // code generation folds constants too
@@ -193,8 +196,8 @@ impl Executable {
     /// Compiles a graph.
     ///
     /// # Errors
-    /// A target that does not run here; a graph that does not verify, or is too large; a machine that refuses executable memory;
-    /// [`Error::ForkedWhileCompiling`].
+    /// A target that does not run here; a graph that does not verify, or is too large; a machine that refuses
+    /// executable memory; [`Error::ForkedWhileCompiling`].
     pub fn compile(graph: Graph, options: &Options) -> Result<Executable, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         if !options.target.runs_here() {
@@ -240,7 +243,8 @@ impl Executable {
         })
     }
 
-    /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same code.
+    /// A digest of the machine code: compiling a graph again on the same machine, with the same options, gives the same
+    /// code.
     pub fn code_digest(&self) -> u64 {
         self.digest
     }
@@ -280,11 +284,10 @@ impl Executable {
         returned.map(|output| (output.name.as_str(), &output.ty))
     }
 
-    /// Memory for calls; starts the threads that work on them. It takes what it takes when a call touches it; but where that is 64 MiB or
-    /// more, what the machine cannot hold is refused now: what is available, to the process's control group on Linux, without what other
-    /// workspaces have been promised and not touched yet.
-    /// A process that is forked afterwards has none of them, and
-    /// makes its calls alone.
+    /// Memory for calls; starts the threads that work on them. It takes what it takes when a call touches it; but where
+    /// that is 64 MiB or more, what the machine cannot hold is refused now: what is available, to the process's control
+    /// group on Linux, without what other workspaces have been promised and not touched yet. A process that is forked
+    /// afterwards has none of them, and makes its calls alone.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -338,8 +341,8 @@ impl Executable {
         Ok(outputs)
     }
 
-    /// Calls with these inputs, and writes the outputs that update no input to `outputs`. Inputs that outputs update are
-    /// overwritten. Allocates nothing once the workspace has been used, unless outputs have more than four axes.
+    /// Calls with these inputs, and writes the outputs that update no input to `outputs`. Inputs that outputs update
+    /// are overwritten. Allocates nothing once the workspace has been used, unless outputs have more than four axes.
     ///
     /// # Errors
     /// A wrong number of tensors, element types or numbers of elements, an updated input passed immutably. Nothing is
@@ -376,8 +379,8 @@ impl Executable {
             pointers[argument] = tensors[tensor];
         }
         // SAFETY: `check` has compared every tensor with its type in the table and the workspace with the executable;
-        // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are as large as
-        // the table wants them.
+        // inputs that are written are borrowed mutably, so nothing overlaps them; the arena and the shared memory are
+        // as large as the table wants them.
         unsafe { call::run((&self.table.stages, self.code.functions()), &self.schedule, workspace, times) };
         if workspace.untouched.is_some() {
             workspace.untouched = None;

@@ -53,7 +53,8 @@ pub struct Explanation {
 pub struct ExplainedKernel {
     /// What it computes, such as `2 products 128x784x400, 2 packed, noise, 9 ops`.
     pub name: String,
-    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of in any case.
+    /// Which fusions made it, as in `local_reparameterization(bias, noise, relu)`; empty for what kernels are formed of
+    /// in any case.
     pub labels: Vec<String>,
     /// What is fused into it, what it reads and writes, and how much that is.
     pub work: Work,
@@ -152,7 +153,8 @@ impl ExplainedKernel {
 }
 
 impl Explanation {
-    /// What the kernels of a table do, on up to so many threads: of any target, for this explains what is not compiled here.
+    /// What the kernels of a table do, on up to so many threads: of any target, for this explains what is not compiled
+    /// here.
     pub fn of(table: &KernelTable, threads: usize) -> Explanation {
         Explanation::new(table, &Schedule::new(table, threads, false))
     }
@@ -204,7 +206,8 @@ impl Executable {
         Explanation::new(self.table(), self.schedule())
     }
 
-    /// As [`Executable::explain`], of what the same kernels would be on another machine with this many threads: nothing of it runs here.
+    /// As [`Executable::explain`], of what the same kernels would be on another machine with this many threads: nothing
+    /// of it runs here.
     ///
     /// # Errors
     /// [`Error::ForkedWhileCompiling`].
@@ -216,9 +219,9 @@ impl Executable {
     }
 
     /// As [`Executable::explain`], with the median time of each kernel over `runs` calls, at least 1, which are made
-    /// after one that is not timed. Each is a call like those of [`Executable::call_into`], so inputs that outputs update
-    /// are overwritten each time: pass copies of what is to stay. Reading the clock adds some tens of nanoseconds to each
-    /// time.
+    /// after one that is not timed. Each is a call like those of [`Executable::call_into`], so inputs that outputs
+    /// update are overwritten each time: pass copies of what is to stay. Reading the clock adds some tens of
+    /// nanoseconds to each time.
     ///
     /// # Errors
     /// As for [`Executable::call_into`].

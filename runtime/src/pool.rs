@@ -1,5 +1,5 @@
-//! Threads that help with calls: one set a process, started with the first workspace that wants them, asleep while nobody
-//! calls.
+//! Threads that help with calls: one set a process, started with the first workspace that wants them, asleep while
+//! nobody calls.
 //!
 //! No caller waits for a worker that has claimed nothing: one that never started, that the system does not run, or that
 //! is missing after a fork merely does not help. So callers only try the locks of workers that were started; what is

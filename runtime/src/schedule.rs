@@ -1,10 +1,11 @@
 //! Which work of a call threads claim, in which order, and what each piece waits for.
 //!
-//! Parts of stages that touch the same memory, at least one of them writing, run in the plan's order; others may run at once. Threads
-//! claim tasks in the order of a list in which whatever a task waits for comes before it. So a thread waits for
-//! tasks that others are at, never for one that nobody has claimed, and one thread alone can do everything.
-//! The list is what threads would claim that always take the ready task with the most work behind it, if costs were exact and tasks
-//! waited for whole groups. They wait for parts of them, but all of a group is claimed before what waits for some of it.
+//! Parts of stages that touch the same memory, at least one of them writing, run in the plan's order; others may run at
+//! once. Threads claim tasks in the order of a list in which whatever a task waits for comes before it. So a thread
+//! waits for tasks that others are at, never for one that nobody has claimed, and one thread alone can do everything.
+//! The list is what threads would claim that always take the ready task with the most work behind it, if costs were
+//! exact and tasks waited for whole groups. They wait for parts of them, but all of a group is claimed before what
+//! waits for some of it.
 
 mod groups;
 
@@ -14,14 +15,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-/// Costs are picoseconds: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints them beside measured times.
+/// Costs are picoseconds: `cargo bench -q --bench workloads -- train_mlp threads=1 explain=json` prints them beside
+/// measured times.
 const MICROSECOND: u64 = 1_000_000;
-/// What stages cost that one task runs, at most together, in handovers; what a task of a stage with several costs, at least, or half as
-/// much where there is one for each thread.
+/// What stages cost that one task runs, at most together, in handovers; what a task of a stage with several costs, at
+/// least, or half as much where there is one for each thread.
 const SMALL: u64 = 5;
 /// Which part of that they cost at most where one only happens to come after the other.
 const BESIDE: u64 = 4;
-/// How many tasks a large stage is cut into for each thread: a thread that comes late or is interrupted leaves the others work.
+/// How many tasks a large stage is cut into for each thread: a thread that comes late or is interrupted leaves the
+/// others work.
 const TASKS_PER_THREAD: usize = 4;
 /// The most tasks that a group is cut into: as many as a word has bits.
 const MOST_PARTS: usize = u64::BITS as usize;

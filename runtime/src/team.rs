@@ -1,7 +1,7 @@
 //! The threads of a call: which job they are at, which of its tasks are claimed, and which are finished.
 //!
-//! Threads claim the tasks of a [`Schedule`] until none is left; a call is over when all are finished. The calling thread claims like
-//! the others, so it waits for tasks that others are at, and for nothing else.
+//! Threads claim the tasks of a [`Schedule`] until none is left; a call is over when all are finished. The calling
+//! thread claims like the others, so it waits for tasks that others are at, and for nothing else.
 
 use crate::{block::Block, dependencies::Parts, schedule::Schedule};
 use bayeslift_codegen::{Stage, link::jit::Function};
@@ -42,8 +42,8 @@ impl Job<'_> {
     /// Runs some tiles of a stage.
     ///
     /// # Safety
-    /// The pointers must be as [`run`](crate::call::run) wants them, no other thread may be at these tiles or use the scratch memory of
-    /// `thread`, and all that these tiles wait for must be over.
+    /// The pointers must be as [`run`](crate::call::run) wants them, no other thread may be at these tiles or use the
+    /// scratch memory of `thread`, and all that these tiles wait for must be over.
     pub unsafe fn stage(&self, stage: usize, tiles: Range<usize>, thread: usize) {
         // a kernel of one tile does not look at the range
         if tiles.is_empty() {
@@ -63,7 +63,8 @@ pub(crate) struct Team {
     job: AtomicPtr<Job<'static>>,
     /// How many of its tasks nobody has claimed.
     unclaimed: AtomicUsize,
-    /// How many of its tasks are not finished, and [`SLEEPS`]. A thread says so of several at once, when it finds no more.
+    /// How many of its tasks are not finished, and [`SLEEPS`]. A thread says so of several at once, when it finds no
+    /// more.
     unfinished: AtomicUsize,
     groups: Box<[Progress]>,
     /// Whether each of the threads beyond the first is there.
@@ -90,8 +91,8 @@ impl Progress {
         }
     }
 
-    /// The part that a thread takes which has claimed one of so many tasks: every other thread begins at the back, so that,
-    /// from kernel to kernel and call to call, each finds much of what it touched last in its own caches.
+    /// The part that a thread takes which has claimed one of so many tasks: every other thread begins at the back, so
+    /// that, from kernel to kernel and call to call, each finds much of what it touched last in its own caches.
     fn take(&self, thread: usize, tasks: usize) -> usize {
         if tasks == 1 {
             return 0;
@@ -123,8 +124,8 @@ impl Team {
     /// Begins a job, of which whoever has a slot may claim tasks from here on.
     ///
     /// # Safety
-    /// The pointers of the job must be as [`run`](crate::call::run) wants them. One thread at a time may call this, and must call
-    /// [`Team::finish`] before it lets go of the job.
+    /// The pointers of the job must be as [`run`](crate::call::run) wants them. One thread at a time may call this, and
+    /// must call [`Team::finish`] before it lets go of the job.
     pub unsafe fn begin(&self, job: &Job<'_>) {
         // All tasks of the job before are finished, so nobody looks at these now.
         self.job.store((&raw const *job).cast_mut().cast(), Ordering::Relaxed);
@@ -142,14 +143,16 @@ impl Team {
         self.wait();
     }
 
-    /// Claims a task of the current job: returns how many there were. What a thread knew of jobs before does not enter, so it
-    /// is no matter if the count has been the same for another job meanwhile.
+    /// Claims a task of the current job: returns how many there were. What a thread knew of jobs before does not enter,
+    /// so it is no matter if the count has been the same for another job meanwhile.
     fn claim(&self) -> Option<usize> {
-        // Acquire: pairs with the release in `begin`, also behind claims of others, which continue its release sequence.
+        // Acquire: pairs with the release in `begin`, also behind claims of others, which continue its release
+        // sequence.
         self.unclaimed.fetch_update(Ordering::Acquire, Ordering::Relaxed, |left| left.checked_sub(1)).ok()
     }
 
-    /// Works on the tasks of a job until there are no more, if there are any; returns whether there were. `claim` says how the first is claimed.
+    /// Works on the tasks of a job until there are no more, if there are any; returns whether there were. `claim` says
+    /// how the first is claimed.
     fn work(&self, thread: usize, first: impl FnOnce() -> Option<usize>) -> bool {
         let (mut claimed, mut done) = (first(), 0);
         while let Some(left) = claimed {
@@ -164,8 +167,8 @@ impl Team {
                 group.waits[part].iter().for_each(|&parts| self.wait_for(parts));
             }
             for (i, &stage) in group.stages.iter().enumerate().filter(|(i, _)| job.only.is_none_or(|only| *i == only)) {
-                // SAFETY: a task is claimed once; the schedule lets it wait for all that touches the same memory; a slot, and
-                // its scratch memory, is taken by one thread at a time.
+                // SAFETY: a task is claimed once; the schedule lets it wait for all that touches the same memory; a
+                // slot, and its scratch memory, is taken by one thread at a time.
                 unsafe { job.stage(stage, group.tiles(i, part), thread) };
             }
             // Release: what was written here is seen by those who wait for the part.
@@ -173,8 +176,8 @@ impl Team {
             done += 1;
             claimed = self.claim();
         }
-        // Release: and by the calling thread, and through it by those who work on the next job. From here on the job may be gone; the
-        // team is not, the caller and each slot hold it.
+        // Release: and by the calling thread, and through it by those who work on the next job. From here on the job
+        // may be gone; the team is not, the caller and each slot hold it.
         if done > 0 && self.unfinished.fetch_sub(done, Ordering::Release) == SLEEPS | done {
             // the calling thread has the lock until it sleeps
             drop(lock(&self.finished.0));

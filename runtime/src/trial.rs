@@ -1,8 +1,8 @@
 //! Whether a small call is faster on several threads than on one: measured, since no estimate can tell.
 //!
 //! That depends on how far apart the cores are (a word takes 70 to 400 nanoseconds to another one and back, and a
-//! hypervisor changes that while a program runs), on what else they do, and on how soon calls follow each other. So calls
-//! try both ways now and then, and do what took less. The split of work never changes the bits.
+//! hypervisor changes that while a program runs), on what else they do, and on how soon calls follow each other. So
+//! calls try both ways now and then, and do what took less. The split of work never changes the bits.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ const TIMED: usize = 7;
 const SETTLING: [usize; 2] = [1, 16];
 /// Several threads must take at most this many tenths of the time.
 const WORTH_WHILE: u32 = 9;
-/// How many calls go by between two trials: at least, after another outcome than before, and at most; twice as many each
-/// time that the outcome is the same.
+/// How many calls go by between two trials: at least, after another outcome than before, and at most; twice as many
+/// each time that the outcome is the same.
 const BETWEEN: [usize; 2] = [1 << 8, 1 << 14];
 
 /// The times of the calls with one workspace.

@@ -1,5 +1,5 @@
-//! Compiled code touches nothing beyond its tensors: every tensor, arena, shared and scratch memory lies between pages that
-//! trap, at one end or the other, and is never used again once it is freed. A stray access ends this process.
+//! Compiled code touches nothing beyond its tensors: every tensor, arena, shared and scratch memory lies between pages
+//! that trap, at one end or the other, and is never used again once it is freed. A stray access ends this process.
 //!
 //! `BAYESLIFT_CASES=100000 BAYESLIFT_TRACE=case.txt cargo test --release -p bayeslift-runtime --test bounds` runs that
 //! many graphs, and leaves the one that ended it in `case.txt`; `BAYESLIFT_SEED` says which.
@@ -189,8 +189,8 @@ fn products_stay_within_their_memory() {
     const DEPTHS: [usize; 9] = [1, 3, 4, 5, 255, 256, 257, 260, 513];
     const COLUMNS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 9, 12, 95, 97, 100, 129, 193];
     const LANES: [usize; 4] = [16, 8, 4, 1];
-    // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go with
-    // none of its extents
+    // each triple once, in an order that a part of them is representative of, with operands, vectors and ends that go
+    // with none of its extents
     let mut choices = Choices(11);
     let triples = (0..ROWS.len() * DEPTHS.len() * COLUMNS.len()).map(|number| {
         let number = number * 397 % (ROWS.len() * DEPTHS.len() * COLUMNS.len());

@@ -184,8 +184,8 @@ fn windows_multiplied_by_themselves() {
     check_everywhere(&b.finish().unwrap());
 }
 
-/// Keys that are read backwards and from within, noise that is folded and windowed, positions and masks in windows, steps that
-/// are not taken, and donated inputs that are folded from and windowed into themselves.
+/// Keys that are read backwards and from within, noise that is folded and windowed, positions and masks in windows,
+/// steps that are not taken, and donated inputs that are folded from and windowed into themselves.
 #[test]
 fn windows_on_everything() {
     let far = "axis=0 start=3 size=1 dilation=-2147483648 count=1 step=2147483647";

@@ -179,7 +179,8 @@ fn refuse_executable_memory() -> bool {
     }
 }
 
-/// Whichever call of the system refuses: an error that says so each time, and the memory that was taken before is given back.
+/// Whichever call of the system refuses: an error that says so each time, and the memory that was taken before is given
+/// back.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[test]
 fn memory_that_was_refused_is_given_back() {

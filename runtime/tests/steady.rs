@@ -1,5 +1,5 @@
-//! Calls with a workspace that has been used take no memory, on no thread. The only test of its process, since it counts
-//! for all threads.
+//! Calls with a workspace that has been used take no memory, on no thread. The only test of its process, since it
+//! counts for all threads.
 
 use bayeslift_ir::{Builder, Tensor, Type};
 use bayeslift_runtime::{Argument, Executable, Options};

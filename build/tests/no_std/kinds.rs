@@ -1,4 +1,5 @@
-//! Modules of other kinds: blocks of rows and levels, an ensemble, weights that the program brings. Prints what they answer.
+//! Modules of other kinds: blocks of rows and levels, an ensemble, weights that the program brings. Prints what they
+//! answer.
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 

@@ -1,5 +1,5 @@
-//! `examples/no_std`, as cargo builds it - by its build script, and then the compiler - but without compiling the library another time: it
-//! prints the predictor's bits for all test images, here and on a Cortex-M4.
+//! `examples/no_std`, as cargo builds it - by its build script, and then the compiler - but without compiling the
+//! library another time: it prints the predictor's bits for all test images, here and on a Cortex-M4.
 
 #[allow(clippy::duplicate_mod)]
 #[path = "../../../examples/no_std/build.rs"]

@@ -71,7 +71,8 @@ pub fn c(assembly: &Assembly<Source>, options: &Options<'_>) -> Result<String, E
     Ok(file)
 }
 
-/// The functions that are called by those behind them, or by others: their names, their texts, and whether others call them.
+/// The functions that are called by those behind them, or by others: their names, their texts, and whether others call
+/// them.
 fn called(functions: Vec<(String, String, bool)>) -> String {
     let mut kept: Vec<String> = Vec::new();
     for (name, text, is_for_others) in functions.into_iter().rev() {

@@ -7,8 +7,8 @@ use cranelift_module::{
     FuncId, Linkage, Module as _, ModuleError, ModuleReloc, ModuleRelocTarget, default_libcall_names,
 };
 
-/// The signature of compiled kernels: pointers to tensors, scratch memory, the range of tiles. Whoever calls one vouches for the
-/// memory behind the pointers, and that the [`Code`] it is of is still there.
+/// The signature of compiled kernels: pointers to tensors, scratch memory, the range of tiles. Whoever calls one
+/// vouches for the memory behind the pointers, and that the [`Code`] it is of is still there.
 pub type Function = unsafe extern "C" fn(*const *mut u8, *mut u8, i64, i64);
 
 /// Functions in executable memory, by their [`Symbol`](crate::Symbol)s, and the memory, which is freed with this.
@@ -63,8 +63,8 @@ impl Code {
         module.finalize_definitions().map_err(refused)?;
         let pointer = |id| {
             let address = module.get_finalized_function(id);
-            // SAFETY: emitters make functions of this signature, by the calling convention of C on the systems that their
-            // targets run on.
+            // SAFETY: emitters make functions of this signature, by the calling convention of C on the systems that
+            // their targets run on.
             unsafe { std::mem::transmute::<*const u8, Function>(address) }
         };
         let functions = ids.into_iter().map(pointer).collect();
@@ -156,7 +156,8 @@ mod tests {
         outputs.map(|(output, words)| Tensor::from_words(&output.ty, words).unwrap()).collect()
     }
 
-    /// Accesses of which some lanes lie within 2 GiB of the pointer and some beyond, on both sides; where a kernel cannot be wide, it is not.
+    /// Accesses of which some lanes lie within 2 GiB of the pointer and some beyond, on both sides; where a kernel
+    /// cannot be wide, it is not.
     #[test]
     fn offsets_around_two_gibibytes_are_right() {
         const BORDER: i64 = 1 << 29;
@@ -208,8 +209,8 @@ mod tests {
         }
     }
 
-    /// The same bits on machines of which little is known: on x86-64 one that has no fused multiply-add, no rounding to whole numbers,
-    /// and no vectors, since comparisons trap on operands that are not aligned.
+    /// The same bits on machines of which little is known: on x86-64 one that has no fused multiply-add, no rounding to
+    /// whole numbers, and no vectors, since comparisons trap on operands that are not aligned.
     #[test]
     fn other_machines_of_this_architecture_give_the_same_bits() {
         let targets: Vec<Target> = Target::all().filter(Target::runs_here).collect();

@@ -1,7 +1,8 @@
 //! Linking programs into relocatable objects: ELF, Mach-O, or COFF.
 //!
-//! An object refers to nothing outside of it and may lie anywhere: instructions that a machine lacks are functions in it, data are read-only.
-//! Its own functions call each other by the convention of System V on every system; only those that have a name follow the system's.
+//! An object refers to nothing outside of it and may lie anywhere: instructions that a machine lacks are functions in
+//! it, data are read-only. Its own functions call each other by the convention of System V on every system; only those
+//! that have a name follow the system's.
 
 use super::processor;
 use crate::emit::{

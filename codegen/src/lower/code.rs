@@ -17,8 +17,8 @@ pub(super) struct Code<'p> {
     scratch: usize,
 }
 
-/// How many tiles code has, and which elements of the kernel's index space each of them computes; `None` if tiles are not of rows or
-/// parts of them.
+/// How many tiles code has, and which elements of the kernel's index space each of them computes; `None` if tiles are
+/// not of rows or parts of them.
 pub(super) type Tiles = (usize, Option<Tiling>);
 
 impl<'p> Code<'p> {

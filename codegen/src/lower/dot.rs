@@ -22,8 +22,8 @@ const SHORT: usize = 16;
 struct Scratch {
     left: usize,
     right: usize,
-    /// Where a tile's sums of all chunks before the current one are, for every other chunk; of products [in runs](Products::in_runs), those of
-    /// the current one.
+    /// Where a tile's sums of all chunks before the current one are, for every other chunk; of products [in
+    /// runs](Products::in_runs), those of the current one.
     before: usize,
 }
 
@@ -143,8 +143,8 @@ impl Dots<'_> {
         let depth = extents.depth;
         let [shared_left, shared_right] =
             self.shared.of[number].map(|shared| shared.map(|shared| shared.panel(code, tile.batch)));
-        // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the last
-        // one's is the product's.
+        // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the
+        // last one's is the product's.
         let total = self.tiles[number];
         let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, extents);
         let places = match depth.div_ceil(DOT_CHUNK) % 2 {
@@ -180,9 +180,10 @@ impl Dots<'_> {
         });
     }
 
-    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles with
-    /// fewer vectors, if there are such. Else the last tile ends where the block ends and may compute again what its
-    /// neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the padding.
+    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles
+    /// with fewer vectors, if there are such. Else the last tile ends where the block ends and may compute again what
+    /// its neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the
+    /// padding.
     fn register_tiles(&self, code: &mut Code<'_>, block: Block, next: Option<&Source>, places: [usize; 2]) {
         let sizes = self.products.sizes;
         let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, code.context.width());

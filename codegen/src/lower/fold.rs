@@ -8,8 +8,8 @@ use crate::tile::{Abreast, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Value, Window};
 
 impl Elements<'_> {
-    /// A kernel that folds `[outer.., size, count, inner..]` to `[outer.., extent, inner..]`. Returns the number of tiles: what
-    /// windows share is in one.
+    /// A kernel that folds `[outer.., size, count, inner..]` to `[outer.., extent, inner..]`. Returns the number of
+    /// tiles: what windows share is in one.
     pub fn fold(&self, code: &mut Code<'_>, value: Value) -> usize {
         let Kind::Fold { window, extent } = self.context.plan.graph.node(value).op.kind() else {
             unreachable!("{value} is a fold")

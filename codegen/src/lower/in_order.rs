@@ -1,5 +1,5 @@
-//! Reductions of rows of doubles: one chain each, in increasing order. Several chains go side by side, since the operations of one wait
-//! for each other: where there are vectors of doubles, each lane has the chain of a row.
+//! Reductions of rows of doubles: one chain each, in increasing order. Several chains go side by side, since the
+//! operations of one wait for each other: where there are vectors of doubles, each lane has the chain of a row.
 
 use super::Tiling;
 use super::code::{Code, Tiles};
@@ -90,8 +90,8 @@ impl Rows<'_> {
         }
     }
 
-    /// As [`Rows::reduce`], for at most as many rows as a vector has lanes: vectors of neighbours in a row are computed and kept in
-    /// scratch memory, and from there lanes take a column of all rows.
+    /// As [`Rows::reduce`], for at most as many rows as a vector has lanes: vectors of neighbours in a row are computed
+    /// and kept in scratch memory, and from there lanes take a column of all rows.
     fn reduce_in_lanes(&self, code: &mut Code<'_>, first: Reg, count: usize) {
         let Rows { elements, cols, .. } = self;
         let none = in_lanes(code, count, |code| self.identities(code));

@@ -5,8 +5,8 @@ use super::shape::{ABREAST, NOISE_BLOCK};
 use crate::tile::{Base, Reg};
 
 impl Code<'_> {
-    /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how many there are. Who
-    /// calls a kernel of one tile asks for that, so nothing depends on the range then.
+    /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how
+    /// many there are. Who calls a kernel of one tile asks for that, so nothing depends on the range then.
     pub fn tiles(&mut self, extent: usize, unit: usize, step: usize, body: impl FnOnce(&mut Self, Reg, Reg)) -> usize {
         let limit = self.b.index(extent);
         let [begin, end] = if extent <= unit {
@@ -80,8 +80,8 @@ impl Code<'_> {
         result
     }
 
-    /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which may
-    /// be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
+    /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which
+    /// may be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
     pub fn each_column(
         &mut self,
         [start, end]: [Reg; 2],

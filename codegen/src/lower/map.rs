@@ -13,12 +13,13 @@ use bayeslift_passes::Axis;
 
 /// About how many elements are computed in one go: those for which keys of rows are prepared, and lanes of sums kept.
 const AT_ONCE: usize = 4096;
-/// Fewer vectors are computed side by side where much is read and written besides, after a product, unless that takes few operations; and
-/// where operations are so many that their values would fill the stack.
+/// Fewer vectors are computed side by side where much is read and written besides, after a product, unless that takes
+/// few operations; and where operations are so many that their values would fill the stack.
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
-/// How many short rows are computed side by side, those of which two share their draws, and of how many the lanes are kept at most.
+/// How many short rows are computed side by side, those of which two share their draws, and of how many the lanes are
+/// kept at most.
 const ROWS_ABREAST: usize = 2;
 const PAIRED_ROWS_ABREAST: usize = 4;
 const MOST_SHORT_ROWS: usize = 256;
@@ -79,8 +80,8 @@ impl Elements<'_> {
         (tiles, Some(Tiling::of_one_block(rows * cols, unit * cols)))
     }
 
-    /// Some rows of the tile that begins at `first`, in one run of statements if they have no loops, so that they can be scheduled side by
-    /// side: what rows share in memory is read before anything is written.
+    /// Some rows of the tile that begins at `first`, in one run of statements if they have no loops, so that they can
+    /// be scheduled side by side: what rows share in memory is read before anything is written.
     fn some_rows(
         &self,
         code: &mut Code<'_>,
@@ -139,8 +140,8 @@ impl Elements<'_> {
         }
     }
 
-    /// The columns `start..end` of a row. `start` is a multiple of the noise block where noise is drawn, else of [`BAND`]; so is
-    /// `end`, unless it is `cols`.
+    /// The columns `start..end` of a row. `start` is a multiple of the noise block where noise is drawn, else of
+    /// [`BAND`]; so is `end`, unless it is `cols`.
     pub fn columns(&self, code: &mut Code<'_>, row: &Row, [start, end]: [Reg; 2], cols: usize, sums: &mut Sums<'_>) {
         if self.context.width() == 1 || self.sites.is_empty() {
             let unit = if self.context.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };

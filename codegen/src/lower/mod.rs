@@ -48,7 +48,8 @@ pub struct Lowered {
     pub arguments: Vec<Argument>,
     /// The number of tiles, which may run in any order and on any thread.
     pub tiles: usize,
-    /// Which elements of the kernel's index space each of them computes; `None` if tiles are not of rows or parts of them.
+    /// Which elements of the kernel's index space each of them computes; `None` if tiles are not of rows or parts of
+    /// them.
     pub tiling: Option<Tiling>,
     /// About how many picoseconds one thread takes.
     pub cost: u64,
@@ -56,8 +57,9 @@ pub struct Lowered {
     pub shared_bytes: usize,
 }
 
-/// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its stages,
-/// each of which begins when the one before is over: what packs operands that tiles share, if they share any, and the rest.
+/// Lowers a kernel for a target. Products that are worth several threads have tiles for `threads` of them. Returns its
+/// stages, each of which begins when the one before is over: what packs operands that tiles share, if they share any,
+/// and the rest.
 pub fn lower(plan: &Plan, kernel: &Kernel, target: Target, threads: usize) -> Vec<Lowered> {
     let context = Context::new(plan, kernel, target, threads);
     let mut code = Code::new(context);

@@ -19,7 +19,8 @@ pub(super) struct Site {
 /// The key of a row and the low word of its number.
 pub(super) type RowKey = ([Reg; 2], Reg);
 
-/// Keys of rows that were computed before: for each site the first row, and where in scratch memory the two words of keys lie.
+/// Keys of rows that were computed before: for each site the first row, and where in scratch memory the two words of
+/// keys lie.
 pub(super) struct RowKeys(pub HashMap<Value, (Reg, [usize; 2])>);
 
 impl RowKeys {

@@ -40,7 +40,8 @@ impl Elements<'_> {
         keys
     }
 
-    /// Whether two rows share their draws: where a row is half of what a vector of slots makes. Vectors beside doubles are shorter.
+    /// Whether two rows share their draws: where a row is half of what a vector of slots makes. Vectors beside doubles
+    /// are shorter.
     pub fn draws_by_twos(&self) -> bool {
         self.context.width() == 2 * noise::half(self.context.kernel.cols) && !self.sites.is_empty()
     }
@@ -141,7 +142,8 @@ impl Elements<'_> {
         }
     }
 
-    /// Vectors at these of the units from `first` on, and half a noise block on, with which they share their random words.
+    /// Vectors at these of the units from `first` on, and half a noise block on, with which they share their random
+    /// words.
     fn noise_points<const N: usize>(
         &self,
         code: &mut Code<'_>,

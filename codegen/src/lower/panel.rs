@@ -13,9 +13,9 @@ use bayeslift_passes::{Axis, Operand, Place, View};
 const PACK_ROWS: usize = 24;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
-/// Where register tiles are large, and read an element of it half as often, a right operand whose chunk takes no more than this part of the
-/// second-level cache is read in place where the product has at most so many rows, and one that takes no more than that part
-/// whatever its rows; a transposed left operand of at most such a part.
+/// Where register tiles are large, and read an element of it half as often, a right operand whose chunk takes no more
+/// than this part of the second-level cache is read in place where the product has at most so many rows, and one that
+/// takes no more than that part whatever its rows; a transposed left operand of at most such a part.
 const IN_PLACE_PART: usize = 2;
 const IN_PLACE_ROWS: usize = 319;
 const IN_PLACE_PART_OF_ANY_ROWS: usize = 4;
@@ -34,7 +34,8 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// How far apart neighbours in a column are, and in a row; where one distance does not describe that, the nearest ones.
+    /// How far apart neighbours in a column are, and in a row; where one distance does not describe that, the nearest
+    /// ones.
     pub fn steps(&self) -> (i64, i64) {
         let step = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride);
         (step(&self.rows), step(&self.cols))
@@ -359,8 +360,8 @@ impl Source {
         }
     }
 
-    /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time: one row
-    /// reads it once.
+    /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time:
+    /// one row reads it once.
     pub fn is_transposed_right(&self, rows: usize) -> bool {
         rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
     }
@@ -421,8 +422,8 @@ impl Source {
     }
 }
 
-/// The distance of strips for each of their columns: room for a chunk's rows and for the last piece to reach beyond them,
-/// which also keeps strips from competing for the same lines of a cache.
+/// The distance of strips for each of their columns: room for a chunk's rows and for the last piece to reach beyond
+/// them, which also keeps strips from competing for the same lines of a cache.
 pub fn strip_pitch(strip: usize, target: Target) -> usize {
     DOT_CHUNK + target.lanes().div_ceil(strip)
 }

@@ -1,4 +1,5 @@
-//! What a product brings near while its sums keep the machine busy: memory that is read next, one share for each register tile.
+//! What a product brings near while its sums keep the machine busy: memory that is read next, one share for each
+//! register tile.
 
 use super::code::Code;
 use super::context::Context;
@@ -16,8 +17,8 @@ use std::collections::{BTreeSet, HashSet};
 const MOST_ROWS: usize = 48;
 
 impl Context<'_> {
-    /// How many values as large as the kernel its elements read from memory, or leave there and read. Both stages of a kernel must agree on it, so
-    /// it depends on the plan alone.
+    /// How many values as large as the kernel its elements read from memory, or leave there and read. Both stages of a
+    /// kernel must agree on it, so it depends on the plan alone.
     pub fn large_values(&self) -> usize {
         let elements = self.kernel.rows * self.kernel.cols;
         let read = self.kernel.reads.iter().filter(|read| match read {
@@ -49,7 +50,8 @@ impl Elements<'_> {
 }
 
 impl Code<'_> {
-    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for nothing.
+    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for
+    /// nothing.
     pub fn prefetch_epilogue(
         &mut self,
         streams: &BTreeSet<Base>,
@@ -74,9 +76,9 @@ impl Code<'_> {
         }
     }
 
-    /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`: the
-    /// register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is brought instead
-    /// is a little memory for nothing.
+    /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`:
+    /// the register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is
+    /// brought instead is a little memory for nothing.
     pub fn prefetch_right(&mut self, source: &Source, sizes: Sizes, tile: Tile, chunk: Span, (row, col): (Reg, Reg)) {
         let RegisterTile { rows, .. } = sizes.register;
         let share = DOT_CHUNK.min(chunk.extent).div_ceil((sizes.tile_rows / rows).max(1)).min(MOST_ROWS);

@@ -1,4 +1,5 @@
-//! How a kernel's matrix products are computed: the shapes of register tiles and cache tiles, and where operands come from.
+//! How a kernel's matrix products are computed: the shapes of register tiles and cache tiles, and where operands come
+//! from.
 
 use super::context::Context;
 use super::panel::{Extents, Panel, Source, Span};
@@ -26,15 +27,15 @@ pub(super) struct Sizes {
     pub tile_cols: usize,
     /// Columns of a register tile.
     pub strip: usize,
-    /// Columns of the right operand that are packed at once: a strip, which stays near while all rows pass over it, unless the
-    /// operand's lines compete.
+    /// Columns of the right operand that are packed at once: a strip, which stays near while all rows pass over it,
+    /// unless the operand's lines compete.
     pub block: usize,
     /// The distance of rows of a cache tile.
     pub pitch: usize,
 }
 
-/// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and transposed:
-/// rows lie side by side in vectors then.
+/// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and
+/// transposed: rows lie side by side in vectors then.
 pub(super) struct Products {
     /// How many products, of so many rows and columns, each contraction stands for.
     pub space: (usize, usize, usize),
@@ -110,7 +111,8 @@ impl Products {
     }
 }
 
-/// Whether products of one row are computed so: where right operands are large, of more than a few strips, and read in place.
+/// Whether products of one row are computed so: where right operands are large, of more than a few strips, and read in
+/// place.
 fn suits_runs(operands: &[Operands], extents: &[Extents], register: RegisterTile, target: Target) -> bool {
     operands.iter().zip(extents).all(|([_, right], &product)| {
         let Extents { rows, cols, depth, .. } = product;

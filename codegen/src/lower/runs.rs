@@ -1,5 +1,6 @@
-//! One row times a matrix that no near cache holds: a few of the matrix's rows at a time, each read whole, so that memory is read in its order.
-//! Register tiles would go down strips of columns, and come to each page of memory once a strip.
+//! One row times a matrix that no near cache holds: a few of the matrix's rows at a time, each read whole, so that
+//! memory is read in its order. Register tiles would go down strips of columns, and come to each page of memory once a
+//! strip.
 
 use super::code::Code;
 use super::products::{Block, Sizes};

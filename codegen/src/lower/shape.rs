@@ -16,9 +16,9 @@ pub(super) struct RegisterTile {
     pub row_step: usize,
 }
 
-/// The register tiles at the end of a product's rows, where those are no multiple of the register tile's: the last `of` rows
-/// are in one or two tiles of fewer rows each, of which the second may overlap the first. None where another whole register tile
-/// takes no longer.
+/// The register tiles at the end of a product's rows, where those are no multiple of the register tile's: the last `of`
+/// rows are in one or two tiles of fewer rows each, of which the second may overlap the first. None where another whole
+/// register tile takes no longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rest {
     pub of: usize,
@@ -36,30 +36,32 @@ impl Rest {
     }
 }
 
-/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache. Where
-/// the left operand is packed, more columns share that work.
+/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache.
+/// Where the left operand is packed, more columns share that work.
 const CACHE_ROWS: usize = 144;
 const CACHE_COLUMNS: usize = 64;
 const CACHE_COLUMNS_OF_PACKED: usize = 400;
-/// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, if those are no wider than this, so that memory is read in
-/// long runs, and what is brought near for an epilogue, while its tile is multiplied, stays in the second-level cache. Deep
-/// products, which take longer than their epilogues, only where rows would be cut.
+/// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, if
+/// those are no wider than this, so that memory is read in long runs, and what is brought near for an epilogue, while
+/// its tile is multiplied, stays in the second-level cache. Deep products, which take longer than their epilogues, only
+/// where rows would be cut.
 const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const SHALLOW: usize = 64;
-/// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine does
-/// not look far ahead.
+/// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine
+/// does not look far ahead.
 pub(super) const ABREAST: usize = 4;
-/// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the one half a
-/// block on.
+/// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the
+/// one half a block on.
 pub(super) const NOISE_BLOCK: usize = 32;
-/// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at multiples of so many rows,
-/// which suits products, reductions of short rows, and vectors of a number for each row.
+/// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at
+/// multiples of so many rows, which suits products, reductions of short rows, and vectors of a number for each row.
 pub(super) const BAND: usize = 16;
 const _: () = assert!(NOISE_BLOCK.is_multiple_of(BAND));
 /// Products are cut there where a row takes at most so many multiply-adds.
 pub(super) const BANDED: usize = 1 << 15;
-/// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for fewer.
+/// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for
+/// fewer.
 const MANY_TILES: usize = 8;
 const MORE_PARTS: usize = 6;
 /// A rest of at most a third of a tile joins the tile before it.
@@ -82,12 +84,12 @@ const MOST_ROWS: usize = 14;
 const TRANSPOSED_VECTORS: usize = 2;
 
 impl RegisterTile {
-    /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads a
-    /// piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows are a
-    /// [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as they
-    /// need. Larger tiles win where the model sees no difference. `rows_compete` says whether the left operand's rows do,
-    /// for a few sets of the first-level cache, and `in_strips` whether it is packed in strips of as many rows as the
-    /// register tile has; `in_bands` whether cache tiles have multiples of [`BAND`] rows.
+    /// The tile that takes the fewest cycles, by a simple model: each step along the contracted axis multiplies, loads
+    /// a piece of the right operand's row and elements of the left, and waits for sums. The last tiles of rows are a
+    /// [`Rest`], or reach beyond the product, or overlap their neighbours; those of columns are of as many vectors as
+    /// they need. Larger tiles win where the model sees no difference. `rows_compete` says whether the left operand's
+    /// rows do, for a few sets of the first-level cache, and `in_strips` whether it is packed in strips of as many rows
+    /// as the register tile has; `in_bands` whether cache tiles have multiples of [`BAND`] rows.
     pub fn new(
         (rows, cols, depth): (usize, usize, usize),
         rows_compete: bool,
@@ -232,9 +234,9 @@ impl Cut {
     }
 }
 
-/// How rows and columns are cut into cache tiles, rows into multiples of the register tile's or of [`BAND`]: as large as caches allow for
-/// one thread; for several, of the sizes that also share the work among them the ones that are done first. `depth` is how many
-/// multiply-adds an element of the result takes.
+/// How rows and columns are cut into cache tiles, rows into multiples of the register tile's or of [`BAND`]: as large
+/// as caches allow for one thread; for several, of the sizes that also share the work among them the ones that are done
+/// first. `depth` is how many multiply-adds an element of the result takes.
 pub(super) fn cache_tile(
     (batches, rows, cols): (usize, usize, usize),
     depth: usize,
@@ -269,8 +271,8 @@ pub(super) fn cache_tile(
     if threads == 1 || batches * row_parts * col_parts >= MANY_TILES * threads {
         return cut((0, 0), up);
     }
-    // When the last thread is done, if each takes the next tile when it is free, and all but one wait for one that came late, or
-    // half a tile. In multiply-adds for each step along the contracted axis.
+    // When the last thread is done, if each takes the next tile when it is free, and all but one wait for one that came
+    // late, or half a tile. In multiply-adds for each step along the contracted axis.
     let done = |&(row_cut, col_cut): &(Cut, Cut)| {
         let mut busy = vec![0; threads];
         for _ in 0..batches {
@@ -294,8 +296,8 @@ pub(super) fn cache_tile(
     cuts.min_by_key(done).unwrap_or_else(|| cut((0, 0), up))
 }
 
-/// How many products a kernel has, how many of them pack their left and right operands, and how many tensors of the products' size
-/// the epilogue reads, or makes and keeps.
+/// How many products a kernel has, how many of them pack their left and right operands, and how many tensors of the
+/// products' size the epilogue reads, or makes and keeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed {
     pub products: usize,

@@ -1,5 +1,5 @@
-//! Packed operands that all tiles of a kernel share: packed once, before the kernel itself, where each tile would pack the same
-//! again.
+//! Packed operands that all tiles of a kernel share: packed once, before the kernel itself, where each tile would pack
+//! the same again.
 
 use super::code::Code;
 use super::context::Context;
@@ -9,7 +9,8 @@ use super::shape::{LINE, spread};
 use super::{Argument, Lowered};
 use crate::tile::Reg;
 
-/// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are shared: 256 MB.
+/// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are
+/// shared: 256 MB.
 const LEAST_TIMES: usize = 3;
 const LEAST_SHARED: usize = 1 << 12;
 const MOST_SHARED: usize = 1 << 26;

@@ -1,5 +1,5 @@
-//! Reductions over the last axis: sixteen lanes, then the tree of the contract. Lanes lie in scratch memory; in registers where a
-//! row is short, and then the lanes of several rows are combined at once.
+//! Reductions over the last axis: sixteen lanes, then the tree of the contract. Lanes lie in scratch memory; in
+//! registers where a row is short, and then the lanes of several rows are combined at once.
 
 use super::code::Code;
 use super::element::{Elements, Points, Row};
@@ -63,8 +63,8 @@ impl RowReductions {
         Sums { reductions: &self.0, registers }
     }
 
-    /// Combines the lanes of short rows, as many at once as a vector has elements, and stores the results. Ranges of rows
-    /// begin at whole vectors of all `rows`.
+    /// Combines the lanes of short rows, as many at once as a vector has elements, and stores the results. Ranges of
+    /// rows begin at whole vectors of all `rows`.
     pub fn finish_short_rows(&self, code: &mut Code<'_>, first: Reg, last: Reg, rows: usize) {
         let width = code.context.width();
         for reduction in &self.0 {

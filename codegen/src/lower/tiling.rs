@@ -1,8 +1,8 @@
 //! Which elements of a kernel's index space each of its tiles computes.
 
-/// How the elements of a kernel's index space, in row-major order, are divided among tiles: blocks of the same number of elements
-/// are cut into spans of `step`, of which the last may have fewer or more, and each span belongs to some tiles that are beside
-/// each other.
+/// How the elements of a kernel's index space, in row-major order, are divided among tiles: blocks of the same number
+/// of elements are cut into spans of `step`, of which the last may have fewer or more, and each span belongs to some
+/// tiles that are beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     /// The elements of a block.

@@ -1,7 +1,7 @@
 //! Left operands whose rows are windows: gathered while they are packed, run by run.
 //!
-//! A row of windows, or a column where the operand is transposed, lies in memory in runs that one stride describes: channels of
-//! neighbouring positions, or neighbouring windows. Everything before is found once a run.
+//! A row of windows, or a column where the operand is transposed, lies in memory in runs that one stride describes:
+//! channels of neighbouring positions, or neighbouring windows. Everything before is found once a run.
 
 use super::code::Code;
 use super::panel::{FOUR, Matrix, ROW_PITCH, Source, Span};
@@ -24,8 +24,8 @@ struct Packing<'s> {
 }
 
 impl Code<'_> {
-    /// Writes an operand row by row. Returns the rows that it writes, of which the first may come before the first that is
-    /// asked for.
+    /// Writes an operand row by row. Returns the rows that it writes, of which the first may come before the first that
+    /// is asked for.
     pub fn pack_windows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) -> Span {
         let neighbours =
             |matrix: &Matrix| matches!(matrix.rows.nested().last(), Some((extent, 1)) if extent.is_multiple_of(FOUR));

@@ -3,8 +3,8 @@
 use super::{Reg, TileBuilder};
 use bayeslift_ir::{DoubleLanes, Lanes};
 
-/// [`Lanes`] that record each operation `N` times, for independent vectors. A long chain of operations that wait for each
-/// other leaves the machine idle; several chains in turn keep it busy.
+/// [`Lanes`] that record each operation `N` times, for independent vectors. A long chain of operations that wait for
+/// each other leaves the machine idle; several chains in turn keep it busy.
 #[derive(Debug)]
 pub struct Abreast<'b, const N: usize>(pub &'b mut TileBuilder);
 

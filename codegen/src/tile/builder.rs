@@ -4,8 +4,8 @@ use super::*;
 use bayeslift_ir::{DoubleLanes, Lanes};
 use std::collections::HashMap;
 
-/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says. What a loop does
-/// not change is computed before it.
+/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says. What a loop
+/// does not change is computed before it.
 #[derive(Debug)]
 pub struct TileBuilder {
     regs: Vec<RegType>,
@@ -192,8 +192,8 @@ impl TileBuilder {
         if self.vector { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }
     }
 
-    /// The lower halves of two float vectors, one after the other, and their upper halves. Vectors must have eight lanes or
-    /// more.
+    /// The lower halves of two float vectors, one after the other, and their upper halves. Vectors must have eight
+    /// lanes or more.
     pub fn halves(&mut self, a: Reg, b: Reg) -> [Reg; 2] {
         [false, true].map(|upper| self.define(Inst::Halves(a, b, upper), Class::Float, true))
     }

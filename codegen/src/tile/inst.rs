@@ -5,8 +5,8 @@ use Class::{Double, Float, Index, Int, Mask};
 
 /// A pure operation, or a load.
 ///
-/// Those on floats, doubles, integers and masks act on each lane of vectors or on scalars; all their operands, and the result, are
-/// vectors, or all are scalars, except where it says otherwise. What each gives, to the bit, is defined by
+/// Those on floats, doubles, integers and masks act on each lane of vectors or on scalars; all their operands, and the
+/// result, are vectors, or all are scalars, except where it says otherwise. What each gives, to the bit, is defined by
 /// [`interpret`](super::interpret); of a result that is no number, sign and payload are unspecified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inst {
@@ -56,13 +56,14 @@ pub enum Inst {
     Splat(Reg),
     /// The integer vector 0, 1, 2, ...
     LaneNumbers,
-    /// The lower halves of two vectors of floats, one after the other; or, if so told, their upper halves. Of vectors of eight
-    /// lanes and more.
+    /// The lower halves of two vectors of floats, one after the other; or, if so told, their upper halves. Of vectors
+    /// of eight lanes and more.
     Halves(Reg, Reg, bool),
-    /// The float, double or integer at an address, or as many consecutive ones as a vector has lanes, or as this part of one has.
+    /// The float, double or integer at an address, or as many consecutive ones as a vector has lanes, or as this part
+    /// of one has.
     Load(Class, Address, Part),
-    /// A vector of floats, doubles or integers that lie this many elements of four bytes apart, as addresses count: doubles that are
-    /// neighbours lie two apart.
+    /// A vector of floats, doubles or integers that lie this many elements of four bytes apart, as addresses count:
+    /// doubles that are neighbours lie two apart.
     LoadStrided(Class, Address, i64, Part),
     /// The low 32 bits of an index, as a scalar integer.
     IndexLow(Reg),
@@ -110,8 +111,9 @@ impl Inst {
         }
     }
 
-    /// The classes of the operands and that of the result: what an operation takes, and makes. Those of floats take doubles if their first
-    /// operand is one, `Select` what its second operand, and `Splat` what its only one is, of these `types`.
+    /// The classes of the operands and that of the result: what an operation takes, and makes. Those of floats take
+    /// doubles if their first operand is one, `Select` what its second operand, and `Splat` what its only one is, of
+    /// these `types`.
     pub(super) fn classes(&self, types: &[RegType]) -> (&'static [Class], Class) {
         let given = |i: usize| types.get(i).map_or(Float, |ty| ty.class);
         match *self {
@@ -150,8 +152,8 @@ impl Inst {
         }
     }
 
-    /// Whether the operands are vectors, and whether the result is, of an operation that makes a vector or not, as `vector`
-    /// says, if it can.
+    /// Whether the operands are vectors, and whether the result is, of an operation that makes a vector or not, as
+    /// `vector` says, if it can.
     pub(super) fn vectors(&self, vector: bool) -> (bool, bool) {
         match self {
             Inst::Splat(_) | Inst::LoadStrided(..) => (false, true),

@@ -3,8 +3,8 @@
 use super::{Reg, Stmt, TileKernel};
 
 impl TileKernel {
-    /// The same code with registers numbered in the order in which they are defined, as reading its text numbers them. Those that
-    /// are not defined are gone.
+    /// The same code with registers numbered in the order in which they are defined, as reading its text numbers them.
+    /// Those that are not defined are gone.
     ///
     /// # Panics
     /// If the code is not well-formed.

@@ -14,9 +14,9 @@ const MAX_SCRATCH_BYTES: u64 = 1 << 40;
 
 /// `Ok` if `kernel` is well-formed for every number of lanes that its parts of vectors fit in.
 ///
-/// Each register is defined once, and read only after that and in the block that defines it, or in loops there; what a loop carries
-/// can also be read after it. Operands have the classes that operations take, and are vectors or scalars as these are.
-/// Steps and divisors are positive, parts have a lane, accesses name arguments that exist.
+/// Each register is defined once, and read only after that and in the block that defines it, or in loops there; what a
+/// loop carries can also be read after it. Operands have the classes that operations take, and are vectors or scalars
+/// as these are. Steps and divisors are positive, parts have a lane, accesses name arguments that exist.
 ///
 /// # Errors
 /// [`Error::Malformed`] names the first statement that is not.

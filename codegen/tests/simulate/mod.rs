@@ -1,8 +1,8 @@
 //! A model of an x86-64 machine with all vectors: decodes a function that `wide` emitted and runs it, on any machine.
 //!
-//! It follows the manual, not the emitter, and is stricter than a machine: an access outside of what a kernel may touch, a
-//! register or flags that nothing has written, a broken calling convention are errors that name the instruction.
-//! A mnemonic is one row in `vector`, `double` or `general`.
+//! It follows the manual, not the emitter, and is stricter than a machine: an access outside of what a kernel may
+//! touch, a register or flags that nothing has written, a broken calling convention are errors that name the
+//! instruction. A mnemonic is one row in `vector`, `double` or `general`.
 
 mod double;
 mod general;

@@ -1,13 +1,13 @@
-//! The model against the processor: every instruction of AVX2 that it knows, with operands in registers and in memory, on
-//! random ones.
+//! The model against the processor: every instruction of AVX2 that it knows, with operands in registers and in memory,
+//! on random ones.
 
 use super::{Machine, bytes_of, encode, native::Native, words_of};
 use bayeslift_ir::arbitrary::seed;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Instruction, MemoryOperand, OpKind, Register};
 use std::collections::BTreeSet;
 
-/// Words of the memory that an instruction is tried on: vectors 0 to 3, integers, an operand in memory, and what registers
-/// and conditions hold afterwards.
+/// Words of the memory that an instruction is tried on: vectors 0 to 3, integers, an operand in memory, and what
+/// registers and conditions hold afterwards.
 const INTEGERS: usize = 32;
 const OPERAND: usize = 64;
 const RESULTS: usize = 128;
@@ -15,7 +15,8 @@ const CONDITIONS: usize = 192;
 const WORDS: usize = 256;
 const INTEGER_REGISTERS: [Register; 4] = [Register::RAX, Register::RCX, Register::RDX, Register::R8];
 
-/// A function that loads registers from memory, executes an instruction and stores them again, and whether conditions hold.
+/// A function that loads registers from memory, executes an instruction and stores them again, and whether conditions
+/// hold.
 fn program(instruction: Instruction, conditions: bool) -> Vec<u8> {
     let at = |word: usize| MemoryOperand::with_base_displ(Register::R9, word as i64 * 4);
     let mut code = vec![Instruction::with2(Code::Mov_r64_rm64, Register::R9, MemoryOperand::with_base(Register::RDI))];
@@ -117,8 +118,8 @@ fn compare(cases: &[(Instruction, bool)]) -> BTreeSet<String> {
     modelled
 }
 
-/// An instruction by the kinds of operands that the name of its code ends with; register `n` for operand `n`, or both of
-/// the first two the same.
+/// An instruction by the kinds of operands that the name of its code ends with; register `n` for operand `n`, or both
+/// of the first two the same.
 fn instance(code: Code, in_memory: bool, repeated: bool, immediate: u8) -> Option<Instruction> {
     let name = format!("{code:?}");
     let mut instruction = Instruction::default();

@@ -1,7 +1,7 @@
 //! Random well-typed tile code over every operation, on memory that it stays within.
 //!
-//! A case is a list of steps, each an operation and choices. Choices are taken modulo what there is, so that every list is code
-//! and deleting steps, which is how proptest shrinks, leaves some. A step that finds no operands does nothing.
+//! A case is a list of steps, each an operation and choices. Choices are taken modulo what there is, so that every list
+//! is code and deleting steps, which is how proptest shrinks, leaves some. A step that finds no operands does nothing.
 
 use bayeslift_codegen::tile::*;
 use proptest::prelude::*;

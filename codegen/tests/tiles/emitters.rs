@@ -89,7 +89,8 @@ fn targets() -> Vec<Target> {
     Target::all().filter(|target| target.lanes() > 4).chain(here).collect()
 }
 
-/// What lowering does not make: a part that is all lanes, and values that a loop carries, does not read and replaces by one.
+/// What lowering does not make: a part that is all lanes, and values that a loop carries, does not read and replaces by
+/// one.
 #[test]
 fn unusual_code() {
     let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes
@@ -107,7 +108,8 @@ fn unusual_code() {
     }
 }
 
-/// Values that a loop exchanges, which the emitter of wide vectors leaves to the next one, and what is neither less nor greater.
+/// Values that a loop exchanges, which the emitter of wide vectors leaves to the next one, and what is neither less nor
+/// greater.
 #[test]
 fn values_that_change_places_are_compared_with_themselves() {
     let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes

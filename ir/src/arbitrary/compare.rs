@@ -1,7 +1,7 @@
 //! Comparing numbers so that what is not a number never passes unseen.
 
-/// The largest of some numbers, such as errors; not a number if one of them is none, where [`f64::max`] would leave that out.
-/// 0 of none.
+/// The largest of some numbers, such as errors; not a number if one of them is none, where [`f64::max`] would leave
+/// that out. 0 of none.
 ///
 /// ```
 /// use bayeslift_ir::arbitrary::largest;

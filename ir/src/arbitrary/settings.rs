@@ -11,8 +11,8 @@ pub fn cases(default: u32) -> u32 {
     from_environment("BAYESLIFT_CASES", default)
 }
 
-/// What the cases of a random test follow from: the environment's `BAYESLIFT_SEED`, else 0. It is printed, so that a test that
-/// fails says what reproduces it.
+/// What the cases of a random test follow from: the environment's `BAYESLIFT_SEED`, else 0. It is printed, so that a
+/// test that fails says what reproduces it.
 ///
 /// # Panics
 /// If that is no whole number below 2^64.

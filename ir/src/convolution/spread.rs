@@ -8,8 +8,8 @@ use std::ops::Range;
 /// More phases than this are computed by one product, with zeros in the kernel.
 const MOST_PHASES: usize = 16;
 
-/// What is known of one axis. Results whose positions are equal modulo the step are of one phase: they see every `step`th element of
-/// the kernel.
+/// What is known of one axis. Results whose positions are equal modulo the step are of one phase: they see every
+/// `step`th element of the kernel.
 struct Axis {
     step: usize,
     /// The most elements of the kernel that a phase sees.
@@ -22,12 +22,12 @@ struct Axis {
     cut: usize,
 }
 
-/// The adjoint of windows, after a product: `[batches, examples, positions.., groups, channels]` and a kernel `[batches, groups,
-/// window.., channels, outputs]` give `[batches, examples, extents.., groups, outputs]`, where position `p` reaches `p * step + j *
-/// dilation - before` with element `j` of the window.
+/// The adjoint of windows, after a product: `[batches, examples, positions.., groups, channels]` and a kernel
+/// `[batches, groups, window.., channels, outputs]` give `[batches, examples, extents.., groups, outputs]`, where
+/// position `p` reaches `p * step + j * dilation - before` with element `j` of the window.
 ///
-/// Results of different phases that see equally many elements of the kernel are computed side by side, as columns of one product
-/// (sub-pixel convolution; Shi et al. 2016).
+/// Results of different phases that see equally many elements of the kernel are computed side by side, as columns of
+/// one product (sub-pixel convolution; Shi et al. 2016).
 pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
     let shape = image.shape();
     let window = kernel.shape();
@@ -92,8 +92,8 @@ struct Parts<'a, 'b> {
     image: Expr<'b>,
     /// `[batches, groups, (window, step).., channels, outputs]`.
     kernel: Expr<'b>,
-    /// For each combination, the last axis first, `[batches, examples, count.., phase.., groups, outputs]`; `None` for phases that see
-    /// nothing.
+    /// For each combination, the last axis first, `[batches, examples, count.., phase.., groups, outputs]`; `None` for
+    /// phases that see nothing.
     products: Vec<Option<Expr<'b>>>,
 }
 
@@ -156,7 +156,8 @@ impl<'a, 'b> Parts<'a, 'b> {
         Some(product.reshape(split.collect::<Shape>()).transpose(&order.collect::<Vec<_>>()))
     }
 
-    /// `[batches, examples, (count, step).., groups, outputs]`, of which the first axes have one phase each, those given.
+    /// `[batches, examples, (count, step).., groups, outputs]`, of which the first axes have one phase each, those
+    /// given.
     fn assemble(&self, phases: &mut Vec<usize>) -> Expr<'b> {
         let rank = self.axes.len();
         if let [Some(product)] = self.products[..] {

@@ -1,8 +1,9 @@
-//! Elementary functions of `f64`, each one fixed sequence of [`DoubleLanes`] operations: no branch on a value, no table, no
-//! fused multiply-add.
+//! Elementary functions of `f64`, each one fixed sequence of [`DoubleLanes`] operations: no branch on a value, no
+//! table, no fused multiply-add.
 //!
-//! Errors are the largest that `tests/elementary_double.rs` finds among twenty million arguments (of the last three functions among two
-//! million), in units in the last place of the exact result (2^-1074 for a denormal result). Denormal inputs and results are full citizens.
+//! Errors are the largest that `tests/elementary_double.rs` finds among twenty million arguments (of the last three
+//! functions among two million), in units in the last place of the exact result (2^-1074 for a denormal result).
+//! Denormal inputs and results are full citizens.
 //!
 //! | function | error (ulp) | at special values                                                        |
 //! |----------|-------------|--------------------------------------------------------------------------|
@@ -18,10 +19,11 @@
 //! Not-a-number gives not-a-number. Negation, absolute value, square root and floor are exact or correctly rounded.
 //!
 //! Polynomials are weighted minimax fits (Remez's exchange) of the least degree whose error is well below half an ulp;
-//! coefficients are rounded to `f64` one at a time, lowest power first, and the rest fitted again. The range reduction is Cody
-//! and Waite's (1980), with a first part of ln 2 short enough for exact products (Tang, 1989). That the logarithm loses nothing by
-//! rounding x / (2 + x) is the argument of K. C. Ng's in fdlibm, and so is how the cosine keeps what 1 - r^2 / 2 rounds. Sine and cosine
-//! have the domain of those of `f32`. The form of the error function, 1 - e^-s, is that of `f32`, too.
+//! coefficients are rounded to `f64` one at a time, lowest power first, and the rest fitted again. The range reduction
+//! is Cody and Waite's (1980), with a first part of ln 2 short enough for exact products (Tang, 1989). That the
+//! logarithm loses nothing by rounding x / (2 + x) is the argument of K. C. Ng's in fdlibm, and so is how the cosine
+//! keeps what 1 - r^2 / 2 rounds. Sine and cosine have the domain of those of `f32`. The form of the error function, 1
+//! - e^-s, is that of `f32`, too.
 
 use crate::{DoubleLanes, Unary};
 use std::f64::consts::{FRAC_2_PI, LOG2_E, SQRT_2};
@@ -209,11 +211,11 @@ fn expm1<L: DoubleLanes>(l: &mut L, x: L::D) -> L::D {
     l.dadd(part, whole)
 }
 
-/// Natural logarithm of 2^offset x, for a normal positive x: k ln 2 + ln(1 + f) with x = 2^k (1 + f) and 1 + f between the square
-/// roots of 1/2 and 2.
+/// Natural logarithm of 2^offset x, for a normal positive x: k ln 2 + ln(1 + f) with x = 2^k (1 + f) and 1 + f between
+/// the square roots of 1/2 and 2.
 ///
-/// With s = f / (2 + f), ln(1 + f) = ln((1 + s) / (1 - s)) = 2 s + s p(s^2), and 2 s = f - s f = f - f^2 / 2 + s f^2 / 2: the rounding
-/// of s reaches small terms only.
+/// With s = f / (2 + f), ln(1 + f) = ln((1 + s) / (1 - s)) = 2 s + s p(s^2), and 2 s = f - s f = f - f^2 / 2 + s f^2 /
+/// 2: the rounding of s reaches small terms only.
 fn log_of_scaled<L: DoubleLanes>(l: &mut L, x: L::D, offset: Option<L::D>) -> L::D {
     let (high, low) = (l.high_word(x), l.low_word(x));
     let (least, mask) = (l.integer(((SQRT_2 / 2.0).to_bits() >> 32) as u32), l.integer(0xfff0_0000));
@@ -309,8 +311,9 @@ fn difference<L: DoubleLanes>(l: &mut L, a: L::D, b: L::D) -> [L::D; 2] {
 
 /// sin(x + quarters pi / 2) for x >= 0.
 ///
-/// For x <= 2^20, n is the multiple of pi / 2 nearest to x, or as near. The first part of n pi / 2 is subtracted exactly, the second and third with
-/// what is lost, and what the four parts miss is below 2^-130; no such number is closer to a multiple than 2^-75.
+/// For x <= 2^20, n is the multiple of pi / 2 nearest to x, or as near. The first part of n pi / 2 is subtracted
+/// exactly, the second and third with what is lost, and what the four parts miss is below 2^-130; no such number is
+/// closer to a multiple than 2^-75.
 fn sin_turned<L: DoubleLanes>(l: &mut L, x: L::D, quarters: u32) -> L::D {
     let (frac_2_pi, round) = (l.dconstant(FRAC_2_PI), l.dconstant(ROUND));
     let n = l.dmul(x, frac_2_pi);

@@ -1,5 +1,5 @@
-//! The arithmetic that an evaluation has for `f32` values: `f32` is the definition, `f64` the oracle. Values of `f64` are `f64` in
-//! both; only elementary functions of them differ.
+//! The arithmetic that an evaluation has for `f32` values: `f32` is the definition, `f64` the oracle. Values of `f64`
+//! are `f64` in both; only elementary functions of them differ.
 
 use crate::{Scalar, Unary, elementary, lanes};
 use std::ops::{Add, Div, Mul};

@@ -9,8 +9,8 @@ impl<'b> Expr<'b> {
         self.builder().push(Op::Window(window), &[self])
     }
 
-    /// The adjoint of [`Expr::window`]: `[.., size, count, ..]` gives `[.., extent, ..]`, each element the sum of those that a
-    /// window takes from there.
+    /// The adjoint of [`Expr::window`]: `[.., size, count, ..]` gives `[.., extent, ..]`, each element the sum of those
+    /// that a window takes from there.
     pub fn fold(self, window: Window, extent: usize) -> Expr<'b> {
         self.builder().push(Op::Fold(window, extent), &[self])
     }

@@ -40,8 +40,8 @@ impl Sequential {
         self
     }
 
-    /// The element type of all layers, `f32` or `f64`: of parameters, of what is between layers, of inputs and outputs. That of
-    /// the first layer that [says one](crate::Affine::dtype) unless told, else `f32`.
+    /// The element type of all layers, `f32` or `f64`: of parameters, of what is between layers, of inputs and outputs.
+    /// That of the first layer that [says one](crate::Affine::dtype) unless told, else `f32`.
     ///
     /// ```
     /// use bayeslift_ir::DType;

@@ -78,12 +78,12 @@ pub fn flatten_rightmost(ndims: usize) -> Lambda {
     })
 }
 
-/// A layer that inserts axes of extent 1: TFP's `expand_dims`. An axis that is not negative is the place of the new axis, counted from the first one;
-/// of negative ones -1 is behind the last axis of the input, -2 before that. Several axes are inserted at once, each of them counted in the input,
-/// so `[0, 0]` puts two in front.
+/// A layer that inserts axes of extent 1: TFP's `expand_dims`. An axis that is not negative is the place of the new
+/// axis, counted from the first one; of negative ones -1 is behind the last axis of the input, -2 before that. Several
+/// axes are inserted at once, each of them counted in the input, so `[0, 0]` puts two in front.
 ///
-/// With a sample axis in front of the input, as predictions of several samples have, axes counted from the first one come before it: use
-/// negative ones.
+/// With a sample axis in front of the input, as predictions of several samples have, axes counted from the first one
+/// come before it: use negative ones.
 ///
 /// ```
 /// use bayeslift_layers::{Layer, Sequential, expand_dims};

@@ -153,12 +153,12 @@ impl Layer for LayerNormalization {
 /// - mean' = mean + (mean of the batch - mean) n / weight', and the variance likewise.
 ///
 /// So a moving average is the mean over all batches so far, each weighted by its number of values and by momentum to
-/// the power of its age: a last batch of few rows counts as little as it has rows, and after the first step the averages
-/// are those of the first batch, not what they began with. (It is the division by the sum of weights that corrects the
-/// start of [`Adam`](crate::Adam)'s averages. Where batches are of one size it fades, and what is left is the law of
-/// Keras: momentum times what it was plus 1 - momentum times the batch's.) With momentum 1 it is the mean over all
-/// batches. Elsewhere than in training these averages are used, so that no prediction depends on what it is batched
-/// with. Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
+/// the power of its age: a last batch of few rows counts as little as it has rows, and after the first step the
+/// averages are those of the first batch, not what they began with. (It is the division by the sum of weights that
+/// corrects the start of [`Adam`](crate::Adam)'s averages. Where batches are of one size it fades, and what is left is
+/// the law of Keras: momentum times what it was plus 1 - momentum times the batch's.) With momentum 1 it is the mean
+/// over all batches. Elsewhere than in training these averages are used, so that no prediction depends on what it is
+/// batched with. Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
 ///
 /// Whoever assigns averages from elsewhere and trains on them assigns `moving_weight` too: the number of values that
 /// they stand for, or any negative number for averages that are warm, those of very many batches like the next one.

@@ -31,8 +31,8 @@ impl<'b> Categorical<'b> {
         labels.one_hot_mask(self.classes()).select(log_probabilities, 0.0).sum(axis)
     }
 
-    /// The log probability of each label that is given as a one-hot row, `[.., classes]`; of other rows of weights the sum
-    /// of weight times log probability, without what has weight 0.
+    /// The log probability of each label that is given as a one-hot row, `[.., classes]`; of other rows of weights the
+    /// sum of weight times log probability, without what has weight 0.
     pub fn log_prob_of_one_hot(&self, rows: Expr<'b>) -> Expr<'b> {
         let log_probabilities = self.logits.log_softmax();
         let axis = log_probabilities.shape().len().saturating_sub(1);

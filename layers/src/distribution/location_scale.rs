@@ -5,8 +5,8 @@ use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Distribution as Law, Expr, Shape};
 use std::f64::consts::{LN_2, PI};
 
-/// The law of loc + scale Z, for Z of a symmetric family with heavier tails than the normal one: as a prior it lets single weights be large
-/// and keeps the others small. For z = (x - loc) / scale:
+/// The law of loc + scale Z, for Z of a symmetric family with heavier tails than the normal one: as a prior it lets
+/// single weights be large and keeps the others small. For z = (x - loc) / scale:
 ///
 /// | family     | log p(x) + log scale                               | a draw of Z, for uniform u and v                     |
 /// |------------|----------------------------------------------------|------------------------------------------------------|
@@ -15,8 +15,9 @@ use std::f64::consts::{LN_2, PI};
 /// | Cauchy     | -log(1 + z^2) - log pi                             | tan(pi (u - 1/2))                                    |
 /// | Student's t| -(n + 1)/2 log(1 + z^2 / n) + constant, n degrees  | (n (u^(-2/n) - 1))^1/2 cos(2 pi v) (Bailey 1994)     |
 ///
-/// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as u, an odd multiple of 2^-24, allows: up to 15.9
-/// scales for the Laplace and 16.6 for the logistic law. z^2 must be finite, so |z| below 1.8e19.
+/// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as u, an odd multiple of
+/// 2^-24, allows: up to 15.9 scales for the Laplace and 16.6 for the logistic law. z^2 must be finite, so |z| below
+/// 1.8e19.
 #[derive(Clone, Copy, Debug)]
 pub struct LocationScale<'b> {
     /// The location: the median and the most probable value.
@@ -75,7 +76,8 @@ impl<'b> LocationScale<'b> {
     /// Student's t with so many degrees of freedom: Cauchy's law for 1, near the normal one for many.
     ///
     /// # Errors
-    /// Degrees of freedom that are not between 0.5 and 1e6, beyond which draws in `f32` lose their tails or their digits.
+    /// Degrees of freedom that are not between 0.5 and 1e6, beyond which draws in `f32` lose their tails or their
+    /// digits.
     pub fn student_t(degrees: f64, loc: Expr<'b>, scale: Expr<'b>) -> Result<Self, Error> {
         if !(0.5..=1e6).contains(&degrees) {
             let what = "the degrees of freedom of Student's t";
@@ -104,8 +106,8 @@ impl<'b> LocationScale<'b> {
         self.log_prob_at(standardized(value, self.loc, self.scale))
     }
 
-    /// The log density of each element of a draw, from its noise where that is known: without the rounding of (loc + scale noise - loc) /
-    /// scale.
+    /// The log density of each element of a draw, from its noise where that is known: without the rounding of (loc +
+    /// scale noise - loc) / scale.
     pub fn log_prob_of_draw(&self, draw: &Draw<'b>) -> Expr<'b> {
         draw.noise.map_or_else(|| self.log_prob(draw.value), |noise| self.log_prob_at(noise))
     }

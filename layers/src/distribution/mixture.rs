@@ -138,8 +138,9 @@ struct Widening<'b> {
 }
 
 impl<'b> Widening<'b> {
-    /// The log density of each element. All components are functions of one square, that of the distance from the centre in
-    /// widest scales; and the wider of two is never far below the narrower: at most by the difference of their peaks.
+    /// The log density of each element. All components are functions of one square, that of the distance from the
+    /// centre in widest scales; and the wider of two is never far below the narrower: at most by the difference of
+    /// their peaks.
     fn log_prob(&self, value: Expr<'b>) -> Expr<'b> {
         let widest = self.components.last().expect("a mixture has a component").1;
         let square = ((value - self.centre) * (1.0 / widest)).square();

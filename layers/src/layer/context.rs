@@ -188,8 +188,8 @@ impl<'b> Context<'b> {
         }
     }
 
-    /// Checks an input `[examples.., positions.., channels]` of a layer, with `rank` axes of positions and the sample axis
-    /// where there is one.
+    /// Checks an input `[examples.., positions.., channels]` of a layer, with `rank` axes of positions and the sample
+    /// axis where there is one.
     ///
     /// # Errors
     /// Too few axes; otherwise as for [`Context::check_input`].

@@ -4,9 +4,9 @@ use crate::Layer;
 
 /// What a layer is, in words: what a model file says of it, and compares when it is loaded.
 ///
-/// It has the kind of the layer, all that changes what a call gives - sizes, the activation, how outputs are drawn - and
-/// the layers inside. It has not what changes only how parameters begin or are checked. A closure, such as an activation of
-/// one's own, has no words: of it there is only that it is one.
+/// It has the kind of the layer, all that changes what a call gives - sizes, the activation, how outputs are drawn -
+/// and the layers inside. It has not what changes only how parameters begin or are checked. A closure, such as an
+/// activation of one's own, has no words: of it there is only that it is one.
 ///
 /// ```
 /// use bayeslift_layers::{Activation, Affine, Layer, LayerDescription, Sequential};

@@ -92,8 +92,8 @@ impl Eager {
         })
     }
 
-    /// The divergence of this distribution from `prior`, which has the same parameters, in nats, summed over all elements. Draws that it needs are addressed by the
-    /// seed, and are those of no network.
+    /// The divergence of this distribution from `prior`, which has the same parameters, in nats, summed over all
+    /// elements. Draws that it needs are addressed by the seed, and are those of no network.
     ///
     /// ```
     /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Divergence, Layer, Prior};
@@ -125,8 +125,9 @@ impl Eager {
         Ok(value.to_f64s().map_or(f64::NAN, |value| value[0]))
     }
 
-    /// The entropy in nats, summed over all elements, by the mean of -log density over draws that the seed addresses: of a normal distribution its error is
-    /// that of the mean of so many numbers of variance 1/2, times the root of the number of elements.
+    /// The entropy in nats, summed over all elements, by the mean of -log density over draws that the seed addresses:
+    /// of a normal distribution its error is that of the mean of so many numbers of variance 1/2, times the root of the
+    /// number of elements.
     ///
     /// # Errors
     /// As for [`Eager::sample`].

@@ -10,9 +10,9 @@ use std::{
 
 /// Where layers, posteriors and priors find their parameters: a path, and what is known under it.
 ///
-/// Parameters have the [type of the builder's floats](Builder::float). The same code declares parameters and uses them. In a scope made by [`Scope::initialize`], [`Scope::parameter`]
-/// draws an initial value; in one made by [`Scope::bind`] it finds the value of that path. Both give an expression:
-/// the graph input named by the path.
+/// Parameters have the [type of the builder's floats](Builder::float). The same code declares parameters and uses them.
+/// In a scope made by [`Scope::initialize`], [`Scope::parameter`] draws an initial value; in one made by
+/// [`Scope::bind`] it finds the value of that path. Both give an expression: the graph input named by the path.
 #[derive(Clone, Debug)]
 pub struct Scope<'b> {
     builder: &'b Builder,
@@ -226,8 +226,8 @@ impl<'b> Scope<'b> {
         self.store.borrow().exprs.values().map(|expr| expr.value()).collect()
     }
 
-    /// Lets layers find this in the place of the parameter at a full path, in every scope that shares this one's parameters: a value of it that
-    /// was drawn, for instance.
+    /// Lets layers find this in the place of the parameter at a full path, in every scope that shares this one's
+    /// parameters: a value of it that was drawn, for instance.
     pub fn substitute(&self, path: &str, value: Expr<'b>) {
         self.store.borrow_mut().exprs.insert(path.to_owned(), value);
     }

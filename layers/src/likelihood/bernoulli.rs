@@ -4,8 +4,8 @@ use super::{Law, Likelihood, Support, Target, elementary::sigmoid};
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};
 
-/// Yes or no, for each unit: 1 with probability sigmoid(output). Several labels of a row that may apply together, or a single one
-/// of two. Output and targets, 0 or 1, `[.., rows, units]`.
+/// Yes or no, for each unit: 1 with probability sigmoid(output). Several labels of a row that may apply together, or a
+/// single one of two. Output and targets, 0 or 1, `[.., rows, units]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bernoulli;
 

@@ -7,11 +7,12 @@ use crate::{
 };
 use bayeslift_ir::{Expr, Shape};
 
-/// The beta law with mean sigmoid(output) and variance mean (1 - mean) / (concentration + 1), of numbers between 0 and 1 (Ferrari and
-/// Cribari-Neto 2004, equation 4). Output and targets `[.., rows, units]`; where the concentration is an output too, the output has
-/// twice as many: log odds of means, then raw concentrations.
+/// The beta law with mean sigmoid(output) and variance mean (1 - mean) / (concentration + 1), of numbers between 0 and
+/// 1 (Ferrari and Cribari-Neto 2004, equation 4). Output and targets `[.., rows, units]`; where the concentration is an
+/// output too, the output has twice as many: log odds of means, then raw concentrations.
 ///
-/// log p(y) = (a - 1) log y + (b - 1) log(1 - y) - log B(a, b), with a = mean concentration, b = (1 - mean) concentration
+/// log p(y) = (a - 1) log y + (b - 1) log(1 - y) - log B(a, b), with a = mean concentration, b = (1 - mean)
+/// concentration
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beta {
     /// a + b: 2 for the uniform law where the mean is 1/2, more for a narrower one.

@@ -4,8 +4,8 @@ use super::{Law, Likelihood, Target};
 use crate::{Error, Scope, distribution};
 use bayeslift_ir::{Expr, Shape};
 
-/// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, positions.., classes]` as logits, targets
-/// `u32[rows, positions..]`.
+/// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, positions.., classes]` as
+/// logits, targets `u32[rows, positions..]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Categorical;
 
@@ -44,8 +44,8 @@ impl<'b> Law<'b> for distribution::Categorical<'b> {
         let exponentials = shifted.exp();
         let sum = exponentials.sum(axis);
         let probabilities = exponentials / sum.expand(axis);
-        // log p is the shifted logit less the logarithm of the sum: a sum of what is not negative, so nothing cancels. A logit of -infinity has
-        // probability 0.
+        // log p is the shifted logit less the logarithm of the sum: a sum of what is not negative, so nothing cancels.
+        // A logit of -infinity has probability 0.
         Some(sum.log() - probabilities.equal(0.0).select(0.0, probabilities * shifted).sum(axis))
     }
 

@@ -38,8 +38,8 @@ pub struct Custom {
 }
 
 impl Custom {
-    /// A law with a name, which model files have and compare; a number of outputs for each target; the values that targets may have; and
-    /// the log density of targets, `f32` or `f64`, given the parts of the output.
+    /// A law with a name, which model files have and compare; a number of outputs for each target; the values that
+    /// targets may have; and the log density of targets, `f32` or `f64`, given the parts of the output.
     pub fn new(
         name: impl Into<String>,
         parts: usize,
@@ -80,8 +80,8 @@ impl Custom {
         self
     }
 
-    /// Tells the probability that a number is at most another one, which may be an `f64` and have more axes in front. Quantiles follow,
-    /// and draws, where mean and variance are told too, or numbers are between 0 and 1.
+    /// Tells the probability that a number is at most another one, which may be an `f64` and have more axes in front.
+    /// Quantiles follow, and draws, where mean and variance are told too, or numbers are between 0 and 1.
     #[must_use]
     pub fn cdf(mut self, cdf: impl for<'b> Fn(&[Expr<'b>], Expr<'b>) -> Expr<'b> + Send + Sync + 'static) -> Self {
         self.cdf = Some(Arc::new(cdf));

@@ -7,9 +7,9 @@ use crate::{
 };
 use bayeslift_ir::{Expr, Shape};
 
-/// The gamma law with mean e^output and variance mean^2 / concentration, of positive numbers whose spread is in proportion to their size.
-/// Output and targets `[.., rows, units]`; where the concentration is an output too, the output has twice as many: logarithms of means,
-/// then raw concentrations.
+/// The gamma law with mean e^output and variance mean^2 / concentration, of positive numbers whose spread is in
+/// proportion to their size. Output and targets `[.., rows, units]`; where the concentration is an output too, the
+/// output has twice as many: logarithms of means, then raw concentrations.
 ///
 /// log p(y) = a log(a y / mean) - a y / mean - log y - log Gamma(a), with a the concentration
 #[derive(Clone, Copy, Debug, PartialEq)]

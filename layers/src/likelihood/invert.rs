@@ -1,7 +1,7 @@
 //! Quantiles by search: what a law needs for them, and for draws, is its distribution function.
 //!
-//! Each round asks the distribution function at many points between two bounds, on a new first axis, and keeps the part in
-//! which it passes p. The number of rounds is fixed: the graph is small, and how long it takes depends on no value.
+//! Each round asks the distribution function at many points between two bounds, on a new first axis, and keeps the part
+//! in which it passes p. The number of rounds is fixed: the graph is small, and how long it takes depends on no value.
 
 use super::{Law, Support};
 use bayeslift_ir::Expr;
@@ -11,7 +11,8 @@ const PARTS: usize = 16;
 /// With nine, bounds come closer by a factor of 7e10.
 const ROUNDS: usize = 9;
 
-/// The quantile of a law of numbers that tells its distribution function, and its mean and variance unless its support has two ends.
+/// The quantile of a law of numbers that tells its distribution function, and its mean and variance unless its support
+/// has two ends.
 pub(super) fn quantile_of<'b>(law: &dyn Law<'b>, support: Support, p: Expr<'b>) -> Option<Expr<'b>> {
     let (p, (least, largest)) = (p.to_f64(), support.bounds());
     let bounds = if least.is_finite() && largest.is_finite() {
@@ -26,8 +27,8 @@ pub(super) fn quantile_of<'b>(law: &dyn Law<'b>, support: Support, p: Expr<'b>) 
     Some(if support.is_discrete() { count_quantile(cdf, p, bounds) } else { quantile(cdf, p, bounds) })
 }
 
-/// Bounds of the `p`-quantile of any law with this mean and variance, by Cantelli's inequality: it is at most sqrt(p / (1 - p))
-/// standard deviations above the mean, and at most sqrt((1 - p) / p) below it.
+/// Bounds of the `p`-quantile of any law with this mean and variance, by Cantelli's inequality: it is at most sqrt(p /
+/// (1 - p)) standard deviations above the mean, and at most sqrt((1 - p) / p) below it.
 fn moment_bounds<'b>(mean: Expr<'b>, variance: Expr<'b>, p: Expr<'b>) -> [Expr<'b>; 2] {
     let (mean, stddev) = (mean.to_f64(), variance.to_f64().sqrt());
     // beyond these a distribution function in `f64` is 0 or 1
@@ -48,7 +49,8 @@ pub(super) fn points_below<'b>(
     cdf(number * step + low).less(p).select(p * 0.0 + 1.0, 0.0).sum(0)
 }
 
-/// The x where a continuous distribution function is `p`, between two bounds. All are `f64`; the function is given points with one more axis in front.
+/// The x where a continuous distribution function is `p`, between two bounds. All are `f64`; the function is given
+/// points with one more axis in front.
 pub(super) fn quantile<'b>(cdf: impl Fn(Expr<'b>) -> Expr<'b>, p: Expr<'b>, [low, high]: [Expr<'b>; 2]) -> Expr<'b> {
     let zero = (p + low + high) * 0.0;
     let (mut low, mut step) = (low + zero, high - low);
@@ -63,8 +65,8 @@ pub(super) fn quantile<'b>(cdf: impl Fn(Expr<'b>) -> Expr<'b>, p: Expr<'b>, [low
     low + step * part
 }
 
-/// The least whole number k with `cdf(k) >= p`, between two bounds, from 0 on; near it, if these are further apart than the search can
-/// resolve. The function is given whole numbers, with one more axis in front.
+/// The least whole number k with `cdf(k) >= p`, between two bounds, from 0 on; near it, if these are further apart than
+/// the search can resolve. The function is given whole numbers, with one more axis in front.
 fn count_quantile<'b>(cdf: impl Fn(Expr<'b>) -> Expr<'b>, p: Expr<'b>, [low, high]: [Expr<'b>; 2]) -> Expr<'b> {
     let zero = (p + low + high) * 0.0;
     // below the answer, which may be `low`; above it

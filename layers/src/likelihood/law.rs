@@ -3,17 +3,18 @@
 use crate::{Error, Site};
 use bayeslift_ir::{Distribution, Expr, Shape};
 
-/// The law of the targets of some examples, a function of the network's output: its axes lead, `[samples, rows, ..]` or `[rows, ..]`,
-/// and what it is asked about is broadcast against them.
+/// The law of the targets of some examples, a function of the network's output: its axes lead, `[samples, rows, ..]` or
+/// `[rows, ..]`, and what it is asked about is broadcast against them.
 ///
-/// Only the log density is needed to train. What a law does not tell, predictions do not report. What it tells is `f32`, or `f64` where
-/// that has too few digits, and has an axis of extent 1, or no axis, where it is the same for all.
+/// Only the log density is needed to train. What a law does not tell, predictions do not report. What it tells is
+/// `f32`, or `f64` where that has too few digits, and has an axis of extent 1, or no axis, where it is the same for
+/// all.
 pub trait Law<'b> {
     /// The log density, or log probability, of each [event](super::Target::events).
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
 
-    /// What training maximizes for each event in the place of log p; none unless told. As it is the logarithm of no density, there is no
-    /// [importance-weighted bound](super::Bound::ImportanceWeighted) of it.
+    /// What training maximizes for each event in the place of log p; none unless told. As it is the logarithm of no
+    /// density, there is no [importance-weighted bound](super::Bound::ImportanceWeighted) of it.
     fn gain(&self, target: Expr<'b>) -> Option<Expr<'b>> {
         let _ = target;
         None
@@ -51,8 +52,8 @@ pub trait Law<'b> {
         None
     }
 
-    /// A target for each sample and row, labels as numbers. By the quantile of uniform noise unless told: nothing is rejected while
-    /// drawing, since each draw is a function of its address.
+    /// A target for each sample and row, labels as numbers. By the quantile of uniform noise unless told: nothing is
+    /// rejected while drawing, since each draw is a function of its address.
     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
         self.quantile(noise.uniform("target"))
     }

@@ -1,4 +1,5 @@
-//! Laplace's law and Student's t: numbers with heavier tails than normal ones, so that a few that are far off have less say.
+//! Laplace's law and Student's t: numbers with heavier tails than normal ones, so that a few that are far off have less
+//! say.
 
 use super::{Law, Likelihood, Scale, Support, Target, TargetNoise, elementary::sigmoid};
 use crate::{
@@ -8,8 +9,8 @@ use crate::{
 };
 use bayeslift_ir::{Expr, Shape};
 
-/// Laplace's law with median output: training minimizes absolute distances. Output and targets `[.., rows, units]`; where the scale is an
-/// output too, the output has twice as many: locations, then raw scales.
+/// Laplace's law with median output: training minimizes absolute distances. Output and targets `[.., rows, units]`;
+/// where the scale is an output too, the output has twice as many: locations, then raw scales.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Laplace {
     /// The mean distance from the median; the standard deviation is sqrt(2) times it.

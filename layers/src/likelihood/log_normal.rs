@@ -4,7 +4,8 @@ use super::{Law, Likelihood, Scale, Support, Target, TargetNoise, normal::Normal
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};
 
-/// A number whose logarithm is normal: N(loc, scale^2) of log target. Output and targets as for [`Normal`](super::Normal); e^loc is the median.
+/// A number whose logarithm is normal: N(loc, scale^2) of log target. Output and targets as for
+/// [`Normal`](super::Normal); e^loc is the median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogNormal {
     /// The standard deviation of the logarithm.

@@ -13,12 +13,13 @@ use crate::{
 };
 use bayeslift_ir::{Expr, Shape};
 
-/// The negative binomial law of counts, with mean e^output and variance mean + mean^2 / concentration: Poisson's law with a rate that
-/// has a gamma law of this concentration (NB2 of Cameron and Trivedi 1986). Output and targets, whole numbers from 0 on,
-/// `[.., rows, units]`; where the concentration is an output too, the output has twice as many: logarithms of means, then raw
-/// concentrations.
+/// The negative binomial law of counts, with mean e^output and variance mean + mean^2 / concentration: Poisson's law
+/// with a rate that has a gamma law of this concentration (NB2 of Cameron and Trivedi 1986). Output and targets, whole
+/// numbers from 0 on, `[.., rows, units]`; where the concentration is an output too, the output has twice as many:
+/// logarithms of means, then raw concentrations.
 ///
-/// log p(n) = log Gamma(n + r) - log Gamma(r) - log n! + r log(r / (r + mean)) + n log(mean / (r + mean)), with r the concentration
+/// log p(n) = log Gamma(n + r) - log Gamma(r) - log n! + r log(r / (r + mean)) + n log(mean / (r + mean)), with r the
+/// concentration
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NegativeBinomial {
     /// Near Poisson's law where it is much larger than the mean.

@@ -10,8 +10,8 @@ use bayeslift_ir::{Expr, Shape};
 /// The entropy of a standard normal number, log(2 pi e) / 2.
 const STANDARD_ENTROPY: f64 = 1.418_938_533_204_672_7;
 
-/// N(loc, scale^2) of each number. Output and targets `[.., rows, units]`; where the scale is an output too, the output has twice as many:
-/// locations, then raw scales.
+/// N(loc, scale^2) of each number. Output and targets `[.., rows, units]`; where the scale is an output too, the output
+/// has twice as many: locations, then raw scales.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normal {
     /// The standard deviation.
@@ -36,10 +36,10 @@ impl Normal {
         Normal { scale: Scale::Output, beta: 0.0 }
     }
 
-    /// In training, weights -log p of each target with its variance^beta, through which no gradient flows (Seitzer et al. 2022, equation
-    /// 5): 0 is the likelihood itself, with which large variances excuse poor means; 1 fits means as least squares do. The paper
-    /// recommends 0.5. What is predicted, and reported of predictions, is the likelihood's. Weighted so it is no density, and
-    /// [`Bound::ImportanceWeighted`](super::Bound::ImportanceWeighted) refuses it.
+    /// In training, weights -log p of each target with its variance^beta, through which no gradient flows (Seitzer et
+    /// al. 2022, equation 5): 0 is the likelihood itself, with which large variances excuse poor means; 1 fits means as
+    /// least squares do. The paper recommends 0.5. What is predicted, and reported of predictions, is the likelihood's.
+    /// Weighted so it is no density, and [`Bound::ImportanceWeighted`](super::Bound::ImportanceWeighted) refuses it.
     #[must_use]
     pub fn beta_nll(mut self, beta: f64) -> Self {
         self.beta = beta;

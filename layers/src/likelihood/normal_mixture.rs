@@ -7,9 +7,10 @@ use crate::{
 };
 use bayeslift_ir::{Expr, Shape};
 
-/// A mixture of normal laws for each number, all of it from the network: a mixture density network (Bishop 1994, equations 22 and 23). Targets
-/// `[.., rows, units]`; output `[.., rows, 3 units components]`: the logits of the components' probabilities, then their locations, then
-/// their raw scales, each `[units, components]`, row after row. A scale is softplus(raw scale) + 1e-5.
+/// A mixture of normal laws for each number, all of it from the network: a mixture density network (Bishop 1994,
+/// equations 22 and 23). Targets `[.., rows, units]`; output `[.., rows, 3 units components]`: the logits of the
+/// components' probabilities, then their locations, then their raw scales, each `[units, components]`, row after row. A
+/// scale is softplus(raw scale) + 1e-5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormalMixture {
     /// The number of components, at least 1.

@@ -4,12 +4,12 @@ use super::{Law, Likelihood, Target};
 use crate::{Declaration, Error, Group, Initializer, Scope, distribution, variational::initial_raw_scale};
 use bayeslift_ir::{Expr, Shape};
 
-/// A grade 0, 1, .., grades - 1 in an order: P(grade <= k) = sigmoid(cutpoint k - output), the proportional odds model (McCullagh 1980).
-/// Output `[.., rows, positions.., 1]`, targets labels `u32[rows, positions..]`.
+/// A grade 0, 1, .., grades - 1 in an order: P(grade <= k) = sigmoid(cutpoint k - output), the proportional odds model
+/// (McCullagh 1980). Output `[.., rows, positions.., 1]`, targets labels `u32[rows, positions..]`.
 ///
-/// Cutpoints are learned, the same for all examples: the first one is `likelihood/first_cutpoint`, those after it are further up by
-/// softplus(`likelihood/raw_increments`) + 1e-5. They start at a distance of 1, around 0. An intercept of the output would move all of
-/// them: the last layer needs none.
+/// Cutpoints are learned, the same for all examples: the first one is `likelihood/first_cutpoint`, those after it are
+/// further up by softplus(`likelihood/raw_increments`) + 1e-5. They start at a distance of 1, around 0. An intercept of
+/// the output would move all of them: the last layer needs none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OrderedLogit {
     /// The number of grades, at least 2.
@@ -65,8 +65,8 @@ impl Likelihood for OrderedLogit {
         self.cutpoints(scope).map(drop)
     }
 
-    /// A categorical law. With sigmoid(x) - sigmoid(y) = sigmoid(x) sigmoid(-y) (1 - e^(y - x)) for the cutpoints x and y of a grade, both less
-    /// the output, its logits are log probabilities that lose no digits.
+    /// A categorical law. With sigmoid(x) - sigmoid(y) = sigmoid(x) sigmoid(-y) (1 - e^(y - x)) for the cutpoints x and
+    /// y of a grade, both less the output, its logits are log probabilities that lose no digits.
     fn law<'b>(&self, scope: &Scope<'b>, output: Expr<'b>) -> Result<Box<dyn Law<'b> + 'b>, Error> {
         let axis = output.shape().len().saturating_sub(1);
         let (cutpoints, log_widths) = self.cutpoints(scope)?;

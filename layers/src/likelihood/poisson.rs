@@ -57,8 +57,8 @@ impl<'b> Law<'b> for PoissonLaw<'b> {
         Some(count.less(0.0).select(0.0, cdf))
     }
 
-    /// Looks at the counts around a guess that is near enough: the expansion of Cornish and Fisher (1938) to the third order, from the
-    /// normal quantile.
+    /// Looks at the counts around a guess that is near enough: the expansion of Cornish and Fisher (1938) to the third
+    /// order, from the normal quantile.
     fn quantile(&self, p: Expr<'b>) -> Option<Expr<'b>> {
         let (rate, p) = (self.log_rate.exp(), p.to_f64());
         let (z, stddev) = (normal_quantile(p.max(1e-16).min(1.0 - 1e-16)), rate.sqrt());

@@ -57,8 +57,8 @@ impl Scale {
         }
     }
 
-    /// The two parameters of a law that has this one and another one before it, which is always an output: for each target of an
-    /// output `[.., units]`, or `[.., 2 units]` if this one is an output too.
+    /// The two parameters of a law that has this one and another one before it, which is always an output: for each
+    /// target of an output `[.., units]`, or `[.., 2 units]` if this one is an output too.
     ///
     /// # Errors
     /// As for [`Scale::expr`].

@@ -5,8 +5,9 @@ use crate::{Error, Scope, distribution};
 use bayeslift_ir::{Expr, Shape};
 
 /// A point on the simplex of K classes, softmax((z, 0)) for z = N(output, scale^2): see
-/// [`SoftmaxCenteredNormal`](distribution::SoftmaxCenteredNormal), the likelihood of TFP's example. Output `[.., rows, K - 1]`, targets
-/// `[.., rows, K]`: positive numbers, in rows that sum to 1. Labels have to be smoothed to be such points.
+/// [`SoftmaxCenteredNormal`](distribution::SoftmaxCenteredNormal), the likelihood of TFP's example. Output `[.., rows,
+/// K - 1]`, targets `[.., rows, K]`: positive numbers, in rows that sum to 1. Labels have to be smoothed to be such
+/// points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftmaxCenteredNormal {
     /// The standard deviation of every log ratio of a class to the last one: a number, or learned.

@@ -12,7 +12,8 @@ pub struct Target {
     pub support: Support,
     /// Its shape: `[positions..]` of labels, `[positions.., units]` of numbers.
     pub shape: Shape,
-    /// The shape of what has a probability of its own: that of the target where its elements are independent given the output.
+    /// The shape of what has a probability of its own: that of the target where its elements are independent given the
+    /// output.
     pub events: Shape,
 }
 
@@ -102,7 +103,8 @@ impl Support {
             }
     }
 
-    /// A number that stands in where there is no target: 0 if that may be one. As each coordinate it is the centre of the simplex.
+    /// A number that stands in where there is no target: 0 if that may be one. As each coordinate it is the centre of
+    /// the simplex.
     pub fn stand_in(self) -> f64 {
         match self {
             Support::Positive => 1.0,

@@ -7,8 +7,9 @@ use super::{
 use crate::{Error, Scope};
 use bayeslift_ir::{Expr, Shape};
 
-/// A law of counts with more zeros than it would have (Lambert 1992): 0 with probability sigmoid(gate), else a draw of the law, which may be
-/// 0 too. Targets as for that law; output `[.., rows, outputs]`, first those that the law reads, then one gate for each unit.
+/// A law of counts with more zeros than it would have (Lambert 1992): 0 with probability sigmoid(gate), else a draw of
+/// the law, which may be 0 too. Targets as for that law; output `[.., rows, outputs]`, first those that the law reads,
+/// then one gate for each unit.
 ///
 /// ```
 /// use bayeslift_layers::likelihood::{Likelihood, Poisson, ZeroInflated};

@@ -225,8 +225,8 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// The element type of parameters, input and output, `f32` or `f64`: that of the network, which is `f32` unless a
-        /// layer of it says otherwise. Layers that say different types are an error when the network is made.
+        /// The element type of parameters, input and output, `f32` or `f64`: that of the network, which is `f32` unless
+        /// a layer of it says otherwise. Layers that say different types are an error when the network is made.
         pub fn dtype(mut self, dtype: bayeslift_ir::DType) -> Self {
             self.config_mut().dtype = Some(dtype);
             self

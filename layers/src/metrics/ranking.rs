@@ -1,12 +1,13 @@
-//! How well a score tells two kinds of rows apart, such as uncertainty those that are unlike the training data, and how often intervals hold
-//! their targets.
+//! How well a score tells two kinds of rows apart, such as uncertainty those that are unlike the training data, and how
+//! often intervals hold their targets.
 
 use super::check_length;
 use crate::Error;
 use bayeslift_ir::Environment;
 
-/// The area under the receiver operating characteristic (AUROC): the probability that a positive row, drawn at random, has a larger score than a
-/// negative one, ties counting half (Hanley and McNeil 1982). 0.5 of a score that tells nothing.
+/// The area under the receiver operating characteristic (AUROC): the probability that a positive row, drawn at random,
+/// has a larger score than a negative one, ties counting half (Hanley and McNeil 1982). 0.5 of a score that tells
+/// nothing.
 ///
 /// ```
 /// use bayeslift_layers::metrics::area_under_roc;
@@ -30,8 +31,9 @@ pub fn area_under_roc(scores: &[f32], is_positive: &[bool]) -> Result<f64, Error
     })
 }
 
-/// The area under the curve of precision over recall (AUPR), as the average precision: the mean over positive rows of the part of positive ones
-/// among the rows whose score is as large at least. That of a score that tells nothing is the part of positive rows in all.
+/// The area under the curve of precision over recall (AUPR), as the average precision: the mean over positive rows of
+/// the part of positive ones among the rows whose score is as large at least. That of a score that tells nothing is the
+/// part of positive rows in all.
 ///
 /// ```
 /// use bayeslift_layers::metrics::average_precision;

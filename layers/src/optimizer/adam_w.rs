@@ -4,18 +4,21 @@ use super::{Adam, Optimizer, Options, Step, Update, names};
 use crate::{Error, Group, Variable};
 use bayeslift_ir::{Environment, Expr};
 
-/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with the conventions and defaults of Keras.
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), with the conventions and defaults of
+/// Keras.
 ///
-/// p = (1 - rate w) p - rate_t m / (sqrt v + epsilon), with m, v and rate_t of [`Adam`]. A penalty w p^2 / 2 in the loss would go through m and
-/// v, and so be divided by the size of the gradients: it would pull least where gradients are large. This one pulls all weights alike.
+/// p = (1 - rate w) p - rate_t m / (sqrt v + epsilon), with m, v and rate_t of [`Adam`]. A penalty w p^2 / 2 in the
+/// loss would go through m and v, and so be divided by the size of the gradients: it would pull least where gradients
+/// are large. This one pulls all weights alike.
 ///
 /// # What decays
-/// Weights of deterministic layers, [`Group::Weight`], unless told: all of them, biases too. Locations of posteriors do not, since the
-/// divergence pulls them to their prior already, and decay would be a second prior. Scales of posteriors must not: they are stored as what a
-/// softplus makes positive, so decay would pull the scale to log 2, which no prior says. Parameters of priors and of likelihoods are scales
-/// and bounds as well.
+/// Weights of deterministic layers, [`Group::Weight`], unless told: all of them, biases too. Locations of posteriors do
+/// not, since the divergence pulls them to their prior already, and decay would be a second prior. Scales of posteriors
+/// must not: they are stored as what a softplus makes positive, so decay would pull the scale to log 2, which no prior
+/// says. Parameters of priors and of likelihoods are scales and bounds as well.
 ///
-/// [`Sgd`](crate::Sgd) has no such option: in plain gradient descent decay and penalty are the same (proposition 1 there).
+/// [`Sgd`](crate::Sgd) has no such option: in plain gradient descent decay and penalty are the same (proposition 1
+/// there).
 ///
 /// ```
 /// use bayeslift_ir::Type;
@@ -30,8 +33,8 @@ use bayeslift_ir::{Environment, Expr};
 pub struct AdamW {
     /// The learning rate, decays of means and epsilon.
     pub adam: Adam,
-    /// Which part of a weight is lost in a step, divided by the learning rate; 0.004 unless told. A product of both that is above 1 counts
-    /// as 1.
+    /// Which part of a weight is lost in a step, divided by the learning rate; 0.004 unless told. A product of both
+    /// that is above 1 counts as 1.
     pub weight_decay: f64,
     /// The groups of parameters that decay; weights of deterministic layers unless told.
     pub groups: Vec<Group>,

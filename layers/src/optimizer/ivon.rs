@@ -7,19 +7,19 @@ use bayeslift_ir::{Environment, Expr, Tensor};
 /// How many estimates the first value of the Hessian counts as.
 const FIRST_COUNTS: f64 = 9.0;
 
-/// The bounds of Hessian and prior together, and the least temperature that the Hessian is estimated at: with them every step
-/// of moderate gradients is known to be finite.
+/// The bounds of Hessian and prior together, and the least temperature that the Hessian is estimated at: with them
+/// every step of moderate gradients is known to be finite.
 const SMALLEST: f32 = 1.0 / (1_u64 << 30) as f32;
 const LARGEST: f32 = (1_u64 << 60) as f32;
 const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 
-/// IVON, the improved variational online Newton method (Shen et al. 2024, "Variational Learning is Effective for Large Deep Networks",
-/// algorithm 1): fits a normal posterior to each weight of a network of *deterministic* layers. A step takes 1.3 times as long as Adam's
-/// (784-400-400-10, 128 rows).
+/// IVON, the improved variational online Newton method (Shen et al. 2024, "Variational Learning is Effective for Large
+/// Deep Networks", algorithm 1): fits a normal posterior to each weight of a network of *deterministic* layers. A step
+/// takes 1.3 times as long as Adam's (784-400-400-10, 128 rows).
 ///
-/// The parameter is the posterior's mean m. Its scale follows from an estimate h of the diagonal of the Hessian of the mean negative
-/// log likelihood. With N training examples, weight w of the divergence, temperature T = w / N, prior precision s, standard normal noise e and
-/// d = T s, a step computes the network and its gradient g at a draw:
+/// The parameter is the posterior's mean m. Its scale follows from an estimate h of the diagonal of the Hessian of the
+/// mean negative log likelihood. With N training examples, weight w of the divergence, temperature T = w / N, prior
+/// precision s, standard normal noise e and d = T s, a step computes the network and its gradient g at a draw:
 ///
 /// - theta = m + sqrt(T / (h + d)) e,
 /// - gbar = b1 gbar + (1 - b1) g,
@@ -28,27 +28,30 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// - m = m - rate (clip(gbar / (1 - b1^t) / (h + d)) + d m / (h + d)), with the new h, and clip to [-radius, radius].
 ///
 /// # What is fixed here
-/// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda is 1 / T, its weight
-///   decay is d: the option here is the precision of the weights' prior, and means the same for data of all sizes. The posterior's variance is
-///   1 / (N h / w + s).
-/// - **The start of the Hessian.** With a long memory h would stay near where it started for 1 / (1 - b2) steps. So the first value counts as nine
-///   estimates, and 1 - b2 is at least 1 / (t + 9) in step t: h is the mean of all estimates until that is as slow as b2.
-/// - **Every step draws.** The gradient cannot be taken at the mean by mistake, and noise is addressed by the path of each parameter, one
-///   draw a step: nothing is accumulated over draws.
-/// - **Nothing leaves its bounds.** (hhat - h)(1 - b2) / (h + d) counts as between -1 and 1, so that h + d is at least halved and at most
-///   2.5 times as large after a step. Without a temperature, as in the first step of a warm-up, nothing is drawn, and h stays.
-/// - **Steps are bounded.** Where the first Hessian is far below the true one - that of a regression grows as the precision of its noise -, gradients
-///   over h + d would throw the mean so far that no estimate recovers. Such a quotient is about the way to the optimum, so it counts as no more than
-///   the size of weights, the radius. Where training fails all the same, begin with a larger Hessian.
-/// - **The rate is not multiplied by the first h + d**, which the paper leaves open; at a first Hessian of 1 it is nearly the same. A smaller first
-///   Hessian makes larger steps.
+/// - **The size of the data** is the trainer's: with N and w it is known, so no option repeats it. The paper's lambda
+///   is 1 / T, its weight decay is d: the option here is the precision of the weights' prior, and means the same for
+///   data of all sizes. The posterior's variance is 1 / (N h / w + s).
+/// - **The start of the Hessian.** With a long memory h would stay near where it started for 1 / (1 - b2) steps. So the
+///   first value counts as nine estimates, and 1 - b2 is at least 1 / (t + 9) in step t: h is the mean of all estimates
+///   until that is as slow as b2.
+/// - **Every step draws.** The gradient cannot be taken at the mean by mistake, and noise is addressed by the path of
+///   each parameter, one draw a step: nothing is accumulated over draws.
+/// - **Nothing leaves its bounds.** (hhat - h)(1 - b2) / (h + d) counts as between -1 and 1, so that h + d is at least
+///   halved and at most 2.5 times as large after a step. Without a temperature, as in the first step of a warm-up,
+///   nothing is drawn, and h stays.
+/// - **Steps are bounded.** Where the first Hessian is far below the true one - that of a regression grows as the
+///   precision of its noise -, gradients over h + d would throw the mean so far that no estimate recovers. Such a
+///   quotient is about the way to the optimum, so it counts as no more than the size of weights, the radius. Where
+///   training fails all the same, begin with a larger Hessian.
+/// - **The rate is not multiplied by the first h + d**, which the paper leaves open; at a first Hessian of 1 it is
+///   nearly the same. A smaller first Hessian makes larger steps.
 ///
-/// What a likelihood learns is not drawn: [`Adam`] moves it, with the rate of [`Ivon::likelihood_rate`]. A layer with a posterior of its own is
-/// refused.
+/// What a likelihood learns is not drawn: [`Adam`] moves it, with the rate of [`Ivon::likelihood_rate`]. A layer with a
+/// posterior of its own is refused.
 ///
 /// # Predicting
-/// The network that was trained has the means. Its posterior is `Trainer::posterior`, and after a fit `FitReport::posterior`, which a network of
-/// variational layers takes.
+/// The network that was trained has the means. Its posterior is `Trainer::posterior`, and after a fit
+/// `FitReport::posterior`, which a network of variational layers takes.
 ///
 /// ```
 /// use bayeslift_ir::Type;
@@ -70,7 +73,8 @@ pub struct Ivon {
     pub beta_1: f64,
     /// The decay of the mean of the Hessian's estimates, b2; 0.9999 unless told.
     pub beta_2: f64,
-    /// What a gradient over h + d counts as at most, in magnitude: a step is at most the rate times that; 1 unless told.
+    /// What a gradient over h + d counts as at most, in magnitude: a step is at most the rate times that; 1 unless
+    /// told.
     pub clip_radius: f64,
     /// Adam's learning rate for what a likelihood learns; 1e-2 unless told.
     pub likelihood_rate: f64,

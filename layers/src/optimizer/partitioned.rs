@@ -34,7 +34,8 @@ impl Partitioned {
         Partitioned { parts: vec![Part { optimizer: Arc::new(optimizer), is_for: Arc::new(|_| true) }] }
     }
 
-    /// Also this optimizer, for the parameters of which the closure says so. Of several that a parameter has, the last is taken.
+    /// Also this optimizer, for the parameters of which the closure says so. Of several that a parameter has, the last
+    /// is taken.
     pub fn with(
         mut self,
         optimizer: impl Optimizer + 'static,

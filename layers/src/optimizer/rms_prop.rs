@@ -4,10 +4,12 @@ use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};
 
-/// RMSprop (Tieleman and Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 41), with the conventions and defaults of Keras.
+/// RMSprop (Tieleman and Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 41), with the conventions and
+/// defaults of Keras.
 ///
-/// v = rho v + (1 - rho) g^2, p = p - rate g / sqrt(v + epsilon). Centered, v - a^2 takes the place of v in the root, with a = rho a +
-/// (1 - rho) g, and 0 where rounding makes that negative. With momentum u, m = u m + rate g / sqrt(v + epsilon), p = p - m.
+/// v = rho v + (1 - rho) g^2, p = p - rate g / sqrt(v + epsilon). Centered, v - a^2 takes the place of v in the root,
+/// with a = rho a + (1 - rho) g, and 0 where rounding makes that negative. With momentum u, m = u m + rate g / sqrt(v +
+/// epsilon), p = p - m.
 ///
 /// ```
 /// use bayeslift_ir::Type;
@@ -24,8 +26,8 @@ pub struct RmsProp {
     pub rho: f64,
     /// Which part of the last step is made again, in [0, 1); 0 unless told.
     pub momentum: f64,
-    /// Keeps the denominator from 0; 1e-7 unless told. It is added below the root, so gradients that are smaller than its root, 3e-4, as
-    /// those of posterior scales are on large data, move parameters by less than the rate.
+    /// Keeps the denominator from 0; 1e-7 unless told. It is added below the root, so gradients that are smaller than
+    /// its root, 3e-4, as those of posterior scales are on large data, move parameters by less than the rate.
     pub epsilon: f64,
     /// Whether the gradient is divided by its deviation, and not by its size; not unless told.
     pub centered: bool,

@@ -4,13 +4,14 @@ use super::{Optimizer, Options, Step, Update};
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr};
 
-/// Stochastic gradient descent, plain or with momentum (Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013,
-/// equations 3 and 4), with the conventions of Keras.
+/// Stochastic gradient descent, plain or with momentum (Polyak 1964; Nesterov 1983 in the form of Sutskever et al.
+/// 2013, equations 3 and 4), with the conventions of Keras.
 ///
-/// Plain: p = p - rate g. With momentum u: m = u m - rate g, p = p + m; Nesterov's: p = p + u m - rate g with the new m.
+/// Plain: p = p - rate g. With momentum u: m = u m - rate g, p = p + m; Nesterov's: p = p + u m - rate g with the new
+/// m.
 ///
-/// A posterior scale that starts small moves slowly: its gradient is that of the scale times 1 - exp(-scale), a thousandth at
-/// the start. [`Adam`](crate::Adam) does not depend on that.
+/// A posterior scale that starts small moves slowly: its gradient is that of the scale times 1 - exp(-scale), a
+/// thousandth at the start. [`Adam`](crate::Adam) does not depend on that.
 ///
 /// ```
 /// use bayeslift_ir::Type;

@@ -4,24 +4,26 @@ use super::{Optimizer, Options, Step, Update, check_is_deterministic, prior_prec
 use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr, Tensor};
 
-/// Stochastic gradient Langevin dynamics (Welling and Teh 2011, equation 4): gradient descent with noise, so that the parameters of a network of
+/// Stochastic gradient Langevin dynamics (Welling and Teh 2011, equation 4): gradient descent with noise, so that the
+/// parameters of a network of
 /// *deterministic* layers wander as draws of their posterior do.
 ///
-/// With N training examples, weight w of the divergence, temperature T = w / N, prior precision s and standard normal noise e,
+/// With N training examples, weight w of the divergence, temperature T = w / N, prior precision s and standard normal
+/// noise e,
 ///
 /// p = p - rate (g + T s p) + sqrt(2 rate T) e.
 ///
-/// That is the paper's step with epsilon = 2 rate T, where g is the gradient of the *mean* negative log likelihood, as everywhere here, so
-/// that the rate has the size that it has for [`Sgd`](crate::Sgd). The draws are of the density exp(-loss / T) times the prior's: the
-/// posterior for a weight of 1, a colder one below that, and during a warm-up.
+/// That is the paper's step with epsilon = 2 rate T, where g is the gradient of the *mean* negative log likelihood, as
+/// everywhere here, so that the rate has the size that it has for [`Sgd`](crate::Sgd). The draws are of the density
+/// exp(-loss / T) times the prior's: the posterior for a weight of 1, a colder one below that, and during a warm-up.
 ///
-/// Weights have a normal prior of mean 0 with that precision; what a likelihood learns has none. A layer with a posterior of its own is
-/// refused: its divergence is that of a distribution, and not the density of a draw.
+/// Weights have a normal prior of mean 0 with that precision; what a likelihood learns has none. A layer with a
+/// posterior of its own is refused: its divergence is that of a distribution, and not the density of a draw.
 ///
 /// # Use
-/// The parameters after a step are one draw; draws that follow each other are alike. So train for a while, then keep the parameters every
-/// so many steps. For a rate that is held, draws vary too much, by a part of about rate times half the curvature of the loss; by theory it
-/// should fall.
+/// The parameters after a step are one draw; draws that follow each other are alike. So train for a while, then keep
+/// the parameters every so many steps. For a rate that is held, draws vary too much, by a part of about rate times half
+/// the curvature of the loss; by theory it should fall.
 ///
 /// ```
 /// use bayeslift_ir::Type;

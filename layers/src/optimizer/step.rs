@@ -16,8 +16,9 @@ pub struct Step<'a, 'b> {
     pub scalars: &'a [Expr<'b>],
     /// The weight of the divergence divided by the number of training examples, a scalar that is not negative.
     ///
-    /// The posterior of all parameters has a density that goes as exp(-loss / temperature), so this is all that an optimizer with a
-    /// posterior needs to know of the size of the data, and a weight below 1 makes that posterior colder, as it does others.
+    /// The posterior of all parameters has a density that goes as exp(-loss / temperature), so this is all that an
+    /// optimizer with a posterior needs to know of the size of the data, and a weight below 1 makes that posterior
+    /// colder, as it does others.
     pub temperature: Expr<'b>,
     /// Where the step's noise comes from; see [`Step::normal`].
     pub noise: NoiseAddress<'b>,
@@ -27,7 +28,8 @@ pub struct Step<'a, 'b> {
 }
 
 impl<'a, 'b> Step<'a, 'b> {
-    /// A step without state and scalars, at temperature 0, with the noise of seed 0 and step 0: for looking at an optimizer alone.
+    /// A step without state and scalars, at temperature 0, with the noise of seed 0 and step 0: for looking at an
+    /// optimizer alone.
     ///
     /// ```
     /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -48,8 +50,8 @@ impl<'a, 'b> Step<'a, 'b> {
         Step { variable, parameter, state: &[], scalars: &[], temperature: b.constant(0.0), noise, numbers: None }
     }
 
-    /// Standard normal noise of the parameter's shape, addressed by seed, step and the parameter's path: the same whenever it is asked
-    /// for in one step. Of some rows of a table it is that of these rows.
+    /// Standard normal noise of the parameter's shape, addressed by seed, step and the parameter's path: the same
+    /// whenever it is asked for in one step. Of some rows of a table it is that of these rows.
     pub fn normal(&self) -> Expr<'b> {
         let stream = stream(&self.variable.path, "optimizer");
         let noise = addressed_noise(self.noise, Distribution::Normal, stream, &self.variable.ty.shape, None, false);

@@ -12,7 +12,8 @@ pub type CustomInitializer = dyn Fn(&Shape) -> Result<Tensor, Error> + Send + Sy
 
 /// The law of a parameter's initial value.
 ///
-/// Random values are drawn at an address made of the seed and the parameter's path. Those of `f64` are those of `f32` with more digits.
+/// Random values are drawn at an address made of the seed and the parameter's path. Those of `f64` are those of `f32`
+/// with more digits.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Initializer {
@@ -50,8 +51,8 @@ pub enum Initializer {
         /// The standard deviation before the cut.
         stddev: f64,
     },
-    /// Orthogonal rows or columns, whichever are fewer, of the matrix whose columns are those of the last axis, each batch on its own; uniform among
-    /// those (Saxe, McClelland and Ganguli 2014; Mezzadri 2007).
+    /// Orthogonal rows or columns, whichever are fewer, of the matrix whose columns are those of the last axis, each
+    /// batch on its own; uniform among those (Saxe, McClelland and Ganguli 2014; Mezzadri 2007).
     Orthogonal {
         /// What the matrix is multiplied by: the norm of each of these rows or columns.
         gain: f64,
@@ -63,9 +64,9 @@ pub enum Initializer {
 /// The standard deviation of a standard normal cut off at two standard deviations.
 const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
 
-/// The number of inputs and outputs of one unit, as TFP counts them: the shape behind the axes of the batch, filled up in the
-/// end with ones to two axes, is `[receptive.., input, output]`, and both fans include the receptive field. (TFP fills up
-/// before it leaves the batch out, which fails for a bias.)
+/// The number of inputs and outputs of one unit, as TFP counts them: the shape behind the axes of the batch, filled up
+/// in the end with ones to two axes, is `[receptive.., input, output]`, and both fans include the receptive field. (TFP
+/// fills up before it leaves the batch out, which fails for a bias.)
 ///
 /// ```
 /// assert_eq!(bayeslift_layers::fans(&[5, 5, 3, 32].into(), 0), (75, 800));
@@ -126,7 +127,8 @@ impl Initializer {
     /// The initial value of a parameter of this type, `f32` or `f64`, whose draws are addressed by a seed and a stream.
     ///
     /// # Errors
-    /// A shape of extent 0, or for which there is no memory; for a custom initializer its own error, or a value of another shape.
+    /// A shape of extent 0, or for which there is no memory; for a custom initializer its own error, or a value of
+    /// another shape.
     pub fn initial(&self, seed: u64, stream: u64, ty: &Type, batch_ndims: usize) -> Result<Tensor, Error> {
         let _environment = Environment::enter();
         let shape = &ty.shape;
@@ -197,8 +199,8 @@ fn truncated_normal<'b>(stream: u64, site: &dyn Fn(u64, Law) -> Result<Expr<'b>,
     Ok(value.expect("there are draws"))
 }
 
-/// The orthogonal factor of each matrix of normals, by Gram and Schmidt, twice: a second pass takes what rounding left of the first. Its triangular
-/// factor has a positive diagonal, without which the law would not be uniform.
+/// The orthogonal factor of each matrix of normals, by Gram and Schmidt, twice: a second pass takes what rounding left
+/// of the first. Its triangular factor has a positive diagonal, without which the law would not be uniform.
 fn orthogonal(normal: &Tensor, gain: f64, batch_ndims: usize) -> Result<Tensor, Error> {
     let shape = normal.shape();
     let columns = shape.last_extent();

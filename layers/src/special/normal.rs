@@ -67,8 +67,8 @@ pub fn normal_log_cdf(z: Expr<'_>) -> Expr<'_> {
     is_negative.select(scaled.log() - size.square() * 0.5, upper)
 }
 
-/// The z >= 0 beyond which the probability is `tail`, at most 1/2: a rational function of sqrt(-2 log tail) that errs by
-/// less than 4.5e-4 (Abramowitz and Stegun 26.2.23, after Hastings 1955).
+/// The z >= 0 beyond which the probability is `tail`, at most 1/2: a rational function of sqrt(-2 log tail) that errs
+/// by less than 4.5e-4 (Abramowitz and Stegun 26.2.23, after Hastings 1955).
 fn rough_quantile(tail: Expr<'_>) -> Expr<'_> {
     let t = (tail.log() * -2.0).sqrt();
     t - polynomial(t, &[2.515517, 0.802853, 0.010328]) / polynomial(t, &[1.0, 1.432788, 0.189269, 0.001308])

@@ -239,8 +239,9 @@ impl Prior {
         Prior::centred("Normal", loc, scale, |loc, scale| Ok(Normal::new(loc, scale).into()))
     }
 
-    /// N(loc, scale^2) with a `loc` and a `scale` for each weight, which are parameters of the network that training leaves alone: 0 and
-    /// `scale` at first. What was learned before can be put there, such as a posterior for data that come after.
+    /// N(loc, scale^2) with a `loc` and a `scale` for each weight, which are parameters of the network that training
+    /// leaves alone: 0 and `scale` at first. What was learned before can be put there, such as a posterior for data
+    /// that come after.
     pub fn remembered(scale: f64) -> Self {
         Prior::new(move |scope, shape| {
             if !(scale > 0.0 && scale.is_finite()) {

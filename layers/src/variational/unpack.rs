@@ -45,7 +45,8 @@ impl fmt::Debug for Unpack {
     }
 }
 
-/// What estimators have that draw from distributions made of the posterior: the option that says how, and a name to print.
+/// What estimators have that draw from distributions made of the posterior: the option that says how, and a name to
+/// print.
 macro_rules! unpacking_estimator {
     ($estimator:ident) => {
         impl<L: crate::KernelBiasLayer> crate::Variational<L, $estimator> {

@@ -1,4 +1,5 @@
-//! Every mistake of a user is a typed error whose message names the layer, the argument, what was expected and what came.
+//! Every mistake of a user is a typed error whose message names the layer, the argument, what was expected and what
+//! came.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -87,7 +87,8 @@ fn draws_follow_the_law() {
     });
 }
 
-/// Fails unless sorted numbers are uniform, by the bound of Dvoretzky, Kiefer, Wolfowitz and Massart on the largest distance.
+/// Fails unless sorted numbers are uniform, by the bound of Dvoretzky, Kiefer, Wolfowitz and Massart on the largest
+/// distance.
 pub fn kolmogorov_smirnov(sorted: &[f64]) {
     let count = sorted.len() as f64;
     let mut largest = 0.0_f64;

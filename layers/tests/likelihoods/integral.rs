@@ -39,8 +39,8 @@ impl Stretch {
         }
     }
 
-    /// Numbers and weights whose sum is an integral over the support: the trapezoidal rule after the cube of a sinh, for which a kink at
-    /// the centre is none.
+    /// Numbers and weights whose sum is an integral over the support: the trapezoidal rule after the cube of a sinh,
+    /// for which a kink at the centre is none.
     pub fn nodes(&self) -> Vec<(f64, f64)> {
         let (count, step) = (2400, 0.005);
         let node = |i: i32| {
@@ -52,7 +52,8 @@ impl Stretch {
         (-count..=count).map(node).filter(|(y, weight)| y.is_finite() && weight.is_finite()).collect()
     }
 
-    /// The integral over the numbers up to `y`: by a double exponential rule for the half line on that side of `y` where the centre is not.
+    /// The integral over the numbers up to `y`: by a double exponential rule for the half line on that side of `y`
+    /// where the centre is not.
     pub fn up_to(&self, y: f64, density: impl Fn(f64) -> f64) -> f64 {
         let end = self.of(y);
         let is_lower = end <= 0.0;

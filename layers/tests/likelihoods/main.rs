@@ -1,5 +1,5 @@
-//! Likelihoods against closed forms: densities, gradients, statistics, distribution functions, quantiles and draws of every row of one
-//! table, by the same checks.
+//! Likelihoods against closed forms: densities, gradients, statistics, distribution functions, quantiles and draws of
+//! every row of one table, by the same checks.
 
 mod densities;
 mod distributions;
@@ -76,7 +76,8 @@ impl Row {
     }
 }
 
-/// Evaluates what `build` makes of the law of an output and of numbers `x`, one for each of as many rows, which have that output.
+/// Evaluates what `build` makes of the law of an output and of numbers `x`, one for each of as many rows, which have
+/// that output.
 fn ask<const N: usize>(
     row: &Row,
     output: &[f32],

@@ -95,7 +95,8 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// What has become of a node's operands: those by row are there, and of others there is as much as rows along this axis need.
+    /// What has become of a node's operands: those by row are there, and of others there is as much as rows along this
+    /// axis need.
     fn operands(&mut self, value: Value, along: Option<Rows>) -> Result<Args, AccumulationError> {
         let args = self.of.graph.node(value).args.clone();
         args.iter().map(|&arg| self.operand(arg, along)).collect()

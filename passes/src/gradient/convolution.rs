@@ -1,12 +1,12 @@
 //! The image's adjoint in a product with windows on an image: again a product with windows.
 //!
-//! The rules of the primitives would store the adjoint of every window and fold that; here nothing is stored between the product
-//! and the image.
+//! The rules of the primitives would store the adjoint of every window and fold that; here nothing is stored between
+//! the product and the image.
 
 use bayeslift_ir::{Expr, MAX_ELEMENTS, Op, Shape, Sliding, Value, Window, spread, windows_as_rows};
 
-/// If `rows` is made of windows as [`windows_as_rows`] makes them, and nothing between has a gradient that is asked for, the image
-/// and, given the adjoint of `rows . columns`, its adjoint.
+/// If `rows` is made of windows as [`windows_as_rows`] makes them, and nothing between has a gradient that is asked
+/// for, the image and, given the adjoint of `rows . columns`, its adjoint.
 pub(super) fn image_adjoint<'b>(
     rows: Expr<'b>,
     columns: Expr<'b>,

@@ -6,8 +6,8 @@ use bayeslift_ir::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Of each `span` neighbouring elements of the index space, the first of which is a multiple of that, a kernel touches `each`
-/// elements of a value, and the next `each` for the next ones.
+/// Of each `span` neighbouring elements of the index space, the first of which is a multiple of that, a kernel touches
+/// `each` elements of a value, and the next `each` for the next ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     pub(super) span: usize,
@@ -45,7 +45,8 @@ impl Kernel {
         footprints
     }
 
-    /// Whether the kernel may write over a value: if it reads that, then for each element the one that is written there next.
+    /// Whether the kernel may write over a value: if it reads that, then for each element the one that is written there
+    /// next.
     pub(super) fn may_overwrite(&self, value: Value) -> bool {
         let reads_own = |read: &Read| match read {
             Read::Element { view, .. } => self.footprint(read, view) == Some(Footprint::ELEMENT),

@@ -18,8 +18,8 @@ const MAX_KERNELS: usize = 1 << 14;
 /// The arena, before offsets are assigned.
 pub(super) const UNASSIGNED: Place = Place::Arena(usize::MAX);
 
-/// A plan whose kernels have no order and write nothing yet. Values that must be in memory, since they are read across kernels or not
-/// by the element, have a place, which is not known yet.
+/// A plan whose kernels have no order and write nothing yet. Values that must be in memory, since they are read across
+/// kernels or not by the element, have a place, which is not known yet.
 pub(super) fn form(graph: Graph, fusions: &[Fusion]) -> Result<Plan, Error> {
     let (kernels, stored) = kernels(&graph, fusions)?;
     let mut places: Vec<Option<Place>> = stored.iter().map(|&stored| stored.then_some(UNASSIGNED)).collect();

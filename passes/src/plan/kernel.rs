@@ -19,7 +19,8 @@ pub struct Kernel {
     pub cols: usize,
     /// Values evaluated at each element.
     pub members: BTreeSet<Value>,
-    /// All that it needs and does not compute: what is made at each element first, then what elements read, then operands of products.
+    /// All that it needs and does not compute: what is made at each element first, then what elements read, then
+    /// operands of products.
     pub reads: Vec<Read>,
     /// What it leaves in memory: results of reductions first, then values in full.
     pub writes: Vec<Write>,
@@ -54,7 +55,8 @@ pub enum Read {
     },
     /// Each element reads what the view has at its row and column.
     Element {
-        /// What is read, as a view of itself or of what it is moved from; a member that only moves is what it makes of that.
+        /// What is read, as a view of itself or of what it is moved from; a member that only moves is what it makes of
+        /// that.
         value: Value,
         /// Where it is.
         view: View,
@@ -150,8 +152,8 @@ impl Kernel {
         self.writes.iter().filter(|write| self.writes_elements() && !self.row_reductions().contains(&write.value))
     }
 
-    /// Whether it has to do with values of `f64`, as all that it computes then has: vectors of such kernels have fewer elements,
-    /// and those of `f32` stay wide. A copy computes nothing, so it has to do with what it copies alone.
+    /// Whether it has to do with values of `f64`, as all that it computes then has: vectors of such kernels have fewer
+    /// elements, and those of `f32` stay wide. A copy computes nothing, so it has to do with what it copies alone.
     pub fn is_of_doubles(&self, graph: &Graph) -> bool {
         if let KernelKind::Copy(value) = self.kind {
             return graph.ty(value).dtype == DType::F64;

@@ -75,8 +75,8 @@ pub(super) fn row_major_source(graph: &Graph, mut value: Value) -> Value {
     value
 }
 
-/// The value whose elements `value` has, in the same rows and columns: looks through reshapes that keep the last axis, as
-/// long as nothing on the way has memory of its own.
+/// The value whose elements `value` has, in the same rows and columns: looks through reshapes that keep the last axis,
+/// as long as nothing on the way has memory of its own.
 pub(super) fn aligned(graph: &Graph, mut value: Value, has_memory: &impl Fn(Value) -> bool) -> Value {
     while !has_memory(value) && keeps_columns(graph, value) {
         value = graph.node(value).args[0];
@@ -122,8 +122,8 @@ pub(super) fn behind_views(
     (value, movement)
 }
 
-/// For a contraction's operand that is a cheap elementwise value behind views: that value, and how each of its operands is
-/// read in the shape of the contraction's operand.
+/// For a contraction's operand that is a cheap elementwise value behind views: that value, and how each of its operands
+/// is read in the shape of the contraction's operand.
 pub(super) fn prologue_views(
     graph: &Graph,
     operand: Value,

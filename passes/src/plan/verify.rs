@@ -30,8 +30,9 @@ fn check_none(value: Option<Value>, kernel: impl Into<Option<usize>>, rule: &'st
 }
 
 impl Plan {
-    /// Checks a plan: each kernel computes what it is said to, and reads what that needs; values are made before they are read; inputs
-    /// are overwritten after they are read; each output is written once; values that are needed at one time lie apart.
+    /// Checks a plan: each kernel computes what it is said to, and reads what that needs; values are made before they
+    /// are read; inputs are overwritten after they are read; each output is written once; values that are needed at one
+    /// time lie apart.
     ///
     /// # Errors
     /// The first defect found.

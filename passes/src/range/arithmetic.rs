@@ -1,5 +1,5 @@
-//! Operations on ranges, with bounds in `f64`. Of `f32` values they are rounded afterwards: a sum, product, quotient or root of `f32`
-//! that is rounded to `f64` first, and then to `f32`, is what it is rounded to at once (Figueroa, 1995).
+//! Operations on ranges, with bounds in `f64`. Of `f32` values they are rounded afterwards: a sum, product, quotient or
+//! root of `f32` that is rounded to `f64` first, and then to `f32`, is what it is rounded to at once (Figueroa, 1995).
 
 use super::Range;
 use bayeslift_ir::{Binary, DType, Scalar, Unary, elementary};
@@ -25,8 +25,8 @@ pub(super) fn sum([low, high]: [f64; 2], count: usize, dtype: DType) -> Range {
     rounded([n * low, n * high], n * low.abs().max(high.abs()), count, dtype)
 }
 
-/// What a sum can be that without rounding lies between bounds, if so many terms, of absolute values that sum to no more than
-/// `size`, are added by multiplications and additions that round.
+/// What a sum can be that without rounding lies between bounds, if so many terms, of absolute values that sum to no
+/// more than `size`, are added by multiplications and additions that round.
 pub(super) fn rounded([low, high]: [f64; 2], size: f64, count: usize, dtype: DType) -> Range {
     let [epsilon, least, largest] = match dtype {
         DType::F64 => [f64::EPSILON, f64::from_bits(1), f64::MAX],

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(config(3000))]
 
-    /// Whatever the inputs, hostile ones among them, and whichever of them are known: each element lies in the range of its
-    /// value.
+    /// Whatever the inputs, hostile ones among them, and whichever of them are known: each element lies in the range of
+    /// its value.
     #[test]
     fn every_element_lies_in_its_range((mut graph, inputs) in graph_and_inputs(), known: u64) {
         let outputs = graph.outputs().len();

@@ -1,7 +1,7 @@
 //! What operations cost, in picoseconds: whole numbers, from types alone.
 //!
-//! Costs choose between terms that are equal; they foretell no run times. Rules that change bits must win or lose whatever
-//! the extents are, which holds because they exchange one elementwise operation for a cheaper one.
+//! Costs choose between terms that are equal; they foretell no run times. Rules that change bits must win or lose
+//! whatever the extents are, which holds because they exchange one elementwise operation for a cheaper one.
 //!
 //! They are those of one machine on all of them: some choices round differently.
 

@@ -1,7 +1,9 @@
-//! The rewritten graph: regions from their solutions, everything else as it was. Fused operations become their definitions.
+//! The rewritten graph: regions from their solutions, everything else as it was. Fused operations become their
+//! definitions.
 //!
-//! Roots are made where they were. Contractions are made where one of their region was as soon as their operands are there, not where
-//! their first root is: that may be an update at the end of a step, and kernels run in the order of the graph.
+//! Roots are made where they were. Contractions are made where one of their region was as soon as their operands are
+//! there, not where their first root is: that may be an update at the end of a step, and kernels run in the order of
+//! the graph.
 
 use super::{
     Fused, Fusion,

@@ -1,9 +1,9 @@
 //! Choosing one term of each class: the cheapest altogether, where a class that is used twice is paid once.
 //!
-//! First greedily, after extraction-gym's `faster_greedy_dag`: every class keeps the set of classes that its choice needs,
-//! and a choice that needs itself is rejected. A fused operation pays only if all its parts are taken from it, which no
-//! class can see alone, so greed leaves them out; afterwards each is tried as a whole. Ties are broken by the number of
-//! classes, then by the order of terms.
+//! First greedily, after extraction-gym's `faster_greedy_dag`: every class keeps the set of classes that its choice
+//! needs, and a choice that needs itself is rejected. A fused operation pays only if all its parts are taken from it,
+//! which no class can see alone, so greed leaves them out; afterwards each is tried as a whole. Ties are broken by the
+//! number of classes, then by the order of terms.
 
 use super::{
     cost,

@@ -102,7 +102,8 @@ fn sign(op: &Op, args: &[&Fact], same: bool) -> Sign {
         Op::Binary(Binary::Mul | Binary::Div) | Op::Dot if weakest() > Sign::Any => Sign::NonNegative,
         Op::Binary(Binary::Mul) if same => Sign::NonNegative,
         Op::Binary(Binary::Add) if weakest() > Sign::Any => args[0].sign.max(args[1].sign),
-        // a tie of zeros, and an operand that is no number, give the left one: of the right one only a constant is known to be a number
+        // a tie of zeros, and an operand that is no number, give the left one: of the right one only a constant is
+        // known to be a number
         Op::Binary(Binary::Max) if args[1].constant.is_some_and(|c| f32::from_bits(c) > 0.0) => Sign::Positive,
         Op::Binary(Binary::Max) => args[0].sign,
         Op::Select => args[1].sign.min(args[2].sign),

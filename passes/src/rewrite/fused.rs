@@ -3,8 +3,8 @@
 use super::template::Template;
 use std::{fmt, sync::LazyLock};
 
-/// Operations that belong together. Each of contractions is *defined* by its parts, terms of primitive operations: a rewritten graph has
-/// those, and a [`Fusion`](super::Fusion) names them.
+/// Operations that belong together. Each of contractions is *defined* by its parts, terms of primitive operations: a
+/// rewritten graph has those, and a [`Fusion`](super::Fusion) names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fused {
@@ -14,8 +14,8 @@ pub enum Fused {
     DualWeightGradient,
     /// What the gradient with respect to x of such a layer is made of: through M, and through S.
     DualInputGradient,
-    /// The log-likelihoods of labels under a softmax over the last axis, and their gradient (one_hot - softmax) s for a scale
-    /// s of each row. It has no contraction, and the graph is searched for it.
+    /// The log-likelihoods of labels under a softmax over the last axis, and their gradient (one_hot - softmax) s for a
+    /// scale s of each row. It has no contraction, and the graph is searched for it.
     SoftmaxCrossEntropy,
 }
 

@@ -1,7 +1,7 @@
 //! Recognising fused operations: one rule each, made of its definition.
 //!
-//! The left side is all parts at once, joined on the variables that they share. The right side equates each part with its
-//! projection from the fused operation.
+//! The left side is all parts at once, joined on the variables that they share. The right side equates each part with
+//! its projection from the fused operation.
 
 use super::{
     Fused,

@@ -1,8 +1,8 @@
 //! Growing a pair of products into the whole output of its layer, in the rewritten graph.
 //!
-//! The e-graph has the pair alone: cost sees nothing else, and what follows would be a left side for each combination of
-//! biases, activation and movement. What follows is found here instead, by one pass over the graph in which every value gets
-//! its role in the layer from the roles of its operands. Movement keeps roles, so samples change nothing.
+//! The e-graph has the pair alone: cost sees nothing else, and what follows would be a left side for each combination
+//! of biases, activation and movement. What follows is found here instead, by one pass over the graph in which every
+//! value gets its role in the layer from the roles of its operands. Movement keeps roles, so samples change nothing.
 
 use super::{Fused, Fusion, LocalOutput};
 use bayeslift_ir::{Binary, Graph, Op, Unary, Value};

@@ -1,9 +1,9 @@
 //! Rewriting by equality saturation, on the regions around contractions. egg is named only here.
 //!
-//! [`region`] cuts regions out of a graph, [`saturate`] applies the [`rules`] to each, with the [facts](fact) they need,
-//! until nothing new follows, [`extract`] chooses the cheapest of all equal terms, and [`emit`] builds the graph. Equal
-//! regions, such as the layers of a deep network, are rewritten once. [`grow`] finds what makes whole layers of fused
-//! operations; [`softmax`] finds what is around no contraction.
+//! [`region`] cuts regions out of a graph, [`saturate`] applies the [`rules`] to each, with the [facts](fact) they
+//! need, until nothing new follows, [`extract`] chooses the cheapest of all equal terms, and [`emit`] builds the graph.
+//! Equal regions, such as the layers of a deep network, are rewritten once. [`grow`] finds what makes whole layers of
+//! fused operations; [`softmax`] finds what is around no contraction.
 
 mod apply;
 mod cost;
@@ -61,8 +61,8 @@ pub struct Fusion {
     pub values: Vec<Value>,
 }
 
-/// What a layer with local reparameterization does with its two products: a bias may be added to each, the square root of the
-/// second times noise is added to the first, and an activation may follow.
+/// What a layer with local reparameterization does with its two products: a bias may be added to each, the square root
+/// of the second times noise is added to the first, and an activation may follow.
 ///
 /// Prints as `bias, noise, relu`, with `mean bias` or `variance bias` if there is one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,7 +129,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// The graph with each region replaced by the cheapest of what equals it, and the fused operations of contractions in that.
+/// The graph with each region replaced by the cheapest of what equals it, and the fused operations of contractions in
+/// that.
 pub(crate) fn rewrite_regions(
     graph: &Graph,
     level: Rewriting,

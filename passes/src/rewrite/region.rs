@@ -1,8 +1,9 @@
 //! Regions: the parts of a graph around its contractions. Everything else is cut off: a region reads it as leaves.
 //!
-//! Contractions that share an operand are one region, such as those of a layer in the forward and the backward pass. It has
-//! the operations that lead from them to something else, up to a distance or to values of `f64`, and the movement and squares that lead to
-//! their operands. Leaves are numbered in order of appearance, so that regions of equal structure are equal.
+//! Contractions that share an operand are one region, such as those of a layer in the forward and the backward pass. It
+//! has the operations that lead from them to something else, up to a distance or to values of `f64`, and the movement
+//! and squares that lead to their operands. Leaves are numbered in order of appearance, so that regions of equal
+//! structure are equal.
 
 use super::term::{Head, Term};
 use bayeslift_ir::{Binary, DType, Graph, Op, Type, Value};

@@ -1,13 +1,13 @@
 //! The rules. Each says of which class it is; tests check that claim on random values.
 //!
-//! No rule makes a number of what was none, or the reverse, except that a domain rule has the number where its left side
-//! overflowed on the way. Commuted operands are written out where they occur: general commutativity and associativity
-//! would only make the e-graph large. Rules that change bits look at one operation, or commute with the movement that
-//! simplification may put between two, so that whether they apply never depends on extents: predictions have the same bits
-//! for any split of a batch.
+//! No rule makes a number of what was none, or the reverse, except that a domain rule has the number where its left
+//! side overflowed on the way. Commuted operands are written out where they occur: general commutativity and
+//! associativity would only make the e-graph large. Rules that change bits look at one operation, or commute with the
+//! movement that simplification may put between two, so that whether they apply never depends on extents: predictions
+//! have the same bits for any split of a batch.
 //!
-//! A left side that has one movement of one variable twice would never match: egg looks the second up by its attributes,
-//! which patterns leave open.
+//! A left side that has one movement of one variable twice would never match: egg looks the second up by its
+//! attributes, which patterns leave open.
 
 use super::{
     Rewriting,

@@ -1,9 +1,10 @@
 //! Softmax with cross-entropy: the likelihood of labels under a softmax, and its gradient.
 //!
-//! It is no contraction, and two of its operations may be far apart by movement, so it is not in the e-graph: the graph is
-//! searched. One rule shortens the gradient. A row of a one-hot has one 1, or none if its label is out of range, so the sum of
-//! a row times a number s is s or 0, and the gradient (one_hot - softmax) s needs no reduction over the classes. That
-//! rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign or an infinity.
+//! It is no contraction, and two of its operations may be far apart by movement, so it is not in the e-graph: the graph
+//! is searched. One rule shortens the gradient. A row of a one-hot has one 1, or none if its label is out of range, so
+//! the sum of a row times a number s is s or 0, and the gradient (one_hot - softmax) s needs no reduction over the
+//! classes. That rounds nothing: only where s is 0 or no finite number may the sum be another, a zero of the other sign
+//! or an infinity.
 
 use super::{
     Fused, Fusion, Report, Rewriting,
@@ -23,8 +24,8 @@ struct OneHotSum {
     classes: usize,
 }
 
-/// The graph without sums over one-hots; `None` if there were none. Where the scale is not known to be a finite number the rule
-/// changes bits.
+/// The graph without sums over one-hots; `None` if there were none. Where the scale is not known to be a finite number
+/// the rule changes bits.
 pub(crate) fn shorten_one_hot_sums(
     graph: &Graph,
     level: Rewriting,
@@ -146,8 +147,8 @@ impl Search<'_> {
         value
     }
 
-    /// What each row has at its label and no other class, and the mask of the labels: `x` times a one-hot, or chosen by one. The
-    /// flag says that it is negated.
+    /// What each row has at its label and no other class, and the mask of the labels: `x` times a one-hot, or chosen by
+    /// one. The flag says that it is negated.
     fn picked(&self, value: Value) -> Option<(Value, bool, Value)> {
         if let &[mask, x, zero] = self.args(value)
             && *self.op(value) == Op::Select
@@ -224,8 +225,8 @@ impl Search<'_> {
         Some(forward)
     }
 
-    /// The scale of each row, if this is the gradient with respect to the logits: that at the labels, and something times
-    /// the exponential.
+    /// The scale of each row, if this is the gradient with respect to the logits: that at the labels, and something
+    /// times the exponential.
     fn scale_of_gradient(&self, value: Value, forward: &Forward) -> Option<Value> {
         let row = |x: Value| self.of_one_class(x).map(|_| behind_views(self.0, x));
         self.binary(value, Binary::Add).find_map(|(a, b)| {
@@ -235,7 +236,8 @@ impl Search<'_> {
         })
     }
 
-    /// Adds what is computed for a value from `leaves`, and from what neither sums over classes nor works by the element.
+    /// Adds what is computed for a value from `leaves`, and from what neither sums over classes nor works by the
+    /// element.
     fn collect(&self, value: Value, leaves: &[Value], values: &mut BTreeSet<Value>) {
         let mut pending = vec![value];
         while let Some(value) = pending.pop() {

@@ -1,7 +1,7 @@
 //! The language of the e-graph: primitive operations with their attributes inside, numbered leaves, fused operations.
 //!
-//! Attributes are never children, so every term has a type. In the text of rules, `transpose` exchanges the last two axes,
-//! and `permute`, `broadcast` and `reshape` match any operation of that kind.
+//! Attributes are never children, so every term has a type. In the text of rules, `transpose` exchanges the last two
+//! axes, and `permute`, `broadcast` and `reshape` match any operation of that kind.
 
 use super::Fused;
 use bayeslift_ir::{Binary, Compare, Op, Shape, Unary};

@@ -10,8 +10,8 @@ const SMALL: u64 = 64;
 const LINE: usize = 44;
 
 impl Explanation {
-    /// The graph of kernels as Graphviz text: a box a kernel, redder the more of the time it takes (measured, or roughly
-    /// estimated), small boxes for inputs and outputs, and edges with the bytes that go along them.
+    /// The graph of kernels as Graphviz text: a box a kernel, redder the more of the time it takes (measured, or
+    /// roughly estimated), small boxes for inputs and outputs, and edges with the bytes that go along them.
     ///
     /// `dot -Tsvg` makes a picture of it.
     pub fn to_dot(&self) -> String {

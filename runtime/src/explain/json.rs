@@ -5,8 +5,8 @@ use bayeslift_passes::{Access, Counts, Part};
 use serde_json::{Map, Value, json};
 
 impl Explanation {
-    /// One JSON object: `kernels`, each with its parts, reads, writes and counts; `total`; times in seconds, `null` if not
-    /// measured.
+    /// One JSON object: `kernels`, each with its parts, reads, writes and counts; `total`; times in seconds, `null` if
+    /// not measured.
     pub fn to_json(&self) -> String {
         let kernels: Vec<Value> = self.kernels.iter().map(kernel).collect();
         let seconds = self.time().map(|time| time.as_secs_f64());

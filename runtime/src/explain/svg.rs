@@ -12,8 +12,8 @@ const LONGEST: usize = 400;
 const NAME: usize = 66;
 
 impl Explanation {
-    /// A picture that needs nothing else: a bar a kernel, in order, as long as its time (measured, or roughly estimated),
-    /// in the colour of what it does above all. What it reads and writes shows where the mouse points.
+    /// A picture that needs nothing else: a bar a kernel, in order, as long as its time (measured, or roughly
+    /// estimated), in the colour of what it does above all. What it reads and writes shows where the mouse points.
     pub fn to_svg(&self) -> String {
         let height = TOP + ROW * self.kernels.len() + 12;
         let mut lines = vec![

@@ -6,8 +6,8 @@ use bayeslift_codegen::{KernelTable, Stage};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Stages that run one after the other, cut into parts that are a task each. A part waits for no other part of its group: where several
-/// stages have several parts, those are of rows that have nothing to do with each other.
+/// Stages that run one after the other, cut into parts that are a task each. A part waits for no other part of its
+/// group: where several stages have several parts, those are of rows that have nothing to do with each other.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub stages: Vec<usize>,
@@ -73,8 +73,9 @@ impl<'a> Former<'a> {
         Former { stages: &table.stages, end, dependencies, touches, small, claim: table.target.machine().handover }
     }
 
-    /// Groups for so many threads, in an order in which they may run. A stage joins one that it waits for where their parts have to do
-    /// with each other one by one; a small one another small one that it waits for, or that waits for all it waits for.
+    /// Groups for so many threads, in an order in which they may run. A stage joins one that it waits for where their
+    /// parts have to do with each other one by one; a small one another small one that it waits for, or that waits for
+    /// all it waits for.
     pub fn groups(&self, threads: usize) -> Vec<Group> {
         /// How many groups back one is looked for.
         const NEAR: usize = 16;
@@ -122,7 +123,8 @@ impl<'a> Former<'a> {
         groups
     }
 
-    /// How a stage is cut where a group is; `None` if tiles are on both sides of a cut, or if a part would have to wait for another.
+    /// How a stage is cut where a group is; `None` if tiles are on both sides of a cut, or if a part would have to wait
+    /// for another.
     fn same_cut(&self, group: &Group, stage: usize) -> Option<Vec<usize>> {
         let first = &self.stages[group.stages[0]];
         let (there, here) = (first.tiling?, self.stages[stage].tiling?);
@@ -185,7 +187,8 @@ fn all_parts(parts: usize) -> u64 {
     u64::MAX >> (u64::BITS as usize - parts)
 }
 
-/// The stages in an order in which they may run: first those that wait for none, then those that wait for these alone, and so on.
+/// The stages in an order in which they may run: first those that wait for none, then those that wait for these alone,
+/// and so on.
 fn by_level(dependencies: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut levels: Vec<usize> = Vec::with_capacity(dependencies.len());
     for waits in dependencies {

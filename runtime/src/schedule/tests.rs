@@ -34,8 +34,8 @@ fn overlap(a: (Place, usize), b: (Place, usize)) -> bool {
     }
 }
 
-/// A step that trains a network whose layers draw their weights. Memory of such weights and of outputs is used again where all
-/// is too much to be kept.
+/// A step that trains a network whose layers draw their weights. Memory of such weights and of outputs is used again
+/// where all is too much to be kept.
 fn network(rows: usize, widths: &[usize]) -> Graph {
     let b = Builder::new();
     let address = NoiseAddress {

@@ -1,5 +1,5 @@
-//! Random contractions of windows, larger than random graphs have them: runs that chunks cut, rows that tiles cut, and windows in
-//! any direction and order.
+//! Random contractions of windows, larger than random graphs have them: runs that chunks cut, rows that tiles cut, and
+//! windows in any direction and order.
 
 use bayeslift_ir::{Builder, DType, Expr, Graph, Shape, Type, Window};
 

@@ -58,11 +58,12 @@ fn flags(opt_level: &str, placement: Placement) -> Result<settings::Flags, Error
     };
     let options = [
         ("opt_level", opt_level),
-        // An object has all that its functions call and read, near them: no table of addresses lies between. That is what tables would be
-        // asked for by `is_pic`.
+        // An object has all that its functions call and read, near them: no table of addresses lies between. That is
+        // what tables would be asked for by `is_pic`.
         ("is_pic", "false"),
         ("use_colocated_libcalls", in_object),
-        // A frame of spilled registers may be larger than the guard page of a stack. Who links an object knows how large its stack has to be.
+        // A frame of spilled registers may be larger than the guard page of a stack. Who links an object knows how
+        // large its stack has to be.
         ("enable_probestack", in_memory),
         ("probestack_strategy", "inline"),
         ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),

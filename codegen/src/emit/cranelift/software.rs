@@ -44,7 +44,8 @@ pub(crate) fn fill_software(
     b.finalize(target);
 }
 
-/// As `bayeslift_ir::fma`, which says why it is exact: the product of two `f32` is exact in `f64`, and the sum is rounded to odd there.
+/// As `bayeslift_ir::fma`, which says why it is exact: the product of two `f32` is exact in `f64`, and the sum is
+/// rounded to odd there.
 fn fused_multiply_add(b: &mut FunctionBuilder<'_>, x: &[Value]) -> Value {
     let bits = MemFlagsData::new().with_endianness(Endianness::Little);
     let [x, y, c] = [0, 1, 2].map(|i| b.ins().fpromote(types::F64, x[i]));

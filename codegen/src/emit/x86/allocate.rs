@@ -1,7 +1,8 @@
 //! Where the values of a tile kernel live: linear scan over live ranges, extended over loops.
 //!
-//! Ranges are counted in half steps: an instruction at position p reads at 2p and writes at 2p + 1, so that a result may take the
-//! register of an operand that dies there. A loop's entry writes at 2p, so that what enters never meets what is carried.
+//! Ranges are counted in half steps: an instruction at position p reads at 2p and writes at 2p + 1, so that a result
+//! may take the register of an operand that dies there. A loop's entry writes at 2p, so that what enters never meets
+//! what is carried.
 
 use crate::tile::{Carried, Class, Inst, Reg, Stmt, TileKernel};
 use std::collections::{BTreeSet, HashMap};
@@ -63,8 +64,8 @@ impl Limits {
     }
 }
 
-/// Where the values of a kernel are defined and used. Statements have positions in the order of the text; a loop has one
-/// for its entry and one for its end.
+/// Where the values of a kernel are defined and used. Statements have positions in the order of the text; a loop has
+/// one for its entry and one for its end.
 pub(super) struct Ranges<'k> {
     kernel: &'k TileKernel,
     aliases: Vec<Reg>,
@@ -278,8 +279,8 @@ impl<'k> Ranges<'k> {
         web
     }
 
-    /// When a value is alive: one that this loop carries from its beginning, if the body does not read it only there, to its last
-    /// use in the body.
+    /// When a value is alive: one that this loop carries from its beginning, if the body does not read it only there,
+    /// to its last use in the body.
     fn in_loop(&self, r: usize, carrier: usize) -> (u32, u32) {
         let start = self.start[r];
         (start, if self.carrier[r] == carrier { self.last_in_body[r].max(start) } else { self.end[r] })

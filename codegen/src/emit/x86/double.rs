@@ -1,5 +1,5 @@
-//! Doubles: four fill a register. What stands beside them has four lanes too, in half a register: floats, integers, and truth values,
-//! which are words of all ones or zeros as those of floats are.
+//! Doubles: four fill a register. What stands beside them has four lanes too, in half a register: floats, integers, and
+//! truth values, which are words of all ones or zeros as those of floats are.
 
 use super::memory::{after, target_of_four};
 use super::vector::Source;

@@ -164,8 +164,8 @@ impl Emitter<'_> {
         self.keep(reg, target)
     }
 
-    /// Lane 4 i + j of the results comes from row 4 i + j: register j collects rows j, 4 + j, 8 + j, ..., and each group of
-    /// four lanes is then a matrix of 4 x 4 to transpose.
+    /// Lane 4 i + j of the results comes from row 4 i + j: register j collects rows j, 4 + j, 8 + j, ..., and each
+    /// group of four lanes is then a matrix of 4 x 4 to transpose.
     pub(super) fn load_transposed(&mut self, into: &[Reg; 4], address: Address, stride: i64, part: Part) -> Emitted {
         let (isa, wide, memory) = (self.isa, self.is_wide(into[0]), self.address(address)?);
         let lanes = part.unwrap_or(self.lanes as u32);

@@ -1,11 +1,12 @@
 //! Tile IR to x86-64 machine code for vectors of eight (AVX2) or sixteen lanes (AVX-512).
 //!
 //! Cranelift's vectors end at 128 bits; these functions stand beside its own in the same module. A function is one
-//! position-independent blob: code, then its constants. Vectors and scalars of either kind live in vector registers, truth
-//! values in mask registers where there are some, indices in general registers. It follows the System V convention and
-//! calls nothing.
+//! position-independent blob: code, then its constants. Vectors and scalars of either kind live in vector registers,
+//! truth values in mask registers where there are some, indices in general registers. It follows the System V
+//! convention and calls nothing.
 //!
-//! Code with doubles is that of AVX2 on all machines: vectors have four lanes, of which doubles fill a register and all else half of one.
+//! Code with doubles is that of AVX2 on all machines: vectors have four lanes, of which doubles fill a register and all
+//! else half of one.
 //!
 //! Some instructions need a register for an operand that lies in memory. How many, the emitter finds out by emitting:
 //! where the allocation has no such register it asks for one, and starts again.
@@ -151,8 +152,8 @@ fn count_uses(stmts: &[Stmt], uses: &mut [u32]) {
     }
 }
 
-/// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied to all
-/// lanes, a vector that is a factor, added or widened.
+/// Whether a loaded value's only reader is the next statement, which can read it from memory: a scalar that is copied
+/// to all lanes, a vector that is a factor, added or widened.
 fn reads_from_memory(kernel: &TileKernel, uses: &[u32], loaded: Reg, next: Option<&Stmt>) -> bool {
     let Some(Stmt::Let(_, next)) = next else { return false };
     let wide = kernel.regs[loaded.0 as usize].vector;

@@ -20,7 +20,8 @@ const QUEUE: usize = 48;
 /// How long a written element takes to be read again.
 const FORWARD: u32 = 8 * ISSUE;
 
-/// The kernel with its straight-line code in another order, where that is better. `uses` says how often each register is read.
+/// The kernel with its straight-line code in another order, where that is better. `uses` says how often each register
+/// is read.
 pub(super) fn schedule(
     kernel: &TileKernel,
     uses: &[u32],
@@ -134,8 +135,8 @@ impl Scheduler<'_> {
         units
     }
 
-    /// Finds what each unit waits for: the definitions of what it reads, and accesses to the same memory before it, of which
-    /// one writes.
+    /// Finds what each unit waits for: the definitions of what it reads, and accesses to the same memory before it, of
+    /// which one writes.
     fn connect(&self, units: &mut [Unit]) {
         let mut written: HashMap<Base, usize> = HashMap::new();
         let mut read: HashMap<Base, Vec<usize>> = HashMap::new();
@@ -248,8 +249,8 @@ impl Scheduler<'_> {
         order
     }
 
-    /// About how long units take in an order, on a machine that looks some way ahead, with what moving values to memory and back
-    /// takes.
+    /// About how long units take in an order, on a machine that looks some way ahead, with what moving values to memory
+    /// and back takes.
     fn estimate(&mut self, units: &[Unit], order: &[usize]) -> u32 {
         let limit = i32::from(self.limits.vector);
         let mut ready = vec![0; units.len()];
@@ -319,8 +320,8 @@ impl Scheduler<'_> {
         unit.stmts.iter().map(cycles).sum::<u32>() * ISSUE
     }
 
-    /// How many operations a unit is: about one, but for a rotation that takes two shifts, and for halves of doubles and truth values of
-    /// them, which are put together.
+    /// How many operations a unit is: about one, but for a rotation that takes two shifts, and for halves of doubles
+    /// and truth values of them, which are put together.
     fn operations(&self, unit: &Unit) -> u32 {
         let several = |stmt: &Stmt| match stmt {
             Stmt::Let(_, Inst::HighWord(_) | Inst::LowWord(_) | Inst::FromWords(..)) => true,

@@ -1,7 +1,8 @@
 //! The interpreter: what tile code means, bit for bit. Emitters give the same bits.
 //!
-//! It runs on any machine, for any number of lanes, with the arithmetic of the graph's evaluator ([`Scalar`](bayeslift_ir::Scalar)).
-//! What emitters do not check - accesses outside of memory, negative dividends - it does.
+//! It runs on any machine, for any number of lanes, with the arithmetic of the graph's evaluator
+//! ([`Scalar`](bayeslift_ir::Scalar)). What emitters do not check - accesses outside of memory, negative dividends - it
+//! does.
 
 mod double;
 mod inst;
@@ -14,7 +15,8 @@ use std::ops::Range;
 /// The most lanes that vectors have.
 pub const MAX_LANES: usize = 16;
 
-/// What scratch memory holds before anything is written there. It may be anything; this is no number, so that reading it shows.
+/// What scratch memory holds before anything is written there. It may be anything; this is no number, so that reading
+/// it shows.
 const UNWRITTEN: u32 = 0x7fa0_dead;
 
 /// The words of a value: one in each lane, of a double the low and the high one.
@@ -29,13 +31,13 @@ struct Value {
 
 const ZERO: Value = Value { words: [0; 2 * MAX_LANES], index: 0 };
 
-/// Processes these tiles with vectors of so many lanes, at most [`MAX_LANES`]. `arguments` are the words that pointers point to. A loop
-/// counts as a statement each time that it begins anew; more than `limit` are not executed.
+/// Processes these tiles with vectors of so many lanes, at most [`MAX_LANES`]. `arguments` are the words that pointers
+/// point to. A loop counts as a statement each time that it begins anew; more than `limit` are not executed.
 ///
 /// # Errors
-/// [`Error::Malformed`] as for [`verify_for`]; [`Error::Call`] for another number of arguments or a number of lanes that is no
-/// power of two; [`Error::Fault`] for the first statement that does what it must not, after which memory holds what was
-/// written before; [`Error::Memory`] for scratch memory that the machine does not have.
+/// [`Error::Malformed`] as for [`verify_for`]; [`Error::Call`] for another number of arguments or a number of lanes
+/// that is no power of two; [`Error::Fault`] for the first statement that does what it must not, after which memory
+/// holds what was written before; [`Error::Memory`] for scratch memory that the machine does not have.
 ///
 /// ```
 /// use bayeslift_codegen::tile::{TileKernel, interpret};
@@ -123,7 +125,8 @@ impl<'k> Interpreter<'k, '_> {
         }
     }
 
-    /// The words that an access to lanes `stride` elements of four bytes apart touches: where they are, from the first on.
+    /// The words that an access to lanes `stride` elements of four bytes apart touches: where they are, from the first
+    /// on.
     fn places(&self, reg: Reg, stride: i64, part: Part) -> impl Iterator<Item = i64> + use<> {
         let each = self.neighbours(reg);
         (0..self.touched(reg, part) as i64).flat_map(move |lane| (0..each).map(move |word| lane * stride + word))

@@ -16,9 +16,10 @@
 //!   argument1[r2] first 3 = r6                         ; a store
 //! ```
 //!
-//! A statement is a line; two spaces more than before its loop begin the statements of a loop. Classes of registers follow from
-//! the operations, whose operands are above them. Registers may have any numbers; the reader numbers them in the order in which
-//! they are defined. So reading what was printed gives equal code, [`renumbered`](super::TileKernel::renumbered).
+//! A statement is a line; two spaces more than before its loop begin the statements of a loop. Classes of registers
+//! follow from the operations, whose operands are above them. Registers may have any numbers; the reader numbers them
+//! in the order in which they are defined. So reading what was printed gives equal code,
+//! [`renumbered`](super::TileKernel::renumbered).
 
 mod lexer;
 mod parse;

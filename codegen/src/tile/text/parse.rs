@@ -13,8 +13,8 @@ impl FromStr for TileKernel {
     /// Reads the text form.
     ///
     /// # Errors
-    /// [`Error::Parse`] names the line, what was expected and what came; [`Error::Malformed`] the line of a statement that is
-    /// not well-formed.
+    /// [`Error::Parse`] names the line, what was expected and what came; [`Error::Malformed`] the line of a statement
+    /// that is not well-formed.
     fn from_str(text: &str) -> Result<TileKernel, Error> {
         let mut lines = lines(text).peekable();
         let first = lines.next().ok_or_else(|| Error::Parse { line: 1, message: "expected `tiles`".into() })?;

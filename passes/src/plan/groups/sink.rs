@@ -10,9 +10,9 @@ const MAX_CONE: usize = 12;
 const STORED: usize = 2;
 
 impl Former<'_> {
-    /// Moves cheap elementwise values to the one kernel that reads them, with what they are made of: such as the mask of an
-    /// activation, which follows from the activation, or the gradient of an exact divergence, which follows from a
-    /// scale. What others need too is computed twice. Users come first, so that chains move as far as they can.
+    /// Moves cheap elementwise values to the one kernel that reads them, with what they are made of: such as the mask
+    /// of an activation, which follows from the activation, or the gradient of an exact divergence, which follows from
+    /// a scale. What others need too is computed twice. Users come first, so that chains move as far as they can.
     pub(super) fn sink(&mut self, uses: &[Vec<Option<Value>>]) {
         // computed in two kernels: what these read must stay in memory
         let mut copied: BTreeSet<Value> = BTreeSet::new();

@@ -48,8 +48,8 @@ fn check(graph: &Graph, inputs: &[Tensor]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Operations on operands of every sign, of which every element meets every other: zeros of both signs, what is no number and
-/// what underflows among them.
+/// Operations on operands of every sign, of which every element meets every other: zeros of both signs, what is no
+/// number and what underflows among them.
 #[test]
 fn facts_hold_on_special_elements() {
     let special: Vec<f32> = SPECIAL.iter().flat_map(|&x| [x, -x]).chain([1e-30, -1e-30, 1e30]).collect();
@@ -77,7 +77,8 @@ fn facts_hold_on_special_elements() {
     check(&b.finish().unwrap(), &inputs).unwrap();
 }
 
-/// What is no number may be anywhere, whatever else is known: the larger of a negative number and that is the negative number.
+/// What is no number may be anywhere, whatever else is known: the larger of a negative number and that is the negative
+/// number.
 #[test]
 fn a_maximum_with_what_may_be_no_number_has_any_sign() {
     let b = Builder::new();

@@ -117,7 +117,8 @@ fn with_something_to_round(graph: Graph, choices: [u8; 2]) -> Graph {
     b.finish().unwrap()
 }
 
-/// Whether `all` is as near the truth as `off`, but for a few roundings; not a number where that is none, and only there.
+/// Whether `all` is as near the truth as `off`, but for a few roundings; not a number where that is none, and only
+/// there.
 fn check_near(truth: &[f64], off: &[f32], all: &[f32], roundings: f64) -> Result<(), String> {
     let are_numbers = |found: &[f32]| found.iter().map(|x| !x.is_nan()).collect::<Vec<_>>();
     if are_numbers(off) != are_numbers(all) {
@@ -140,8 +141,8 @@ fn what_is_not_a_number_is_not_near() {
     assert_eq!(check_near(&truth, &[f32::NAN, 2.0], &[f32::NAN, 2.5], 1.0), Ok(()));
 }
 
-/// Rewriting of random graphs that overflow nowhere is as near the truth as the graph, but for a few roundings of the largest
-/// number on the way. The same graphs in every run: roundings may fall on either side of a comparison.
+/// Rewriting of random graphs that overflow nowhere is as near the truth as the graph, but for a few roundings of the
+/// largest number on the way. The same graphs in every run: roundings may fall on either side of a comparison.
 #[test]
 fn rounding_rewriting_is_near_the_truth() {
     let config = config(2000);

@@ -118,8 +118,8 @@ fn truth(graph: &Graph, inputs: &[Tensor]) -> Vec<f64> {
     evaluate_f64(graph, &inputs).unwrap()[0].floats().unwrap().to_vec()
 }
 
-/// No number where the truth is none, and only there. Where the left side overflows on the way even in double precision, as
-/// the exponential of a large number does, a domain rule may have any number.
+/// No number where the truth is none, and only there. Where the left side overflows on the way even in double
+/// precision, as the exponential of a large number does, a domain rule may have any number.
 fn near(class: Class, want: &[f64], found: &Tensor) -> Result<(), String> {
     let found = found.as_f32().unwrap();
     assert_eq!(want.len(), found.len());
