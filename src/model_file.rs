@@ -22,8 +22,8 @@ use std::{
 };
 
 /// The version of the format that is written. Version 1, which is read as well, had no layers and no digest; version 2 no graphs of
-/// predictions; version 3 no numbers of steps and epochs.
-const VERSION: u32 = 4;
+/// predictions; version 3 no numbers of steps and epochs; graphs of version 4 do not tell where values come from.
+const VERSION: u32 = 5;
 
 /// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
 /// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
@@ -65,7 +65,7 @@ pub(crate) const BYTES: &str = "(bytes)";
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
-    /// The version of the format: 4; 3 of files from before steps and epochs were part of it, 2 from before graphs of predictions were, 1 from
+    /// The version of the format: 5; 4 of files from before graphs told where values come from, 3 from before steps and epochs were part of it, 2 from before graphs of predictions were, 1 from
     /// before layers and a digest were.
     pub version: u32,
     /// SHA-256 of all that the file says and holds, as 64 hexadecimal digits; it was compared when the file was read.
@@ -153,7 +153,7 @@ struct Description {
     emitter: Option<u32>,
     seed: u64,
     training_examples: Option<usize>,
-    /// In files of version 4, as `epochs`.
+    /// In files since version 4, as `epochs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -183,7 +183,7 @@ fn contents_that_lie_are_refused() {
     }
     // A file that only says that it is from before there were digests.
     refused(
-        &with_text(&bytes, |text| text.replacen("\\\"version\\\":4", "\\\"version\\\":1", 1)),
+        &with_text(&bytes, |text| text.replacen("\\\"version\\\":5", "\\\"version\\\":1", 1)),
         "which version 1 does not allow",
     );
     let without = |text: &str| {
@@ -191,7 +191,7 @@ fn contents_that_lie_are_refused() {
         let (_, after) = rest.split_once("\\\"}").unwrap();
         format!("{before}}}{after}")
     };
-    refused(&with_text(&bytes, without), "no field `digest`, which version 4 does not allow");
+    refused(&with_text(&bytes, without), "no field `digest`, which version 5 does not allow");
     // Keys that are there twice, of which a reader might take either.
     let (text, _) = parts(&bytes);
     let tensor = format!("\"affine/bias/loc\":{}", "{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},");

@@ -37,6 +37,21 @@ fn a_step_is_explained() {
     expected.sort_unstable();
     assert_eq!(written(&explanation), expected);
 
+    // every kernel is known by its layer
+    let origins: Vec<String> = explanation
+        .kernels
+        .iter()
+        .map(|kernel| kernel.work.origin().map(ToString::to_string).unwrap_or_default())
+        .collect();
+    let products = explanation.kernels.iter().zip(&origins).filter(|(kernel, _)| kernel.work.counts.flops > 0);
+    let mut products: Vec<&str> = products.map(|(_, origin)| origin.as_str()).collect();
+    products.sort_unstable();
+    products.dedup();
+    let layers = ["affine", "affine_1", "affine_2"].map(String::from);
+    let expected = layers.clone().into_iter().chain(layers.map(|layer| format!("gradient of {layer}")));
+    assert_eq!(products, expected.collect::<Vec<_>>(), "{explanation}");
+    assert!(origins.iter().all(|origin| !origin.is_empty()), "{explanation}");
+
     // two products forward and two backward where noise is drawn, less the gradient of the input, one of each elsewhere
     let products = |m: u64, k: u64, n: u64| 2 * m * k * n;
     let local = 4 * products(16, 3, 8);

@@ -366,7 +366,7 @@ fn files_of_version_1_load() {
     // Saved again it has a digest, and the same numbers.
     let bytes = loaded.to_bytes().unwrap();
     let again = ModelFile::from_bytes(&bytes).unwrap();
-    assert_eq!((again.version, again.digest.unwrap().len()), (4, 64));
+    assert_eq!((again.version, again.digest.unwrap().len()), (5, 64));
     assert_eq!(again.parameters, expected);
 }
 

@@ -84,14 +84,27 @@ fn files_of_version_3_load() {
     let mut again = network.clone();
     Fit::new().epochs(2).batch_size(16).run(&mut again, &small_data(40)).unwrap();
     let file = ModelFile::from_bytes(&again.to_bytes().unwrap()).unwrap();
-    assert_eq!((file.version, file.steps, file.epochs), (4, 6, 2));
+    assert_eq!((file.version, file.steps, file.epochs), (5, 6, 2));
     // A file that says it is older has no numbers of steps.
     let text = again.to_bytes().unwrap();
-    let at = text.windows(14).position(|found| found == br#"\"version\":4,"#).unwrap();
+    let at = text.windows(14).position(|found| found == br#"\"version\":5,"#).unwrap();
     let mut older = text.clone();
     older[at + 12] = b'3';
     let error = ModelFile::from_bytes(&older).unwrap_err().to_string();
     assert!(error.contains("has a field `steps`, which version 3 does not allow"), "{error}");
+}
+
+#[test]
+fn files_of_version_4_load() {
+    let bytes: &[u8] = include_bytes!("model_files/version_4.safetensors");
+    let file = ModelFile::from_bytes(bytes).unwrap();
+    assert_eq!((file.version, file.steps, file.epochs, file.training_examples), (4, 6, 2, Some(40)));
+    let network = Network::from_bytes(small_layers(), likelihood::Categorical, bytes).unwrap();
+    for predictor in [Predictor::from_bytes(bytes).unwrap(), Predictor::new(&network).unwrap()] {
+        let probabilities = predictor.classify(&[0.1, -0.2, 0.3]).unwrap();
+        let bits: Vec<u32> = probabilities.probabilities().iter().map(|p| p.to_bits()).collect();
+        assert_eq!(bits, [1058985688, 1052922448]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Why compiling failed.
 
 use crate::Target;
+use bayeslift_ir::{Foreign, Origin};
 
 /// Why compiling failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum Error {
         target: Target,
     },
     /// The code generator rejected a kernel: a defect of Bayeslift.
-    #[error("kernel {kernel} of {rows} x {cols} elements did not compile: {message}; please report this")]
+    #[error("kernel {kernel} of {rows} x {cols} elements{} did not compile: {message}; please report this", of(origin))]
     Kernel {
         /// The kernel's number in the plan.
         kernel: usize,
@@ -27,6 +28,8 @@ pub enum Error {
         rows: usize,
         /// Its columns.
         cols: usize,
+        /// Which part of the program it is from, if that is known.
+        origin: Option<Origin>,
         /// The code generator's message.
         message: String,
     },
@@ -43,4 +46,9 @@ pub enum Error {
     #[cfg(feature = "deploy")]
     #[error("the object could not be made: {0}; please report this")]
     Object(String),
+}
+
+/// How an error names where a kernel is from.
+fn of(origin: &Option<Origin>) -> String {
+    origin.as_ref().map(|origin| format!(" of `{}`", Foreign::new(&origin.to_string()))).unwrap_or_default()
 }

@@ -247,6 +247,7 @@ impl<'p, F> Maker<'p, F> {
                 kernel: number,
                 rows: kernel.rows,
                 cols: kernel.cols,
+                origin: work.origin().cloned(),
                 message,
             })?;
             let count = stages.len();

@@ -1,6 +1,6 @@
 //! Building graphs with ordinary operators: broadcasting is implicit, the first error is kept.
 
-use crate::{DType, Error, Expr, Graph, Noise, Op, Type, Value};
+use crate::{DType, Error, Expr, Graph, Noise, Op, Origin, Type, Value};
 use smallvec::SmallVec;
 use std::cell::{Ref, RefCell};
 
@@ -37,7 +37,6 @@ impl Default for Builder {
 #[derive(Debug, Default)]
 struct State {
     graph: Graph,
-    scope: Vec<String>,
     error: Option<Error>,
 }
 
@@ -104,23 +103,33 @@ impl Builder {
         Ref::map(self.state.borrow(), |state| &state.graph)
     }
 
-    /// Runs `build` with `name` appended to the scope path, which errors report.
+    /// Runs `build` in a scope of this name inside of the current one: what it adds [comes from](Graph::origin) there,
+    /// and errors say so.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Type};
+    /// let b = Builder::new();
+    /// let x = b.input("x", Type::f32([2]));
+    /// let y = b.scoped("network", || b.scoped("relu", || x.relu()));
+    /// assert_eq!(b.graph().origin(y.value()).to_string(), "network/relu");
+    /// ```
     pub fn scoped<T>(&self, name: &str, build: impl FnOnce() -> T) -> T {
-        self.state.borrow_mut().scope.push(name.to_owned());
-        let result = build();
-        self.state.borrow_mut().scope.pop();
-        result
+        let scope = self.graph().current_origin().child(name);
+        self.from_origin(scope, build)
     }
 
-    /// The scope path, joined by `/`.
-    pub fn scope(&self) -> String {
-        self.state.borrow().scope.join("/")
+    /// Runs `build`, of which all that it adds comes from there.
+    pub fn from_origin<T>(&self, origin: Origin, build: impl FnOnce() -> T) -> T {
+        let outer = self.state.borrow_mut().graph.set_origin(origin);
+        let result = build();
+        self.state.borrow_mut().graph.set_origin(outer);
+        result
     }
 
     /// Keeps `error` if it is the first.
     pub fn fail(&self, error: Error) {
         let mut state = self.state.borrow_mut();
-        let error = error.within(&state.scope.join("/"));
+        let error = error.within(&state.graph.current_origin().to_string());
         state.error.get_or_insert(error);
     }
 

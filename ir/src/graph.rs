@@ -1,10 +1,10 @@
 //! The graph: append-only, hash-consed, statically shaped SSA.
 
-use crate::{Binary, DType, Error, Op, Type, Unary, infer};
+use crate::{Binary, DType, Error, Op, Origin, Type, Unary, infer};
 use smallvec::SmallVec;
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
+    fmt, mem,
 };
 
 /// A value of a graph: the index of the node that defines it. Prints as `%3`.
@@ -74,6 +74,9 @@ pub const MAX_NODES: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
+    /// Where each node comes from, and where those do that are appended.
+    origins: Vec<Origin>,
+    origin: Origin,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     interned: HashMap<(Op, Args), Value>,
@@ -142,6 +145,7 @@ impl Graph {
             return Err(Error::TooLarge { what: "nodes of a graph", size, limit: MAX_NODES as u64 });
         }
         self.nodes.push(node);
+        self.origins.push(self.origin.clone());
         Ok(Value(self.nodes.len() as u32 - 1))
     }
 
@@ -197,6 +201,22 @@ impl Graph {
         self.donated.extend(output.updates);
         self.outputs.push(output);
         Ok(())
+    }
+
+    /// Where a value comes from.
+    pub fn origin(&self, value: Value) -> &Origin {
+        &self.origins[value.index()]
+    }
+
+    /// Says where nodes come from that are appended from now on, and gives where they came from until now. Of a new
+    /// graph that is unknown.
+    pub fn set_origin(&mut self, origin: Origin) -> Origin {
+        mem::replace(&mut self.origin, origin)
+    }
+
+    /// Where nodes come from that are appended now.
+    pub(crate) fn current_origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The node that defines a value.

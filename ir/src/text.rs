@@ -13,9 +13,10 @@
 //! ```
 //!
 //! A line is a value's number, the operation, its attributes, its operands, and the type of the result, which the
-//! reader checks. `output "w" = %9 updates %2` names a result that overwrites the input `%2`. Line breaks stand for
-//! spaces. Numbers of values need not be consecutive, but operands are defined above their users. Reading
-//! what was printed gives an equal graph.
+//! reader checks; `from "affine"`, or `from gradient "affine"`, may follow, and tells where it comes from: `{:#}`
+//! prints that. `output "w" = %9 updates %2` names a result that overwrites the input `%2`. Line breaks stand for
+//! spaces. Numbers of values need not be consecutive, but operands are defined above their users. Reading what was
+//! printed gives an equal graph.
 
 mod lexer;
 mod parse;

@@ -14,6 +14,32 @@ fn check_round_trip(graph: &Graph) {
     let read: Graph = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(&read, graph, "{text}");
     assert_eq!(read.to_string(), text);
+    // and with where values come from
+    let text = format!("{graph:#}");
+    let read: Graph = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(&read, graph, "{text}");
+    assert!(graph.values().all(|value| read.origin(value) == graph.origin(value)), "{text}");
+}
+
+#[test]
+fn values_tell_where_they_come_from() {
+    let b = Builder::new();
+    let x = b.scoped("a \"scope\"", || b.input("x", Type::f32([2])));
+    let y = b.scoped("layer", || b.scoped("inner", || x.exp()));
+    let z = b.from_origin(b.graph().origin(y.value()).gradient(), || y * 2.0);
+    b.output("z", z.abs());
+    let graph = b.finish().unwrap();
+    let expected = "graph {\n  %0 = input \"x\" : f32[2] from \"a \\\"scope\\\"\"\n  \
+                    %1 = exp %0 : f32[2] from \"layer/inner\"\n  \
+                    %2 = constant 2.0 : f32[] from gradient \"layer/inner\"\n  \
+                    %3 = broadcast %2 : f32[2] from gradient \"layer/inner\"\n  \
+                    %4 = mul %1 %3 : f32[2] from gradient \"layer/inner\"\n  %5 = abs %4 : f32[2]\n  \
+                    output \"z\" = %5\n}\n";
+    assert_eq!(format!("{graph:#}"), expected);
+    assert!(!graph.to_string().contains("from"));
+    check_round_trip(&graph);
+    let error = "graph { %0 = input \"x\" : f32[2] from layer }".parse::<Graph>().unwrap_err().to_string();
+    assert!(error.contains("expected a scope in quotes"), "{error}");
 }
 
 /// A change of a text at a place chosen modulo its length.
@@ -56,6 +82,8 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         "é",
         "\0",
         "output",
+        "from",
+        "gradient",
         "input",
         "sum",
         "stream=0xffffffffffffffff",

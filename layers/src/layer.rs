@@ -294,7 +294,11 @@ impl<'b> Call<'b> {
     /// # Errors
     /// As for [`Divergence`].
     pub fn divergences(&self, divergence: &Divergence) -> Result<Vec<TermDivergence<'b>>, Error> {
-        self.terms.iter().map(|term| divergence.with_method(term)).collect()
+        let with_method = |term: &Term<'b>| {
+            let path = format!("{}/divergence", term.site.path());
+            term.site.builder().scoped(&path, || divergence.with_method(term))
+        };
+        self.terms.iter().map(with_method).collect()
     }
 
     /// The value that the forward pass used for the random variable at `path`, such as `affine/kernel`; `None` if

@@ -6,7 +6,7 @@
 
 mod convolution;
 
-use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Operand, Shape, Unary};
+use bayeslift_ir::{Binary, DType, Error, Expr, Graph, Op, Operand, Shape, Unary, Value};
 use std::f64::consts::FRAC_2_SQRT_PI;
 
 /// The gradients of the scalar `loss` with respect to each of `with_respect_to`, of the same types.
@@ -141,28 +141,37 @@ impl<'b> Adjoint<'b> {
 /// For each node up to the loss its adjoint, if it is wanted and one arrives.
 fn adjoints<'b>(loss: Expr<'b>, with_respect_to: &[Expr<'b>], wanted: &[bool]) -> Vec<Option<Expr<'b>>> {
     let b = loss.builder();
-    let values = b.graph().values().take(loss.value().index() + 1);
+    let values: Vec<Value> = b.graph().values().take(loss.value().index() + 1).collect();
     let mut adjoints: Vec<Option<Adjoint<'b>>> = vec![None; values.len()];
     adjoints[loss.value().index()] = Some(Adjoint::new(1.0_f32.into_expr(loss)));
-    for value in values.rev().filter(|value| wanted[value.index()]) {
+    for &value in values.iter().rev().filter(|value| wanted[value.index()]) {
         let Some(adjoint) = adjoints[value.index()] else { continue };
         let node = b.graph().node(value).clone();
+        let origin = b.graph().origin(value).gradient();
         let args: Vec<Expr<'b>> = node.args.iter().map(|&arg| b.expr(arg)).collect();
         for (i, arg) in node.args.iter().enumerate().filter(|(_, arg)| wanted[arg.index()]) {
-            let image = match node.op {
-                Op::Dot if i == 0 => convolution::image_adjoint(args[0], args[1], with_respect_to, || adjoint.value()),
-                _ => None,
-            };
-            let (target, more) = match image {
-                Some((image, more)) => (image.value(), Some(Adjoint::new(more))),
-                None => (*arg, pullback(&node.op, i, &args, b.expr(value), adjoint)),
-            };
-            if let Some(more) = more {
-                adjoints[target.index()] = Some(adjoints[target.index()].map_or(more, |sum| sum.plus(more)));
-            }
+            b.from_origin(origin.clone(), || {
+                let image = match node.op {
+                    Op::Dot if i == 0 => {
+                        convolution::image_adjoint(args[0], args[1], with_respect_to, || adjoint.value())
+                    }
+                    _ => None,
+                };
+                let (target, more) = match image {
+                    Some((image, more)) => (image.value(), Some(Adjoint::new(more))),
+                    None => (*arg, pullback(&node.op, i, &args, b.expr(value), adjoint)),
+                };
+                if let Some(more) = more {
+                    adjoints[target.index()] = Some(adjoints[target.index()].map_or(more, |sum| sum.plus(more)));
+                }
+            });
         }
     }
-    adjoints.into_iter().map(|adjoint| adjoint.map(Adjoint::value)).collect()
+    let origin = |value| b.graph().origin(value).gradient();
+    let whole = |(value, adjoint): (Value, Option<Adjoint<'b>>)| {
+        adjoint.map(|adjoint| b.from_origin(origin(value), || adjoint.value()))
+    };
+    values.into_iter().zip(adjoints).map(whole).collect()
 }
 
 /// What the adjoint of `y = op(x)` contributes to the adjoint of `x[i]`; `None` for nothing.

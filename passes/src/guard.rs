@@ -43,6 +43,7 @@ pub fn watch(graph: &Graph, roots: bool) -> Result<Option<Graph>, Error> {
     let mut graph = graph.clone();
     let mut all = None;
     for Suspect { value, only_nan } in suspects {
+        graph.set_origin(graph.origin(value).clone());
         let shape = graph.ty(value).shape.clone();
         let fine = if only_nan {
             graph.push(Op::Compare(Compare::Equal), &[value, value])?

@@ -1,6 +1,6 @@
 //! A graph made of another one's nodes: the one way in which passes copy what they do not change.
 
-use bayeslift_ir::{Args, Error, Graph, Op, Output, Value};
+use bayeslift_ir::{Args, Error, Graph, Op, Origin, Output, Value};
 
 /// The same inputs, then of each live node what `becomes` of it, in order, then the same outputs. Operands come before
 /// users, so what has become of them is known.
@@ -11,6 +11,7 @@ pub(crate) fn rebuild<'g>(
     let mut to = Rebuild::with_inputs(graph)?;
     let live = graph.live();
     for value in graph.values().filter(|v| live[v.index()] && !matches!(graph.node(*v).op, Op::Input(_))) {
+        to.set_origin_of(value);
         let new = becomes(&mut to, value)?;
         to.set(value, new);
     }
@@ -39,6 +40,7 @@ impl<'g> Rebuild<'g> {
 
     /// A value of any kind becomes an input.
     pub fn input(&mut self, name: &str, value: Value) -> Result<Value, Error> {
+        self.set_origin_of(value);
         let new = self.graph.input(name, self.from.ty(value).clone())?;
         self.set(value, new);
         Ok(new)
@@ -50,6 +52,7 @@ impl<'g> Rebuild<'g> {
         if let Op::Input(i) = node.op {
             return self.input(&self.from.inputs()[i as usize].name, value);
         }
+        self.set_origin_of(value);
         let new = self.graph.push(node.op.clone(), &self.operands(value))?;
         self.set(value, new);
         Ok(new)
@@ -72,6 +75,11 @@ impl<'g> Rebuild<'g> {
             }
         }
         Ok(self.of(value))
+    }
+
+    /// From now on nodes come from where a value does; until now they came from what this gives.
+    pub fn set_origin_of(&mut self, value: Value) -> Origin {
+        self.graph.set_origin(self.from.origin(value).clone())
     }
 
     /// A value becomes this one.

@@ -1,5 +1,5 @@
-//! What must wait for what: found from the memory that stages, and tiles of them, touch, so that whatever the reason is
-//! - a value that is read, one that is overwritten, memory that is used again - none can be forgotten.
+//! What must wait for what: found from the memory that stages, and tiles of them, touch, so that none can be
+//! forgotten, whatever the reason is: a value that is read, one that is overwritten, memory that is used again.
 
 use bayeslift_codegen::{KernelTable, Stage, Tiling};
 use bayeslift_ir::Type;

@@ -19,7 +19,7 @@ const SIZES: [[[u64; 2]; 3]; 3] =
 impl Template {
     /// The template of the graphs that `graph` makes for numbers of samples and rows. `None` if they are no instances of one.
     pub fn of(graph: impl Fn(usize, usize) -> Result<Graph, Error>) -> Option<Template> {
-        let text = |[samples, rows]: [u64; 2]| Some(graph(samples as usize, rows as usize).ok()?.to_string());
+        let text = |[samples, rows]: [u64; 2]| Some(format!("{:#}", graph(samples as usize, rows as usize).ok()?));
         SIZES.into_iter().find_map(|[first, second, third]| {
             let template = Template(generalize([&text(first)?, &text(second)?], [first, second])?);
             // a third size tells whether it was chance

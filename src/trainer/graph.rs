@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, Network};
 use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type, Value};
 use bayeslift_layers::{
-    Context, Scope, Step, TermDivergence, TraceRow,
+    Context, Scope, Step, TermDivergence,
     likelihood::{Bound, Observed},
     noise_inputs,
 };
@@ -32,10 +32,6 @@ pub(super) struct StepGraph {
     pub graph: Graph,
     /// What is updated, in the order of outputs.
     pub updates: Vec<Updated>,
-    /// How many values the graph had when each layer returned.
-    pub layers: Vec<TraceRow>,
-    /// How many values the graph had before gradients were added.
-    pub forward: usize,
     /// The divergence of each random variable: its path, how it is computed, and its value.
     pub terms: Vec<(String, String, Value)>,
     /// The gradient with respect to each trainable parameter, in their order, before it is clipped.
@@ -95,24 +91,20 @@ impl Trainer {
         let values: Vec<_> = steps.iter().map(|step| optimizer.value(step)).collect();
         steps.iter().zip(&values).for_each(|(step, value)| scope.substitute(&step.variable.path, *value));
 
-        let context = Context::new(scope.clone()).noise(noise).training().tracing();
+        let context = Context::new(scope.clone()).noise(noise).training();
         let samples = self.options.samples;
         let context = if samples > 1 { context.samples(samples) } else { context };
         let call = network.call(&context, x)?;
-        let layers = context.traced();
         let (likelihood, output) = (network.likelihood(), call.output);
-        let negative_log_likelihood = match self.options.bound {
-            Bound::ImportanceWeighted if samples > 1 => {
-                likelihood.importance_weighted_loss(&scope, output, &observed)?
-            }
-            _ => likelihood.loss(&scope, output, &observed)?,
-        };
+        let negative_log_likelihood = b.scoped("likelihood", || match self.options.bound {
+            Bound::ImportanceWeighted if samples > 1 => likelihood.importance_weighted_loss(&scope, output, &observed),
+            _ => likelihood.loss(&scope, output, &observed),
+        })?;
         let terms = call.divergences(&self.options.divergence)?;
         let divergence = terms.iter().map(|term| term.value).reduce(|a, b| a + b).unwrap_or_else(|| b.constant(0.0));
         let term = |term: TermDivergence<'_>| (term.path, term.method.to_string(), term.value.value());
         let terms = terms.into_iter().map(term).collect();
         let loss = negative_log_likelihood + divergence * scale;
-        let forward = b.graph().nodes().len();
 
         let gradients = gradients(loss, &values);
         let mut followed: Vec<Gradient<'_>> = steps
@@ -126,14 +118,14 @@ impl Trainer {
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
         let mut paths = self.state.iter().map(|(path, _)| path);
         for (step, gradient) in steps.iter().zip(followed) {
-            let (update, numbers) = match gradient {
+            let (update, numbers) = b.scoped(&format!("update/{}", step.variable.path), || match gradient {
                 Gradient::Whole(gradient) => (optimizer.update(step, gradient), None),
                 // which rows were read is known when all parts are over
                 Gradient::Rows(gradient) if updates == Updates::Accumulated => {
                     (gradient.update_of_all(&**optimizer, step), None)
                 }
                 Gradient::Rows(gradient) => (gradient.update(&**optimizer, step), Some(gradient.numbers)),
-            };
+            });
             changes.push(Change { path: &step.variable.path, old: step.parameter, new: update.parameter, numbers });
             let state = step.state.iter().zip(update.state).zip(paths.by_ref());
             changes.extend(state.map(|((&old, new), path)| Change { path, old, new, numbers }));
@@ -157,14 +149,14 @@ impl Trainer {
         let bound = loss.abs().less_equal(largest).select(bound, f64::INFINITY);
         let is_finite = bound.less_equal(LARGEST_GRADIENT);
         for &Change { path, old, new, numbers } in &changes {
-            match (updates, numbers) {
+            b.scoped(&format!("update/{path}"), || match (updates, numbers) {
                 (Updates::InPlace, None) => b.output_updating(path, is_finite.select(new, old), old),
                 (Updates::InPlace, Some(numbers)) => {
                     let new = is_finite.select(new, old.gather(numbers));
                     b.output_updating(path, old.scatter_rows(numbers, new), old);
                 }
                 (Updates::Aside | Updates::Accumulated, _) => b.output(path, new),
-            }
+            });
         }
         // parameters that one layer reads, and their state, share numbers
         let mut shared: Vec<Expr<'_>> = Vec::new();
@@ -190,7 +182,7 @@ impl Trainer {
         }
         b.check()?;
         let graph = b.graph().clone();
-        Ok(StepGraph { graph, updates: updated, layers, forward, terms, gradients: of_parameters })
+        Ok(StepGraph { graph, updates: updated, terms, gradients: of_parameters })
     }
 
     /// Whether a layer, and not the optimizer, may change the parameter at a path.

@@ -140,14 +140,14 @@ pub(super) fn describe(step: &StepGraph, network: &Network, value: Value) -> Str
     format!("in a `{op}` {}, of type {ty}", place(step, network, value))
 }
 
-/// The layer that a value belongs to.
+/// The part of the network, or of the step, that a value is from.
 fn place(step: &StepGraph, network: &Network, value: Value) -> String {
-    if value.index() >= step.forward {
-        return "of the gradient or update".to_owned();
-    }
-    match step.layers.iter().find(|layer| value.index() < layer.values) {
-        Some(layer) => format!("in layer `{}`", layer.path),
-        None if step.layers.is_empty() => format!("in layer `{}` or its loss", network.layer().name()),
-        None => "in the loss".to_owned(),
+    let origin = step.graph.origin(value);
+    match (&*origin.scope, origin.scope.strip_suffix("/divergence")) {
+        (scope, _) if origin.is_gradient || scope.starts_with("update/") => format!("of the {origin}"),
+        (scope @ "likelihood", _) => format!("in the {scope}"),
+        (_, Some(variable)) => format!("in the divergence of `{variable}`"),
+        ("", _) => format!("in layer `{}`", network.layer().name()),
+        (layer, _) => format!("in layer `{layer}`"),
     }
 }

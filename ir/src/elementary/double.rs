@@ -22,8 +22,8 @@
 //! coefficients are rounded to `f64` one at a time, lowest power first, and the rest fitted again. The range reduction
 //! is Cody and Waite's (1980), with a first part of ln 2 short enough for exact products (Tang, 1989). That the
 //! logarithm loses nothing by rounding x / (2 + x) is the argument of K. C. Ng's in fdlibm, and so is how the cosine
-//! keeps what 1 - r^2 / 2 rounds. Sine and cosine have the domain of those of `f32`. The form of the error function, 1
-//! - e^-s, is that of `f32`, too.
+//! keeps what 1 - r^2 / 2 rounds. Sine and cosine have the domain of those of `f32`. The error function too
+//! has the form of that of `f32`, 1 - e^-s.
 
 use crate::{DoubleLanes, Unary};
 use std::f64::consts::{FRAC_2_PI, LOG2_E, SQRT_2};

@@ -2,7 +2,8 @@
 
 use super::lexer::{Lexer, Token};
 use crate::{
-    Args, Binary, Compare, DType, Distribution, Environment, Error, Graph, Noise, Op, Type, Unary, Value, Window,
+    Args, Binary, Compare, DType, Distribution, Environment, Error, Graph, Noise, Op, Origin, Type, Unary, Value,
+    Window,
 };
 use std::{collections::HashMap, str::FromStr};
 
@@ -96,6 +97,8 @@ impl<'a> Parser<'a> {
         }
         self.symbol(':')?;
         let ty = self.ty()?;
+        let origin = self.origin()?;
+        self.graph.set_origin(origin);
 
         let at_line = |error: Error| error.within(&format!("line {line}"));
         let value = if name == "input" {
@@ -163,6 +166,21 @@ impl<'a> Parser<'a> {
                 _ => return Ok(attributes),
             }
         }
+    }
+
+    /// `from "affine"`, `from gradient "affine"`, or nothing.
+    fn origin(&mut self) -> Result<Origin, Error> {
+        if self.next != Token::Word("from") {
+            return Ok(Origin::default());
+        }
+        self.advance()?;
+        let is_gradient = self.next == Token::Word("gradient");
+        if is_gradient {
+            self.advance()?;
+        }
+        let Token::Name(scope) = self.next.clone() else { return Err(self.expected("a scope in quotes")) };
+        self.advance()?;
+        Ok(Origin { scope: scope.into(), is_gradient })
     }
 
     /// `f32[32,64]`.

@@ -3,11 +3,18 @@
 use crate::{Graph, Input, Noise, Op, Output, Value, Window};
 use std::fmt::{self, Debug, Display, Formatter};
 
+/// With `{:#}` each value tells where it comes from.
 impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "graph {{")?;
         for value in self.values() {
-            writeln!(f, "  {}", Line(self, value))?;
+            write!(f, "  {}", Line(self, value))?;
+            let origin = self.origin(value);
+            if f.alternate() && !origin.is_unknown() {
+                let of = if origin.is_gradient { "gradient " } else { "" };
+                write!(f, " from {of}{}", Quoted(&origin.scope))?;
+            }
+            writeln!(f)?;
         }
         for Output { name, value, updates } in self.outputs() {
             write!(f, "  output {} = {value}", Quoted(name))?;

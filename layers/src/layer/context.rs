@@ -95,7 +95,8 @@ impl<'b> Context<'b> {
     /// Those of the layer and of the operations it adds, marked with its path.
     pub fn call_layer(&self, name: &str, layer: &dyn Layer, x: Expr<'b>) -> Result<Call<'b>, Error> {
         let context = self.child(name);
-        let call = layer.call(&context, x).map_err(|error| error.within(context.path()))?;
+        let call = self.builder().scoped(name, || layer.call(&context, x));
+        let call = call.map_err(|error| error.within(context.path()))?;
         // Errors of the graph are kept for later; here the layer is known.
         self.builder().check().map_err(|error| Error::from(error).within(context.path()))?;
         if let Some(trace) = &self.trace {

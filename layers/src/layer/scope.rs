@@ -90,7 +90,8 @@ impl<'b> Scope<'b> {
         {
             let mut store = scope.store.borrow_mut();
             for (path, parameter) in parameters.iter() {
-                store.exprs.insert(path.to_owned(), builder.input(path, parameter.tensor.ty()));
+                let input = builder.scoped(path, || builder.input(path, parameter.tensor.ty()));
+                store.exprs.insert(path.to_owned(), input);
                 if let Err(error) = parameters::check_finite(path, &parameter.tensor) {
                     store.non_finite.insert(path.to_owned(), error);
                 }

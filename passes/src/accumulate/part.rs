@@ -29,10 +29,12 @@ pub(super) fn part(of: &Accumulation, rows: usize) -> Result<Graph, Accumulation
     let live = needed(of);
     for value in graph.values().filter(|value| live[value.index()]) {
         if let Place::ByRow(place) = of.places[value.index()] {
+            part.to.set_origin_of(value);
             part.by_row(value, place)?;
         }
     }
     for ((i, sum), &before) in of.sums.iter().enumerate().zip(&before) {
+        part.to.set_origin_of(sum.value);
         let after = part.carried(sum, before)?;
         part.to.graph.output_updating(&format!("sum {i}"), after, before)?;
     }

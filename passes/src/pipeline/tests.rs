@@ -145,3 +145,31 @@ fn defects_are_found_and_named() {
     });
     assert_eq!(error, "in `defective`: exp: 0 operands, expected 1");
 }
+
+#[test]
+fn what_replaces_a_value_comes_from_where_that_came() {
+    let b = Builder::new();
+    let x = b.input("x", Type::f32([8, 4]));
+    let parameter = |name: &str, shape: [usize; 2]| b.input(name, Type::f32(shape));
+    let parameters = [("m", [4, 6]), ("s", [4, 6]), ("w", [6, 1])].map(|(name, shape)| parameter(name, shape));
+    let [m, s, w] = parameters;
+    let hidden = b.scoped("local", || x.dot(m) + (x.square().dot(s.square()) + 1e-5).sqrt());
+    let loss = b.scoped("affine", || hidden.dot(w) / 3.0).square().sum_all();
+    crate::gradients(loss, &parameters).iter().zip(["m'", "s'", "w'"]).for_each(|(g, name)| b.output(name, *g));
+    b.output("loss", loss);
+    let rewritten = optimize(&b.finish().unwrap(), Rewriting::All).unwrap().graph;
+    let live = rewritten.live();
+    let dots = rewritten.values().filter(|v| live[v.index()] && rewritten.node(*v).op == Op::Dot);
+    let mut origins: Vec<String> = dots.map(|dot| rewritten.origin(dot).to_string()).collect();
+    origins.sort();
+    let expected = [
+        "affine",
+        "gradient of affine",
+        "gradient of affine",
+        "gradient of local",
+        "gradient of local",
+        "local",
+        "local",
+    ];
+    assert_eq!(origins, expected, "{rewritten:#}");
+}

@@ -3,7 +3,7 @@
 
 use super::{Footprint, Kernel, KernelKind, Operand, Place, Plan, Read, Write, reads};
 use crate::{Axis, View};
-use bayeslift_ir::{Arithmetic, Indexed, Kind, Value};
+use bayeslift_ir::{Arithmetic, Indexed, Kind, Origin, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::{iter, ops};
 
@@ -27,6 +27,8 @@ pub struct Part {
     pub value: Value,
     /// The operation's name in the text form.
     pub operation: &'static str,
+    /// Where it comes from.
+    pub origin: Origin,
     /// How it is computed.
     pub role: Role,
 }
@@ -196,7 +198,10 @@ impl Plan {
                 Read::Numbers { .. } | Read::Table { .. } => {}
             }
         }
-        let part = |(value, role): (Value, Role)| Part { value, operation: self.graph.node(value).op.name(), role };
+        let part = |(value, role): (Value, Role)| {
+            let (operation, origin) = (self.graph.node(value).op.name(), self.graph.origin(value).clone());
+            Part { value, operation, origin, role }
+        };
         roles.into_iter().map(part).collect()
     }
 
@@ -273,6 +278,17 @@ fn lies_transposed(view: &View) -> bool {
 }
 
 impl Work {
+    /// Where the kernel comes from: its products if it has some, else its reductions, else what it computes last. `None`
+    /// if that is not known.
+    pub fn origin(&self) -> Option<&Origin> {
+        let known = || self.parts.iter().filter(|part| !part.origin.is_unknown());
+        let first = |is: fn(Role) -> bool| known().find(|part| is(part.role));
+        let found = first(|role| matches!(role, Role::Product(_)))
+            .or_else(|| first(|role| matches!(role, Role::RowReduction | Role::ColumnReduction)))
+            .or_else(|| known().last());
+        found.map(|part| &part.origin)
+    }
+
     /// What the kernel computes, for people: `2 products 128x784x400, 2 packed, noise, 9 ops`, where packed values are
     /// computed while an operand of a product is packed. The kernel's rows and columns are told where no product tells
     /// them.

@@ -32,6 +32,7 @@ pub(super) fn emit(graph: &Graph, regions: &[(Region, Rc<Solution>)]) -> Result<
     let emitter = |(region, solution)| Emitter::new(region, solution, &needed);
     let mut emitters: Vec<_> = regions.iter().map(|(region, solution)| (region, &**solution)).map(emitter).collect();
     for value in graph.values() {
+        to.set_origin_of(value);
         if let Some(r) = region_of_dot[value.index()] {
             emitters[r].emit_contractions(&mut to, value)?;
         }
@@ -105,7 +106,10 @@ impl Emitter<'_> {
     fn emit(&mut self, to: &mut Rebuild<'_>, root: Id) -> Result<Value, Error> {
         for id in self.solution.behind(root) {
             if self.made[usize::from(id)].is_none() {
+                let equal = self.solution.equals[usize::from(id)].map(|term| self.region.values[usize::from(term)]);
+                let outer = equal.map(|equal| to.set_origin_of(equal));
                 self.made[usize::from(id)] = Some(self.emit_term(to, &self.solution.terms[usize::from(id)])?);
+                outer.map(|outer| to.graph.set_origin(outer));
             }
         }
         Ok(self.value(root))

@@ -15,8 +15,15 @@ use egg::{Id, Language};
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Terms with operands first, and which of them the roots are.
-pub(super) type Extracted = (Vec<Term>, Vec<Id>);
+/// What was chosen.
+pub(super) struct Extracted {
+    /// Operands first.
+    pub terms: Vec<Term>,
+    /// The class of each term.
+    pub classes: Vec<Id>,
+    /// The terms that are roots.
+    pub roots: Vec<Id>,
+}
 
 /// The cheapest terms of these classes; `None` if greed leads into a cycle.
 pub(super) fn extract(egraph: &EGraph, roots: &[Id]) -> Option<Extracted> {
@@ -198,13 +205,14 @@ impl Extractor<'_> {
         let (_, order) = self.total(roots)?;
         let mut position = vec![None; self.classes.len()];
         let mut terms = Vec::with_capacity(order.len());
+        let classes = order.iter().map(|&class| self.classes[class]).collect();
         for class in order {
             let term = self.choices[class].as_ref()?.term.clone();
             position[class] = Some(Id::from(terms.len()));
             terms.push(term.map_children(|arg| position[self.index(arg)].expect("operands come first")));
         }
         let roots = roots.iter().map(|&root| position[root]).collect::<Option<_>>()?;
-        Some((terms, roots))
+        Some(Extracted { terms, classes, roots })
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Problem {
 #[derive(Debug)]
 pub(super) struct Region {
     pub problem: Problem,
+    /// The value of each term.
+    pub values: Vec<Value>,
     /// The value of each leaf.
     pub leaves: Vec<Value>,
     /// The value of each root.
@@ -194,13 +196,13 @@ impl Finder<'_> {
         let problem = Problem { slots: Vec::new(), terms: Vec::new(), roots: Vec::new() };
         let is_dot = |value: &Value| self.graph.node(*value).op == Op::Dot;
         let dots = members.iter().copied().filter(is_dot).collect();
-        let mut region = Region { problem, leaves: Vec::new(), roots: Vec::new(), dots };
+        let mut region = Region { problem, values: Vec::new(), leaves: Vec::new(), roots: Vec::new(), dots };
         let mut ids = HashMap::new();
         for &value in members {
             let args =
                 self.graph.node(value).args.iter().map(|&arg| self.operand(value, arg, 0, &mut region, &mut ids));
             let args = args.collect::<Vec<Id>>();
-            let id = region.add(Head::Op(self.graph.node(value).op.clone()), &args);
+            let id = region.add(value, Head::Op(self.graph.node(value).op.clone()), &args);
             ids.insert(value, id);
             if is_root[value.index()] {
                 region.roots.push(value);
@@ -219,11 +221,11 @@ impl Finder<'_> {
         let id = if self.is_copied(user, arg, depth) {
             let args = node.args.iter().map(|&arg| self.operand(user, arg, depth + 1, region, ids));
             let args: Vec<Id> = args.collect();
-            region.add(Head::Op(node.op.clone()), &args)
+            region.add(arg, Head::Op(node.op.clone()), &args)
         } else {
             region.leaves.push(arg);
             region.problem.slots.push(node.ty.clone());
-            region.add(Head::Slot(region.leaves.len() as u32 - 1), &[])
+            region.add(arg, Head::Slot(region.leaves.len() as u32 - 1), &[])
         };
         ids.insert(arg, id);
         id
@@ -231,7 +233,8 @@ impl Finder<'_> {
 }
 
 impl Region {
-    fn add(&mut self, head: Head, args: &[Id]) -> Id {
+    fn add(&mut self, value: Value, head: Head, args: &[Id]) -> Id {
+        self.values.push(value);
         self.problem.terms.push(Term::new(head, args.iter().copied()));
         Id::from(self.problem.terms.len() - 1)
     }

@@ -2,14 +2,17 @@
 
 use super::{
     Rewriting,
-    extract::extract,
+    extract::{Extracted, extract},
     fact::{EGraph, Facts},
     region::Problem,
     rules,
     term::{Head, Term},
 };
 use egg::{Id, Language, Runner, SimpleScheduler};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 /// The most iterations for one region.
 const MAX_ITERATIONS: usize = 8;
@@ -20,6 +23,8 @@ const MAX_NODES: usize = 20_000;
 #[derive(Debug)]
 pub(super) struct Solution {
     pub terms: Vec<Term>,
+    /// For each term the first of the problem that it equals, if there is one.
+    pub equals: Vec<Option<Id>>,
     pub roots: Vec<Id>,
     pub iterations: usize,
     pub nodes: usize,
@@ -42,13 +47,19 @@ pub(super) fn solve(problem: &Problem, level: Rewriting) -> Solution {
         .with_scheduler(SimpleScheduler)
         .run(rules::rewrites(level));
     let roots: Vec<Id> = problem.roots.iter().map(|&root| ids[usize::from(root)]).collect();
-    let Some((terms, roots)) = extract(&runner.egraph, &roots) else { return unchanged(problem) };
+    let Some(Extracted { terms, classes, roots }) = extract(&runner.egraph, &roots) else { return unchanged(problem) };
+    let mut first = HashMap::new();
+    for (term, &id) in ids.iter().enumerate() {
+        first.entry(runner.egraph.find(id)).or_insert(Id::from(term));
+    }
+    let equals = classes.iter().map(|class| first.get(class).copied()).collect();
     let mut fired = BTreeMap::new();
     for (name, count) in runner.iterations.iter().flat_map(|iteration| &iteration.applied) {
         *fired.entry(name.as_str()).or_default() += count;
     }
     Solution {
         terms,
+        equals,
         roots,
         iterations: runner.iterations.len(),
         nodes: runner.egraph.total_number_of_nodes(),
@@ -59,8 +70,9 @@ pub(super) fn solve(problem: &Problem, level: Rewriting) -> Solution {
 
 /// The problem as its own solution.
 pub(super) fn unchanged(problem: &Problem) -> Solution {
-    let (terms, roots) = (problem.terms.clone(), problem.roots.clone());
-    Solution { nodes: terms.len(), classes: terms.len(), iterations: 0, fired: BTreeMap::new(), terms, roots }
+    let (terms, roots, count) = (problem.terms.clone(), problem.roots.clone(), problem.terms.len());
+    let equals = (0..count).map(|term| Some(Id::from(term))).collect();
+    Solution { terms, equals, roots, nodes: count, classes: count, iterations: 0, fired: BTreeMap::new() }
 }
 
 impl Solution {

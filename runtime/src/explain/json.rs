@@ -23,11 +23,15 @@ impl Explanation {
 }
 
 fn kernel(kernel: &ExplainedKernel) -> Value {
-    let part = |part: &Part| json!({ "value": part.value.to_string(), "operation": part.operation });
+    let part = |part: &Part| {
+        let Part { value, operation, origin, .. } = part;
+        json!({ "value": value.to_string(), "operation": operation, "origin": origin.to_string() })
+    };
     let access = |access: &Access| json!({ "name": access.name, "bytes": access.bytes, "kernel": access.maker });
     json!({
         "name": kernel.name,
         "kind": kernel.kind().name(),
+        "origin": kernel.work.origin().map(ToString::to_string),
         "labels": kernel.labels,
         "parts": kernel.work.parts.iter().map(part).collect::<Vec<_>>(),
         "reads": kernel.work.reads.iter().map(access).collect::<Vec<_>>(),

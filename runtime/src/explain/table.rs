@@ -115,8 +115,10 @@ impl Explanation {
 }
 
 impl ExplainedKernel {
-    /// Its labels, if it has some, and its name.
+    /// Where it comes from and its labels, as far as they are known, and its name.
     pub(super) fn title(&self) -> String {
-        if self.labels.is_empty() { self.name.clone() } else { format!("[{}] {}", self.labels.join(", "), self.name) }
+        let origin = self.work.origin().map(|origin| format!("{origin}: ")).unwrap_or_default();
+        let labels = if self.labels.is_empty() { String::new() } else { format!("[{}] ", self.labels.join(", ")) };
+        format!("{origin}{labels}{}", self.name)
     }
 }
