@@ -272,7 +272,8 @@ fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &HashMap<String,
         if !made.contains_key(&value) {
             let node = graph.node(value);
             let args: Vec<Expr<'b>> = node.args.iter().map(|arg| made[arg]).collect();
-            made.insert(value, b.push(node.op.clone(), &args));
+            let origin = graph.origin(value).clone();
+            made.insert(value, b.from_origin(origin, || b.push(node.op.clone(), &args)));
         }
     }
     Some(made[&output])

@@ -101,10 +101,11 @@ impl Trainer {
             _ => likelihood.loss(&scope, output, &observed),
         })?;
         let terms = call.divergences(&self.options.divergence)?;
-        let divergence = terms.iter().map(|term| term.value).reduce(|a, b| a + b).unwrap_or_else(|| b.constant(0.0));
+        let each = terms.iter().map(|term| term.value);
+        let divergence = b.scoped("loss", || each.reduce(|a, b| a + b).unwrap_or_else(|| b.constant(0.0)));
         let term = |term: TermDivergence<'_>| (term.path, term.method.to_string(), term.value.value());
         let terms = terms.into_iter().map(term).collect();
-        let loss = negative_log_likelihood + divergence * scale;
+        let loss = b.scoped("loss", || negative_log_likelihood + divergence * scale);
 
         let gradients = gradients(loss, &values);
         let mut followed: Vec<Gradient<'_>> = steps
@@ -113,7 +114,7 @@ impl Trainer {
             .map(|(step, gradient)| Gradient::of(*gradient, optimizer.moves_read_rows(step.variable)))
             .collect();
         if let Some(limit) = self.options.clip_norm {
-            clipped(&mut followed, limit);
+            b.scoped("clip", || clipped(&mut followed, limit));
         }
         let mut changes: Vec<Change<'_, '_>> = Vec::new();
         let mut paths = self.state.iter().map(|(path, _)| path);
@@ -144,10 +145,13 @@ impl Trainer {
         }
         // NaN is not below anything, and a sum with NaN is NaN.
         let finite: Vec<_> = parameters.iter().map(|(_, parameter)| *parameter).chain(values).collect();
-        let bound = magnitude_bounds(&bounded, &finite).into_iter().reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
-        let largest = if b.float() == DType::F64 { f64::MAX } else { f32::MAX.into() };
-        let bound = loss.abs().less_equal(largest).select(bound, f64::INFINITY);
-        let is_finite = bound.less_equal(LARGEST_GRADIENT);
+        let (bound, is_finite) = b.scoped("bound", || {
+            let all = magnitude_bounds(&bounded, &finite).into_iter();
+            let bound = all.reduce(|a, b| a + b).unwrap_or(b.constant(0.0));
+            let largest = if b.float() == DType::F64 { f64::MAX } else { f32::MAX.into() };
+            let bound = loss.abs().less_equal(largest).select(bound, f64::INFINITY);
+            (bound, bound.less_equal(LARGEST_GRADIENT))
+        });
         for &Change { path, old, new, numbers } in &changes {
             b.scoped(&format!("update/{path}"), || match (updates, numbers) {
                 (Updates::InPlace, None) => b.output_updating(path, is_finite.select(new, old), old),

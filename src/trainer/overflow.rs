@@ -145,7 +145,7 @@ fn place(step: &StepGraph, network: &Network, value: Value) -> String {
     let origin = step.graph.origin(value);
     match (&*origin.scope, origin.scope.strip_suffix("/divergence")) {
         (scope, _) if origin.is_gradient || scope.starts_with("update/") => format!("of the {origin}"),
-        (scope @ "likelihood", _) => format!("in the {scope}"),
+        (scope @ ("likelihood" | "loss"), _) => format!("in the {scope}"),
         (_, Some(variable)) => format!("in the divergence of `{variable}`"),
         ("", _) => format!("in layer `{}`", network.layer().name()),
         (layer, _) => format!("in layer `{layer}`"),
