@@ -285,7 +285,7 @@ impl Work {
         let first = |is: fn(Role) -> bool| known().find(|part| is(part.role));
         let found = first(|role| matches!(role, Role::Product(_)))
             .or_else(|| first(|role| matches!(role, Role::RowReduction | Role::ColumnReduction)))
-            .or_else(|| known().last());
+            .or_else(|| known().next_back());
         found.map(|part| &part.origin)
     }
 
