@@ -74,7 +74,7 @@ mod warm_start;
 
 pub use bayeslift_ir as ir;
 pub use bayeslift_layers as layers;
-pub use bayeslift_passes as passes;
+pub use bayeslift_passes::gradients;
 pub use bayeslift_runtime as runtime;
 pub use bayeslift_runtime::Explanation;
 pub use comparison::{Comparison, Scores};

@@ -5,12 +5,14 @@ pub(crate) mod describe;
 mod digest;
 pub(crate) mod json;
 mod layer;
+mod prediction;
 
-use crate::{Error, Network, new_file, predictor};
+use crate::{Error, Network, new_file};
 use bayeslift_ir::{DType, Foreign, Graph, Shape, Tensor, Type};
 use bayeslift_layers::{Group, Layer, Likelihood, Parameter, Parameters, likelihood::Target};
 pub(crate) use compare::{load, load_bytes, load_file, load_weights};
 pub(crate) use digest::Contents;
+pub(crate) use prediction::{Prediction, target};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -106,21 +108,6 @@ pub struct ModelFile {
     pub graph_text: String,
     /// What predictions are computed by, if the file stands alone.
     pub(crate) prediction: Option<Prediction>,
-}
-
-/// What predictions are computed by, for any number of samples and rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Prediction {
-    /// Which values a target has: the name of the support, and the number of classes or coordinates if it has one.
-    pub support: String,
-    pub classes: Option<usize>,
-    /// The shape of a target and of its events.
-    pub target: Vec<usize>,
-    pub events: Vec<usize>,
-    /// The graph of the network, and that of the law of its output.
-    pub network: String,
-    pub law: String,
 }
 
 /// Something about a parameter or random variable, in words.
@@ -279,7 +266,7 @@ impl ModelFile {
 
     /// What the target of one example looks like, as far as the file knows: it does if it [stands alone](ModelFile::stands_alone).
     pub fn target(&self) -> Option<Target> {
-        self.prediction.as_ref().and_then(predictor::stored::target)
+        self.prediction.as_ref().and_then(target)
     }
 
     /// The graph of the network's forward pass on one row; see [`Network::graph`](crate::Network::graph).

@@ -14,7 +14,7 @@ mod rows;
 mod run;
 pub(crate) mod stored;
 mod stream;
-mod template;
+pub(crate) mod template;
 
 pub use double::Double;
 pub use options::PredictorOptions;

@@ -13,9 +13,9 @@
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
 use bayeslift::ir::{self, Builder, DType, Error, Graph, verify};
-use bayeslift::passes::{Pipeline, Plan, Rewritten, gradients, simplify};
 use bayeslift::runtime::{Explanation, Options};
 use bayeslift_codegen::{Target, tile::TileKernel};
+use bayeslift_passes::{Pipeline, Plan, Rewritten, gradients, simplify};
 use std::{env, fs, path::Path};
 
 mod tile_fixtures;

@@ -13,9 +13,9 @@ mod facade;
 
 use bayeslift::ir::{Builder, Tensor, Type};
 use bayeslift::layers::{Context, Parameters, Scope, inverse_softplus, noise_inputs};
-use bayeslift::passes::gradients;
 use bayeslift::prelude::*;
 use bayeslift::runtime::{Argument, Executable, Options};
+use bayeslift_passes::gradients;
 
 const DRAWS: usize = 400;
 const BATCHES: [usize; 4] = [16, 64, 256, 1024];

@@ -5,10 +5,10 @@ mod facade;
 
 use bayeslift::{
     layers::Lambda,
-    passes::{Pipeline, Plan, Rewriting, simplify},
     prelude::*,
     runtime::{Executable, Options},
 };
+use bayeslift_passes::{Pipeline, Plan, Rewriting, simplify};
 use facade::{bits, small_data};
 use std::{thread, time::Instant};
 
@@ -130,7 +130,7 @@ fn many_layers_are_compiled() {
     let executable = Executable::compile(graph, &Options::default()).unwrap();
     let all = milliseconds(start);
     assert_eq!(executable.plan().to_string(), plan.to_string());
-    let whole = |fusion: &&bayeslift::passes::Fusion| fusion.label() == "local_reparameterization(bias, noise, relu)";
+    let whole = |fusion: &&bayeslift_passes::Fusion| fusion.label() == "local_reparameterization(bias, noise, relu)";
     assert_eq!(rewritten.fusions.iter().filter(whole).count(), 20);
     println!(
         "{} operations, {} kernels; milliseconds: {simplifying:.1} simplifying, {rewriting:.1} rewriting, {planning:.1} planning, \

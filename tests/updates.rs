@@ -3,8 +3,8 @@
 
 use bayeslift::ir::{Builder, Expr, Graph, Tensor, Type, evaluate, same_bits};
 use bayeslift::layers::{Adam, AdamW, Group, Ivon, Optimizer, RmsProp, Sgd, Sgld, Step, Variable};
-use bayeslift::passes::{Place, Write, gradients};
 use bayeslift::runtime::{Argument, Executable, Options};
+use bayeslift_passes::{Place, Write, gradients};
 
 const SHAPE: [usize; 2] = [40, 50];
 const ROWS: usize = 33;

@@ -9,9 +9,9 @@
 //! likelihood.
 
 use bayeslift::{
+    gradients,
     ir::{Builder, Tensor, Type},
     layers::{Bijector, Layer, noise_inputs},
-    passes::gradients,
     prelude::*,
     runtime::{Argument, Executable},
 };

@@ -42,8 +42,7 @@ pub struct Options {
     /// Which rules rewrite the graph. [`Rewriting::All`] rounds differently than the others.
     pub rewriting: Rewriting,
     /// Cuts calls into as many tasks as there can be and wakes all threads for each, to test their order.
-    #[doc(hidden)]
-    pub finest: bool,
+    finest: bool,
 }
 
 impl Default for Options {
@@ -89,6 +88,11 @@ impl Options {
     pub fn rewriting(mut self, rewriting: Rewriting) -> Self {
         self.rewriting = rewriting;
         self
+    }
+
+    #[doc(hidden)]
+    pub fn is_finest(&self) -> bool {
+        self.finest
     }
 
     #[doc(hidden)]

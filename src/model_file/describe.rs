@@ -1,7 +1,7 @@
 //! What a model file says about a network in words and as a graph.
 
-use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION};
-use crate::{Error, Network, error::short, predictor};
+use super::{Described, DescribedLayer, DescribedParameter, Description, EMITTER_VERSION, VERSION, prediction};
+use crate::{Error, Network, error::short};
 use bayeslift_ir::{Binary, Expr, Op};
 use bayeslift_layers::{AnyDistribution, Group, LayerDescription, Term};
 
@@ -30,7 +30,7 @@ pub(super) fn description(network: &Network) -> Result<Description, Error> {
         layers: Some(layers(network)),
         summary: network.summary(),
         graph: network.graph(1)?.to_string(),
-        prediction: predictor::stored::prediction(network),
+        prediction: prediction::prediction(network),
         digest: None,
     })
 }

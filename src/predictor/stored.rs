@@ -1,32 +1,9 @@
-//! What a model file holds of predictions, so that it needs no layers to predict.
+//! A predictor's model, of a model file: it needs no layers to predict.
 
-use super::{
-    PredictorOptions, law,
-    model::{self, Model},
-    template::Template,
-};
-use crate::{Error, ModelFile, Network, model_file::Prediction};
+use super::{PredictorOptions, model::Model, template::Template};
+use crate::{Error, ModelFile, model_file::target};
 use bayeslift_ir::Foreign;
-use bayeslift_layers::likelihood::{Support, Target};
 use std::path::Path;
-
-/// What a file says of a network's predictions; `None` if its graphs depend on the number of samples or rows by more than their sizes.
-pub fn prediction(network: &Network) -> Option<Prediction> {
-    let of_network = |samples, rows| law::network_graph(network, None, samples, rows);
-    let of_law = |samples, rows| {
-        let output = model::output_type(&of_network(samples, rows)?)?;
-        law::law_graph(network, None, output, [samples, rows])
-    };
-    let (support, classes) = support_name(network.target().support)?;
-    Some(Prediction {
-        support: support.to_owned(),
-        classes,
-        target: network.target().shape.to_vec(),
-        events: network.target().events.to_vec(),
-        network: Template::of(of_network)?.into_string(),
-        law: Template::of(of_law)?.into_string(),
-    })
-}
 
 /// What a predictor predicts with, of a file.
 pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result<Model, Error> {
@@ -55,37 +32,4 @@ pub fn model(file: ModelFile, path: &Path, options: &PredictorOptions) -> Result
     let graphs = [template("network", &stored.network)?, template("law", &stored.law)?];
     Model::stored(file.parameters, graphs, (file.input, file.seed), (target, file.likelihood))
         .map_err(|error| format(format!("its graphs: {error}")))
-}
-
-/// What a file says of targets, if it is of a kind that is known.
-pub fn target(stored: &Prediction) -> Option<Target> {
-    let support = support(&stored.support, stored.classes)?;
-    Some(Target { support, shape: stored.target.as_slice().into(), events: stored.events.as_slice().into() })
-}
-
-/// The names of supports in files.
-const NAMES: [(&str, Support); 6] = [
-    ("real", Support::Real),
-    ("positive", Support::Positive),
-    ("non-negative", Support::NonNegative),
-    ("unit interval", Support::UnitInterval),
-    ("binary", Support::Binary),
-    ("count", Support::Count),
-];
-
-fn support_name(support: Support) -> Option<(&'static str, Option<usize>)> {
-    match support {
-        Support::Classes(classes) => Some(("classes", Some(classes))),
-        Support::Simplex(classes) => Some(("simplex", Some(classes))),
-        _ => NAMES.iter().find(|(_, known)| *known == support).map(|(name, _)| (*name, None)),
-    }
-}
-
-fn support(name: &str, classes: Option<usize>) -> Option<Support> {
-    match (name, classes) {
-        ("classes", Some(classes)) => Some(Support::Classes(classes)),
-        ("simplex", Some(classes)) => Some(Support::Simplex(classes)),
-        (_, None) => NAMES.iter().find(|(known, _)| *known == name).map(|(_, support)| *support),
-        _ => None,
-    }
 }

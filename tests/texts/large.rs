@@ -1,9 +1,9 @@
 //! Sizes at the limits and very long graphs.
 
 use bayeslift::ir::{Builder, DType, Error, Graph, evaluate, same_bits, verify};
-use bayeslift::passes::{Plan, Rewriting, gradients, optimize, simplify};
 use bayeslift::runtime::{Executable, Options};
 use bayeslift_codegen::{Target, lower};
+use bayeslift_passes::{Plan, Rewriting, gradients, optimize, simplify};
 use std::fmt::Write;
 
 /// Extents around 2^31 elements, and those whose product is a small number once it has overflowed.

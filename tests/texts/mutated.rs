@@ -10,8 +10,8 @@ use bayeslift::ir::{
     arbitrary::{config, graph_and_inputs},
     verify,
 };
-use bayeslift::passes::{Plan, Rewriting, gradients};
 use bayeslift::runtime::Options;
+use bayeslift_passes::{Plan, Rewriting, gradients};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 use std::{cell::Cell, env, fs, path::Path};
 

@@ -7,13 +7,13 @@
 mod stages;
 
 use bayeslift::ir::{Graph, Tensor, evaluate, same_bits};
-use bayeslift::passes::Plan;
 use bayeslift_codegen::{
     Architecture, Target,
     emit::{Placement, emitters},
     lower,
     tile::{TileKernel, interpret},
 };
+use bayeslift_passes::Plan;
 use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use std::{error::Error, str::FromStr};
 

@@ -13,7 +13,7 @@ use bayeslift_runtime::{Argument, Executable, Options};
 pub fn run(graph: &Graph, inputs: &[Tensor], options: &Options) -> Result<Vec<Tensor>, String> {
     let executable = Executable::compile(graph.clone(), options).map_err(|error| error.to_string())?;
     let outputs = call(&executable, graph, inputs)?;
-    if options.finest && options.threads > 1 {
+    if options.is_finest() && options.threads > 1 {
         again(&executable, graph, inputs, &outputs)?;
     }
     Ok(outputs)
