@@ -67,9 +67,7 @@ pub fn graph(told: &[Told<'_>], members: usize, rows: usize) -> Result<Graph, Er
             b.output(name, value.to_f32());
         }
     }
-    b.check()?;
-    let graph = b.graph().clone();
-    Ok(graph)
+    Ok(b.finish()?)
 }
 
 /// The mean over members.

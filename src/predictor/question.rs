@@ -114,14 +114,12 @@ impl Question {
         };
         if let Some(each) = each {
             b.output("each", each);
-            b.check()?;
-            let update = b.graph().clone();
+            let update = b.finish()?;
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
         if self == Question::Moments && !draws {
             self.certain(&block)?;
-            b.check()?;
-            let update = b.graph().clone();
+            let update = b.finish()?;
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
         let mut sum = Sum::new(&block, turns);
@@ -168,12 +166,9 @@ impl Question {
             let input = |sum: &Accumulator| (sum.name, b.input(&input(sum.name), sum.ty.clone()));
             let sums: Vec<_> = accumulators.iter().map(input).collect();
             self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64());
-            b.check()?;
-            let graph = b.graph().clone();
-            Some(graph)
+            Some(b.finish()?)
         };
-        b.check()?;
-        let update = b.graph().clone();
+        let update = b.finish()?;
         Ok(Graphs { update, finish, accumulators })
     }
 

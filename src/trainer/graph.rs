@@ -184,8 +184,7 @@ impl Trainer {
         if updates != Updates::Accumulated {
             b.output("bound", bound);
         }
-        b.check()?;
-        let graph = b.graph().clone();
+        let graph = b.finish()?;
         Ok(StepGraph { graph, updates: updated, terms, gradients: of_parameters })
     }
 

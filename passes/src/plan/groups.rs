@@ -1,14 +1,13 @@
 //! Forming kernels: anchors are contractions and reductions, elementwise values join the kernels of their operands.
 
 mod merge;
-mod set;
 mod sink;
 mod stored;
 
 use super::reads::{self, behind_views, prologue_views};
 use super::{Fusion, Kernel, KernelKind, Place, Plan, kernel::is_double};
 use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Unary, Value};
-use set::Set;
+use fixedbitset::FixedBitSet;
 
 /// The cost of a kernel's body, in rough vector operations, beyond which it takes no more members: keeps
 /// code size and compile time linear in the graph.
@@ -85,7 +84,7 @@ struct Former<'g> {
     kernels: Vec<Kernel>,
     cost: Vec<usize>,
     /// For each kernel those that must run before it.
-    ancestors: Vec<Set>,
+    ancestors: Vec<FixedBitSet>,
     group_of: Vec<Option<usize>>,
     stored: Vec<bool>,
     /// Cheap elementwise values used by contractions alone: computed while an operand is packed, never stored.
@@ -253,14 +252,14 @@ impl Former<'_> {
     }
 
     /// The kernels that must have run before any of `values` can be read.
-    fn behind(&self, values: &[Value]) -> Set {
-        let mut set = Set::default();
+    fn behind(&self, values: &[Value]) -> FixedBitSet {
+        let mut set = FixedBitSet::new();
         let mut stack = values.to_vec();
         while let Some(value) = stack.pop() {
             match self.group_of[value.index()] {
                 Some(g) => {
-                    set.insert(g);
-                    set.union(&self.ancestors[g]);
+                    set.grow_and_insert(g);
+                    set.union_with(&self.ancestors[g]);
                 }
                 None => stack.extend(&self.graph.node(value).args),
             }
@@ -269,12 +268,14 @@ impl Former<'_> {
     }
 
     /// Kernel `g` now also waits for `more`, and so does every kernel that waits for `g`.
-    fn depend(&mut self, g: usize, mut more: Set) {
-        more.remove(g);
-        self.ancestors[g].union(&more);
+    fn depend(&mut self, g: usize, mut more: FixedBitSet) {
+        if more.contains(g) {
+            more.remove(g);
+        }
+        self.ancestors[g].union_with(&more);
         for set in &mut self.ancestors {
             if set.contains(g) {
-                set.union(&more);
+                set.union_with(&more);
             }
         }
     }

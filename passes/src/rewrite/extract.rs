@@ -12,6 +12,7 @@ use super::{
 };
 use bayeslift_ir::Type;
 use egg::{Id, Language};
+use fixedbitset::FixedBitSet;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -51,7 +52,7 @@ struct Choice {
     own: u64,
     /// The cost of all that it needs, itself included.
     total: u64,
-    needs: Set,
+    needs: FixedBitSet,
 }
 
 impl Extractor<'_> {
@@ -104,15 +105,15 @@ impl Extractor<'_> {
         if matches!(term.head, Head::Part(_) | Head::Fused(_)) {
             return None;
         }
-        let mut needs = Set::new(self.classes.len());
+        let mut needs = FixedBitSet::with_capacity(self.classes.len());
         for &arg in &term.args {
-            needs.union(&self.choices[self.index(arg)].as_ref()?.needs);
+            needs.union_with(&self.choices[self.index(arg)].as_ref()?.needs);
         }
-        if !needs.insert(class) {
+        if needs.put(class) {
             return None;
         }
         let own = self.cost(class, term);
-        let others = needs.iter().filter(|&other| other != class);
+        let others = needs.ones().filter(|&other| other != class);
         let total = own + others.map(|other| self.choices[other].as_ref().map_or(0, |choice| choice.own)).sum::<u64>();
         Some(Choice { term: term.clone(), own, total, needs })
     }
@@ -148,7 +149,7 @@ impl Extractor<'_> {
 
     fn replace(&mut self, class: usize, term: Term) -> Option<Choice> {
         let own = self.cost(class, &term);
-        self.choices[class].replace(Choice { term, own, total: 0, needs: Set::default() })
+        self.choices[class].replace(Choice { term, own, total: 0, needs: FixedBitSet::new() })
     }
 
     /// The classes of a fused operation's results, each with its projection.
@@ -218,38 +219,6 @@ impl Extractor<'_> {
 
 impl Choice {
     fn key(&self) -> (u64, usize, &Term) {
-        (self.total, self.needs.len(), &self.term)
-    }
-}
-
-/// A set of small numbers.
-#[derive(Clone, Default)]
-struct Set(Vec<u64>);
-
-impl Set {
-    fn new(limit: usize) -> Set {
-        Set(vec![0; limit.div_ceil(64)])
-    }
-
-    fn union(&mut self, other: &Set) {
-        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
-    }
-
-    /// Whether it was not there.
-    fn insert(&mut self, i: usize) -> bool {
-        let (word, bit) = (&mut self.0[i / 64], 1 << (i % 64));
-        let new = *word & bit == 0;
-        *word |= bit;
-        new
-    }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = usize> {
-        let bits =
-            |(i, &word): (usize, &u64)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| i * 64 + bit);
-        self.0.iter().enumerate().flat_map(bits)
+        (self.total, self.needs.count_ones(..), &self.term)
     }
 }

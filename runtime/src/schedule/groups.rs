@@ -3,6 +3,7 @@
 use super::{BESIDE, MOST_PARTS, TASKS_PER_THREAD};
 use crate::dependencies::{Addresses, Parts, Touch, Touched, waits};
 use bayeslift_codegen::{KernelTable, Stage};
+use fixedbitset::FixedBitSet;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -81,7 +82,7 @@ impl<'a> Former<'a> {
         const NEAR: usize = 16;
         let mut groups: Vec<Group> = Vec::new();
         // groups that a group waits for, directly or not
-        let mut before: Vec<Bits> = Vec::new();
+        let mut before: Vec<FixedBitSet> = Vec::new();
         let mut group_of = vec![0; self.stages.len()];
         for i in by_level(&self.dependencies) {
             let waits: BTreeSet<usize> = self.dependencies[i].iter().map(|&stage| group_of[stage]).collect();
@@ -89,9 +90,11 @@ impl<'a> Former<'a> {
             let others = (from..groups.len()).rev().filter(|&g| Some(g) != last);
             let candidates = last.into_iter().chain(others);
             // what has as little to wait for as the group, and is small, may also come before it
-            let is_early =
-                |wait: usize, g: usize| wait < g && groups[wait].cost <= self.small && before[g].has_all(&before[wait]);
-            let waits_too = |g: usize| waits.iter().all(|&wait| wait == g || before[g].has(wait) || is_early(wait, g));
+            let is_early = |wait: usize, g: usize| {
+                wait < g && groups[wait].cost <= self.small && before[wait].is_subset(&before[g])
+            };
+            let waits_too =
+                |g: usize| waits.iter().all(|&wait| wait == g || before[g].contains(wait) || is_early(wait, g));
             let (cost, parts) = (self.stages[i].cost, tasks_for(&self.stages[i], threads, self.small));
             let joined = candidates.filter(|&g| waits_too(g)).find_map(|g| match groups[g].parts() {
                 1 => {
@@ -107,13 +110,13 @@ impl<'a> Former<'a> {
                 group.cuts.push(cut);
                 group.cost += cost + self.claim / 4;
                 group_of[i] = g;
-                waits.iter().filter(|&&wait| wait != g).for_each(|&wait| before[g].set(wait));
+                waits.iter().filter(|&&wait| wait != g).for_each(|&wait| before[g].grow_and_insert(wait));
                 continue;
             }
-            let mut all = Bits::default();
+            let mut all = FixedBitSet::new();
             for &wait in &waits {
-                all.add(&before[wait]);
-                all.set(wait);
+                all.union_with(&before[wait]);
+                all.grow_and_insert(wait);
             }
             group_of[i] = groups.len();
             groups.push(Group::new(i, &self.stages[i], parts));
@@ -165,17 +168,17 @@ impl<'a> Former<'a> {
         let touched = groups.iter().map(|group| (0..group.parts()).map(|part| of_part(group, part)).collect());
         let all_waits = waits(self.end, touched);
         // the groups that are over when any part of a group begins
-        let mut over: Vec<Bits> = Vec::new();
+        let mut over: Vec<FixedBitSet> = Vec::new();
         for (g, mut waits) in all_waits.into_iter().enumerate() {
             let of_part = |waits: &mut Vec<Parts>| {
-                let mut all = Bits::default();
-                waits.iter().for_each(|wait| all.add(&over[wait.work]));
-                waits.retain(|wait| !all.has(wait.work));
+                let mut all = FixedBitSet::new();
+                waits.iter().for_each(|wait| all.union_with(&over[wait.work]));
+                waits.retain(|wait| !all.contains(wait.work));
                 let whole = waits.iter().filter(|wait| wait.mask == all_parts(groups[wait.work].parts()));
-                whole.for_each(|wait| all.set(wait.work));
+                whole.for_each(|wait| all.grow_and_insert(wait.work));
                 all
             };
-            let of_all = waits.iter_mut().map(of_part).reduce(|some, all| some.and(&all)).unwrap_or_default();
+            let of_all = waits.iter_mut().map(of_part).reduce(|some, all| &some & &all).unwrap_or_default();
             over.push(of_all);
             groups[g].waits = waits;
         }
@@ -209,35 +212,4 @@ pub(super) fn one_after_the_other(stages: &[Stage], threads: usize, small: u64) 
         group
     };
     stages.iter().enumerate().map(group).collect()
-}
-
-/// A set of numbers.
-#[derive(Clone, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn has(&self, n: usize) -> bool {
-        self.0.get(n / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
-    }
-
-    fn set(&mut self, n: usize) {
-        self.0.resize(self.0.len().max(n / 64 + 1), 0);
-        self.0[n / 64] |= 1 << (n % 64);
-    }
-
-    fn add(&mut self, other: &Bits) {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
-        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
-    }
-
-    fn has_all(&self, other: &Bits) -> bool {
-        other.0.iter().enumerate().all(|(i, &word)| word & !self.0.get(i).copied().unwrap_or(0) == 0)
-    }
-
-    /// What both have.
-    fn and(mut self, other: &Bits) -> Bits {
-        self.0.truncate(other.0.len());
-        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
-        self
-    }
 }

@@ -46,19 +46,14 @@ impl Former<'_> {
         target.members.extend(kernel.members);
         self.cost[into] += std::mem::take(&mut self.cost[from]);
         let mut waits_for = std::mem::take(&mut self.ancestors[from]);
-        waits_for.remove(into);
-        self.ancestors[into].remove(from);
-        for set in &mut self.ancestors {
-            if set.remove(from) {
-                set.insert(into);
+        for (kernel, set) in self.ancestors.iter_mut().enumerate().filter(|(_, set)| set.contains(from)) {
+            set.remove(from);
+            if kernel != into {
+                set.grow_and_insert(into);
             }
         }
-        self.ancestors[into].remove(into);
-        let all = {
-            waits_for.union(&self.ancestors[into]);
-            waits_for
-        };
-        self.depend(into, all);
+        waits_for.union_with(&self.ancestors[into]);
+        self.depend(into, waits_for);
         // Numbers at the end are free again: mostly young kernels are merged into old ones.
         while self.kernels.last().is_some_and(|kernel| kernel.rows == 0) {
             self.kernels.pop();
