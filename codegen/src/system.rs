@@ -28,7 +28,7 @@ pub enum Level {
     V1,
     /// With SSE4.2: as [`Level::V1`], which knows no rounding to whole numbers.
     V2,
-    /// With AVX2 and FMA: since 2013. What objects are for unless told.
+    /// With AVX2 and FMA: since 2013. The default of objects.
     V3,
     /// With AVX-512.
     V4,
@@ -152,7 +152,7 @@ impl System {
         &self.triple
     }
 
-    /// What code is for: of x86-64 this level, the third unless told.
+    /// What code is for. Default: of x86-64 this level, the third.
     ///
     /// # Errors
     /// A level for another architecture.

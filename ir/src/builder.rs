@@ -20,7 +20,7 @@ use std::cell::{Ref, RefCell};
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 ///
-/// A builder has a type of floats, `f32` unless told: that of constants, and of numbers where no float stands beside
+/// A builder has a type of floats (default: `f32`): that of constants, and of numbers where no float stands beside
 /// them. So code that builds a network builds it in either type; see [`Builder::of`].
 #[derive(Debug)]
 pub struct Builder {

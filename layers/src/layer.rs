@@ -48,8 +48,8 @@ pub trait Layer: Send + Sync {
     /// An input that does not fit, parameters that do not fit, noise where there is no address.
     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error>;
 
-    /// What the layer is, in words, for model files: its name, unless told. A container should tell its layers, and a
-    /// layer with options those that change its output; what is not told is compared by the network's graph alone.
+    /// What the layer is, in words, for model files. Default: its name. A container should tell its layers, and a layer
+    /// with options those that change its output; what is not told is compared by the network's graph alone.
     ///
     /// ```
     /// use bayeslift_ir::Expr;

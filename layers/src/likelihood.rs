@@ -88,7 +88,7 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
     /// An output that has no such law, such as a number of outputs that is no multiple of the law's parameters.
     fn target(&self, output: &Shape) -> Result<Target, Error>;
 
-    /// Declares parameters of its own, for targets of this kind, in the root scope of the network. None unless told.
+    /// Declares parameters of its own, for targets of this kind, in the root scope of the network. Default: none.
     ///
     /// # Errors
     /// Numbers that are out of range.
@@ -207,10 +207,10 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
 pub struct Observed<'b> {
     /// The targets, of the type [`Target::ty`] for the graph's floats.
     pub targets: Expr<'b>,
-    /// Which of them are there, a mask in the shape of the law's [events](Target::events); all unless told. Others add
+    /// Which of them are there, a mask in the shape of the law's [events](Target::events); default: all. Others add
     /// nothing.
     pub present: Option<Expr<'b>>,
-    /// A weight for each example, `[rows]`: how many times it counts; 1 unless told. One of weight 0 adds nothing,
+    /// A weight for each example, `[rows]`: how many times it counts; default: 1. One of weight 0 adds nothing,
     /// whatever its density.
     pub weights: Option<Expr<'b>>,
 }

@@ -55,7 +55,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The names of the state tensors of a parameter; each has the parameter's type.
     fn state(&self, variable: &Variable) -> &'static [&'static str];
 
-    /// The names of the scalars of a step; the rate alone unless told.
+    /// The names of the scalars of a step; default: the rate alone.
     fn scalars(&self) -> Vec<String> {
         names(&["rate"])
     }
@@ -110,7 +110,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// One that is out of range.
     fn check(&self) -> Result<(), Error>;
 
-    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and zeros unless told.
+    /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and tensors, zeros by default.
     ///
     /// # Errors
     /// A type beyond the limits; a parameter that the rule is not for.

@@ -89,13 +89,13 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
 
     kernel_bias_options!();
 
-    /// The maker of the posterior. [`Posterior::mean_field`] unless told.
+    /// The maker of the posterior. Default: [`Posterior::mean_field`].
     pub fn posterior_maker(mut self, posterior: Posterior) -> Self {
         self.posterior = posterior;
         self
     }
 
-    /// The maker of the prior. [`Prior::spike_and_slab`] unless told.
+    /// The maker of the prior. Default: [`Prior::spike_and_slab`].
     pub fn prior_maker(mut self, prior: Prior) -> Self {
         self.prior = prior;
         self
@@ -106,7 +106,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         self.posterior_maker(recipe.posterior.clone()).prior_maker(recipe.prior.clone())
     }
 
-    /// The value of the posterior that a call uses. A sample unless told; a [context](Context::posterior_value) may
+    /// The value of the posterior that a call uses. Default: a sample. A [context](Context::posterior_value) may
     /// override it.
     pub fn posterior_value(mut self, value: PosteriorValue) -> Self {
         self.posterior_value = value;

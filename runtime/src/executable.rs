@@ -30,11 +30,11 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// What code is for: this machine, unless told otherwise. Results do not depend on it.
+    /// What code is for; default: this machine. Results do not depend on it.
     pub target: Target,
-    /// The most threads a call uses: as many as there are cores, unless told otherwise. Calls too small to share use
-    /// fewer, and calls below two milliseconds or so use others only where that has turned out to be faster. Results do
-    /// not depend on it.
+    /// The most threads a call uses; default: as many as there are cores. Calls too small to share use fewer, and calls
+    /// below two milliseconds or so use others only where that has turned out to be faster. Results do not depend on
+    /// it.
     pub threads: usize,
     /// Whether to simplify the graph first. Results do not depend on it, but for those of [`Rewriting::All`], which may
     /// round differently.

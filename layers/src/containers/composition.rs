@@ -37,7 +37,7 @@ impl Residual {
         self
     }
 
-    /// Its own name, unique in its container and without `/`. `residual` unless told, and numbered by containers.
+    /// Its own name, unique in its container and without `/`. Default: `residual`, numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -154,7 +154,7 @@ impl Branches {
         self
     }
 
-    /// Its own name, unique in its container and without `/`. `branches` unless told, and numbered by containers.
+    /// Its own name, unique in its container and without `/`. Default: `branches`, numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -41,7 +41,7 @@ impl Sequential {
     }
 
     /// The element type of all layers, `f32` or `f64`: of parameters, of what is between layers, of inputs and outputs.
-    /// That of the first layer that [says one](crate::Affine::dtype) unless told, else `f32`.
+    /// Default: that of the first layer that [says one](crate::Affine::dtype), else `f32`.
     ///
     /// ```
     /// use bayeslift_ir::DType;

@@ -36,7 +36,7 @@ impl Dropout {
         Dropout { rate, always: true, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `dropout`, and
+    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `dropout`, and
     /// numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());

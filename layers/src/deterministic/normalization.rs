@@ -69,19 +69,19 @@ macro_rules! normalization_options {
             self
         }
 
-        /// Whether a learned `offset` is added to what was normalized. It is unless told.
+        /// Whether a learned `offset` is added to what was normalized. By default it is.
         pub fn center(mut self, center: bool) -> Self {
             self.config.center = center;
             self
         }
 
-        /// Whether what was normalized is multiplied with a learned `scale`. It is unless told.
+        /// Whether what was normalized is multiplied with a learned `scale`. By default it is.
         pub fn scale(mut self, scale: bool) -> Self {
             self.config.scale = scale;
             self
         }
 
-        /// Its own name, unique in its container and without `/`. That of its kind unless told, and numbered by
+        /// Its own name, unique in its container and without `/`. Default: that of its kind, and numbered by
         /// containers.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config.name = Some(name.into());
@@ -92,7 +92,7 @@ macro_rules! normalization_options {
 
 /// Normalizes each row of units: y = (x - mean) / sqrt(variance + epsilon) scale + offset, with mean and variance over
 /// the last axis of `[.., units]` (Ba, Kiros and Hinton 2016). The parameters are `scale` and `offset`, `[units]`;
-/// epsilon is 1e-3, as in Keras, unless told.
+/// the default of epsilon is 1e-3, as in Keras.
 ///
 /// ```
 /// use bayeslift_layers::{Affine, LayerNormalization, Sequential};
@@ -158,7 +158,7 @@ impl Layer for LayerNormalization {
 /// corrects the start of [`Adam`](crate::Adam)'s averages. Where batches are of one size it fades, and what is left is
 /// the law of Keras: momentum times what it was plus 1 - momentum times the batch's.) With momentum 1 it is the mean
 /// over all batches. Elsewhere than in training these averages are used, so that no prediction depends on what it is
-/// batched with. Epsilon is 1e-3 and momentum 0.99, as in Keras, unless told.
+/// batched with. By default epsilon is 1e-3 and momentum 0.99, as in Keras.
 ///
 /// Whoever assigns averages from elsewhere and trains on them assigns `moving_weight` too: the number of values that
 /// they stand for, or any negative number for averages that are warm, those of very many batches like the next one.
@@ -187,7 +187,7 @@ impl BatchNormalization {
 
     normalization_options!();
 
-    /// How much of the weight of a moving average a step keeps. 0.99 unless told.
+    /// How much of the weight of a moving average a step keeps. Default: 0.99.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self

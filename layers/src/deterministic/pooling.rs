@@ -56,25 +56,25 @@ impl Pooling {
         Pooling { statistic, geometry: Geometry::new(pool_size), strides: None, name: None }
     }
 
-    /// The number of axes of positions: 1, 2 or 3. As many as a list for the size has, or else 2, unless told.
+    /// The number of axes of positions: 1, 2 or 3. Default: as many as a list for the size has, or else 2.
     pub fn rank(mut self, rank: usize) -> Self {
         self.geometry.rank = Some(rank);
         self
     }
 
-    /// How far apart windows are, on all axes alike or on each. The size of a window unless told.
+    /// How far apart windows are, on all axes alike or on each. Default: the size of a window.
     pub fn strides(mut self, strides: impl Into<PerAxis>) -> Self {
         self.strides = Some(strides.into());
         self
     }
 
-    /// How the borders are treated: [`Padding::Valid`], unless told, or [`Padding::Same`].
+    /// How the borders are treated: [`Padding::Valid`], the default, or [`Padding::Same`].
     pub fn padding(mut self, padding: Padding) -> Self {
         self.geometry.padding = padding;
         self
     }
 
-    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `max_pooling`, and
+    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `max_pooling`, and
     /// numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -204,8 +204,8 @@ impl GlobalPooling {
         GlobalPooling { statistic: Statistic::Average, rank, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. That of its kind unless told, such as
-    /// `global_max_pooling`, and numbered by containers.
+    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `global_max_pooling`,
+    /// and numbered by containers.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -13,7 +13,7 @@ pub trait Law<'b> {
     /// The log density, or log probability, of each [event](super::Target::events).
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
 
-    /// What training maximizes for each event in the place of log p; none unless told. As it is the logarithm of no
+    /// What training maximizes for each event in the place of log p; default: none. As it is the logarithm of no
     /// density, there is no [importance-weighted bound](super::Bound::ImportanceWeighted) of it.
     fn gain(&self, target: Expr<'b>) -> Option<Expr<'b>> {
         let _ = target;
@@ -52,7 +52,7 @@ pub trait Law<'b> {
         None
     }
 
-    /// A target for each sample and row, labels as numbers. By the quantile of uniform noise unless told: nothing is
+    /// A target for each sample and row, labels as numbers. Default: by the quantile of uniform noise: nothing is
     /// rejected while drawing, since each draw is a function of its address.
     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
         self.quantile(noise.uniform("target"))

@@ -36,7 +36,7 @@ impl Affine {
 
     kernel_bias_options!();
 
-    /// The shape of a batch of independent layers. One layer, the empty shape, unless told.
+    /// The shape of a batch of independent layers. Default: one layer, the empty shape.
     pub fn batch_shape(mut self, batch_shape: impl Into<Shape>) -> Self {
         self.batch_shape = batch_shape.into();
         self

@@ -45,7 +45,7 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
         Ok(None)
     }
 
-    /// What the kernel acts on: the input itself, unless told.
+    /// What the kernel acts on; default: the input itself.
     fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         x
     }
@@ -128,7 +128,7 @@ pub struct KernelBiasConfig {
 }
 
 impl KernelBiasConfig {
-    /// The defaults of a layer that is named `kind` unless told.
+    /// The defaults of a layer whose default name is `kind`.
     pub(crate) fn new(kind: &'static str, input_size: usize, output_size: usize) -> Self {
         KernelBiasConfig {
             input_size,
@@ -205,21 +205,20 @@ fn weights<'b>(layer: &impl KernelBiasLayer, scope: &Scope<'b>) -> Result<Kernel
 /// The builder methods that all layers with a kernel and a bias share.
 macro_rules! kernel_bias_options {
     () => {
-        /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Glorot
-        /// uniform unless told.
+        /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Default:
+        /// Glorot uniform.
         pub fn kernel_initializer(mut self, initializer: crate::Initializer) -> Self {
             self.config_mut().kernel_initializer = initializer;
             self
         }
 
-        /// The law of the bias's initial values; for a variational layer, of its posterior's location. Zeros unless
-        /// told.
+        /// The law of the bias's initial values; for a variational layer, of its posterior's location. Default: zeros.
         pub fn bias_initializer(mut self, initializer: crate::Initializer) -> Self {
             self.config_mut().bias_initializer = initializer;
             self
         }
 
-        /// Whether there is a bias. There is unless told.
+        /// Whether there is a bias. There is by default.
         pub fn use_bias(mut self, use_bias: bool) -> Self {
             self.config_mut().use_bias = use_bias;
             self
@@ -232,7 +231,7 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// The function of the output. The identity unless told.
+        /// The function of the output. Default: the identity.
         pub fn activation(mut self, activation: crate::Activation) -> Self {
             self.config_mut().activation = activation;
             self
@@ -244,7 +243,7 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// Its own name, unique in its container and without `/`. That of its kind unless told, such as `affine`, and
+        /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `affine`, and
         /// numbered by containers.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config_mut().name = Some(name.into());

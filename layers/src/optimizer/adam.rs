@@ -16,13 +16,13 @@ use bayeslift_ir::{Environment, Expr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    /// The learning rate; 1e-3 unless told.
+    /// The learning rate; default: 1e-3.
     pub learning_rate: f64,
-    /// The decay of the mean of gradients, b1; 0.9 unless told.
+    /// The decay of the mean of gradients, b1; default: 0.9.
     pub beta_1: f64,
-    /// The decay of the mean of squared gradients, b2; 0.999 unless told.
+    /// The decay of the mean of squared gradients, b2; default: 0.999.
     pub beta_2: f64,
-    /// Keeps the denominator from 0; 1e-7 unless told.
+    /// Keeps the denominator from 0; default: 1e-7.
     pub epsilon: f64,
 }
 

@@ -12,10 +12,10 @@ use bayeslift_ir::{Environment, Expr};
 /// are large. This one pulls all weights alike.
 ///
 /// # What decays
-/// Weights of deterministic layers, [`Group::Weight`], unless told: all of them, biases too. Locations of posteriors do
-/// not, since the divergence pulls them to their prior already, and decay would be a second prior. Scales of posteriors
-/// must not: they are stored as what a softplus makes positive, so decay would pull the scale to log 2, which no prior
-/// says. Parameters of priors and of likelihoods are scales and bounds as well.
+/// By default weights of deterministic layers, [`Group::Weight`]: all of them, biases too. Locations of posteriors
+/// do not, since the divergence pulls them to their prior already, and decay would be a second prior. Scales of
+/// posteriors must not: they are stored as what a softplus makes positive, so decay would pull the scale to log 2,
+/// which no prior says. Parameters of priors and of likelihoods are scales and bounds as well.
 ///
 /// [`Sgd`](crate::Sgd) has no such option: in plain gradient descent decay and penalty are the same (proposition 1
 /// there).
@@ -33,10 +33,10 @@ use bayeslift_ir::{Environment, Expr};
 pub struct AdamW {
     /// The learning rate, decays of means and epsilon.
     pub adam: Adam,
-    /// Which part of a weight is lost in a step, divided by the learning rate; 0.004 unless told. A product of both
+    /// Which part of a weight is lost in a step, divided by the learning rate; default: 0.004. A product of both
     /// that is above 1 counts as 1.
     pub weight_decay: f64,
-    /// The groups of parameters that decay; weights of deterministic layers unless told.
+    /// The groups of parameters that decay; default: weights of deterministic layers.
     pub groups: Vec<Group>,
 }
 

@@ -63,20 +63,19 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ivon {
-    /// The learning rate; 0.1 unless told.
+    /// The learning rate; default: 0.1.
     pub learning_rate: f64,
-    /// The reciprocal of the variance of the weights' prior; 1 unless told, 0 for none.
+    /// The reciprocal of the variance of the weights' prior; default: 1; 0 for none.
     pub prior_precision: f64,
-    /// What h starts with; 1 unless told.
+    /// What h starts with; default: 1.
     pub first_hessian: f64,
-    /// The decay of the mean of gradients, b1; 0.9 unless told.
+    /// The decay of the mean of gradients, b1; default: 0.9.
     pub beta_1: f64,
-    /// The decay of the mean of the Hessian's estimates, b2; 0.9999 unless told.
+    /// The decay of the mean of the Hessian's estimates, b2; default: 0.9999.
     pub beta_2: f64,
-    /// What a gradient over h + d counts as at most, in magnitude: a step is at most the rate times that; 1 unless
-    /// told.
+    /// What a gradient over h + d counts as at most, in magnitude: a step is at most the rate times that; default: 1.
     pub clip_radius: f64,
-    /// Adam's learning rate for what a likelihood learns; 1e-2 unless told.
+    /// Adam's learning rate for what a likelihood learns; default: 1e-2.
     pub likelihood_rate: f64,
 }
 

@@ -20,16 +20,16 @@ use bayeslift_ir::{Environment, Expr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
-    /// The learning rate; 1e-3 unless told.
+    /// The learning rate; default: 1e-3.
     pub learning_rate: f64,
-    /// The decay of the means; 0.9 unless told.
+    /// The decay of the means; default: 0.9.
     pub rho: f64,
-    /// Which part of the last step is made again, in [0, 1); 0 unless told.
+    /// Which part of the last step is made again, in [0, 1); default: 0.
     pub momentum: f64,
-    /// Keeps the denominator from 0; 1e-7 unless told. It is added below the root, so gradients that are smaller than
-    /// its root, 3e-4, as those of posterior scales are on large data, move parameters by less than the rate.
+    /// Keeps the denominator from 0; default: 1e-7. It is added below the root, so gradients that are smaller than its
+    /// root, 3e-4, as those of posterior scales are on large data, move parameters by less than the rate.
     pub epsilon: f64,
-    /// Whether the gradient is divided by its deviation, and not by its size; not unless told.
+    /// Whether the gradient is divided by its deviation, and not by its size; default: no.
     pub centered: bool,
 }
 

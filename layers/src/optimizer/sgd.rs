@@ -22,11 +22,11 @@ use bayeslift_ir::{Environment, Expr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
-    /// The learning rate; 0.01 unless told.
+    /// The learning rate; default: 0.01.
     pub learning_rate: f64,
-    /// Which part of the last step is made again, in [0, 1); 0 unless told: then no state is kept.
+    /// Which part of the last step is made again, in [0, 1); default: 0, and then no state is kept.
     pub momentum: f64,
-    /// Whether the gradient counts as if it were taken after that part; not unless told. Nothing without momentum.
+    /// Whether the gradient counts as if it were taken after that part; default: no. Nothing without momentum.
     pub nesterov: bool,
 }
 

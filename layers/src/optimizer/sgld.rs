@@ -35,9 +35,9 @@ use bayeslift_ir::{Environment, Expr, Tensor};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgld {
-    /// The learning rate; 0.01 unless told.
+    /// The learning rate; default: 0.01.
     pub learning_rate: f64,
-    /// The reciprocal of the variance of the weights' prior; 1 unless told, 0 for none.
+    /// The reciprocal of the variance of the weights' prior; default: 1; 0 for none.
     pub prior_precision: f64,
 }
 

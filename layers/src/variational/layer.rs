@@ -48,12 +48,12 @@ pub trait VariationalLayer: Send + Sync {
     /// The name of its kind, which it has unless it was given one; containers number equal ones.
     fn kind(&self) -> &str;
 
-    /// The name that it was given. None unless told.
+    /// The name that it was given. Default: none.
     fn own_name(&self) -> Option<&str> {
         None
     }
 
-    /// The value of its posteriors that a call uses unless the context says another. A sample unless told.
+    /// The value of its posteriors that a call uses unless the context says another. Default: a sample.
     fn posterior_value(&self) -> PosteriorValue {
         PosteriorValue::Sample
     }

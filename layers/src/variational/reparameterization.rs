@@ -33,8 +33,7 @@ pub struct Reparameterization {
 type Unpack = dyn for<'b> Fn(KernelBias<Expr<'b>>) -> Result<KernelBias<Expr<'b>>, Error> + Send + Sync;
 
 impl<L: KernelBiasLayer> Variational<L, Reparameterization> {
-    /// A function from the drawn weights to those that are used, such as a mask or tied weights. The identity unless
-    /// told.
+    /// A function from the drawn weights to those that are used, such as a mask or tied weights. Default: the identity.
     ///
     /// The divergence is that of the drawn weights. (A bias that is not there needs no unpacking: see `use_bias`.)
     ///

@@ -3,7 +3,7 @@
 use crate::{AnyDistribution, Error, Forward, KernelBias, Output};
 use std::{fmt, sync::Arc};
 
-/// A function from a posterior to the distributions that an output is drawn from; the identity unless told.
+/// A function from a posterior to the distributions that an output is drawn from; default: the identity.
 #[derive(Clone, Default)]
 pub(crate) struct Unpack(Option<Arc<Function>>);
 
@@ -51,7 +51,7 @@ macro_rules! unpacking_estimator {
     ($estimator:ident) => {
         impl<L: crate::KernelBiasLayer> crate::Variational<L, $estimator> {
             /// A function from the posterior to the distributions that the output is drawn from, such as a tempered
-            /// one. The identity unless told. The divergence is that of the posterior itself.
+            /// one. Default: the identity. The divergence is that of the posterior itself.
             ///
             /// ```
             /// use bayeslift_layers::{Affine, KernelBias, Variational};

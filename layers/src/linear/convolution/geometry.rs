@@ -143,33 +143,33 @@ pub(crate) fn within_limits(what: &str, extents: &[&[usize]]) -> Result<(), Erro
 /// The builder methods that convolutions share, transposed or not; `geometry_mut` gives what they set.
 macro_rules! convolution_options {
     () => {
-        /// The number of axes of positions: 1, 2 or 3. As many as a list for `filter_shape` has, or else 2, unless
-        /// told.
+        /// The number of axes of positions: 1, 2 or 3. Default: as many as a list for `filter_shape` has, or else 2.
         pub fn rank(mut self, rank: usize) -> Self {
             self.geometry_mut().rank = Some(rank);
             self
         }
 
-        /// How far apart windows are, on all axes alike or on each. 1 unless told.
+        /// How far apart windows are, on all axes alike or on each. Default: 1.
         pub fn strides(mut self, strides: impl Into<crate::PerAxis>) -> Self {
             self.geometry_mut().strides = strides.into();
             self
         }
 
-        /// How the borders are treated. [`Padding::Valid`](crate::Padding::Valid) unless told.
+        /// How the borders are treated. Default: [`Padding::Valid`](crate::Padding::Valid).
         pub fn padding(mut self, padding: impl Into<crate::Padding>) -> Self {
             self.geometry_mut().padding = padding.into();
             self
         }
 
-        /// How far apart neighbours in a window are, on all axes alike or on each. 1 unless told; with any strides.
+        /// How far apart neighbours in a window are, on all axes alike or on each. Default: 1. It goes with any
+        /// strides.
         pub fn dilations(mut self, dilations: impl Into<crate::PerAxis>) -> Self {
             self.geometry_mut().dilations = dilations.into();
             self
         }
 
         /// Cuts input and output channels into so many runs of neighbours, and connects only runs of equal number: with
-        /// as many groups as input channels it is a depthwise convolution. 1 unless told; it must divide both sizes.
+        /// as many groups as input channels it is a depthwise convolution. Default: 1. It must divide both sizes.
         pub fn groups(mut self, groups: usize) -> Self {
             self.geometry_mut().groups = groups;
             self
