@@ -17,7 +17,7 @@ impl<'b> Distribution<'b> for Triangular<'b> {
         (self.0 - w.abs()).max(1e-6).log() - self.0.log() * 2.0
     }
     fn sample(&self, site: &Site<'b>, shape: &ir::Shape) -> Result<Draw<'b>, LayerError> {
-        let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(ir::Distribution::Uniform, shape));
+        let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(ir::NoiseDistribution::Uniform, shape));
         Ok(site.value((u? - v?) * self.0))
     }
 }

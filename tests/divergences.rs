@@ -2,7 +2,7 @@
 
 use bayeslift::{
     Backend, FitReport, VariableDivergence,
-    ir::{Distribution as Noise, Shape, Tensor},
+    ir::{NoiseDistribution, Shape, Tensor},
     layers::{Declaration, Group, Rates, Site, distribution::Normal},
     prelude::*,
 };
@@ -22,7 +22,7 @@ impl<'b> Distribution<'b> for Triangular<'b> {
         (self.0 - w.abs()).max(1e-6).log() - self.0.log() * 2.0
     }
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, LayerError> {
-        let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(Noise::Uniform, shape));
+        let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(NoiseDistribution::Uniform, shape));
         Ok(site.value((u? - v?) * self.0))
     }
 }

@@ -1,6 +1,6 @@
 //! Steps that overflow: whatever they are, what follows `Ok` is finite, and what follows an error is what was before.
 
-use bayeslift::ir::{Distribution, noise};
+use bayeslift::ir::{NoiseDistribution, noise};
 use bayeslift::prelude::*;
 use bayeslift_ir::arbitrary::{cases, seed};
 use std::sync::Arc;
@@ -153,7 +153,7 @@ fn a_step_is_finite_or_was_not() {
         for (name, network) in networks(seed) {
             let uniform = |unit: u32| {
                 let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
-                noise::element(Distribution::Uniform, 7, address)
+                noise::element(NoiseDistribution::Uniform, 7, address)
             };
             let momentum = Sgd::new(10.0).momentum(0.9);
             let optimizers: [(Arc<dyn Optimizer>, Arc<dyn Optimizer>); 4] = [

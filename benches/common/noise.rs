@@ -1,5 +1,5 @@
 use super::Result;
-use bayeslift::ir::{Builder, DType, Distribution, Noise, Tensor, noise};
+use bayeslift::ir::{Builder, DType, Noise, NoiseDistribution, Tensor, noise};
 use bayeslift::layers::noise_inputs;
 use bayeslift::runtime::{Executable, Options, Workspace};
 
@@ -12,7 +12,7 @@ pub struct NoiseKernel {
 }
 
 impl NoiseKernel {
-    pub fn compile(distribution: Distribution, n: usize, options: &Options) -> Result<NoiseKernel> {
+    pub fn compile(distribution: NoiseDistribution, n: usize, options: &Options) -> Result<NoiseKernel> {
         const UNITS: usize = 1024;
         let shape = if n.is_multiple_of(UNITS) { [n / UNITS, UNITS] } else { [1, n] };
         let stream = noise::stream("bench", "noise");

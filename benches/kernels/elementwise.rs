@@ -5,7 +5,7 @@ use crate::{
     common::{NoiseKernel, Result, best_seconds, function_seconds, machine},
     rounded,
 };
-use bayeslift::ir::{Builder, Distribution, Type, Unary};
+use bayeslift::ir::{Builder, NoiseDistribution, Type, Unary};
 use bayeslift::runtime::Executable;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub fn functions(settings: &Settings, table: &mut Table) -> Result<()> {
 
 /// Nanoseconds per number of each distribution, into a buffer that caches hold and into one that they do not.
 pub fn noise(settings: &Settings, table: &mut Table) -> Result<()> {
-    for &distribution in Distribution::ALL {
+    for &distribution in NoiseDistribution::ALL {
         for n in [1 << 16, 1 << 22] {
             let mut kernel = NoiseKernel::compile(distribution, n, &settings.options)?;
             let [seconds] = best_seconds(settings.runs(), [&mut || kernel.draw().map(drop)])?;

@@ -4,7 +4,7 @@ use crate::{
     Settings, Table,
     common::{NoiseKernel, Result, best_seconds, function_seconds},
 };
-use bayeslift::ir::{Builder, Distribution, Expr, Type, Unary};
+use bayeslift::ir::{Builder, Expr, NoiseDistribution, Type, Unary};
 use bayeslift::runtime::{Executable, Options};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub fn target(settings: &Settings, table: &mut Table) -> Result<()> {
     for seconds in functions {
         elementary += seconds? / 4.0;
     }
-    let mut noise = NoiseKernel::compile(Distribution::Normal, N, &options)?;
+    let mut noise = NoiseKernel::compile(NoiseDistribution::Normal, N, &options)?;
     let [draw] = best_seconds(settings.runs(), [&mut || noise.draw().map(drop)])?;
     table.row(&[
         ("target", json!(options.target.to_string())),

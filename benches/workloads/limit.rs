@@ -28,7 +28,7 @@
 //!   class, row and sample an exponential, for each row and sample a logarithm.
 
 use crate::common::{NoiseKernel, Result, best_seconds, function_seconds, machine};
-use bayeslift::ir::{Distribution, Unary};
+use bayeslift::ir::{NoiseDistribution, Unary};
 use bayeslift::runtime::Options;
 
 /// What a call must do.
@@ -133,7 +133,7 @@ impl Machine {
         const NORMALS: usize = 1 << 20;
         const ARGUMENTS: usize = 1 << 18;
         let options = Options::default().threads(threads);
-        let mut noise = NoiseKernel::compile(Distribution::Normal, NORMALS, &options)?;
+        let mut noise = NoiseKernel::compile(NoiseDistribution::Normal, NORMALS, &options)?;
         let [seconds] = best_seconds(20, [&mut || noise.draw().map(drop)])?;
         let mut functions_per_us = [0.0; 4];
         for (rate, (function, _)) in functions_per_us.iter_mut().zip(Functions::default().each()) {

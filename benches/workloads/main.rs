@@ -23,7 +23,7 @@ mod limit;
 mod numpy;
 
 use bayeslift::Explanation;
-use bayeslift::ir::Distribution;
+use bayeslift::ir::NoiseDistribution;
 use bayeslift::layers::Group;
 use bayeslift::prelude::*;
 use bayeslift::runtime::{Options, Rewriting};
@@ -396,7 +396,7 @@ fn mc_predict(settings: &Settings) -> Result<()> {
 fn noise_buffer(settings: &Settings) -> Result<()> {
     let (n, steps) = (settings.number("n", 1 << 22)?, settings.number("steps", 20)?);
     let start = Instant::now();
-    let mut kernel = NoiseKernel::compile(Distribution::Normal, n, &settings.options()?)?;
+    let mut kernel = NoiseKernel::compile(NoiseDistribution::Normal, n, &settings.options()?)?;
     let timing = timed(start, steps, || kernel.draw().map(drop))?;
     let drawn = kernel.draw()?;
     let mean = |f: fn(f64) -> f64| drawn.iter().map(|&x| f(f64::from(x))).sum::<f64>() / drawn.len() as f64;

@@ -9,8 +9,8 @@ mod real;
 mod rows;
 
 use crate::{
-    Binary, Compare, DType, Distribution, Environment, Error, Foreign, Graph, Noise, Op, Tensor, Type, Value, memory,
-    noise,
+    Binary, Compare, DType, Environment, Error, Foreign, Graph, Noise, NoiseDistribution, Op, Tensor, Type, Value,
+    memory, noise,
 };
 use real::Real;
 use std::rc::Rc;
@@ -314,7 +314,7 @@ fn compute<R: Real>(
 fn draw<T: Clone + Default>(
     noise: &Noise,
     (key, first_sample, first_row): (&[u32], u32, &[u32]),
-    fill: fn(Distribution, u64, u64, u64, u32, u64, &mut [T]),
+    fill: fn(NoiseDistribution, u64, u64, u64, u32, u64, &mut [T]),
 ) -> Vec<T> {
     let join = |words: &[u32]| u64::from(words[1]) << 32 | u64::from(words[0]);
     let (seed, step) = (join(&key[..2]), join(&key[2..]));

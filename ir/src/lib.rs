@@ -42,7 +42,7 @@ pub use graph::{Args, Graph, Input, MAX_NODES, Node, Output, Value};
 pub use infer::result_type;
 pub use kind::{Arithmetic, Elementwise, Indexed, Kind, Literal, Movement, Reduction};
 pub use lanes::{DoubleLanes, Lanes, Scalar, fma};
-pub use op::{Binary, Compare, Distribution, Noise, Op, Unary, Window};
+pub use op::{Binary, Compare, Noise, NoiseDistribution, Op, Unary, Window};
 pub use origin::Origin;
 pub use same_bits::same_bits;
 pub use tensor::Tensor;

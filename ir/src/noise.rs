@@ -35,7 +35,7 @@
 //! 2^-63 turns, whose distance from the nearest quarter is rounded to `f64`. So a uniform of `f32` is within 2^-24 of
 //! that of `f64`. A normal is within 4 ulp of that formula, which `tests/noise_double.rs` looks at.
 
-use crate::{Distribution, DoubleLanes, Lanes, Scalar, elementary};
+use crate::{DoubleLanes, Lanes, NoiseDistribution, Scalar, elementary};
 
 /// Threefry2x32 with 20 rounds (Salmon et al. 2011; rotations and parity as in their Random123).
 pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::I; 2] {
@@ -78,16 +78,16 @@ pub fn half(units: usize) -> usize {
 /// The elements of units u and u + h, for `slot` = u / 2h * h + u % h.
 pub fn pair<L: Lanes>(
     l: &mut L,
-    distribution: Distribution,
+    distribution: NoiseDistribution,
     row_key: [L::I; 2],
     row_low: L::I,
     slot: L::I,
 ) -> [L::F; 2] {
     let words = threefry(l, row_key, [row_low, slot]);
     match distribution {
-        Distribution::Normal => normal(l, words),
-        Distribution::Uniform => words.map(|word| uniform(l, word)),
-        Distribution::Rademacher => words.map(|word| rademacher(l, word)),
+        NoiseDistribution::Normal => normal(l, words),
+        NoiseDistribution::Uniform => words.map(|word| uniform(l, word)),
+        NoiseDistribution::Rademacher => words.map(|word| rademacher(l, word)),
     }
 }
 
@@ -137,13 +137,13 @@ fn rademacher<L: Lanes>(l: &mut L, word: L::I) -> L::F {
 /// As [`pair`], of `f64`.
 pub fn pair_f64<L: DoubleLanes>(
     l: &mut L,
-    distribution: Distribution,
+    distribution: NoiseDistribution,
     row_key: [L::I; 2],
     row_low: L::I,
     slot: L::I,
 ) -> [L::D; 2] {
     let high = threefry(l, row_key, [row_low, slot]);
-    if distribution == Distribution::Rademacher {
+    if distribution == NoiseDistribution::Rademacher {
         return high.map(|word| {
             let one = l.dconstant(1.0);
             elementary::double::flip_sign(l, one, word)
@@ -153,7 +153,7 @@ pub fn pair_f64<L: DoubleLanes>(
     let slot = l.xor(slot, beyond);
     let low = threefry(l, row_key, [row_low, slot]);
     match distribution {
-        Distribution::Normal => normal_f64(l, high, low),
+        NoiseDistribution::Normal => normal_f64(l, high, low),
         _ => [0, 1].map(|i| uniform_f64(l, high[i], low[i])),
     }
 }
@@ -225,13 +225,13 @@ pub struct Address {
 }
 
 /// The element of the site `stream` at `address`.
-pub fn element(distribution: Distribution, stream: u64, address: Address) -> f32 {
+pub fn element(distribution: NoiseDistribution, stream: u64, address: Address) -> f32 {
     let (key, row_low, slot, which) = place(stream, address);
     pair(&mut Scalar, distribution, key, row_low, slot)[which]
 }
 
 /// As [`element`], of `f64`.
-pub fn element_f64(distribution: Distribution, stream: u64, address: Address) -> f64 {
+pub fn element_f64(distribution: NoiseDistribution, stream: u64, address: Address) -> f64 {
     let (key, row_low, slot, which) = place(stream, address);
     pair_f64(&mut Scalar, distribution, key, row_low, slot)[which]
 }
@@ -245,14 +245,22 @@ fn place(stream: u64, address: Address) -> ([u32; 2], u32, u32, usize) {
 }
 
 /// The elements of all units of one row: what [`element`] gives, at half the cost.
-pub fn fill_row(distribution: Distribution, stream: u64, seed: u64, step: u64, sample: u32, row: u64, out: &mut [f32]) {
+pub fn fill_row(
+    distribution: NoiseDistribution,
+    stream: u64,
+    seed: u64,
+    step: u64,
+    sample: u32,
+    row: u64,
+    out: &mut [f32],
+) {
     let (key, row_low) = host_key(stream, seed, step, sample, row);
     fill(out, |slot| pair(&mut Scalar, distribution, key, row_low, slot));
 }
 
 /// As [`fill_row`], of `f64`.
 pub fn fill_row_f64(
-    distribution: Distribution,
+    distribution: NoiseDistribution,
     stream: u64,
     seed: u64,
     step: u64,

@@ -104,7 +104,7 @@ impl Window {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Noise {
     /// The law of each element.
-    pub distribution: Distribution,
+    pub distribution: NoiseDistribution,
     /// `f32` or `f64`: how many digits of each element there are. The first ones are the same.
     pub dtype: DType,
     /// Identifies the noise site: a hash of the layer's path and the site's name.
@@ -119,7 +119,7 @@ pub struct Noise {
 
 named! {
     /// The law of a noise element.
-    Distribution {
+    NoiseDistribution {
         /// Standard normal, by Box-Muller.
         Normal = "normal",
         /// Uniform on the open interval (0, 1).

@@ -127,7 +127,7 @@ fn malformed(message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, DType, Distribution, NoiseAddress, Shape, Type, Unary, Value};
+    use crate::{Builder, DType, NoiseAddress, NoiseDistribution, Shape, Type, Unary, Value};
 
     /// The parts of a graph, to be broken.
     struct Broken {
@@ -260,11 +260,11 @@ mod tests {
                 address,
             )
         };
-        draw(Distribution::Normal, 1, 5);
-        draw(Distribution::Normal, 1, 5);
-        draw(Distribution::Normal, 2, 5);
+        draw(NoiseDistribution::Normal, 1, 5);
+        draw(NoiseDistribution::Normal, 1, 5);
+        draw(NoiseDistribution::Normal, 2, 5);
         assert_eq!(verify(&b.graph()), Ok(()));
-        draw(Distribution::Uniform, 2, 5);
+        draw(NoiseDistribution::Uniform, 2, 5);
         assert_eq!(verify(&b.graph()), Err(Error::StreamCollision { stream: 2 }));
     }
 }

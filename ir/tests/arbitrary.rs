@@ -1,7 +1,7 @@
 //! The generator of random graphs: what it makes is well-formed, runs, and covers every operation.
 
 use bayeslift_ir::{
-    Binary, Compare, DOT_CHUNK, DType, Distribution, Graph, Noise, Op, Output, Tensor, Unary,
+    Binary, Compare, DOT_CHUNK, DType, Graph, Noise, NoiseDistribution, Op, Output, Tensor, Unary,
     arbitrary::{config, graph_and_inputs},
     evaluate, same_bits, verify,
 };
@@ -107,7 +107,7 @@ fn graphs_cover_everything() {
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
         for ty in floats {
             wanted.extend([true, false].map(|batch| format!("dot {ty} {batch} {a} {b}")));
-            wanted.extend(Distribution::ALL.iter().map(|law| format!("{} {ty} {a} {b}", law.name())));
+            wanted.extend(NoiseDistribution::ALL.iter().map(|law| format!("{} {ty} {a} {b}", law.name())));
         }
     }
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -1,15 +1,15 @@
 //! The evaluator against definitions written out element by element.
 
 use bayeslift_ir::{
-    Builder, DOT_CHUNK, DType, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, SUM_CHUNK, SUM_LANES,
-    Shape, Tensor, Type, evaluate, evaluate_f64, fma, noise, same_bits,
+    Builder, DOT_CHUNK, DType, Elements, Error, Expr, Graph, Noise, NoiseAddress, NoiseDistribution, SUM_CHUNK,
+    SUM_LANES, Shape, Tensor, Type, evaluate, evaluate_f64, fma, noise, same_bits,
 };
 
 /// Elements of mixed magnitude and sign, so that another order of addition shows.
 fn tensor(seed: u64, shape: &[usize]) -> Tensor {
     let element = |unit| {
         let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
-        let x = noise::element(Distribution::Normal, 7, address);
+        let x = noise::element(NoiseDistribution::Normal, 7, address);
         x * x * x
     };
     Tensor::f32(shape, (0..shape.iter().product::<usize>() as u32).map(element).collect::<Vec<_>>()).unwrap()
@@ -148,14 +148,14 @@ fn noise_is_addressed() {
     let first_row = Tensor::u32([2], [u32::MAX, 3]).unwrap();
     let draw = |shape: &[usize], sample_axis, example_axis| {
         run(&[&key, &first_sample, &first_row], |b, x| {
-            let (distribution, shape) = (Distribution::Normal, Shape::new(shape));
+            let (distribution, shape) = (NoiseDistribution::Normal, Shape::new(shape));
             let address = NoiseAddress { key: x[0], first_sample: x[1], first_row: x[2] };
             b.noise(Noise { distribution, dtype: DType::F32, stream: 5, sample_axis, example_axis, shape }, address)
         })
     };
     let element = |sample, row, unit: usize, units| {
         let unit = unit as u32;
-        noise::element(Distribution::Normal, 5, noise::Address { seed, step, sample, row, unit, units })
+        noise::element(NoiseDistribution::Normal, 5, noise::Address { seed, step, sample, row, unit, units })
     };
     let first = 0x3_ffff_ffff_u64;
     check(&draw(&[2, 3, 40], Some(0), Some(1)), &[2, 3, 40], |i| {

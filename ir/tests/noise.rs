@@ -3,7 +3,7 @@
 //! Everything here is deterministic. A threshold's false alarm probability is over the choice of the seed: a correct
 //! generator fails with that probability when seeds or addresses in these tests are changed.
 
-use bayeslift_ir::Distribution::{self, Normal, Rademacher, Uniform};
+use bayeslift_ir::NoiseDistribution::{self, Normal, Rademacher, Uniform};
 use bayeslift_ir::{Scalar, arbitrary::largest, noise, noise::Address};
 
 /// Threefry2x32-20 and the address law written again, plainly, to check the words.
@@ -69,7 +69,7 @@ mod plain {
 }
 
 /// What `pair` makes of given words: Threefry is a bijection, so some counter gives them.
-fn pair_of(distribution: Distribution, words: [u32; 2]) -> [f32; 2] {
+fn pair_of(distribution: NoiseDistribution, words: [u32; 2]) -> [f32; 2] {
     let key = [0x0123_4567, 0x89ab_cdef];
     let [row_low, slot] = plain::threefry_inverse(key, words);
     noise::pair(&mut Scalar, distribution, key, row_low, slot)
@@ -232,7 +232,7 @@ fn partners_share_a_block_and_nothing_else() {
 }
 
 /// 2^16 elements: 256 rows of 256 units from `base` on.
-fn field(distribution: Distribution, stream: u64, base: Address) -> Vec<f32> {
+fn field(distribution: NoiseDistribution, stream: u64, base: Address) -> Vec<f32> {
     let mut field = vec![0.0; 1 << 16];
     for (row, out) in (base.row..).zip(field.chunks_mut(256)) {
         noise::fill_row(distribution, stream, base.seed, base.step, base.sample, row, out);
@@ -241,7 +241,7 @@ fn field(distribution: Distribution, stream: u64, base: Address) -> Vec<f32> {
 }
 
 /// 2^20 elements: 4 samples in each of 4 steps.
-fn million(distribution: Distribution) -> Vec<f64> {
+fn million(distribution: NoiseDistribution) -> Vec<f64> {
     let bases =
         (0..16).map(|i| Address { seed: 2026, step: i / 4, sample: i as u32 % 4, row: 0, unit: 0, units: MANY });
     bases.flat_map(|base| field(distribution, STREAM, base)).map(f64::from).collect()

@@ -1,6 +1,6 @@
 //! Noise of `f64`: its published vectors, its extremes, how near it is to that of `f32`, its error and its moments.
 
-use bayeslift_ir::Distribution::{self, Normal, Rademacher, Uniform};
+use bayeslift_ir::NoiseDistribution::{self, Normal, Rademacher, Uniform};
 use bayeslift_ir::{
     Builder, DType, Noise, NoiseAddress, Scalar, Tensor, Type, arbitrary::largest, evaluate, noise, noise::Address,
 };
@@ -119,7 +119,7 @@ fn normals_follow_the_formula() {
 }
 
 /// 2^20 elements: 4 samples in each of 4 steps.
-fn million(law: Distribution) -> Vec<f64> {
+fn million(law: NoiseDistribution) -> Vec<f64> {
     let mut all = vec![0.0; 1 << 20];
     for (i, row) in all.chunks_mut(256).enumerate() {
         let (step, sample) = (i as u64 >> 10, (i >> 8) as u32 & 3);

@@ -16,7 +16,7 @@ fn run(inputs: &[Tensor], build: impl for<'b> Fn(&[Expr<'b>]) -> Vec<Expr<'b>>) 
 /// Elements of mixed magnitude, so that another order of addition shows.
 fn random(shape: &[usize], seed: u64) -> Tensor {
     let mut elements = vec![0.0; shape.iter().product()];
-    noise::fill_row(bayeslift_ir::Distribution::Normal, 3, seed, 0, 0, 0, &mut elements);
+    noise::fill_row(bayeslift_ir::NoiseDistribution::Normal, 3, seed, 0, 0, 0, &mut elements);
     elements.iter_mut().for_each(|x| *x = *x * *x * *x);
     Tensor::f32(shape, elements).unwrap()
 }

@@ -59,7 +59,7 @@ pub struct Draw<'b> {
 /// A value of it is an expression; all that is computed of it is graph code, so gradients and compiled code follow.
 ///
 /// ```
-/// use bayeslift_ir::{Distribution as Noise, Expr, Shape};
+/// use bayeslift_ir::{NoiseDistribution, Expr, Shape};
 /// use bayeslift_layers::{Distribution, Draw, Error, Prior, Site};
 ///
 /// /// The triangular law on (-width, width): a weight of each size below the width, small ones rather than large ones.
@@ -79,7 +79,7 @@ pub struct Draw<'b> {
 ///         ((1.0 - value.abs() / self.width) / self.width).log()
 ///     }
 ///     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-///         let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(Noise::Uniform, shape));
+///         let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(NoiseDistribution::Uniform, shape));
 ///         Ok(site.value((u? - v?) * self.width))
 ///     }
 /// }

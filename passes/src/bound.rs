@@ -4,7 +4,7 @@
 //! row for each example, where the gradient has a row for each input. A bound from the sizes of these two is known
 //! before the gradient is, costs a small part of it, and does not need the gradient to be kept.
 
-use bayeslift_ir::{Binary, Builder, DType, Distribution, Expr, Node, Op, Unary, Value};
+use bayeslift_ir::{Binary, Builder, DType, Expr, Node, NoiseDistribution, Op, Unary, Value};
 
 /// For each value of floats, a scalar that no magnitude among its elements exceeds, given that those of `finite` are
 /// finite: computed from the operands of the contractions that it ends with, and not from the value. Where an operand
@@ -103,11 +103,11 @@ fn bound<'b>(sizes: &mut Sizes<'b>, value: Expr<'b>, nodes: &[Node], ends: &[boo
         let of = |i: usize| bounds[args[i].index()].expect("operands come first");
         let found = match op {
             _ if !ends[x.index()] => sizes.of_other(b.expr(x)),
-            Op::Dot => sizes.of(arg(0), Role::Left, DEPTH) * sizes.of(arg(1), Role::Right, DEPTH),
-            Op::Sum(axis) if is_end(x) => sizes.of(arg(0), Role::Right, DEPTH) * (arg(0).shape()[*axis] as f32).sqrt(),
+            Op::Dot => sizes.of(arg(0), Side::Left, DEPTH) * sizes.of(arg(1), Side::Right, DEPTH),
+            Op::Sum(axis) if is_end(x) => sizes.of(arg(0), Side::Right, DEPTH) * (arg(0).shape()[*axis] as f32).sqrt(),
             Op::Sum(axis) => of(0) * arg(0).shape()[*axis] as f32,
             // each element is a sum of some rows' elements
-            Op::ScatterAdd(_) => sizes.of(arg(0), Role::Right, DEPTH) * (arg(1).shape().last_extent() as f32).sqrt(),
+            Op::ScatterAdd(_) => sizes.of(arg(0), Side::Right, DEPTH) * (arg(1).shape().last_extent() as f32).sqrt(),
             Op::Gather => of(0),
             Op::ScatterRows => of(0) + of(2),
             // each element is the sum of as many as a window has places, at most
@@ -138,7 +138,7 @@ const DEPTH: usize = 16;
 
 /// What a value that is measured is to a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+enum Side {
     /// What layers are called with.
     Left,
     /// What comes back to them.
@@ -153,36 +153,36 @@ struct Sizes<'b> {
     /// Values of which every element is known to be finite.
     finite: Vec<Value>,
     /// What is to be measured.
-    measured: Vec<(Role, Expr<'b>)>,
+    measured: Vec<(Side, Expr<'b>)>,
     /// The size of all left operands, and that of all others, once they were measured: what layers are called with may
     /// be large, the others are small, and a product of both is to stay below a limit.
     known: Option<[Expr<'b>; 2]>,
 }
 
 impl<'b> Sizes<'b> {
-    fn of(&mut self, x: Expr<'b>, role: Role, depth: usize) -> Expr<'b> {
+    fn of(&mut self, x: Expr<'b>, side: Side, depth: usize) -> Expr<'b> {
         let root = |times: usize| (times as f32).sqrt();
         if let Some(factor) = self.factor(x) {
             return factor * root(x.shape().elements());
         }
         let (op, args) = node(x);
-        let Some(depth) = depth.checked_sub(1) else { return self.measured(x, role) };
+        let Some(depth) = depth.checked_sub(1) else { return self.measured(x, side) };
         match &op {
             Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
-                self.of(args[0], role, depth)
+                self.of(args[0], side, depth)
             }
             Op::Broadcast(shape) => {
-                self.of(args[0], role, depth) * root(shape.elements() / args[0].shape().elements().max(1))
+                self.of(args[0], side, depth) * root(shape.elements() / args[0].shape().elements().max(1))
             }
             // an element is in at most as many windows as they have places
-            Op::Window(window) => self.of(args[0], role, depth) * root(window.size),
-            Op::Binary(Binary::Mul) if args[0].value() == args[1].value() => self.of(args[0], role, depth).square(),
+            Op::Window(window) => self.of(args[0], side, depth) * root(window.size),
+            Op::Binary(Binary::Mul) if args[0].value() == args[1].value() => self.of(args[0], side, depth).square(),
             Op::Binary(Binary::Mul) => match [0, 1].map(|i| self.factor(args[i])) {
-                [Some(factor), _] => self.of(args[1], role, depth) * factor,
-                [None, Some(factor)] => self.of(args[0], role, depth) * factor,
-                [None, None] => self.measured(x, role),
+                [Some(factor), _] => self.of(args[1], side, depth) * factor,
+                [None, Some(factor)] => self.of(args[0], side, depth) * factor,
+                [None, None] => self.measured(x, side),
             },
-            _ => self.measured(x, role),
+            _ => self.measured(x, side),
         }
     }
 
@@ -195,7 +195,7 @@ impl<'b> Sizes<'b> {
             return size;
         }
         self.measured.truncate(before);
-        self.of(x, Role::Other, DEPTH)
+        self.of(x, Side::Other, DEPTH)
     }
 
     fn of_parameters(&mut self, x: Expr<'b>, left: &mut usize) -> Option<Expr<'b>> {
@@ -206,7 +206,7 @@ impl<'b> Sizes<'b> {
         let (op, args) = node(x);
         match &op {
             Op::Input(_) if x.shape().is_empty() => Some(x.abs().max(1.0)),
-            Op::Input(_) | Op::Gather | Op::Unary(Unary::Softplus) => Some(self.measured(x, Role::Other)),
+            Op::Input(_) | Op::Gather | Op::Unary(Unary::Softplus) => Some(self.measured(x, Side::Other)),
             Op::Reshape(_) | Op::Transpose(_) | Op::StopGradient | Op::Unary(Unary::Neg | Unary::Abs) => {
                 self.of_parameters(args[0], left)
             }
@@ -256,8 +256,8 @@ impl<'b> Sizes<'b> {
                 x.builder().graph().number(x.value()).map(f64::abs).filter(|x| x.is_finite())
             }
             Op::Noise(noise) => Some(match (noise.distribution, noise.dtype) {
-                (Distribution::Normal, DType::F64) => 9.0,
-                (Distribution::Normal, _) => 7.0,
+                (NoiseDistribution::Normal, DType::F64) => 9.0,
+                (NoiseDistribution::Normal, _) => 7.0,
                 _ => 1.0,
             }),
             Op::Unary(Unary::Sigmoid | Unary::Tanh | Unary::Erf) if self.is_number(args[0], depth) => Some(1.0),
@@ -282,42 +282,42 @@ impl<'b> Sizes<'b> {
         }
     }
 
-    fn measured(&mut self, x: Expr<'b>, role: Role) -> Expr<'b> {
+    fn measured(&mut self, x: Expr<'b>, side: Side) -> Expr<'b> {
         if let Some([left, other]) = self.known {
-            return if role == Role::Left { left } else { other };
+            return if side == Side::Left { left } else { other };
         }
-        if !self.measured.iter().any(|(of, known)| *of == role && known.value() == x.value()) {
-            self.measured.push((role, x));
+        if !self.measured.iter().any(|(of, known)| *of == side && known.value() == x.value()) {
+            self.measured.push((side, x));
         }
         self.builder.constant(1.0)
     }
 
-    /// The Frobenius norms of sums of magnitudes of one role and shape, and 1: so few kernels do it, which read each
+    /// The Frobenius norms of sums of magnitudes of one side and shape, and 1: so few kernels do it, which read each
     /// value once.
     fn measure(&mut self) {
-        let squares = |role: Role| {
-            let of_role = self.measured.iter().filter(move |(of, _)| *of == role);
+        let squares = |side: Side| {
+            let of_role = self.measured.iter().filter(move |(of, _)| *of == side);
             // locations and scales of one layer, which its divergence reads, and not those of others
-            let most = if role == Role::Other { 2 } else { usize::MAX };
+            let most = if side == Side::Other { 2 } else { usize::MAX };
             let magnitudes = by_shape(of_role.map(|(_, x)| x.abs()), most);
-            magnitudes.into_iter().map(move |x| first_sums(x.square(), role))
+            magnitudes.into_iter().map(move |x| first_sums(x.square(), side))
         };
         let norm = |squares: Vec<Expr<'b>>| {
             squares.into_iter().fold(self.builder.constant(1.0), |sum, x| sum + x.sum_all()).sqrt()
         };
-        let left = norm(by_shape(squares(Role::Left), usize::MAX));
-        let other = norm(by_shape(squares(Role::Right).chain(squares(Role::Other)), usize::MAX));
+        let left = norm(by_shape(squares(Side::Left), usize::MAX));
+        let other = norm(by_shape(squares(Side::Right).chain(squares(Side::Other)), usize::MAX));
         self.known = Some([left, other]);
     }
 }
 
 /// Sums over the axes that are summed over first: over the last one where divergences are summed over long rows anyway,
 /// else over the others, since whole vectors are added up then.
-fn first_sums(x: Expr<'_>, role: Role) -> Expr<'_> {
+fn first_sums(x: Expr<'_>, side: Side) -> Expr<'_> {
     /// How many elements make a long row.
     const LONG: usize = 256;
     let Some(last) = x.shape().len().checked_sub(1) else { return x };
-    match role == Role::Other && x.shape().last_extent() >= LONG {
+    match side == Side::Other && x.shape().last_extent() >= LONG {
         true => x.sum(last),
         false => (0..last).rev().fold(x, Expr::sum),
     }

@@ -10,7 +10,7 @@ mod arithmetic;
 mod known;
 
 use arithmetic::{add, binary, products, square, sum, unary};
-use bayeslift_ir::{Binary, DType, Distribution, Error, Graph, Noise, Op, Tensor, Unary, Value, Window};
+use bayeslift_ir::{Binary, DType, Error, Graph, Noise, NoiseDistribution, Op, Tensor, Unary, Value, Window};
 use known::{Factor, factors};
 use std::collections::HashMap;
 
@@ -148,10 +148,12 @@ impl<'g> RangeAnalysis<'g> {
             Op::ConstantU32(x) => constant((*x).into()),
             Op::Iota(extent) => Range::new(0.0, (*extent as u32 - 1).into()),
             Op::Noise(Noise { distribution, dtype, .. }) => match distribution {
-                Distribution::Normal if *dtype == DType::F64 => Range::new(-LARGEST_NORMAL_F64, LARGEST_NORMAL_F64),
-                Distribution::Normal => Range::new(-LARGEST_NORMAL, LARGEST_NORMAL),
-                Distribution::Uniform => Range::new(0.0, 1.0),
-                Distribution::Rademacher => Range::new(-1.0, 1.0),
+                NoiseDistribution::Normal if *dtype == DType::F64 => {
+                    Range::new(-LARGEST_NORMAL_F64, LARGEST_NORMAL_F64)
+                }
+                NoiseDistribution::Normal => Range::new(-LARGEST_NORMAL, LARGEST_NORMAL),
+                NoiseDistribution::Uniform => Range::new(0.0, 1.0),
+                NoiseDistribution::Rademacher => Range::new(-1.0, 1.0),
             },
             Op::Unary(op) => unary(*op, of(0), node.ty.dtype),
             Op::Binary(Binary::Add) if shift(self.graph, value).is_some() => {

@@ -1,8 +1,8 @@
 //! Every rule of the gradient against central differences in f64, and the cases that are defined by decree.
 
 use bayeslift_ir::{
-    Binary, Builder, Compare, Convolution, DType, Distribution, Elements, Error, Expr, Graph, Noise, NoiseAddress, Op,
-    Shape, Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
+    Binary, Builder, Compare, Convolution, DType, Elements, Error, Expr, Graph, Noise, NoiseAddress, NoiseDistribution,
+    Op, Shape, Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
 };
 use bayeslift_passes::gradients;
 
@@ -13,7 +13,7 @@ type Parameter<'a> = (&'a [usize], [f64; 2]);
 fn elements(seed: u64, shape: &[usize], [low, high]: [f64; 2]) -> Vec<f64> {
     let uniform = |unit| {
         let address = noise::Address { seed, unit, units: 1 << 20, ..Default::default() };
-        f64::from(noise::element(Distribution::Uniform, 1, address))
+        f64::from(noise::element(NoiseDistribution::Uniform, 1, address))
     };
     (0..shape.iter().product::<usize>() as u32).map(|unit| low + (high - low) * uniform(unit)).collect()
 }
@@ -292,7 +292,7 @@ fn local_reparameterization<'b>(b: &'b Builder, x: Expr<'b>, mean: Expr<'b>, sca
     let address = NoiseAddress { key, first_sample: b.constant_u32(5), first_row: b.iota(2) };
     let shape = Shape::new(&[x.shape()[0], mean.shape()[1]]);
     let noise = Noise {
-        distribution: Distribution::Normal,
+        distribution: NoiseDistribution::Normal,
         dtype: DType::F32,
         stream: 9,
         sample_axis: None,

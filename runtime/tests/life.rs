@@ -4,7 +4,7 @@ mod common;
 
 use bayeslift_codegen::lower;
 use bayeslift_ir::{
-    Builder, DType, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type, arbitrary, same_bits,
+    Builder, DType, Graph, Noise, NoiseAddress, NoiseDistribution, Shape, Tensor, Type, arbitrary, same_bits,
 };
 use bayeslift_passes::{Plan, Rewriting, simplify};
 use bayeslift_runtime::{CodeError, Error, Executable, Options, Target};
@@ -19,7 +19,7 @@ fn network() -> Graph {
     let (first_sample, first_row) = (b.input("sample", Type::u32([])), b.input("row", Type::u32([2])));
     let address = NoiseAddress { key, first_sample, first_row };
     let noise = |stream| {
-        let (distribution, shape) = (Distribution::Normal, Shape::new(&[160, 96]));
+        let (distribution, shape) = (NoiseDistribution::Normal, Shape::new(&[160, 96]));
         b.noise(
             Noise { distribution, dtype: DType::F32, stream, sample_axis: None, example_axis: Some(0), shape },
             address,

@@ -30,8 +30,8 @@ pub(super) fn cause(
     }
     // An error on the way to the reason is not the reason.
     let origin = match origin(trainer, network, input, scalars, culprit).ok().flatten() {
-        Some(Origin::Unseen(sentence)) => return sentence,
-        Some(Origin::Operation(first)) => format!(", {first}"),
+        Some(First::Unseen(sentence)) => return sentence,
+        Some(First::Operation(first)) => format!(", {first}"),
         None => String::new(),
     };
     match culprit {
@@ -43,7 +43,7 @@ pub(super) fn cause(
 }
 
 /// What was not finite first.
-enum Origin {
+enum First {
     /// An operation, in words.
     Operation(String),
     /// What is not a number on purpose, since an input is no category; as a sentence.
@@ -57,7 +57,7 @@ fn origin(
     input: &StepInput<'_>,
     scalars: &Scalars,
     culprit: Culprit<'_>,
-) -> Result<Option<Origin>, Error> {
+) -> Result<Option<First>, Error> {
     let form = input.form(network.rows(input.inputs)?);
     let step = trainer.step_graph(network, form, Updates::Aside)?;
     let name = match culprit {
@@ -94,9 +94,9 @@ fn origin(
         let each = (found.len() / form.rows).max(1);
         let row = found.iter().position(|&unseen| unseen > 0.0).map_or(0, |element| element / each % form.rows);
         let place = place(&step, network, select);
-        return Ok(Some(Origin::Unseen(format!("row {row} has a category that is unseen {place}"))));
+        return Ok(Some(First::Unseen(format!("row {row} has a category that is unseen {place}"))));
     }
-    Ok(Some(Origin::Operation(format!("first {}", describe(&step, network, value)))))
+    Ok(Some(First::Operation(format!("first {}", describe(&step, network, value)))))
 }
 
 /// The selection that puts what is not a number in the place of a row, if this is its constant.

@@ -1,7 +1,7 @@
 //! Steps of all sizes are finite, or refused.
 
 use super::SEED;
-use bayeslift::ir::{Distribution, noise};
+use bayeslift::ir::{NoiseDistribution, noise};
 use bayeslift::layers::Partitioned;
 use bayeslift::prelude::*;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ fn a_step_is_finite_or_was_not() {
         for step in 0..60 {
             let uniform = |unit: u32| {
                 let address = noise::Address { seed: SEED, step, unit, units: 64, ..Default::default() };
-                noise::element(Distribution::Uniform, case as u64, address)
+                noise::element(NoiseDistribution::Uniform, case as u64, address)
             };
             let scale = [1.0, 10_f32.powf(76.0 * uniform(0) - 38.0)][step as usize % 2];
             let number = |i: u32| (uniform(i) - 0.5) * if i.is_multiple_of(3) { 1.0 } else { scale };

@@ -1,7 +1,7 @@
 //! Trained parameters against the optimizers' formulas in f64.
 
 use super::{SEED, backends};
-use bayeslift::ir::{Distribution, noise};
+use bayeslift::ir::{NoiseDistribution, noise};
 use bayeslift::prelude::*;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn gradient(weights: [f64; 3]) -> [f64; 3] {
 fn noise_of(step: u64) -> [f64; 3] {
     [("kernel", 0), ("kernel", 1), ("bias", 0)].map(|(path, row)| {
         let address = noise::Address { seed: SEED, step, row, units: 1, ..Default::default() };
-        noise::element(Distribution::Normal, noise::stream(path, "optimizer"), address).into()
+        noise::element(NoiseDistribution::Normal, noise::stream(path, "optimizer"), address).into()
     })
 }
 

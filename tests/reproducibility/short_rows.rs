@@ -1,7 +1,7 @@
 //! Reductions of short rows, whose lanes are in registers, and of rows around what is short.
 
 use crate::common::{check, some_inputs};
-use bayeslift_ir::{Builder, DType, Distribution, Graph, Noise, NoiseAddress, Shape, Tensor, Type};
+use bayeslift_ir::{Builder, DType, Graph, Noise, NoiseAddress, NoiseDistribution, Shape, Tensor, Type};
 use bayeslift_runtime::Options;
 
 /// The sum and the maximum of each row of something that takes several operations, with noise or without.
@@ -14,7 +14,7 @@ fn reductions(rows: usize, cols: usize, is_noisy: bool) -> Graph {
         let first_row = b.input("first_row", Type::u32([2]));
         let address = NoiseAddress { key, first_sample: b.constant_u32(3), first_row };
         let noise = Noise {
-            distribution: Distribution::Normal,
+            distribution: NoiseDistribution::Normal,
             dtype: DType::F32,
             stream: 5,
             sample_axis: None,

@@ -1,7 +1,7 @@
 //! The graph under construction: picks operands, keeps the limits, makes inputs, ends with outputs.
 
 use super::Step;
-use crate::{DType, Distribution, Error, Graph, Noise, Op, Shape, Tensor, Type, Value, result_type};
+use crate::{DType, Error, Graph, Noise, NoiseDistribution, Op, Shape, Tensor, Type, Value, result_type};
 
 /// The largest number of elements of a value.
 pub(super) const MAX_VALUE: usize = 1 << 13;
@@ -120,7 +120,7 @@ impl Program {
         sample_axis: Option<u8>,
         example_axis: Option<u8>,
     ) -> Option<Value> {
-        let distribution = step.choose(3, Distribution::ALL);
+        let distribution = step.choose(3, NoiseDistribution::ALL);
         // Every node is a new stream; the seed keeps the high word in use.
         let stream = self.graph.nodes().len() as u64 | u64::from(step.seed) << 40;
         let noise = Noise { distribution, dtype, stream, sample_axis, example_axis, shape };

@@ -2,7 +2,7 @@
 
 use super::lexer::{Lexer, Token};
 use crate::{
-    Args, Binary, Compare, DType, Distribution, Environment, Error, Graph, Noise, Op, Origin, Type, Unary, Value,
+    Args, Binary, Compare, DType, Environment, Error, Graph, Noise, NoiseDistribution, Op, Origin, Type, Unary, Value,
     Window,
 };
 use std::{collections::HashMap, str::FromStr};
@@ -298,7 +298,7 @@ fn operation(name: &str, mut attributes: Attributes<'_>, ty: &Type) -> Result<Op
         "iota" => Op::Iota(ty.shape.last_extent()),
         "noise" => {
             let word = attributes.word.take().ok_or_else(|| missing("a distribution"))?;
-            let distribution = Distribution::ALL.iter().find(|d| d.name() == word);
+            let distribution = NoiseDistribution::ALL.iter().find(|d| d.name() == word);
             Op::Noise(Noise {
                 distribution: *distribution
                     .ok_or_else(|| format!("expected a distribution, found {}", Token::Word(word)))?,

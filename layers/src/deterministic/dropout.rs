@@ -1,7 +1,7 @@
 //! Units that are dropped at random, in training or always.
 
 use crate::{Call, Context, Error, Layer, LayerDescription, Scope, distribution::rounded};
-use bayeslift_ir::{Distribution as Law, Expr};
+use bayeslift_ir::{Expr, NoiseDistribution};
 
 /// Sets each element to 0 with probability `rate`, and divides the others by 1 - `rate`, so that the mean stays
 /// (Srivastava and others 2014).
@@ -65,7 +65,7 @@ impl Layer for Dropout {
         if self.rate == 0.0 || !(self.always || context.is_training()) {
             return Ok(Call::new(x));
         }
-        let uniform = context.call_site("mask").example_noise(Law::Uniform, &shape)?;
+        let uniform = context.call_site("mask").example_noise(NoiseDistribution::Uniform, &shape)?;
         Ok(Call::new(uniform.less(self.rate).select(0.0, x / (1.0 - rounded(x, self.rate)))))
     }
 

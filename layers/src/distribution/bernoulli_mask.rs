@@ -2,7 +2,7 @@
 
 use super::Distribution;
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// A weight that is there with a probability, and else 0: loc times a Bernoulli mask (DropConnect; Wan and others
 /// 2013). As a posterior it is that of Gal and Ghahramani (2016), of single weights.
@@ -40,7 +40,7 @@ impl<'b> Distribution<'b> for BernoulliMask<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Uniform, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Uniform, shape)?;
         Ok(site.value(noise.less(self.keep).select(self.loc, 0.0)))
     }
 

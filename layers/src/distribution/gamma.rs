@@ -5,7 +5,7 @@ use crate::{
     Draw, Error, Site,
     special::{beta_quantile, digamma, gamma_quantile, log_beta, log_gamma},
 };
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// The gamma law: log p(x) = k log r - log Gamma(k) + (k - 1) log x - r x, for x > 0, concentration k and rate r.
 ///
@@ -44,7 +44,7 @@ impl<'b> Distribution<'b> for Gamma<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let u = site.weight_noise(Law::Uniform, shape)?;
+        let u = site.weight_noise(NoiseDistribution::Uniform, shape)?;
         Ok(site.value((gamma_quantile(self.concentration, u) / self.rate.to_f64()).to_float()))
     }
 
@@ -117,7 +117,7 @@ impl<'b> Distribution<'b> for Beta<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let u = site.weight_noise(Law::Uniform, shape)?;
+        let u = site.weight_noise(NoiseDistribution::Uniform, shape)?;
         Ok(site.value(beta_quantile(self.concentration1, self.concentration0, u).to_float()))
     }
 
@@ -188,7 +188,7 @@ impl<'b> Distribution<'b> for Dirichlet<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let gamma = gamma_quantile(self.concentration, site.weight_noise(Law::Uniform, shape)?);
+        let gamma = gamma_quantile(self.concentration, site.weight_noise(NoiseDistribution::Uniform, shape)?);
         Ok(site.value((gamma / kept_sum(gamma)).to_float()))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Distribution, HalfCauchy, Known, around};
 use crate::{Draw, Error, Site, host};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 use std::f64::consts::{LN_2, PI};
 
 /// The law of scale c z for standard normal z and c of the half-Cauchy law (Carvalho, Polson and Scott 2010): a prior
@@ -51,7 +51,7 @@ impl<'b> Distribution<'b> for Horseshoe<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Normal, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Normal, shape)?;
         let local = HalfCauchy::new(self.scale).sample(&site.child("local"), shape)?;
         Ok(site.value(local.value * noise))
     }

@@ -56,7 +56,7 @@ pub(crate) struct Joint<'b> {
 impl<'b> Joint<'b> {
     /// Kernel and bias, each as a part of it. Both draw at one site, so that they are of one draw.
     pub fn parts(&self) -> KernelBias<AnyDistribution<'b>> {
-        let part = |number| Part { joint: self.clone(), number }.into();
+        let part = |number| Marginal { joint: self.clone(), number }.into();
         KernelBias { kernel: part(0), bias: (self.layout.0.len() > 1).then(|| part(1)) }
     }
 
@@ -84,19 +84,19 @@ impl<'b> Joint<'b> {
 
 /// A tensor of a joint distribution: its marginal statistics, and its part of a draw.
 #[derive(Clone, Debug)]
-struct Part<'b> {
+struct Marginal<'b> {
     joint: Joint<'b>,
     number: usize,
 }
 
-impl<'b> Part<'b> {
+impl<'b> Marginal<'b> {
     fn of(&self, vector: Expr<'b>) -> Expr<'b> {
         let layout = &self.joint.layout;
         layout.part(self.number, vector.broadcast(&layout.vector()))
     }
 }
 
-impl<'b> Distribution<'b> for Part<'b> {
+impl<'b> Distribution<'b> for Marginal<'b> {
     fn family(&self) -> &'static str {
         "a part of a joint posterior of kernel and bias"
     }

@@ -2,7 +2,7 @@
 
 use super::{Distribution, Known, constant, standardized};
 use crate::{Draw, Error, Site, host};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 use std::f64::consts::{LN_2, PI};
 
 /// The law of loc + scale Z, for Z of a symmetric family with heavier tails than the normal one: as a prior it lets
@@ -131,8 +131,8 @@ impl<'b> LocationScale<'b> {
     /// # Errors
     /// A context without noise.
     pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = self.standard(site.weight_noise(Law::Uniform, shape)?, || {
-            site.child("angle").weight_noise(Law::Uniform, shape)
+        let noise = self.standard(site.weight_noise(NoiseDistribution::Uniform, shape)?, || {
+            site.child("angle").weight_noise(NoiseDistribution::Uniform, shape)
         })?;
         Ok(Draw { value: self.loc + self.scale * noise, noise: Some(noise) })
     }

@@ -8,7 +8,7 @@ use super::{
     triangular::{log_determinant, solve},
 };
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// The matrix normal distribution of a kernel `[rows, columns]`: loc + A Z B' for independent standard normal Z, with
 /// lower-triangular A `[rows, rows]` and B `[columns, columns]`. Rows and columns have a covariance each, A A' and B
@@ -94,7 +94,7 @@ impl<'b> Distribution<'b> for MatrixNormal<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Normal, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Normal, shape)?;
         let spread = self.row_scale.dot(noise.dot(self.column_scale.matrix_transpose()));
         Ok(Draw { value: self.loc + spread, noise: Some(noise) })
     }

@@ -6,7 +6,7 @@ use super::{
     rounded,
 };
 use crate::{Draw, Error, Site, host};
-use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Builder, Expr, NoiseDistribution, Shape};
 
 /// A mixture of normal distributions: p(x) = sum_i probability_i N(x; loc_i, scale_i^2).
 #[derive(Clone, Debug)]
@@ -116,8 +116,8 @@ impl<'b> Mixture<'b> {
     /// # Errors
     /// A context without noise.
     pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Normal, shape)?;
-        let uniform = site.child("component").weight_noise(Law::Uniform, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Normal, shape)?;
+        let uniform = site.child("component").weight_noise(NoiseDistribution::Uniform, shape)?;
         let (last, rest) = self.components.split_last().expect("a mixture has a component");
         let of = |x: f64| rounded(noise, x);
         let mut below = rest.iter().fold(0.0, |sum, &(probability, _)| of(sum + of(probability)));

@@ -2,7 +2,7 @@
 
 use super::{AnyDistribution, Distribution};
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// A mixture of any distributions of single elements, with probabilities softmax(logits) that may be learned. (For
 /// normal components with fixed probabilities, [`Mixture`](super::Mixture) costs less.)
@@ -71,7 +71,7 @@ impl<'b> Distribution<'b> for MixtureOf<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let uniform = site.child("component").weight_noise(Law::Uniform, shape)?;
+        let uniform = site.child("component").weight_noise(NoiseDistribution::Uniform, shape)?;
         let (mut value, mut below): (Option<Expr<'b>>, Option<Expr<'b>>) = (None, None);
         for (i, (probability, component)) in self.weighted().enumerate() {
             let draw = component.sample(&site.child(&format!("component {i}")), shape)?.value;

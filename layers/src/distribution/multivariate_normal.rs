@@ -7,7 +7,7 @@ use super::{
     triangular::{cholesky, log_determinant, solve},
 };
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// A normal distribution of a whole tensor, whose elements depend on each other: an event is all of the location's
 /// axes, read as one vector of n elements.
@@ -160,7 +160,7 @@ impl<'b> Distribution<'b> for MultivariateNormal<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Normal, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Normal, shape)?;
         let vectors = self.vectors(noise);
         let rows = |x: Expr<'b>| {
             let shape = x.shape();
@@ -173,7 +173,7 @@ impl<'b> Distribution<'b> for MultivariateNormal<'b> {
             }
             Scale::LowRank { diagonal, factor } => {
                 let rank: Shape = [factor.shape().last_extent()].into_iter().collect();
-                let along = site.child("factor").weight_noise(Law::Normal, &rank)?;
+                let along = site.child("factor").weight_noise(NoiseDistribution::Normal, &rank)?;
                 let spread = rows(along).dot(factor.matrix_transpose()).reshape(noise.shape());
                 Ok(site.value(self.loc + diagonal * noise + spread))
             }

@@ -2,7 +2,7 @@
 
 use super::{Distribution, Known, standardized};
 use crate::{Draw, Error, Site, host};
-use bayeslift_ir::{Builder, Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Builder, Expr, NoiseDistribution, Shape};
 
 /// log(sqrt(2 pi)).
 pub(crate) const LOG_SQRT_TWO_PI: f64 = 0.918_938_533_204_672_8;
@@ -75,7 +75,7 @@ impl<'b> Normal<'b> {
     /// # Errors
     /// A context without noise.
     pub fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        Ok(self.transform(site.weight_noise(Law::Normal, shape)?))
+        Ok(self.transform(site.weight_noise(NoiseDistribution::Normal, shape)?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Distribution, Known, LocationScale, Normal, normal::LOG_SQRT_TWO_PI, rounded};
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 use std::f64::consts::{LN_2, PI};
 
 /// The law of e^z for normal z: log p(x) = log N(log x; loc, scale^2) - log x, for x > 0.
@@ -104,7 +104,7 @@ impl<'b> Distribution<'b> for HalfNormal<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Normal, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Normal, shape)?;
         Ok(Draw { value: self.scale * noise.abs(), noise: Some(noise) })
     }
 

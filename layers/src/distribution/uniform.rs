@@ -2,7 +2,7 @@
 
 use super::{Distribution, Known};
 use crate::{Draw, Error, Site};
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// The law of equal density on (low, high): log p(x) = -log(high - low). Its gradient is 0 inside, and a value beyond
 /// an end has probability 0: a prior for posteriors that cannot leave it, such as another of this family.
@@ -45,7 +45,7 @@ impl<'b> Distribution<'b> for Uniform<'b> {
     }
 
     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
-        let noise = site.weight_noise(Law::Uniform, shape)?;
+        let noise = site.weight_noise(NoiseDistribution::Uniform, shape)?;
         Ok(Draw { value: self.low + self.width() * noise, noise: Some(noise) })
     }
 

@@ -1,7 +1,7 @@
 //! What a layer is called with: parameters, samples, noise, and which values random weights have.
 
 use crate::{Call, Draw, Error, Layer, PosteriorValue, Scope, TraceRow};
-use bayeslift_ir::{Builder, Distribution as Law, Expr, Noise, NoiseAddress, Shape, Type, noise::stream};
+use bayeslift_ir::{Builder, Expr, Noise, NoiseAddress, NoiseDistribution, Shape, Type, noise::stream};
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 /// Adds the inputs that noise is addressed by: `noise/key`, `noise/first_sample`, `noise/first_row`; see
@@ -265,7 +265,7 @@ impl<'b> Site<'b> {
     ///
     /// # Errors
     /// A context without a noise address.
-    pub fn weight_noise(&self, law: Law, shape: &Shape) -> Result<Expr<'b>, Error> {
+    pub fn weight_noise(&self, law: NoiseDistribution, shape: &Shape) -> Result<Expr<'b>, Error> {
         self.draw(law, shape, false)
     }
 
@@ -274,7 +274,7 @@ impl<'b> Site<'b> {
     ///
     /// # Errors
     /// A context without a noise address.
-    pub fn example_noise(&self, law: Law, shape: &Shape) -> Result<Expr<'b>, Error> {
+    pub fn example_noise(&self, law: NoiseDistribution, shape: &Shape) -> Result<Expr<'b>, Error> {
         // a scalar, as there is after an error, has no axis of samples
         let has_samples = self.samples.is_some() && !shape.is_empty();
         let shape = if has_samples { shape.without(0) } else { shape.clone() };
@@ -293,7 +293,7 @@ impl<'b> Site<'b> {
         self.noise.ok_or_else(|| Error::NoNoise { site: self.path() })
     }
 
-    fn draw(&self, distribution: Law, shape: &Shape, examples: bool) -> Result<Expr<'b>, Error> {
+    fn draw(&self, distribution: NoiseDistribution, shape: &Shape, examples: bool) -> Result<Expr<'b>, Error> {
         let address = self.address()?;
         Ok(addressed_noise(address, distribution, self.stream(), shape, self.samples, examples))
     }
@@ -308,7 +308,7 @@ impl<'b> Site<'b> {
 /// set.
 pub(crate) fn addressed_noise<'b>(
     address: NoiseAddress<'b>,
-    distribution: Law,
+    distribution: NoiseDistribution,
     stream: u64,
     shape: &Shape,
     samples: Option<usize>,

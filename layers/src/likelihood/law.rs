@@ -1,7 +1,7 @@
 //! The law of targets.
 
 use crate::{Error, Site};
-use bayeslift_ir::{Distribution, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// The law of the targets of some examples, a function of the network's output: its axes lead, `[samples, rows, ..]` or
 /// `[rows, ..]`, and what it is asked about is broadcast against them.
@@ -78,15 +78,15 @@ impl<'b> TargetNoise<'b> {
 
     /// Uniform on the open interval (0, 1).
     pub fn uniform(&self, name: &str) -> Expr<'b> {
-        self.of(Distribution::Uniform, name)
+        self.of(NoiseDistribution::Uniform, name)
     }
 
     /// Standard normal.
     pub fn normal(&self, name: &str) -> Expr<'b> {
-        self.of(Distribution::Normal, name)
+        self.of(NoiseDistribution::Normal, name)
     }
 
-    fn of(&self, law: Distribution, name: &str) -> Expr<'b> {
+    fn of(&self, law: NoiseDistribution, name: &str) -> Expr<'b> {
         let samples = usize::from(self.site.sample_count().is_some());
         // labels may have an axis of rows alone, and the last axis of noise counts units
         let units = (self.shape.len() == samples + 1).then_some(1);

@@ -1,7 +1,7 @@
 //! What an optimizer sees of the step that it is part of.
 
 use crate::{Variable, layer::addressed_noise};
-use bayeslift_ir::{Distribution, Expr, NoiseAddress, noise::stream};
+use bayeslift_ir::{Expr, NoiseAddress, NoiseDistribution, noise::stream};
 
 /// One parameter in one step, before its gradient is known: all that an [`Optimizer`](crate::Optimizer) can go by.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,8 @@ impl<'a, 'b> Step<'a, 'b> {
     /// whenever it is asked for in one step. Of some rows of a table it is that of these rows.
     pub fn normal(&self) -> Expr<'b> {
         let stream = stream(&self.variable.path, "optimizer");
-        let noise = addressed_noise(self.noise, Distribution::Normal, stream, &self.variable.ty.shape, None, false);
+        let noise =
+            addressed_noise(self.noise, NoiseDistribution::Normal, stream, &self.variable.ty.shape, None, false);
         self.numbers.map_or(noise, |numbers| noise.gather(numbers))
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Error,
     layer::{addressed_noise, evaluate_one},
 };
-use bayeslift_ir::{Builder, Distribution as Law, Environment, Expr, Shape, Tensor, Type, memory};
+use bayeslift_ir::{Builder, Environment, Expr, NoiseDistribution, Shape, Tensor, Type, memory};
 use std::{fmt, sync::Arc};
 
 /// The closure of [`Initializer::Custom`].
@@ -139,9 +139,11 @@ impl Initializer {
             Initializer::Zeros => fill(0.0),
             Initializer::Ones => fill(1.0),
             Initializer::Constant(x) => fill(*x),
-            Initializer::Normal { stddev } => draw(seed, ty, |site| Ok(site(stream, Law::Normal)? * *stddev)),
+            Initializer::Normal { stddev } => {
+                draw(seed, ty, |site| Ok(site(stream, NoiseDistribution::Normal)? * *stddev))
+            }
             Initializer::Orthogonal { gain } => {
-                let normal = draw(seed, ty, |site| site(stream, Law::Normal))?;
+                let normal = draw(seed, ty, |site| site(stream, NoiseDistribution::Normal))?;
                 orthogonal(&normal, *gain, batch_ndims)
             }
             Initializer::Custom(value) => {
@@ -158,7 +160,7 @@ impl Initializer {
             _ => {
                 if let Some(limit) = self.limit(shape, batch_ndims) {
                     return draw(seed, ty, |site| {
-                        let unit = site(stream, Law::Uniform)?;
+                        let unit = site(stream, NoiseDistribution::Uniform)?;
                         Ok((unit * 2.0 - 1.0) * limit)
                     });
                 }
@@ -174,22 +176,25 @@ impl Initializer {
 fn draw(
     seed: u64,
     ty: &Type,
-    build: impl for<'b> Fn(&dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error>,
+    build: impl for<'b> Fn(&dyn Fn(u64, NoiseDistribution) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error>,
 ) -> Result<Tensor, Error> {
     let builder = Builder::of(ty.dtype);
     let address = crate::noise_inputs(&builder);
-    let site = |stream: u64, law: Law| Ok(addressed_noise(address, law, stream, &ty.shape, None, false));
+    let site = |stream: u64, law: NoiseDistribution| Ok(addressed_noise(address, law, stream, &ty.shape, None, false));
     builder.output("value", build(&site)?);
     evaluate_one(builder.finish()?, Vec::new(), Some(seed))
 }
 
 /// A standard normal that is drawn again where it lies beyond 2: each redraw has a stream of its own. Sixteen draws
 /// all miss with probability 3e-22; then it is 0.
-fn truncated_normal<'b>(stream: u64, site: &dyn Fn(u64, Law) -> Result<Expr<'b>, Error>) -> Result<Expr<'b>, Error> {
+fn truncated_normal<'b>(
+    stream: u64,
+    site: &dyn Fn(u64, NoiseDistribution) -> Result<Expr<'b>, Error>,
+) -> Result<Expr<'b>, Error> {
     let mut value: Option<Expr<'b>> = None;
     for redraw in (0..16_u64).rev() {
         // The odd constant of SplitMix64 keeps the streams of redraws apart.
-        let z = site(stream.wrapping_add(redraw.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Law::Normal)?;
+        let z = site(stream.wrapping_add(redraw.wrapping_mul(0x9e37_79b9_7f4a_7c15)), NoiseDistribution::Normal)?;
         let inside = z.abs().less_equal(2.0);
         value = Some(match value {
             Some(later) => inside.select(z, later),

@@ -5,7 +5,7 @@ use crate::{
     AffineVariational, AnyDistribution, Context, Error, Estimator, Forward, Linear, Output, distribution::Normal,
     linear::add_bias,
 };
-use bayeslift_ir::{Distribution as Law, Expr, Shape};
+use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// An affine layer whose weights are drawn once and flipped for each example: flipout (Wen, Vicol, Ba, Tran and Grosse
 /// 2018, equation 4).
@@ -73,7 +73,7 @@ impl<'b> Signs<'b> {
             if let Some(positions) = extents.get_mut(axes + 1..units) {
                 positions.fill(1);
             }
-            context.call_site(name).example_noise(Law::Rademacher, &extents.as_slice().into())
+            context.call_site(name).example_noise(NoiseDistribution::Rademacher, &extents.as_slice().into())
         };
         Ok(Signs { input: signs("sign_input", input)?, output: signs("sign_output", output)? })
     }

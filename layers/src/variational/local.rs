@@ -5,7 +5,7 @@ use crate::{
     AffineVariational, AnyDistribution, Error, Estimator, Forward, Linear, MatrixProduct, Output, PosteriorValue,
     distribution::Normal, linear::add_bias,
 };
-use bayeslift_ir::{Distribution as Law, Expr};
+use bayeslift_ir::{Expr, NoiseDistribution};
 
 /// An affine layer whose outputs are drawn: the local reparameterization trick (Kingma, Salimans and Welling 2015,
 /// equation 6).
@@ -96,6 +96,6 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
         }
     };
     let shape = call.linear.apply(x, kernel.loc).shape();
-    let noise = call.context.call_site("output").example_noise(Law::Normal, &shape)?;
+    let noise = call.context.call_site("output").example_noise(NoiseDistribution::Normal, &shape)?;
     Ok(Output { output: local_output(call.linear, x, &kernel, bias, noise), kernel: None, bias: used })
 }

@@ -73,7 +73,7 @@ pub fn noise_count(graph: &Graph) -> usize {
 /// Standard normals that no layer draws.
 pub fn normals(count: usize, seed: u64) -> Vec<f32> {
     let mut out = vec![0.0; count];
-    noise::fill_row(bayeslift_ir::Distribution::Normal, noise::stream("tests", "data"), seed, 0, 0, 0, &mut out);
+    noise::fill_row(bayeslift_ir::NoiseDistribution::Normal, noise::stream("tests", "data"), seed, 0, 0, 0, &mut out);
     out
 }
 

@@ -10,7 +10,7 @@ use bayeslift_ir::{Args, Binary, DOT_CHUNK, Error, Graph, Op, SUM_CHUNK, Shape, 
 /// The graph for so many rows.
 pub(super) fn part(of: &Accumulation, rows: usize) -> Result<Graph, AccumulationError> {
     let graph = &of.graph;
-    let mut part = Part { of, rows, to: Rebuild::new(graph) };
+    let mut part = PartBuilder { of, rows, to: Rebuild::new(graph) };
     for (i, input) in graph.inputs().iter().enumerate() {
         if of.is_by_row[i] {
             let ty = graph.ty(input.value);
@@ -58,13 +58,13 @@ fn needed(of: &Accumulation) -> Vec<bool> {
     needed
 }
 
-struct Part<'a> {
+struct PartBuilder<'a> {
     of: &'a Accumulation,
     rows: usize,
     to: Rebuild<'a>,
 }
 
-impl Part<'_> {
+impl PartBuilder<'_> {
     /// An operation that computes rows, for fewer of them.
     fn resized_op(&self, op: &Op, rows: Rows) -> Op {
         match op {

@@ -2,7 +2,7 @@
 
 use super::*;
 use bayeslift_ir::{
-    Builder, DType, Distribution, Expr, Noise, NoiseAddress, Op, Tensor, Type, Unary,
+    Builder, DType, Expr, Noise, NoiseAddress, NoiseDistribution, Op, Tensor, Type, Unary,
     arbitrary::{config, graph_and_inputs},
     evaluate, same_bits,
 };
@@ -102,7 +102,7 @@ fn noise(b: &Builder, units: usize) -> Expr<'_> {
     let address = NoiseAddress { key: words(&[4], 1), first_sample: words(&[], 0), first_row: words(&[2], 0) };
     let shape = [units].into();
     let site = Noise {
-        distribution: Distribution::Normal,
+        distribution: NoiseDistribution::Normal,
         dtype: DType::F32,
         stream: 7,
         sample_axis: None,

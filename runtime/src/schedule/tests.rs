@@ -4,7 +4,7 @@ use super::*;
 use crate::dependencies::{Addresses, Parts};
 use bayeslift_codegen::{Argument, Program, Target};
 use bayeslift_ir::{
-    Builder, DType, Distribution, Graph, Noise, NoiseAddress, Type,
+    Builder, DType, Graph, Noise, NoiseAddress, NoiseDistribution, Type,
     arbitrary::{config, graph_and_inputs},
 };
 use bayeslift_passes::{Access, Place, Plan, gradients};
@@ -49,7 +49,7 @@ fn network(rows: usize, widths: &[usize]) -> Graph {
         let ty = Type::f32([sizes[0], sizes[1]]);
         let [loc, scale] = ["loc", "scale"].map(|name| b.input(&format!("{name} {layer}"), ty.clone()));
         let noise = Noise {
-            distribution: Distribution::Normal,
+            distribution: NoiseDistribution::Normal,
             dtype: DType::F32,
             stream: layer as u64,
             sample_axis: None,

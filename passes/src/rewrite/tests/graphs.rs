@@ -3,7 +3,7 @@
 use super::super::{Fused, Rewriting};
 use crate::{Pipeline, Rewritten, gradients, optimize, simplify};
 use bayeslift_ir::{
-    Binary, Builder, DType, Distribution, Elements, Expr, Graph, Noise, NoiseAddress, Op, Tensor, Type,
+    Binary, Builder, DType, Elements, Expr, Graph, Noise, NoiseAddress, NoiseDistribution, Op, Tensor, Type,
     arbitrary::{config, graph_and_inputs, largest},
     evaluate, evaluate_f64, same_bits, verify,
 };
@@ -248,7 +248,7 @@ fn label(f: impl for<'b> Fn(Expr<'b>, Expr<'b>, Expr<'b>, Expr<'b>) -> Expr<'b>)
     let address =
         NoiseAddress { key: words("key", &[4]), first_sample: words("sample", &[]), first_row: words("row", &[2]) };
     let kind = Noise {
-        distribution: Distribution::Normal,
+        distribution: NoiseDistribution::Normal,
         dtype: DType::F32,
         stream: 1,
         sample_axis: None,
