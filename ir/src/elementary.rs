@@ -18,9 +18,9 @@
 //!
 //! Polynomials are weighted minimax fits (Lawson's iteration in double precision) of the least degree whose error is
 //! well below half an ulp; coefficients are rounded to `f32` one at a time, lowest power first, and the rest fitted
-//! again. Range reductions are Cody and Waite's (1980) with a fused multiply-add (Boldo, Daumas and Li, 2009). The
-//! forms of the logarithm (a mantissa in [2/3, 4/3)) and of the error function (1 - e^-s) follow N. Juffa's
-//! single-precision functions.
+//! again; `ir/tools/fit_polynomials.py` measures them beside fits by exchange. Range reductions are Cody and Waite's
+//! (1980) with a fused multiply-add (Boldo, Daumas and Li, 2009). The forms of the logarithm (a mantissa in [2/3, 4/3))
+//! and of the error function (1 - e^-s) follow N. Juffa's single-precision functions.
 //!
 //! Those of `f64` are in [`double`].
 
