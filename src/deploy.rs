@@ -13,6 +13,7 @@
 
 mod block;
 mod compile;
+mod element;
 mod entry;
 mod functions;
 mod graph;

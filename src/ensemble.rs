@@ -35,7 +35,7 @@ impl Ensemble {
     /// As for [`Ensemble::new`].
     pub fn of(members: Vec<Network>) -> Result<Ensemble, Error> {
         let first = members.first().ok_or_else(|| Error::argument("the number of members", "at least 1", 0))?;
-        let kind = |network: &Network| format!("{} to {:?}", network.input(), network.target());
+        let kind = |network: &Network| format!("{}{} to {:?}", network.dtype(), network.input(), network.target());
         for (number, member) in members.iter().enumerate() {
             if kind(member) != kind(first) {
                 let argument = format!("inputs and targets of member {number}");

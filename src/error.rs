@@ -75,18 +75,21 @@ pub enum Error {
     /// The loss of a training step is infinite or not a number. Parameters and the optimizer's state are bit for bit
     /// those before the step.
     #[error(
-        "the loss of step {step} is {loss} (negative log likelihood {negative_log_likelihood}, divergence \
-         {divergence}): {cause}; the parameters are those before the step"
+        "the loss of step {step} is {} (negative log likelihood {}, divergence {}): {cause}; the parameters are those \
+         before the step",
+        short(*loss),
+        short(*negative_log_likelihood),
+        short(*divergence)
     )]
     NonFiniteLoss {
         /// The step, counted from 1.
         step: u64,
         /// The loss.
-        loss: f32,
+        loss: f64,
         /// Its first part, a mean over the batch.
-        negative_log_likelihood: f32,
+        negative_log_likelihood: f64,
         /// Its second part, before it was weighted.
-        divergence: f32,
+        divergence: f64,
         /// Where to look: the first parameter, input or target that is not finite, or that none is.
         cause: String,
     },
@@ -120,14 +123,15 @@ pub enum Error {
     /// A training step whose loss is finite would make a parameter, the optimizer's state or a statistic infinite or not a number.
     /// All of them are bit for bit those before the step.
     #[error(
-        "step {step} would make element {index} of `{path}` {value}, though its loss is {loss}: {cause}; the parameters are \
-         those before the step"
+        "step {step} would make element {index} of `{path}` {value}, though its loss is {}: {cause}; the parameters are \
+         those before the step",
+        short(*loss)
     )]
     NonFiniteUpdate {
         /// The step, counted from 1.
         step: u64,
         /// The loss.
-        loss: f32,
+        loss: f64,
         /// The parameter, or the optimizer's state of one.
         path: String,
         /// The row-major index of its first element that would not be finite.

@@ -3,7 +3,7 @@
 use crate::Error;
 use bayeslift_ir::{DType, Tensor};
 use bayeslift_runtime::Argument;
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, num::ParseFloatError, str::FromStr};
 
 /// Numbers of `f32` or `f64`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,6 +98,25 @@ impl<'a> FloatCow<'a> {
         (0..self.len()).map(|i| self.at(i))
     }
 
+    /// The nearest numbers of a type.
+    pub(crate) fn nearest<T: Float>(&self) -> Vec<T> {
+        match self {
+            FloatCow::F32(numbers) => numbers.iter().map(|&x| T::nearest(x.into())).collect(),
+            FloatCow::F64(numbers) => numbers.iter().map(|&x| T::nearest(x)).collect(),
+        }
+    }
+
+    /// Their bits, of `f64` the lower word first.
+    #[cfg(feature = "deploy")]
+    pub(crate) fn words(&self) -> Vec<u32> {
+        match self {
+            FloatCow::F32(numbers) => numbers.iter().map(|x| x.to_bits()).collect(),
+            FloatCow::F64(numbers) => {
+                numbers.iter().map(|x| x.to_bits()).flat_map(|x| [x as u32, (x >> 32) as u32]).collect()
+            }
+        }
+    }
+
     /// Those of `f32`; none if they are of `f64`.
     pub(crate) fn as_f32(&self) -> &[f32] {
         if let FloatCow::F32(numbers) = self { numbers } else { &[] }
@@ -147,18 +166,34 @@ mod sealed {
 
 /// `f32` or `f64`: what predictions are told in.
 pub trait Float:
-    sealed::Sealed + Copy + Default + PartialOrd + Into<f64> + fmt::Debug + fmt::Display + Send + Sync + 'static
+    sealed::Sealed
+    + Copy
+    + Default
+    + PartialOrd
+    + Into<f64>
+    + fmt::Debug
+    + fmt::Display
+    + fmt::LowerExp
+    + FromStr<Err = ParseFloatError>
+    + Send
+    + Sync
+    + 'static
 {
     /// The type in graphs.
     const DTYPE: DType;
     /// Not a number.
     const NAN: Self;
+    /// The largest finite number.
+    const MAX: Self;
 
     /// The nearest.
     fn nearest(x: f64) -> Self;
 
     #[doc(hidden)]
     fn floats(numbers: &[Self]) -> FloatCow<'_>;
+
+    #[doc(hidden)]
+    fn owned(numbers: Vec<Self>) -> FloatCow<'static>;
 
     #[doc(hidden)]
     fn of_tensor(tensor: Option<&Tensor>) -> Cow<'_, [Self]>;
@@ -173,6 +208,7 @@ pub trait Float:
 impl Float for f32 {
     const DTYPE: DType = DType::F32;
     const NAN: f32 = f32::NAN;
+    const MAX: f32 = f32::MAX;
 
     fn nearest(x: f64) -> f32 {
         x as f32
@@ -180,6 +216,10 @@ impl Float for f32 {
 
     fn floats(numbers: &[f32]) -> FloatCow<'_> {
         numbers.into()
+    }
+
+    fn owned(numbers: Vec<f32>) -> FloatCow<'static> {
+        FloatCow::F32(numbers.into())
     }
 
     fn of_tensor(tensor: Option<&Tensor>) -> Cow<'_, [f32]> {
@@ -203,6 +243,7 @@ impl Float for f32 {
 impl Float for f64 {
     const DTYPE: DType = DType::F64;
     const NAN: f64 = f64::NAN;
+    const MAX: f64 = f64::MAX;
 
     fn nearest(x: f64) -> f64 {
         x
@@ -210,6 +251,10 @@ impl Float for f64 {
 
     fn floats(numbers: &[f64]) -> FloatCow<'_> {
         numbers.into()
+    }
+
+    fn owned(numbers: Vec<f64>) -> FloatCow<'static> {
+        FloatCow::F64(numbers.into())
     }
 
     fn of_tensor(tensor: Option<&Tensor>) -> Cow<'_, [f64]> {

@@ -35,8 +35,8 @@ pub(crate) struct Moments(pub Vec<Moment>);
 #[derive(Debug)]
 pub(crate) struct Moment {
     pub path: String,
-    pub mean: Vec<f32>,
-    pub stddev: Vec<f32>,
+    pub mean: Vec<f64>,
+    pub stddev: Vec<f64>,
 }
 
 impl Moments {
@@ -61,10 +61,7 @@ impl Moments {
         };
         let inputs = graph.inputs().iter().map(value).collect::<Result<Vec<_>, _>>()?;
         let mut results = evaluate(&graph, &inputs)?.into_iter();
-        let mut next = || -> Vec<f32> {
-            let numbers = results.next().and_then(|tensor| tensor.to_f64s()).unwrap_or_default();
-            numbers.into_iter().map(|x| x as f32).collect()
-        };
+        let mut next = || results.next().and_then(|tensor| tensor.to_f64s()).unwrap_or_default();
         Ok(Moments(paths.into_iter().map(|path| Moment { path, mean: next(), stddev: next() }).collect()))
     }
 
@@ -73,9 +70,9 @@ impl Moments {
         let of = |now: &Moment| {
             let before =
                 before.0.iter().find(|before| before.path == now.path && before.mean.len() == now.mean.len())?;
-            let ratio = |a: f32, b: f32| f64::from(a.abs()) / f64::from(b);
+            let ratio = |a: f64, b: f64| a.abs() / b;
             let signal = |of: &Moment| median(of.mean.iter().zip(&of.stddev).map(|(&m, &s)| ratio(m, s)));
-            let scale = |of: &Moment| median(of.stddev.iter().map(|&s| s.into()));
+            let scale = |of: &Moment| median(of.stddev.iter().copied());
             let moved = now.mean.iter().zip(&before.mean).zip(&now.stddev);
             Some(PosteriorReport {
                 path: now.path.clone(),

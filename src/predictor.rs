@@ -27,7 +27,7 @@ use crate::{
     trainer::{check_dataset, check_observed, check_targets, known_events},
 };
 pub(crate) use answers::Answers;
-use bayeslift_ir::{Environment, Shape};
+use bayeslift_ir::{DType, Environment, Shape};
 use bayeslift_runtime::{Explanation, Target};
 use block::Blocks;
 use model::Model;
@@ -146,15 +146,14 @@ impl Predictor {
 
     /// Moments by their names, as words.
     #[cfg(feature = "deploy")]
-    pub(crate) fn moments(&self, inputs: &[f32], names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
+    pub(crate) fn moments(&self, inputs: &FloatCow<'_>, names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
         let mut answers = self.moments_from(0, inputs)?;
-        let words = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
-        Ok(names.iter().map(|name| answers.take(name).map(words).unwrap_or_default()).collect())
+        Ok(names.iter().map(|name| answers.take_floats(name).map(|x| x.words()).unwrap_or_default()).collect())
     }
 
     /// The moments of rows, by their names.
-    pub(crate) fn moments_from<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<Answers, Error> {
-        self.answer(Question::Moments, &self.rows(Numbers::From(first_row), inputs)?)
+    pub(crate) fn moments_from(&self, first_row: u64, inputs: &FloatCow<'_>) -> Result<Answers, Error> {
+        self.answer(Question::Moments, &self.rows_of(Numbers::From(first_row), inputs)?)
     }
 
     /// The moments that it tells, with how many numbers each has for a row.
@@ -208,6 +207,11 @@ impl Predictor {
     /// The shape of one input.
     pub fn input(&self) -> &Shape {
         &self.model.input
+    }
+
+    /// The type of the network's floats: of one of `f64`, [`Predictor::double`] has all digits.
+    pub fn dtype(&self) -> DType {
+        self.model.dtype
     }
 
     /// Takes over the parameters of a network of the same layers, without compiling.
@@ -340,7 +344,7 @@ impl Predictor {
 
     fn answer_of<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<Answer<T>, Error> {
         let _environment = Environment::enter();
-        let mut answers = self.moments_from(first_row, inputs)?;
+        let mut answers = self.moments_from(first_row, &T::floats(inputs))?;
         let answer = Classification::of(&mut answers).map(Answer::Classes);
         answer.or_else(|| Regression::of(&mut answers).map(Answer::Numbers)).ok_or_else(|| {
             Error::misuse("the likelihood's law tells neither probabilities nor a mean", "use `predict`")

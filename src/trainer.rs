@@ -41,24 +41,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one step measured, before it moved the parameters; of a network of `f64` rounded.
+/// What one step measured, before it moved the parameters. Numbers of `f32` are as they are in `f64`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepLoss {
     /// The number of the step, counted from 1.
     pub step: u64,
     /// negative log likelihood + divergence weight * divergence / training examples. These are all rows, whatever their weights and
     /// whether their targets are known: a row of weight 2 is one example that is observed twice.
-    pub loss: f32,
+    pub loss: f64,
     /// The mean over batch and samples of the row's weight * -log p(target | input), in nats, of the targets that are known.
-    pub negative_log_likelihood: f32,
+    pub negative_log_likelihood: f64,
     /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
-    pub divergence: f32,
+    pub divergence: f64,
 }
 
 impl StepLoss {
     /// Of loss, negative log likelihood and divergence.
-    fn of(step: u64, measured: [f64; 3]) -> StepLoss {
-        let [loss, negative_log_likelihood, divergence] = measured.map(|x| x as f32);
+    fn of(step: u64, [loss, negative_log_likelihood, divergence]: [f64; 3]) -> StepLoss {
         StepLoss { step, loss, negative_log_likelihood, divergence }
     }
 }

@@ -96,8 +96,8 @@ impl Network {
             }
             for (name, values) in [("loc", &moment.mean), ("scale", &moment.stddev)] {
                 let path = format!("{prior}/{name}");
-                let shape = parameters.get(&path)?.tensor.shape().clone();
-                parameters.assign(&path, Tensor::f32(shape, values.clone())?)?;
+                let ty = parameters.get(&path)?.tensor.ty();
+                parameters.assign(&path, Tensor::floats(&ty, values.clone())?)?;
             }
         }
         if moments.is_empty() {

@@ -64,8 +64,8 @@ fn assert_same(name: &str, network: &Network, options: &TrainerOptions, size: us
     let (parts, found) =
         train(network, options.clone().micro_batch_size(size), input).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(bits(&parts), bits(&whole), "{name}: {options:?}, parts of {size}");
-    let bits = |losses: &[StepLoss]| -> Vec<[u32; 3]> {
-        losses.iter().map(|l| [l.loss, l.negative_log_likelihood, l.divergence].map(f32::to_bits)).collect()
+    let bits = |losses: &[StepLoss]| -> Vec<[u64; 3]> {
+        losses.iter().map(|l| [l.loss, l.negative_log_likelihood, l.divergence].map(f64::to_bits)).collect()
     };
     assert_eq!(bits(&found), bits(&losses), "{name}");
     assert_ne!(facade::bits(&whole), facade::bits(network), "{name}: nothing was trained");

@@ -54,11 +54,11 @@ fn network() -> Network {
     Network::new(layers(), [6, 5, 2], likelihood::Categorical, 3).unwrap()
 }
 
-fn trained(backend: Backend, samples: usize) -> (Network, Vec<f32>) {
+fn trained(backend: Backend, samples: usize) -> (Network, Vec<f64>) {
     trained_from(network(), backend, samples)
 }
 
-fn trained_from(mut network: Network, backend: Backend, samples: usize) -> (Network, Vec<f32>) {
+fn trained_from(mut network: Network, backend: Backend, samples: usize) -> (Network, Vec<f64>) {
     let data = images(12);
     let options = TrainerOptions::default().backend(backend).samples(samples);
     let mut trainer = Trainer::new(&network, 12, options).unwrap();

@@ -78,7 +78,7 @@ fn steps_tell_each_term() {
         let found = trainer.divergences().to_vec();
         let names: Vec<_> = found.iter().map(|one| (one.path.as_str(), one.method.as_str())).collect();
         assert_eq!(names, expected);
-        let sum = found.iter().fold(0.0_f32, |sum, one| sum + one.nats as f32);
+        let sum: f64 = found.iter().map(|one| one.nats).sum();
         assert!((sum / loss.divergence - 1.0).abs() < 1e-6, "{sum}, expected {}", loss.divergence);
         told.push(found);
     }

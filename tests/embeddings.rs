@@ -279,7 +279,7 @@ fn divergences_of_reads_are_right_on_average() {
         let mut trainer = Trainer::new(network, 16, options).unwrap();
         let targets = Targets::Values { units: 3, values: vec![0.0; 3 * x.len()] };
         let loss = trainer.step(&mut network.clone(), StepInput::new(x, &targets)).unwrap();
-        f64::from(loss.divergence)
+        loss.divergence
     };
     let by_reads = layer(true);
     let one = |r: usize| divergence(&by_reads, &[r as f32]);

@@ -176,11 +176,11 @@ fn computations() -> Vec<Computation> {
         let optimizer = RmsProp::new(0.003).momentum(0.3).centered(true);
         let mut trainer = Trainer::new(&network, 17, TrainerOptions::default().optimizer(optimizer)).unwrap();
         let input = || StepInput::new(data.inputs(), data.targets()).divergence_weight(0.3).rate(0.7);
-        let losses: Vec<f32> = (0..3).map(|_| trainer.step(&mut network, input()).unwrap().loss).collect();
+        let losses: Vec<f64> = (0..3).map(|_| trainer.step(&mut network, input()).unwrap().loss).collect();
         let predictor = Predictor::with_options(&network, &PredictorOptions::default().samples(7)).unwrap();
         let prediction = predictor.regress(data.inputs()).unwrap();
         let mut all =
-            [bits(&losses), parameters(&network), bits(prediction.mean()), bits(prediction.epistemic())].concat();
+            [bits64(losses), parameters(&network), bits(prediction.mean()), bits(prediction.epistemic())].concat();
         all.extend(bits(prediction.total()));
         all.extend(bits64([predictor.negative_log_likelihood(&data).unwrap()]));
         all

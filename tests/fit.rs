@@ -54,7 +54,7 @@ fn the_divergence_is_divided_by_the_number_of_training_examples() {
         let mut trainer = Trainer::new(&network, examples, TrainerOptions::default()).unwrap();
         let input = StepInput::new(data.inputs(), data.targets()).divergence_weight(weight);
         let loss = trainer.step(&mut network, input).unwrap();
-        let want = loss.negative_log_likelihood + loss.divergence * (weight / examples as f64) as f32;
+        let want = loss.negative_log_likelihood + loss.divergence * (weight / examples as f64);
         assert!((loss.loss - want).abs() < 1e-5 * want.abs(), "{loss:?} {want}");
         assert!(loss.divergence > 100.0);
     }

@@ -82,7 +82,7 @@ fn weights_count_rows() {
         let mut trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
         let targets = Targets::Values { units: 2, values: y.to_vec() };
         let loss = trainer.step(&mut network, StepInput::new(x, &targets).weights(weights)).unwrap();
-        f64::from(loss.negative_log_likelihood) * (x.len() / 3) as f64
+        loss.negative_log_likelihood * (x.len() / 3) as f64
     };
     let (x, y) = (inputs(2), values(2));
     let twice = loss(&[&x[..], &x[3..]].concat(), &[&y[..], &y[2..]].concat(), None);

@@ -193,8 +193,8 @@ fn every_step_is_logged() {
             assert_eq!(value(name), expected, "{name} of line {i}");
         }
         assert_eq!((value("step"), value("epoch")), (&*(i + 1).to_string(), &*(i / 3 + 1).to_string()));
-        assert_eq!(value("loss").parse::<f32>().unwrap(), losses[i].loss);
-        assert_eq!(value("divergence").parse::<f32>().unwrap(), losses[i].divergence);
+        assert_eq!(f64::from(value("loss").parse::<f32>().unwrap()), losses[i].loss);
+        assert_eq!(f64::from(value("divergence").parse::<f32>().unwrap()), losses[i].divergence);
         assert_eq!(value("rate").parse::<f64>().unwrap(), 1.0 - 0.5 * (i as f64 / 9.0));
         assert_eq!(value("divergence_weight").parse::<f64>().unwrap(), (i as f64 / 4.0).min(1.0));
         let validation = value("validation").parse::<f64>().ok();

@@ -286,7 +286,7 @@ fn training_step(
         loss = trainer.step(&mut network, StepInput::new(x, targets))?.loss;
         Ok(())
     })?;
-    settings.report(options, timing, work, &[("final_loss", f64::from(loss))])
+    settings.report(options, timing, work, &[("final_loss", loss)])
 }
 
 /// The document's example: a convolution with sampled weights, then a local reparameterization layer.
@@ -358,7 +358,7 @@ fn embedding(settings: &Settings) -> Result<()> {
         Ok(())
     })?;
     let options = [("rows", rows), ("width", width), ("batch", batch), ("steps", steps)];
-    settings.report(&options, timing, &work, &[("final_loss", f64::from(loss))])
+    settings.report(&options, timing, &work, &[("final_loss", loss)])
 }
 
 fn mc_predict(settings: &Settings) -> Result<()> {

@@ -1,23 +1,23 @@
 //! Predictions as lines of CSV: all that a result holds.
 
-use bayeslift::{Answer as Moments, EnsembleAnswer};
+use bayeslift::{Answer as Moments, EnsembleAnswer, Float};
 use std::fmt::{self, Write};
 
 /// What is told of rows.
-pub struct Answer {
-    moments: Moments,
+pub struct Answer<T> {
+    moments: Moments<T>,
     /// Of an ensemble: of what is not known, the part within members and that between them.
-    parts: Option<[Vec<f32>; 2]>,
+    parts: Option<[Vec<T>; 2]>,
 }
 
-impl From<Moments> for Answer {
-    fn from(moments: Moments) -> Answer {
+impl<T> From<Moments<T>> for Answer<T> {
+    fn from(moments: Moments<T>) -> Answer<T> {
         Answer { moments, parts: None }
     }
 }
 
-impl From<EnsembleAnswer> for Answer {
-    fn from(answer: EnsembleAnswer) -> Answer {
+impl<T> From<EnsembleAnswer<T>> for Answer<T> {
+    fn from(answer: EnsembleAnswer<T>) -> Answer<T> {
         let (moments, parts) = match answer {
             EnsembleAnswer::Classes(answer) => (Moments::Classes(answer.all), [answer.within, answer.between]),
             EnsembleAnswer::Numbers(answer) => (Moments::Numbers(answer.all), [answer.within, answer.between]),
@@ -27,7 +27,7 @@ impl From<EnsembleAnswer> for Answer {
 }
 
 /// The line that names the columns.
-pub fn header(answer: &Answer) -> String {
+pub fn header<T: Float>(answer: &Answer<T>) -> String {
     let labels = match &answer.moments {
         Moments::Classes(answer) => numbered("label", answer.labels_of_a_row()),
         Moments::Numbers(_) => Vec::new(),
@@ -38,7 +38,7 @@ pub fn header(answer: &Answer) -> String {
 }
 
 /// A line for each row.
-pub fn lines(answer: &Answer) -> String {
+pub fn lines<T: Float>(answer: &Answer<T>) -> String {
     let (rows, labels) = match &answer.moments {
         Moments::Classes(answer) => (answer.rows(), answer.labels()),
         Moments::Numbers(answer) => (answer.rows(), Vec::new()),
@@ -73,7 +73,7 @@ fn of_row<T>(values: &[T], rows: usize, row: usize) -> &[T] {
 }
 
 /// What is told of rows: the names of its columns, and the numbers, row after row.
-fn quantities(answer: &Answer) -> Vec<(Vec<String>, &[f32])> {
+fn quantities<T: Float>(answer: &Answer<T>) -> Vec<(Vec<String>, &[T])> {
     let (mut quantities, split, count) = match &answer.moments {
         Moments::Classes(answer) => {
             let labels = answer.labels_of_a_row();
@@ -109,12 +109,13 @@ fn numbered(name: &str, count: usize) -> Vec<String> {
 }
 
 /// The shortest text that reads back to the same number, with an exponent where there would be many zeros.
-struct Shortest(f32);
+struct Shortest<T>(T);
 
-impl fmt::Display for Shortest {
+impl<T: Float> fmt::Display for Shortest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shortest(x) = self;
-        let is_plain = *x == 0.0 || !x.is_finite() || (1e-5..1e9).contains(&x.abs());
+        let size = (*x).into().abs();
+        let is_plain = size == 0.0 || !size.is_finite() || (T::nearest(1e-5).into()..1e9).contains(&size);
         if is_plain { write!(f, "{x}") } else { write!(f, "{x:e}") }
     }
 }
@@ -141,5 +142,9 @@ mod tests {
             assert_eq!(text.parse::<f32>().unwrap().to_bits(), x.to_bits());
         }
         assert_eq!(Shortest(f32::NAN).to_string(), "NaN");
+        for (x, text) in [(1e-5, "0.00001"), (1.0 / 3.0, "0.3333333333333333"), (f64::MAX, "1.7976931348623157e308")] {
+            assert_eq!(Shortest(x).to_string(), text);
+            assert_eq!(text.parse::<f64>().unwrap().to_bits(), x.to_bits());
+        }
     }
 }

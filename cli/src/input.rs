@@ -5,7 +5,7 @@ mod npy;
 
 use self::{csv::CsvRows, npy::NpyRows};
 use crate::error::{Error, shown};
-use bayeslift::{ir::Shape, npy::MAGIC};
+use bayeslift::{Float, ir::Shape, npy::MAGIC};
 use std::{
     fs::File,
     io::{self, Cursor, Read},
@@ -78,7 +78,7 @@ impl Rows {
     }
 
     /// Reads up to so many rows in the place of those in `inputs`: none if there are no more. A file without any is an error.
-    pub fn read(&mut self, most: usize, inputs: &mut Vec<f32>) -> Result<(), Error> {
+    pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<(), Error> {
         inputs.clear();
         let rows = match &mut self.format {
             Format::Csv(csv) => csv.read(most, inputs)?,
@@ -139,12 +139,12 @@ const FOREIGN: [(&[u8], &str, &str); 5] = [
     (b"\xff\xfe", " is text in UTF-16", "save it as UTF-8"),
 ];
 
-/// The nearest `f32` of a finite number, if there is one, or what is wrong with it.
-fn nearest(exact: f64) -> Result<f32, String> {
-    let nearest = exact as f32;
-    match (exact.is_finite(), nearest.is_finite()) {
+/// The nearest of a finite number, if there is one, or what is wrong with it.
+fn nearest<T: Float>(exact: f64) -> Result<T, String> {
+    let nearest = T::nearest(exact);
+    match (exact.is_finite(), nearest.into().is_finite()) {
         (true, true) => Ok(nearest),
-        (true, false) => Err(format!("{exact:e}, which no f32 is near")),
+        (true, false) => Err(format!("{exact:e}, which no {} is near", T::DTYPE)),
         (false, _) => Err(exact.to_string()),
     }
 }
@@ -194,7 +194,7 @@ mod tests {
 
     fn all(bytes: Vec<u8>, header: Header) -> Result<Vec<f32>, Error> {
         let mut rows = Rows::new("rows".to_owned(), Box::new(Cursor::new(bytes)), &Shape::new(&[2]), header)?;
-        let (mut all, mut block) = (Vec::new(), Vec::new());
+        let (mut all, mut block) = (Vec::new(), Vec::<f32>::new());
         loop {
             rows.read(2, &mut block)?;
             if block.is_empty() {

@@ -6,7 +6,7 @@ use crate::{
 };
 use bayeslift::{
     Described, DescribedLayer, Ensemble, ModelFile,
-    ir::{Foreign, Shape},
+    ir::{DType, Foreign, Shape},
     layers::likelihood::{Support, Target},
 };
 use serde_json::{Value, json};
@@ -53,6 +53,11 @@ fn ensemble(arguments: &Arguments) -> Result<(), Error> {
     output::write(None, &text_of_all)
 }
 
+/// How many bytes parameters have.
+fn bytes(file: &ModelFile) -> usize {
+    file.parameters.iter().map(|(_, parameter)| parameter.tensor.ty().bytes()).sum()
+}
+
 /// How many numbers parameters have, and how many of them are trained.
 fn sizes(file: &ModelFile) -> [usize; 2] {
     let of = |must_be_trainable: bool| {
@@ -70,6 +75,7 @@ fn json(file: &ModelFile) -> Value {
         json!({
             "path": path,
             "shape": shape.to_vec(),
+            "dtype": parameter.tensor.dtype().to_string(),
             "group": parameter.group.name(),
             "trainable": parameter.trainable,
             "elements": shape.elements(),
@@ -99,7 +105,7 @@ fn json(file: &ModelFile) -> Value {
         "priors": file.priors,
         "elements": numbers,
         "trainable_elements": trainable,
-        "bytes": numbers * 4,
+        "bytes": bytes(file),
     })
 }
 
@@ -126,7 +132,9 @@ fn text(file: &ModelFile, name: &str) -> String {
     line("seed", &file.seed.to_string());
     let [count, trainable] = sizes(file);
     let tensors = file.parameters.len();
-    let parameters = format!("{} numbers in {tensors} tensors, {} bytes", grouped(count), grouped(count * 4));
+    let is_double = file.parameters.iter().any(|(_, parameter)| parameter.tensor.dtype() == DType::F64);
+    let numbers = if is_double { "numbers of f64" } else { "numbers" };
+    let parameters = format!("{} {numbers} in {tensors} tensors, {} bytes", grouped(count), grouped(bytes(file)));
     let frozen = if trainable == count { String::new() } else { format!("; {} are trained", grouped(trainable)) };
     line("parameters", &(parameters + &frozen));
     line(

@@ -7,7 +7,11 @@ use crate::{
     output::Output,
     progress::Progress,
 };
-use bayeslift::{EnsemblePredictor, Error as LibraryError, Predictor, PredictorOptions, ir::Shape, runtime::Options};
+use bayeslift::{
+    EnsemblePredictor, Error as LibraryError, Float, Predictor, PredictorOptions,
+    ir::{DType, Shape},
+    runtime::Options,
+};
 use std::path::{Path, PathBuf};
 
 /// Predicts the rows of a file, with their uncertainty
@@ -23,7 +27,8 @@ use std::path::{Path, PathBuf};
 /// and, in nats, the entropy of the prediction, the mean entropy of the samples (what lies in the data) and their
 /// difference, the mutual information (what the network does not know). Of numbers: the mean, and the standard
 /// deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and of both (total);
-/// one of each for each unit. Every number reads back to the bits that the library gives.
+/// one of each for each unit. Every number reads back to the bits that the library gives, of `f64` if the model is of it;
+/// then all digits of inputs are read too.
 ///
 /// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic
 /// deviation, within members and that between them, by which they contradict each other.
@@ -78,17 +83,25 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .backend(machine);
     options.seed = arguments.seed;
     let predictor = Opened::new(&arguments.model, &options)?;
+    match predictor.dtype() {
+        DType::F64 => answer_all::<f64>(&predictor, arguments),
+        _ => answer_all::<f32>(&predictor, arguments),
+    }
+}
+
+/// The answers to all rows, in the model's own type.
+fn answer_all<T: Told>(predictor: &Opened, arguments: &Arguments) -> Result<(), Error> {
     let mut rows = Rows::open(&arguments.file, predictor.input(), arguments.header)?;
 
     let output = arguments.output.as_deref().filter(|path| *path != Path::new("-"));
     let mut progress = Progress::new(output.is_none());
-    let mut inputs = Vec::new();
+    let mut inputs: Vec<T> = Vec::new();
     rows.read(BLOCK, &mut inputs)?;
     // not before it is clear that there is something to write
     let mut output = Output::create(output)?;
     let mut is_first = true;
     while !inputs.is_empty() {
-        let answer = predict(&predictor, arguments.first_row, &rows, &inputs)?;
+        let answer = predict(predictor, arguments.first_row, &rows, &inputs)?;
         if is_first {
             output.write(&answer::header(&answer))?;
             is_first = false;
@@ -121,18 +134,41 @@ impl Opened {
         }
     }
 
-    fn answer_from(&self, first: u64, inputs: &[f32]) -> Result<Answer, LibraryError> {
+    fn dtype(&self) -> DType {
         match self {
+            Opened::Network(predictor) => predictor.dtype(),
+            Opened::Ensemble(predictor) => predictor.dtype(),
+        }
+    }
+}
+
+/// The types that models are of.
+trait Told: Float {
+    fn answer(predictor: &Opened, first: u64, inputs: &[Self]) -> Result<Answer<Self>, LibraryError>;
+}
+
+impl Told for f32 {
+    fn answer(predictor: &Opened, first: u64, inputs: &[f32]) -> Result<Answer<f32>, LibraryError> {
+        match predictor {
             Opened::Network(predictor) => predictor.answer_from(first, inputs).map(Answer::from),
             Opened::Ensemble(predictor) => predictor.answer_from(first, inputs).map(Answer::from),
         }
     }
 }
 
+impl Told for f64 {
+    fn answer(predictor: &Opened, first: u64, inputs: &[f64]) -> Result<Answer<f64>, LibraryError> {
+        match predictor {
+            Opened::Network(predictor) => predictor.double()?.answer_from(first, inputs).map(Answer::from),
+            Opened::Ensemble(predictor) => predictor.double()?.answer_from(first, inputs).map(Answer::from),
+        }
+    }
+}
+
 /// The answers to the rows that were read last.
-fn predict(predictor: &Opened, first_row: u64, rows: &Rows, inputs: &[f32]) -> Result<Answer, Error> {
+fn predict<T: Told>(predictor: &Opened, first_row: u64, rows: &Rows, inputs: &[T]) -> Result<Answer<T>, Error> {
     let first = first_row.wrapping_add(rows.first());
-    predictor.answer_from(first, inputs).map_err(|error| match error {
+    T::answer(predictor, first, inputs).map_err(|error| match error {
         LibraryError::NonFinitePrediction { row, largest } => {
             // with the digits of its type
             let nearest = largest as f32;

@@ -1,6 +1,6 @@
 //! Blocks of samples and rows as graphs and machine code, for objects.
 
-use super::language::Language;
+use super::{element::Element, language::Language};
 use crate::{
     Backend, Error,
     predictor::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use bayeslift_codegen::{KernelTable, Program, Target};
 use bayeslift_ir::{Graph, Output, Tensor};
-use bayeslift_passes::{Rewriting, Rewritten, WATCH, watch};
+use bayeslift_passes::{Rewriting, Rewritten, WATCH, unmarked, watch};
 use bayeslift_runtime::Options;
 
 /// A block of samples and rows, ready to be compiled for any target.
@@ -27,12 +27,12 @@ pub struct Block {
     pub known: Vec<Vec<Tensor>>,
     pub accumulators: Vec<Accumulator>,
     /// Nothing overflows unseen in rows whose numbers are not larger.
-    pub bound: f32,
+    pub bound: f64,
     /// Whether the block looks itself for what overflows unseen, and tells it by an output more: where no bound could be shown.
     pub is_watched: bool,
 }
 
-/// A result: so many numbers of `f32` for each row.
+/// A result: so many numbers for each row.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub name: String,
@@ -73,12 +73,18 @@ impl Block {
         }
         let update = Options::default().simplify(false).optimize(&staged.late)?;
         let finish = staged.finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
-        let mut bound = f32::MAX;
+        let (largest, bounded) =
+            (Element::of(models[0].dtype).largest, staged.marked.as_ref().unwrap_or(&update.graph));
+        let mut bound = largest;
         for known in &known {
-            bound = bound.min(largest_bound(&update.graph, &known.iter().collect::<Vec<_>>(), models[0].dtype)? as f32);
+            bound = bound.min(largest_bound(bounded, &known.iter().collect::<Vec<_>>(), models[0].dtype)?);
         }
-        let watched = if bound < 0.0 { watch(&update.graph, true)? } else { None };
-        let (is_watched, bound) = (watched.is_some(), if bound < 0.0 { f32::MAX } else { bound });
+        let watched = match (bound < 0.0, &staged.marked) {
+            (false, _) => None,
+            (true, None) => watch(&update.graph, true)?,
+            (true, Some(marked)) => watch(marked, true)?.map(|graph| unmarked(&graph)).transpose()?,
+        };
+        let (is_watched, bound) = (watched.is_some(), if bound < 0.0 { largest } else { bound });
         let update = match watched {
             Some(graph) => Options::default().rewriting(Rewriting::Off).optimize(&graph)?,
             None => update,

@@ -3,6 +3,7 @@
 use super::{
     DeployOptions, Package, Weights,
     block::{Block, Compiled},
+    element::Element,
     entry::{Looks, Parts},
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
     header::{self, Facts, header},
@@ -20,7 +21,6 @@ use bayeslift_codegen::{
     Level, System, Target,
     routine::{Assembly, Data},
 };
-use bayeslift_ir::DType;
 
 /// The most samples that a block of a single row computes at once.
 const MOST_AT_ONCE: usize = 256;
@@ -95,13 +95,7 @@ fn compile_as<L: Language>(
 ) -> Result<Package, Error> {
     let models = subject.models();
     let model = &models[0];
-    if model.dtype != DType::F32 {
-        let problem = format!("the network is of {}, where objects are of networks of f32", model.dtype);
-        return Err(Error::misuse(
-            problem,
-            "predict in the program by `Predictor`, or deploy the network's graph by `deploy::graph`",
-        ));
-    }
+    let element = Element::of(model.dtype);
     let (levels, targets) = targets(options, &system)?;
     let draws = model.draws()?;
     let (blocks, roles) = blocks(models, options, draws)?;
@@ -110,7 +104,9 @@ fn compile_as<L: Language>(
     let mut kernels = Vec::new();
     let mut members = match subject {
         Subject::Network(_) => None,
-        Subject::Ensemble(_) => Some(Members::new(language, models.len(), &blocks, &targets, &mut assembly.kernels)?),
+        Subject::Ensemble(_) => {
+            Some(Members::new(language, (models.len(), element), &blocks, &targets, &mut assembly.kernels)?)
+        }
     };
     for block in blocks {
         let (mut all, mut first) = (Vec::new(), Vec::new());
@@ -124,7 +120,7 @@ fn compile_as<L: Language>(
         compiled.push((block, all));
     }
     let units = model.input.elements();
-    let layout = Layout::new(&compiled, members.as_ref(), units);
+    let layout = Layout::new(&compiled, members.as_ref(), (units, element));
     let (mut data, mut weights) = (Data::default(), Data::default());
     let brings_weights = options.weights == Weights::File;
     // for each model and block
@@ -139,7 +135,7 @@ fn compile_as<L: Language>(
     members.iter_mut().for_each(|members| members.place(&seeds, &known, &mut data));
     let members = members.as_ref();
     let defaults = Defaults { seed: seeds[0], samples: options.samples };
-    let bound = compiled.iter().map(|(block, _)| block.bound).fold(f32::MAX, f32::min);
+    let bound = compiled.iter().map(|(block, _)| block.bound).fold(element.largest, f64::min);
     let results = members.map_or_else(|| compiled[roles.many].0.results(), |members| members.results().to_vec());
     let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
     let expected = expected(subject, options, draws, roles, compiled[roles.many].0.rows, &names)?;
@@ -154,6 +150,7 @@ fn compile_as<L: Language>(
         blocks: &compiled,
         levels: &levels,
         layout: &layout,
+        element,
         units,
         known: &known[0],
         members,
@@ -162,7 +159,7 @@ fn compile_as<L: Language>(
     };
     let architecture = system.architecture();
     let routines = &mut assembly.routines;
-    let looks = Looks::new(routines, bound, architecture);
+    let looks = Looks::new(routines, element, bound, architecture);
     let of = (0..compiled.len()).map(|block| parts.of_block(block, routines, &mut data)).collect();
     let together = parts.together(routines, &mut data);
     let name = options.name.as_str();
@@ -191,11 +188,12 @@ fn compile_as<L: Language>(
     data.bytes.resize(data.bytes.len().next_multiple_of(8), 0);
     assembly.data = data.bytes;
     let named = assembly.routines.iter().filter_map(|routine| routine.name.as_deref()?.strip_prefix(name)?.get(1..));
-    let prototypes: Vec<_> = named.map(prototypes::of_network(name, options.weights)).collect();
+    let prototypes: Vec<_> = named.map(prototypes::of_network(name, element, options.weights)).collect();
     let linked = language.link(&assembly, options, &system, &prototypes)?;
     let facts = Facts {
         options,
         system: &system,
+        element,
         information: &about,
         results: &results,
         digest,
@@ -269,8 +267,8 @@ fn expected(
     rows: usize,
     names: &[&str],
 ) -> Result<Expected, Error> {
-    let units = subject.models()[0].input.elements();
-    let inputs = test_inputs(rows * units);
+    let Model { input, dtype, .. } = &subject.models()[0];
+    let (units, element) = (input.elements(), Element::of(*dtype));
     let backend = Backend::shared(bayeslift_runtime::Options::default());
     let of = |samples: usize, rows: usize| {
         let predictors = subject.models().iter().zip(subject.seeds(options)).map(|(model, seed)| {
@@ -278,7 +276,7 @@ fn expected(
             Predictor::of_model(model.clone(), &options.allow_non_finite(true))
         });
         let predictors = predictors.collect::<Result<Vec<_>, _>>()?;
-        let inputs = &inputs[..rows * units];
+        let inputs = &test_inputs(element, rows * units);
         match subject {
             Subject::Network(_) => predictors[0].moments(inputs, names),
             Subject::Ensemble(_) => EnsemblePredictor::of(predictors, &backend)?.moments(inputs, names),

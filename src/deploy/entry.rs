@@ -2,6 +2,7 @@
 
 use super::{
     block::{Block, Column, Compiled},
+    element::Element,
     layout::{Layout, accumulators_of},
     members::Members,
 };
@@ -19,6 +20,8 @@ pub struct Parts<'a> {
     /// The level that each of a block's codes is for; a single `None` if there is no choice.
     pub levels: &'a [Option<i64>],
     pub layout: &'a Layout,
+    /// What inputs and results are.
+    pub element: Element,
     /// The numbers of an input row.
     pub units: usize,
     /// Where each block's known values lie, in the data or in the weights; those of an ensemble are told by its
@@ -45,13 +48,6 @@ pub struct OfBlock {
     pub give: Callee,
 }
 
-/// The exponent's bits of a float: all of them are set in what is not finite.
-pub const EXPONENT: i64 = 0x7f80_0000;
-/// The lowest bit of the exponent: added to an exponent of which all bits are set, it reaches the highest bit.
-const LEAST_EXPONENT: i64 = 0x0080_0000;
-/// All bits of a float but its sign.
-pub const SIZE: i64 = 0x7fff_ffff;
-
 /// Appends a routine without a name; `about` tells people what it does.
 pub fn add(routines: &mut Vec<Routine>, builder: RoutineBuilder, about: &str) -> Callee {
     routines.push(builder.finish(None, about, Long));
@@ -71,53 +67,52 @@ pub struct Looks {
 
 impl Looks {
     /// For numbers up to `bound`, which is finite.
-    pub fn new(routines: &mut Vec<Routine>, bound: f32, architecture: Architecture) -> Looks {
+    pub fn new(routines: &mut Vec<Routine>, element: Element, bound: f64, architecture: Architecture) -> Looks {
         // a load of RISC-V that is not aligned may be a trap; in C there is none
         let reads_anywhere = matches!(architecture, Architecture::X86_64 | Architecture::Aarch64);
-        Looks { exceeds: exceeds(routines, bound, reads_anywhere), largest: largest(routines) }
+        let reads_longs = reads_anywhere || element.width == Long;
+        Looks { exceeds: exceeds(routines, element, bound, reads_longs), largest: largest(routines, element) }
     }
 }
 
 /// `(inputs, count)`: the bits of the largest size of so many numbers: more than the exponent's if one is not finite.
-fn largest(routines: &mut Vec<Routine>) -> Callee {
+fn largest(routines: &mut Vec<Routine>, element: Element) -> Callee {
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
     let largest = b.set(0);
-    b.each(count, |b, i| b.assign(largest, Expr::from(largest).maximum((inputs + i * 4).load(Word, 0) & SIZE)));
+    b.each(count, |b, i| {
+        let size = (inputs + i * element.bytes).load(element.width, 0) & element.size();
+        b.assign(largest, Expr::from(largest).maximum(size));
+    });
     b.give(largest);
     add(routines, b, "(inputs, count): the bits of the largest size of so many numbers")
 }
 
-/// Two numbers beside each other in one.
-const HALVES: i64 = 0x1_0000_0001;
-/// The highest bit of both.
-const BITS: i64 = (0x8000_0000_8000_0000_u64) as i64;
-
-/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers are looked at in
-/// one: half by half, a size and what is left above the bound reach the highest bit if the size is larger.
-fn exceeds(routines: &mut Vec<Routine>, bound: f32, reads_anywhere: bool) -> Callee {
-    /// How many pairs are looked at in turn, and how many of them do not wait for each other.
-    const PAIRS: i64 = 8;
+/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers of 32 bits are looked
+/// at in one: half by half, a size and what is left above the bound reach the highest bit if the size is larger.
+fn exceeds(routines: &mut Vec<Routine>, element: Element, bound: f64, reads_longs: bool) -> Callee {
+    /// How many longs are looked at in turn, and how many of them do not wait for each other.
+    const LONGS: i64 = 8;
     const ABREAST: usize = 4;
-    let above = (SIZE - i64::from(bound.to_bits())) * HALVES;
+    let above = element.in_a_long(element.size() - element.bits(bound));
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
     let kept = [(); ABREAST].map(|()| b.set(0));
-    let (at, end) = (b.set(inputs), b.set(inputs + count * 4));
-    if reads_anywhere {
-        b.repeat((at + (PAIRS * 8 - 1)).less(end), |b| {
-            for (i, kept) in (0..PAIRS).zip(kept.into_iter().cycle()) {
-                let sizes = Expr::from(at).load(Long, i * 8) & (SIZE * HALVES);
+    let (at, end) = (b.set(inputs), b.set(inputs + count * element.bytes));
+    if reads_longs {
+        b.repeat((at + (LONGS * 8 - 1)).less(end), |b| {
+            for (i, kept) in (0..LONGS).zip(kept.into_iter().cycle()) {
+                let sizes = Expr::from(at).load(Long, i * 8) & element.in_a_long(element.size());
                 b.assign(kept, (sizes + above) | kept);
             }
-            b.assign(at, at + PAIRS * 8);
+            b.assign(at, at + LONGS * 8);
         });
     }
     b.repeat(Expr::from(at).less(end), |b| {
-        let size = Expr::from(at).load(Word, 0) & SIZE;
+        let size = Expr::from(at).load(element.width, 0) & element.size();
         b.assign(kept[0], (size + above) | kept[0]);
-        b.assign(at, at + 4);
+        b.assign(at, at + element.bytes);
     });
     let [first, second, third, fourth] = kept.map(Expr::from);
-    b.give((first | second | (third | fourth)) & BITS);
+    b.give((first | second | (third | fourth)) & element.in_a_long(element.sign));
     add(routines, b, "(inputs, count): whether a number is not finite, or too large")
 }
 
@@ -146,7 +141,7 @@ impl Parts<'_> {
         });
         let about =
             format!("(workspace, result, count, row, samples): gives results to the caller; {of}. {NOT_FINITE}");
-        let give = give(block.rows, &block.results(), &self.layout.results_of(block));
+        let give = give(self.element, block.rows, &block.results(), &self.layout.results_of(block));
         let give = add(routines, give, &about);
         OfBlock { clear, update, finish, give }
     }
@@ -169,18 +164,21 @@ impl Parts<'_> {
         let (source, found) = (b.set(x), b.set(0));
         let look = |b: &mut RoutineBuilder| {
             if block.is_watched {
-                let word = Expr::from(workspace).load(Word, self.layout.watch) & SIZE;
+                // a float of 32 bits, whatever the network's are
+                let word = Expr::from(workspace).load(Word, self.layout.watch) & 0x7fff_ffff;
                 b.assign(found, found | word.is_zero().is_zero());
             }
         };
         if block.rows > 1 {
-            let units = self.units as i64;
+            let (units, element) = (self.units as i64, self.element);
             b.when(Expr::from(count).less(block.rows as i64), |b| {
                 let (given, all) = (b.set(count * units), block.rows as i64 * units);
                 b.each(all, |b, i| {
                     let value = b.set(0);
-                    b.when(Expr::from(i).less(given), |b| b.assign(value, (x + i * 4).load(Word, 0)));
-                    b.store(Word, workspace + i * 4, rows, value);
+                    b.when(Expr::from(i).less(given), |b| {
+                        b.assign(value, (x + i * element.bytes).load(element.width, 0))
+                    });
+                    b.store(element.width, workspace + i * element.bytes, rows, value);
                 });
                 b.assign(source, workspace + rows);
             });
@@ -299,53 +297,64 @@ impl Parts<'_> {
 
 /// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks
 /// at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
-pub fn give(rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
+pub fn give(element: Element, rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
     let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
     let (found, found_in_spreads) = (b.set(0), b.set(0));
     for (i, (Column { name, width }, &at)) in results.iter().zip(places).enumerate() {
         let width = *width as i64;
         let is_spread = matches!(name.as_str(), "epistemic" | "total" | "epistemic_within");
         let kept = if is_spread { found_in_spreads } else { found };
-        let words = if rows == 1 { width.into() } else { count * width };
-        each_pair(&mut b, words.clone(), |b, index, numbers| {
+        let numbers = if rows == 1 { width.into() } else { count * width };
+        each_long(&mut b, element, numbers.clone(), |b, index, read| {
             let address = workspace + index;
-            let exponents = address.load(numbers, at) & (EXPONENT * HALVES);
-            b.assign(kept, (exponents + LEAST_EXPONENT * HALVES) | kept);
+            let exponents = address.load(read, at) & element.in_a_long(element.exponent);
+            b.assign(kept, (exponents + element.in_a_long(element.least_exponent())) | kept);
         });
         let into = b.set(Expr::from(result).address(i));
         b.when(into, |b| {
-            let into = b.set(into + row * (4 * width));
-            each_pair(b, words, |b, index, numbers| {
-                let value = b.set((workspace + index.clone()).load(numbers, at));
+            let into = b.set(into + row * (element.bytes * width));
+            each_long(b, element, numbers, |b, index, read| {
+                let value = b.set((workspace + index.clone()).load(read, at));
                 let to = b.set(into + index);
                 // the caller's memory may be aligned to one number
-                b.store(Word, to, 0, value);
-                if numbers == Long {
-                    b.store(Word, to, 4, value >> 32);
+                b.store(element.width, to, 0, value);
+                if read != element.width {
+                    b.store(element.width, to, 4, value >> 32);
                 }
             });
         });
     }
     let is_several = Expr::from(samples).equal(1).is_zero();
     b.when(is_several, |b| b.assign(found, found | found_in_spreads));
-    b.give(found & BITS);
+    b.give(found & element.in_a_long(element.sign));
     b
 }
 
-/// Does something with the byte index of each pair of so many words, and with that of a last one: the width says which.
-fn each_pair(b: &mut RoutineBuilder, words: Expr, mut body: impl FnMut(&mut RoutineBuilder, Expr, Width)) {
-    /// So many pairs follow each other without a loop.
+/// Does something with the byte index of each long of so many numbers, and with that of a last one of half its width: the
+/// width says which.
+fn each_long(
+    b: &mut RoutineBuilder,
+    element: Element,
+    numbers: Expr,
+    mut body: impl FnMut(&mut RoutineBuilder, Expr, Width),
+) {
+    /// So many longs follow each other without a loop.
     const SHORT: i64 = 8;
-    if let Expr::Number(words) = words
-        && words / 2 <= SHORT
+    let in_a_long = 8 / element.bytes;
+    if let Expr::Number(numbers) = numbers
+        && numbers / in_a_long <= SHORT
     {
-        (0..words / 2).for_each(|pair| body(b, (pair * 8).into(), Long));
-        if words % 2 == 1 {
-            body(b, (words * 4 - 4).into(), Word);
+        (0..numbers / in_a_long).for_each(|long| body(b, (long * 8).into(), Long));
+        if numbers % in_a_long == 1 {
+            body(b, (numbers * 4 - 4).into(), Word);
         }
         return;
     }
-    let words = b.set(words);
-    b.each(words >> 1, |b, pair| body(b, pair * 8, Long));
-    b.when(words & 1, |b| body(b, words * 4 - 4, Word));
+    let numbers = b.set(numbers);
+    if element.width == Long {
+        b.each(numbers, |b, long| body(b, long * 8, Long));
+        return;
+    }
+    b.each(numbers >> 1, |b, pair| body(b, pair * 8, Long));
+    b.when(numbers & 1, |b| body(b, numbers * 4 - 4, Word));
 }

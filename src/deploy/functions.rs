@@ -11,7 +11,7 @@ pub use self_test::{TEST_SAMPLES, test_inputs};
 
 use super::{
     block::Block,
-    entry::{EXPONENT, Looks, OfBlock, Parts},
+    entry::{Looks, OfBlock, Parts},
     layout::{ALIGN, accumulator_bytes},
     members::Together,
     status::status,
@@ -149,7 +149,7 @@ impl Functions<'_> {
             |b| {
                 let size = b.call(largest, arguments());
                 b.assign(state, status("ERROR_LARGE_INPUT"));
-                let is_not_finite = Expr::from(EXPONENT - 1).less(size);
+                let is_not_finite = Expr::from(self.parts.element.exponent - 1).less(size);
                 b.when(is_not_finite, |b| b.assign(state, status("ERROR_NOT_FINITE_INPUT")));
             },
             |b| body(b, state),
@@ -189,6 +189,11 @@ impl Functions<'_> {
         });
     }
 
+    /// The bytes of a row of inputs.
+    fn row_bytes(&self) -> i64 {
+        self.parts.element.bytes * self.parts.units as i64
+    }
+
     /// The bytes of the accumulators of a block: those of an ensemble's members are one after the other.
     fn accumulator_bytes(&self, block: usize) -> i64 {
         accumulator_bytes(&self.parts.blocks[block].0) as i64
@@ -207,7 +212,7 @@ impl Functions<'_> {
                 let accumulators = workspace + self.parts.layout.accumulators;
                 self.each_block(b, rows, (accumulators, false), |b, block, turn| {
                     let answer = |b: &mut RoutineBuilder, block: usize| {
-                        let x = inputs + turn.row * (4 * self.parts.units as i64);
+                        let x = inputs + turn.row * self.row_bytes();
                         let number = first_row + turn.row;
                         let given = [x, turn.count.into(), number, first_sample.into(), 0.into(), samples.into()];
                         let found = self.answer(b, block, workspace, turn.accumulators.clone(), given);

@@ -1,16 +1,17 @@
 //! The header of an object, in C99 and C++.
 
 use super::{
-    DeployOptions, block::Column, functions::STATE_HEADER, information::Information, layout::ALIGN, package,
-    prototypes, status::STATUS,
+    DeployOptions, block::Column, element::Element, functions::STATE_HEADER, information::Information, layout::ALIGN,
+    package, prototypes, status::STATUS,
 };
 use bayeslift_codegen::System;
-use std::fmt::Write;
 
 /// What is told of an object.
 pub struct Facts<'a> {
     pub options: &'a DeployOptions,
     pub system: &'a System,
+    /// What inputs and results are.
+    pub element: Element,
     pub information: &'a Information,
     pub results: &'a [Column],
     /// The digest of the model.
@@ -27,7 +28,7 @@ pub struct Facts<'a> {
     pub members: Option<usize>,
     /// The bytes of weights that the caller brings.
     pub weights: Option<u64>,
-    pub bound: f32,
+    pub bound: f64,
 }
 
 impl Facts<'_> {
@@ -77,7 +78,7 @@ pub fn meaning(name: &str) -> &'static str {
 
 /// The header.
 pub fn header(facts: &Facts<'_>) -> String {
-    let Facts { options, information, .. } = facts;
+    let Facts { options, information, element, .. } = facts;
     let name = &options.name;
     let upper = name.to_ascii_uppercase();
     let mut text = String::new();
@@ -115,7 +116,7 @@ pub fn header(facts: &Facts<'_>) -> String {
     if let Some(bytes) = facts.stack_bytes {
         line(define("STACK_BYTES", bytes.to_string(), "the most of the stack that a call takes"));
     }
-    line(define("LARGEST_INPUT", float(facts.bound), "no input may be larger in size"));
+    line(define("LARGEST_INPUT", element.text(facts.bound) + element.c_suffix, "no input may be larger in size"));
     if let Some(bytes) = facts.weights {
         line(define("WEIGHTS_BYTES", bytes.to_string(), &format!("the size of {name}.weights")));
     }
@@ -142,7 +143,7 @@ pub fn header(facts: &Facts<'_>) -> String {
     line("/* Where results go, row after row; what is NULL is not written. */\ntypedef struct {".into());
     for Column { name, width } in facts.results {
         let over = if facts.members.is_some() { "over samples and members" } else { "over samples" };
-        line(format!("  float *{name}; /* {width} a row: {} */", meaning(name).replace("over samples", over)));
+        line(format!("  {} *{name}; /* {width} a row: {} */", element.c, meaning(name).replace("over samples", over)));
     }
     line(format!("}} {name}_result;\n"));
     line(
@@ -155,7 +156,7 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(format!("  char {name}[{}];", Information::capacity(text)));
     }
     line(format!("}} {name}_information;\n"));
-    let of = prototypes::of_network(name, options.weights);
+    let of = prototypes::of_network(name, *element, options.weights);
     let declared = |function: &str| of(function).declared();
     if !facts.levels().is_empty() {
         line(format!("/* Chooses the newest instructions that the processor has, of {}.", facts.levels().join(", ")));
@@ -167,7 +168,7 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(format!(
             "/* Before a workspace is used for the first time. Compares a checksum of {name}.weights, which has to stay"
         ));
-        line("   where it is, aligned to four bytes. */".into());
+        line(format!("   where it is, aligned to {} bytes. */", element.bytes_in_words));
         line(declared("init") + "\n");
     }
     line("/* Predicts rows. A request that is NULL has the defaults, row and sample 0 first. */".into());
@@ -189,12 +190,5 @@ pub fn header(facts: &Facts<'_>) -> String {
     line(declared("self_test") + "\n");
     line(declared("info") + "\n");
     line("#ifdef __cplusplus\n}\n#endif\n\n#endif".into());
-    text
-}
-
-/// A float as C reads it back.
-fn float(x: f32) -> String {
-    let mut text = String::new();
-    let _ = write!(text, "{x:e}f");
     text
 }

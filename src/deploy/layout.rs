@@ -2,6 +2,7 @@
 
 use super::{
     block::{Block, Column, Compiled},
+    element::Element,
     members::Members,
 };
 
@@ -39,6 +40,8 @@ pub struct Layout {
     pub gathered_at: i64,
     /// Where each result of all members together lies.
     pub together: Vec<i64>,
+    /// The bytes of a number of inputs and results.
+    element: u64,
     pub arena: i64,
     pub scratch: i64,
     pub shared: i64,
@@ -48,7 +51,12 @@ pub struct Layout {
 
 impl Layout {
     /// A layout for these blocks, which are compiled for one target or several, with inputs of so many numbers a row.
-    pub fn new(blocks: &[(Block, Vec<Compiled>)], members: Option<&Members>, units: usize) -> Layout {
+    pub fn new(
+        blocks: &[(Block, Vec<Compiled>)],
+        members: Option<&Members>,
+        (units, element): (usize, Element),
+    ) -> Layout {
+        let element = element.bytes as u64;
         let mut places = Places::default();
         let mut take = |bytes| places.take(bytes);
         let most = |of: &dyn Fn(&Block) -> u64| blocks.iter().map(|(block, _)| of(block)).max().unwrap_or(0);
@@ -56,15 +64,15 @@ impl Layout {
         let tables = || of_blocks().flatten().chain(members.into_iter().flat_map(Members::tables));
         let header = take(ALIGN);
         let address = take(ALIGN);
-        let rows = take(most(&|block| (block.rows * units * 4) as u64));
+        let rows = take(most(&|block| (block.rows * units) as u64 * element));
         let accumulators = take(most(&accumulator_bytes));
-        let results = take(most(&|block| total(result_bytes(block))));
+        let results = take(most(&|block| total(result_bytes(block, element))));
         let mut gathered = Vec::new();
         let mut together = Vec::new();
         let mut gathered_at = 0;
         if let Some(members) = members {
             let rows = most(&|block| block.rows as u64);
-            let bytes = |column: &Column| rows * column.width as u64 * 4;
+            let bytes = |column: &Column| rows * column.width as u64 * element;
             let told = blocks[0].0.results();
             let is_read = |column: &&Column| Members::reads(&column.name);
             gathered = told
@@ -94,6 +102,7 @@ impl Layout {
             gathered,
             gathered_at,
             together,
+            element,
             arena,
             scratch,
             shared,
@@ -104,7 +113,7 @@ impl Layout {
     /// Where each result of a block lies.
     pub fn results_of(&self, block: &Block) -> Vec<i64> {
         let mut places = Places { end: self.results as u64 };
-        result_bytes(block).map(|bytes| places.take(bytes)).collect()
+        result_bytes(block, self.element).map(|bytes| places.take(bytes)).collect()
     }
 }
 
@@ -119,9 +128,9 @@ pub fn accumulator_bytes(block: &Block) -> u64 {
     total(block.accumulator_bytes().into_iter())
 }
 
-fn result_bytes(block: &Block) -> impl Iterator<Item = u64> {
+fn result_bytes(block: &Block, element: u64) -> impl Iterator<Item = u64> {
     let rows = block.rows;
-    block.results().into_iter().map(move |result| (rows * result.width * 4) as u64)
+    block.results().into_iter().map(move |result| (rows * result.width) as u64 * element)
 }
 
 /// The bytes of pieces that lie one after the other.

@@ -4,6 +4,7 @@
 
 use super::{
     block::{Block, Column, columns},
+    element::Element,
     entry::{NOT_FINITE, Parts, add, give},
     language::Language,
 };
@@ -50,10 +51,10 @@ pub struct Together {
 }
 
 impl Members {
-    /// Of so many members and these blocks; kernels are appended.
+    /// Of so many members of this type and these blocks; kernels are appended.
     pub fn new<L: Language>(
         language: &L,
-        count: usize,
+        (count, element): (usize, Element),
         blocks: &[Block],
         targets: &[Target],
         kernels: &mut Vec<L::Function>,
@@ -68,7 +69,8 @@ impl Members {
             }
             let told = block.results();
             let told: Vec<combine::Told<'_>> = told.iter().map(|column| (column.name.as_str(), column.width)).collect();
-            let graph: Rewritten = Options::default().optimize(&combine::graph(&told, count, block.rows)?)?;
+            let graph: Rewritten =
+                Options::default().optimize(&combine::graph(element.dtype, &told, count, block.rows)?)?;
             let mut compiled = Vec::new();
             for &target in targets {
                 let options = Options::default().target(target).threads(1);
@@ -128,7 +130,7 @@ impl Parts<'_> {
             combine: add(routines, self.combine(answer, data), "(workspace): makes one answer of what members gave"),
             give: add(
                 routines,
-                give(answer.rows, &answer.results, &self.layout.together),
+                give(self.element, answer.rows, &answer.results, &self.layout.together),
                 &format!("(workspace, result, count, row, samples): gives the answer of all. {NOT_FINITE}"),
             ),
         });

@@ -2,6 +2,7 @@
 
 use super::{DeployOptions, System, Weights, header::Facts, language::Linked, library, web};
 use crate::{Error, NewFile, predictor::model::Model};
+use bayeslift_ir::DType;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{fs, io::Write, path::Path};
@@ -213,6 +214,9 @@ pub(super) fn manifest(
     });
     if let Some(members) = facts.members {
         manifest["members"] = members.into();
+    }
+    if facts.element.dtype != DType::F32 {
+        manifest["dtype"] = facts.element.dtype.to_string().into();
     }
     manifest
 }

@@ -1,6 +1,6 @@
 //! How C declares the functions of a package: said once, for the header and for what is made in C.
 
-use super::Weights;
+use super::{Weights, element::Element};
 use bayeslift_codegen::emit::c::Signature;
 
 /// A function that others call.
@@ -39,20 +39,20 @@ impl Prototype {
 }
 
 /// The functions of a network or an ensemble of this name, by their names without it.
-pub fn of_network(name: &str, weights: Weights) -> impl Fn(&str) -> Prototype {
-    let name = name.to_owned();
+pub fn of_network(name: &str, element: Element, weights: Weights) -> impl Fn(&str) -> Prototype {
+    let (name, inputs) = (name.to_owned(), format!("const {} *inputs", element.c));
     move |function| {
         let request = format!("const {name}_request *request");
         let result = format!("const {name}_result *result");
-        let (inputs, rows, state, workspace) = ("const float *inputs", "size_t rows", "void *state", "void *workspace");
+        let (rows, state, workspace) = ("size_t rows", "void *state", "void *workspace");
         let of_weights: &[&str] = if weights == Weights::File { &["const void *weights", "size_t bytes"] } else { &[] };
         let information = format!("const {name}_information *");
         let (ty, parameters): (&str, Vec<&str>) = match function {
             "init" => ("int ", [&[workspace][..], of_weights].concat()),
             "init_isa" => ("int ", [&[workspace, "uint64_t level"][..], of_weights].concat()),
-            "predict" => ("int ", vec![&request, inputs, rows, &result, workspace]),
+            "predict" => ("int ", vec![&request, &inputs, rows, &result, workspace]),
             "begin" => ("int ", vec![&request, rows, state]),
-            "add" => ("int ", vec!["uint32_t samples", inputs, rows, state, workspace]),
+            "add" => ("int ", vec!["uint32_t samples", &inputs, rows, state, workspace]),
             "finish" => ("int ", vec![&result, state, workspace]),
             "self_test" => ("int ", vec![workspace]),
             "info" => (&information, vec![]),

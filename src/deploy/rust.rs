@@ -19,7 +19,7 @@ const INIT: &str = include_str!("rust/init.txt");
 
 /// Of weights that the caller brings: they are kept, since the first call looks at them.
 const NEW_WITH_WEIGHTS: &str =
-    "    /// With `@NAME@.weights`, aligned to four bytes. The first call compares their checksum.
+    "    /// With `@NAME@.weights`, aligned to @ALIGNED@ bytes. The first call compares their checksum.
     pub const fn new(weights: &'static [u8]) -> Model {
         Model { workspace: [0; WORKSPACE_BYTES], is_ready: false, weights }
     }";
@@ -49,15 +49,20 @@ pub fn module(facts: &Facts<'_>) -> String {
             init(", self.weights.as_ptr().cast(), self.weights.len()"),
         ),
     };
+    let float = facts.element.rust;
     let new = if has_weights { NEW_WITH_WEIGHTS } else { NEW };
+    let new = new.replace("@ALIGNED@", facts.element.bytes_in_words);
     let new = new.replace("@NOT_READY@", if has_levels { ", is_ready: false" } else { "" });
     let columns = |of: &dyn Fn(&Column) -> String| facts.results.iter().map(of).collect::<Vec<_>>().join("\n");
     let about = |column: &Column| sentence(meaning(&column.name));
     let array = |column: &Column, rows: &str| match column.width {
-        1 => format!("[f32; {rows}]"),
-        width => format!("[[f32; {width}]; {rows}]"),
+        1 => format!("[{float}; {rows}]"),
+        width => format!("[[{float}; {width}]; {rows}]"),
     };
-    let element = |column: &Column| if column.width == 1 { "f32".into() } else { format!("[f32; {}]", column.width) };
+    let element = |column: &Column| match column.width {
+        1 => float.to_owned(),
+        width => format!("[{float}; {width}]"),
+    };
     let zeros = |column: &Column| if column.width == 1 { "0.0".into() } else { format!("[0.0; {}]", column.width) };
     let errors: Vec<(usize, String, &str)> =
         STATUS.iter().enumerate().skip(1).map(|(i, (status, text))| (i, variant(status), *text)).collect();
@@ -76,7 +81,7 @@ pub fn module(facts: &Facts<'_>) -> String {
             "RESULTS",
             columns(&|c| format!("    /// {}\n    pub {}: Option<&'a mut [{}]>,", about(c), c.name, element(c))),
         ),
-        ("PLACES", columns(&|c| format!("    {}: *mut f32,", c.name))),
+        ("PLACES", columns(&|c| format!("    {}: *mut {float},", c.name))),
         ("PLACED", columns(&|c| format!("            {}: place(&mut self.{}, rows)?,", c.name, c.name))),
         ("MODEL_FIELDS", fields.to_owned()),
         ("NEW", new),
@@ -108,8 +113,8 @@ fn state_bytes(at_once: usize, [many, one]: [u64; 2]) -> String {
 
 /// The functions of the object that the module calls.
 fn functions(facts: &Facts<'_>) -> String {
-    let (request, rows, result) =
-        ("request: *const Request", "inputs: *const f32, rows: usize", "result: *const Places");
+    let (request, result) = ("request: *const Request", "result: *const Places");
+    let rows = format!("inputs: *const {}, rows: usize", facts.element.rust);
     let (state, workspace) = ("state: *mut core::ffi::c_void", "workspace: *mut core::ffi::c_void");
     let mut functions =
         vec![("predict", format!("{request}, {rows}, {result}, {workspace}")), ("self_test", workspace.to_owned())];

@@ -1,7 +1,7 @@
 //! What members say together, as a graph of what each of them says: the one definition, for predictors and for objects.
 
 use crate::Error;
-use bayeslift_ir::{Builder, Expr, Graph, Type};
+use bayeslift_ir::{Builder, DType, Expr, Graph, Type};
 
 /// A result: its name, and how many numbers a row has.
 pub type Told<'a> = (&'a str, usize);
@@ -13,7 +13,7 @@ pub const READ: [&str; 6] =
 /// The parts of mutual information and of epistemic spread: within members, between them.
 pub const SPLITS: [&str; 4] = ["information_within", "information_between", "epistemic_within", "epistemic_between"];
 
-/// What members tell of so many rows, made one. Inputs are those of [`READ`] that are `told`, in its order, each
+/// What members, whose floats are of a type, tell of so many rows, made one. Inputs are those of [`READ`] that are `told`, in its order, each
 /// `[members, rows * width]`, of probabilities with an axis of classes. Outputs are called as what a member tells, in
 /// the same order, and then the [`SPLITS`].
 ///
@@ -22,13 +22,13 @@ pub const SPLITS: [&str; 4] = ["information_within", "information_between", "epi
 /// information, of which `mean_m H(p_m)` less that is within members, and the rest between them (Depeweg and others
 /// 2018, for two levels). Of numbers, by the law of total variance: the mean of epistemic variances is within members,
 /// the variance of means, divided by their number, between them.
-pub fn graph(told: &[Told<'_>], members: usize, rows: usize) -> Result<Graph, Error> {
-    let b = &Builder::new();
+pub fn graph(float: DType, told: &[Told<'_>], members: usize, rows: usize) -> Result<Graph, Error> {
+    let b = &Builder::of(float);
     let width = |name: &str| told.iter().find(|(known, _)| *known == name).map(|(_, width)| *width);
     let input = |name: &str| {
         let ty = match (name, width(name)?, width("predictive_entropy")) {
-            ("probabilities", width, Some(labels)) => Type::f32([members, rows * labels, width / labels.max(1)]),
-            (_, width, _) => Type::f32([members, rows * width]),
+            ("probabilities", width, Some(labels)) => Type::new(float, [members, rows * labels, width / labels.max(1)]),
+            (_, width, _) => Type::new(float, [members, rows * width]),
         };
         Some(b.input(name, ty).to_f64())
     };
@@ -64,7 +64,7 @@ pub fn graph(told: &[Told<'_>], members: usize, rows: usize) -> Result<Graph, Er
     }
     for name in told.iter().map(|(name, _)| *name).chain(SPLITS) {
         if let Some((_, value)) = made.iter().find(|(known, _)| *known == name) {
-            b.output(name, value.to_f32());
+            b.output(name, value.to_float());
         }
     }
     Ok(b.finish()?)

@@ -4,8 +4,11 @@ use super::{
     Ensemble,
     combine::{self, READ, Told},
 };
-use crate::{Backend, Classification, Dataset, Error, Predictor, PredictorOptions, Regression, engine::Engine};
-use bayeslift_ir::{Environment, Scalar, Shape, elementary};
+use crate::{
+    Backend, Classification, Dataset, Error, Float, FloatCow, Predictor, PredictorOptions, Regression, engine::Engine,
+    predictor::Answers,
+};
+use bayeslift_ir::{DType, Environment, Scalar, Shape, elementary};
 use bayeslift_layers::natural_log;
 use bayeslift_runtime::Argument;
 use std::path::Path;
@@ -27,35 +30,35 @@ pub struct EnsemblePredictor {
 
 /// What an ensemble predicts of rows: see [`EnsemblePredictor::answer_from`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum EnsembleAnswer {
+pub enum EnsembleAnswer<T = f32> {
     /// Classes with their probabilities.
-    Classes(EnsembleClassification),
+    Classes(EnsembleClassification<T>),
     /// Numbers with their standard deviations.
-    Numbers(EnsembleRegression),
+    Numbers(EnsembleRegression<T>),
 }
 
-/// Classes as an ensemble predicts them.
+/// Classes as an ensemble predicts them, in `f32`, or `f64`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct EnsembleClassification {
+pub struct EnsembleClassification<T = f32> {
     /// The prediction of all members as one: the mean of their probabilities, and its uncertainty.
-    pub all: Classification,
+    pub all: Classification<T>,
     /// For each row, or label of a row, the mean over members of their mutual information: what a member does not know.
-    pub within: Vec<f32>,
+    pub within: Vec<T>,
     /// The rest of the mutual information: how far members contradict each other.
-    pub between: Vec<f32>,
+    pub between: Vec<T>,
 }
 
-/// Numbers as an ensemble predicts them.
+/// Numbers as an ensemble predicts them, in `f32`, or `f64`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct EnsembleRegression {
+pub struct EnsembleRegression<T = f32> {
     /// The prediction of all members as one, a mixture of equal parts.
-    pub all: Regression,
+    pub all: Regression<T>,
     /// The root of the mean over members of their epistemic variance: what a member does not know.
-    pub within: Vec<f32>,
+    pub within: Vec<T>,
     /// The standard deviation over members of their means: how far they contradict each other.
-    pub between: Vec<f32>,
+    pub between: Vec<T>,
 }
 
 impl EnsemblePredictor {
@@ -103,7 +106,12 @@ impl EnsemblePredictor {
         }
         let told: Vec<Told<'static>> =
             first.iter().filter(|told| others.iter().all(|other| other.contains(told))).copied().collect();
-        let graph = combine::graph(&told, members.len(), ROWS)?;
+        let dtype = members[0].dtype();
+        if let Some(number) = members.iter().position(|member| member.dtype() != dtype) {
+            let argument = format!("the type of member {number}");
+            return Err(Error::argument(argument, format!("{dtype}, as of the first"), members[number].dtype()));
+        }
+        let graph = combine::graph(dtype, &told, members.len(), ROWS)?;
         let combine = if graph.outputs().is_empty() { None } else { Some(Engine::new(graph, backend)?) };
         Ok(EnsemblePredictor { members, told, combine })
     }
@@ -116,6 +124,11 @@ impl EnsemblePredictor {
     /// The shape of one input.
     pub fn input(&self) -> &Shape {
         self.members[0].input()
+    }
+
+    /// The type of members' floats: of `f64`, [`EnsemblePredictor::double`] has all digits.
+    pub fn dtype(&self) -> DType {
+        self.members[0].dtype()
     }
 
     /// Predicts classes.
@@ -132,7 +145,16 @@ impl EnsemblePredictor {
     /// # Errors
     /// As for [`Predictor::classify`].
     pub fn classify_from(&self, first_row: u64, inputs: &[f32]) -> Result<EnsembleClassification, Error> {
-        self.together(first_row, inputs)?.classes().ok_or_else(|| self.members[0].tells_no_classes())
+        self.classify_of(first_row, inputs)
+    }
+
+    pub(crate) fn classify_of<T: Float>(
+        &self,
+        first_row: u64,
+        inputs: &[T],
+    ) -> Result<EnsembleClassification<T>, Error> {
+        let mut together = self.together(first_row, &T::floats(inputs))?;
+        together.classes().ok_or_else(|| self.members[0].tells_no_classes())
     }
 
     /// Predicts numbers.
@@ -149,7 +171,12 @@ impl EnsemblePredictor {
     /// # Errors
     /// As for [`Predictor::regress`].
     pub fn regress_from(&self, first_row: u64, inputs: &[f32]) -> Result<EnsembleRegression, Error> {
-        self.together(first_row, inputs)?.numbers().ok_or_else(|| self.members[0].tells_no_numbers())
+        self.regress_of(first_row, inputs)
+    }
+
+    pub(crate) fn regress_of<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<EnsembleRegression<T>, Error> {
+        let mut together = self.together(first_row, &T::floats(inputs))?;
+        together.numbers().ok_or_else(|| self.members[0].tells_no_numbers())
     }
 
     /// Predicts classes or numbers, whichever the members do: see [`Predictor::answer_from`].
@@ -157,7 +184,11 @@ impl EnsemblePredictor {
     /// # Errors
     /// As there.
     pub fn answer_from(&self, first_row: u64, inputs: &[f32]) -> Result<EnsembleAnswer, Error> {
-        let mut together = self.together(first_row, inputs)?;
+        self.answer_of(first_row, inputs)
+    }
+
+    pub(crate) fn answer_of<T: Float>(&self, first_row: u64, inputs: &[T]) -> Result<EnsembleAnswer<T>, Error> {
+        let mut together = self.together(first_row, &T::floats(inputs))?;
         let answer = together.classes().map(EnsembleAnswer::Classes);
         answer
             .or_else(|| together.numbers().map(EnsembleAnswer::Numbers))
@@ -185,21 +216,28 @@ impl EnsemblePredictor {
 
     /// Results by their names, as words.
     #[cfg(feature = "deploy")]
-    pub(crate) fn moments(&self, inputs: &[f32], names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
+    pub(crate) fn moments(&self, inputs: &FloatCow<'_>, names: &[&str]) -> Result<Vec<Vec<u32>>, Error> {
         let mut together = self.together(0, inputs)?;
-        let words = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
-        Ok(names.iter().map(|name| together.take(name).map(words).unwrap_or_default()).collect())
+        Ok(names.iter().map(|name| together.take_floats(name).map(|x| x.words()).unwrap_or_default()).collect())
     }
 
     /// What all members tell of rows, made one.
-    fn together(&self, first_row: u64, inputs: &[f32]) -> Result<Together, Error> {
+    fn together(&self, first_row: u64, inputs: &FloatCow<'_>) -> Result<Together, Error> {
         let _environment = Environment::enter();
         let each = self.members.iter().map(|member| member.moments_from(first_row, inputs));
-        let mut each = each.collect::<Result<Vec<_>, _>>()?;
+        let each = each.collect::<Result<Vec<_>, _>>()?;
+        match self.dtype() {
+            DType::F64 => self.combined::<f64>(each),
+            _ => self.combined::<f32>(each),
+        }
+    }
+
+    /// As [`EnsemblePredictor::together`], of what each member told.
+    fn combined<T: Float>(&self, mut each: Vec<Answers>) -> Result<Together, Error> {
         let width = |name: &str| self.told.iter().find(|(known, _)| *known == name).map(|(_, width)| *width);
         let read = READ.iter().filter_map(|name| Some((*name, width(name)?)));
         // of each input of the graph its width, and what each member tells
-        let read: Vec<(usize, Vec<Vec<f32>>)> = read
+        let read: Vec<(usize, Vec<Vec<T>>)> = read
             .map(|(name, width)| {
                 (width, each.iter_mut().map(|answers| answers.take(name).unwrap_or_default()).collect())
             })
@@ -210,10 +248,10 @@ impl EnsemblePredictor {
             let width = combine.graph().ty(output.value).shape.elements() / ROWS;
             (output.name.clone(), width, Vec::with_capacity(rows * width))
         });
-        let mut results: Vec<(String, usize, Vec<f32>)> = outputs.collect();
+        let mut results: Vec<(String, usize, Vec<T>)> = outputs.collect();
         let mut session = combine.session()?;
-        let mut given: Vec<Vec<f32>> =
-            read.iter().map(|(width, members)| vec![0.0; members.len() * ROWS * width]).collect();
+        let mut given: Vec<Vec<T>> =
+            read.iter().map(|(width, members)| vec![T::default(); members.len() * ROWS * width]).collect();
         for first in (0..rows).step_by(ROWS) {
             let count = ROWS.min(rows - first);
             for (given, (width, members)) in given.iter_mut().zip(&read) {
@@ -221,19 +259,21 @@ impl EnsemblePredictor {
                     given[..count * width].copy_from_slice(&told[first * width..][..count * width]);
                 }
             }
-            let mut arguments: Vec<Argument<'_>> = given.iter().map(|given| Argument::F32(given)).collect();
+            let given: Vec<FloatCow<'_>> = given.iter().map(|given| T::floats(given)).collect();
+            let mut arguments: Vec<Argument<'_>> = given.iter().map(FloatCow::argument).collect();
             combine.call(&mut session, &mut arguments)?;
             for ((_, width, values), made) in results.iter_mut().zip(&session.outputs) {
-                values.extend(made.as_f32().unwrap_or_default().iter().take(count * *width));
+                values.extend(T::of_tensor(Some(made)).iter().take(count * *width));
             }
         }
-        Ok(Together { results })
+        let results = results.into_iter().map(|(name, width, values)| (name, width, T::owned(values)));
+        Ok(Together { results: results.collect() })
     }
 }
 
 /// What all members say together: names of results, how many numbers each has for a row, and these.
 struct Together {
-    results: Vec<(String, usize, Vec<f32>)>,
+    results: Vec<(String, usize, FloatCow<'static>)>,
 }
 
 impl Together {
@@ -241,11 +281,16 @@ impl Together {
         self.results.iter().find(|(known, ..)| known == name).map_or(0, |(_, width, _)| *width)
     }
 
-    fn take(&mut self, name: &str) -> Option<Vec<f32>> {
-        self.results.iter_mut().find(|(known, ..)| known == name).map(|(.., values)| std::mem::take(values))
+    fn take_floats(&mut self, name: &str) -> Option<FloatCow<'static>> {
+        let found = self.results.iter().position(|(known, ..)| known == name)?;
+        Some(self.results.swap_remove(found).2)
     }
 
-    fn classes(&mut self) -> Option<EnsembleClassification> {
+    fn take<T: Float>(&mut self, name: &str) -> Option<Vec<T>> {
+        self.take_floats(name).map(|values| values.nearest())
+    }
+
+    fn classes<T: Float>(&mut self) -> Option<EnsembleClassification<T>> {
         let labels = self.width("predictive_entropy");
         let classes = self.width("probabilities") / labels.max(1);
         let probabilities = self.take("probabilities")?;
@@ -259,11 +304,11 @@ impl Together {
         })
     }
 
-    fn numbers(&mut self) -> Option<EnsembleRegression> {
+    fn numbers<T: Float>(&mut self) -> Option<EnsembleRegression<T>> {
         let units = self.width("mean");
-        let mean = self.take("mean")?;
+        let mean: Vec<T> = self.take("mean")?;
         // what members do not tell is no number
-        let mut of = |name| self.take(name).unwrap_or_else(|| vec![f32::NAN; mean.len()]);
+        let mut of = |name| self.take(name).unwrap_or_else(|| vec![T::NAN; mean.len()]);
         let spreads = ["aleatoric", "epistemic", "total"].map(&mut of);
         let [within, between] = ["epistemic_within", "epistemic_between"].map(of);
         Some(EnsembleRegression { all: Regression::new(units, mean, spreads), within, between })

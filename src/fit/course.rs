@@ -269,12 +269,12 @@ impl<'f, 'a> Course<'f, 'a> {
         (self.report.steps, self.report.divergence_weight) = (step, divergence_weight);
         self.position += 1;
         let (part, sums) = (examples as f64 / rows as f64, &mut self.sums);
-        sums.loss += f64::from(loss.loss) * part;
-        sums.negative_log_likelihood += f64::from(loss.negative_log_likelihood) * part;
-        sums.divergence += f64::from(loss.divergence) * part;
+        sums.loss += loss.loss * part;
+        sums.negative_log_likelihood += loss.negative_log_likelihood * part;
+        sums.divergence += loss.divergence * part;
         sums.divergence_weight = divergence_weight;
         if let Some(log) = &mut self.log {
-            log.step(Line { epoch: number, loss, divergence_weight, rate, validation: None })?;
+            log.step(Line { epoch: number, dtype: network.dtype(), loss, divergence_weight, rate, validation: None })?;
         }
         if let Some(progress) = &mut self.fit.progress
             && progress(&Progress { step, steps, epoch: number, loss, validation, network }).is_break()

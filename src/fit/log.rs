@@ -1,6 +1,7 @@
 //! The log of a fit: a file with a line for each step.
 
 use crate::{Error, StepLoss};
+use bayeslift_ir::DType;
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, Seek, SeekFrom, Write},
@@ -32,6 +33,8 @@ impl Form {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     pub epoch: usize,
+    /// The type that losses were computed in.
+    pub dtype: DType,
     pub loss: StepLoss,
     pub divergence_weight: f64,
     pub rate: f64,
@@ -131,22 +134,25 @@ fn failed(path: &Path, source: io::Error) -> Error {
 
 /// A step as a line. Numbers are the shortest text that reads back to their bits.
 fn text(form: Form, line: &Line) -> String {
-    let Line { epoch, loss, divergence_weight: weight, rate, validation } = *line;
+    let Line { epoch, dtype, loss, divergence_weight: weight, rate, validation } = *line;
     let StepLoss { step, loss, negative_log_likelihood, divergence } = loss;
+    let [loss, negative_log_likelihood, divergence] =
+        [loss, negative_log_likelihood, divergence].map(|x| match dtype {
+            DType::F64 => format!("{x:?}"),
+            _ => format!("{:?}", x as f32),
+        });
     match form {
         Form::Csv => {
             let validation = validation.map_or(String::new(), |validation| format!("{validation:?}"));
-            format!(
-                "{step},{epoch},{loss:?},{negative_log_likelihood:?},{divergence:?},{weight:?},{rate:?},{validation}\n"
-            )
+            format!("{step},{epoch},{loss},{negative_log_likelihood},{divergence},{weight:?},{rate:?},{validation}\n")
         }
         Form::JsonLines => {
             // JSON has no infinities
             let number = |x: f64| if x.is_finite() { format!("{x:?}") } else { "null".to_owned() };
             let validation = validation.map_or(String::new(), |x| format!(",\"validation\":{}", number(x)));
             format!(
-                "{{\"step\":{step},\"epoch\":{epoch},\"loss\":{loss:?},\"negative_log_likelihood\":\
-                 {negative_log_likelihood:?},\"divergence\":{divergence:?},\"divergence_weight\":{weight:?},\"rate\":\
+                "{{\"step\":{step},\"epoch\":{epoch},\"loss\":{loss},\"negative_log_likelihood\":\
+                 {negative_log_likelihood},\"divergence\":{divergence},\"divergence_weight\":{weight:?},\"rate\":\
                  {rate:?}{validation}}}\n"
             )
         }
@@ -159,11 +165,17 @@ mod tests {
 
     #[test]
     fn lines_read_back_to_their_bits() {
-        let loss = StepLoss { step: 7, loss: 0.1, negative_log_likelihood: 1e-30, divergence: f32::MAX };
-        let line = |validation| Line { epoch: 2, loss, divergence_weight: 0.1 + 0.2, rate: 1e-300, validation };
+        let of = |dtype, loss| {
+            let negative_log_likelihood = if dtype == DType::F32 { 1e-30_f32.into() } else { 1e-30 };
+            let loss = StepLoss { step: 7, loss, negative_log_likelihood, divergence: f32::MAX.into() };
+            move |validation| Line { epoch: 2, dtype, loss, divergence_weight: 0.1 + 0.2, rate: 1e-300, validation }
+        };
+        let line = of(DType::F32, 0.1_f32.into());
         let csv = text(Form::Csv, &line(Some(f64::NEG_INFINITY)));
         assert_eq!(csv, "7,2,0.1,1e-30,3.4028235e38,0.30000000000000004,1e-300,-inf\n");
         assert_eq!(text(Form::Csv, &line(None)).trim_end().matches(',').count(), 7);
+        let csv = text(Form::Csv, &of(DType::F64, 0.1_f32.into())(None));
+        assert!(csv.starts_with("7,2,0.10000000149011612,1e-30,3.4028234663852886e38,"), "{csv}");
         // by the text: `serde_json` may read a number as its neighbour
         let json = |validation| text(Form::JsonLines, &line(validation));
         let start = "{\"step\":7,\"epoch\":2,\"loss\":0.1,\"negative_log_likelihood\":1e-30,\"divergence\":3.4028235e38,\

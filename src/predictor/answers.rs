@@ -4,7 +4,7 @@ use super::{
     block::{Memory, Pool},
     rows::RowBlock,
 };
-use crate::Float;
+use crate::{Float, FloatCow};
 use bayeslift_ir::DType;
 use std::mem;
 
@@ -49,10 +49,15 @@ impl Answers {
 
     /// Takes a moment by its name, row after row, of `f32` the nearest; `None` if the law does not tell it.
     pub fn take<T: Float>(&mut self, name: &str) -> Option<Vec<T>> {
+        self.take_floats(name).map(|values| values.nearest())
+    }
+
+    /// As [`Answers::take`], in the moment's own type.
+    pub fn take_floats(&mut self, name: &str) -> Option<FloatCow<'static>> {
         let column = self.columns.iter_mut().find(|column| column.name == name)?;
         Some(match &mut column.values {
-            Values::F32(values) => mem::take(values).into_iter().map(|x| T::nearest(x.into())).collect(),
-            Values::F64(values) => mem::take(values).into_iter().map(T::nearest).collect(),
+            Values::F32(values) => f32::owned(mem::take(values)),
+            Values::F64(values) => f64::owned(mem::take(values)),
         })
     }
 

@@ -1,12 +1,15 @@
 //! Predictions with all digits of `f64`.
 
 use super::{Predictor, predictive::Predictive, rows::Numbers};
-use crate::{Answer, Classification, Error, Regression};
+use crate::{
+    Answer, Classification, EnsembleAnswer, EnsembleClassification, EnsemblePredictor, EnsembleRegression, Error,
+    Regression,
+};
 use bayeslift_ir::DType;
 
-/// A predictor whose inputs and predictions are of `f64`: see [`Predictor::double`].
+/// A predictor whose inputs and predictions are of `f64`: see [`Predictor::double`] and [`EnsemblePredictor::double`].
 #[derive(Clone, Copy, Debug)]
-pub struct Double<'p>(&'p Predictor);
+pub struct Double<'p, P = Predictor>(&'p P);
 
 impl Predictor {
     /// The predictor of a network of [`f64`](crate::layers::Sequential::dtype), with inputs and predictions of `f64`. Its methods are
@@ -26,13 +29,82 @@ impl Predictor {
     /// # Errors
     /// A network of `f32`.
     pub fn double(&self) -> Result<Double<'_>, Error> {
-        match self.model.dtype {
-            DType::F64 => Ok(Double(self)),
-            found => {
-                let problem = format!("the network is of {found}, and has no predictions of f64");
-                Err(Error::misuse(problem, "make it of f64 by `Sequential::dtype`, or predict in f32"))
-            }
+        Double::of(self, self.dtype())
+    }
+}
+
+impl EnsemblePredictor {
+    /// The predictor of an ensemble of networks of `f64`, with inputs and predictions of `f64`: see [`Predictor::double`].
+    ///
+    /// ```
+    /// use bayeslift::{Ensemble, EnsemblePredictor, ir::DType, prelude::*};
+    ///
+    /// let ensemble = Ensemble::new(3, |member| {
+    ///     let layers = Sequential::new().dtype(DType::F64).layer(AffineVariationalReparameterizationLocal::new(2, 1));
+    ///     Network::new(layers, [2], likelihood::Normal::fixed(0.1), member)
+    /// })?;
+    /// let predictor = EnsemblePredictor::new(&ensemble)?;
+    /// let between: f64 = predictor.double()?.regress(&[0.1, 0.2])?.between[0];
+    /// assert!(between > 0.0);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Networks of `f32`.
+    pub fn double(&self) -> Result<Double<'_, EnsemblePredictor>, Error> {
+        Double::of(self, self.dtype())
+    }
+}
+
+impl<'p, P> Double<'p, P> {
+    fn of(predictor: &'p P, found: DType) -> Result<Double<'p, P>, Error> {
+        if found == DType::F64 {
+            return Ok(Double(predictor));
         }
+        let problem = format!("the network is of {found}, and has no predictions of f64");
+        Err(Error::misuse(problem, "make it of f64 by `Sequential::dtype`, or predict in f32"))
+    }
+}
+
+impl Double<'_, EnsemblePredictor> {
+    /// As [`EnsemblePredictor::classify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn classify(&self, inputs: &[f64]) -> Result<EnsembleClassification<f64>, Error> {
+        self.classify_from(0, inputs)
+    }
+
+    /// As [`EnsemblePredictor::classify_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn classify_from(&self, first_row: u64, inputs: &[f64]) -> Result<EnsembleClassification<f64>, Error> {
+        self.0.classify_of(first_row, inputs)
+    }
+
+    /// As [`EnsemblePredictor::regress`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn regress(&self, inputs: &[f64]) -> Result<EnsembleRegression<f64>, Error> {
+        self.regress_from(0, inputs)
+    }
+
+    /// As [`EnsemblePredictor::regress_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn regress_from(&self, first_row: u64, inputs: &[f64]) -> Result<EnsembleRegression<f64>, Error> {
+        self.0.regress_of(first_row, inputs)
+    }
+
+    /// As [`EnsemblePredictor::answer_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn answer_from(&self, first_row: u64, inputs: &[f64]) -> Result<EnsembleAnswer<f64>, Error> {
+        self.0.answer_of(first_row, inputs)
     }
 }
 

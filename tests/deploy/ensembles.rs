@@ -2,7 +2,7 @@
 
 use super::{
     classes_by,
-    harness::{Call, Program, inputs, results, with_moments},
+    harness::{Call, Number, Program, inputs, moments_of_all as moments, with_moments},
     networks,
 };
 use bayeslift::{
@@ -12,28 +12,6 @@ use bayeslift::{
     prelude::*,
 };
 
-/// What all members say together, in the package's order.
-fn moments(predictor: &EnsemblePredictor, first_row: u64, inputs: &[f32], package: &Package) -> Vec<Vec<f32>> {
-    let of_classes = || predictor.classify_from(first_row, inputs).unwrap();
-    let of_numbers = || predictor.regress_from(first_row, inputs).unwrap();
-    let of = |(name, _): &(String, usize)| match name.as_str() {
-        "probabilities" => of_classes().all.probabilities().to_vec(),
-        "predictive_entropy" => of_classes().all.predictive_entropy().to_vec(),
-        "expected_entropy" => of_classes().all.expected_entropy().to_vec(),
-        "mutual_information" => of_classes().all.mutual_information().to_vec(),
-        "information_within" => of_classes().within,
-        "information_between" => of_classes().between,
-        "mean" => of_numbers().all.mean().to_vec(),
-        "epistemic" => of_numbers().all.epistemic().to_vec(),
-        "aleatoric" => of_numbers().all.aleatoric().to_vec(),
-        "total" => of_numbers().all.total().to_vec(),
-        "epistemic_within" => of_numbers().within,
-        "epistemic_between" => of_numbers().between,
-        other => panic!("`{other}` is no result"),
-    };
-    results(package).iter().map(of).collect()
-}
-
 fn predictor(ensemble: &Ensemble, samples: usize, seed: Option<u64>) -> EnsemblePredictor {
     let mut options = PredictorOptions::default().samples(samples);
     options.seed = seed;
@@ -41,7 +19,7 @@ fn predictor(ensemble: &Ensemble, samples: usize, seed: Option<u64>) -> Ensemble
 }
 
 /// An object whose members share the noise of one seed.
-pub fn compare(program: &Program, package: &Package, ensemble: &Ensemble, call: &Call, x: &[f32]) {
+pub fn compare<T: Number>(program: &Program, package: &Package, ensemble: &Ensemble, call: &Call, x: &[T]) {
     let predictor = predictor(ensemble, call.samples, Some(call.seed));
     program.expect(call, x, moments(&predictor, call.first_row, x, package));
 }
@@ -189,9 +167,9 @@ fn results_that_are_not_finite_are_told() {
     let ensemble = Ensemble::of(vec![network(0), second]).unwrap();
     let package = deploy::ensemble(&ensemble, &DeployOptions::new("infinite")).unwrap();
     let program = Program::build("infinite_members", &[&package]);
-    let (status, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0, 0.5, 1e3, 1e3, 0.0, 0.5]);
+    let (status, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0_f32, 0.5, 1e3, 1e3, 0.0, 0.5]);
     let code = package.header.lines().find(|line| line.contains("ERROR_NOT_FINITE_RESULT")).unwrap();
     assert!(code.contains(&format!("= {status},")), "{status}, but {code}");
-    let mean: Vec<bool> = got[..3].iter().map(|&word| f32::from_bits(word).is_finite()).collect();
+    let mean: Vec<bool> = got[..3].iter().map(|x| x.is_finite()).collect();
     assert_eq!(mean, [true, false, true]);
 }

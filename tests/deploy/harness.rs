@@ -1,6 +1,6 @@
 //! Programs in C around objects.
 
-use bayeslift::{deploy::Package, prelude::*};
+use bayeslift::{Answer, EnsembleAnswer, EnsemblePredictor, Error, Float, deploy::Package, prelude::*};
 use std::{
     fmt::Write as _,
     fs,
@@ -30,6 +30,63 @@ impl Default for Call {
 pub fn inputs(count: usize) -> Vec<f32> {
     let scattered = (0..count as u32).map(|i| i.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995);
     scattered.map(|word| (word >> 8) as f32 / (1 << 22) as f32 - 2.0).collect()
+}
+
+/// As [`inputs`], of which none is a number of `f32`.
+pub fn inputs_f64(count: usize) -> Vec<f64> {
+    inputs(count).into_iter().zip(1..).map(|(x, i)| f64::from(x) + 1e-9 * f64::from(i)).collect()
+}
+
+/// What networks take and tell: `f32` or `f64`.
+pub trait Number: Float {
+    fn bytes(self) -> Vec<u8>;
+    fn of_bytes(bytes: &[u8]) -> Self;
+    fn answer(predictor: &Predictor, first_row: u64, inputs: &[Self]) -> Result<Answer<Self>, Error>;
+    fn answer_of_all(
+        predictor: &EnsemblePredictor,
+        first_row: u64,
+        inputs: &[Self],
+    ) -> Result<EnsembleAnswer<Self>, Error>;
+}
+
+impl Number for f32 {
+    fn bytes(self) -> Vec<u8> {
+        self.to_le_bytes().to_vec()
+    }
+
+    fn of_bytes(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes(bytes.try_into().unwrap())
+    }
+
+    fn answer(predictor: &Predictor, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
+        predictor.answer_from(first_row, inputs)
+    }
+
+    fn answer_of_all(predictor: &EnsemblePredictor, first_row: u64, inputs: &[f32]) -> Result<EnsembleAnswer, Error> {
+        predictor.answer_from(first_row, inputs)
+    }
+}
+
+impl Number for f64 {
+    fn bytes(self) -> Vec<u8> {
+        self.to_le_bytes().to_vec()
+    }
+
+    fn of_bytes(bytes: &[u8]) -> f64 {
+        f64::from_le_bytes(bytes.try_into().unwrap())
+    }
+
+    fn answer(predictor: &Predictor, first_row: u64, inputs: &[f64]) -> Result<Answer<f64>, Error> {
+        predictor.double()?.answer_from(first_row, inputs)
+    }
+
+    fn answer_of_all(
+        predictor: &EnsemblePredictor,
+        first_row: u64,
+        inputs: &[f64],
+    ) -> Result<EnsembleAnswer<f64>, Error> {
+        predictor.double()?.answer_from(first_row, inputs)
+    }
 }
 
 /// A package, unless it was to be of a closure that tells no moments, which is refused for that.
@@ -84,6 +141,7 @@ pub fn results(package: &Package) -> Vec<(String, usize)> {
 fn source(package: &Package) -> String {
     let name = &package.name;
     let upper = name.to_ascii_uppercase();
+    let (float, bytes) = if package.manifest["dtype"] == "f64" { ("double", 8) } else { ("float", 4) };
     let mut text = format!(
         "#include \"{name}.h\"\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n\
          static void *aligned(size_t bytes) {{ void *p = malloc(bytes + 64); return (char *)p + (64 - (size_t)p % 64); }}\n\
@@ -98,13 +156,14 @@ fn source(package: &Package) -> String {
     )
     .unwrap();
     writeln!(t, "  uint32_t *piece = (uint32_t *)malloc(4 * pieces + 4);").unwrap();
-    writeln!(t, "  float *x = (float *)malloc(4 * (rows * {upper}_INPUTS + 1));\n  {name}_result result;").unwrap();
+    let room = format!("{float} *x = ({float} *)malloc({bytes} * (rows * {upper}_INPUTS + 1))");
+    writeln!(t, "  {room};\n  {name}_result result;").unwrap();
     writeln!(t, "  void *workspace = aligned({upper}_WORKSPACE_BYTES);").unwrap();
     writeln!(t, "  memset(workspace, 0xa5, {upper}_WORKSPACE_BYTES);").unwrap();
     writeln!(t, "  if (fread(piece, 4, pieces, stdin) != pieces) return 101;").unwrap();
-    writeln!(t, "  if (fread(x, 4, rows * {upper}_INPUTS, stdin) != rows * {upper}_INPUTS) return 102;").unwrap();
+    writeln!(t, "  if (fread(x, {bytes}, rows * {upper}_INPUTS, stdin) != rows * {upper}_INPUTS) return 102;").unwrap();
     for (result, width) in results(package) {
-        writeln!(t, "  result.{result} = (float *)malloc(4 * (rows * {width} + 1));").unwrap();
+        writeln!(t, "  result.{result} = ({float} *)malloc({bytes} * (rows * {width} + 1));").unwrap();
     }
     let levels = package.manifest["levels"].as_array().unwrap();
     if package.manifest["weights"] == "file" || levels.len() > 1 {
@@ -158,7 +217,7 @@ fn source(package: &Package) -> String {
     }
     writeln!(t, "  call[0] = (uint64_t)status; fwrite(call, 8, 1, stdout);").unwrap();
     for (result, width) in results(package) {
-        writeln!(t, "  fwrite(result.{result}, 4, rows * {width}, stdout);").unwrap();
+        writeln!(t, "  fwrite(result.{result}, {bytes}, rows * {width}, stdout);").unwrap();
     }
     writeln!(t, "  }}\n  return 0;\n}}").unwrap();
     text
@@ -184,8 +243,8 @@ impl Program {
         Program { path: folder.join("program"), runner: runner.iter().map(|word| (*word).to_owned()).collect() }
     }
 
-    /// The status and the results of a call, one after the other, as words.
-    pub fn call(&self, call: &Call, inputs: &[f32]) -> (u64, Vec<u32>) {
+    /// The status and the results of a call, one after the other.
+    pub fn call<T: Number>(&self, call: &Call, inputs: &[T]) -> (u64, Vec<T>) {
         let mut command = match &self.runner[..] {
             [] => Command::new(&self.path),
             [first, others @ ..] => {
@@ -199,50 +258,73 @@ impl Program {
         let numbers = [call.seed, call.first_row, call.samples as u64, call.rows as u64, call.pieces.len() as u64];
         let mut given: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         given.extend(call.pieces.iter().flat_map(|&piece| (piece as u32).to_le_bytes()));
-        given.extend(inputs.iter().flat_map(|x| x.to_le_bytes()));
+        given.extend(inputs.iter().flat_map(|x| x.bytes()));
         child.stdin.take().unwrap().write_all(&given).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{command:?}: {}", output.status);
         let (status, results) = output.stdout.split_at(8);
-        let words = results.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
-        (u64::from_le_bytes(status.try_into().unwrap()), words.collect())
+        let results = results.chunks_exact(size_of::<T>()).map(T::of_bytes);
+        (u64::from_le_bytes(status.try_into().unwrap()), results.collect())
     }
 
     /// Compares each result with the predictor's.
-    pub fn compare(&self, package: &Package, network: &Network, call: &Call, inputs: &[f32]) {
+    pub fn compare<T: Number>(&self, package: &Package, network: &Network, call: &Call, inputs: &[T]) {
         let options = PredictorOptions::default().samples(call.samples).seed(call.seed);
         let predictor = Predictor::with_options(network, &options).unwrap();
         self.expect(call, inputs, moments(&predictor, call.first_row, inputs, package));
     }
 
     /// Compares all results with these.
-    pub fn expect(&self, call: &Call, inputs: &[f32], want: Vec<Vec<f32>>) {
+    pub fn expect<T: Number>(&self, call: &Call, inputs: &[T], want: Vec<Vec<T>>) {
         let (status, got) = self.call(call, inputs);
         assert_eq!(status, 0, "{call:?}, {self:?}");
-        let want: Vec<u32> = want.into_iter().flatten().map(f32::to_bits).collect();
+        let want: Vec<T> = want.into_iter().flatten().collect();
         assert_eq!(got.len(), want.len(), "{call:?}");
-        let is_same = |(a, b): (&u32, &u32)| a == b || f32::from_bits(*a).is_nan() && f32::from_bits(*b).is_nan();
+        let is_nan = |x: T| x.into().is_nan();
+        let is_same = |(a, b): (&T, &T)| a.order() == b.order() || is_nan(*a) && is_nan(*b);
         let different = got.iter().zip(&want).filter(|pair| !is_same(*pair)).count();
-        let shown = |words: &[u32]| words.iter().take(40).map(|word| format!("{word:x}")).collect::<Vec<_>>().join(" ");
+        let shown = |all: &[T]| all.iter().take(40).map(|x| format!("{x:e}")).collect::<Vec<_>>().join(" ");
         let (got, all) = (shown(&got), shown(&want));
-        assert_eq!(different, 0, "of {} words, {call:?}, {self:?}:\n{got}\n{all}", want.len());
+        assert_eq!(different, 0, "of {} numbers, {call:?}, {self:?}:\n{got}\n{all}", want.len());
     }
 }
 
 /// The predictor's results, in the package's order.
-pub fn moments(predictor: &Predictor, first_row: u64, inputs: &[f32], package: &Package) -> Vec<Vec<f32>> {
-    let of_classes = || predictor.classify_from(first_row, inputs).unwrap();
-    let of_numbers = || predictor.regress_from(first_row, inputs).unwrap();
+pub fn moments<T: Number>(predictor: &Predictor, first_row: u64, inputs: &[T], package: &Package) -> Vec<Vec<T>> {
+    let answer = T::answer(predictor, first_row, inputs).unwrap();
+    results(package).iter().map(|(name, _)| moment(&answer, name)).collect()
+}
+
+fn moment<T: Number>(answer: &Answer<T>, name: &str) -> Vec<T> {
+    let moment = match (answer, name) {
+        (Answer::Classes(answer), "probabilities") => answer.probabilities(),
+        (Answer::Classes(answer), "predictive_entropy") => answer.predictive_entropy(),
+        (Answer::Classes(answer), "expected_entropy") => answer.expected_entropy(),
+        (Answer::Classes(answer), "mutual_information") => answer.mutual_information(),
+        (Answer::Numbers(answer), "mean") => answer.mean(),
+        (Answer::Numbers(answer), "epistemic") => answer.epistemic(),
+        (Answer::Numbers(answer), "aleatoric") => answer.aleatoric(),
+        (Answer::Numbers(answer), "total") => answer.total(),
+        (_, other) => panic!("`{other}` is no result"),
+    };
+    moment.to_vec()
+}
+
+/// As [`moments`], of an ensemble's.
+pub fn moments_of_all<T: Number>(
+    predictor: &EnsemblePredictor,
+    first_row: u64,
+    inputs: &[T],
+    package: &Package,
+) -> Vec<Vec<T>> {
+    let (answer, within, between) = match T::answer_of_all(predictor, first_row, inputs).unwrap() {
+        EnsembleAnswer::Classes(answer) => (Answer::Classes(answer.all), answer.within, answer.between),
+        EnsembleAnswer::Numbers(answer) => (Answer::Numbers(answer.all), answer.within, answer.between),
+    };
     let of = |(name, _): &(String, usize)| match name.as_str() {
-        "probabilities" => of_classes().probabilities().to_vec(),
-        "predictive_entropy" => of_classes().predictive_entropy().to_vec(),
-        "expected_entropy" => of_classes().expected_entropy().to_vec(),
-        "mutual_information" => of_classes().mutual_information().to_vec(),
-        "mean" => of_numbers().mean().to_vec(),
-        "epistemic" => of_numbers().epistemic().to_vec(),
-        "aleatoric" => of_numbers().aleatoric().to_vec(),
-        "total" => of_numbers().total().to_vec(),
-        other => panic!("`{other}` is no result"),
+        "information_within" | "epistemic_within" => within.clone(),
+        "information_between" | "epistemic_between" => between.clone(),
+        name => moment(&answer, name),
     };
     results(package).iter().map(of).collect()
 }

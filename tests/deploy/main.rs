@@ -122,10 +122,10 @@ fn results_that_are_not_finite_are_told() {
     network.parameters_mut().assign("kernel", kernel).unwrap();
     let package = deploy::network(&network, &DeployOptions::new("infinite")).unwrap();
     let program = Program::build("infinite", &[&package]);
-    let (status, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0, 0.5, 1e3, 1e3, 0.0, 0.5]);
+    let (status, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0_f32, 0.5, 1e3, 1e3, 0.0, 0.5]);
     let code = package.header.lines().find(|line| line.contains("ERROR_NOT_FINITE_RESULT")).unwrap();
     assert!(code.contains(&format!("= {status},")), "{status}, but {code}");
-    let mean: Vec<f32> = got[..3].iter().map(|&word| f32::from_bits(word)).collect();
+    let mean = &got[..3];
     assert_eq!((mean[0].is_finite(), mean[1].is_finite(), mean[2].is_finite()), (true, false, true), "{mean:?}");
 }
 

@@ -56,17 +56,7 @@ fn ensembles_share_their_functions() {
     let predictor = EnsemblePredictor::with_options(&ensemble, &told).unwrap();
     for rows in [1, 6] {
         let x = inputs(rows * 7);
-        let answer = predictor.classify_from(0, &x).unwrap();
-        let of = |(name, _): &(String, usize)| match name.as_str() {
-            "probabilities" => answer.all.probabilities().to_vec(),
-            "predictive_entropy" => answer.all.predictive_entropy().to_vec(),
-            "expected_entropy" => answer.all.expected_entropy().to_vec(),
-            "mutual_information" => answer.all.mutual_information().to_vec(),
-            "information_within" => answer.within.clone(),
-            "information_between" => answer.between.clone(),
-            other => panic!("`{other}` is no result"),
-        };
-        let want = harness::results(&package).iter().map(of).collect();
+        let want = harness::moments_of_all(&predictor, 0, &x, &package);
         program.expect(&Call { rows, samples: 7, seed: 5, ..Call::default() }, &x, want);
     }
 }

@@ -2,7 +2,10 @@
 
 use super::{Header, Source};
 use crate::error::Error;
-use bayeslift::ir::{Foreign, Shape};
+use bayeslift::{
+    Float,
+    ir::{Foreign, Shape},
+};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use std::io::Read;
 
@@ -33,7 +36,7 @@ impl CsvRows {
     }
 
     /// Reads up to so many rows. Returns how many there were.
-    pub fn read(&mut self, most: usize, inputs: &mut Vec<f32>) -> Result<usize, Error> {
+    pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<usize, Error> {
         self.lines.clear();
         while self.lines.len() < most && self.next()? {
             if self.is_header() {
@@ -66,7 +69,7 @@ impl CsvRows {
     fn is_header(&self) -> bool {
         let mut fields = self.record.iter();
         match self.header {
-            Header::Auto => !fields.any(|field| number(field).is_some() || field.trim_ascii().is_empty()),
+            Header::Auto => !fields.any(|field| number::<f64>(field).is_some() || field.trim_ascii().is_empty()),
             Header::Yes => true,
             Header::No => false,
         }
@@ -78,11 +81,11 @@ impl CsvRows {
     }
 
     /// The numbers of the line.
-    fn row(&self, inputs: &mut Vec<f32>) -> Result<(), Error> {
+    fn row<T: Float>(&self, inputs: &mut Vec<T>) -> Result<(), Error> {
         self.check_width(false)?;
         for (column, field) in self.record.iter().enumerate() {
-            match number(field) {
-                Some(x) if x.is_finite() => inputs.push(x),
+            match number::<T>(field) {
+                Some(x) if x.into().is_finite() => inputs.push(x),
                 found => return Err(self.no_number(column, field, found)),
             }
         }
@@ -110,7 +113,7 @@ impl CsvRows {
     }
 
     #[cold]
-    fn no_number(&self, column: usize, field: &[u8], found: Option<f32>) -> Error {
+    fn no_number<T: Float>(&self, column: usize, field: &[u8], found: Option<T>) -> Error {
         let name = self.names.get(column).filter(|_| self.names.len() == self.record.len());
         let name = name.map_or_else(String::new, |name| format!(" (`{}`)", Foreign::cut(name, 40)));
         let place = format!("{}, column {}{name}", self.place_of(self.line()), column + 1);
@@ -127,10 +130,10 @@ impl CsvRows {
             }
             None => Error::input(place, format!(": `{text}` is no number"), "numbers are written as 12, -0.5 or 2e-3"),
             Some(_) => {
-                let remedy = format!("inputs are finite numbers up to {:e}", f32::MAX);
+                let remedy = format!("inputs are finite numbers up to {:e}", T::MAX);
                 let problem = match text.to_string().parse::<f64>() {
                     Ok(exact) if exact.is_nan() => format!(": `{text}` is not a number"),
-                    _ => format!(": `{text}` is not finite in f32"),
+                    _ => format!(": `{text}` is not finite in {}", T::DTYPE),
                 };
                 Error::input(place, problem, remedy)
             }
@@ -163,6 +166,6 @@ impl CsvRows {
 }
 
 /// A field as a number, which need not be finite.
-fn number(field: &[u8]) -> Option<f32> {
+fn number<T: Float>(field: &[u8]) -> Option<T> {
     std::str::from_utf8(field.trim_ascii()).ok()?.parse().ok()
 }

@@ -2,7 +2,7 @@
 
 use super::{Source, nearest};
 use crate::error::Error;
-use bayeslift::{ir::Shape, npy::Header};
+use bayeslift::{Float, ir::Shape, npy::Header};
 use std::io::{self, Read};
 
 /// The rows of an array: its first axis.
@@ -44,7 +44,7 @@ impl NpyRows {
     }
 
     /// Reads up to so many rows. Returns how many there were.
-    pub fn read(&mut self, most: usize, inputs: &mut Vec<f32>) -> Result<usize, Error> {
+    pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<usize, Error> {
         let NpyRows { array, done, elements } = self;
         let rows = most.min(array.rows - *done);
         match elements {
@@ -90,12 +90,17 @@ impl Array {
     }
 
     /// Appends the numbers of the rows from this one on.
-    fn append(&self, first: usize, numbers: impl Iterator<Item = f64>, inputs: &mut Vec<f32>) -> Result<(), Error> {
+    fn append<T: Float>(
+        &self,
+        first: usize,
+        numbers: impl Iterator<Item = f64>,
+        inputs: &mut Vec<T>,
+    ) -> Result<(), Error> {
         for (at, exact) in numbers.enumerate() {
             inputs.push(nearest(exact).map_err(|what| {
                 let row = (first + at / self.width) as u64;
                 let place = format!("{}, element {}", self.place(row), at % self.width);
-                let remedy = format!("inputs are finite numbers up to {:e}", f32::MAX);
+                let remedy = format!("inputs are finite numbers up to {:e}", T::MAX);
                 Error::input(place, format!(" is {what}"), remedy)
             })?);
         }

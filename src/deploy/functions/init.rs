@@ -28,7 +28,7 @@ impl Functions<'_> {
         if let Some((sum, length)) = self.weights {
             parameters += 2;
             refuse(b, Expr::from(weights).is_zero(), "ERROR_NULL");
-            refuse(b, weights & 3, "ERROR_MISALIGNED");
+            refuse(b, weights & (self.parts.element.bytes - 1), "ERROR_MISALIGNED");
             refuse(b, Expr::from(bytes).equal(length as i64).is_zero(), "ERROR_WEIGHTS");
             let found = b.set(0);
             b.each((length / 4) as i64, |b, i| {

@@ -63,7 +63,7 @@ impl Functions<'_> {
             let found = self.with_inputs(b, (inputs, rows), |b, _| {
                 self.set_seed(b, workspace, seed);
                 self.each_block(b, rows, (state + STATE_HEADER as i64, true), |b, block, turn| {
-                    let x = inputs + turn.row * (4 * self.parts.units as i64);
+                    let x = inputs + turn.row * self.row_bytes();
                     let number = first_row + turn.row;
                     let others = [x, turn.count.into(), number, first_sample.into(), done.into(), end.into()];
                     self.each_member(b, workspace, |b, member| {

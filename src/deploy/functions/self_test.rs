@@ -1,7 +1,10 @@
 //! The self-test of an object.
 
 use super::{Functions, Roles, refuse, within};
-use crate::deploy::{entry::EXPONENT, status::status};
+use crate::{
+    FloatCow,
+    deploy::{element::Element, status::status},
+};
 use Width::{Long, Word};
 use bayeslift_codegen::routine::{Expr, RoutineBuilder, Variable, Width};
 
@@ -17,13 +20,15 @@ impl Functions<'_> {
         let differs = b.set(0);
         let Roles { many, one, direct } = self.roles;
         let [of_many, of_direct] = &self.expected;
-        let samples = TEST_SAMPLES as i64;
+        let (samples, element) = (TEST_SAMPLES as i64, self.parts.element);
         let tests = [(many, of_many, samples), (one, of_many, samples)];
         let last = direct.map(|direct| (direct, of_direct, self.defaults.samples as i64));
         within(b, self.architecture, |b| {
             let rows = self.parts.layout.rows;
             let size = self.parts.blocks[many].0.rows * self.parts.units;
-            b.each(size as i64, |b, i| b.store(Word, workspace + i * 4, rows, test_input(i)));
+            b.each(size as i64, |b, i| {
+                b.store(element.width, workspace + i * element.bytes, rows, test_input(element, i));
+            });
             self.set_seed(b, workspace, self.defaults.seed as i64);
             for (number, expected, samples) in tests.into_iter().chain(last) {
                 let (block, _) = &self.parts.blocks[number];
@@ -37,9 +42,9 @@ impl Functions<'_> {
                 };
                 for ((result, at), &want) in results.iter().zip(places).zip(expected) {
                     b.each((block.rows * result.width) as i64, |b, i| {
-                        let want = b.set((Expr::Data(want) + i * 4).load(Word, 0));
-                        let got = (workspace + i * 4).load(Word, at);
-                        let is_finite = (want & EXPONENT).equal(EXPONENT).is_zero();
+                        let want = b.set((Expr::Data(want) + i * element.bytes).load(element.width, 0));
+                        let got = (workspace + i * element.bytes).load(element.width, at);
+                        let is_finite = (want & element.exponent).equal(element.exponent).is_zero();
                         b.assign(differs, differs | (got.equal(want).is_zero() & is_finite));
                     });
                 }
@@ -51,16 +56,27 @@ impl Functions<'_> {
     }
 }
 
-const SCATTER: i64 = 0x9e37_79b1;
-const TEST_BITS: i64 = 0x807f_ffff;
-const TEST_EXPONENT: i64 = 0x3f80_0000;
+/// What the bits of inputs are made of: a factor that scatters numbers, what is kept of the product, and what is added.
+fn test_bits(element: Element) -> [i64; 3] {
+    let scatter = match element.width {
+        Word => 0x9e37_79b1,
+        Long => 0x9e37_79b9_7f4a_7c15_u64 as i64,
+    };
+    [scatter, element.sign | (element.least_exponent() - 1), element.bits(1.0)]
+}
 
 /// The bits of the self-test's input of this number: between 1 and 2, of either sign.
-fn test_input(number: Variable) -> Expr {
-    ((number * SCATTER) & TEST_BITS) | TEST_EXPONENT
+fn test_input(element: Element, number: Variable) -> Expr {
+    let [scatter, kept, one] = test_bits(element);
+    ((number * scatter) & kept) | one
 }
 
 /// As [`test_input`], of all inputs.
-pub fn test_inputs(count: usize) -> Vec<f32> {
-    (0..count as i64).map(|i| f32::from_bits((((i * SCATTER) & TEST_BITS) | TEST_EXPONENT) as u32)).collect()
+pub fn test_inputs(element: Element, count: usize) -> FloatCow<'static> {
+    let [scatter, kept, one] = test_bits(element);
+    let bits = (0..count as i64).map(|i| (i.wrapping_mul(scatter) & kept) | one);
+    match element.width {
+        Word => FloatCow::F32(bits.map(|bits| f32::from_bits(bits as u32)).collect()),
+        Long => FloatCow::F64(bits.map(|bits| f64::from_bits(bits as u64)).collect()),
+    }
 }

@@ -60,18 +60,18 @@
       const count = rows.length / INPUTS;
       if (!Number.isInteger(count)) throw new RangeError(`${rows.length} numbers came, expected ${INPUTS} for each row`);
       this.#end = this.#exports.__heap_base.value;
-      const workspace = this.#take(WORKSPACE_BYTES), inputs = this.#take(4 * rows.length), request = this.#take(24);
+      const workspace = this.#take(WORKSPACE_BYTES), inputs = this.#take(@BYTES_OF_A_NUMBER@ * rows.length), request = this.#take(24);
       const names = Object.keys(WIDTHS), result = this.#take(4 * names.length);
-      const places = names.map((name) => this.#take(4 * WIDTHS[name] * count));
+      const places = names.map((name) => this.#take(@BYTES_OF_A_NUMBER@ * WIDTHS[name] * count));
       const memory = this.#exports.memory.buffer, view = new DataView(memory);
-      new Float32Array(memory, inputs, rows.length).set(rows);
+      new @ARRAY@(memory, inputs, rows.length).set(rows);
       view.setBigUint64(request, BigInt(seed), true);
       view.setBigUint64(request + 8, BigInt(firstRow), true);
       view.setUint32(request + 16, firstSample, true);
       view.setUint32(request + 20, samples, true);
       places.forEach((place, i) => view.setUint32(result + 4 * i, place, true));
       check(this.#exports.@NAME@_predict(request, inputs, count, result, workspace));
-      const array = (name, i) => [name, new Float32Array(memory, places[i], WIDTHS[name] * count).slice()];
+      const array = (name, i) => [name, new @ARRAY@(memory, places[i], WIDTHS[name] * count).slice()];
       return Object.fromEntries(names.map(array));
     }
 
