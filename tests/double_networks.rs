@@ -484,13 +484,6 @@ fn types_that_do_not_fit_are_typed_errors() {
         "{error}"
     );
 
-    #[cfg(feature = "deploy")]
-    {
-        let options = bayeslift::deploy::DeployOptions::new("net");
-        let error = bayeslift::deploy::network(&mixed(DType::F64), &options).map(drop).unwrap_err().to_string();
-        assert!(error.starts_with("the network is of f64, where objects are of networks of f32"), "{error}");
-    }
-
     // a layer's own type is the network's
     let layers = Sequential::new().layer(Residual::new(Affine::new(3, 3).dtype(DType::F64))).layer(Affine::new(3, 2));
     let network = Network::new(layers, [3], likelihood::Categorical, 0).unwrap();

@@ -1,11 +1,11 @@
 //! Objects of other architectures, run by an emulator.
 
-use super::{classes, ensembles, facade, harness};
+use super::{classes, doubles, ensembles, facade, harness};
 use bayeslift::{
     deploy::{self, DeployOptions, Package},
     prelude::*,
 };
-use harness::{Call, Program, inputs};
+use harness::{Call, Program, inputs, inputs_f64};
 use std::{
     io::{self, Write},
     process::{Command, Stdio},
@@ -75,6 +75,13 @@ fn other_architectures_give_the_same_bits() {
         for (rows, samples) in [(1, 5), (9, 3)] {
             let call = Call { rows, samples, ..Call::default() };
             ensembles::compare(&program, &package, &members, &call, &inputs(rows * 7));
+        }
+        let doubles = doubles::members();
+        let package = deploy::ensemble(&doubles, &architecture.options().seed(0)).unwrap();
+        let program = architecture.program("doubles", &package);
+        for (rows, samples) in [(1, 5), (9, 3)] {
+            let call = Call { rows, samples, ..Call::default() };
+            ensembles::compare(&program, &package, &doubles, &call, &inputs_f64(rows * 7));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Programs in C around objects.
 
-use bayeslift::{Answer, EnsembleAnswer, EnsemblePredictor, Error, Float, deploy::Package, prelude::*};
+use bayeslift::{
+    Classification, EnsembleClassification, EnsemblePredictor, EnsembleRegression, Error, Float, Regression,
+    deploy::Package, prelude::*,
+};
 use std::{
     fmt::Write as _,
     fs,
@@ -41,53 +44,53 @@ pub fn inputs_f64(count: usize) -> Vec<f64> {
 pub trait Number: Float {
     fn bytes(self) -> Vec<u8>;
     fn of_bytes(bytes: &[u8]) -> Self;
-    fn answer(predictor: &Predictor, first_row: u64, inputs: &[Self]) -> Result<Answer<Self>, Error>;
-    fn answer_of_all(
-        predictor: &EnsemblePredictor,
-        first_row: u64,
-        inputs: &[Self],
-    ) -> Result<EnsembleAnswer<Self>, Error>;
+    fn classify(of: &Predictor, first_row: u64, inputs: &[Self]) -> Result<Classification<Self>, Error>;
+    fn regress(of: &Predictor, first_row: u64, inputs: &[Self]) -> Result<Regression<Self>, Error>;
+    fn classify_all(of: &EnsemblePredictor, first: u64, inputs: &[Self])
+    -> Result<EnsembleClassification<Self>, Error>;
+    fn regress_all(of: &EnsemblePredictor, first: u64, inputs: &[Self]) -> Result<EnsembleRegression<Self>, Error>;
 }
 
-impl Number for f32 {
-    fn bytes(self) -> Vec<u8> {
-        self.to_le_bytes().to_vec()
-    }
+macro_rules! number {
+    ($float:ident, $($double:tt)*) => {
+        impl Number for $float {
+            fn bytes(self) -> Vec<u8> {
+                self.to_le_bytes().to_vec()
+            }
 
-    fn of_bytes(bytes: &[u8]) -> f32 {
-        f32::from_le_bytes(bytes.try_into().unwrap())
-    }
+            fn of_bytes(bytes: &[u8]) -> $float {
+                $float::from_le_bytes(bytes.try_into().unwrap())
+            }
 
-    fn answer(predictor: &Predictor, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
-        predictor.answer_from(first_row, inputs)
-    }
+            fn classify(of: &Predictor, first: u64, inputs: &[$float]) -> Result<Classification<$float>, Error> {
+                of$($double)*.classify_from(first, inputs)
+            }
 
-    fn answer_of_all(predictor: &EnsemblePredictor, first_row: u64, inputs: &[f32]) -> Result<EnsembleAnswer, Error> {
-        predictor.answer_from(first_row, inputs)
-    }
+            fn regress(of: &Predictor, first: u64, inputs: &[$float]) -> Result<Regression<$float>, Error> {
+                of$($double)*.regress_from(first, inputs)
+            }
+
+            fn classify_all(
+                of: &EnsemblePredictor,
+                first: u64,
+                inputs: &[$float],
+            ) -> Result<EnsembleClassification<$float>, Error> {
+                of$($double)*.classify_from(first, inputs)
+            }
+
+            fn regress_all(
+                of: &EnsemblePredictor,
+                first: u64,
+                inputs: &[$float],
+            ) -> Result<EnsembleRegression<$float>, Error> {
+                of$($double)*.regress_from(first, inputs)
+            }
+        }
+    };
 }
 
-impl Number for f64 {
-    fn bytes(self) -> Vec<u8> {
-        self.to_le_bytes().to_vec()
-    }
-
-    fn of_bytes(bytes: &[u8]) -> f64 {
-        f64::from_le_bytes(bytes.try_into().unwrap())
-    }
-
-    fn answer(predictor: &Predictor, first_row: u64, inputs: &[f64]) -> Result<Answer<f64>, Error> {
-        predictor.double()?.answer_from(first_row, inputs)
-    }
-
-    fn answer_of_all(
-        predictor: &EnsemblePredictor,
-        first_row: u64,
-        inputs: &[f64],
-    ) -> Result<EnsembleAnswer<f64>, Error> {
-        predictor.double()?.answer_from(first_row, inputs)
-    }
-}
+number!(f32,);
+number!(f64, .double()?);
 
 /// A package, unless it was to be of a closure that tells no moments, which is refused for that.
 pub fn with_moments<E: std::fmt::Display>(name: &str, package: Result<Package, E>) -> Option<Package> {
@@ -291,40 +294,44 @@ impl Program {
 
 /// The predictor's results, in the package's order.
 pub fn moments<T: Number>(predictor: &Predictor, first_row: u64, inputs: &[T], package: &Package) -> Vec<Vec<T>> {
-    let answer = T::answer(predictor, first_row, inputs).unwrap();
-    results(package).iter().map(|(name, _)| moment(&answer, name)).collect()
+    let classes = || T::classify(predictor, first_row, inputs).unwrap();
+    let numbers = || T::regress(predictor, first_row, inputs).unwrap();
+    results(package).iter().map(|(name, _)| moment(name, classes, numbers)).collect()
 }
 
-fn moment<T: Number>(answer: &Answer<T>, name: &str) -> Vec<T> {
-    let moment = match (answer, name) {
-        (Answer::Classes(answer), "probabilities") => answer.probabilities(),
-        (Answer::Classes(answer), "predictive_entropy") => answer.predictive_entropy(),
-        (Answer::Classes(answer), "expected_entropy") => answer.expected_entropy(),
-        (Answer::Classes(answer), "mutual_information") => answer.mutual_information(),
-        (Answer::Numbers(answer), "mean") => answer.mean(),
-        (Answer::Numbers(answer), "epistemic") => answer.epistemic(),
-        (Answer::Numbers(answer), "aleatoric") => answer.aleatoric(),
-        (Answer::Numbers(answer), "total") => answer.total(),
-        (_, other) => panic!("`{other}` is no result"),
-    };
-    moment.to_vec()
-}
-
-/// As [`moments`], of an ensemble's.
+/// As [`moments`], of an ensemble.
 pub fn moments_of_all<T: Number>(
     predictor: &EnsemblePredictor,
     first_row: u64,
     inputs: &[T],
     package: &Package,
 ) -> Vec<Vec<T>> {
-    let (answer, within, between) = match T::answer_of_all(predictor, first_row, inputs).unwrap() {
-        EnsembleAnswer::Classes(answer) => (Answer::Classes(answer.all), answer.within, answer.between),
-        EnsembleAnswer::Numbers(answer) => (Answer::Numbers(answer.all), answer.within, answer.between),
-    };
+    let classes = || T::classify_all(predictor, first_row, inputs).unwrap();
+    let numbers = || T::regress_all(predictor, first_row, inputs).unwrap();
     let of = |(name, _): &(String, usize)| match name.as_str() {
-        "information_within" | "epistemic_within" => within.clone(),
-        "information_between" | "epistemic_between" => between.clone(),
-        name => moment(&answer, name),
+        "information_within" => classes().within,
+        "information_between" => classes().between,
+        "epistemic_within" => numbers().within,
+        "epistemic_between" => numbers().between,
+        name => moment(name, || classes().all, || numbers().all),
     };
     results(package).iter().map(of).collect()
+}
+
+fn moment<T: Number>(
+    name: &str,
+    classes: impl Fn() -> Classification<T>,
+    numbers: impl Fn() -> Regression<T>,
+) -> Vec<T> {
+    match name {
+        "probabilities" => classes().probabilities().to_vec(),
+        "predictive_entropy" => classes().predictive_entropy().to_vec(),
+        "expected_entropy" => classes().expected_entropy().to_vec(),
+        "mutual_information" => classes().mutual_information().to_vec(),
+        "mean" => numbers().mean().to_vec(),
+        "epistemic" => numbers().epistemic().to_vec(),
+        "aleatoric" => numbers().aleatoric().to_vec(),
+        "total" => numbers().total().to_vec(),
+        other => panic!("`{other}` is no result"),
+    }
 }
