@@ -89,48 +89,63 @@ fn status(package: &Package, name: &str) -> u64 {
     number.unwrap().parse().unwrap()
 }
 
-/// What is not finite, or too large, wherever it is among many rows, and what becomes too large inside.
+/// What is not finite, or too large, wherever it is among many rows; and what becomes too large inside is told.
 #[test]
 fn hostile_numbers_are_refused() {
-    let network = double_by(11);
-    let package = deploy::network(&network, &DeployOptions::new("net").samples(7)).unwrap();
+    let layers = Sequential::new().layer(Affine::new(7, 3).activation(Activation::Tanh)).layer(Affine::new(3, 1));
+    let mut network = Network::new(layers.dtype(DType::F64), [7], likelihood::Normal::fixed(0.1), 0).unwrap();
+    let assign = |network: &mut Network, path: &str, of: f64| {
+        let ty = network.parameters().get(path).unwrap().tensor.ty();
+        let tensor = Tensor::floats(&ty, vec![of; ty.shape.elements()]).unwrap();
+        network.parameters_mut().assign(path, tensor).unwrap();
+    };
+    assign(&mut network, "affine/kernel", 1e10);
+    let package = deploy::network(&network, &DeployOptions::new("net")).unwrap();
     let program = Program::build("doubles/hostile", &[&package]);
     let largest: f64 = package.manifest["largest_input"].as_f64().unwrap();
-    assert!(largest > f64::from(f32::MAX) && package.header.contains(&format!("NET_LARGEST_INPUT {largest:e} ")));
+    assert!(largest > 1e290 && largest < 1e298, "{largest:e}");
+    assert!(package.header.contains(&format!("NET_LARGEST_INPUT {largest:e} ")), "{}", package.header);
     let rows = 9;
-    let call = Call { rows, samples: 7, ..Call::default() };
     let of = |at: usize, x: f64| {
         let mut inputs = inputs_f64(rows * 7);
         inputs[at] = x;
-        program.call(&call, &inputs).0
+        program.call(&Call { rows, ..Call::default() }, &inputs).0
     };
     for at in [0, 1, 30, rows * 7 - 1] {
         for x in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(of(at, x), status(&package, "ERROR_NOT_FINITE_INPUT"), "{x} at {at}");
         }
-        if largest < f64::MAX {
-            for x in [largest.next_up(), -f64::MAX] {
-                assert_eq!(of(at, x), status(&package, "ERROR_LARGE_INPUT"), "{x} at {at}");
-            }
+        for x in [largest.next_up(), -largest.next_up(), f64::MAX, f64::MIN] {
+            assert_eq!(of(at, x), status(&package, "ERROR_LARGE_INPUT"), "{x} at {at}");
         }
-        for x in [0.0, -0.0, f64::MIN_POSITIVE, 5e-324, 1e39] {
+        for x in [0.0, -0.0, f64::MIN_POSITIVE, 5e-324, 1e39, largest, -largest] {
             assert_eq!(of(at, x), 0, "{x} at {at}");
         }
     }
 
-    let mut network = Network::new(
-        Sequential::new().layer(Affine::new(2, 1)).dtype(DType::F64),
-        [2],
-        likelihood::Normal::fixed(1.0),
-        0,
-    )
-    .unwrap();
-    let kernel = Tensor::f64([2, 1], [1e300; 2]).unwrap();
-    network.parameters_mut().assign("affine/kernel", kernel).unwrap();
+    assign(&mut network, "affine_1/kernel", 1e308);
+    assign(&mut network, "affine/kernel", 1.0);
     let package = deploy::network(&network, &DeployOptions::new("infinite")).unwrap();
     let program = Program::build("doubles/infinite", &[&package]);
-    let (found, got) = program.call(&Call { rows: 3, ..Call::default() }, &[1.0_f64, 0.5, 1e10, 1e10, 0.0, 0.5]);
+    let x = [[0.1_f64; 7], [50.0; 7], [-0.1; 7]].concat();
+    let (found, got) = program.call(&Call { rows: 3, ..Call::default() }, &x);
     assert_eq!(found, status(&package, "ERROR_NOT_FINITE_RESULT"));
     let is_finite: Vec<bool> = got[..3].iter().map(|x| x.is_finite()).collect();
-    assert_eq!(is_finite, [true, false, true]);
+    assert_eq!(is_finite, [true, false, true], "{got:?}");
+}
+
+/// Where no bound can be shown the object looks itself for what an activation hides.
+#[test]
+fn what_activations_hide_is_told() {
+    let layers = Sequential::new().layer(Affine::new(2, 3).activation(Activation::Tanh)).layer(Affine::new(3, 1));
+    let mut network = Network::new(layers.dtype(DType::F64), [2], likelihood::Normal::fixed(0.1), 0).unwrap();
+    let kernel = Tensor::f64([2, 3], [f64::MAX / 2.0; 6]).unwrap();
+    network.parameters_mut().assign("affine/kernel", kernel).unwrap();
+    let package = deploy::network(&network, &DeployOptions::new("net")).unwrap();
+    assert_eq!(package.manifest["largest_input"].as_f64(), Some(f64::MAX));
+    let program = Program::build("doubles/hidden", &[&package]);
+    let call = Call { rows: 2, ..Call::default() };
+    program.compare(&package, &network, &call, &[0.5, 0.25, -1.0, 0.125_f64]);
+    let (found, _) = program.call(&call, &[0.5, 0.25, 1e10, 1e10_f64]);
+    assert_eq!(found, status(&package, "ERROR_NOT_FINITE_RESULT"));
 }

@@ -9,16 +9,16 @@ use bayeslift::deploy::Package;
 use std::{fs, process::Command};
 
 /// What makes programs of C, and runs them.
-struct Compiler {
+pub struct Compiler {
     command: &'static [&'static str],
     runner: &'static [&'static str],
 }
 
-const HERE: [Compiler; 2] =
+pub const HERE: [Compiler; 2] =
     [Compiler { command: &["gcc"], runner: &[] }, Compiler { command: &["clang"], runner: &[] }];
 
 /// Compilers for other machines: of 64 bits, of 32 with multiply-adds and without.
-const ELSEWHERE: [Compiler; 6] = [
+pub const ELSEWHERE: [Compiler; 6] = [
     Compiler { command: &["aarch64-linux-gnu-gcc", "-static"], runner: &["qemu-aarch64"] },
     Compiler { command: &["riscv64-linux-gnu-gcc", "-static"], runner: &["qemu-riscv64"] },
     Compiler { command: &["arm-linux-gnueabihf-gcc", "-static"], runner: &["qemu-arm"] },
@@ -47,11 +47,11 @@ const BESIDES: [&[&str]; 8] = [
 ];
 
 impl Compiler {
-    fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         [self.command.first(), self.runner.first()].into_iter().flatten().all(|tool| is_here(tool))
     }
 
-    fn program(&self, name: &str, package: &Package, besides: &[&str]) -> Program {
+    pub fn program(&self, name: &str, package: &Package, besides: &[&str]) -> Program {
         let command = [self.command, besides].concat();
         let name = format!("c/{name}/{}", command.join("_").replace(['/', '='], "-"));
         Program::build_with(&name, &[package], &command, self.runner)

@@ -20,6 +20,7 @@ mod networks;
 mod calls;
 mod compilers;
 mod cortex;
+mod doubles;
 mod graphs;
 mod python;
 mod rules;

@@ -3,11 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { strict as assert } from 'node:assert';
 
-const [name, samples] = process.argv.slice(2);
+const [name, samples, float] = process.argv.slice(2);
 const script = createRequire(import.meta.url)(`./${name}.js`);
 const network = await script.load();
 const bytes = readFileSync('inputs');
-const rows = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+const Floats = float === 'f64' ? Float64Array : Float32Array;
+const rows = new Floats(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 
 network.selfTest();
 const options = { samples: Number(samples), seed: 5n, firstRow: 7 };

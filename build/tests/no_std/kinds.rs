@@ -13,6 +13,11 @@ pub mod members {
     include!(concat!(env!("OUT_DIR"), "/members.rs"));
 }
 
+/// Numbers of `f64`.
+pub mod doubles {
+    include!(concat!(env!("OUT_DIR"), "/doubles.rs"));
+}
+
 /// Weights in a file.
 pub mod apart {
     include!(concat!(env!("OUT_DIR"), "/apart.rs"));
@@ -25,7 +30,7 @@ struct Aligned<B: ?Sized>(B);
 static WEIGHTS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/apart.weights")));
 static OTHERS: &Aligned<[u8]> = &Aligned([7; 12]);
 
-fn print(values: &[f32]) {
+fn print<T: std::fmt::Display>(values: &[T]) {
     values.iter().for_each(|value| println!("{value}"));
 }
 
@@ -52,6 +57,19 @@ fn main() {
     let answer = model.predict(rows, &members::Request::DEFAULT).unwrap();
     print(&answer.mean);
     print(&answer.epistemic_between);
+
+    let rows_of_doubles = rows.map(|row| row.map(|x| f64::from(x) + 1e-9));
+    let mut model = Box::new(doubles::Model::new());
+    model.self_test().unwrap();
+    let answer = model.predict(&rows_of_doubles, &doubles::Request::DEFAULT).unwrap();
+    print(&answer.mean);
+    print(&answer.total);
+    let mut state = doubles::State::<{ doubles::state_bytes(ROWS) }>::new();
+    state.begin(ROWS, &doubles::Request::DEFAULT).unwrap();
+    state.add(doubles::SAMPLES, &rows_of_doubles, &mut model).unwrap();
+    assert_eq!(state.answer(&mut model), Ok(answer));
+    let refused = model.predict(&[[f64::NAN, 0.0]], &doubles::Request::DEFAULT);
+    assert_eq!(refused, Err(doubles::Error::NotFiniteInput));
 
     let mut model = Box::new(apart::Model::new(&WEIGHTS.0));
     print(model.predict(rows, &apart::Request::DEFAULT).unwrap().probabilities.as_flattened());

@@ -8,11 +8,13 @@ mod script;
 use bayeslift::{
     Ensemble, EnsemblePredictor,
     deploy::{self, DeployOptions, Level, System, Weights},
+    ir::DType,
     prelude::*,
 };
 use flate2::read::GzDecoder;
 use std::{
     env,
+    fmt::Display,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -204,6 +206,9 @@ fn other_kinds_of_modules() {
     }
     write(deploy::network(&classes, &blocks).unwrap());
     write(deploy::ensemble(&members, &DeployOptions::new("members")).unwrap());
+    let layers = Sequential::new().layer(layer()).dtype(DType::F64);
+    let doubles = Network::new(layers, [2], normal(), 3).unwrap();
+    write(deploy::network(&doubles, &DeployOptions::new("doubles")).unwrap());
     let apart = DeployOptions::new("apart").weights(Weights::File).output_names(["\"1\"", "\\", "@NAME@"]);
     write(deploy::network(&classes, &apart).unwrap());
     let built = Built { target, folder, libraries, link_arguments: Vec::new() };
@@ -214,9 +219,15 @@ fn other_kinds_of_modules() {
 
     let of_classes = Predictor::new(&classes).unwrap().classify(&rows).unwrap();
     let of_members = EnsemblePredictor::new(&members).unwrap().regress(&rows).unwrap();
-    let values = [of_classes.probabilities(), of_classes.mutual_information()];
-    let values = values.into_iter().chain([of_members.all.mean(), &of_members.between, of_classes.probabilities()]);
-    let mut want: String = values.flatten().map(|value| format!("{value}\n")).collect();
+    let rows: Vec<f64> = rows.iter().map(|&x| f64::from(x) + 1e-9).collect();
+    let of_doubles = Predictor::new(&doubles).unwrap().double().unwrap().regress(&rows).unwrap();
+    fn lines<T: Display>(values: &[&[T]]) -> String {
+        values.iter().copied().flatten().map(|value| format!("{value}\n")).collect()
+    }
+    let mut want = lines(&[of_classes.probabilities(), of_classes.mutual_information()]);
+    want += &lines(&[of_members.all.mean(), &of_members.between]);
+    want += &lines(&[of_doubles.mean(), of_doubles.total()]);
+    want += &lines(&[of_classes.probabilities()]);
     // the memory that C counts
     let counts = "#include \"blocks.h\"\n#include <stdio.h>\nint main(void) { for (size_t rows = 0; rows < 40; rows++) \
                   printf(\"%zu\\n\", BLOCKS_STATE_BYTES(rows)); return 0; }";
