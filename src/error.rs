@@ -236,5 +236,5 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 /// A number of either type of floats, with the digits that its type has.
 pub(crate) fn short(x: f64) -> String {
     let nearest = x as f32;
-    if f64::from(nearest) == x { nearest.to_string() } else { x.to_string() }
+    if f64::from(nearest) == x { nearest.to_string() } else { format!("{x:?}") }
 }

@@ -172,7 +172,7 @@ fn predict<T: Told>(predictor: &Opened, first_row: u64, rows: &Rows, inputs: &[T
         LibraryError::NonFinitePrediction { row, largest } => {
             // with the digits of its type
             let nearest = largest as f32;
-            let largest = if f64::from(nearest) == largest { nearest.to_string() } else { largest.to_string() };
+            let largest = if f64::from(nearest) == largest { nearest.to_string() } else { format!("{largest:?}") };
             Error::NonFinitePrediction { place: rows.place(row), largest }
         }
         error => error.into(),

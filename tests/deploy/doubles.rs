@@ -123,7 +123,7 @@ fn hostile_numbers_are_refused() {
         }
     }
 
-    assign(&mut network, "affine_1/kernel", 1e308);
+    assign(&mut network, "affine_1/kernel", 0.7e308);
     assign(&mut network, "affine/kernel", 1.0);
     let package = deploy::network(&network, &DeployOptions::new("infinite")).unwrap();
     let program = Program::build("doubles/infinite", &[&package]);
@@ -141,11 +141,12 @@ fn what_activations_hide_is_told() {
     let mut network = Network::new(layers.dtype(DType::F64), [2], likelihood::Normal::fixed(0.1), 0).unwrap();
     let kernel = Tensor::f64([2, 3], [f64::MAX / 2.0; 6]).unwrap();
     network.parameters_mut().assign("affine/kernel", kernel).unwrap();
+    network.parameters_mut().assign("affine/bias", Tensor::f64([3], [f64::MAX; 3]).unwrap()).unwrap();
     let package = deploy::network(&network, &DeployOptions::new("net")).unwrap();
     assert_eq!(package.manifest["largest_input"].as_f64(), Some(f64::MAX));
     let program = Program::build("doubles/hidden", &[&package]);
     let call = Call { rows: 2, ..Call::default() };
-    program.compare(&package, &network, &call, &[0.5, 0.25, -1.0, 0.125_f64]);
-    let (found, _) = program.call(&call, &[0.5, 0.25, 1e10, 1e10_f64]);
+    program.compare(&package, &network, &call, &[-0.5, -0.25, -1.0, -0.125_f64]);
+    let (found, _) = program.call(&call, &[-0.5, -0.25, 0.5, 0.5_f64]);
     assert_eq!(found, status(&package, "ERROR_NOT_FINITE_RESULT"));
 }

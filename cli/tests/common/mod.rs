@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test uses a part of it
 
-use bayeslift::{Ensemble, prelude::*};
+use bayeslift::{Ensemble, Float, prelude::*};
 use std::{
     fmt::Display,
     fs,
@@ -114,8 +114,7 @@ pub fn parsed(answer: &str) -> (&str, Vec<Vec<&str>>) {
 }
 
 /// Compares fields with numbers, by their bits.
-pub fn assert_bits<'a>(fields: impl IntoIterator<Item = &'a &'a str>, expected: &[f32]) {
-    let bits = |field: &&str| field.parse::<f32>().unwrap().to_bits();
-    let found: Vec<u32> = fields.into_iter().map(bits).collect();
-    assert_eq!(found, expected.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{expected:?}");
+pub fn assert_bits<'a, T: Float>(fields: impl IntoIterator<Item = &'a &'a str>, expected: &[T]) {
+    let found: Vec<u64> = fields.into_iter().map(|field| field.parse::<T>().unwrap().order()).collect();
+    assert_eq!(found, expected.iter().map(|x| x.order()).collect::<Vec<_>>(), "{expected:?}");
 }
