@@ -3,7 +3,7 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{Backend, Ensemble, EnsembleAnswer, EnsemblePredictor, prelude::*};
+use bayeslift::{Backend, Ensemble, EnsembleAnswer, EnsemblePredictor, ir::DType, prelude::*};
 use facade::bits;
 use std::{env, fs, panic, process};
 
@@ -118,6 +118,50 @@ fn numbers_of_all_members() {
         close(answer.all.total()[row], (within + between + aleatoric).sqrt());
     }
     assert!(answer.between.iter().any(|&x| x > 1e-3));
+}
+
+/// Of `f64`: fitted together as alone, asked together as each by itself, with all digits whatever the backend.
+#[test]
+fn members_of_f64_answer_with_all_digits() {
+    let rows: Vec<f64> = inputs().iter().zip(1..).map(|(&x, i)| f64::from(x) + 1e-9 * f64::from(i)).collect();
+    let targets = rows.chunks(2).map(|x| x[0] * x[1] + 0.1 * x[0]).collect();
+    let data = Dataset::regression_f64([2], rows.clone(), [], 1, targets).unwrap();
+    let of_f64 = |seed| Network::new(layers(1).dtype(DType::F64), [2], likelihood::Normal::learned(0.5), seed);
+    let mut ensemble = Ensemble::new(3, of_f64).unwrap();
+    ensemble.fit(&data, |_| fit(2)).unwrap();
+    let options = PredictorOptions::default().samples(8);
+    let of = |backend| EnsemblePredictor::with_options(&ensemble, &options.clone().backend(backend)).unwrap();
+    let predictor = of(Backend::default());
+    let answer = predictor.double().unwrap().regress(&rows).unwrap();
+    assert_eq!(of(Backend::Reference).double().unwrap().regress(&rows).unwrap(), answer);
+    let alone =
+        |member: &Network| Predictor::with_options(member, &options).unwrap().double().unwrap().regress(&rows).unwrap();
+    let each: Vec<Regression<f64>> = ensemble.members().iter().map(alone).collect();
+    for (member, alone) in predictor.members().iter().zip(&each) {
+        assert_eq!(member.double().unwrap().regress(&rows).unwrap(), *alone);
+    }
+    let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-14 * want.abs().max(1.0), "{got} and {want}");
+    for row in 0..data.rows() {
+        let mean = |of: &dyn Fn(&Regression<f64>) -> f64| each.iter().map(of).sum::<f64>() / 3.0;
+        let centre = mean(&|a| a.mean()[row]);
+        let within = mean(&|a| a.epistemic()[row].powi(2));
+        let between = mean(&|a| (a.mean()[row] - centre).powi(2));
+        let aleatoric = mean(&|a| a.aleatoric()[row].powi(2));
+        assert_eq!(answer.all.mean()[row].to_bits(), centre.to_bits());
+        close(answer.within[row], within.sqrt());
+        close(answer.between[row], between.sqrt());
+        close(answer.all.total()[row], (within + between + aleatoric).sqrt());
+    }
+    let rounded = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let x = rounded(&rows);
+    let widened: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+    let all = predictor.double().unwrap().regress(&widened).unwrap().all;
+    assert_eq!(predictor.regress(&x).unwrap().all.mean(), rounded(all.mean()));
+
+    let error = EnsemblePredictor::new(&Ensemble::new(2, regression).unwrap()).unwrap().double().unwrap_err();
+    assert!(error.to_string().contains("has no predictions of f64"), "{error}");
+    let mixed = Ensemble::of(vec![of_f64(0).unwrap(), regression(0).unwrap()]).unwrap_err().to_string();
+    assert!(mixed.contains("member 1") && mixed.contains("f64[2]") && mixed.contains("f32[2]"), "{mixed}");
 }
 
 /// Rows beyond what is made one answer at once, and of any split, by compiled code and by the evaluator.

@@ -3,7 +3,11 @@
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;
 
-use bayeslift::{FitNote, ir::Tensor, prelude::*};
+use bayeslift::{
+    FitNote,
+    ir::{DType, Tensor},
+    prelude::*,
+};
 use facade::{bits, small_data, small_layers};
 use std::error::Error as _;
 
@@ -279,4 +283,33 @@ fn plain_fits_keep_their_bits() {
     let hash =
         words.fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(hash, 0x5f2e_a9ed_837d_4b27);
+}
+
+/// Of a network of `f64` steps and reports have all digits, in logs too, and what is too large for `f32` is no error.
+#[test]
+fn losses_of_f64_have_all_digits() {
+    let layers = || Sequential::new().layer(Affine::new(1, 1)).dtype(DType::F64);
+    let (mean, targets) = (1.0 / 3.0, vec![0.1, 0.7]);
+    let data = Dataset::regression_f64([1], vec![0.0, 0.0], [], 1, targets.clone()).unwrap();
+    let log = std::env::temp_dir().join(format!("bayeslift-losses-{}.csv", std::process::id()));
+    let mut network = Network::new(layers(), [1], likelihood::Normal::fixed(1.0), 0).unwrap();
+    network.parameters_mut().assign("affine/bias", Tensor::f64([1], [mean]).unwrap()).unwrap();
+    let mut losses = Vec::new();
+    let fit = Fit::new().epochs(1).batch_size(2).log(&log).progress(|progress| {
+        losses.push(progress.loss.loss);
+        std::ops::ControlFlow::Continue(())
+    });
+    let report = fit.run(&mut network, &data).unwrap();
+    let square = targets.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / 4.0;
+    let want = square + 0.5 * (2.0 * std::f64::consts::PI).ln();
+    assert!((losses[0] - want).abs() < 1e-15, "{} and {want}", losses[0]);
+    assert!((report.epochs[0].loss - want).abs() < 1e-15);
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(text.lines().nth(1).unwrap().split(',').nth(2).unwrap().parse::<f64>().unwrap(), losses[0]);
+
+    let far = Dataset::regression_f64([1], vec![0.0], [], 1, vec![1e30]).unwrap();
+    let mut network = Network::new(layers(), [1], likelihood::Normal::fixed(1.0), 0).unwrap();
+    let report = Fit::new().epochs(1).run(&mut network, &far).unwrap();
+    assert!((report.epochs[0].loss / 0.5e60 - 1.0).abs() < 1e-15, "{report}");
 }

@@ -1,7 +1,7 @@
 //! Beginning with known weights, and a posterior as the next prior.
 
 use bayeslift::{
-    ir::{Shape, Tensor},
+    ir::{DType, Shape, Tensor},
     prelude::*,
 };
 
@@ -65,6 +65,21 @@ fn a_stream_of_ten_parts_gives_the_posterior_of_all() {
     let mut last = line(Prior::remembered(1.0));
     fit(&mut last, &x[54..], &y[54..]);
     assert!((told(&last).1 / scale - 1.0).abs() > 0.5, "the test is void");
+}
+
+/// A posterior of `f64` becomes a prior with all its digits.
+#[test]
+fn priors_of_f64_have_all_digits() {
+    let layer = AffineVariationalReparameterizationLocal::new(1, 1).prior_maker(Prior::remembered(1.0));
+    let layers = Sequential::new().layer(layer).dtype(DType::F64);
+    let mut network = Network::new(layers, [1], likelihood::Normal::fixed(0.5), 0).unwrap();
+    let of = |network: &Network, path: &str| network.parameters().get(path).unwrap().tensor.as_f64().unwrap()[0];
+    let loc = Tensor::f64([1, 1], [1.0 / 3.0]).unwrap();
+    network.parameters_mut().assign("affine/kernel/loc", loc).unwrap();
+    network.posterior_as_prior().unwrap();
+    assert_eq!(of(&network, "affine/prior/kernel/loc"), 1.0 / 3.0);
+    let scale = of(&network, "affine/kernel/raw_scale").exp().ln_1p() + 1e-5;
+    assert!((of(&network, "affine/prior/kernel/scale") / scale - 1.0).abs() < 1e-14);
 }
 
 #[test]
