@@ -5,9 +5,16 @@ mod facade;
 #[path = "facade/networks.rs"]
 mod networks;
 
-use bayeslift::{Error, StepLoss, layers::*, prelude::*, runtime::Rewriting};
+use bayeslift::{
+    Error, StepLoss,
+    ir::{Builder, DType, Tensor, Type, evaluate, same_bits},
+    layers::*,
+    passes::Accumulation,
+    prelude::*,
+    runtime::Rewriting,
+};
 use facade::bits;
-use networks::networks;
+use networks::{networks, networks_of};
 
 const STEPS: usize = 2;
 
@@ -74,7 +81,7 @@ fn assert_same(name: &str, network: &Network, options: &TrainerOptions, size: us
 #[test]
 fn networks_of_every_kind_have_the_bits_of_one_batch() {
     let mut refused = Vec::new();
-    for (name, network) in networks() {
+    for (name, network) in networks().into_iter().chain(networks_of(DType::F64)) {
         if network.parameters().iter().next().is_none() {
             continue;
         }
@@ -88,9 +95,41 @@ fn networks_of_every_kind_have_the_bits_of_one_batch() {
             Ok(_) => assert_same(&name, &network, &options, 256, input),
         }
     }
-    let expected = "normalization: micro batches do not have the bits of one batch here: a value reads, for each row, what depends on \
-                    all rows, in a `add` in layer `batch_normalization`, of type f32[530,3]; train without `micro_batch_size`";
-    assert_eq!(refused, [expected]);
+    let expected = |dtype: DType| {
+        format!(
+            "normalization: micro batches do not have the bits of one batch here: a value reads, for each row, what depends on all \
+             rows, in a `add` in layer `batch_normalization`, of type {dtype}[530,3]; train without `micro_batch_size`"
+        )
+    };
+    assert_eq!(refused, [DType::F32, DType::F64].map(expected));
+}
+
+/// Sums of `f64` over rows, which have no chunks, are carried on too: nothing is kept of a row.
+#[test]
+fn sums_of_f64_keep_no_rows() {
+    let b = Builder::of(DType::F64);
+    let (x, w) = (b.input("x", Type::f64([600, 3])), b.input("w", Type::f64([3, 2])));
+    let y = x.dot(w);
+    b.output("kernel", x.transpose(&[1, 0]).dot(y));
+    b.output("bias", y.sum(0));
+    b.output("middle", y.reshape([1, 600, 2]).sum(1));
+    let graph = b.finish().unwrap();
+    let accumulation = Accumulation::new(&graph, 600, |input| input.name == "x").unwrap();
+    assert_eq!((accumulation.stacks(600).count(), accumulation.multiple()), (0, 256));
+    let elements: Vec<f64> =
+        numbers(1800).into_iter().zip(1..).map(|(x, i)| f64::from(x - 0.5) / f64::from(i)).collect();
+    let w = Tensor::f64([3, 2], [0.3, -0.2, 0.5, 0.9, -1.5, 0.1]).unwrap();
+    let mut sums = accumulation.zeros().unwrap();
+    for rows in [0..256, 256..512, 512..600] {
+        let part = accumulation.part(rows.len(), rows.end == 600).unwrap();
+        let x = Tensor::f64([rows.len(), 3], &elements[rows.start * 3..rows.end * 3]).unwrap();
+        sums = evaluate(&part, &[&[x, w.clone()], &sums[..]].concat()).unwrap();
+    }
+    let x = Tensor::f64([600, 3], elements).unwrap();
+    let found = evaluate(&accumulation.whole().unwrap(), &[&[x.clone(), w.clone()], &sums[..]].concat()).unwrap();
+    for (found, expected) in found.iter().zip(evaluate(&graph, &[x, w]).unwrap()) {
+        same_bits(found, &expected).unwrap();
+    }
 }
 
 /// Sums of several chunks in a part, parts that divide the batch or not, all that a step may be told, optimizers that draw.

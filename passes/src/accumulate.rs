@@ -39,9 +39,9 @@ pub enum AccumulationError {
 /// [`Accumulation::part`] computes what some of the rows add to these sums, and [`Accumulation::whole`] the graph's
 /// outputs of the sums. Both together give the bits that the graph gives, since a sum over rows adds in chunks, in
 /// order ([`DOT_CHUNK`], [`SUM_CHUNK`]): a part adds its chunks one by one to what the parts before it left. Sums in
-/// another order - those over the last axis, those of `f64` -, maxima and what compares or replaces rows are left to
-/// the whole, which gets all of their operand, row by row; in graphs of training these are a number or few for each
-/// row, or the gradients of rows of a table.
+/// another order - those over the last axis -, maxima and what compares or replaces rows are left to the whole, which
+/// gets all of their operand, row by row; in graphs of training these are a number or few for each row, or the gradients
+/// of rows of a table.
 ///
 /// Memory is that of a part's rows but for those operands.
 ///
@@ -119,8 +119,8 @@ impl Accumulation {
                     node.args.iter().all(counts).then_some(DOT_CHUNK)
                 }
                 // those of `f64` add row after row, without chunks
-                Op::Sum(axis) if node.ty.dtype == DType::F32 && axis + 1 < graph.ty(node.args[0]).shape.len() => {
-                    Some(SUM_CHUNK)
+                Op::Sum(axis) if axis + 1 < graph.ty(node.args[0]).shape.len() => {
+                    Some(if node.ty.dtype == DType::F64 { 1 } else { SUM_CHUNK })
                 }
                 _ => None,
             };

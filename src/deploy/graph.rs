@@ -4,6 +4,7 @@
 use super::{
     DeployOptions, Package, Weights,
     compile::{check, target},
+    element::Element,
     functions::{check_memory, refuse, within},
     header::KEYWORDS,
     language::{C, Language, Machine},
@@ -178,8 +179,7 @@ fn header(
         h.push_str("typedef struct {\n");
         for Pointer { name, ty, is_written, .. } in pointers {
             let element = match ty.dtype {
-                DType::F32 => "float",
-                DType::F64 => "double",
+                DType::F32 | DType::F64 => Element::of(ty.dtype).c,
                 DType::U32 | DType::Mask => "uint32_t",
             };
             let (constant, note) = match (is_written, what) {

@@ -1,4 +1,4 @@
-//! Predictions with all digits of `f64`.
+//! Predictions with all digits of `f64`, of networks and of ensembles.
 
 use super::{Predictor, predictive::Predictive, rows::Numbers};
 use crate::{

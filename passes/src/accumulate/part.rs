@@ -5,7 +5,7 @@ use super::{
     rows::{Place, Rows, reshaped, with_extent},
 };
 use crate::rebuild::Rebuild;
-use bayeslift_ir::{Args, Binary, DOT_CHUNK, Error, Graph, Op, SUM_CHUNK, Shape, Type, Value, Window};
+use bayeslift_ir::{Args, Binary, DOT_CHUNK, DType, Error, Graph, Op, SUM_CHUNK, Shape, Type, Value, Window};
 
 /// The graph for so many rows.
 pub(super) fn part(of: &Accumulation, rows: usize) -> Result<Graph, AccumulationError> {
@@ -155,6 +155,12 @@ impl PartBuilder<'_> {
         let Sum { value, each, .. } = *sum;
         let node = self.of.graph.node(value);
         let chunks = match node.op {
+            Op::Sum(axis) if node.ty.dtype == DType::F64 => {
+                // row after row: what is there is the first of them
+                let x = self.operand(node.args[0], None)?;
+                let all = behind(&mut self.to.graph, before, x, axis)?;
+                return Ok(self.to.graph.push(Op::Sum(axis), &[all])?);
+            }
             Op::Sum(axis) => {
                 let x = self.operand(node.args[0], None)?;
                 self.sums_of_chunks(x, axis)?
@@ -260,6 +266,29 @@ fn pieces(graph: &mut Graph, x: Value, axis: usize, count: usize) -> Result<Vec<
         graph.push(Op::Reshape(shape), &[piece])
     };
     (0..count).map(one).collect()
+}
+
+/// Elements along an axis, behind one more. A -0 becomes +0, which no sum tells from it.
+fn behind(graph: &mut Graph, first: Value, others: Value, axis: usize) -> Result<Value, Error> {
+    let shape = graph.ty(others).shape.clone();
+    let extent = shape[axis] + 1;
+    let one = graph.push(Op::Reshape(with_extent(&shape, axis, 1)), &[first])?;
+    let first = among_zeros(graph, one, axis, (0, extent))?;
+    let others = among_zeros(graph, others, axis, (1, extent))?;
+    graph.push(Op::Binary(Binary::Add), &[first, others])
+}
+
+/// Zeros along an axis but for some elements, from this place on.
+fn among_zeros(graph: &mut Graph, x: Value, axis: usize, (at, extent): (usize, usize)) -> Result<Value, Error> {
+    let shape = graph.ty(x).shape.clone();
+    // neighbours along the axis and beyond it stay neighbours: they move as one axis
+    let beyond: usize = shape[axis + 1..].iter().product();
+    let count = shape[axis] * beyond;
+    let flat = [&shape[..axis], &[1, count]].concat();
+    let windows = graph.push(Op::Reshape(flat.as_slice().into()), &[x])?;
+    let window = Window { axis, start: at * beyond, size: 1, dilation: 1, count, step: 1 };
+    let spread = graph.push(Op::Fold(window, extent * beyond), &[windows])?;
+    graph.push(Op::Reshape(with_extent(&shape, axis, extent)), &[spread])
 }
 
 /// Some neighbouring elements of an axis.
