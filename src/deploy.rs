@@ -152,8 +152,8 @@ impl DeployOptions {
     }
 }
 
-/// Compiles a network. Inputs and results are numbers of its type: of one of [`f64`](crate::layers::Sequential::dtype) they are `double`, with the bits
-/// of [`Predictor::double`](crate::Predictor::double).
+/// Compiles a network. Inputs and results are numbers of its type: of one of [`f64`](crate::layers::Sequential::dtype)
+/// they are `double`, with the bits of [`Predictor::double`](crate::Predictor::double).
 ///
 /// # Errors
 /// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments.

@@ -123,8 +123,8 @@ pub enum Error {
     /// A training step whose loss is finite would make a parameter, the optimizer's state or a statistic infinite or not a number.
     /// All of them are bit for bit those before the step.
     #[error(
-        "step {step} would make element {index} of `{path}` {value}, though its loss is {}: {cause}; the parameters are \
-         those before the step",
+        "step {step} would make element {index} of `{path}` {value}, though its loss is {}: {cause}; the parameters \
+         are those before the step",
         short(*loss)
     )]
     NonFiniteUpdate {

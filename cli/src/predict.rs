@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 /// and, in nats, the entropy of the prediction, the mean entropy of the samples (what lies in the data) and their
 /// difference, the mutual information (what the network does not know). Of numbers: the mean, and the standard
 /// deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and of both (total);
-/// one of each for each unit. Every number reads back to the bits that the library gives, of `f64` if the model is of it;
-/// then all digits of inputs are read too.
+/// one of each for each unit. Every number reads back to the bits that the library gives, of `f64` if the model is of
+/// it: then all digits of inputs are read too.
 ///
 /// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic
 /// deviation, within members and that between them, by which they contradict each other.

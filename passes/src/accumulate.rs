@@ -40,8 +40,8 @@ pub enum AccumulationError {
 /// outputs of the sums. Both together give the bits that the graph gives, since a sum over rows adds in chunks, in
 /// order ([`DOT_CHUNK`], [`SUM_CHUNK`]): a part adds its chunks one by one to what the parts before it left. Sums in
 /// another order - those over the last axis -, maxima and what compares or replaces rows are left to the whole, which
-/// gets all of their operand, row by row; in graphs of training these are a number or few for each row, or the gradients
-/// of rows of a table.
+/// gets all of their operand, row by row; in graphs of training these are a number or few for each row, or the
+/// gradients of rows of a table.
 ///
 /// Memory is that of a part's rows but for those operands.
 ///

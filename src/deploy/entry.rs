@@ -87,8 +87,8 @@ fn largest(routines: &mut Vec<Routine>, element: Element) -> Callee {
     add(routines, b, "(inputs, count): the bits of the largest size of so many numbers")
 }
 
-/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers of 32 bits are looked
-/// at in one: half by half, a size and what is left above the bound reach the highest bit if the size is larger.
+/// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers of 32 bits are
+/// looked at in one: half by half, a size and what is left above the bound reach the highest bit if the size is larger.
 fn exceeds(routines: &mut Vec<Routine>, element: Element, bound: f64, reads_longs: bool) -> Callee {
     /// How many longs are looked at in turn, and how many of them do not wait for each other.
     const LONGS: i64 = 8;
@@ -330,8 +330,8 @@ pub fn give(element: Element, rows: usize, results: &[Column], places: &[i64]) -
     b
 }
 
-/// Does something with the byte index of each long of so many numbers, and with that of a last one of half its width: the
-/// width says which.
+/// Does something with the byte index of each long of so many numbers, and with that of a last one of half its width:
+/// the width says which.
 fn each_long(
     b: &mut RoutineBuilder,
     element: Element,

@@ -34,7 +34,8 @@ impl Predictor {
 }
 
 impl EnsemblePredictor {
-    /// The predictor of an ensemble of networks of `f64`, with inputs and predictions of `f64`: see [`Predictor::double`].
+    /// The predictor of an ensemble of networks of `f64`, with inputs and predictions of `f64`: see
+    /// [`Predictor::double`].
     ///
     /// ```
     /// use bayeslift::{Ensemble, EnsemblePredictor, ir::DType, prelude::*};
