@@ -54,7 +54,7 @@ pub enum Error {
     #[error(
         "the prediction of row {row} is not finite: its largest input is {}; what is computed of it exceeds the \
          range of the network's floats, or parameters are not finite. `PredictorOptions::allow_non_finite` predicts the other rows",
-        short(*largest)
+        sized(*largest)
     )]
     NonFinitePrediction {
         /// The first such row, counted from 0 among those of the call.
@@ -77,9 +77,9 @@ pub enum Error {
     #[error(
         "the loss of step {step} is {} (negative log likelihood {}, divergence {}): {cause}; the parameters are those \
          before the step",
-        short(*loss),
-        short(*negative_log_likelihood),
-        short(*divergence)
+        sized(*loss),
+        sized(*negative_log_likelihood),
+        sized(*divergence)
     )]
     NonFiniteLoss {
         /// The step, counted from 1.
@@ -125,7 +125,7 @@ pub enum Error {
     #[error(
         "step {step} would make element {index} of `{path}` {value}, though its loss is {}: {cause}; the parameters \
          are those before the step",
-        short(*loss)
+        sized(*loss)
     )]
     NonFiniteUpdate {
         /// The step, counted from 1.
@@ -236,5 +236,10 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 /// A number of either type of floats, with the digits that its type has.
 pub(crate) fn short(x: f64) -> String {
     let nearest = x as f32;
-    if f64::from(nearest) == x { nearest.to_string() } else { format!("{x:?}") }
+    if f64::from(nearest) == x { nearest.to_string() } else { x.to_string() }
+}
+
+/// As [`short`], with an exponent where there would be many zeros that `f32` cannot have.
+fn sized(x: f64) -> String {
+    if x.abs() > f32::MAX.into() { format!("{x:e}") } else { short(x) }
 }
