@@ -9,10 +9,10 @@ use bayeslift::{
     Error, StepLoss,
     ir::{Builder, DType, Tensor, Type, evaluate, same_bits},
     layers::*,
-    passes::Accumulation,
     prelude::*,
     runtime::Rewriting,
 };
+use bayeslift_passes::Accumulation;
 use facade::bits;
 use networks::{networks, networks_of};
 
