@@ -37,7 +37,7 @@
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
 //! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.
 //! - [`NewFile`], [`npy`]: files that are whole or not there, and arrays of NumPy.
-//! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], [`passes`] and
+//! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], `bayeslift_passes` and
 //!   [`runtime`]: the graph, its gradients and its compilation, for those who go below.
 //!
 //! # The same bits everywhere

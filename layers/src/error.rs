@@ -1,6 +1,6 @@
 //! What is wrong with a layer, its parameters or its call.
 
-use bayeslift_ir::{Foreign, Shape, Type};
+use bayeslift_ir::{Error as GraphError, Foreign, Shape, Type};
 
 /// What can be wrong with a network, its parameters or its data. Errors arrive before anything is compiled.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -145,6 +145,10 @@ impl Error {
     pub fn within(self, path: &str) -> Error {
         match self {
             error @ Error::In { .. } => error,
+            // the graph knows the scope that it arose in
+            Error::Graph(GraphError::In { scope: path, error }) => {
+                Error::In { path, error: Box::new(Error::Graph(*error)) }
+            }
             error if path.is_empty() => error,
             error => Error::In { path: path.to_owned(), error: Box::new(error) },
         }
