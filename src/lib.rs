@@ -46,6 +46,7 @@
 //! bit: every noise draw has an address made of seed, step, place in the network, sample, row and unit, and the order of
 //! every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that defines it.
 
+mod abstention;
 mod comparison;
 mod dataset;
 #[cfg(feature = "deploy")]
@@ -72,6 +73,7 @@ mod trainer;
 mod training_file;
 mod warm_start;
 
+pub use abstention::{Abstention, Measure};
 pub use bayeslift_ir as ir;
 pub use bayeslift_layers as layers;
 pub use bayeslift_passes::gradients;
@@ -90,7 +92,7 @@ pub use network::Network;
 pub use new_file::NewFile;
 pub use posteriors::PosteriorReport;
 pub use prediction::{Answer, Classification, Regression};
-pub use predictor::{Double, Predictive, Predictor, PredictorOptions};
+pub use predictor::{DecisionOptions, Decisions, Double, Predictive, Predictor, PredictorOptions};
 pub use schedule::{Position, Schedule, WarmUp};
 pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;

@@ -2,6 +2,8 @@
 
 mod answers;
 pub(crate) mod block;
+pub(crate) mod certainty;
+pub(crate) mod decide;
 mod double;
 pub(crate) mod law;
 mod mixture;
@@ -16,6 +18,7 @@ pub(crate) mod stored;
 mod stream;
 pub(crate) mod template;
 
+pub use decide::{DecisionOptions, Decisions};
 pub use double::Double;
 pub use options::PredictorOptions;
 pub use predictive::Predictive;

@@ -21,6 +21,8 @@ pub struct Variable(pub u32);
 /// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
+    /// One byte.
+    Byte,
     /// Four bytes.
     Word,
     /// Eight bytes; of a parameter or a result, an address too.

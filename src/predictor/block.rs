@@ -2,6 +2,7 @@
 
 use super::{
     PredictorOptions,
+    decide::FIRST_LOOK,
     model::Model,
     moment::MomentaryLock,
     question::{Accumulator, Graphs, Question, RESULTS, Turns},
@@ -104,8 +105,13 @@ impl Pool {
     fn new(question: Question, model: &Model, options: &PredictorOptions, rows: usize) -> Result<Pool, Error> {
         // draws of targets differ, whatever they are given
         let draws = model.draws()? || question == Question::Draw;
-        let at_once = at_once(options, rows, draws);
-        let turns = if draws && at_once < options.samples { Turns::Overlapping } else { Turns::One };
+        let (at_once, turns) = match question {
+            Question::Decision if draws => (FIRST_LOOK, Turns::Open),
+            _ => {
+                let at_once = at_once(options, rows, draws);
+                (at_once, if draws && at_once < options.samples { Turns::Overlapping } else { Turns::One })
+            }
+        };
         let graphs = question.graphs(model, (at_once, turns), rows, draws)?;
         let staged = Staged::new(graphs, model, &options.backend)?;
         let finish = staged.finish.map(|graph| Engine::new(graph, &options.backend)).transpose()?;

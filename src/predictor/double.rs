@@ -1,6 +1,6 @@
 //! Predictions with all digits of `f64`, of networks and of ensembles.
 
-use super::{Predictor, predictive::Predictive, rows::Numbers};
+use super::{DecisionOptions, Decisions, Predictor, predictive::Predictive, rows::Numbers};
 use crate::{
     Answer, Classification, EnsembleAnswer, EnsembleClassification, EnsemblePredictor, EnsembleRegression, Error,
     Regression,
@@ -132,6 +132,27 @@ impl<'p> Double<'p> {
     /// As there.
     pub fn classify_rows(&self, numbers: &[u64], inputs: &[f64]) -> Result<Classification<f64>, Error> {
         self.0.classify_numbered(Numbers::Each(numbers), inputs)
+    }
+
+    /// As [`Predictor::decide`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decide(&self, inputs: &[f64], options: &DecisionOptions) -> Result<Decisions<f64>, Error> {
+        self.decide_from(0, inputs, options)
+    }
+
+    /// As [`Predictor::decide_from`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decide_from(
+        &self,
+        first_row: u64,
+        inputs: &[f64],
+        options: &DecisionOptions,
+    ) -> Result<Decisions<f64>, Error> {
+        self.0.decide_numbered(Numbers::From(first_row), inputs, options)
     }
 
     /// As [`Predictor::regress`].

@@ -4,6 +4,7 @@
 //! Samples are added one after the other, in their order, so that the split into blocks does not matter.
 
 use super::{
+    certainty::{self, LIMITS, LOOK},
     law::Quantity,
     model::{Block, Model, Start},
 };
@@ -24,6 +25,8 @@ pub enum Question {
     Draw,
     /// Of the network's output: the probability of numbers up to `at` under the mixture over samples.
     Cdf,
+    /// Moments, of classes, and whether samples make it certain what to decide by them.
+    Decision,
 }
 
 /// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in the network's floats, what is
@@ -34,7 +37,7 @@ pub struct Graphs {
     /// of open ones [`END`], and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up,
     /// samples. Of a network of `f64` it is [marked](INSIDE).
     pub update: Graph,
-    /// Inputs: the accumulators, [`SAMPLES`]. Outputs: the results.
+    /// Inputs: the accumulators, [`SAMPLES`], of a decision [`LOOK`] and [`LIMITS`]. Outputs: the results.
     pub finish: Option<Graph>,
     pub accumulators: Vec<Accumulator>,
 }
@@ -47,7 +50,7 @@ pub const END: &str = "samples/end";
 pub const SAMPLES: &str = "samples/all";
 
 /// What results are called.
-pub const RESULTS: [&str; 10] = [
+pub const RESULTS: [&str; 11] = [
     "probabilities",
     "predictive_entropy",
     "expected_entropy",
@@ -58,7 +61,11 @@ pub const RESULTS: [&str; 10] = [
     "total",
     "log_prob",
     "cdf",
+    CERTAIN,
 ];
+
+/// The result that is 1 for each label which is certain, else 0: see [`certainty::certain`].
+pub const CERTAIN: &str = "certain";
 
 /// The blocks that samples come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +75,6 @@ pub enum Turns {
     /// Several, of which the last one may have samples again that were added already. Samples are numbered as their noise is.
     Overlapping,
     /// Several, whose samples are numbered from [`DONE`] on, whatever their noise; the last one may have samples beyond [`END`].
-    #[cfg_attr(not(feature = "deploy"), expect(dead_code, reason = "objects take samples so"))]
     Open,
 }
 
@@ -88,8 +94,14 @@ fn input(name: &str) -> String {
 
 impl Question {
     /// All of them, each at its own number.
-    pub const ALL: [Question; 5] =
-        [Question::Moments, Question::LogProb, Question::Output, Question::Draw, Question::Cdf];
+    pub const ALL: [Question; 6] = [
+        Question::Moments,
+        Question::LogProb,
+        Question::Output,
+        Question::Draw,
+        Question::Cdf,
+        Question::Decision,
+    ];
 
     /// Its graphs for blocks of so many samples; `draws` is whether they differ.
     ///
@@ -110,21 +122,21 @@ impl Question {
         let each = match self {
             Question::Output => Some(block.output()),
             Question::Draw => Some(self.needed(&block, Quantity::Draw)?),
-            Question::Moments | Question::LogProb | Question::Cdf => None,
+            Question::Moments | Question::LogProb | Question::Cdf | Question::Decision => None,
         };
         if let Some(each) = each {
             b.output("each", each);
             let update = b.finish()?;
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
-        if self == Question::Moments && !draws {
+        if matches!(self, Question::Moments | Question::Decision) && !draws {
             self.certain(&block)?;
             let update = b.finish()?;
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
         let mut sum = Sum::new(&block, turns);
         match self {
-            Question::Moments => {
+            Question::Moments | Question::Decision => {
                 let [probabilities, mean] = self.moments(&block)?;
                 if let (Some(probabilities), Some(entropy)) = (probabilities, block.quantity(Quantity::Entropy)?) {
                     sum.add("probabilities", probabilities);
@@ -140,6 +152,10 @@ impl Question {
                     if let Some(variance) = block.quantity(Quantity::Variance)? {
                         sum.fold([("variance", 0.0)], variance, |number, [mean], x| [mean + (x - mean) / number]);
                     }
+                }
+                if self == Question::Decision {
+                    let probabilities = self.needed(&block, Quantity::Probabilities)?;
+                    sum.fold([("probability_squares", 0.0)], probabilities, |_, [sum], x| [sum + x * x]);
                 }
             }
             Question::LogProb => sum.fold(
@@ -183,6 +199,9 @@ impl Question {
             b.output("predictive_entropy", entropy);
             b.output("expected_entropy", entropy);
             b.output("mutual_information", entropy * 0.0);
+            if self == Question::Decision {
+                b.output(CERTAIN, entropy * 0.0 + 1.0);
+            }
         }
         if let Some(mean) = mean.map(of_sample) {
             b.output("mean", mean.to_float());
@@ -201,7 +220,7 @@ impl Question {
         let b = count.builder();
         let sum = |name: &str| sums.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);
         match self {
-            Question::Moments => {
+            Question::Moments | Question::Decision => {
                 if let (Some(probabilities), Some(entropy)) = (sum("probabilities"), sum("entropy")) {
                     let mean = probabilities / count;
                     // 0 log 0 is 0
@@ -223,6 +242,11 @@ impl Question {
                         b.output("aleatoric", aleatoric.sqrt().to_float());
                         b.output("total", (epistemic + aleatoric).sqrt().to_float());
                     }
+                }
+                if let (Some(probabilities), Some(squares)) = (sum("probabilities"), sum("probability_squares")) {
+                    let look = b.input(LOOK, Type::u32([])).to_f64();
+                    let limits = b.input(LIMITS, Type::f64([3]));
+                    b.output(CERTAIN, certainty::certain([probabilities, squares], count, look, limits).to_float());
                 }
             }
             Question::LogProb => {
@@ -249,7 +273,9 @@ impl Question {
 
     fn block<'b>(self, model: &'b Model, b: &'b Builder, sizes: [usize; 2]) -> Result<Block<'b>, Error> {
         match self {
-            Question::Moments | Question::Output | Question::Draw => model.block(b, Start::Inputs, &[], sizes),
+            Question::Moments | Question::Output | Question::Draw | Question::Decision => {
+                model.block(b, Start::Inputs, &[], sizes)
+            }
             Question::LogProb => model.block(b, Start::Inputs, &["targets", "present"], sizes),
             Question::Cdf => model.block(b, Start::Output, &["at"], sizes),
         }

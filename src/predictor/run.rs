@@ -45,21 +45,40 @@ enum Part<'a> {
 
 impl Predictor {
     /// Answers a question for all rows.
-    ///
-    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
-    /// and more care.
     pub(super) fn answer(&self, question: Question, rows: &Rows<'_>) -> Result<Answers, Error> {
         let blocks = self.blocks(question);
         let count = rows.sizes.len();
-        let size = if count * 2 <= self.options.row_block { 1 } else { self.options.row_block };
-        let any = blocks.any(&self.model, &self.options, size)?;
+        let any = blocks.any(&self.model, &self.options, self.row_block(count))?;
         let mut answers = Answers::new(any, self.options.samples, count);
-        let (mut left, mut large): (Vec<usize>, Vec<usize>) = (0..count).partition(|&row| rows.sizes[row] <= any.bound);
+        self.carefully(rows, any.bound, &mut answers, |care, left, answers| {
+            self.answer_with(care, blocks, rows, left, answers)
+        })?;
+        Ok(answers)
+    }
+
+    /// How many rows a block has that serves so many.
+    pub(super) fn row_block(&self, rows: usize) -> usize {
+        if rows * 2 <= self.options.row_block { 1 } else { self.options.row_block }
+    }
+
+    /// Computes all rows by `compute`, which is told a care and rows, and returns those of them that have nothing finite by it.
+    ///
+    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
+    /// and more care.
+    pub(super) fn carefully(
+        &self,
+        rows: &Rows<'_>,
+        bound: f64,
+        answers: &mut Answers,
+        mut compute: impl FnMut(Care, Vec<usize>, &mut Answers) -> Result<Vec<usize>, Error>,
+    ) -> Result<(), Error> {
+        let (mut left, mut large): (Vec<usize>, Vec<usize>) =
+            (0..rows.sizes.len()).partition(|&row| rows.sizes[row] <= bound);
         for care in Care::ALL {
-            left = self.answer_with(care, blocks, rows, left, &mut answers)?;
+            left = compute(care, left, answers)?;
             left.append(&mut large);
             if left.is_empty() {
-                return Ok(answers);
+                return Ok(());
             }
         }
         if let Some(&row) = left.iter().min()
@@ -68,7 +87,7 @@ impl Predictor {
             return Err(Error::NonFinitePrediction { row, largest: rows.sizes[row] });
         }
         left.into_iter().for_each(|row| answers.give_up(row));
-        Ok(answers)
+        Ok(())
     }
 
     /// As [`Predictor::answer`], for a question that is answered with one number for each row.

@@ -27,7 +27,7 @@ impl Predictor {
 
     /// The blocks of a call's rows. Those that are so large that something may overflow unseen are alone.
     pub(super) fn careful_blocks(&self, question: Question, rows: &Rows<'_>) -> Result<Vec<RowBlock>, Error> {
-        let size = if rows.sizes.len() * 2 <= self.options.row_block { 1 } else { self.options.row_block };
+        let size = self.row_block(rows.sizes.len());
         let bound = self.blocks(question).any(&self.model, &self.options, size)?.bound;
         let (small, large): (Vec<usize>, Vec<usize>) = (0..rows.sizes.len()).partition(|&row| rows.sizes[row] <= bound);
         let mut blocks = RowBlock::all(small, rows.numbers, self.options.row_block);

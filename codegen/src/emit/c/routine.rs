@@ -143,7 +143,11 @@ impl Writer<'_> {
                 self.line(&line);
             }
             Statement::Store(width, address, offset, value) => {
-                let op = if *width == Width::Word { "put_word" } else { "put_long" };
+                let op = match width {
+                    Width::Byte => "put_byte",
+                    Width::Word => "put_word",
+                    Width::Long => "put_long",
+                };
                 let line = format!("{prefix}_{op}({}, {});", self.further(address, *offset), self.expr(value));
                 self.line(&line);
             }
@@ -227,6 +231,7 @@ impl Writer<'_> {
             Expr::Number(x) => number(*x),
             Expr::Variable(Variable(number)) => format!("v{number}"),
             Expr::Data(at) => format!("{prefix}_address_of(&{prefix}_data[{}])", at / 8),
+            Expr::Load(Width::Byte, address, offset) => format!("{prefix}_byte({})", self.further(address, *offset)),
             Expr::Load(Width::Word, address, offset) => format!("{prefix}_word({})", self.further(address, *offset)),
             Expr::Load(Width::Long, address, offset) => format!("{prefix}_long({})", self.further(address, *offset)),
             Expr::Address(list, number) => format!("{prefix}_listed({}, {number}u)", self.expr(list)),

@@ -352,6 +352,11 @@ static double @_sqrt_double(double x)
 {
   return (uint64_t)(uintptr_t)memory;
 }
+/*== byte */
+@_INLINE uint64_t @_byte(uint64_t address)
+{
+  return *(const uint8_t *)@_at(address);
+}
 /*== word */
 @_INLINE uint64_t @_word(uint64_t address)
 {
@@ -366,6 +371,11 @@ static double @_sqrt_double(double x)
 @_INLINE uint64_t @_listed(uint64_t list, uint32_t number)
 {
   return (uint64_t)(uintptr_t)((const @_address *)@_at(list))[number];
+}
+/*== put_byte */
+@_INLINE void @_put_byte(uint64_t address, uint64_t number)
+{
+  *(uint8_t *)@_at(address) = (uint8_t)number;
 }
 /*== put_word */
 @_INLINE void @_put_word(uint64_t address, uint64_t number)

@@ -56,6 +56,7 @@ pub(crate) fn fill_routine(
 
 fn ty(width: Width) -> Type {
     match width {
+        Width::Byte => types::I8,
         Width::Word => types::I32,
         Width::Long => types::I64,
     }

@@ -1,0 +1,139 @@
+//! Abstaining: where a prediction is left to somebody else, because too little is certain.
+
+use crate::{Classification, Error, Float, Regression};
+
+/// What is measured of a prediction, by the name that results have it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Measure {
+    /// Of classes: the entropy of the prediction, all of its uncertainty, in nats.
+    #[default]
+    PredictiveEntropy,
+    /// Of classes: the mutual information of label and weights, what the network does not know, in nats.
+    MutualInformation,
+    /// Of numbers: the standard deviation of the mean over the posterior, what the network does not know, in the unit of the number.
+    Epistemic,
+}
+
+impl Measure {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Measure::PredictiveEntropy => "predictive_entropy",
+            Measure::MutualInformation => "mutual_information",
+            Measure::Epistemic => "epistemic",
+        }
+    }
+
+    /// What is wrong where a network does not tell it.
+    pub(crate) fn missing(self) -> Error {
+        let problem = format!("the network tells no {}, which it was to abstain by", self.name());
+        let remedy = match self {
+            Measure::Epistemic => "it predicts classes: abstain by the entropy or the mutual information",
+            _ => "it predicts numbers, whose entropy has no threshold of its own: abstain by the epistemic deviation",
+        };
+        Error::misuse(problem, remedy)
+    }
+}
+
+/// When to abstain: where a measure of the uncertainty exceeds a number. What is not a number exceeds all.
+///
+/// ```
+/// use bayeslift::{Abstention, Measure, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+/// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+/// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, -1.0, 0.0])?;
+/// let abstention = Abstention::new(Measure::PredictiveEntropy, 0.5)?;
+/// let abstains = prediction.abstains(&abstention)?;
+/// assert_eq!(abstains[0], prediction.predictive_entropy()[0] > 0.5);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Abstention {
+    measure: Measure,
+    above: f64,
+}
+
+impl Abstention {
+    /// Where this measure is above this number.
+    ///
+    /// # Errors
+    /// A number that is negative, or not finite.
+    pub fn new(measure: Measure, above: f64) -> Result<Abstention, Error> {
+        if above.is_finite() && above >= 0.0 {
+            return Ok(Abstention { measure, above });
+        }
+        Err(Error::argument("the number above which to abstain", "finite, and not negative", above))
+    }
+
+    /// What is measured.
+    pub fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// The number above which to abstain.
+    pub fn above(&self) -> f64 {
+        self.above
+    }
+
+    /// Where to abstain, by what was measured.
+    fn of<T: Float>(&self, values: &[T]) -> Vec<bool> {
+        values.iter().map(|&x| x.into()).map(|x: f64| x > self.above || x.is_nan()).collect()
+    }
+
+    /// The bits of the largest `f32` that is not above the number: what is not negative exceeds both or neither.
+    #[cfg(feature = "deploy")]
+    pub(crate) fn bits(&self) -> u32 {
+        let nearest = self.above.min(f32::MAX.into()) as f32;
+        nearest.to_bits() - u32::from(f64::from(nearest) > self.above)
+    }
+}
+
+impl<T: Float> Classification<T> {
+    /// Where to abstain: for each row, or each label of a row.
+    ///
+    /// # Errors
+    /// A measure of numbers.
+    pub fn abstains(&self, abstention: &Abstention) -> Result<Vec<bool>, Error> {
+        match abstention.measure {
+            Measure::PredictiveEntropy => Ok(abstention.of(self.predictive_entropy())),
+            Measure::MutualInformation => Ok(abstention.of(self.mutual_information())),
+            Measure::Epistemic => Err(abstention.measure.missing()),
+        }
+    }
+}
+
+impl<T: Float> Regression<T> {
+    /// Where to abstain: for each number of each row.
+    ///
+    /// # Errors
+    /// A measure of classes.
+    pub fn abstains(&self, abstention: &Abstention) -> Result<Vec<bool>, Error> {
+        match abstention.measure {
+            Measure::Epistemic => Ok(abstention.of(self.epistemic())),
+            _ => Err(abstention.measure.missing()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(feature = "deploy")]
+    fn bits_are_of_the_largest_number_that_is_not_above() {
+        for above in [0.0, 1e-50, 1e-40, 0.1, 0.5, 0.7, 3_f64.ln(), 1e38, 1e300] {
+            let threshold = f32::from_bits(Abstention::new(Measure::Epistemic, above).unwrap().bits());
+            assert!(f64::from(threshold) <= above, "{above}");
+            assert!(f64::from(threshold.next_up()) > above, "{above}");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_checked() {
+        for above in [-0.1, f64::NAN, f64::INFINITY] {
+            let error = Abstention::new(Measure::PredictiveEntropy, above).unwrap_err();
+            assert!(error.to_string().contains("abstain"), "{error}");
+        }
+    }
+}
