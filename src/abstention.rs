@@ -80,12 +80,6 @@ impl Abstention {
         values.iter().map(|&x| x.into()).map(|x: f64| x > self.above || x.is_nan()).collect()
     }
 
-    /// The bits of the largest `f32` that is not above the number: what is not negative exceeds both or neither.
-    #[cfg(feature = "deploy")]
-    pub(crate) fn bits(&self) -> u32 {
-        let nearest = self.above.min(f32::MAX.into()) as f32;
-        nearest.to_bits() - u32::from(f64::from(nearest) > self.above)
-    }
 }
 
 impl<T: Float> Classification<T> {
@@ -118,16 +112,6 @@ impl<T: Float> Regression<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    #[cfg(feature = "deploy")]
-    fn bits_are_of_the_largest_number_that_is_not_above() {
-        for above in [0.0, 1e-50, 1e-40, 0.1, 0.5, 0.7, 3_f64.ln(), 1e38, 1e300] {
-            let threshold = f32::from_bits(Abstention::new(Measure::Epistemic, above).unwrap().bits());
-            assert!(f64::from(threshold) <= above, "{above}");
-            assert!(f64::from(threshold.next_up()) > above, "{above}");
-        }
-    }
 
     #[test]
     fn thresholds_are_checked() {

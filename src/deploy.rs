@@ -13,6 +13,7 @@
 
 mod block;
 mod compile;
+mod decisions;
 mod element;
 mod entry;
 mod functions;
@@ -36,7 +37,7 @@ pub use graph::graph;
 pub use package::{File, Package, write};
 
 use crate::{
-    Ensemble, Error, ModelFile, Network, PredictorOptions, model_file,
+    Abstention, Ensemble, Error, ModelFile, Network, PredictorOptions, model_file,
     predictor::{model::Model, stored},
 };
 use bayeslift_ir::Environment;
@@ -73,6 +74,11 @@ pub struct DeployOptions {
     pub row_block: usize,
     /// Where the weights are.
     pub weights: Weights,
+    /// When to abstain. Then results have a byte of 1 or 0 too, `abstain`, for each row, or each label or number of a row.
+    pub abstention: Option<Abstention>,
+    /// The probability that a decision which is certain is wrong. Then there is `NAME_decide`: see
+    /// [`Predictor::decide`](crate::Predictor::decide).
+    pub decision_error: Option<f64>,
     /// What the numbers of a row are called, with their units if you like: so many, or none. `NAME_info` tells.
     pub input_names: Vec<String>,
     /// What the classes, or the numbers that are predicted, are called: so many, or none.
@@ -91,6 +97,8 @@ impl DeployOptions {
             seed: None,
             row_block,
             weights: Weights::Inside,
+            abstention: None,
+            decision_error: None,
             input_names: Vec::new(),
             output_names: Vec::new(),
         }
@@ -139,6 +147,31 @@ impl DeployOptions {
         self
     }
 
+    /// Abstaining so.
+    ///
+    /// ```
+    /// use bayeslift::{Abstention, Measure, deploy::{self, DeployOptions}, prelude::*};
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    /// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+    /// let abstention = Abstention::new(Measure::PredictiveEntropy, 0.5)?;
+    /// let package = deploy::network(&network, &DeployOptions::new("flowers").abstention(abstention).decide(0.01))?;
+    /// assert!(package.header.contains("uint8_t *abstain; /* 1 a row: 1 of predictive_entropy above 0.5, else 0 */"));
+    /// assert!(package.header.contains("int flowers_decide("));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    pub fn abstention(mut self, abstention: Abstention) -> Self {
+        self.abstention = Some(abstention);
+        self
+    }
+
+    /// Deciding with this error. The most samples of a row are then those of the request. A row is looked at alone, so many rows take longer
+    /// than they do by [`Predictor::decide`](crate::Predictor::decide).
+    pub fn decide(mut self, error: f64) -> Self {
+        self.decision_error = Some(error);
+        self
+    }
+
     /// With these names of the numbers of a row, such as `alcohol [%]`.
     pub fn input_names<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.input_names = names.into_iter().map(Into::into).collect();
@@ -156,7 +189,8 @@ impl DeployOptions {
 /// they are `double`, with the bits of [`Predictor::double`](crate::Predictor::double).
 ///
 /// # Errors
-/// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments.
+/// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments; abstaining by what the
+/// network does not tell; deciding with a network that predicts numbers, or draws no samples.
 pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     let file = ModelFile::from_bytes(&network.to_bytes()?)?;

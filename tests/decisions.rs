@@ -48,11 +48,12 @@ fn has_the_bits_of_predictions(network: &Network, inputs: &[f32], decisions: &De
 
 #[test]
 fn decisions_have_the_bits_of_predictions() {
-    let network = wide(small_layers(), likelihood::Categorical);
-    let data = small_data(70);
+    let (network, data) = trained_digits();
+    let (rows, units) = (200, 64);
+    let inputs = &data.inputs()[..rows * units];
     let options = DecisionOptions::new(0.05).most(1000);
-    let decisions = predictor(&network, 64).decide(data.inputs(), &options).unwrap();
-    has_the_bits_of_predictions(&network, data.inputs(), &decisions);
+    let decisions = predictor(&network, 64).decide(inputs, &options).unwrap();
+    has_the_bits_of_predictions(&network, inputs, &decisions);
     let taken: BTreeSet<usize> = decisions.samples().iter().copied().collect();
     assert!(taken.len() > 3 && taken.contains(&16) && taken.contains(&1000), "{taken:?}");
     for (&samples, &is_certain) in decisions.samples().iter().zip(decisions.certain()) {
@@ -61,29 +62,29 @@ fn decisions_have_the_bits_of_predictions() {
     // however it is computed
     for blocks in [(1, 1), (5, 7), (64, 3), (16, 64)] {
         let other = PredictorOptions::default().blocks(blocks.0, blocks.1);
-        let other = Predictor::with_options(&network, &other).unwrap().decide(data.inputs(), &options).unwrap();
+        let other = Predictor::with_options(&network, &other).unwrap().decide(inputs, &options).unwrap();
         assert_eq!(other, decisions, "blocks of {blocks:?}");
     }
     let reference = PredictorOptions::default().backend(Backend::Reference);
     let reference = Predictor::with_options(&network, &reference).unwrap();
-    let few = reference.decide(&data.inputs()[..24], &options).unwrap();
-    assert_eq!(few.samples(), &decisions.samples()[..8]);
-    assert_eq!(few.prediction().probabilities(), &decisions.prediction().probabilities()[..16]);
-    let (head, tail) = data.inputs().split_at(9 * 3);
+    let few = reference.decide(&inputs[..3 * units], &options).unwrap();
+    assert_eq!(few.samples(), &decisions.samples()[..3]);
+    assert_eq!(few.prediction().probabilities(), &decisions.prediction().probabilities()[..30]);
+    let (head, tail) = inputs.split_at(9 * units);
     let predictor = predictor(&network, 64);
     let (head, tail) = (predictor.decide(head, &options).unwrap(), predictor.decide_from(9, tail, &options).unwrap());
     assert_eq!([head.samples(), tail.samples()].concat(), decisions.samples());
     assert_eq!([head.labels(), tail.labels()].concat(), decisions.labels());
     // a larger number at most changes nothing about what was certain before
-    let more = predictor.decide(data.inputs(), &DecisionOptions::new(0.05).most(4000)).unwrap();
-    for row in 0..70 {
+    let more = predictor.decide(inputs, &DecisionOptions::new(0.05).most(4000)).unwrap();
+    for row in 0..rows {
         let is_same = more.samples()[row] == decisions.samples()[row];
         assert!(is_same || decisions.samples()[row] == 1000 && more.samples()[row] > 1000 || !decisions.certain()[row]);
     }
     // fewer samples than a look has
-    let few = predictor.decide(data.inputs(), &DecisionOptions::new(0.05).most(5)).unwrap();
-    assert_eq!(few.samples(), [5; 70]);
-    has_the_bits_of_predictions(&network, data.inputs(), &few);
+    let few = predictor.decide(inputs, &DecisionOptions::new(0.05).most(5)).unwrap();
+    assert_eq!(few.samples(), [5; 200]);
+    has_the_bits_of_predictions(&network, inputs, &few);
 }
 
 /// Rows are certain together with all of their labels.

@@ -1,6 +1,6 @@
 //! Predictions as lines of CSV: all that a result holds.
 
-use bayeslift::{Answer as Moments, EnsembleAnswer, Float};
+use bayeslift::{Abstention, Answer as Moments, EnsembleAnswer, Error, Float};
 use std::fmt::{self, Write};
 
 /// What is told of rows.
@@ -8,11 +8,25 @@ pub struct Answer<T> {
     moments: Moments<T>,
     /// Of an ensemble: of what is not known, the part within members and that between them.
     parts: Option<[Vec<T>; 2]>,
+    /// Where to abstain, if one does.
+    abstains: Option<Vec<bool>>,
+}
+
+impl<T: Float> Answer<T> {
+    /// Says where to abstain.
+    pub fn abstain(&mut self, abstention: &Abstention) -> Result<(), Error> {
+        let abstains = match &self.moments {
+            Moments::Classes(answer) => answer.abstains(abstention),
+            Moments::Numbers(answer) => answer.abstains(abstention),
+        };
+        self.abstains = Some(abstains?);
+        Ok(())
+    }
 }
 
 impl<T> From<Moments<T>> for Answer<T> {
     fn from(moments: Moments<T>) -> Answer<T> {
-        Answer { moments, parts: None }
+        Answer { moments, parts: None, abstains: None }
     }
 }
 
@@ -22,7 +36,7 @@ impl<T> From<EnsembleAnswer<T>> for Answer<T> {
             EnsembleAnswer::Classes(answer) => (Moments::Classes(answer.all), [answer.within, answer.between]),
             EnsembleAnswer::Numbers(answer) => (Moments::Numbers(answer.all), [answer.within, answer.between]),
         };
-        Answer { moments, parts: Some(parts) }
+        Answer { moments, parts: Some(parts), abstains: None }
     }
 }
 
@@ -32,8 +46,13 @@ pub fn header<T: Float>(answer: &Answer<T>) -> String {
         Moments::Classes(answer) => numbered("label", answer.labels_of_a_row()),
         Moments::Numbers(_) => Vec::new(),
     };
+    let each = match &answer.moments {
+        Moments::Classes(answer) => answer.labels_of_a_row(),
+        Moments::Numbers(answer) => answer.units(),
+    };
+    let abstains = answer.abstains.iter().flat_map(|_| numbered("abstain", each));
     let columns: Vec<String> =
-        labels.into_iter().chain(quantities(answer).into_iter().flat_map(|(names, _)| names)).collect();
+        labels.into_iter().chain(abstains).chain(quantities(answer).into_iter().flat_map(|(names, _)| names)).collect();
     columns.join(",") + "\n"
 }
 
@@ -57,6 +76,9 @@ pub fn lines<T: Float>(answer: &Answer<T>) -> String {
                 Some(label) => field(format_args!("{label}")),
                 None => field(format_args!("")),
             }
+        }
+        if let Some(abstains) = &answer.abstains {
+            of_row(abstains, rows, row).iter().for_each(|&abstains| field(format_args!("{}", u8::from(abstains))));
         }
         for (_, values) in &quantities {
             of_row(values, rows, row).iter().for_each(|&x| field(format_args!("{}", Shortest(x))));

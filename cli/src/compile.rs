@@ -1,6 +1,7 @@
 //! `bayeslift compile`: a model as an object that programs link, as a file in C, or as a script for pages.
 
 use crate::{
+    abstain::Abstain,
     error::{Error, shown},
     output,
 };
@@ -49,6 +50,12 @@ pub struct Arguments {
     /// assembler includes
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Where::Inside)]
     weights: Where,
+    #[command(flatten)]
+    abstain: Abstain,
+    /// Make a function too that decides on classes, with as many samples as that takes: so that what it says is certain
+    /// is wrong with this probability at most
+    #[arg(long, value_name = "ERROR", allow_negative_numbers = true)]
+    decide: Option<f64>,
     /// What the numbers of a row are called, with their units if you like: `alcohol [%],density`
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     input_names: Vec<String>,
@@ -84,7 +91,8 @@ Examples:
   bayeslift compile wine.safetensors --output deploy --target aarch64-unknown-linux-gnu --samples 32
   bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package
   bayeslift compile wine.safetensors --output deploy --emit c --row-block 1 --samples 16
-  bayeslift compile wine.safetensors --output deploy --name wine --emit wasm";
+  bayeslift compile wine.safetensors --output deploy --name wine --emit wasm
+  bayeslift compile digits.safetensors --output deploy --abstain-above 0.7 --decide 0.01 --samples 4096";
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut options = DeployOptions::new(&arguments.name)
@@ -100,6 +108,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         Where::File => Weights::File,
         Where::Included => Weights::Included,
     };
+    options.abstention = arguments.abstain.abstention()?;
+    options.decision_error = arguments.decide;
     let mut package = deploy::file(&arguments.model, &options)?;
     package.manifest["command"] = json!(command(arguments));
     let mut files = if arguments.emit == Emit::Wasm { package.web()? } else { package.files() };
@@ -147,6 +157,10 @@ fn command(arguments: &Arguments) -> String {
     }
     if let Some(seed) = arguments.seed {
         let _ = write!(text, " --seed {seed}");
+    }
+    text.push_str(&arguments.abstain.command());
+    if let Some(error) = arguments.decide {
+        let _ = write!(text, " --decide {error}");
     }
     match arguments.weights {
         Where::Inside => {}

@@ -3,6 +3,7 @@
 //!
 //! Each subcommand is a file: its arguments, and `run`.
 
+mod abstain;
 mod answer;
 mod compile;
 mod error;

@@ -1,6 +1,7 @@
 //! `bayeslift predict`: the answers of a model to the rows of a file.
 
 use crate::{
+    abstain::Abstain,
     answer::{self, Answer},
     error::Error,
     input::{Header, Rows},
@@ -29,6 +30,9 @@ use std::path::{Path, PathBuf};
 /// deviations of the noise in the data (aleatoric), of the mean over the posterior (epistemic), and of both (total);
 /// one of each for each unit. Every number reads back to the bits that the library gives, of `f64` if the model is of
 /// it: then all digits of inputs are read too.
+///
+/// With `--abstain-above` there is a column more that says where to abstain, as 1 or 0: after the class, or before the
+/// mean.
 ///
 /// Of an ensemble the members answer together, and what is not known is split: the mutual information, or the epistemic
 /// deviation, within members and that between them, by which they contradict each other.
@@ -60,6 +64,8 @@ pub struct Arguments {
     /// Answer a row whose prediction is not finite by `NaN` and no label instead of an error
     #[arg(long)]
     allow_non_finite: bool,
+    #[command(flatten)]
+    abstain: Abstain,
     /// Threads to compute on, as many as there are cores unless told; no bit depends on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -101,7 +107,8 @@ fn answer_all<T: Told>(predictor: &Opened, arguments: &Arguments) -> Result<(), 
     let mut output = Output::create(output)?;
     let mut is_first = true;
     while !inputs.is_empty() {
-        let answer = predict(predictor, arguments.first_row, &rows, &inputs)?;
+        let mut answer = predict(predictor, arguments.first_row, &rows, &inputs)?;
+        arguments.abstain.abstention()?.iter().try_for_each(|abstention| answer.abstain(abstention))?;
         if is_first {
             output.write(&answer::header(&answer))?;
             is_first = false;

@@ -56,6 +56,24 @@ fn a_package_with_all_that_belongs_to_it() {
     assert_eq!(files.iter().map(|name| read(name)).collect::<Vec<_>>(), first);
 }
 
+/// What it was told is in the manifest, and the same command says it again.
+#[test]
+fn abstaining_and_deciding() {
+    let folder = folder("compile_decisions");
+    let model = saved(&folder, &classes());
+    let output = folder.join("package");
+    let mut command = bayeslift(["compile", "--samples", "300", "--abstain-above", "0.5", "--decide", "0.01"]);
+    let json = answer(command.arg("--json").arg(&model).arg("--output").arg(&output));
+    let manifest: Value = serde_json::from_str(&json).unwrap();
+    let abstention = serde_json::json!({ "measure": "predictive_entropy", "above": 0.5, "width": 1 });
+    assert_eq!(manifest["abstention"], abstention);
+    assert_eq!(manifest["decisions"]["error"], 0.01);
+    let told = "bayeslift compile MODEL --output DIR --name model --samples 300 --abstain-above 0.5 --decide 0.01";
+    assert_eq!(manifest["command"], told);
+    let header = fs::read_to_string(output.join("model.h")).unwrap();
+    assert!(header.contains("uint8_t *abstain;") && header.contains("int model_decide("), "{header}");
+}
+
 #[test]
 fn systems_and_instruction_sets() {
     let folder = folder("compile-systems");

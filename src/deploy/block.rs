@@ -17,6 +17,7 @@ use bayeslift_runtime::Options;
 /// A block of samples and rows, ready to be compiled for any target.
 #[derive(Debug)]
 pub struct Block {
+    pub question: Question,
     pub rows: usize,
     /// How many samples it computes at once.
     pub at_once: usize,
@@ -49,14 +50,20 @@ pub struct Compiled {
 }
 
 impl Block {
-    /// A block that answers with moments, of models that differ in their parameters alone.
+    /// A block that answers with moments or decides, of models that differ in their parameters alone.
     ///
     /// # Errors
     /// A model whose graphs are not those of the first.
-    pub fn new(models: &[Model], (at_once, turns): (usize, Turns), rows: usize, draws: bool) -> Result<Block, Error> {
+    pub fn new(
+        question: Question,
+        models: &[Model],
+        (at_once, turns): (usize, Turns),
+        rows: usize,
+        draws: bool,
+    ) -> Result<Block, Error> {
         let backend = Backend::shared(Options::default());
         let stage = |model: &Model| {
-            let graphs = Question::Moments.graphs(model, (at_once, turns), rows, draws)?;
+            let graphs = question.graphs(model, (at_once, turns), rows, draws)?;
             let mut staged = Staged::new(graphs, model, &backend)?;
             let known = staged.known(model)?;
             Ok::<_, Error>((staged, known))
@@ -89,7 +96,8 @@ impl Block {
             Some(graph) => Options::default().rewriting(Rewriting::Off).optimize(&graph)?,
             None => update,
         };
-        Ok(Block { rows, at_once, turns, update, finish, known, accumulators: staged.accumulators, bound, is_watched })
+        let accumulators = staged.accumulators;
+        Ok(Block { question, rows, at_once, turns, update, finish, known, accumulators, bound, is_watched })
     }
 
     /// What it answers.

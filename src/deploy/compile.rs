@@ -3,6 +3,7 @@
 use super::{
     DeployOptions, Package, Weights,
     block::{Block, Compiled},
+    decisions::{Abstains, Decides},
     element::Element,
     entry::{Looks, Parts},
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
@@ -15,7 +16,11 @@ use super::{
 };
 use crate::{
     Backend, EnsemblePredictor, Error,
-    predictor::{Predictor, PredictorOptions, model::Model, question::Turns},
+    predictor::{
+        Predictor, PredictorOptions,
+        model::Model,
+        question::{Question, Turns},
+    },
 };
 use bayeslift_codegen::{
     Level, System, Target,
@@ -140,7 +145,9 @@ fn compile_as<L: Language>(
     let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
     let expected = expected(subject, options, draws, roles, compiled[roles.many].0.rows, &names)?;
     let expected = expected.map(|results| results.iter().map(|words| data.words(words)).collect());
-    let about = Information::of(model, digest, options, defaults, &results)?;
+    let abstains = options.abstention.map(|abstention| Abstains::of(abstention, &results)).transpose()?;
+    let decides = options.decision_error.map(|error| Decides::of(error, options, &results, &mut data));
+    let about = Information::of(model, digest, options, defaults, &results, (abstains, decides))?;
     let information = data.add(&about.bytes());
     let outside = brings_weights.then_some(weights.bytes);
     let weights = outside.as_deref().map(|bytes| (checksum(bytes), bytes.len() as u64));
@@ -154,6 +161,8 @@ fn compile_as<L: Language>(
         units,
         known: &known[0],
         members,
+        abstains,
+        decides,
         brings_weights,
         kernels: &kernels,
     };
@@ -196,6 +205,8 @@ fn compile_as<L: Language>(
         element,
         information: &about,
         results: &results,
+        abstains,
+        decides,
         digest,
         rows,
         levels: &levels,
@@ -244,15 +255,20 @@ pub fn check(options: &DeployOptions) -> Result<(), Error> {
 fn blocks(models: &[Model], options: &DeployOptions, draws: bool) -> Result<(Vec<Block>, Roles), Error> {
     let turns = if draws { Turns::Open } else { Turns::One };
     let at_once = |most: usize| if draws { most.min(options.samples) } else { 1 };
-    let mut blocks = vec![Block::new(models, (at_once(AT_ONCE), turns), options.row_block, draws)?];
-    let mut roles = Roles { many: 0, one: 0, direct: None };
+    let mut blocks = vec![Block::new(Question::Moments, models, (at_once(AT_ONCE), turns), options.row_block, draws)?];
+    Decides::check(options, models.len(), draws, &blocks[0].results())?;
+    let mut roles = Roles { many: 0, one: 0, direct: None, decide: None };
     if options.row_block > 1 {
         roles.one = blocks.len();
-        blocks.push(Block::new(models, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
+        blocks.push(Block::new(Question::Moments, models, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
     }
     if draws && options.samples <= MOST_AT_ONCE {
         roles.direct = Some(blocks.len());
-        blocks.push(Block::new(models, (options.samples, Turns::One), 1, draws)?);
+        blocks.push(Block::new(Question::Moments, models, (options.samples, Turns::One), 1, draws)?);
+    }
+    if options.decision_error.is_some() {
+        roles.decide = Some(blocks.len());
+        blocks.push(Block::new(Question::Decision, models, (FEW_AT_ONCE, Turns::Open), 1, draws)?);
     }
     Ok((blocks, roles))
 }

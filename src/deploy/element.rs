@@ -84,8 +84,28 @@ impl Element {
         if self.bytes == 8 { number.to_bits() as i64 } else { (number as f32).to_bits().into() }
     }
 
+    /// The bits of the largest number of this type that is not above one which is not negative: numbers of this type exceed both or neither.
+    pub fn bits_below(&self, number: f64) -> i64 {
+        let (number, bits) = (number.min(self.largest), self.bits(number.min(self.largest)));
+        if self.bytes == 4 && f64::from(f32::from_bits(bits as u32)) > number { bits - 1 } else { bits }
+    }
+
     /// A number of this type, with as few digits as read back to it.
     pub fn text(&self, number: f64) -> String {
         if self.bytes == 8 { format!("{number:e}") } else { format!("{:e}", number as f32) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_of_the_largest_number_that_is_not_above() {
+        for above in [0.0, 1e-50, 1e-40, 0.1, 0.5, 0.7, 3_f64.ln(), 1e38, 1e300] {
+            let below = f32::from_bits(F32.bits_below(above) as u32);
+            assert!(f64::from(below) <= above && f64::from(below.next_up()) > above, "{below} of {above}");
+            assert_eq!(f64::from_bits(F64.bits_below(above) as u64), above);
+        }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{
     block::{Block, Column, Compiled},
+    decisions::{Abstains, Decides},
     element::Element,
     layout::{Layout, accumulators_of},
     members::Members,
 };
-use crate::predictor::question::Turns;
+use crate::predictor::question::{CERTAIN, Question, Turns};
 use Width::{Long, Word};
 use bayeslift_codegen::Architecture;
 use bayeslift_codegen::routine::{
@@ -28,6 +29,8 @@ pub struct Parts<'a> {
     /// members.
     pub known: &'a [Vec<u64>],
     pub members: Option<&'a Members>,
+    pub abstains: Option<Abstains>,
+    pub decides: Option<Decides>,
     /// Whether these are offsets in weights that the caller brings.
     pub brings_weights: bool,
     /// For each block and level, its first kernel's number.
@@ -141,7 +144,13 @@ impl Parts<'_> {
         });
         let about =
             format!("(workspace, result, count, row, samples): gives results to the caller; {of}. {NOT_FINITE}");
-        let give = give(self.element, block.rows, &block.results(), &self.layout.results_of(block));
+        let mut results = block.results();
+        // a decision's routine has that itself
+        results.retain(|column| column.name != CERTAIN);
+        // all members abstain together
+        let abstains = self.abstains.filter(|_| self.members.is_none());
+        let places = &self.layout.results_of(block)[..results.len()];
+        let give = give(self.element, block.rows, &results, places, abstains.as_ref());
         let give = add(routines, give, &about);
         OfBlock { clear, update, finish, give }
     }
@@ -285,7 +294,10 @@ impl Parts<'_> {
         self.launch(&mut b, workspace, |s, level| {
             let Compiled { finish, finish_at, .. } = &compiled[level];
             let sums = accumulators_of(block).into_iter().map(|at| accumulators + at);
-            let inputs = sums.chain([workspace + s.layout.samples]).collect();
+            let mut inputs: Vec<Expr> = sums.chain([workspace + s.layout.samples]).collect();
+            if let (Question::Decision, Some(decides)) = (block.question, &s.decides) {
+                inputs.extend([workspace + s.layout.look, Expr::Data(decides.limits)]);
+            }
             let memory = s.memory(workspace, inputs, s.results(number, workspace));
             let finish = finish.as_ref().expect("what is added up is made results of");
             launches(finish, s.kernels[number][level] + finish_at, &memory, data)
@@ -297,7 +309,13 @@ impl Parts<'_> {
 
 /// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks
 /// at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
-pub fn give(element: Element, rows: usize, results: &[Column], places: &[i64]) -> RoutineBuilder {
+pub fn give(
+    element: Element,
+    rows: usize,
+    results: &[Column],
+    places: &[i64],
+    abstains: Option<&Abstains>,
+) -> RoutineBuilder {
     let (mut b, [workspace, result, count, row, samples]) = RoutineBuilder::new([Long; 5]);
     let (found, found_in_spreads) = (b.set(0), b.set(0));
     for (i, (Column { name, width }, &at)) in results.iter().zip(places).enumerate() {
@@ -323,6 +341,9 @@ pub fn give(element: Element, rows: usize, results: &[Column], places: &[i64]) -
                 }
             });
         });
+    }
+    if let Some(abstains) = abstains {
+        abstains.give(&mut b, element, [workspace, result, count, row], places);
     }
     let is_several = Expr::from(samples).equal(1).is_zero();
     b.when(is_several, |b| b.assign(found, found | found_in_spreads));

@@ -1,5 +1,6 @@
 //! The functions that an object has for those who link it.
 
+mod decide;
 mod init;
 mod pieces;
 mod self_test;
@@ -43,6 +44,8 @@ pub struct Roles {
     pub one: usize,
     /// A single row with the default number of samples at once.
     pub direct: Option<usize>,
+    /// A single row, to decide on it.
+    pub decide: Option<usize>,
 }
 
 /// All that functions are made from.
@@ -85,6 +88,9 @@ impl Functions<'_> {
         }
         if self.draws {
             named.extend([("begin", self.begin()), ("add", self.add()), ("finish", self.finish())]);
+        }
+        if let (Some(block), Some(decides)) = (self.roles.decide, &self.parts.decides) {
+            named.push(("decide", self.decide(block, decides)));
         }
         routines.extend(named.into_iter().map(|(name, builder)| {
             let result = if name == "info" { Long } else { Word };

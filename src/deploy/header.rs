@@ -1,9 +1,17 @@
 //! The header of an object, in C99 and C++.
 
 use super::{
-    DeployOptions, block::Column, element::Element, functions::STATE_HEADER, information::Information, layout::ALIGN,
-    package, prototypes, status::STATUS,
+    DeployOptions,
+    block::Column,
+    decisions::{Abstains, Decides},
+    element::Element,
+    functions::STATE_HEADER,
+    information::Information,
+    layout::ALIGN,
+    package, prototypes,
+    status::STATUS,
 };
+use crate::predictor::decide::FIRST_LOOK;
 use bayeslift_codegen::System;
 
 /// What is told of an object.
@@ -14,6 +22,8 @@ pub struct Facts<'a> {
     pub element: Element,
     pub information: &'a Information,
     pub results: &'a [Column],
+    pub abstains: Option<Abstains>,
+    pub decides: Option<Decides>,
     /// The digest of the model.
     pub digest: Option<&'a str>,
     /// How many rows are computed at once.
@@ -117,6 +127,9 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(define("STACK_BYTES", bytes.to_string(), "the most of the stack that a call takes"));
     }
     line(define("LARGEST_INPUT", element.text(facts.bound) + element.c_suffix, "no input may be larger in size"));
+    if let Some(decides) = &facts.decides {
+        line(define("DECISION_ERROR", decides.error.to_string(), "how probably a decision is wrong, at most"));
+    }
     if let Some(bytes) = facts.weights {
         line(define("WEIGHTS_BYTES", bytes.to_string(), &format!("the size of {name}.weights")));
     }
@@ -145,7 +158,17 @@ pub fn header(facts: &Facts<'_>) -> String {
         let over = if facts.members.is_some() { "over samples and members" } else { "over samples" };
         line(format!("  {} *{name}; /* {width} a row: {} */", element.c, meaning(name).replace("over samples", over)));
     }
+    if let Some(abstains) = &facts.abstains {
+        line(format!("  uint8_t *abstain; /* {} a row: 1 of {}, else 0 */", abstains.width, abstains.about()));
+    }
     line(format!("}} {name}_result;\n"));
+    if let Some(Decides { labels, .. }) = &facts.decides {
+        line("/* Where decisions go, row after row; what is NULL is not written. */\ntypedef struct {".into());
+        line(format!("  uint32_t *label; /* {labels} a row: the most probable class, the first of equals */"));
+        line("  uint32_t *samples; /* 1 a row: how many were drawn */".into());
+        line(format!("  uint8_t *certain; /* {labels} a row: 1 where the decision is, else 0 */"));
+        line(format!("}} {name}_decision;\n"));
+    }
     line(
         "/* What this is. Names are lines of one text, if they were told when it was compiled. */\ntypedef struct {"
             .into(),
@@ -173,6 +196,10 @@ pub fn header(facts: &Facts<'_>) -> String {
     }
     line("/* Predicts rows. A request that is NULL has the defaults, row and sample 0 first. */".into());
     line(declared("predict") + "\n");
+    if let Some(decides) = &facts.decides {
+        line(decide_comment(&upper, decides));
+        line(declared("decide") + "\n");
+    }
     if facts.accumulators.is_some() {
         line("/* The same with some samples at a time, for answers under a deadline: begin, add samples as often as there is".into());
         line(
@@ -191,4 +218,17 @@ pub fn header(facts: &Facts<'_>) -> String {
     line(declared("info") + "\n");
     line("#ifdef __cplusplus\n}\n#endif\n\n#endif".into());
     text
+}
+
+/// What `NAME_decide` does.
+fn decide_comment(upper: &str, decides: &Decides) -> String {
+    let what = match decides.may_abstain {
+        true => "to abstain if the entropy of the means over infinitely many samples is above its threshold, else their class",
+        false => "the class that is the most probable by infinitely many samples",
+    };
+    format!(
+        "/* Decides on rows, each with as many samples as that takes: {FIRST_LOOK}, and twice as many as long as it is not certain,\n   up to \
+         those of the request. Results have the bits of a prediction with as many samples. What is decided is\n   {what}:\n   certain but \
+         for a probability of {upper}_DECISION_ERROR at most for each row, over the noise. */"
+    )
 }

@@ -1,6 +1,11 @@
 //! What an object says of itself: the struct that `NAME_info` points to.
 
-use super::{DeployOptions, block::Column, functions::Defaults};
+use super::{
+    DeployOptions,
+    block::Column,
+    decisions::{Abstains, Decides},
+    functions::Defaults,
+};
 use crate::{Error, predictor::model::Model};
 
 /// The version of the functions' meaning: `NAME_ABI`.
@@ -23,23 +28,27 @@ impl Information {
         options: &DeployOptions,
         defaults: Defaults,
         results: &[Column],
+        (abstains, decides): (Option<Abstains>, Option<Decides>),
     ) -> Result<Information, Error> {
         let (units, outputs) = (model.input.elements(), results.first().map_or(0, |result| result.width));
         let input_names = lines("numbers of a row", &options.input_names, units)?;
         let output_names = lines("outputs", &options.output_names, outputs)?;
         let numbers = [("abi", ABI as usize), ("inputs", units), ("outputs", outputs), ("samples", defaults.samples)];
+        let mut texts = vec![
+            ("name", options.name.clone()),
+            ("input_shape", model.input.to_string()),
+            ("likelihood", printable(&model.likelihood)),
+            ("digest", digest.unwrap_or_default().to_owned()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("input_names", input_names),
+            ("output_names", output_names),
+        ];
+        texts.extend(abstains.map(|abstains| ("abstention", abstains.about())));
+        texts.extend(decides.map(|decides| ("decision_error", decides.error.to_string())));
         Ok(Information {
             numbers: numbers.map(|(name, number)| (name, number as u32)).into(),
             seed: defaults.seed,
-            texts: vec![
-                ("name", options.name.clone()),
-                ("input_shape", model.input.to_string()),
-                ("likelihood", printable(&model.likelihood)),
-                ("digest", digest.unwrap_or_default().to_owned()),
-                ("version", env!("CARGO_PKG_VERSION").to_owned()),
-                ("input_names", input_names),
-                ("output_names", output_names),
-            ],
+            texts,
         })
     }
 

@@ -26,7 +26,9 @@ pub struct Layout {
     pub done: i64,
     pub end: i64,
     pub samples: i64,
-    /// Whether a value was not finite that results do not show: the last word of what changes.
+    /// The number of the look, where one decides.
+    pub look: i64,
+    /// Whether a value was not finite that results do not show.
     pub watch: i64,
     /// The inputs of a block whose rows are not all there.
     pub rows: i64,
@@ -96,6 +98,7 @@ impl Layout {
             end: address + 32,
             samples: address + 36,
             watch: address + 40,
+            look: address + 44,
             rows,
             accumulators,
             results,

@@ -130,7 +130,7 @@ impl Parts<'_> {
             combine: add(routines, self.combine(answer, data), "(workspace): makes one answer of what members gave"),
             give: add(
                 routines,
-                give(self.element, answer.rows, &answer.results, &self.layout.together),
+                give(self.element, answer.rows, &answer.results, &self.layout.together, self.abstains.as_ref()),
                 &format!("(workspace, result, count, row, samples): gives the answer of all. {NOT_FINITE}"),
             ),
         });

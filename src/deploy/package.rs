@@ -212,6 +212,13 @@ pub(super) fn manifest(
             "weights": weights.map(digest),
         },
     });
+    if let Some(abstains) = &facts.abstains {
+        let (measure, above) = (abstains.abstention.measure().name(), abstains.abstention.above());
+        manifest["abstention"] = json!({ "measure": measure, "above": above, "width": abstains.width });
+    }
+    if let Some(decides) = &facts.decides {
+        manifest["decisions"] = json!({ "error": decides.error, "labels": decides.labels });
+    }
     if let Some(members) = facts.members {
         manifest["members"] = members.into();
     }

@@ -51,6 +51,14 @@ pub fn of_network(name: &str, element: Element, weights: Weights) -> impl Fn(&st
             "init" => ("int ", [&[workspace][..], of_weights].concat()),
             "init_isa" => ("int ", [&[workspace, "uint64_t level"][..], of_weights].concat()),
             "predict" => ("int ", vec![&request, &inputs, rows, &result, workspace]),
+            "decide" => {
+                let decision = format!("const {name}_decision *decision");
+                return Prototype::new(
+                    format!("{name}_decide"),
+                    "int ",
+                    &[&request, &inputs, rows, &result, &decision, workspace],
+                );
+            }
             "begin" => ("int ", vec![&request, rows, state]),
             "add" => ("int ", vec!["uint32_t samples", &inputs, rows, state, workspace]),
             "finish" => ("int ", vec![&result, state, workspace]),

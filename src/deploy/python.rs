@@ -10,6 +10,8 @@ use std::fmt::Write;
 
 /// What the text of the module has in common for all networks.
 const TEXT: &str = include_str!("python.txt");
+/// What it has where the network decides.
+const DECIDE: &str = include_str!("python/decide.txt");
 
 /// The module's text.
 pub fn module(facts: &Facts<'_>) -> String {
@@ -20,6 +22,19 @@ pub fn module(facts: &Facts<'_>) -> String {
             writeln!(fields, "    {}: np.ndarray\n    \"\"\"{shape}: {}.\"\"\"", result.name, meaning(&result.name));
         let _ = write!(widths, "\"{}\": {}, ", result.name, result.width);
     }
+    let shape = |width: usize| if width == 1 { "count".to_owned() } else { format!("(count, {width})") };
+    let mut abstain = String::new();
+    if let Some(abstains) = &facts.abstains {
+        let rows = if abstains.width == 1 { "(n,)".to_owned() } else { format!("(n, {})", abstains.width) };
+        let _ = write!(fields, "    abstain: np.ndarray\n    \"\"\"{rows}: whether {}.\"\"\"", abstains.about());
+        abstain = format!("    arrays[\"abstain\"] = np.empty({}, np.bool_)\n", shape(abstains.width));
+    }
+    let decide = facts.decides.as_ref().map_or_else(String::new, |decides| {
+        let labels = if decides.labels == 1 { "(n,)".to_owned() } else { format!("(n, {})", decides.labels) };
+        let values =
+            [("ROWS", labels), ("LABELS", shape(decides.labels)), ("DECISION_ERROR", decides.error.to_string())];
+        template::fill(DECIDE, values)
+    });
     let mut statuses = String::new();
     for (status, text) in STATUS {
         let _ = writeln!(statuses, "    (\"{status}\", \"{text}\"),");
@@ -35,6 +50,9 @@ pub fn module(facts: &Facts<'_>) -> String {
         ("WIDTHS", widths.trim_end_matches(", ").to_owned()),
         ("STATUSES", statuses.trim_end().to_owned()),
         ("STATE", state),
+        ("PLACES", if facts.abstains.is_some() { "[*_WIDTHS, \"abstain\"]" } else { "_WIDTHS" }.to_owned()),
+        ("ABSTAIN", abstain),
+        ("DECIDE", decide),
         ("WEIGHTS", if facts.options.weights == Weights::File { "True" } else { "False" }.to_owned()),
         ("LEVELS", if facts.levels().is_empty() { "False" } else { "True" }.to_owned()),
     ];

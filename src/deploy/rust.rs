@@ -3,6 +3,7 @@
 use super::{
     Weights,
     block::Column,
+    decisions::{Abstains, Decides},
     functions::STATE_HEADER,
     header::{Facts, meaning},
     layout::ALIGN,
@@ -16,6 +17,9 @@ use std::fmt::Write;
 const TEXT: &str = include_str!("rust/module.txt");
 const STATE: &str = include_str!("rust/state.txt");
 const INIT: &str = include_str!("rust/init.txt");
+/// What the model does and what there is besides, where the network decides.
+const DECIDE: &str = include_str!("rust/decide.txt");
+const DECISION: &str = include_str!("rust/decision.txt");
 
 /// Of weights that the caller brings: they are kept, since the first call looks at them.
 const NEW_WITH_WEIGHTS: &str =
@@ -54,6 +58,24 @@ pub fn module(facts: &Facts<'_>) -> String {
     let new = new.replace("@ALIGNED@", facts.element.bytes_in_words);
     let new = new.replace("@NOT_READY@", if has_levels { ", is_ready: false" } else { "" });
     let columns = |of: &dyn Fn(&Column) -> String| facts.results.iter().map(of).collect::<Vec<_>>().join("\n");
+    // the columns, and what there is of where to abstain
+    let with = |columns: String, of: &dyn Fn(&Abstains) -> String| match &facts.abstains {
+        Some(abstains) => columns + "\n" + &of(abstains),
+        None => columns,
+    };
+    let flags = |width: usize| if width == 1 { "bool".to_owned() } else { format!("[bool; {width}]") };
+    let unset = |width: usize| if width == 1 { "false".to_owned() } else { format!("[false; {width}]") };
+    let about_flag = |abstains: &Abstains| format!("    /// Whether {}.", abstains.about());
+    let [decide, decision] = [DECIDE, DECISION].map(|text| {
+        let of = |decides: &Decides| {
+            let label = if decides.labels == 1 { "u32".to_owned() } else { format!("[u32; {}]", decides.labels) };
+            let zero = if decides.labels == 1 { "0".to_owned() } else { format!("[0; {}]", decides.labels) };
+            let certain = [("FLAG", flags(decides.labels)), ("UNSET", unset(decides.labels))];
+            let values = [("LABEL", label), ("ZERO", zero), ("DECISION_ERROR", decides.error.to_string())];
+            fill(text, certain.into_iter().chain(values))
+        };
+        facts.decides.as_ref().map_or_else(String::new, of)
+    });
     let about = |column: &Column| sentence(meaning(&column.name));
     let array = |column: &Column, rows: &str| match column.width {
         1 => format!("[{float}; {rows}]"),
@@ -74,15 +96,43 @@ pub fn module(facts: &Facts<'_>) -> String {
     let values = [
         ("WHAT", facts.members.map_or("A Bayesian neural network".into(), |n| format!("An ensemble of {n} networks"))),
         ("FUNCTIONS", functions(facts)),
-        ("ANSWER", columns(&|c| format!("    /// {}\n    pub {}: {},", about(c), c.name, array(c, "ROWS")))),
-        ("EMPTY", columns(&|c| format!("        {}: [{}; ROWS],", c.name, zeros(c)))),
-        ("ALL", columns(&|c| format!("            {}: Some(&mut self.{}),", c.name, c.name))),
+        ("DECIDE", decide),
+        ("DECISION", decision),
+        (
+            "ANSWER",
+            with(columns(&|c| format!("    /// {}\n    pub {}: {},", about(c), c.name, array(c, "ROWS"))), &|a| {
+                format!("{}\n    pub abstain: [{}; ROWS],", about_flag(a), flags(a.width))
+            }),
+        ),
+        (
+            "EMPTY",
+            with(columns(&|c| format!("        {}: [{}; ROWS],", c.name, zeros(c))), &|a| {
+                format!("        abstain: [{}; ROWS],", unset(a.width))
+            }),
+        ),
+        (
+            "ALL",
+            with(columns(&|c| format!("            {}: Some(&mut self.{}),", c.name, c.name)), &|_| {
+                "            abstain: Some(&mut self.abstain),".to_owned()
+            }),
+        ),
         (
             "RESULTS",
-            columns(&|c| format!("    /// {}\n    pub {}: Option<&'a mut [{}]>,", about(c), c.name, element(c))),
+            with(
+                columns(&|c| format!("    /// {}\n    pub {}: Option<&'a mut [{}]>,", about(c), c.name, element(c))),
+                &|a| format!("{}\n    pub abstain: Option<&'a mut [{}]>,", about_flag(a), flags(a.width)),
+            ),
         ),
-        ("PLACES", columns(&|c| format!("    {}: *mut {float},", c.name))),
-        ("PLACED", columns(&|c| format!("            {}: place(&mut self.{}, rows)?,", c.name, c.name))),
+        (
+            "PLACES",
+            with(columns(&|c| format!("    {}: *mut {float},", c.name)), &|_| "    abstain: *mut bool,".to_owned()),
+        ),
+        (
+            "PLACED",
+            with(columns(&|c| format!("            {}: place(&mut self.{}, rows)?,", c.name, c.name)), &|_| {
+                "            abstain: place(&mut self.abstain, rows)?,".to_owned()
+            }),
+        ),
         ("MODEL_FIELDS", fields.to_owned()),
         ("NEW", new),
         ("INIT", init),
@@ -127,6 +177,10 @@ fn functions(facts: &Facts<'_>) -> String {
         functions.push(("begin", format!("{request}, rows: usize, {state}")));
         functions.push(("add", format!("samples: u32, {rows}, {state}, {workspace}")));
         functions.push(("finish", format!("{result}, {state}, {workspace}")));
+    }
+    if facts.decides.is_some() {
+        let decision = "decision: *const DecisionPlaces";
+        functions.push(("decide", format!("{request}, {rows}, {result}, {decision}, {workspace}")));
     }
     let mut text = String::new();
     for (function, parameters) in functions {

@@ -16,6 +16,8 @@ use std::{
 
 /// What the script has in common for all networks.
 const TEXT: &str = include_str!("web/module.js");
+/// What it has where the network decides.
+const DECIDE: &str = include_str!("web/decide.js");
 const INSTALL: &str = "install clang and lld, which make WebAssembly of C, or let another compiler do it (`--emit c`)";
 
 /// The script, in which the module is still missing.
@@ -26,9 +28,20 @@ pub fn script(facts: &Facts<'_>) -> String {
     let statuses: Vec<String> = STATUS.iter().map(|(status, text)| format!("    ['{status}', '{text}'],")).collect();
     let texts = |names: &[String]| serde_json::json!(names).to_string();
     let texts = |names: &[String]| texts(names).trim_matches(['[', ']']).replace('<', "\\u003c");
+    let mut about = lines(&|c| format!("     * - `{}`, {} a row: {}", c.name, c.width, meaning(&c.name)), "\n");
+    let abstain = facts.abstains.as_ref().map_or_else(String::new, |abstains| {
+        about.push_str(&format!("\n     * - `abstain`, {} a row: 1 of {}, else 0", abstains.width, abstains.about()));
+        format!("abstain: {}", abstains.width)
+    });
+    let decide = facts.decides.as_ref().map_or_else(String::new, |decides| {
+        let values = [("LABELS", decides.labels.to_string()), ("DECISION_ERROR", decides.error.to_string())];
+        template::fill(DECIDE, values)
+    });
     let values = [
+        ("DECIDE", decide),
+        ("ABSTAIN_WIDTH", abstain),
         ("WIDTHS", lines(&|c| format!("{}: {}", c.name, c.width), ", ")),
-        ("RESULTS", lines(&|c| format!("     * - `{}`, {} a row: {}", c.name, c.width, meaning(&c.name)), "\n")),
+        ("RESULTS", about),
         ("STATUSES", statuses.join("\n")),
     ];
     template::module(TEXT, facts, values, texts)
@@ -55,7 +68,8 @@ fn module(package: &Package) -> Result<Vec<u8>, Error> {
         "-Wl,--no-entry",
         "-Wl,--export=__heap_base",
     ]);
-    for function in ["predict", "self_test"] {
+    let decides = package.manifest.get("decisions").is_some();
+    for function in ["predict", "self_test"].into_iter().chain(decides.then_some("decide")) {
         command.arg(format!("-Wl,--export={}_{function}", package.name));
     }
     match command.arg(&source).arg("-o").arg(&module).output() {

@@ -9,6 +9,9 @@
 #[allow(dead_code)] // Each test uses a part of it.
 #[path = "../facade/mod.rs"]
 mod facade;
+#[allow(dead_code)]
+#[path = "../deploy/decision_program.rs"]
+mod decision_program;
 #[path = "../deploy/graph_program.rs"]
 mod graph_program;
 #[allow(dead_code)]
@@ -20,6 +23,7 @@ mod networks;
 mod calls;
 mod compilers;
 mod cortex;
+mod decisions;
 mod doubles;
 mod graphs;
 mod python;

@@ -18,10 +18,11 @@ impl Functions<'_> {
         let b = &mut builder;
         self.check_workspace(b, workspace);
         let differs = b.set(0);
-        let Roles { many, one, direct } = self.roles;
+        let Roles { many, one, direct, decide } = self.roles;
         let [of_many, of_direct] = &self.expected;
         let (samples, element) = (TEST_SAMPLES as i64, self.parts.element);
         let tests = [(many, of_many, samples), (one, of_many, samples)];
+        let decide = decide.map(|decide| (decide, of_many, samples));
         let last = direct.map(|direct| (direct, of_direct, self.defaults.samples as i64));
         within(b, self.architecture, |b| {
             let rows = self.parts.layout.rows;
@@ -30,7 +31,7 @@ impl Functions<'_> {
                 b.store(element.width, workspace + i * element.bytes, rows, test_input(element, i));
             });
             self.set_seed(b, workspace, self.defaults.seed as i64);
-            for (number, expected, samples) in tests.into_iter().chain(last) {
+            for (number, expected, samples) in tests.into_iter().chain(decide).chain(last) {
                 let (block, _) = &self.parts.blocks[number];
                 let given =
                     [workspace + rows, (block.rows as i64).into(), 0.into(), 0.into(), 0.into(), samples.into()];
@@ -58,10 +59,7 @@ impl Functions<'_> {
 
 /// What the bits of inputs are made of: a factor that scatters numbers, what is kept of the product, and what is added.
 fn test_bits(element: Element) -> [i64; 3] {
-    let scatter = match element.width {
-        Word => 0x9e37_79b1,
-        Long => 0x9e37_79b9_7f4a_7c15_u64 as i64,
-    };
+    let scatter = if element.width == Word { 0x9e37_79b1 } else { 0x9e37_79b9_7f4a_7c15_u64 as i64 };
     [scatter, element.sign | (element.least_exponent() - 1), element.bits(1.0)]
 }
 
@@ -77,6 +75,6 @@ pub fn test_inputs(element: Element, count: usize) -> FloatCow<'static> {
     let bits = (0..count as i64).map(|i| (i.wrapping_mul(scatter) & kept) | one);
     match element.width {
         Word => FloatCow::F32(bits.map(|bits| f32::from_bits(bits as u32)).collect()),
-        Long => FloatCow::F64(bits.map(|bits| f64::from_bits(bits as u64)).collect()),
+        _ => FloatCow::F64(bits.map(|bits| f64::from_bits(bits as u64)).collect()),
     }
 }

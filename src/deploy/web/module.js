@@ -13,6 +13,8 @@
   const INPUTS = @INPUTS@, SAMPLES = @SAMPLES@, SEED = @SEED@n, WORKSPACE_BYTES = @WORKSPACE@;
   // the results, and how many numbers each has a row
   const WIDTHS = { @WIDTHS@ };
+  // the arrays of what is no number
+  const TYPES = { abstain: Uint8Array, label: Uint32Array, samples: Uint32Array, certain: Uint8Array };
   const STATUSES = [
 @STATUSES@
   ];
@@ -56,13 +58,20 @@
      * The answer for a row depends on its inputs, its number and the options alone, to the bit. Throws a `NetworkError` for what the network
      * refuses, a `RangeError` for another length.
      */
-    predict(rows, { samples = SAMPLES, seed = SEED, firstRow = 0, firstSample = 0 } = {}) {
+    predict(rows, options = {}) {
+      return this.#ask(this.#exports.@NAME@_predict, rows, options, { ...WIDTHS, @ABSTAIN_WIDTH@ }, {});
+    }
+
+@DECIDE@    /** What a function answers: its results, and what it decides besides, with how many numbers a row has of each. */
+    #ask(call, rows, { samples = SAMPLES, seed = SEED, firstRow = 0, firstSample = 0 }, results, decided) {
       const count = rows.length / INPUTS;
       if (!Number.isInteger(count)) throw new RangeError(`${rows.length} numbers came, expected ${INPUTS} for each row`);
       this.#end = this.#exports.__heap_base.value;
       const workspace = this.#take(WORKSPACE_BYTES), inputs = this.#take(@BYTES_OF_A_NUMBER@ * rows.length), request = this.#take(24);
-      const names = Object.keys(WIDTHS), result = this.#take(4 * names.length);
-      const places = names.map((name) => this.#take(@BYTES_OF_A_NUMBER@ * WIDTHS[name] * count));
+      const widths = { ...results, ...decided }, names = Object.keys(widths), bytes = 4 * Object.keys(results).length;
+      // the lists of places of both, one after the other
+      const result = this.#take(4 * names.length), decision = Object.keys(decided).length ? [result + bytes] : [];
+      const places = names.map((name) => this.#take((TYPES[name] ?? @ARRAY@).BYTES_PER_ELEMENT * widths[name] * count));
       const memory = this.#exports.memory.buffer, view = new DataView(memory);
       new @ARRAY@(memory, inputs, rows.length).set(rows);
       view.setBigUint64(request, BigInt(seed), true);
@@ -70,8 +79,8 @@
       view.setUint32(request + 16, firstSample, true);
       view.setUint32(request + 20, samples, true);
       places.forEach((place, i) => view.setUint32(result + 4 * i, place, true));
-      check(this.#exports.@NAME@_predict(request, inputs, count, result, workspace));
-      const array = (name, i) => [name, new @ARRAY@(memory, places[i], WIDTHS[name] * count).slice()];
+      check(call(request, inputs, count, result, ...decision, workspace));
+      const array = (name, i) => [name, new (TYPES[name] ?? @ARRAY@)(memory, places[i], widths[name] * count).slice()];
       return Object.fromEntries(names.map(array));
     }
 
