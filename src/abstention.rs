@@ -79,7 +79,6 @@ impl Abstention {
     fn of<T: Float>(&self, values: &[T]) -> Vec<bool> {
         values.iter().map(|&x| x.into()).map(|x: f64| x > self.above || x.is_nan()).collect()
     }
-
 }
 
 impl<T: Float> Classification<T> {

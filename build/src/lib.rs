@@ -37,7 +37,10 @@ mod error;
 pub use bayeslift::deploy::Level;
 pub use error::Error;
 
-use bayeslift::deploy::{self, DeployOptions, Package, System};
+use bayeslift::{
+    Abstention,
+    deploy::{self, DeployOptions, Package, System},
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -91,6 +94,18 @@ impl Model {
     /// With this seed where none is told; else the network's.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options = self.options.seed(seed);
+        self
+    }
+
+    /// Abstaining so: answers have `abstain` too.
+    pub fn abstention(mut self, abstention: Abstention) -> Self {
+        self.options = self.options.abstention(abstention);
+        self
+    }
+
+    /// Deciding with this error: the model has `decide` too, which draws as many samples as that takes.
+    pub fn decide(mut self, error: f64) -> Self {
+        self.options = self.options.decide(error);
         self
     }
 

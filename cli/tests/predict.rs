@@ -2,7 +2,7 @@
 
 mod common;
 
-use bayeslift::prelude::*;
+use bayeslift::{Abstention, Measure, prelude::*};
 use common::*;
 use std::{
     fs,
@@ -38,6 +38,51 @@ fn classes_with_all_that_is_known_of_them() {
     fs::write(&file, csv(4, &x)).unwrap();
     let answer = answer(&mut predict(&model, &file));
     assert_classes(&answer, &Predictor::new(&network).unwrap().classify(&x).unwrap());
+}
+
+/// A column more, and the others as they were.
+#[test]
+fn where_to_abstain() {
+    let folder = folder("abstain");
+    let (network, x) = (classes(), inputs(4 * 10));
+    let (model, file) = (saved(&folder, &network), folder.join("rows.csv"));
+    fs::write(&file, csv(4, &x)).unwrap();
+    let prediction = Predictor::new(&network).unwrap().classify(&x).unwrap();
+    for (by, measure, values) in [
+        (None, Measure::PredictiveEntropy, prediction.predictive_entropy()),
+        (Some("mutual-information"), Measure::MutualInformation, prediction.mutual_information()),
+    ] {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let above = f64::from(sorted[4]);
+        let mut command = predict(&model, &file);
+        command.args(["--abstain-above", &above.to_string()]);
+        command.args(by.iter().flat_map(|by| ["--abstain-by", by]));
+        let text = answer(&mut command);
+        let (header, lines) = parsed(&text);
+        assert!(header.starts_with("label,abstain,probability_0,"), "{header}");
+        let abstains = prediction.abstains(&Abstention::new(measure, above).unwrap()).unwrap();
+        assert_eq!(abstains.iter().filter(|&&abstains| abstains).count(), 5);
+        for (row, fields) in lines.iter().enumerate() {
+            assert_eq!(fields[1], u8::from(abstains[row]).to_string());
+            assert_bits(&fields[2..5], prediction.row(row));
+        }
+    }
+    let numbers = saved(&folder, &numbers(2));
+    fs::write(&file, csv(2, &inputs(2 * 3))).unwrap();
+    let by_deviation = ["--abstain-above", "0.01", "--abstain-by", "epistemic"];
+    let text = answer(predict(&numbers, &file).args(by_deviation));
+    assert!(parsed(&text).0.starts_with("abstain_0,abstain_1,mean_0,"), "{text}");
+    for (arguments, message) in [
+        (&["--abstain-above", "0.5"][..], "abstain by the epistemic deviation"),
+        (&["--abstain-above", "-1"], "is -1, expected finite, and not negative"),
+        (&["--abstain-above", "nan"], "is NaN, expected finite, and not negative"),
+        (&["--abstain-by", "epistemic"], "--abstain-above"),
+    ] {
+        let output = predict(&numbers, &file).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(message), "{said}");
+    }
 }
 
 #[test]

@@ -22,7 +22,8 @@ impl Abstains {
     /// By one of these results.
     pub fn of(abstention: Abstention, results: &[Column]) -> Result<Abstains, Error> {
         let measure = abstention.measure();
-        let column = results.iter().position(|column| column.name == measure.name()).ok_or_else(|| measure.missing())?;
+        let column =
+            results.iter().position(|column| column.name == measure.name()).ok_or_else(|| measure.missing())?;
         Ok(Abstains { abstention, column, width: results[column].width })
     }
 

@@ -223,7 +223,9 @@ pub fn header(facts: &Facts<'_>) -> String {
 /// What `NAME_decide` does.
 fn decide_comment(upper: &str, decides: &Decides) -> String {
     let what = match decides.may_abstain {
-        true => "to abstain if the entropy of the means over infinitely many samples is above its threshold, else their class",
+        true => {
+            "to abstain if the entropy of the means over infinitely many samples is above its threshold, else their class"
+        }
         false => "the class that is the most probable by infinitely many samples",
     };
     format!(

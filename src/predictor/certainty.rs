@@ -10,7 +10,7 @@
 //!
 //! Both hold for `1 - x` too, so from above. The first is the sharper where samples hardly differ, the second of few samples and of means near
 //! 0 and 1. Of K classes a decision that is wrong needs that one of the K bounds from below fails, or that from above of the most probable
-//! class: `3 (K + 1) e^-l` a look. Look number `j` of those at a label has the part `1 / (j (j + 1))` of the error, and these sum to 1: so
+//! class, or that of samples' entropies from below: `3 (K + 2) e^-l` a look. Look number `j` of those at a label has the part `1 / (j (j + 1))` of the error, and these sum to 1: so
 //! samples may be looked at as often as one likes, and a larger number of them at most changes nothing about the looks before.
 
 use bayeslift_ir::Expr;
@@ -24,11 +24,15 @@ pub const LIMITS: &str = "samples/limits";
 /// More than rounding makes of a mean, or of a variance, of up to 2^32 samples, and than probabilities of `f32` may exceed 1 by.
 const SLACK: f64 = 1.0 / 65536.0;
 
-/// What a decision is made by: `[level, keep, abstain]`.
+/// What a decision is made by: `[level, keep, abstain, entropy]`.
 ///
-/// `level` is `l` of the first look, but for the part of the error that the look has. It is certain that a label is kept where a class is
-/// certain to have at least the probability `keep`; and that it is not where all are certain to have at most `abstain`.
-pub type Limits = [f64; 3];
+/// `level` is `l` but for the part of the error that a look has. It is certain that a label is kept where a class is certain to have at least the
+/// probability `keep`; and that it is not where all are certain to have at most `abstain`, or samples to have an expected entropy of more
+/// than `entropy`, as a part of the largest that there is: the entropy of a mean is not less than the mean of entropies.
+pub type Limits = [f64; 4];
+
+/// How many [`Limits`] there are.
+pub const COUNT: usize = 4;
 
 /// The limits for labels of so many classes, of which a row has so many: with an error for all of a row's, and the predictive entropy above
 /// which one abstains, if one does by that.
@@ -36,8 +40,8 @@ pub type Limits = [f64; 3];
 /// Of entropies, with `p` the largest probability: at most `h(p) + (1 - p) ln(K - 1)`, by Fano's inequality; and at least that of as many
 /// classes of probability `p` as there can be, and one of the rest.
 pub fn limits(error: f64, (classes, labels): (usize, usize), above: Option<f64>) -> Limits {
-    let level = natural_log(3.0 * (classes as f64 + 1.0) * labels as f64 / error);
-    let Some(above) = above else { return [level, 0.0, 0.0] };
+    let level = natural_log(3.0 * (classes as f64 + 2.0) * labels as f64 / error);
+    let Some(above) = above else { return [level, 0.0, 0.0, 1.0] };
     let term = |p: f64| if p > 0.0 { -p * natural_log(p) } else { 0.0 };
     let others = natural_log((classes.max(2) - 1) as f64);
     let most = |p: f64| term(p) + term(1.0 - p) + (1.0 - p) * others;
@@ -47,9 +51,14 @@ pub fn limits(error: f64, (classes, labels): (usize, usize), above: Option<f64>)
     };
     // both fall as the largest probability grows, from that of equal classes on
     let first = 1.0 / classes as f64;
-    let keep = if natural_log(classes as f64) + ROUNDING < above { 0.0 } else { bisect(first, |p| most(p) + ROUNDING > above)[1] };
+    let keep = if natural_log(classes as f64) + ROUNDING < above {
+        0.0
+    } else {
+        bisect(first, |p| most(p) + ROUNDING > above)[1]
+    };
     let abstain = bisect(first, |p| least(p) - ROUNDING > above)[0];
-    [level, keep, if least(abstain) - ROUNDING > above { abstain } else { 0.0 }]
+    let abstain = if least(abstain) - ROUNDING > above { abstain } else { 0.0 };
+    [level, keep, abstain, ((above + ROUNDING) / natural_log(classes.max(2) as f64)).min(1.0)]
 }
 
 /// More than rounding makes of an entropy here.
@@ -66,10 +75,18 @@ fn bisect(first: f64, holds: impl Fn(f64) -> bool) -> [f64; 2] {
 }
 
 /// 1 for each label that is certain, else 0: its class, and whether it is kept, or that it is not. From the sums over samples of probabilities
-/// `[rows, .., classes]` and of their squares, the number of samples, that of the look, and the [`Limits`].
-pub fn certain<'b>(sums: [Expr<'b>; 2], samples: Expr<'b>, look: Expr<'b>, limits: Expr<'b>) -> Expr<'b> {
+/// `[rows, .., classes]` and of their squares, and of entropies `[rows, ..]` and of theirs, the number of samples, that of the look, and
+/// the [`Limits`].
+pub fn certain<'b>(
+    probabilities: [Expr<'b>; 2],
+    entropies: [Expr<'b>; 2],
+    samples: Expr<'b>,
+    look: Expr<'b>,
+    limits: Expr<'b>,
+) -> Expr<'b> {
     let limit = |i: usize| limits.slice(0, i..i + 1);
-    let bounds = Bounds::new(sums, samples, limit(0) + (look * (look + 1.0)).log());
+    let level = limit(0) + (look * (look + 1.0)).log();
+    let bounds = Bounds::new(probabilities, samples, level);
     let mean = bounds.mean;
     let axis = mean.shape().len() - 1;
     let all = |x: Expr<'b>| -(-x).reduce_max(axis);
@@ -85,7 +102,9 @@ pub fn certain<'b>(sums: [Expr<'b>; 2], samples: Expr<'b>, look: Expr<'b>, limit
     let is_more_than_half = bounds.above(one * 0.5).reduce_max(axis);
     let has_class = is_more_than_half.max(is_one.select(apart, 0.0));
     let is_kept = bounds.above(limit(1)).reduce_max(axis);
-    let is_left = all(bounds.below(limit(2)));
+    let largest = natural_log(mean.shape()[axis].max(2) as f64);
+    let parts = [entropies[0] / largest, entropies[1] / (largest * largest)];
+    let is_left = all(bounds.below(limit(2))).max(Bounds::new(parts, samples, level).above(limit(3)));
     (has_class * is_kept).max(is_left)
 }
 
@@ -149,7 +168,8 @@ mod tests {
     fn probabilities(classes: usize, number: u32) -> Vec<f64> {
         let word = |i: usize| (number * 64 + i as u32).wrapping_mul(0x9e37_79b1) ^ (number << 7);
         let sharpness = f64::from(word(classes) % 17);
-        let all: Vec<f64> = (0..classes).map(|i| (sharpness * f64::from(word(i) >> 8) / f64::from(1 << 24)).exp()).collect();
+        let all: Vec<f64> =
+            (0..classes).map(|i| (sharpness * f64::from(word(i) >> 8) / f64::from(1 << 24)).exp()).collect();
         let sum: f64 = all.iter().sum();
         all.into_iter().map(|p| p / sum).collect()
     }
@@ -157,8 +177,11 @@ mod tests {
     #[test]
     fn entropies_are_where_the_largest_probability_says() {
         let (mut kept, mut left) = (0, 0);
-        for (classes, above) in [(2, 0.3), (2, 0.7), (3, 0.0), (3, 0.5), (3, 1.2), (10, 0.1), (10, 1.5), (10, 2.3), (1, 0.0)] {
-            let [_, keep, abstain] = limits(0.1, (classes, 1), Some(above));
+        for (classes, above) in
+            [(2, 0.3), (2, 0.7), (3, 0.0), (3, 0.5), (3, 1.2), (10, 0.1), (10, 1.5), (10, 2.3), (1, 0.0)]
+        {
+            let [_, keep, abstain, part] = limits(0.1, (classes, 1), Some(above));
+            assert!(part * (classes.max(2) as f64).ln() >= above || part == 1.0);
             assert!(abstain <= keep || keep == 0.0, "{classes} classes, {above}: {keep}, {abstain}");
             for number in 0..500 {
                 let probabilities = probabilities(classes, number);
@@ -179,11 +202,11 @@ mod tests {
     /// Of two classes the two limits meet, and of a threshold that nothing exceeds all is kept.
     #[test]
     fn limits_are_as_close_as_entropies_let_them_be() {
-        let [_, keep, abstain] = limits(0.1, (2, 1), Some(0.5));
+        let [_, keep, abstain, _] = limits(0.1, (2, 1), Some(0.5));
         assert!(keep - abstain < 1e-6 && (entropy(&[keep, 1.0 - keep]) - 0.5).abs() < 1e-6, "{keep}, {abstain}");
-        assert_eq!(limits(0.1, (3, 1), Some(1.1))[1..], [0.0, 0.0]);
-        assert_eq!(limits(0.1, (3, 1), None)[1..], [0.0, 0.0]);
-        let level = (3.0 * 11.0 * 4.0 / 0.01_f64).ln();
+        assert_eq!(limits(0.1, (3, 1), Some(1.1))[1..], [0.0, 0.0, 1.0]);
+        assert_eq!(limits(0.1, (3, 1), None)[1..], [0.0, 0.0, 1.0]);
+        let level = (3.0 * 12.0 * 4.0 / 0.01_f64).ln();
         assert!((limits(0.01, (10, 4), None)[0] - level).abs() < 1e-12);
     }
 }

@@ -126,9 +126,9 @@ impl Predictor {
     /// the network is right.
     ///
     /// Where one abstains by the predictive entropy, the decision is to abstain, or else the class: certain is that the entropy of the mean
-    /// probabilities is above the threshold, or that it is not and which class it is. That is told by bounds of the entropy by the largest
-    /// probability, which do not meet: rows whose entropy is close to the threshold, as that of several classes beside the first is, may
-    /// take all samples. Where one abstains by the mutual information, certain is the class alone.
+    /// probabilities is above the threshold, or that it is not and which class it is. That is told by bounds of the entropy, by the largest
+    /// probability and by samples' entropies, which do not meet: rows whose entropy is close to the threshold may take all samples and
+    /// stay undecided. Where one abstains by the mutual information, certain is the class alone.
     ///
     /// ```
     /// # use bayeslift::{DecisionOptions, prelude::*};
@@ -272,7 +272,7 @@ impl Decision<'_> {
         let mut arguments: Vec<Argument<'_>> = memory.accumulators.iter().map(Argument::from).collect();
         let (look, samples) = ([look], [samples]);
         arguments.extend([Argument::U32(&samples), Argument::U32(&look), Argument::F64(&self.limits)]);
-        Ok(finish.call(session, &mut arguments)?)
+        finish.call(session, &mut arguments)
     }
 
     /// Takes over what a look at a block's rows found.

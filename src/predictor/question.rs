@@ -94,14 +94,8 @@ fn input(name: &str) -> String {
 
 impl Question {
     /// All of them, each at its own number.
-    pub const ALL: [Question; 6] = [
-        Question::Moments,
-        Question::LogProb,
-        Question::Output,
-        Question::Draw,
-        Question::Cdf,
-        Question::Decision,
-    ];
+    pub const ALL: [Question; 6] =
+        [Question::Moments, Question::LogProb, Question::Output, Question::Draw, Question::Cdf, Question::Decision];
 
     /// Its graphs for blocks of so many samples; `draws` is whether they differ.
     ///
@@ -156,6 +150,8 @@ impl Question {
                 if self == Question::Decision {
                     let probabilities = self.needed(&block, Quantity::Probabilities)?;
                     sum.fold([("probability_squares", 0.0)], probabilities, |_, [sum], x| [sum + x * x]);
+                    let entropy = self.needed(&block, Quantity::Entropy)?;
+                    sum.fold([("entropy_squares", 0.0)], entropy, |_, [sum], x| [sum + x * x]);
                 }
             }
             Question::LogProb => sum.fold(
@@ -243,10 +239,14 @@ impl Question {
                         b.output("total", (epistemic + aleatoric).sqrt().to_float());
                     }
                 }
-                if let (Some(probabilities), Some(squares)) = (sum("probabilities"), sum("probability_squares")) {
+                let of = |names: [&str; 2]| Some([sum(names[0])?, sum(names[1])?]);
+                let [probabilities, entropies] =
+                    [["probabilities", "probability_squares"], ["entropy", "entropy_squares"]].map(of);
+                if let (Some(probabilities), Some(entropies)) = (probabilities, entropies) {
                     let look = b.input(LOOK, Type::u32([])).to_f64();
-                    let limits = b.input(LIMITS, Type::f64([3]));
-                    b.output(CERTAIN, certainty::certain([probabilities, squares], count, look, limits).to_float());
+                    let limits = b.input(LIMITS, Type::f64([certainty::COUNT]));
+                    let certain = certainty::certain(probabilities, entropies, count, look, limits);
+                    b.output(CERTAIN, certain.to_float());
                 }
             }
             Question::LogProb => {

@@ -50,11 +50,8 @@ fn source(package: &Package) -> String {
     writeln!(t, "  request.seed = call[0]; request.first_row = call[1]; request.first_sample = 0;").unwrap();
     writeln!(t, "  request.samples = (uint32_t)call[2];\n  size_t rows = (size_t)call[3];").unwrap();
     writeln!(t, "  {number} *x = take(sizeof({number}) * rows * {upper}_INPUTS);").unwrap();
-    writeln!(
-        t,
-        "  if (fread(x, sizeof({number}), rows * {upper}_INPUTS, stdin) != rows * {upper}_INPUTS) return 101;"
-    )
-    .unwrap();
+    writeln!(t, "  if (fread(x, sizeof({number}), rows * {upper}_INPUTS, stdin) != rows * {upper}_INPUTS) return 101;")
+        .unwrap();
     writeln!(t, "  void *workspace = take({upper}_WORKSPACE_BYTES);\n  {name}_result result;").unwrap();
     writeln!(t, "  if ((status = {name}_self_test(workspace))) return 110 + status;").unwrap();
     let fill = |t: &mut String| {
@@ -78,7 +75,8 @@ fn source(package: &Package) -> String {
         }
     };
     fill(t);
-    writeln!(t, "  if ((status = {name}_predict(&request, x, rows, &result, workspace))) return 130 + status;").unwrap();
+    writeln!(t, "  if ((status = {name}_predict(&request, x, rows, &result, workspace))) return 130 + status;")
+        .unwrap();
     put(t);
     if labels > 0 {
         fill(t);

@@ -43,7 +43,8 @@ fn decisions_have_the_predictors_bits() {
 
 #[test]
 fn several_instruction_sets_and_labels_decide_alike() {
-    let options = || DeployOptions::new("level").samples(16).decide(0.05).abstention(abstention(Measure::PredictiveEntropy, 0.6));
+    let options =
+        || DeployOptions::new("level").samples(16).decide(0.05).abstention(abstention(Measure::PredictiveEntropy, 0.6));
     let network = classes();
     let package = deploy::network(&network, &options().levels([Level::V1])).unwrap();
     let program = DecisionProgram::build("decisions/level", &package, &["cc"], &[]);

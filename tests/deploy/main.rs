@@ -2,9 +2,9 @@
 //!
 //! A C compiler is needed (`cc`, `c++`); with `CI=true` cross compilers and emulators too, which `.ci/run` installs.
 
-mod doubles;
 mod decision_program;
 mod decisions;
+mod doubles;
 mod ensembles;
 #[allow(dead_code)] // Each test uses a part of it.
 #[path = "../facade/mod.rs"]

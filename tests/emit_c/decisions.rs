@@ -10,7 +10,6 @@ use crate::{
 use bayeslift::{
     Abstention, Measure,
     deploy::{self, DeployOptions, Package},
-    prelude::*,
 };
 use std::{fs, process::Command};
 

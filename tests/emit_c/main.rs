@@ -6,12 +6,12 @@
 //! `BAYESLIFT_ALL=1`
 //! takes all compilers and options together.
 
-#[allow(dead_code)] // Each test uses a part of it.
-#[path = "../facade/mod.rs"]
-mod facade;
 #[allow(dead_code)]
 #[path = "../deploy/decision_program.rs"]
 mod decision_program;
+#[allow(dead_code)] // Each test uses a part of it.
+#[path = "../facade/mod.rs"]
+mod facade;
 #[path = "../deploy/graph_program.rs"]
 mod graph_program;
 #[allow(dead_code)]
