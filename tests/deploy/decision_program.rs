@@ -1,7 +1,7 @@
 //! Programs in C that decide: what they give of rows, and what the predictor does.
 
 use crate::harness::{folder, results, run};
-use bayeslift::{Abstention, DecisionOptions, Decisions, deploy::Package, prelude::*};
+use bayeslift::{Abstention, DecisionOptions, Decisions, Float, deploy::Package, prelude::*};
 use std::{
     fmt::Write as _,
     fs,
@@ -147,6 +147,17 @@ impl DecisionProgram {
         decisions
     }
 
+    /// As [`DecisionProgram::compare`], of a network of `f64`.
+    pub fn compare_doubles(&self, package: &Package, network: &Network, asked: Asked, x: &[f64]) {
+        let predictor = predictor(network, asked);
+        let predictor = predictor.double().unwrap();
+        let decisions = predictor.decide_from(asked.first_row, x, &decision_options(package, asked)).unwrap();
+        let mut want = moments(package, &predictor.classify_from(asked.first_row, x).unwrap());
+        want.extend(written(package, &decisions));
+        let inputs: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert!(self.call(asked, &inputs) == want, "{asked:?}");
+    }
+
     /// Compares the results of a prediction, and where it abstains.
     pub fn compare_predictions(&self, asked: Asked, x: &[f32], want: Vec<u8>) {
         let inputs: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -159,17 +170,45 @@ fn predictor(network: &Network, asked: Asked) -> Predictor {
     Predictor::with_options(network, &options).unwrap()
 }
 
+/// A number of an answer.
+pub trait Number: Float {
+    /// As a program writes it.
+    fn bytes(self) -> Vec<u8>;
+}
+
+impl Number for f32 {
+    fn bytes(self) -> Vec<u8> {
+        self.to_le_bytes().into()
+    }
+}
+
+impl Number for f64 {
+    fn bytes(self) -> Vec<u8> {
+        self.to_le_bytes().into()
+    }
+}
+
 /// What a predictor decides, and as a program writes it: results, where one abstains, classes, samples, what is certain.
 pub fn decided(package: &Package, network: &Network, asked: Asked, x: &[f32]) -> (Decisions, Vec<u8>) {
+    let decisions = predictor(network, asked).decide_from(asked.first_row, x, &decision_options(package, asked));
+    let decisions = decisions.unwrap();
+    let bytes = written(package, &decisions);
+    (decisions, bytes)
+}
+
+fn decision_options(package: &Package, asked: Asked) -> DecisionOptions {
     let mut options = DecisionOptions::new(package.manifest["decisions"]["error"].as_f64().unwrap());
     options.most = asked.samples;
     options.abstention = abstention(package);
-    let decisions = predictor(network, asked).decide_from(asked.first_row, x, &options).unwrap();
+    options
+}
+
+fn written<T: Number>(package: &Package, decisions: &Decisions<T>) -> Vec<u8> {
     let mut bytes = moments(package, decisions.prediction());
     bytes.extend(decisions.labels().iter().flat_map(|label| label.unwrap().to_le_bytes()));
     bytes.extend(decisions.samples().iter().flat_map(|&samples| (samples as u32).to_le_bytes()));
     bytes.extend(decisions.certain().iter().map(|&is_certain| u8::from(is_certain)));
-    (decisions, bytes)
+    bytes
 }
 
 /// The package's own.
@@ -183,8 +222,8 @@ pub fn abstention(package: &Package) -> Option<Abstention> {
 }
 
 /// A prediction as a program writes it, and where one abstains by it.
-pub fn moments(package: &Package, prediction: &Classification) -> Vec<u8> {
-    let floats = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+pub fn moments<T: Number>(package: &Package, prediction: &Classification<T>) -> Vec<u8> {
+    let floats = |values: &[T]| values.iter().flat_map(|x| x.bytes()).collect::<Vec<u8>>();
     let of = |(name, _): (String, usize)| match name.as_str() {
         "probabilities" => floats(prediction.probabilities()),
         "predictive_entropy" => floats(prediction.predictive_entropy()),

@@ -9,7 +9,8 @@ use super::{
 };
 use bayeslift::{
     Abstention, Ensemble, EnsemblePredictor, Measure,
-    deploy::{self, DeployOptions, Level},
+    deploy::{self, DeployOptions, Level, System},
+    ir::DType,
     prelude::*,
 };
 use std::{collections::BTreeSet, fs, process::Command};
@@ -57,6 +58,23 @@ fn several_instruction_sets_and_labels_decide_alike() {
     let asked = Asked { rows: 9, samples: 300, seed: 1, first_row: 3 };
     let decisions = program.compare(&package, &several, asked, &inputs(9 * 3));
     assert_eq!(decisions.certain().len(), 36);
+}
+
+#[test]
+fn networks_of_doubles_decide() {
+    let layer = AffineVariationalReparameterizationLocal::new;
+    let layers = Sequential::new().dtype(DType::F64).layer(layer(3, 8).activation(Activation::Tanh)).layer(layer(8, 4));
+    let network = Network::new(layers, [3], likelihood::Categorical, 2).unwrap();
+    let options = DeployOptions::new("doubles").samples(16).decide(0.1);
+    let options = options.abstention(abstention(Measure::PredictiveEntropy, 1.2));
+    for system in [None, Some(System::c(None).unwrap())] {
+        let mut options = options.clone();
+        options.system = system;
+        let package = deploy::network(&network, &options).unwrap();
+        let program = DecisionProgram::build("decisions/doubles", &package, &["cc"], &[]);
+        let x: Vec<f64> = inputs(20 * 3).into_iter().map(|x| f64::from(x) * 2.0).collect();
+        program.compare_doubles(&package, &network, Asked { rows: 20, samples: 700, seed: 1, first_row: 5 }, &x);
+    }
 }
 
 /// Decides as safe code does, and writes what it is told.
