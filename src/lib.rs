@@ -94,7 +94,7 @@ pub use predictor::{Double, Predictive, Predictor, PredictorOptions};
 pub use schedule::{Position, Schedule, WarmUp};
 pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;
-pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
+pub use trainer::{DeviceTraining, StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
 pub use warm_start::{StartReport, WeightMap};
 
 /// What most programs need, those with layers and optimizers of their own too. The layers' error is `LayerError` here.

@@ -10,7 +10,7 @@ use bayeslift_passes::{Range, RangeAnalysis};
 pub(super) const LARGEST_GRADIENT: f64 = (1_u64 << 50) as f64;
 
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
-const LARGEST_SCALAR: f64 = 1024.0;
+pub(super) const LARGEST_SCALAR: f64 = 1024.0;
 
 /// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its state
 /// is in these ranges, which such an update does not leave.
