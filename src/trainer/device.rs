@@ -2,8 +2,8 @@
 
 use super::{Trainer, finite::LARGEST_SCALAR, graph::Updates};
 use crate::{Error, Network, Position, Schedule};
-use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Type};
-use bayeslift_runtime::Rewriting;
+use bayeslift_ir::{DType, Environment, Graph, Type};
+use bayeslift_runtime::Options;
 
 /// How a device goes on training: [`deploy::training`](crate::deploy::training) compiles it, and
 /// [`Trainer::save_for_device`] saves it for the command `bayeslift compile --train`.
@@ -71,7 +71,11 @@ impl DeviceTraining {
         };
         match is_good {
             true => Ok(()),
-            false => Err(Error::argument("the schedule", "factors that are finite and not negative", schedule_name(schedule))),
+            false => Err(Error::argument(
+                "the schedule",
+                "factors that are finite and not negative",
+                schedule_name(schedule),
+            )),
         }
     }
 }
@@ -113,7 +117,9 @@ impl Trainer {
             let problem = format!("the network is of {}, where devices train networks of f32", network.dtype());
             return Err(Error::misuse(problem, "make its layers of f32"));
         }
-        if self.options.backend.options().is_some_and(|options| options.rewriting == Rewriting::All || !options.simplify) {
+        let default = Options::default();
+        let rewrites = |options: &Options| (options.rewriting, options.simplify);
+        if self.options.backend.options().is_some_and(|options| rewrites(options) != rewrites(&default)) {
             let problem = "the trainer's backend rewrites as no device does, so bits would differ";
             return Err(Error::misuse(problem, "leave rewriting and simplification as they are"));
         }
@@ -143,7 +149,12 @@ impl Trainer {
         })?;
         let names = optimizer.scalars();
         if scalars.len() != names.len() {
-            let problem = format!("the optimizer `{}` has {} names of scalars, but code of {}", optimizer.name(), names.len(), scalars.len());
+            let problem = format!(
+                "the optimizer `{}` has {} names of scalars, but code of {}",
+                optimizer.name(),
+                names.len(),
+                scalars.len()
+            );
             return Err(Error::misuse(problem, "make these as many"));
         }
         let mut refused = b.constant(0.0);

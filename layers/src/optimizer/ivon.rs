@@ -1,6 +1,8 @@
 //! IVON: the improved variational online Newton method (Shen and others 2024).
 
-use super::{Adam, Optimizer, Options, Step, Update, check_is_deterministic, names, power::power, prior_precision, zeros};
+use super::{
+    Adam, Optimizer, Options, Step, Update, check_is_deterministic, names, power::power, prior_precision, zeros,
+};
 use crate::{Error, Group, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr, Tensor};
 
