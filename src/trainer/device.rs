@@ -26,12 +26,14 @@ pub struct DeviceTraining {
     pub steps: u64,
     /// The weight of the divergence; 1 unless told.
     pub divergence_weight: f64,
+    /// Whether steps write over what was before as they go; not unless told.
+    pub in_place: bool,
 }
 
 impl DeviceTraining {
     /// Steps of so many rows, at the optimizer's own rate.
     pub fn new(rows: usize) -> Self {
-        DeviceTraining { rows, schedule: Schedule::Constant, steps: 1, divergence_weight: 1.0 }
+        DeviceTraining { rows, schedule: Schedule::Constant, steps: 1, divergence_weight: 1.0, in_place: false }
     }
 
     /// With the rate multiplied by this schedule's factor over so many steps on the device, and by its last one from
@@ -47,6 +49,15 @@ impl DeviceTraining {
         self
     }
 
+    /// With steps that write over parameters and optimizer's state as they go, in place of making new ones beside them and looking whether they
+    /// are finite. That saves the memory of a copy of them, and time; of tables it moves the rows that were read alone. A step that is not known to
+    /// be finite before it writes anything, since a bound of its gradients is above 2^50 (see [`Trainer::graph`]), is refused then, where a
+    /// trainer makes it if it is finite after all.
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
+    }
+
     /// The factor of the learning rate in the device's step of this number, counted from 1: what
     /// [`StepInput::rate`](crate::StepInput::rate) is told for the same bits.
     pub fn rate(&self, step: u64) -> f64 {
@@ -55,7 +66,7 @@ impl DeviceTraining {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let DeviceTraining { rows, schedule, steps, divergence_weight } = self;
+        let DeviceTraining { rows, schedule, steps, divergence_weight, .. } = self;
         if *rows == 0 || *steps == 0 {
             let argument = if *rows == 0 { "rows of a device's step" } else { "steps of a device's schedule" };
             return Err(Error::argument(format!("the number of {argument}"), "at least 1", 0));
@@ -91,8 +102,8 @@ pub(crate) struct DeviceGraphs {
     /// `divergence_scale`. Then [`REFUSED_TARGETS`] and, of steps in place, [`REFUSED_SCALARS`], each 0 if there are
     /// none.
     pub before: Graph,
-    /// As [`Trainer::graph`] has it, or, where its updates are not known to be finite, with updates that update nothing
-    /// and without a bound.
+    /// As [`Trainer::graph`] has it, or, if it is not to be made in place, with updates that update nothing and without a
+    /// bound.
     pub step: Graph,
 }
 
@@ -126,13 +137,19 @@ impl Trainer {
         let scale = training.divergence_weight / self.training_examples as f64;
         let scalars = self.options.optimizer.scalar_values(self.step + 1, 1.0).into_iter();
         let largest = scalars.map(|scalar| scalar * training.rate(1).max(training.rate(u64::MAX)).max(1.0));
-        let is_known = self.updates.are_finite_for(largest, f64::from(scale as f32));
-        let updates = if is_known { Updates::InPlace } else { Updates::Accumulated };
-        let before = self.before(network, training, scale, is_known)?;
+        if training.in_place && !self.updates.are_finite_for(largest, f64::from(scale as f32)) {
+            let problem = format!(
+                "updates of the optimizer `{}` are not known to be finite before they are made",
+                self.options.optimizer.name()
+            );
+            return Err(Error::misuse(problem, "make steps beside what was before, as is done unless told"));
+        }
+        let updates = if training.in_place { Updates::InPlace } else { Updates::Accumulated };
+        let before = self.before(network, training, scale)?;
         Ok(DeviceGraphs { before, step: self.step_graph(network, training.rows.into(), updates)?.graph })
     }
 
-    fn before(&self, network: &Network, training: &DeviceTraining, scale: f64, in_place: bool) -> Result<Graph, Error> {
+    fn before(&self, network: &Network, training: &DeviceTraining, scale: f64) -> Result<Graph, Error> {
         let optimizer = &self.options.optimizer;
         let b = &network.builder();
         let words = b.input(STEP, Type::u32([2]));
@@ -168,7 +185,7 @@ impl Trainer {
         let targets = b.input("targets", target.ty(training.rows, b.float()));
         let inside = target.support.contains_expr(targets);
         b.output(REFUSED_TARGETS, (1.0 - inside).sum_all());
-        if in_place {
+        if training.in_place {
             b.output(REFUSED_SCALARS, refused);
         }
         b.check()?;

@@ -171,7 +171,7 @@ impl Learner {
                 number += 1;
                 let input = batch.input().rate(training.rate(number)).divergence_weight(training.divergence_weight);
                 let loss = trainer.step(network, input).unwrap();
-                assert_eq!(*got, (0, bits(&loss)), "step {number}, {self:?}");
+                assert_eq!(*got, (0, bits(&loss)), "step {number}, {:?}", self.folder);
             }
             expect_state(&self.state(to), trainer, network);
             let predictor =
@@ -179,7 +179,7 @@ impl Learner {
             let predictor = Predictor::with_options(network, &predictor).unwrap();
             let want = moments(&predictor, 0, &asked, &self.package);
             let want: Vec<u32> = want.into_iter().flatten().map(f32::to_bits).collect();
-            assert_eq!((told.status, told.results), (0, want), "{self:?}");
+            assert_eq!((told.status, told.results), (0, want), "{:?}", self.folder);
             from = to;
         }
     }

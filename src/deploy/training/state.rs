@@ -12,7 +12,7 @@ use crate::{
 };
 use Width::Long;
 use bayeslift_codegen::routine::{Data, Expr, RoutineBuilder, Variable, Width};
-use bayeslift_ir::{Tensor, Type};
+use bayeslift_ir::{Foreign, Tensor, Type};
 
 /// The header, long by long: what the state is good for, which package's it is, how many steps were made, and, if it is
 /// sealed, a checksum of that number and all tensors.
@@ -53,11 +53,23 @@ impl State {
     pub fn new(learner: &Learner) -> Result<State, Error> {
         let mut places = Places { end: HEADER };
         let parameters = learner.model.parameters().iter().map(|(path, parameter)| (path, &parameter.tensor));
-        let state = learner.state.iter().map(|(path, tensor)| (path.as_str(), tensor));
+        // in the order of the graph, which files do not keep
+        let inputs = || learner.graphs.step.inputs().iter();
+        let state = inputs().filter_map(|input| learner.state.iter().find(|(path, _)| *path == input.name));
+        let state = state.map(|(path, tensor)| (path.as_str(), tensor));
+        let is_read = |(path, _): &&(String, Tensor)| inputs().any(|input| input.name == *path);
+        if let Some((path, _)) = learner.state.iter().find(|one| !is_read(one)) {
+            let expected = "a path that a step's graph reads";
+            return Err(Error::argument("a tensor of the optimizer's state", expected, Foreign::new(path)));
+        }
         let mut tensors: Vec<StateTensor> = Vec::new();
         for (path, tensor) in parameters.chain(state) {
             if tensors.iter().any(|known| known.path == path) {
-                return Err(Error::argument("a tensor of the optimizer's state", "a path that no parameter has", path));
+                return Err(Error::argument(
+                    "a tensor of the optimizer's state",
+                    "a path that no parameter has",
+                    Foreign::new(path),
+                ));
             }
             let at = places.take(tensor.ty().bytes() as u64);
             tensors.push(StateTensor { path: path.to_owned(), tensor: tensor.clone(), at });
