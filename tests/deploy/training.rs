@@ -122,6 +122,10 @@ fn what_is_not_finite_is_refused() {
             good[1].clone(),
         ];
         let told = learner.run("-", &all, "end.state", &[], 0);
+        if !training.in_place {
+            let refused = [1, 4, 5].map(|i: usize| trainer.step(&mut network, all[i].input()).is_err());
+            assert_eq!(refused, [1, 4, 5].map(|i: usize| told.steps[i].0 != 0));
+        }
         let want: Vec<_> = good.iter().map(|batch| bits(&trainer.step(&mut network, batch.input()).unwrap())).collect();
         let statuses: Vec<u32> = told.steps.iter().map(|(status, _)| *status).collect();
         let (input, target) = (status("ERROR_NOT_FINITE_INPUT"), status("ERROR_TARGET"));

@@ -5,7 +5,7 @@ use bayeslift::{DeviceTraining, StepLoss, deploy::Package, layers::likelihood::S
 use std::{
     fmt::Write as _,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -21,7 +21,7 @@ impl Batch {
         StepInput::new(&self.inputs, &self.targets)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let targets: Vec<u32> = match &self.targets {
             Targets::Labels(labels) => labels.clone(),
             Targets::Values { values, .. } => values.iter().map(|x| x.to_bits()).collect(),
@@ -149,7 +149,7 @@ impl Learner {
 
     /// The state that a file holds: the bits of each tensor, by path.
     pub fn state(&self, file: &str) -> Vec<(String, Vec<u32>)> {
-        state(&self.package, &self.folder.join(file))
+        state_of(&self.package, &fs::read(self.folder.join(file)).unwrap())
     }
 
     /// Makes the same steps in memory and by the program, which ends after `cut` of them and begins again: compares
@@ -199,9 +199,8 @@ pub fn bits(loss: &StepLoss) -> [u32; 3] {
     [loss.loss, loss.negative_log_likelihood, loss.divergence].map(f32::to_bits)
 }
 
-/// The tensors of a stored state.
-pub fn state(package: &Package, file: &Path) -> Vec<(String, Vec<u32>)> {
-    let bytes = fs::read(file).unwrap();
+/// The tensors of a state.
+pub fn state_of(package: &Package, bytes: &[u8]) -> Vec<(String, Vec<u32>)> {
     let tensors = package.manifest["training"]["state"].as_array().unwrap().iter().map(|one| {
         let number = |name: &str| one[name].as_u64().unwrap() as usize;
         let words = bytes[number("at")..][..number("bytes")]

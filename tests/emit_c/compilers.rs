@@ -9,16 +9,16 @@ use bayeslift::deploy::Package;
 use std::{fs, process::Command};
 
 /// What makes programs of C, and runs them.
-struct Compiler {
-    command: &'static [&'static str],
-    runner: &'static [&'static str],
+pub struct Compiler {
+    pub command: &'static [&'static str],
+    pub runner: &'static [&'static str],
 }
 
-const HERE: [Compiler; 2] =
+pub const HERE: [Compiler; 2] =
     [Compiler { command: &["gcc"], runner: &[] }, Compiler { command: &["clang"], runner: &[] }];
 
 /// Compilers for other machines: of 64 bits, of 32 with multiply-adds and without.
-const ELSEWHERE: [Compiler; 6] = [
+pub const ELSEWHERE: [Compiler; 6] = [
     Compiler { command: &["aarch64-linux-gnu-gcc", "-static"], runner: &["qemu-aarch64"] },
     Compiler { command: &["riscv64-linux-gnu-gcc", "-static"], runner: &["qemu-riscv64"] },
     Compiler { command: &["arm-linux-gnueabihf-gcc", "-static"], runner: &["qemu-arm"] },
@@ -47,7 +47,7 @@ const BESIDES: [&[&str]; 8] = [
 ];
 
 impl Compiler {
-    fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         [self.command.first(), self.runner.first()].into_iter().flatten().all(|tool| is_here(tool))
     }
 

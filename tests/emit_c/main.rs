@@ -23,6 +23,10 @@ mod cortex;
 mod graphs;
 mod python;
 mod rules;
+mod training;
+#[allow(dead_code)]
+#[path = "../deploy/training_program.rs"]
+mod training_program;
 mod web;
 
 use bayeslift::{
