@@ -134,6 +134,6 @@ fn microcontrollers_go_on_training() {
         let mut network = digits.clone();
         let mut trainer = Trainer::new(&network, train.rows(), options).unwrap();
         let package = compile(&trainer, &network, &DeviceTraining::new(8).in_place(), name);
-        compare(&package, (&mut trainer, &mut network), (&all, &test.inputs()[..5 * 64]), 64 * KB);
+        compare(&package, (&mut trainer, &mut network), (&all, &test.inputs()[..5 * 64]), 192 * KB);
     }
 }
