@@ -27,6 +27,8 @@ const PIXELS: usize = 64;
 const CLASSES: usize = 10;
 /// The rows of a step.
 const ROWS: usize = 8;
+/// The weight of the divergence, before and on the stream.
+const WEIGHT: f64 = 0.1;
 /// How the new writer's digits lean, in degrees.
 const LEAN: f32 = 30.0;
 
@@ -56,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .batch_size(64)
         .epochs(if arguments.quick { 10 } else { 100 })
         .learning_rate(3e-3)
-        .divergence_weight(0.1)
+        .divergence_weight(WEIGHT)
         .warm_up(WarmUp::Fraction(0.3))
         .backend(arguments.options())
         .run(&mut network, &others)?;
@@ -64,9 +66,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let before = accuracy(&network, &asked)?;
     let upright_before = accuracy(&network, &upright)?;
 
-    let options = TrainerOptions::default().optimizer(Adam::new(5e-3)).backend(arguments.options());
+    let options = TrainerOptions::default().optimizer(Adam::new(1e-2)).backend(arguments.options());
     let mut trainer = Trainer::new(&network, stream.rows(), options)?;
-    let training = DeviceTraining::new(ROWS).schedule(Schedule::Cosine { to: 0.1 }, batches as u64).in_place();
+    let schedule = Schedule::Cosine { to: 0.1 };
+    let training = DeviceTraining::new(ROWS).schedule(schedule, batches as u64).divergence_weight(WEIGHT).in_place();
     if let Some(path) = &arguments.save {
         // for `bayeslift compile --train`
         trainer.save_for_device(&network, path, &training)?;
@@ -93,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     for (batch, bits) in bits.iter().enumerate() {
         let labels = Targets::Labels(stream.labels()[batch * ROWS..][..ROWS].to_vec());
         let input = StepInput::new(&stream.inputs()[batch * ROWS * PIXELS..][..ROWS * PIXELS], &labels);
-        let loss = trainer.step(&mut network, input.rate(training.rate(batch as u64 + 1)))?;
+        let loss = trainer.step(&mut network, input.rate(training.rate(batch as u64 + 1)).divergence_weight(WEIGHT))?;
         is_same &= loss.loss.to_bits() == *bits;
     }
     let after = f64::from(after) / asked.rows() as f64;
