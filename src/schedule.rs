@@ -113,8 +113,8 @@ impl Schedule {
         })
     }
 
-    /// As [`Schedule::factor`] of a training of one epoch, as graph code with the same bits: from the number of steps done before, a scalar
-    /// `f64` up to `steps`, to one. `None` of what goes by epochs, and of a closure.
+    /// As [`Schedule::factor`] of a training of one epoch, as graph code with the same bits: from the number of steps
+    /// done before, a scalar `f64` up to `steps`, to one. `None` of what goes by epochs, and of a closure.
     pub(crate) fn factor_expr<'b>(&self, before: Expr<'b>, steps: u64) -> Option<Expr<'b>> {
         let one = before.builder().constant_f64(1.0);
         let done = before / steps.max(1) as f64;

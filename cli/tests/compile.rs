@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::*;
 use bayeslift::{DeviceTraining, prelude::*};
+use common::*;
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 

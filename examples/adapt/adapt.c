@@ -1,7 +1,8 @@
-/* Reads a stream of digits and goes on learning: `adapt STATE` begins with the state of that file, if there is one, and leaves it there.
-   The standard input has the number of batches, then each batch, its pixels and its labels, then a number of further digits, which are
-   not learned, with their labels. It writes for each batch how many digits it read right before it learned them, and the bits of the loss;
-   then how many of the further ones it read right. */
+/* Reads a stream of digits and goes on learning: `adapt STATE` begins with the state of that file, if there is
+   one, and leaves it there. The standard input has the number of batches, then each batch, its pixels and its
+   labels, then a number of further digits, which are not learned, with their labels. It writes for each batch how
+   many digits it read right before it learned them, and the bits of the loss; then how many of the further ones it
+   read right. */
 #include "digits.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-//! A new writer: a network that learned digits upright is compiled to C, and goes on learning in a program of its own from
-//! a stream of digits that lean, eight at a time. What it knew before is the prior of what it learns. Needs a C compiler, `cc`.
+//! A new writer: a network that learned digits upright is compiled to C, and goes on learning in a program of its own
+//! from a stream of digits that lean, eight at a time. What it knew before is the prior of what it learns. Needs a C
+//! compiler, `cc`.
 //!
 //!     cargo run --release --features deploy --example adapt
 
@@ -181,8 +182,8 @@ fn compiled(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     if status.success() { Ok(folder.join("adapt")) } else { Err("`cc` failed".into()) }
 }
 
-/// What the program tells of a part of the stream: how many of each batch it read right before it learned it, the bits of the losses, and how many of
-/// those that are asked about it read right afterwards.
+/// What the program tells of a part of the stream: how many of each batch it read right before it learned it, the bits
+/// of the losses, and how many of those that are asked about it read right afterwards.
 fn learned(
     program: &Path,
     state: &Path,

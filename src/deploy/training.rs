@@ -1,4 +1,5 @@
-//! Networks that go on learning where they are deployed: a step of training beside prediction, on a state that the caller keeps.
+//! Networks that go on learning where they are deployed: a step of training beside prediction, on a state that the
+//! caller keeps.
 
 mod header;
 mod predict;
@@ -31,9 +32,9 @@ use std::path::Path;
 use step::Step;
 
 /// Compiles a network that goes on learning: `NAME_step` makes the steps that the trainer would make on the network, of
-/// as many rows each, and `NAME_predict` predicts with what was learned. Both work on a state that the caller keeps: the
-/// network's parameters, the optimizer's state, and how many steps were made. The header says how it is started, and how
-/// it is stored and used again.
+/// as many rows each, and `NAME_predict` predicts with what was learned. Both work on a state that the caller keeps:
+/// the network's parameters, the optimizer's state, and how many steps were made. The header says how it is started,
+/// and how it is stored and used again.
 ///
 /// Parameters, state and losses have the bits of [`Trainer::step`] with
 /// [`DeviceTraining::rate`] and the training's divergence weight, predictions those of a
@@ -233,14 +234,24 @@ impl Learner {
             "abi": header::ABI,
             "system": system.to_string(),
             "levels": options.levels.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "model": { "digest": self.digest, "likelihood": model.likelihood, "seed": model.seed, "input": model.input.to_vec() },
+            "model": {
+                "digest": self.digest,
+                "likelihood": model.likelihood,
+                "seed": model.seed,
+                "input": model.input.to_vec(),
+            },
             "inputs": units,
             "targets": model.target.shape.elements(),
             "batch_rows": self.rows,
             "samples": defaults.samples,
             "seed": defaults.seed,
             "results": results.collect::<Vec<_>>(),
-            "training": { "seed": self.seed, "steps": self.steps, "in_place": step.is_in_place(), "state": tensors.collect::<Vec<_>>() },
+            "training": {
+                "seed": self.seed,
+                "steps": self.steps,
+                "in_place": step.is_in_place(),
+                "state": tensors.collect::<Vec<_>>(),
+            },
             "bytes": {
                 "object": linked.bytes.len(),
                 "code": linked.code_bytes,

@@ -49,10 +49,11 @@ impl DeviceTraining {
         self
     }
 
-    /// With steps that write over parameters and optimizer's state as they go, in place of making new ones beside them and looking whether they
-    /// are finite. That saves the memory of a copy of them, and time; of tables it moves the rows that were read alone. A step that is not known to
-    /// be finite before it writes anything, since a bound of its gradients is above 2^50 (see [`Trainer::graph`]), is refused then, where a
-    /// trainer makes it if it is finite after all.
+    /// With steps that write over parameters and optimizer's state as they go, in place of making new ones beside them
+    /// and looking whether they are finite. That saves the memory of a copy of them, and time; of tables it moves the
+    /// rows that were read alone. A step that is not known to be finite before it writes anything, since a bound of its
+    /// gradients is above 2^50 (see [`Trainer::graph`]), is refused then, where a trainer makes it if it is finite
+    /// after all.
     pub fn in_place(mut self) -> Self {
         self.in_place = true;
         self
@@ -102,8 +103,8 @@ pub(crate) struct DeviceGraphs {
     /// `divergence_scale`. Then [`REFUSED_TARGETS`] and, of steps in place, [`REFUSED_SCALARS`], each 0 if there are
     /// none.
     pub before: Graph,
-    /// As [`Trainer::graph`] has it, or, if it is not to be made in place, with updates that update nothing and without a
-    /// bound.
+    /// As [`Trainer::graph`] has it, or, if it is not to be made in place, with updates that update nothing and without
+    /// a bound.
     pub step: Graph,
 }
 
@@ -118,8 +119,8 @@ impl Trainer {
     /// The graphs of a device's steps, which follow this trainer's.
     ///
     /// # Errors
-    /// As for [`Trainer::graph`]; options out of range; an optimizer or a schedule without graph code of its scalars; rewriting that rounds
-    /// differently; a network of `f64`.
+    /// As for [`Trainer::graph`]; options out of range; an optimizer or a schedule without graph code of its scalars;
+    /// rewriting that rounds differently; a network of `f64`.
     pub(crate) fn device_graphs(&self, network: &Network, training: &DeviceTraining) -> Result<DeviceGraphs, Error> {
         let _environment = Environment::enter();
         training.check()?;

@@ -50,8 +50,8 @@ impl Trainer {
     /// [`deploy::training_file`](crate::deploy::training_file), make code of them. [`Trainer::load`] reads it too.
     ///
     /// # Errors
-    /// As for [`Trainer::save`]; options out of range; an optimizer that tells its scalars on a host alone, a schedule by
-    /// epochs or of a closure, a backend that rewrites as none does by default, a network of `f64`.
+    /// As for [`Trainer::save`]; options out of range; an optimizer that tells its scalars on a host alone, a schedule
+    /// by epochs or of a closure, a backend that rewrites as none does by default, a network of `f64`.
     pub fn save_for_device(
         &self,
         network: &Network,

@@ -1,7 +1,7 @@
 //! Programs in C that go on training, are interrupted and go on: the bits of the trainer.
 
 use crate::{
-    facade, networks,
+    facade, harness, networks,
     training_program::{Batch, Learner, batches, bits, expect_state},
 };
 use bayeslift::{
@@ -44,6 +44,9 @@ fn steps_have_the_trainers_bits() {
         let sgd = TrainerOptions::default().optimizer(Sgd::new(0.1));
         compare(&format!("sgd_{how}"), local(), sgd, &training, 0);
         compare(&format!("adam_{how}"), local(), TrainerOptions::default(), &training, 2);
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("deploy/training/adam_{how}"));
+        let mut compiler = std::process::Command::new("c++");
+        harness::run(compiler.current_dir(folder).args(["-fsyntax-only", "-x", "c++", "-Wall", "-Werror", "net.h"]));
     }
 }
 

@@ -42,8 +42,8 @@ struct Taken {
     instructions: u64,
 }
 
-/// The words that a program writes to the file `results`, on a processor that has so much flash and memory. The folder has
-/// the package of this name, and what the program reads.
+/// The words that a program writes to the file `results`, on a processor that has so much flash and memory. The folder
+/// has the package of this name, and what the program reads.
 pub fn start(
     processor: &Processor,
     folder: &Path,

@@ -1,5 +1,5 @@
-/* Answers for the rows of the file `inputs`, one after the other, and writes the bits to the file `results`: on a bare Cortex-M. The last words are
-   how much of the stack was used, and the instructions of the last call. */
+/* Answers for the rows of the file `inputs`, one after the other, and writes the bits to the file `results`: on a
+   bare Cortex-M. The last words are how much of the stack was used, and the instructions of the last call. */
 #include NETWORK_H
 #include "cortex_m.h"
 

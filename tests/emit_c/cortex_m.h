@@ -1,5 +1,5 @@
-/* A bare Cortex-M under an emulator, without any library: where it starts, files by semihosting, how much of the stack was used, and how many
-   instructions were run. */
+/* A bare Cortex-M under an emulator, without any library: where it starts, files by semihosting, how much of the
+   stack was used, and how many instructions were run. */
 #include <stdint.h>
 
 struct vector_table {

@@ -1,7 +1,7 @@
-/* Goes on training on a bare Cortex-M: a step for each batch of the file `batches`. After half of them it stores its state as the file `state`,
-   forgets it, and reads it again. It writes the status and the losses of each step to the file `results`, then the status and the results of
-   predictions of the rows of the file `rows`, the state, how much of the stack was used, and the instructions of the last step and of the
-   last prediction. */
+/* Goes on training on a bare Cortex-M: a step for each batch of the file `batches`. After half of them it stores
+   its state as the file `state`, forgets it, and reads it again. It writes the status and the losses of each step
+   to the file `results`, then the status and the results of predictions of the rows of the file `rows`, the state,
+   how much of the stack was used, and the instructions of the last step and of the last prediction. */
 #include NETWORK_H
 #include "cortex_m.h"
 

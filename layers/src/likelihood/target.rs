@@ -106,8 +106,8 @@ impl Support {
             }
     }
 
-    /// As [`Support::contains`], as graph code: 1 where an element of `x`, labels as `u32`, may be a target, and 0 elsewhere.
-    /// Of a point it is the sum of coordinates too, of which the last axis has one for each.
+    /// As [`Support::contains`], as graph code: 1 where an element of `x`, labels as `u32`, may be a target, and 0
+    /// elsewhere. Of a point it is the sum of coordinates too, of which the last axis has one for each.
     pub fn contains_expr<'b>(self, x: Expr<'b>) -> Expr<'b> {
         let one = |mask: Expr<'b>| mask.select(1.0, 0.0);
         if let Support::Classes(classes) = self {

@@ -2,8 +2,8 @@
 
 use bayeslift_ir::{Environment, Expr};
 
-/// `base^exponent` by repeated squaring, with the bits of [`integer_power`](crate::host::integer_power), for a base from
-/// 0 to below 1 and a scalar `f64` that is a whole number from 0 to below 2^53.
+/// `base^exponent` by repeated squaring, with the bits of [`integer_power`](crate::host::integer_power), for a base
+/// from 0 to below 1 and a scalar `f64` that is a whole number from 0 to below 2^53.
 pub fn power<'b>(base: f64, exponent: Expr<'b>) -> Expr<'b> {
     const BITS: usize = 53;
     let mut result = exponent.builder().constant_f64(1.0);

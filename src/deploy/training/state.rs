@@ -1,4 +1,5 @@
-//! What a network that learns is between steps: parameters and the optimizer's state in one block of the caller's memory.
+//! What a network that learns is between steps: parameters and the optimizer's state in one block of the caller's
+//! memory.
 
 use super::Learner;
 use crate::{
@@ -74,7 +75,8 @@ impl State {
             let at = places.take(tensor.ty().bytes() as u64);
             tensors.push(StateTensor { path: path.to_owned(), tensor: tensor.clone(), at });
         }
-        // all that a step depends on besides the numbers of steps: a state is of no other package than one that goes on alike
+        // all that a step depends on besides the numbers of steps: a state is of no other package than one that goes on
+        // alike
         let mut identity = format!(
             "{}\n{}\n{}\n{} {}\n",
             learner.digest,
