@@ -84,17 +84,17 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // half of the stream, and, another day, the rest
     let state = folder.join("digits.state");
     let _ = fs::remove_file(&state);
-    let (mut right, mut bits, mut after) = (Vec::new(), Vec::new(), 0);
+    let (mut right, mut losses, mut after) = (Vec::new(), Vec::new(), 0);
     for part in [0..batches / 2, batches / 2..batches] {
         let told = learned(&program, &state, (&stream, part), &asked)?;
-        right.extend(told.0);
-        bits.extend(told.1);
-        after = told.2;
+        right.extend(told.right);
+        losses.extend(told.losses);
+        after = told.after;
     }
 
     // the same steps in this program
     let mut is_same = true;
-    for (batch, bits) in bits.iter().enumerate() {
+    for (batch, bits) in losses.iter().enumerate() {
         let labels = Targets::Labels(stream.labels()[batch * ROWS..][..ROWS].to_vec());
         let input = StepInput::new(&stream.inputs()[batch * ROWS * PIXELS..][..ROWS * PIXELS], &labels);
         let loss = trainer.step(&mut network, input.rate(training.rate(batch as u64 + 1)).divergence_weight(WEIGHT))?;
@@ -182,14 +182,23 @@ fn compiled(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     if status.success() { Ok(folder.join("adapt")) } else { Err("`cc` failed".into()) }
 }
 
-/// What the program tells of a part of the stream: how many of each batch it read right before it learned it, the bits
-/// of the losses, and how many of those that are asked about it read right afterwards.
+/// What the program tells of a part of the stream.
+struct Told {
+    /// How many of each batch it read right before it learned it.
+    right: Vec<u32>,
+    /// The bits of the losses.
+    losses: Vec<u32>,
+    /// How many of those that it was asked about it read right afterwards.
+    after: u32,
+}
+
+/// Runs the program on a part of the stream.
 fn learned(
     program: &Path,
     state: &Path,
     (stream, batches): (&Dataset, std::ops::Range<usize>),
     asked: &Dataset,
-) -> Result<(Vec<u32>, Vec<u32>, u32), Box<dyn Error>> {
+) -> Result<Told, Box<dyn Error>> {
     let bytes = |data: &Dataset, rows: std::ops::Range<usize>| -> Vec<u8> {
         let pixels = data.inputs()[rows.start * PIXELS..rows.end * PIXELS].iter().flat_map(|x| x.to_le_bytes());
         pixels.chain(data.labels()[rows].iter().flat_map(|label| label.to_le_bytes())).collect()
@@ -207,15 +216,15 @@ fn learned(
         return Err(format!("the program in C failed: {}", output.status).into());
     }
     let text = String::from_utf8(output.stdout)?;
-    let (mut right, mut bits, mut after) = (Vec::new(), Vec::new(), 0);
+    let mut told = Told { right: Vec::new(), losses: Vec::new(), after: 0 };
     for line in text.lines() {
         match line.split_once(' ') {
             Some((count, loss)) => {
-                right.push(count.parse()?);
-                bits.push(u32::from_str_radix(loss, 16)?);
+                told.right.push(count.parse()?);
+                told.losses.push(u32::from_str_radix(loss, 16)?);
             }
-            None => after = line.parse()?,
+            None => told.after = line.parse()?,
         }
     }
-    Ok((right, bits, after))
+    Ok(told)
 }

@@ -191,7 +191,7 @@ impl Step {
             (0..3).for_each(|i| b.store(Word, workspace, self.zeros + 4 * i, 0));
             let is_refused = b.call(looks.exceeds, vec![inputs.into(), (units as i64).into()]);
             b.when(is_refused, |b| failed(b, "ERROR_NOT_FINITE_INPUT"));
-            before = self.launches(b, (&self.before, self.before_at), workspace, &known, data);
+            before = self.launches(b, (&self.before, self.before_at), workspace, known, data);
             let gives = |name: &str| Expr::from(workspace).load(Word, self.at(name)) & SIZE;
             b.when(gives(REFUSED_TARGETS), |b| failed(b, "ERROR_TARGET"));
             if self.is_in_place() {
@@ -201,7 +201,7 @@ impl Step {
                 if self.is_in_place() {
                     state.begin(b, memory);
                 }
-                kernels = self.launches(b, (&self.step, self.step_at), workspace, &known, data);
+                kernels = self.launches(b, (&self.step, self.step_at), workspace, known, data);
                 if self.is_in_place() {
                     let largest = i64::from((LARGEST_GRADIENT as f32).to_bits());
                     b.when(Expr::from(largest).less(gives(BOUND)), |b| failed(b, "ERROR_LARGE_GRADIENT"));
