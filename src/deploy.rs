@@ -30,11 +30,13 @@ mod python;
 mod rust;
 mod status;
 mod template;
+mod training;
 mod web;
 
 pub use bayeslift_codegen::{Level, System};
 pub use graph::graph;
 pub use package::{File, Package, write};
+pub use training::{training, training_file};
 
 use crate::{
     Abstention, Ensemble, Error, ModelFile, Network, PredictorOptions, model_file,

@@ -96,7 +96,7 @@ pub use predictor::{DecisionOptions, Decisions, Double, Predictive, Predictor, P
 pub use schedule::{Position, Schedule, WarmUp};
 pub use source::{Source, SourceError};
 pub use standardizer::Standardizer;
-pub use trainer::{StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
+pub use trainer::{DeviceTraining, StepInput, StepLoss, Trainer, TrainerOptions, VariableDivergence};
 pub use warm_start::{StartReport, WeightMap};
 
 /// What most programs need, those with layers and optimizers of their own too. The layers' error is `LayerError` here.

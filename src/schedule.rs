@@ -1,6 +1,6 @@
 //! What changes from step to step: the learning rate, the weight of the divergence.
 
-use bayeslift_ir::{Environment, Scalar, elementary};
+use bayeslift_ir::{Environment, Expr, Scalar, elementary};
 use std::{fmt, sync::Arc};
 
 /// Where a step is in a training.
@@ -110,6 +110,26 @@ impl Schedule {
                 (0..(at.epoch.max(1) - 1) / (*every).max(1)).fold(1.0, |product, _| product * factor)
             }
             Schedule::Custom(factor) => factor(at),
+        })
+    }
+
+    /// As [`Schedule::factor`] of a training of one epoch, as graph code with the same bits: from the number of steps
+    /// done before, a scalar `f64` up to `steps`, to one. `None` of what goes by epochs, and of a closure.
+    pub(crate) fn factor_expr<'b>(&self, before: Expr<'b>, steps: u64) -> Option<Expr<'b>> {
+        let one = before.builder().constant_f64(1.0);
+        let done = before / steps.max(1) as f64;
+        Some(match *self {
+            Schedule::Constant => one,
+            Schedule::Linear { to } => one + done * (to - 1.0),
+            Schedule::Cosine { to } => {
+                let cosine = (done * std::f64::consts::PI).to_f32().cos().to_f64();
+                one * to + (one + cosine) * 0.5 * (1.0 - to)
+            }
+            Schedule::HalfLife { half_life, to } => {
+                let left = (before / half_life * -std::f64::consts::LN_2).to_f32().exp().to_f64();
+                one * to + left * (1.0 - to)
+            }
+            Schedule::Epochs { .. } | Schedule::Custom(_) => return None,
         })
     }
 }

@@ -4,6 +4,7 @@ mod accumulated;
 mod arguments;
 mod checked;
 mod clip;
+mod device;
 mod finite;
 mod graph;
 mod norms;
@@ -16,6 +17,12 @@ mod stand_ins;
 mod targets;
 
 pub(crate) use clip::check_clip_norm;
+pub(crate) use device::DeviceGraphs;
+pub use device::DeviceTraining;
+#[cfg(feature = "deploy")]
+pub(crate) use device::{REFUSED_SCALARS, REFUSED_TARGETS, STEP};
+#[cfg(feature = "deploy")]
+pub(crate) use finite::LARGEST_GRADIENT;
 pub use options::{StepInput, TrainerOptions};
 pub(crate) use targets::{check_dataset, check_observed, check_targets, known_events};
 

@@ -9,6 +9,7 @@ use crate::{
     Error, ModelFile, Network, fit,
     model_file::{self, Contents, LARGEST_HEADER, json},
     new_file,
+    trainer::DeviceGraphs,
 };
 use bayeslift_ir::{Foreign, Tensor, Type};
 use bayeslift_layers::{Optimizer, Variable};
@@ -39,6 +40,9 @@ pub(crate) struct Description {
     pub steps: u64,
     /// How far a [`Fit`](crate::Fit) came; none of a trainer's own steps.
     pub course: Option<fit::Record>,
+    /// How a device goes on, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<OnDevice>,
     /// SHA-256 of this text without its last field, and of all tensors in the order of their names, as that of
     /// [`ModelFile::digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,8 +51,73 @@ pub(crate) struct Description {
 
 impl Description {
     pub fn new(conditions: Conditions, training_examples: usize, steps: u64, course: Option<fit::Record>) -> Self {
-        Description { version: VERSION, conditions, training_examples, steps, course, digest: None }
+        Description { version: VERSION, conditions, training_examples, steps, course, device: None, digest: None }
     }
+
+    /// For a device too, which makes steps of so many rows by these graphs.
+    pub fn for_device(mut self, graphs: &DeviceGraphs, rows: usize, seed: u64) -> Self {
+        let [before, step] = [&graphs.before, &graphs.step].map(ToString::to_string);
+        self.device = Some(OnDevice { rows, seed, before, step });
+        self
+    }
+}
+
+/// How a device goes on.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnDevice {
+    /// The rows of a step.
+    rows: usize,
+    /// Addresses the noise.
+    seed: u64,
+    /// The graphs, as text.
+    before: String,
+    step: String,
+}
+
+/// All that a device goes on with.
+#[cfg(feature = "deploy")]
+pub(crate) struct ForDevice {
+    pub file: ModelFile,
+    pub state: Vec<(String, Tensor)>,
+    pub graphs: DeviceGraphs,
+    pub rows: usize,
+    pub seed: u64,
+    pub steps: u64,
+}
+
+/// Reads a training file that is for a device.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::TrainingFormat`] for one that is truncated, damaged, foreign, of another version, or for
+/// no device.
+#[cfg(feature = "deploy")]
+pub(crate) fn for_device(path: &Path) -> Result<ForDevice, Error> {
+    let format = |message: String| Error::TrainingFormat {
+        path: path.to_owned(),
+        message: Foreign::cut(&message, 1000).to_string(),
+    };
+    let bytes = model_file::read_bytes(path, model_file::LARGEST_FILE).map_err(|error| match error {
+        Error::Format { message, .. } => format(message),
+        error => error,
+    })?;
+    let (Description { device, steps, .. }, file, tensors) = parts(&bytes).map_err(format)?;
+    let OnDevice { rows, seed, before, step } =
+        device.ok_or_else(|| format("it is for no device: write it by `Trainer::save_for_device`".to_owned()))?;
+    let graph = |text: String| text.parse().map_err(|error| format(format!("a graph of its steps: {error}")));
+    let graphs = DeviceGraphs { before: graph(before)?, step: graph(step)? };
+    if rows == 0 {
+        return Err(format("its steps have no rows".to_owned()));
+    }
+    let state =
+        tensors.into_iter().map(|(name, tensor)| match (name.strip_prefix("state/"), tensor.first_non_finite()) {
+            (None, _) => Err(format(format!("it has the tensor `{}`, which nothing needs", Foreign::new(&name)))),
+            (_, Some((_, x))) => {
+                Err(format(format!("its tensor `{}` has the element {x}, which is not finite", Foreign::new(&name))))
+            }
+            (Some(path), None) => Ok((path.to_owned(), tensor)),
+        });
+    Ok(ForDevice { file, state: state.collect::<Result<_, _>>()?, graphs, rows, seed, steps })
 }
 
 /// Only what any version has.

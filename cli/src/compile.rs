@@ -18,8 +18,12 @@ use std::{fmt::Write, path::PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did
+    /// The model: what `Network::save` wrote, or the folder that `Ensemble::save` did; to go on training, what
+    /// `Trainer::save_for_device` wrote
     model: PathBuf,
+    /// Make what goes on training too: steps with the bits of the trainer, on a state that the program keeps
+    #[arg(long)]
+    train: bool,
     /// The folder to write to; it is made if there is none
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -92,7 +96,8 @@ Examples:
   bayeslift compile wine.safetensors --output deploy --isa v3,v4 --package
   bayeslift compile wine.safetensors --output deploy --emit c --row-block 1 --samples 16
   bayeslift compile wine.safetensors --output deploy --name wine --emit wasm
-  bayeslift compile digits.safetensors --output deploy --abstain-above 0.7 --decide 0.01 --samples 4096";
+  bayeslift compile digits.safetensors --output deploy --abstain-above 0.7 --decide 0.01 --samples 4096
+  bayeslift compile wine-training.safetensors --train --output deploy --name wine --emit c --row-block 1";
 
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let mut options = DeployOptions::new(&arguments.name)
@@ -110,7 +115,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     options.abstention = arguments.abstain.abstention()?;
     options.decision_error = arguments.decide;
-    let mut package = deploy::file(&arguments.model, &options)?;
+    let mut package = match arguments.train {
+        true => deploy::training_file(&arguments.model, &options)?,
+        false => deploy::file(&arguments.model, &options)?,
+    };
     package.manifest["command"] = json!(command(arguments));
     let mut files = if arguments.emit == Emit::Wasm { package.web()? } else { package.files() };
     if arguments.package {
@@ -125,6 +133,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             let _ = writeln!(text, "{:>12}  {}", file.bytes.len(), shown(&arguments.output.join(&file.name)));
         }
         let bytes = |what: &str| package.manifest["bytes"][what].as_u64().unwrap_or_default();
+        if arguments.train {
+            let _ = writeln!(text, "what it learns is a state of {} bytes", bytes("state"));
+        }
         let _ = match (bytes("workspace"), bytes("stack")) {
             // of C its compiler knows
             (workspace, 0) => writeln!(text, "a call takes {workspace} bytes of workspace"),
@@ -140,6 +151,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 fn command(arguments: &Arguments) -> String {
     let mut text =
         format!("bayeslift compile MODEL --output DIR --name {} --samples {}", arguments.name, arguments.samples);
+    if arguments.train {
+        text.push_str(" --train");
+    }
     match arguments.emit {
         Emit::Object => {}
         Emit::C => text.push_str(" --emit c"),

@@ -2,6 +2,7 @@
 
 mod common;
 
+use bayeslift::{DeviceTraining, prelude::*};
 use common::*;
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
@@ -186,4 +187,33 @@ fn scripts_for_pages() {
     let script = fs::read_to_string(output.join("model.js")).unwrap();
     // it may be put into a page as it is
     assert!(script.contains("globalThis.model = network") && !script.contains("</script") && !script.contains('@'));
+}
+
+#[test]
+fn what_goes_on_training() {
+    let folder = folder("compile-train");
+    let network = classes();
+    let trainer = Trainer::new(&network, 100, TrainerOptions::default()).unwrap();
+    let model = folder.join("training.safetensors");
+    trainer.save_for_device(&network, &model, &DeviceTraining::new(4)).unwrap();
+    let output = folder.join("package");
+    let compile = |model: &Path| {
+        let mut command = bayeslift(["compile", "--train", "--emit", "c", "--row-block", "1", "--name", "learner"]);
+        command.arg(model).arg("--output").arg(&output);
+        command
+    };
+    let text = answer(&mut compile(&model));
+    assert_eq!(names(&output), ["learner.c", "learner.h", "learner.json"]);
+    let manifest: Value = serde_json::from_slice(&fs::read(output.join("learner.json")).unwrap()).unwrap();
+    let state = format!("what it learns is a state of {} bytes", manifest["bytes"]["state"]);
+    assert!(text.contains(&state), "{text}");
+    assert_eq!(manifest["batch_rows"], 4);
+    let command = "bayeslift compile MODEL --output DIR --name learner --samples 64 --train --emit c --row-block 1";
+    assert_eq!(manifest["command"], command);
+    let header = fs::read_to_string(output.join("learner.h")).unwrap();
+    assert!(header.contains("int learner_step(") && header.contains("int learner_predict("), "{header}");
+    // a model that knows no steps
+    let refused = compile(&saved(&folder, &network)).output().unwrap();
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && message.contains("neither `Trainer::save` nor `Fit` wrote it"), "{message}");
 }

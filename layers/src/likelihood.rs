@@ -36,7 +36,7 @@ pub use ordered_logit::OrderedLogit;
 pub use poisson::Poisson;
 pub use scale::Scale;
 pub use softmax_centered::SoftmaxCenteredNormal;
-pub use target::{Support, Target};
+pub use target::{SIMPLEX_ROUNDING, Support, Target};
 pub use zero_inflated::ZeroInflated;
 
 use crate::{Error, Scope};

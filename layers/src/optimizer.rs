@@ -5,6 +5,7 @@ mod adam_w;
 mod ivon;
 mod lazy;
 mod partitioned;
+mod power;
 mod rates;
 mod rms_prop;
 mod sgd;
@@ -62,6 +63,16 @@ pub trait Optimizer: Debug + Send + Sync {
 
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64>;
+
+    /// As [`Optimizer::scalar_values`], as graph code with the same bits, for steps that are made where there is no host:
+    /// of the step's number, a scalar `f64` that is a whole number from 1 on, and the factor of the learning rate, one
+    /// too. Each is a scalar `f64`.
+    ///
+    /// `None`, the default, of a rule that has no such code: then no device makes its steps.
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        let _ = (step, rate);
+        None
+    }
 
     /// The scalars of a step whose learning rate has another factor, given those of the step. Default: times the factor
     /// are those whose names end with `rate`, and the others stay; a rule with others that change with the rate says
@@ -131,6 +142,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     }
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         (**self).scalar_values(step, rate)
+    }
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        (**self).scalar_exprs(step, rate)
     }
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         (**self).scalars_at(scalars, factor)

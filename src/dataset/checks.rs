@@ -2,6 +2,7 @@
 
 use crate::{Error, FloatCow, error::short};
 use bayeslift_ir::{Environment, Shape};
+use bayeslift_layers::likelihood::SIMPLEX_ROUNDING;
 
 /// The number of rows of so many elements of inputs of this shape each.
 pub(crate) fn rows(shape: &Shape, inputs: usize) -> Result<usize, Error> {
@@ -55,7 +56,7 @@ pub(crate) fn check_simplex(classes: usize, points: usize, values: &FloatCow<'_>
             return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
         }
         let sum: f64 = point.iter().sum();
-        if (sum - 1.0).abs() > 1e-3 {
+        if (sum - 1.0).abs() > SIMPLEX_ROUNDING {
             let found = format!("a row that sums to {sum}");
             return Err(Error::argument(target, "a row of positive numbers that sum to 1", found));
         }

@@ -4,14 +4,14 @@ use super::{element::Element, language::Language};
 use crate::{
     Backend, Error,
     predictor::{
-        block::{Staged, largest_bound},
+        block::{Staged, largest_bound, stages},
         model::Model,
-        question::{Accumulator, Question, Turns},
+        question::{Accumulator, Graphs, Question, Turns},
     },
 };
 use bayeslift_codegen::{KernelTable, Program, Target};
 use bayeslift_ir::{Graph, Output, Tensor};
-use bayeslift_passes::{Rewriting, Rewritten, WATCH, unmarked, watch};
+use bayeslift_passes::{Rewriting, Rewritten, Stages, WATCH, unmarked, watch};
 use bayeslift_runtime::Options;
 
 /// A block of samples and rows, ready to be compiled for any target.
@@ -98,6 +98,32 @@ impl Block {
         };
         let accumulators = staged.accumulators;
         Ok(Block { question, rows, at_once, turns, update, finish, known, accumulators, bound, is_watched })
+    }
+
+    /// A block of a network whose parameters are not known before they are used; and, for any parameters, what is
+    /// computed of them before, and the numbers of those that the block itself reads. As nothing bounds what it
+    /// computes, it looks itself for what overflows unseen.
+    pub fn of_any(
+        model: &Model,
+        (at_once, turns): (usize, Turns),
+        rows: usize,
+        draws: bool,
+    ) -> Result<(Block, Rewritten, Vec<usize>), Error> {
+        let question = Question::Moments;
+        let Graphs { update, finish, accumulators } = question.graphs(model, (at_once, turns), rows, draws)?;
+        let Stages { first, second, kept } = stages(&update, model)?;
+        let simple = Options::default().simplify(false);
+        let (early, late) = (simple.optimize(&first)?, simple.optimize(&second)?);
+        let finish = finish.map(|graph| Options::default().optimize(&graph)).transpose()?;
+        let watched = watch(&late.graph, true)?;
+        let is_watched = watched.is_some();
+        let update = match watched {
+            Some(graph) => Options::default().rewriting(Rewriting::Off).optimize(&graph)?,
+            None => late,
+        };
+        let (known, bound) = (Vec::new(), f32::MAX.into());
+        let block = Block { question, rows, at_once, turns, update, finish, known, accumulators, bound, is_watched };
+        Ok((block, early, kept))
     }
 
     /// What it answers.

@@ -5,7 +5,7 @@ use super::{
     block::{Block, Compiled},
     decisions::{Abstains, Decides},
     element::Element,
-    entry::{Looks, Parts},
+    entry::{Known, Looks, Parts},
     functions::{Defaults, Functions, Roles, TEST_SAMPLES, checksum, test_inputs},
     header::{self, Facts, header},
     information::Information,
@@ -34,7 +34,7 @@ const AT_ONCE: usize = 32;
 /// Those of a block of one row: few, so that as many are soon added under a deadline.
 const FEW_AT_ONCE: usize = 8;
 /// The most bytes of data: code finds them by a signed distance of 32 bits.
-const MOST_DATA: u64 = 1 << 30;
+pub const MOST_DATA: u64 = 1 << 30;
 /// The largest number of rows at once: more would only take memory.
 const MOST_ROWS: usize = 1 << 12;
 
@@ -103,7 +103,13 @@ fn compile_as<L: Language>(
     let element = Element::of(model.dtype);
     let (levels, targets) = targets(options, &system)?;
     let draws = model.draws()?;
-    let (blocks, roles) = blocks(models, options, draws)?;
+    let moments = |turns, rows| Block::new(Question::Moments, models, turns, rows, draws);
+    let (mut blocks, mut roles) = blocks(options, draws, moments)?;
+    Decides::check(options, models.len(), draws, &blocks[0].results())?;
+    if options.decision_error.is_some() {
+        roles.decide = Some(blocks.len());
+        blocks.push(Block::new(Question::Decision, models, (FEW_AT_ONCE, Turns::Open), 1, draws)?);
+    }
     let mut assembly = Assembly { kernels: Vec::new(), routines: Vec::new(), data: Vec::new() };
     let mut compiled: Vec<(Block, Vec<Compiled>)> = Vec::new();
     let mut kernels = Vec::new();
@@ -139,6 +145,8 @@ fn compile_as<L: Language>(
     let seeds = subject.seeds(options);
     members.iter_mut().for_each(|members| members.place(&seeds, &known, &mut data));
     let members = members.as_ref();
+    let place = |&at: &u64| if brings_weights { Known::Brought(at) } else { Known::Data(at) };
+    let known: Vec<Vec<Known>> = known[0].iter().map(|known| known.iter().map(place).collect()).collect();
     let defaults = Defaults { seed: seeds[0], samples: options.samples };
     let bound = compiled.iter().map(|(block, _)| block.bound).fold(element.largest, f64::min);
     let results = members.map_or_else(|| compiled[roles.many].0.results(), |members| members.results().to_vec());
@@ -159,7 +167,7 @@ fn compile_as<L: Language>(
         layout: &layout,
         element,
         units,
-        known: &known[0],
+        known: &known,
         members,
         abstains,
         decides,
@@ -252,23 +260,22 @@ pub fn check(options: &DeployOptions) -> Result<(), Error> {
 }
 
 /// Blocks for many rows, for one, and, where a single row's samples come all at once, for that.
-fn blocks(models: &[Model], options: &DeployOptions, draws: bool) -> Result<(Vec<Block>, Roles), Error> {
+pub fn blocks<B>(
+    options: &DeployOptions,
+    draws: bool,
+    mut block: impl FnMut((usize, Turns), usize) -> Result<B, Error>,
+) -> Result<(Vec<B>, Roles), Error> {
     let turns = if draws { Turns::Open } else { Turns::One };
     let at_once = |most: usize| if draws { most.min(options.samples) } else { 1 };
-    let mut blocks = vec![Block::new(Question::Moments, models, (at_once(AT_ONCE), turns), options.row_block, draws)?];
-    Decides::check(options, models.len(), draws, &blocks[0].results())?;
+    let mut blocks = vec![block((at_once(AT_ONCE), turns), options.row_block)?];
     let mut roles = Roles { many: 0, one: 0, direct: None, decide: None };
     if options.row_block > 1 {
         roles.one = blocks.len();
-        blocks.push(Block::new(Question::Moments, models, (at_once(FEW_AT_ONCE), turns), 1, draws)?);
+        blocks.push(block((at_once(FEW_AT_ONCE), turns), 1)?);
     }
     if draws && options.samples <= MOST_AT_ONCE {
         roles.direct = Some(blocks.len());
-        blocks.push(Block::new(Question::Moments, models, (options.samples, Turns::One), 1, draws)?);
-    }
-    if options.decision_error.is_some() {
-        roles.decide = Some(blocks.len());
-        blocks.push(Block::new(Question::Decision, models, (FEW_AT_ONCE, Turns::Open), 1, draws)?);
+        blocks.push(block((options.samples, Turns::One), 1)?);
     }
     Ok((blocks, roles))
 }

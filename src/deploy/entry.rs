@@ -25,16 +25,24 @@ pub struct Parts<'a> {
     pub element: Element,
     /// The numbers of an input row.
     pub units: usize,
-    /// Where each block's known values lie, in the data or in the weights; those of an ensemble are told by its
-    /// members.
-    pub known: &'a [Vec<u64>],
+    /// Where each block's known values lie; those of an ensemble are told by its members.
+    pub known: &'a [Vec<Known>],
     pub members: Option<&'a Members>,
     pub abstains: Option<Abstains>,
     pub decides: Option<Decides>,
-    /// Whether these are offsets in weights that the caller brings.
+    /// Whether members tell offsets in weights that the caller brings.
     pub brings_weights: bool,
     /// For each block and level, its first kernel's number.
     pub kernels: &'a [Vec<usize>],
+}
+
+/// Where a value lies that a block knows.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    Data(u64),
+    /// So many bytes from where the workspace says that the caller's own memory begins: weights, or a state.
+    Brought(u64),
+    Workspace(i64),
 }
 
 /// The routines of a block, by their numbers.
@@ -263,15 +271,19 @@ impl Parts<'_> {
 
     /// Where the values lie that a block knows: of an ensemble, those of the member that is asked.
     fn known(&self, number: usize, workspace: Variable) -> Vec<Expr> {
-        let weights = || Expr::from(workspace).load(Long, self.layout.header + 16);
+        let brought = || Expr::from(workspace).load(Long, self.layout.header + 16);
         match self.members {
             None => {
-                let known = self.known[number].iter();
-                known.map(|&at| if self.brings_weights { weights() + at as i64 } else { Expr::Data(at) }).collect()
+                let place = |known: &Known| match *known {
+                    Known::Data(at) => Expr::Data(at),
+                    Known::Brought(at) => brought() + at as i64,
+                    Known::Workspace(at) => workspace + at,
+                };
+                self.known[number].iter().map(place).collect()
             }
             Some(members) => {
                 let own = || Expr::from(workspace).load(Long, self.layout.member);
-                let from = || if self.brings_weights { weights() } else { Expr::Data(0) };
+                let from = || if self.brings_weights { brought() } else { Expr::Data(0) };
                 members.known_of(number).map(|at| from() + own().load(Long, at)).collect()
             }
         }

@@ -6,7 +6,7 @@ mod pieces;
 mod self_test;
 mod together;
 
-pub use init::checksum;
+pub use init::{checksum, checksum_of};
 pub use pieces::STATE_HEADER;
 pub use self_test::{TEST_SAMPLES, test_inputs};
 
@@ -205,7 +205,8 @@ impl Functions<'_> {
         accumulator_bytes(&self.parts.blocks[block].0) as i64
     }
 
-    fn predict(&self) -> RoutineBuilder {
+    /// `(request, inputs, rows, result, workspace)`.
+    pub fn predict(&self) -> RoutineBuilder {
         let (mut builder, [request, inputs, rows, result, workspace]) = RoutineBuilder::new([Long; 5]);
         let b = &mut builder;
         refuse(b, Expr::from(result).is_zero(), "ERROR_NULL");

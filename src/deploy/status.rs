@@ -16,7 +16,23 @@ pub const STATUS: &[(&str, &str)] = &[
     ("ERROR_DIFFERENT", "the self-test gave other bits than were expected"),
 ];
 
+/// As [`STATUS`], after it, of networks that go on learning.
+pub const OF_TRAINING: &[(&str, &str)] = &[
+    ("ERROR_STATE", "the state is none of this network, is sealed or is not, or a step on it was interrupted"),
+    ("ERROR_DAMAGED", "the state is not what it was when it was sealed"),
+    ("ERROR_TARGET", "a target is none that the likelihood takes; no step was made"),
+    ("ERROR_RATE", "the learning rate is too large for a step in place; no step was made"),
+    ("ERROR_NOT_FINITE_LOSS", "the loss is not finite; no step was made"),
+    ("ERROR_NOT_FINITE_UPDATE", "a parameter would not be finite; no step was made"),
+    ("ERROR_LARGE_GRADIENT", "a gradient may be larger than 2^50, or not finite; no step was made"),
+];
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    STATUS.iter().chain(OF_TRAINING)
+}
+
 /// The number of a status.
 pub fn status(name: &str) -> i64 {
-    STATUS.iter().position(|(known, _)| *known == name).expect("a row of the table") as i64
+    all().position(|(known, _)| *known == name).expect("a row of a table") as i64
 }

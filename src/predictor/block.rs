@@ -13,7 +13,7 @@ use crate::{
 };
 use bayeslift_ir::{DType, Graph, Input, Tensor, Type};
 use bayeslift_passes::{
-    INSIDE, Range, RangeAnalysis, Rewriting, WATCH, hidden, optimize, rescale, stage, unmarked, watch,
+    INSIDE, Range, RangeAnalysis, Rewriting, Stages, WATCH, hidden, optimize, rescale, stage, unmarked, watch,
 };
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
@@ -225,9 +225,7 @@ pub struct Staged {
 impl Staged {
     pub fn new(graphs: Graphs, model: &Model, backend: &Backend) -> Result<Staged, Error> {
         let Graphs { update, finish, accumulators } = graphs;
-        let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
-        // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
-        let stages = stage(&optimize(&update, Rewriting::Off)?.graph, is_parameter)?;
+        let stages = stages(&update, model)?;
         let engine = Engine::of_simplified(stages.first, backend)?;
         let session = engine.session()?;
         let early = Early { engine, session, kept: stages.kept };
@@ -245,6 +243,13 @@ impl Staged {
         self.early.compute(model)?;
         Ok(self.early.known(model).cloned().collect())
     }
+}
+
+/// A block's graph cut in two: what depends on parameters alone, and the rest.
+pub fn stages(update: &Graph, model: &Model) -> Result<Stages, Error> {
+    let is_parameter = |input: &Input| model.parameters().get(&input.name).is_ok();
+    // simplified before it is cut, since what is cut stays as large as it is; both parts are simple then
+    Ok(stage(&optimize(update, Rewriting::Off)?.graph, is_parameter)?)
 }
 
 /// How many samples a block of so many rows computes at once. A single row takes as many as there are, up to a few hundred: then they need not

@@ -217,7 +217,7 @@ pub fn output_type(network: &Graph) -> Result<Type, Error> {
 }
 
 /// What noise is addressed by, as inputs are named.
-const NOISE: [&str; 3] = ["noise/key", "noise/first_sample", "noise/first_row"];
+pub const NOISE: [&str; 3] = ["noise/key", "noise/first_sample", "noise/first_row"];
 
 /// A block of samples and rows under construction.
 pub struct Block<'b> {

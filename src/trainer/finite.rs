@@ -7,10 +7,10 @@ use bayeslift_passes::{Range, RangeAnalysis};
 
 /// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small number:
 /// there is room for both.
-pub(super) const LARGEST_GRADIENT: f64 = (1_u64 << 50) as f64;
+pub(crate) const LARGEST_GRADIENT: f64 = (1_u64 << 50) as f64;
 
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
-const LARGEST_SCALAR: f64 = 1024.0;
+pub(super) const LARGEST_SCALAR: f64 = 1024.0;
 
 /// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its state
 /// is in these ranges, which such an update does not leave.

@@ -1,6 +1,6 @@
 //! Trainers that are saved, to go on later.
 
-use super::{Form, Trainer, TrainerOptions, Updates};
+use super::{DeviceTraining, Form, Trainer, TrainerOptions, Updates};
 use crate::{
     Error, Network, fit,
     model_file::Contents,
@@ -43,6 +43,26 @@ impl Trainer {
         self.check_network(network)?;
         let conditions = self.conditions(network);
         let description = Description::new(conditions, self.training_examples, self.step, None);
+        training_file::write(path.as_ref(), &description, network, self.named_state())
+    }
+
+    /// As [`Trainer::save`], with the steps that a device goes on with: the command `bayeslift compile --train`, and
+    /// [`deploy::training_file`](crate::deploy::training_file), make code of them. [`Trainer::load`] reads it too.
+    ///
+    /// # Errors
+    /// As for [`Trainer::save`]; options out of range; an optimizer that tells its scalars on a host alone, a schedule
+    /// by epochs or of a closure, a backend that rewrites as none does by default, a network of `f64`.
+    pub fn save_for_device(
+        &self,
+        network: &Network,
+        path: impl AsRef<Path>,
+        training: &DeviceTraining,
+    ) -> Result<(), Error> {
+        let _environment = Environment::enter();
+        let graphs = self.device_graphs(network, training)?;
+        let conditions = self.conditions(network);
+        let description = Description::new(conditions, self.training_examples, self.step, None);
+        let description = description.for_device(&graphs, training.rows, self.seed);
         training_file::write(path.as_ref(), &description, network, self.named_state())
     }
 

@@ -18,6 +18,8 @@ mod hostile;
 #[path = "../facade/networks.rs"]
 mod networks;
 mod readme;
+mod training;
+mod training_program;
 
 use bayeslift::{
     deploy::{self, DeployOptions, Level, Weights},

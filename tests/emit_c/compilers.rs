@@ -10,8 +10,8 @@ use std::{fs, process::Command};
 
 /// What makes programs of C, and runs them.
 pub struct Compiler {
-    command: &'static [&'static str],
-    runner: &'static [&'static str],
+    pub command: &'static [&'static str],
+    pub runner: &'static [&'static str],
 }
 
 pub const HERE: [Compiler; 2] =

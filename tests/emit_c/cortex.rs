@@ -10,13 +10,13 @@ use bayeslift::{deploy::Package, prelude::*};
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 /// A processor, the board of the emulator that has it, and how code is made for it.
-struct Processor {
-    name: &'static str,
+pub struct Processor {
+    pub name: &'static str,
     board: &'static str,
     options: &'static [&'static str],
 }
 
-const PROCESSORS: [Processor; 2] = [
+pub const PROCESSORS: [Processor; 2] = [
     Processor {
         name: "Cortex-M4F",
         board: "mps2-an386",
@@ -29,9 +29,9 @@ const PROCESSORS: [Processor; 2] = [
     },
 ];
 
-const COMPILER: &str = "arm-none-eabi-gcc";
-const EMULATOR: &str = "qemu-system-arm";
-const KB: usize = 1024;
+pub const COMPILER: &str = "arm-none-eabi-gcc";
+pub const EMULATOR: &str = "qemu-system-arm";
+pub const KB: usize = 1024;
 
 /// What a program takes, in bytes, and the instructions of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,33 @@ struct Taken {
     workspace: u64,
     stack: u64,
     instructions: u64,
+}
+
+/// The words that a program writes to the file `results`, on a processor that has so much flash and memory. The folder
+/// has the package of this name, and what the program reads.
+pub fn start(
+    processor: &Processor,
+    folder: &Path,
+    program: &str,
+    name: &str,
+    level: &str,
+    [flash, memory]: [usize; 2],
+) -> Vec<u32> {
+    fs::write(folder.join("main.c"), program).unwrap();
+    fs::write(folder.join("cortex_m.h"), include_str!("cortex_m.h")).unwrap();
+    let script = include_str!("cortex_m.ld").replace("FLASH_BYTES", &flash.to_string());
+    fs::write(folder.join("cortex_m.ld"), script.replace("RAM_BYTES", &memory.to_string())).unwrap();
+    let mut command = Command::new(COMPILER);
+    command.current_dir(folder).args(processor.options).args(["-mthumb", level, "-DNETWORK_H=\"network.h\""]);
+    command.args(["-Wall", "-Wextra", "-Werror", "-nostdlib", "-ffreestanding", "-T", "cortex_m.ld"]);
+    // what compilers bring: arithmetic of doubles
+    run(command.args(["main.c", &format!("{name}.c"), "-lgcc", "-o", "program"]));
+    let mut command = Command::new(EMULATOR);
+    command.current_dir(folder).args(["-M", processor.board, "-kernel", "program", "-display", "none"]);
+    command.args(["-monitor", "none", "-serial", "none", "-icount", "shift=0"]);
+    run(command.args(["-semihosting-config", "enable=on,target=native"]));
+    let words = fs::read(folder.join("results")).unwrap();
+    words.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
 }
 
 /// Predicts rows one by one on a processor that has so much flash and memory, and compares all bits.
@@ -69,21 +96,8 @@ fn compare(
          #define NETWORK_predict {name}_predict\n#define NETWORK_self_test {name}_self_test\n{place}}} while (0)\n"
     );
     fs::write(folder.join("network.h"), header).unwrap();
-    fs::write(folder.join("cortex_m.c"), include_str!("cortex_m.c")).unwrap();
-    let script = include_str!("cortex_m.ld").replace("FLASH_BYTES", &flash.to_string());
-    fs::write(folder.join("cortex_m.ld"), script.replace("RAM_BYTES", &memory.to_string())).unwrap();
     fs::write(folder.join("inputs"), x.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
-    let mut command = Command::new(COMPILER);
-    command.current_dir(&folder).args(processor.options).args(["-mthumb", level, "-DNETWORK_H=\"network.h\""]);
-    command.args(["-Wall", "-Wextra", "-Werror", "-nostdlib", "-ffreestanding", "-T", "cortex_m.ld"]);
-    // what compilers bring: arithmetic of doubles
-    run(command.args(["cortex_m.c", &format!("{name}.c"), "-lgcc", "-o", "program"]));
-    let mut command = Command::new(EMULATOR);
-    command.current_dir(&folder).args(["-M", processor.board, "-kernel", "program", "-display", "none"]);
-    command.args(["-monitor", "none", "-serial", "none", "-icount", "shift=0"]);
-    run(command.args(["-semihosting-config", "enable=on,target=native"]));
-    let words = fs::read(folder.join("results")).unwrap();
-    let words: Vec<u32> = words.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+    let words = start(processor, &folder, include_str!("cortex_m.c"), name, level, [flash, memory]);
     let (got, [stack, instructions]) = words.split_at(words.len() - 2) else { unreachable!("two words") };
     let predictor = PredictorOptions::default().samples(samples).seed(5);
     let predictor = Predictor::with_options(network, &predictor).unwrap();
@@ -104,7 +118,7 @@ fn compare(
 }
 
 /// The bytes of the network's functions and data.
-fn flash_of(folder: &Path) -> u64 {
+pub fn flash_of(folder: &Path) -> u64 {
     use object::{Object as _, ObjectSection as _, SectionKind};
     let bytes = fs::read(folder.join("program")).unwrap();
     let file = object::File::parse(&*bytes).unwrap();

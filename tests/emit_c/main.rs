@@ -28,6 +28,10 @@ mod doubles;
 mod graphs;
 mod python;
 mod rules;
+mod training;
+#[allow(dead_code)]
+#[path = "../deploy/training_program.rs"]
+mod training_program;
 mod web;
 
 use bayeslift::{

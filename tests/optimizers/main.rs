@@ -5,6 +5,7 @@ mod finite;
 mod formulas;
 mod partitioned;
 mod posteriors;
+mod scalars;
 
 use bayeslift::prelude::*;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::batch;
 use crate::Error;
-use bayeslift_ir::{DType, Shape, Type};
+use bayeslift_ir::{DType, Expr, Shape, Type};
 use std::fmt;
 
 /// What the target of one example looks like.
@@ -88,6 +88,9 @@ impl Target {
     }
 }
 
+/// How much the sum of a point's coordinates may differ from 1.
+pub const SIMPLEX_ROUNDING: f64 = 1e-3;
+
 impl Support {
     /// Whether a number may be a target, or a coordinate of one.
     pub fn contains(self, x: f64) -> bool {
@@ -100,6 +103,33 @@ impl Support {
                 Support::Binary => x == 0.0 || x == 1.0,
                 Support::Count => x >= 0.0 && x.fract() == 0.0,
                 Support::Classes(classes) => x >= 0.0 && x.fract() == 0.0 && x < classes as f64,
+            }
+    }
+
+    /// As [`Support::contains`], as graph code: 1 where an element of `x`, labels as `u32`, may be a target, and 0
+    /// elsewhere. Of a point it is the sum of coordinates too, of which the last axis has one for each.
+    pub fn contains_expr<'b>(self, x: Expr<'b>) -> Expr<'b> {
+        let one = |mask: Expr<'b>| mask.select(1.0, 0.0);
+        if let Support::Classes(classes) = self {
+            return one(x.less(u32::try_from(classes).unwrap_or(u32::MAX)));
+        }
+        let largest = if x.dtype() == DType::F64 { f64::MAX } else { f32::MAX.into() };
+        let zero = x.builder().constant(0.0);
+        let (is_positive, is_not_negative) = (one(zero.less(x)), one(zero.less_equal(x)));
+        let is_finite = one(x.abs().less_equal(largest));
+        is_finite
+            * match self {
+                Support::Real | Support::Classes(_) => return is_finite,
+                Support::Positive => is_positive,
+                Support::NonNegative => is_not_negative,
+                Support::UnitInterval => is_positive * one(x.less(1.0)),
+                Support::Binary => one(x.equal(0.0)).max(one(x.equal(1.0))),
+                Support::Count => is_not_negative * one(x.floor().equal(x)),
+                Support::Simplex(_) => {
+                    let last = x.shape().len().saturating_sub(1);
+                    let rest = (x.to_f64().sum(last) - 1.0).abs();
+                    is_positive * one(rest.less_equal(SIMPLEX_ROUNDING)).expand(last).broadcast(&x.shape())
+                }
             }
     }
 

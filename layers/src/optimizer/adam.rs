@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015).
 
-use super::{Optimizer, Options, Step, Update};
+use super::{Optimizer, Options, Step, Update, power::power};
 use crate::{Error, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr};
 
@@ -72,6 +72,11 @@ impl Optimizer for Adam {
             let rate = self.learning_rate * rate * correction(self.beta_2).sqrt() / correction(self.beta_1);
             vec![rate]
         })
+    }
+
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        let correction = |beta| 1.0 - power(beta, step);
+        Some(vec![rate * self.learning_rate * correction(self.beta_2).sqrt() / correction(self.beta_1)])
     }
 
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {

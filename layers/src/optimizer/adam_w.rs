@@ -90,6 +90,12 @@ impl Optimizer for AdamW {
         scalars
     }
 
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        let mut scalars = self.adam.scalar_exprs(step, rate)?;
+        scalars.push(1.0 - rate * self.adam.learning_rate * self.weight_decay);
+        Some(scalars)
+    }
+
     /// What is kept is 1 - rate * weight decay.
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         vec![scalars[0] * factor, 1.0 - (1.0 - scalars[1]) * factor]

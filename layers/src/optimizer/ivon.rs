@@ -1,6 +1,8 @@
 //! IVON: the improved variational online Newton method (Shen and others 2024).
 
-use super::{Adam, Optimizer, Options, Step, Update, check_is_deterministic, names, prior_precision, zeros};
+use super::{
+    Adam, Optimizer, Options, Step, Update, check_is_deterministic, names, power::power, prior_precision, zeros,
+};
 use crate::{Error, Group, Variable, host::integer_power};
 use bayeslift_ir::{Environment, Expr, Tensor};
 
@@ -175,6 +177,15 @@ impl Optimizer for Ivon {
             let likelihood_rate = self.adam().scalar_values(step, rate)[0];
             vec![self.learning_rate * rate, correction, news, likelihood_rate]
         })
+    }
+
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        let one = step.builder().constant_f64(1.0);
+        let correction = one / (1.0 - power(self.beta_1, step));
+        let least = Environment::within(|| 1.0 - self.beta_2);
+        let news = step.builder().constant_f64(least).max(one / (step + FIRST_COUNTS));
+        let likelihood_rate = self.adam().scalar_exprs(step, rate)?;
+        Some([vec![rate * self.learning_rate, correction, news], likelihood_rate].concat())
     }
 
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {

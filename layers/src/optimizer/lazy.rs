@@ -43,6 +43,9 @@ impl<O: Optimizer> Optimizer for Lazy<O> {
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
         self.0.scalar_values(step, rate)
     }
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        self.0.scalar_exprs(step, rate)
+    }
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         self.0.scalars_at(scalars, factor)
     }

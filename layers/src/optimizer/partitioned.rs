@@ -103,6 +103,11 @@ impl Optimizer for Partitioned {
         self.parts.iter().flat_map(|part| part.optimizer.scalar_values(step, rate)).collect()
     }
 
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        let of_parts = self.parts.iter().map(|part| part.optimizer.scalar_exprs(step, rate));
+        Some(of_parts.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         let of = |(part, range): (&Part, Range<usize>)| part.optimizer.scalars_at(&scalars[range], factor);
         self.parts.iter().zip(self.ranges()).flat_map(of).collect()

@@ -67,6 +67,10 @@ impl<O: Optimizer> Optimizer for Rates<O> {
         self.optimizer.scalar_values(step, rate)
     }
 
+    fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        self.optimizer.scalar_exprs(step, rate)
+    }
+
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
         self.optimizer.scalars_at(scalars, factor)
     }

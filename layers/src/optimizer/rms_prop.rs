@@ -88,6 +88,10 @@ impl Optimizer for RmsProp {
         Environment::within(|| vec![self.learning_rate * rate])
     }
 
+    fn scalar_exprs<'b>(&self, _step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        Some(vec![rate * self.learning_rate])
+    }
+
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let &Step { parameter, state, scalars, .. } = step;
         let mean = |old: Expr<'b>, new: Expr<'b>| old * self.rho + new * (1.0 - self.rho);

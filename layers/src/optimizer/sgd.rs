@@ -68,6 +68,10 @@ impl Optimizer for Sgd {
         Environment::within(|| vec![self.learning_rate * rate])
     }
 
+    fn scalar_exprs<'b>(&self, _step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        Some(vec![rate * self.learning_rate])
+    }
+
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let &Step { parameter, state, scalars, .. } = step;
         let step = gradient * scalars[0];

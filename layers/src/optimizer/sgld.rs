@@ -73,6 +73,10 @@ impl Optimizer for Sgld {
         Environment::within(|| vec![self.learning_rate * rate])
     }
 
+    fn scalar_exprs<'b>(&self, _step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+        Some(vec![rate * self.learning_rate])
+    }
+
     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
         let rate = step.scalars[0];
         // between bounds that it should have, so that the update is known to be finite

@@ -3,7 +3,7 @@
 use super::{Functions, WORKSPACE, check_memory, refuse};
 use crate::deploy::status::status;
 use Width::{Long, Word};
-use bayeslift_codegen::routine::{Callee, Expr, RoutineBuilder, Width};
+use bayeslift_codegen::routine::{Callee, Expr, RoutineBuilder, Variable, Width};
 
 impl Functions<'_> {
     pub(super) fn init(&self, is_chosen: bool) -> RoutineBuilder {
@@ -30,11 +30,7 @@ impl Functions<'_> {
             refuse(b, Expr::from(weights).is_zero(), "ERROR_NULL");
             refuse(b, weights & (self.parts.element.bytes - 1), "ERROR_MISALIGNED");
             refuse(b, Expr::from(bytes).equal(length as i64).is_zero(), "ERROR_WEIGHTS");
-            let found = b.set(0);
-            b.each((length / 4) as i64, |b, i| {
-                b.assign(found, (found + (weights + i * 4).load(Word, 0)) * CHECKSUM as i64);
-                b.assign(found, found + (found >> 32));
-            });
+            let found = checksum_of(b, weights, length / 4);
             refuse(b, Expr::from(found).equal(sum as i64).is_zero(), "ERROR_WEIGHTS");
         }
         let header = self.parts.layout.header;
@@ -45,6 +41,16 @@ impl Functions<'_> {
         builder.keep_parameters(parameters);
         builder
     }
+}
+
+/// As [`checksum`], of so many words from an address on.
+pub fn checksum_of(b: &mut RoutineBuilder, words: Variable, count: u64) -> Variable {
+    let found = b.set(0);
+    b.each(count as i64, |b, i| {
+        b.assign(found, (found + (words + i * 4).load(Word, 0)) * CHECKSUM as i64);
+        b.assign(found, found + (found >> 32));
+    });
+    found
 }
 
 /// The factor of checksums.
