@@ -98,7 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let labels = Targets::Labels(stream.labels()[batch * ROWS..][..ROWS].to_vec());
         let input = StepInput::new(&stream.inputs()[batch * ROWS * PIXELS..][..ROWS * PIXELS], &labels);
         let loss = trainer.step(&mut network, input.rate(training.rate(batch as u64 + 1)).divergence_weight(WEIGHT))?;
-        is_same &= loss.loss.to_bits() == *bits;
+        is_same &= (loss.loss as f32).to_bits() == *bits;
     }
     let after = f64::from(after) / asked.rows() as f64;
     is_same &= after == accuracy(&network, &asked)?;

@@ -196,7 +196,7 @@ impl Told {
 
 /// The bits of what a step measured.
 pub fn bits(loss: &StepLoss) -> [u32; 3] {
-    [loss.loss, loss.negative_log_likelihood, loss.divergence].map(f32::to_bits)
+    [loss.loss, loss.negative_log_likelihood, loss.divergence].map(|loss| (loss as f32).to_bits())
 }
 
 /// The tensors of a state.
