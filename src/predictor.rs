@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub(crate) mod certainty;
 pub(crate) mod decide;
 mod double;
+mod explain;
 pub(crate) mod law;
 mod mixture;
 pub(crate) mod model;
@@ -31,11 +32,10 @@ use crate::{
 };
 pub(crate) use answers::Answers;
 use bayeslift_ir::{DType, Environment, Shape};
-use bayeslift_runtime::{Explanation, Target};
 use block::Blocks;
 use model::Model;
 use question::Question;
-use rows::{Numbers, RowBlock};
+use rows::Numbers;
 use run::{Besides, Rows};
 use std::path::Path;
 /// The step that predictions draw their noise at: no training step reaches it.
@@ -403,53 +403,6 @@ impl Predictor {
         let rows = self.log_likelihood(data)?;
         // not -0 of a sum that is 0
         Ok(Environment::within(|| 0.0 - weighted_mean(&rows, data.weights())))
-    }
-
-    /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
-    /// computes. An input named `early` is what was computed of the parameters before.
-    ///
-    /// # Errors
-    /// A backend that compiles nothing.
-    pub fn explain(&self) -> Result<Explanation, Error> {
-        let _environment = Environment::enter();
-        self.blocks(self.first).pool(&self.model, &self.options, self.options.row_block)?.plain.engine.explain()
-    }
-
-    /// As [`Predictor::explain`], for another machine with this many threads, on which the predictor cannot run here.
-    ///
-    /// ```
-    /// # use bayeslift::prelude::*;
-    /// use bayeslift::runtime::Target;
-    /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
-    /// # let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
-    /// let neon = Target::named("neon").expect("a row of the table of machines");
-    /// println!("{}", Predictor::new(&network)?.explain_for(neon, 1)?);
-    /// # Ok::<(), bayeslift::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`Predictor::explain`].
-    pub fn explain_for(&self, target: Target, threads: usize) -> Result<Explanation, Error> {
-        let _environment = Environment::enter();
-        let pool = self.blocks(self.first).pool(&self.model, &self.options, self.options.row_block)?;
-        pool.plain.engine.explain_for(target, threads)
-    }
-
-    /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
-    /// inputs.
-    ///
-    /// # Errors
-    /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
-    pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {
-        let _environment = Environment::enter();
-        let rows = self.rows(Numbers::From(0), inputs)?;
-        let size = self.options.row_block;
-        let block = RowBlock { first: 0, size, rows: (0..size.min(rows.sizes.len())).map(|row| (row, row)).collect() };
-        let pool = self.blocks(self.first).pool(&self.model, &self.options, size)?;
-        let mut memory = pool.take(&pool.plain)?;
-        let result = self.profile_block(pool, &mut memory, &block, &rows, runs);
-        pool.plain.put_back(memory);
-        result
     }
 
     /// The rows of a call, after the checks of inputs and numbers.

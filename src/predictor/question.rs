@@ -124,7 +124,7 @@ impl Question {
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
         if matches!(self, Question::Moments | Question::Decision) && !draws {
-            self.certain(&block)?;
+            b.scoped("statistics", || self.certain(&block))?;
             let update = b.finish()?;
             return Ok(Graphs { update, finish: None, accumulators: Vec::new() });
         }
@@ -171,13 +171,13 @@ impl Question {
         }
         let Sum { sums, accumulators, .. } = sum;
         let finish = if accumulators.is_empty() {
-            self.results(&sums, b.constant_f64(samples as f64));
+            b.scoped("statistics", || self.results(&sums, b.constant_f64(samples as f64)));
             None
         } else {
             let b = &Builder::of(model.dtype);
             let input = |sum: &Accumulator| (sum.name, b.input(&input(sum.name), sum.ty.clone()));
             let sums: Vec<_> = accumulators.iter().map(input).collect();
-            self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64());
+            b.scoped("statistics", || self.results(&sums, b.input(SAMPLES, Type::u32([])).to_f64()));
             Some(b.finish()?)
         };
         let update = b.finish()?;
@@ -368,20 +368,20 @@ impl<'a, 'b> Sum<'a, 'b> {
             Some(_) => b.input(&input(name), ty.clone()),
             None => b.constant_f64(initial).broadcast(&shape),
         });
-        let mut state = before;
-        for sample in 0..self.block.sizes[0] {
+        let step = |state: [Expr<'b>; N], sample: usize| {
             // what does not depend on samples has one
             let at = sample.min(extent - 1);
             let x = quantity.slice(0, at..at + 1).reshape(shape.clone()).to_f64();
-            state = match self.turn {
+            match self.turn {
                 None => next(b.constant_f64((sample + 1) as f64), state, x),
                 Some(turn) => {
                     let (number, is_new) = turn.sample(sample);
                     let after = next(number + 1.0, state, x);
                     std::array::from_fn(|i| is_new.select(after[i], state[i]))
                 }
-            };
-        }
+            }
+        };
+        let state = b.scoped("samples", || (0..self.block.sizes[0]).fold(before, step));
         for (((name, initial), old), new) in named.into_iter().zip(before).zip(state) {
             self.sums.push((name, new));
             if self.turn.is_some() {
