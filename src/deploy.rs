@@ -12,10 +12,12 @@
 //! ```
 
 mod block;
+mod combine;
 mod compile;
 mod decisions;
 mod element;
 mod entry;
+mod facts;
 mod functions;
 mod graph;
 mod header;

@@ -12,9 +12,9 @@ pub use self_test::{TEST_SAMPLES, test_inputs};
 
 use super::{
     block::Block,
+    combine::Together,
     entry::{Looks, OfBlock, Parts},
     layout::{ALIGN, accumulator_bytes},
-    members::Together,
     status::status,
 };
 use crate::predictor::PREDICTION_STEP;

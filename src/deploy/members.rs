@@ -5,15 +5,10 @@
 use super::{
     block::{Block, Column, columns},
     element::Element,
-    entry::{NOT_FINITE, Parts, add, give},
     language::Language,
 };
 use crate::{Error, ensemble::combine};
-use Width::Long;
-use bayeslift_codegen::{
-    KernelTable, Program, Target,
-    routine::{Callee, Data, Routine, RoutineBuilder, Width, launches},
-};
+use bayeslift_codegen::{KernelTable, Program, Target, routine::Data};
 use bayeslift_passes::Rewritten;
 use bayeslift_runtime::Options;
 
@@ -22,8 +17,8 @@ use bayeslift_runtime::Options;
 pub struct Members {
     pub count: usize,
     /// For each block how it is made one answer: its number in `answers`.
-    of_block: Vec<usize>,
-    answers: Vec<Answer>,
+    pub of_block: Vec<usize>,
+    pub answers: Vec<Answer>,
     /// Where the table lies in the data. A member's row is a long for what its seed is more than the first's, and one
     /// for each value that a block knows: how far it lies from the beginning of data or weights.
     pub table: u64,
@@ -34,20 +29,11 @@ pub struct Members {
 
 /// What makes one answer for blocks of so many rows, compiled for each level.
 #[derive(Debug)]
-struct Answer {
-    rows: usize,
-    results: Vec<Column>,
+pub struct Answer {
+    pub rows: usize,
+    pub results: Vec<Column>,
     /// The kernel table for each level, and its first kernel's number.
-    compiled: Vec<(KernelTable, usize)>,
-}
-
-/// The routines by which a block's answers become one.
-#[derive(Clone, Copy, Debug)]
-pub struct Together {
-    /// `(workspace)`: makes one answer of what was gathered.
-    pub combine: Callee,
-    /// As that of [`OfBlock`](super::entry::OfBlock), of that answer.
-    pub give: Callee,
+    pub compiled: Vec<(KernelTable, usize)>,
 }
 
 impl Members {
@@ -119,39 +105,5 @@ impl Members {
     /// All kernel tables.
     pub fn tables(&self) -> impl Iterator<Item = &KernelTable> {
         self.answers.iter().flat_map(|answer| &answer.compiled).map(|(table, _)| table)
-    }
-}
-
-impl Parts<'_> {
-    /// For each block the routines that make one answer of its members'; none of a network.
-    pub fn together(&self, routines: &mut Vec<Routine>, data: &mut Data) -> Vec<Together> {
-        let Some(members) = self.members else { return Vec::new() };
-        let made = members.answers.iter().map(|answer| Together {
-            combine: add(routines, self.combine(answer, data), "(workspace): makes one answer of what members gave"),
-            give: add(
-                routines,
-                give(self.element, answer.rows, &answer.results, &self.layout.together, self.abstains.as_ref()),
-                &format!("(workspace, result, count, row, samples): gives the answer of all. {NOT_FINITE}"),
-            ),
-        });
-        let made: Vec<Together> = made.collect();
-        members.of_block.iter().map(|&answer| made[answer]).collect()
-    }
-
-    fn combine(&self, answer: &Answer, data: &mut Data) -> RoutineBuilder {
-        let (mut b, [workspace]) = RoutineBuilder::new([Long]);
-        self.launch(&mut b, workspace, |s, level| {
-            let told = s.blocks[0].0.results();
-            let place = |name: &&str| {
-                let column = told.iter().position(|column| column.name == *name)?;
-                s.layout.gathered[column]
-            };
-            let inputs = combine::READ.iter().filter_map(place).map(|at| workspace + at).collect();
-            let outputs = s.layout.together.iter().map(|&at| workspace + at).collect();
-            let (table, first) = &answer.compiled[level];
-            launches(table, *first, &s.memory(workspace, inputs, outputs), data)
-        });
-        b.give(0);
-        b
     }
 }

@@ -1,6 +1,11 @@
 //! What is written: an object, its header, a manifest, and what belongs to them.
 
-use super::{DeployOptions, System, Weights, header::Facts, language::Linked, library, web};
+use super::{
+    DeployOptions, System, Weights,
+    facts::{Facts, extension},
+    language::Linked,
+    library, web,
+};
 use crate::{Error, NewFile, predictor::model::Model};
 use bayeslift_ir::DType;
 use serde_json::{Value, json};
@@ -111,15 +116,6 @@ impl Package {
     /// As for [`write()`].
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), Error> {
         write(folder, &self.files())
-    }
-}
-
-/// How the file with the functions ends.
-pub(super) fn extension(system: &System) -> &'static str {
-    match system {
-        system if system.is_c() => "c",
-        system if system.is_coff() => "obj",
-        _ => "o",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Weights,
-    header::{Facts, meaning},
+    facts::{Facts, meaning},
     status::STATUS,
     template,
 };

@@ -1,6 +1,6 @@
 //! Texts of modules with `@NAME@` in the place of what is of a network.
 
-use super::{header::Facts, layout::ALIGN};
+use super::{facts::Facts, layout::ALIGN};
 
 /// The text of a module: with its own values, then with those that modules of all languages tell, and last with the names that users wrote, listed
 /// as the language has it, in which nothing is replaced.

@@ -2,7 +2,7 @@
 
 use super::{
     File, Package,
-    header::{Facts, meaning},
+    facts::{Facts, meaning},
     status::STATUS,
     template,
 };

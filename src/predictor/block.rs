@@ -2,10 +2,9 @@
 
 use super::{
     PredictorOptions,
-    decide::FIRST_LOOK,
     model::Model,
     moment::MomentaryLock,
-    question::{Accumulator, Graphs, Question, RESULTS, Turns},
+    question::{Accumulator, FIRST_LOOK, Graphs, Question, RESULTS, Turns},
 };
 use crate::{
     Backend, Error,

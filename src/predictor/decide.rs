@@ -5,7 +5,7 @@ use super::{
     answers::Answers,
     block::{Care, Memory, Pool},
     certainty::{Limits, limits},
-    question::{CERTAIN, Question},
+    question::{CERTAIN, FIRST_LOOK, Question},
     rows::{Numbers, RowBlock},
     run::{Given, Rows},
 };
@@ -13,18 +13,15 @@ use crate::{Abstention, Classification, Error, Float, Measure};
 use bayeslift_ir::{DType, Environment};
 use bayeslift_runtime::Argument;
 
-/// How many samples are looked at first. Each look after that is at twice as many as the one before, and the last one at the most.
-pub const FIRST_LOOK: usize = 16;
-
 /// How [`Predictor::decide`] decides.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DecisionOptions {
     /// The probability that a decision on a row which is certain is wrong: at most that.
     pub error: f64,
-    /// The most samples of a row; 4096 unless told.
+    /// The most samples of a row; default: 4096.
     pub most: usize,
-    /// When to abstain; never unless told.
+    /// When to abstain; default: never.
     pub abstention: Option<Abstention>,
 }
 

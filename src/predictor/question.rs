@@ -49,6 +49,9 @@ pub const END: &str = "samples/end";
 /// The input that holds the number of all samples.
 pub const SAMPLES: &str = "samples/all";
 
+/// How many samples are looked at first. Each look after that is at twice as many as the one before, and the last one at the most.
+pub const FIRST_LOOK: usize = 16;
+
 /// What results are called.
 pub const RESULTS: [&str; 11] = [
     "probabilities",

@@ -3,7 +3,7 @@
 use super::{Functions, refuse, within};
 use crate::{
     deploy::{decisions::Decides, status::status},
-    predictor::{decide::FIRST_LOOK, question::CERTAIN},
+    predictor::question::{CERTAIN, FIRST_LOOK},
 };
 use Width::{Byte, Long, Word};
 use bayeslift_codegen::routine::{Expr, RoutineBuilder, Variable, Width};

@@ -2,7 +2,7 @@
 
 use super::Learner;
 use crate::deploy::{
-    DeployOptions, System, block::Column, functions::Defaults, header::meaning, layout::ALIGN, prototypes::Prototype,
+    DeployOptions, System, block::Column, facts::meaning, functions::Defaults, layout::ALIGN, prototypes::Prototype,
     status, template,
 };
 
