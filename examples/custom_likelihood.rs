@@ -1,4 +1,5 @@
-//! A likelihood of one's own: the von Mises law of angles, exp(k cos(x - loc)) / (2 pi I0(k)). Its model file needs none of this code.
+//! A likelihood of one's own: the von Mises law of angles, exp(k cos(x - loc)) / (2 pi I0(k)). Its model file needs
+//! none of this code.
 //!
 //!     cargo run --release --example custom_likelihood
 use bayeslift::{layers::likelihood::*, prelude::*};

@@ -1,5 +1,5 @@
-//! The quality of 1,599 red wines, predicted from eleven measurements with its uncertainty: how much the tasters scatter,
-//! and how much the network does not know.
+//! The quality of 1,599 red wines, predicted from eleven measurements with its uncertainty: how much the tasters
+//! scatter, and how much the network does not know.
 //!
 //!     cargo run --release --example wine
 

@@ -10,7 +10,8 @@ pub enum Measure {
     PredictiveEntropy,
     /// Of classes: the mutual information of label and weights, what the network does not know, in nats.
     MutualInformation,
-    /// Of numbers: the standard deviation of the mean over the posterior, what the network does not know, in the unit of the number.
+    /// Of numbers: the standard deviation of the mean over the posterior, what the network does not know, in the unit
+    /// of the number.
     Epistemic,
 }
 

@@ -13,14 +13,15 @@ pub struct Scores {
     pub negative_log_likelihood: f64,
     /// The part of rows whose most probable class is their label; of data with one label a row.
     pub accuracy: Option<f64>,
-    /// The [expected calibration error](metrics::calibration), with as many bins as there; of data with one label a row.
+    /// The [expected calibration error](metrics::calibration), with as many bins as there; of data with one label a
+    /// row.
     pub calibration_error: Option<f64>,
     /// The square root of the mean squared error of predicted means; of data of numbers.
     pub root_mean_square_error: Option<f64>,
 }
 
-/// A network's predictions by posterior samples, and as if its weights were the means of their posteriors. Where the two do not differ, drawing weights is not worth
-/// its time.
+/// A network's predictions by posterior samples, and as if its weights were the means of their posteriors. Where the
+/// two do not differ, drawing weights is not worth its time.
 ///
 /// ```
 /// use bayeslift::{Comparison, prelude::*};

@@ -67,14 +67,14 @@ impl Targets {
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 ///
-/// The constructor says what targets a row has: a class or a grade ([`classification`](Dataset::classification)), numbers
-/// such as measurements or counts ([`regression`](Dataset::regression)), several answers of yes or no
+/// The constructor says what targets a row has: a class or a grade ([`classification`](Dataset::classification)),
+/// numbers such as measurements or counts ([`regression`](Dataset::regression)), several answers of yes or no
 /// ([`multi_label`](Dataset::multi_label)); or a class or numbers for each of its positions, such as pixels
-/// ([`classification_at`](Dataset::classification_at), [`regression_at`](Dataset::regression_at)). Targets may be missing:
-/// [`classification_with_missing`](Dataset::classification_with_missing),
-/// [`regression_with_missing`](Dataset::regression_with_missing), [`with_present`](Dataset::with_present).
-/// Numbers may be of `f64`: [`classification_f64`](Dataset::classification_f64), [`regression_f64`](Dataset::regression_f64).
-/// Rows may have weights: [`with_weights`](Dataset::with_weights), [`balanced`](Dataset::balanced).
+/// ([`classification_at`](Dataset::classification_at), [`regression_at`](Dataset::regression_at)). Targets may be
+/// missing: [`classification_with_missing`](Dataset::classification_with_missing),
+/// [`regression_with_missing`](Dataset::regression_with_missing), [`with_present`](Dataset::with_present). Numbers may
+/// be of `f64`: [`classification_f64`](Dataset::classification_f64), [`regression_f64`](Dataset::regression_f64). Rows
+/// may have weights: [`with_weights`](Dataset::with_weights), [`balanced`](Dataset::balanced).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     shape: Shape,
@@ -95,9 +95,9 @@ impl Dataset {
         Dataset::classification_at(shape, inputs, [], labels)
     }
 
-    /// As [`Dataset::classification`], with a label for each position of each input, such as the pixels of an image or the
-    /// words of a sentence. [`Dataset::with_present`] says which positions have none, such as those
-    /// beyond the end of a sentence.
+    /// As [`Dataset::classification`], with a label for each position of each input, such as the pixels of an image or
+    /// the words of a sentence. [`Dataset::with_present`] says which positions have none, such as those beyond the end
+    /// of a sentence.
     ///
     /// ```
     /// use bayeslift::Dataset;
@@ -158,8 +158,8 @@ impl Dataset {
         Dataset::of_numbers(shape.into(), positions.into(), units, numbers)
     }
 
-    /// As [`Dataset::classification_at`], with inputs of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
-    /// Positions are `[]` where a row has one label.
+    /// As [`Dataset::classification_at`], with inputs of `f64`, for a network of
+    /// [`f64`](crate::layers::Sequential::dtype). Positions are `[]` where a row has one label.
     ///
     /// # Errors
     /// As for [`Dataset::classification`].
@@ -172,8 +172,8 @@ impl Dataset {
         Dataset::new(shape.into(), FloatCow::F64(inputs.into()), positions.into(), Targets::Labels(labels))
     }
 
-    /// As [`Dataset::regression_at`], with inputs and targets of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
-    /// Positions are `[]` where a row has `units` numbers.
+    /// As [`Dataset::regression_at`], with inputs and targets of `f64`, for a network of
+    /// [`f64`](crate::layers::Sequential::dtype). Positions are `[]` where a row has `units` numbers.
     ///
     /// ```
     /// use bayeslift::Dataset;

@@ -68,17 +68,18 @@ pub struct DeployOptions {
     pub name: String,
     /// The system it is for, or C for any; default: this machine's.
     pub system: Option<System>,
-    /// The levels of x86-64 it is for. Of several, the program chooses when it runs. The third unless told.
+    /// The levels of x86-64 it is for. Of several, the program chooses when it runs. Default: the third.
     pub levels: Vec<Level>,
-    /// The number of posterior samples that it takes if it is not told; 64 unless told here.
+    /// The number of posterior samples of a request that names none. Default: 64.
     pub samples: usize,
-    /// Addresses the noise if it is not told; the network's seed unless told here.
+    /// Addresses the noise of a request that names no seed. Default: the network's seed.
     pub seed: Option<u64>,
     /// The most rows that are computed at once. Results do not depend on it; the workspace grows with it.
     pub row_block: usize,
     /// Where the weights are.
     pub weights: Weights,
-    /// When to abstain. Then results have a byte of 1 or 0 too, `abstain`, for each row, or each label or number of a row.
+    /// When to abstain. Then results have a byte of 1 or 0 too, `abstain`, for each row, or each label or number of a
+    /// row.
     pub abstention: Option<Abstention>,
     /// The probability that a decision which is certain is wrong. Then there is `NAME_decide`: see
     /// [`Predictor::decide`](crate::Predictor::decide).
@@ -169,8 +170,8 @@ impl DeployOptions {
         self
     }
 
-    /// Deciding with this error. The most samples of a row are then those of the request. A row is looked at alone, so many rows take longer
-    /// than they do by [`Predictor::decide`](crate::Predictor::decide).
+    /// Deciding with this error. The most samples of a row are then those of the request. A row is looked at alone, so
+    /// many rows take longer than they do by [`Predictor::decide`](crate::Predictor::decide).
     pub fn decide(mut self, error: f64) -> Self {
         self.decision_error = Some(error);
         self
@@ -193,8 +194,8 @@ impl DeployOptions {
 /// they are `double`, with the bits of [`Predictor::double`](crate::Predictor::double).
 ///
 /// # Errors
-/// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments; abstaining by what the
-/// network does not tell; deciding with a network that predicts numbers, or draws no samples.
+/// A name that is no identifier; options out of range; a system that there are no objects for; a law without moments;
+/// abstaining by what the network does not tell; deciding with a network that predicts numbers, or draws no samples.
 pub fn network(network: &Network, options: &DeployOptions) -> Result<Package, Error> {
     let _environment = Environment::enter();
     let file = ModelFile::from_bytes(&network.to_bytes()?)?;

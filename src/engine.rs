@@ -23,8 +23,8 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Compiled with these options, once for all that is run by clones of it: the steps of several networks that differ in their parameters alone, their
-    /// predictors, the predictors of several files.
+    /// Compiled with these options, once for all that is run by clones of it: the steps of several networks that differ
+    /// in their parameters alone, their predictors, the predictors of several files.
     ///
     /// ```
     /// use bayeslift::{Backend, prelude::*};
@@ -110,7 +110,8 @@ impl Engine {
         Engine::with(graph, backend, |options| options.rewriting(Rewriting::Off))
     }
 
-    /// As [`Engine::new`], for a part of a graph that was [rewritten](Backend::rewritten): only bits that all parts share are left to find.
+    /// As [`Engine::new`], for a part of a graph that was [rewritten](Backend::rewritten): only bits that all parts
+    /// share are left to find.
     pub fn of_part(graph: Graph, backend: &Backend) -> Result<Engine, Error> {
         Engine::with(graph, backend, |options| {
             let level = options.rewriting.min(Rewriting::Exact);

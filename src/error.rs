@@ -93,8 +93,8 @@ pub enum Error {
         /// Where to look: the first parameter, input or target that is not finite, or that none is.
         cause: String,
     },
-    /// No epoch could be chosen by validation: after each that it might have chosen, or after ten in a row before one was
-    /// chosen, it was infinite or not a number.
+    /// No epoch could be chosen by validation: after each that it might have chosen, or after ten in a row before one
+    /// was chosen, it was infinite or not a number.
     #[error(
         "validation can choose no epoch, since it is not finite: after epoch {epoch} the log likelihood of row {row} of \
          the validation data is {log_likelihood}"
@@ -107,8 +107,8 @@ pub enum Error {
         /// That log likelihood.
         log_likelihood: f64,
     },
-    /// Fitting ended after it had begun. The network has the best parameters so far; if validation has chosen none, those
-    /// from before the step that failed.
+    /// Fitting ended after it had begun. The network has the best parameters so far; if validation has chosen none,
+    /// those from before the step that failed.
     #[error("fitting ended in epoch {epoch} of {epochs}, after {} steps: {source}; {}", report.steps, report.kept())]
     Fit {
         /// The epoch, counted from 1.
@@ -120,8 +120,8 @@ pub enum Error {
         /// Why it ended.
         source: Box<Error>,
     },
-    /// A training step whose loss is finite would make a parameter, the optimizer's state or a statistic infinite or not a number.
-    /// All of them are bit for bit those before the step.
+    /// A training step whose loss is finite would make a parameter, the optimizer's state or a statistic infinite or
+    /// not a number. All of them are bit for bit those before the step.
     #[error(
         "step {step} would make element {index} of `{path}` {value}, though its loss is {}: {cause}; the parameters \
          are those before the step",

@@ -33,19 +33,21 @@ use std::{
 /// A step's loss is the mean negative log likelihood of its batch + weight * divergence / number of training examples.
 /// Every epoch uses every training example once, in an order that only the seed and the epoch decide; where the batch
 /// size does not divide their number, the last batch of an epoch is smaller (and has a compiled step of its own). Only
-/// where a single example would be left over and a layer needs more, as [`BatchNormalization`] does, it is joined to the
-/// batch before it.
+/// where a single example would be left over and a layer needs more, as [`BatchNormalization`] does, it is joined to
+/// the batch before it.
 ///
 /// With a validation part the network gets the parameters of the epoch with the best validation, out of those that had
-/// the full weight of the divergence in all of their steps: the posterior during a warm-up is colder than was asked for.
-/// Early stopping counts from the first of them. Without such an epoch the last parameters are kept, and a
+/// the full weight of the divergence in all of their steps: the posterior during a warm-up is colder than was asked
+/// for. Early stopping counts from the first of them. Without such an epoch the last parameters are kept, and a
 /// [note](FitNote::NoEpochToChoose) says so. An epoch whose validation is infinite or not a number is never chosen, and
 /// noted. If none can be chosen for that, the fit ends with [`Error::NonFiniteValidation`]; before the end if it is so
 /// ten times in a row before an epoch was chosen.
 ///
-/// A second run on the same network goes on from its parameters with a fresh optimizer. Steps and epochs of a report begin with 1
-/// again, as do schedule and warm-up; orders and noise do not: they go on by the numbers of steps and epochs that the network remembers
-/// ([`Network::steps`](crate::Network::steps), [`Network::epochs`](crate::Network::epochs)), so that no run has those of another. The rows of a validation split stay the same.
+/// A second run on the same network goes on from its parameters with a fresh optimizer. Steps and epochs of a report
+/// begin with 1 again, as do schedule and warm-up; orders and noise do not: they go on by the numbers of steps and
+/// epochs that the network remembers ([`Network::steps`](crate::Network::steps),
+/// [`Network::epochs`](crate::Network::epochs)), so that no run has those of another. The rows of a validation split
+/// stay the same.
 ///
 /// A run that may be killed is given a [checkpoint](Fit::checkpoint).
 ///
@@ -205,8 +207,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How the weight of the divergence changes, besides the warm-up: cyclical annealing, a posterior that is cooled or warmed. Validation chooses among the
-    /// epochs that had the weight of the last step in all of theirs.
+    /// How the weight of the divergence changes, besides the warm-up: cyclical annealing, a posterior that is cooled or
+    /// warmed. Validation chooses among the epochs that had the weight of the last step in all of theirs.
     pub fn divergence_schedule(mut self, schedule: Schedule) -> Self {
         self.divergence_schedule = schedule;
         self
@@ -224,7 +226,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// What is taken of the samples of a step; the evidence lower bound unless told.
+    /// What is taken of the samples of a step; default: the evidence lower bound.
     pub fn bound(mut self, bound: Bound) -> Self {
         self.bound = bound;
         self
@@ -244,14 +246,14 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Decides, with the numbers of steps and epochs that the network remembers, shuffling and noise, and alone the validation split; the network's
-    /// own seed unless told.
+    /// Decides, with the numbers of steps and epochs that the network remembers, shuffling and noise, and alone the
+    /// validation split; default: the network's own seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Whether each epoch has an order of its own. It has unless told.
+    /// Whether each epoch has an order of its own. Default: it has.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.shuffle = shuffle;
         self
@@ -259,7 +261,8 @@ impl<'a> Fit<'a> {
 
     /// Keeps a random part of the data for validation after every epoch. At the end the network has the parameters of
     /// the epoch with the best validation, out of those after the warm-up; see [`Fit`]. The number of training examples
-    /// is that of the rest. The seed decides which rows they are: a second fit with another seed trains on some of them.
+    /// is that of the rest. The seed decides which rows they are: a second fit with another seed trains on some of
+    /// them.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation = ValidationPart::Split(fraction);
         self
@@ -271,7 +274,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The number of posterior samples that validation draws; 16 unless told.
+    /// The number of posterior samples that validation draws; default: 16.
     pub fn validation_samples(mut self, samples: usize) -> Self {
         self.validation_samples = samples;
         self
@@ -290,28 +293,30 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Is told after each step, and may look at the network. If it returns [`ControlFlow::Break`], training stops: after the last step of an
-    /// epoch with its validation, else at once. The report says so, and the network gets the best validated parameters, as at any end. If it
-    /// panics, the network has the parameters of that step.
+    /// Is told after each step, and may look at the network. If it returns [`ControlFlow::Break`], training stops:
+    /// after the last step of an epoch with its validation, else at once. The report says so, and the network gets the
+    /// best validated parameters, as at any end. If it panics, the network has the parameters of that step.
     pub fn progress<F: ProgressFlow>(mut self, mut progress: impl FnMut(&Progress<'_>) -> F + 'a) -> Self {
         self.progress = Some(Box::new(move |told| progress(told).flow()));
         self
     }
 
-    /// Writes the course to a file after every so many steps, at least 1, and at its end, and goes on with what is there: a program that is
-    /// killed is run again as it is, and ends with the parameters, the report and the log of one that was never interrupted, bit for bit.
+    /// Writes the course to a file after every so many steps, at least 1, and at its end, and goes on with what is
+    /// there: a program that is killed is run again as it is, and ends with the parameters, the report and the log of
+    /// one that was never interrupted, bit for bit.
     ///
-    /// The file has the network, the optimizer's state, the position in the epoch, the report so far and what validation keeps, and a
-    /// digest of it all; it is there as a whole or not at all, as a [model file](crate::Network::save). It also says what decides the course:
-    /// options, data (their digest), and the network's parameters before the first step. [`Fit::run`] goes on only if all of these are what
-    /// they were. So it need not be told whether to: the result is the same either way, and what belongs to another run is neither
-    /// taken for this one's nor written over, but an error that says what differs. Only threads, `every` and the place of the log are free.
-    /// Closures - a schedule, layer or optimizer of one's own - are compared as far as the graph of a step, the optimizer's debugging
-    /// text and some values of the schedule tell.
+    /// The file has the network, the optimizer's state, the position in the epoch, the report so far and what
+    /// validation keeps, and a digest of it all; it is there as a whole or not at all, as a [model
+    /// file](crate::Network::save). It also says what decides the course: options, data (their digest), and the
+    /// network's parameters before the first step. [`Fit::run`] goes on only if all of these are what they were. So it
+    /// need not be told whether to: the result is the same either way, and what belongs to another run is neither taken
+    /// for this one's nor written over, but an error that says what differs. Only threads, `every` and the place of the
+    /// log are free. Closures - a schedule, layer or optimizer of one's own - are compared as far as the graph of a
+    /// step, the optimizer's debugging text and some values of the schedule tell.
     ///
-    /// A run that is over ends at once when it is run again; to train anew, remove the file. One that [`Fit::progress`] stopped is
-    /// written too, and goes on. Times may differ, and [`Fit::progress`] may be told of a step twice, of which the second was
-    /// made again. What cannot be written ends the run with [`Error::Fit`].
+    /// A run that is over ends at once when it is run again; to train anew, remove the file. One that [`Fit::progress`]
+    /// stopped is written too, and goes on. Times may differ, and [`Fit::progress`] may be told of a step twice, of
+    /// which the second was made again. What cannot be written ends the run with [`Error::Fit`].
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -337,10 +342,11 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Writes a line for each step to a file, whose name ends with `.csv` or `.jsonl` (a JSON object a line): step, epoch, loss, negative log
-    /// likelihood, divergence, its weight, the factor of the learning rate, and validation in the last line of an epoch that has one. Numbers read
-    /// back to their bits; an infinite one is `null` in JSON. Lines are there at the end of each epoch. A file that is there is
-    /// replaced, unless the run goes on from a [checkpoint](Fit::checkpoint): then no line is missing, and none is there twice.
+    /// Writes a line for each step to a file, whose name ends with `.csv` or `.jsonl` (a JSON object a line): step,
+    /// epoch, loss, negative log likelihood, divergence, its weight, the factor of the learning rate, and validation in
+    /// the last line of an epoch that has one. Numbers read back to their bits; an infinite one is `null` in JSON.
+    /// Lines are there at the end of each epoch. A file that is there is replaced, unless the run goes on from a
+    /// [checkpoint](Fit::checkpoint): then no line is missing, and none is there twice.
     pub fn log(mut self, path: impl AsRef<Path>) -> Self {
         self.log = Some(path.as_ref().to_owned());
         self

@@ -29,22 +29,23 @@
 //!
 //! # Parts
 //!
-//! - [`Network`]: a [layer](layers::Layer) with its parameters, the shape of its inputs and the likelihood of its targets;
-//!   [saved](Network::save) as safetensors, [looked at](ModelFile) without the program.
+//! - [`Network`]: a [layer](layers::Layer) with its parameters, the shape of its inputs and the likelihood of its
+//!   targets; [saved](Network::save) as safetensors, [looked at](ModelFile) without the program.
 //! - [`Dataset`], [`Standardizer`]: examples in memory, with weights and missing targets, checked once.
-//! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping, checkpoints that a run goes on from. Below it
-//!   [`Trainer`]: one step.
+//! - [`Fit`]: epochs, shuffling, warm-up of the divergence, validation, early stopping, checkpoints that a run goes on
+//!   from. Below it [`Trainer`]: one step.
 //! - [`Predictor`]: means over posterior samples with the two parts of their uncertainty, from many threads at once.
 //! - [`Explanation`]: what was fused into each kernel, how much that is and how long it takes, as text or as a picture.
 //! - [`NewFile`], [`npy`]: files that are whole or not there, and arrays of NumPy.
-//! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], `bayeslift_passes` and
-//!   [`runtime`]: the graph, its gradients and its compilation, for those who go below.
+//! - [`layers`]: layers, posteriors, priors, divergences, likelihoods, optimizers, metrics. [`ir`], `bayeslift_passes`
+//!   and [`runtime`]: the graph, its gradients and its compilation, for those who go below.
 //!
 //! # The same bits everywhere
 //!
-//! The number of threads, the vector width, the split of a prediction over calls, and the machine do not change a single
-//! bit: every noise draw has an address made of seed, step, place in the network, sample, row and unit, and the order of
-//! every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that defines it.
+//! The number of threads, the vector width, the split of a prediction over calls, and the machine do not change a
+//! single bit: every noise draw has an address made of seed, step, place in the network, sample, row and unit, and the
+//! order of every sum is part of its definition. [`Backend::Reference`] runs the same step by the evaluator that
+//! defines it.
 
 mod abstention;
 mod comparison;

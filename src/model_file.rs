@@ -23,13 +23,14 @@ use std::{
     path::Path,
 };
 
-/// The version of the format that is written. Version 1, which is read as well, had no layers and no digest; version 2 no graphs of
-/// predictions; version 3 no numbers of steps and epochs; graphs of version 4 do not tell where values come from.
+/// The version of the format that is written. Version 1, which is read as well, had no layers and no digest; version 2
+/// no graphs of predictions; version 3 no numbers of steps and epochs; graphs of version 4 do not tell where values
+/// come from.
 const VERSION: u32 = 5;
 
-/// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph of
-/// any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their words
-/// alone, and go on to load.
+/// The version of what makes a graph of a network: layers, likelihoods and the graph's builder. Raise it when the graph
+/// of any network changes, which `tests/emission.rs` finds out: files of an earlier version are then compared by their
+/// words alone, and go on to load.
 const EMITTER_VERSION: u32 = 3;
 
 /// The metadata key that holds the description, as JSON. One key, because safetensors keeps keys in no order and the
@@ -47,7 +48,8 @@ pub(crate) const BYTES: &str = "(bytes)";
 
 /// A model file, read to look at: what [`Network::save`](crate::Network::save) wrote.
 ///
-/// Any program that reads safetensors finds the parameters by path; the metadata key `bayeslift` holds the rest as JSON.
+/// Any program that reads safetensors finds the parameters by path; the metadata key `bayeslift` holds the rest as
+/// JSON.
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -67,18 +69,19 @@ pub(crate) const BYTES: &str = "(bytes)";
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelFile {
-    /// The version of the format: 5; 4 of files from before graphs told where values come from, 3 from before steps and epochs were part of it, 2 from before graphs of predictions were, 1 from
-    /// before layers and a digest were.
+    /// The version of the format: 5; 4 of files from before graphs told where values come from, 3 from before steps and
+    /// epochs were part of it, 2 from before graphs of predictions were, 1 from before layers and a digest were.
     pub version: u32,
     /// SHA-256 of all that the file says and holds, as 64 hexadecimal digits; it was compared when the file was read.
     /// `None` in a file of version 1, **of which damage goes unnoticed**: save it again.
     ///
-    /// It is the digest of pieces of bytes, each after its length as a number. Numbers have 8 bytes, the lowest first. The
-    /// pieces are the JSON text under the key `bayeslift` but for its last field, `,"digest":".."}`; then for each tensor,
-    /// in the order of that text, its name, its element type as the header has it, the number of its axes and the extents
-    /// (numbers), and its bytes (without their length).
+    /// It is the digest of pieces of bytes, each after its length as a number. Numbers have 8 bytes, the lowest first.
+    /// The pieces are the JSON text under the key `bayeslift` but for its last field, `,"digest":".."}`; then for each
+    /// tensor, in the order of that text, its name, its element type as the header has it, the number of its axes and
+    /// the extents (numbers), and its bytes (without their length).
     pub digest: Option<String>,
-    /// The version of what made the graph; two graphs of one network may differ if it does. `None` in a file of version 1.
+    /// The version of what made the graph; two graphs of one network may differ if it does. `None` in a file of version
+    /// 1.
     pub emitter: Option<u32>,
     /// The parameters, in the network's order.
     pub parameters: Parameters,
@@ -258,13 +261,14 @@ impl ModelFile {
         parse(bytes).map_err(|message| Error::Format { path: BYTES.into(), message })
     }
 
-    /// Whether the file has all that predictions take, so that [`Predictor::open`](crate::Predictor::open) needs no layers. One of a network whose
-    /// graphs depend on the number of rows by more than their sizes has not.
+    /// Whether the file has all that predictions take, so that [`Predictor::open`](crate::Predictor::open) needs no
+    /// layers. One of a network whose graphs depend on the number of rows by more than their sizes has not.
     pub fn stands_alone(&self) -> bool {
         self.prediction.is_some()
     }
 
-    /// What the target of one example looks like, as far as the file knows: it does if it [stands alone](ModelFile::stands_alone).
+    /// What the target of one example looks like, as far as the file knows: it does if it [stands
+    /// alone](ModelFile::stands_alone).
     pub fn target(&self) -> Option<Target> {
         self.prediction.as_ref().and_then(target)
     }

@@ -112,8 +112,9 @@ impl Network {
     /// The element type of parameters, of inputs, of all that is computed between: `f32`, or `f64` if the layers
     /// [say so](bayeslift_layers::Sequential::dtype).
     ///
-    /// A network of `f64` takes data of [`f64`](crate::Dataset::regression_f64), and of `f32` too, each number of which is one of `f64`. Its
-    /// predictions have all digits by [`Predictor::double`](crate::Predictor::double), and are rounded to `f32` by other methods.
+    /// A network of `f64` takes data of [`f64`](crate::Dataset::regression_f64), and of `f32` too, each number of which
+    /// is one of `f64`. Its predictions have all digits by [`Predictor::double`](crate::Predictor::double), and are
+    /// rounded to `f32` by other methods.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -148,9 +149,9 @@ impl Network {
         self.training_examples = examples;
     }
 
-    /// The number of training steps that were made on the network, by any [`Trainer`](crate::Trainer) or [`Fit`](crate::Fit). It addresses the
-    /// noise of the next one, so that no step has the noise of another. It is part of the network's file; files of versions before 4
-    /// did not have it, and give 0.
+    /// The number of training steps that were made on the network, by any [`Trainer`](crate::Trainer) or
+    /// [`Fit`](crate::Fit). It addresses the noise of the next one, so that no step has the noise of another. It is
+    /// part of the network's file; files of versions before 4 did not have it, and give 0.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -166,8 +167,8 @@ impl Network {
         self.steps
     }
 
-    /// The number of epochs that [`Fit`](crate::Fit) has begun on the network. It decides the order of examples in the next one; see
-    /// [`Network::steps`].
+    /// The number of epochs that [`Fit`](crate::Fit) has begun on the network. It decides the order of examples in the
+    /// next one; see [`Network::steps`].
     pub fn epochs(&self) -> u64 {
         self.epochs
     }
@@ -203,14 +204,14 @@ impl Network {
     /// Saves the network as a safetensors file: parameters by path, and in the metadata all that is known about them;
     /// see [`ModelFile`](crate::ModelFile).
     ///
-    /// The file is written under a temporary name in the same folder, synced and renamed, so that it is there as a whole or
-    /// not at all, whatever happens meanwhile; what a killed process leaves of that is removed by the next save there. A
-    /// link stays one, and its target is written. A file that is replaced keeps its mode and, where the system allows
-    /// it, its owner.
+    /// The file is written under a temporary name in the same folder, synced and renamed, so that it is there as a
+    /// whole or not at all, whatever happens meanwhile; what a killed process leaves of that is removed by the next
+    /// save there. A link stays one, and its target is written. A file that is replaced keeps its mode and, where the
+    /// system allows it, its owner.
     ///
     /// # Errors
-    /// [`Error::File`], also for a name that is taken by what is no regular file: a folder, a pipe, a device; a parameter
-    /// with an element that is not finite, which [`Network::load`] would refuse.
+    /// [`Error::File`], also for a name that is taken by what is no regular file: a folder, a pipe, a device; a
+    /// parameter with an element that is not finite, which [`Network::load`] would refuse.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
         model_file::save(self, path.as_ref())
@@ -220,13 +221,13 @@ impl Network {
     /// numbers of training examples, of steps and of epochs.
     ///
     /// Compared are the shape of inputs, the likelihood, the layers with all that changes their output, the parameters'
-    /// names and types, posteriors and priors. What has no words - an activation, posterior, prior or layer of one's own -
-    /// is compared by the network's graph, as long as the file was written by a version of Bayeslift that makes the same
-    /// graphs. [`Network::load_weights`] loads the parameters of another network on purpose.
+    /// names and types, posteriors and priors. What has no words - an activation, posterior, prior or layer of one's
+    /// own - is compared by the network's graph, as long as the file was written by a version of Bayeslift that makes
+    /// the same graphs. [`Network::load_weights`] loads the parameters of another network on purpose.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Format`] for a file that is truncated, damaged, foreign or of another version, or has an
-    /// element that is not finite; [`Error::OtherNetwork`] with the first difference. The network is unchanged then.
+    /// [`Error::File`]; [`Error::Format`] for a file that is truncated, damaged, foreign or of another version, or has
+    /// an element that is not finite; [`Error::OtherNetwork`] with the first difference. The network is unchanged then.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let _environment = Environment::enter();
         model_file::load(self, path.as_ref())
@@ -323,8 +324,9 @@ impl Network {
         crate::tfp_file::save(self, path.as_ref(), false)
     }
 
-    /// As [`Network::save_tfp`], for a network of TFP's `ConvolutionV2` layers in the places of convolutions: their kernels are written as
-    /// `[filter.. * input, output]` and their biases as `[1, 1, output]`. What either writes [`Network::load_tfp`] reads.
+    /// As [`Network::save_tfp`], for a network of TFP's `ConvolutionV2` layers in the places of convolutions: their
+    /// kernels are written as `[filter.. * input, output]` and their biases as `[1, 1, output]`. What either writes
+    /// [`Network::load_tfp`] reads.
     ///
     /// # Errors
     /// As for [`Network::save_tfp`].
@@ -412,7 +414,8 @@ impl Network {
         Type::new(self.dtype, [rows].iter().chain(self.input.iter()).copied().collect::<Shape>())
     }
 
-    /// Calls the network on a batch, and checks that its output is rows of outputs for each example, at each of its positions.
+    /// Calls the network on a batch, and checks that its output is rows of outputs for each example, at each of its
+    /// positions.
     pub(crate) fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
         let name = self.layer.name();
         // a batch of no rows, or of too many, is no input

@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How the names of temporary files begin and end; between are the number of the process that writes it and a random one.
+/// How the names of temporary files begin and end; between are the number of the process that writes it and a random
+/// one.
 const TEMPORARY: [&str; 2] = [".bayeslift-", ".tmp"];
 
 /// As many links as Linux follows.
@@ -18,9 +19,10 @@ const MOST_LINKS: usize = 40;
 
 /// A file that is there as a whole or not at all: models are saved so.
 ///
-/// It is written under a temporary name in the same folder, and [`NewFile::finish`] syncs it and gives it its name; if it is dropped
-/// before, nothing stays. A link stays one, and its target is written. A file that is replaced keeps its mode and, where the system allows
-/// it, its owner. Temporary files that killed processes left in the folder are removed first.
+/// It is written under a temporary name in the same folder, and [`NewFile::finish`] syncs it and gives it its name; if
+/// it is dropped before, nothing stays. A link stays one, and its target is written. A file that is replaced keeps its
+/// mode and, where the system allows it, its owner. Temporary files that killed processes left in the folder are
+/// removed first.
 ///
 /// ```
 /// use bayeslift::NewFile;
@@ -50,7 +52,8 @@ impl NewFile {
     /// Begins a file.
     ///
     /// # Errors
-    /// A name that is taken by what is no regular file - a folder, a pipe, a device -; what the operating system refuses.
+    /// A name that is taken by what is no regular file - a folder, a pipe, a device -; what the operating system
+    /// refuses.
     pub fn create(path: impl AsRef<Path>) -> io::Result<NewFile> {
         let path = resolved(path.as_ref())?;
         if path.file_name().is_none() {

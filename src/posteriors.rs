@@ -5,7 +5,8 @@ use bayeslift_ir::{Environment, Tensor, evaluate};
 use bayeslift_passes::simplify;
 use std::fmt;
 
-/// Where a fit has moved the posterior of a random variable. Numbers are medians over its elements, before the fit and after it.
+/// Where a fit has moved the posterior of a random variable. Numbers are medians over its elements, before the fit and
+/// after it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PosteriorReport {

@@ -13,8 +13,8 @@ pub enum Answer<T = f32> {
 
 /// Predictions of classes, with the uncertainty of each row and its parts, in nats; in `f32`, or `f64`.
 ///
-/// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each of them, one after the
-/// other: see [`labels_of_a_row`](Classification::labels_of_a_row).
+/// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each
+/// of them, one after the other: see [`labels_of_a_row`](Classification::labels_of_a_row).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification<T = f32> {
     classes: usize,
@@ -78,14 +78,14 @@ impl<T: Float> Classification<T> {
         &self.probabilities[row * width..][..width]
     }
 
-    /// The most probable class of each label, the first of equals; none for a row without a prediction, which is there with
-    /// [`PredictorOptions::allow_non_finite`](crate::PredictorOptions::allow_non_finite) only.
+    /// The most probable class of each label, the first of equals; none for a row without a prediction, which is there
+    /// with [`PredictorOptions::allow_non_finite`](crate::PredictorOptions::allow_non_finite) only.
     pub fn labels(&self) -> Vec<Option<u32>> {
         (0..self.predictive_entropy.len()).map(|i| self.ranking(i).first().map(|&(class, _)| class as u32)).collect()
     }
 
-    /// The classes of one label with their probabilities, most probable first; none if the row has no prediction. Of rows with one label, the number
-    /// of a label is that of its row.
+    /// The classes of one label with their probabilities, most probable first; none if the row has no prediction. Of
+    /// rows with one label, the number of a label is that of its row.
     ///
     /// # Panics
     /// A label beyond the end, as for slices.
@@ -161,9 +161,9 @@ impl<T: Float> Regression<T> {
         &self.aleatoric
     }
 
-    /// The standard deviation of the mean over the posterior: what more data would remove. It is estimated from the samples,
-    /// of the variance with S - 1 for S samples, which has no bias: of one sample there is none, and it is `NaN`. A network
-    /// that draws nothing has 0.
+    /// The standard deviation of the mean over the posterior: what more data would remove. It is estimated from the
+    /// samples, of the variance with S - 1 for S samples, which has no bias: of one sample there is none, and it is
+    /// `NaN`. A network that draws nothing has 0.
     pub fn epistemic(&self) -> &[T] {
         &self.epistemic
     }

@@ -43,19 +43,20 @@ pub(crate) const PREDICTION_STEP: u64 = u64::MAX;
 
 /// A network compiled for prediction, with the parameters it had: means over posterior samples, with their uncertainty.
 ///
-/// Many threads may predict at once. Compiled is one block of samples and rows, and when it is first needed a block of a
-/// single row; so neither the number of samples nor the number of rows compiles anything again, and memory does not grow
-/// with the number of samples. What depends on parameters alone, such as variances, is computed once, when a predictor gets
-/// its parameters. Each row's prediction is a pure function of parameters, seed, input and the row's number:
-/// rows may be split over calls and machines. [`Predictor::classify`] and [`Predictor::regress`] count rows from 0;
-/// [`Predictor::classify_rows`] and [`Predictor::regress_rows`] are told their numbers, for a service that batches requests.
+/// Many threads may predict at once. Compiled is one block of samples and rows, and when it is first needed a block of
+/// a single row; so neither the number of samples nor the number of rows compiles anything again, and memory does not
+/// grow with the number of samples. What depends on parameters alone, such as variances, is computed once, when a
+/// predictor gets its parameters. Each row's prediction is a pure function of parameters, seed, input and the row's
+/// number: rows may be split over calls and machines. [`Predictor::classify`] and [`Predictor::regress`] count rows
+/// from 0; [`Predictor::classify_rows`] and [`Predictor::regress_rows`] are told their numbers, for a service that
+/// batches requests.
 ///
 /// # Numbers that are too large
-/// Inputs are finite, but what is computed of them need not be. Where that may be, by the parameters and the size of a row's
-/// inputs, a row is computed with more care: so that standard deviations of a layer's output do not overflow before it does, and
-/// so that no activation hides what was not finite. A row that has no finite prediction is
-/// [`Error::NonFinitePrediction`] or, with [`PredictorOptions::allow_non_finite`], `NaN` throughout. Bits do not depend on such
-/// care, nor on what a row is computed with.
+/// Inputs are finite, but what is computed of them need not be. Where that may be, by the parameters and the size of a
+/// row's inputs, a row is computed with more care: so that standard deviations of a layer's output do not overflow
+/// before it does, and so that no activation hides what was not finite. A row that has no finite prediction is
+/// [`Error::NonFinitePrediction`] or, with [`PredictorOptions::allow_non_finite`], `NaN` throughout. Bits do not depend
+/// on such care, nor on what a row is computed with.
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -97,11 +98,13 @@ impl Predictor {
         Predictor::of_model(Model::of_network(network, options), options)
     }
 
-    /// A predictor of what [`Network::save`] wrote, without the layers' code: the graphs are part of the file. With the default options.
+    /// A predictor of what [`Network::save`] wrote, without the layers' code: the graphs are part of the file. With the
+    /// default options.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Format`] for a file that is damaged, or from before graphs of predictions were part of it, or of a network
-    /// whose graph depends on the number of rows by more than its size; a machine that refuses executable memory.
+    /// [`Error::File`]; [`Error::Format`] for a file that is damaged, or from before graphs of predictions were part of
+    /// it, or of a network whose graph depends on the number of rows by more than its size; a machine that refuses
+    /// executable memory.
     pub fn open(path: impl AsRef<Path>) -> Result<Predictor, Error> {
         Predictor::open_with_options(path, &PredictorOptions::default())
     }
@@ -116,7 +119,8 @@ impl Predictor {
         Predictor::of_model(stored::model(ModelFile::read(path)?, path, options)?, options)
     }
 
-    /// As [`Predictor::open`], of the bytes that [`Network::to_bytes`] gave or a file has, such as one that is part of the program.
+    /// As [`Predictor::open`], of the bytes that [`Network::to_bytes`] gave or a file has, such as one that is part of
+    /// the program.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -248,10 +252,10 @@ impl Predictor {
     /// As [`Predictor::classify`], for rows of these numbers, in any order: each with the bits that
     /// [`Predictor::classify_from`] gives it alone. Rows may share a number, and then they share their noise.
     ///
-    /// A service that collects requests gives each request a number, and its answer does not depend on the requests that
-    /// it is computed with. Rows whose numbers are close are computed together. Rows of scattered numbers are computed one by
-    /// one: 32 of them take 1.1 to 1.6 times as long, for networks of 11 to 784 inputs and 8 to 64 samples, so number requests
-    /// as they come.
+    /// A service that collects requests gives each request a number, and its answer does not depend on the requests
+    /// that it is computed with. Rows whose numbers are close are computed together. Rows of scattered numbers are
+    /// computed one by one: 32 of them take 1.1 to 1.6 times as long, for networks of 11 to 784 inputs and 8 to 64
+    /// samples, so number requests as they come.
     ///
     /// ```
     /// # use bayeslift::prelude::*;
@@ -323,8 +327,8 @@ impl Predictor {
         Regression::of(&mut answers).ok_or_else(|| self.tells_no_numbers())
     }
 
-    /// Predicts classes or numbers, whichever the network does, as [`Predictor::classify_from`] or [`Predictor::regress_from`]: for
-    /// programs that are given any model.
+    /// Predicts classes or numbers, whichever the network does, as [`Predictor::classify_from`] or
+    /// [`Predictor::regress_from`]: for programs that are given any model.
     ///
     /// ```
     /// # use bayeslift::prelude::*;
@@ -339,8 +343,8 @@ impl Predictor {
     /// ```
     ///
     /// # Errors
-    /// Inputs that are no whole rows or not finite; a prediction that is not finite, whose row is counted from the first of the call; a
-    /// likelihood that tells neither probabilities nor a mean.
+    /// Inputs that are no whole rows or not finite; a prediction that is not finite, whose row is counted from the
+    /// first of the call; a likelihood that tells neither probabilities nor a mean.
     pub fn answer_from(&self, first_row: u64, inputs: &[f32]) -> Result<Answer, Error> {
         self.answer_of(first_row, inputs)
     }
@@ -355,12 +359,12 @@ impl Predictor {
     }
 
     /// log p(targets | input) of each row under the predictive distribution, the mixture over posterior samples: the
-    /// logarithm of the mean of the samples' densities, in nats; of the targets that are known, so 0 of a row without one. -infinity where all
-    /// densities are 0 in `f32`.
+    /// logarithm of the mean of the samples' densities, in nats; of the targets that are known, so 0 of a row without
+    /// one. -infinity where all densities are 0 in `f32`.
     ///
     /// # Errors
-    /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite, as
-    /// for predictions.
+    /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite,
+    /// as for predictions.
     pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
         let _environment = Environment::enter();
         check_dataset(&self.model.input, &self.model.target, data)?;
@@ -394,8 +398,8 @@ impl Predictor {
         self.answer_one(Question::LogProb, &rows)
     }
 
-    /// The mean over rows of -[`Predictor::log_likelihood`], times the row's weight where rows have some: what training minimizes beside
-    /// the divergence, for the mixture.
+    /// The mean over rows of -[`Predictor::log_likelihood`], times the row's weight where rows have some: what training
+    /// minimizes beside the divergence, for the mixture.
     ///
     /// # Errors
     /// As for [`Predictor::log_likelihood`].

@@ -13,8 +13,9 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Examples that are read by their numbers, such as those of a file larger than memory.
 ///
-/// [`Fit::run_source`](crate::Fit::run_source) reads batches on a thread of its own, a few ahead of the steps that use them. Which rows they have is
-/// decided by seed and epoch as for a [`Dataset`], so that a source and the data set of the same rows give the same bits.
+/// [`Fit::run_source`](crate::Fit::run_source) reads batches on a thread of its own, a few ahead of the steps that use
+/// them. Which rows they have is decided by seed and epoch as for a [`Dataset`], so that a source and the data set of
+/// the same rows give the same bits.
 ///
 /// ```
 /// use bayeslift::{Source, SourceError, prelude::*};
@@ -49,8 +50,8 @@ pub trait Source: Sync {
     /// What reading gives: it ends a fit with [`Error::Source`].
     fn read(&self, rows: &[usize]) -> Result<Dataset, SourceError>;
 
-    /// What tells this source from others in a [checkpoint](crate::Fit::checkpoint), such as the digest of a file; default: nothing, so that a run that goes on must
-    /// be given the source that it had.
+    /// What tells this source from others in a [checkpoint](crate::Fit::checkpoint), such as the digest of a file;
+    /// default: nothing, so that a run that goes on must be given the source that it had.
     fn identity(&self) -> String {
         "a source".to_owned()
     }
@@ -93,7 +94,8 @@ impl Examples<'_> {
     }
 }
 
-/// Calls `each` with what a source has of each of these batches, in order, while the next ones are read. Ends where it breaks or fails.
+/// Calls `each` with what a source has of each of these batches, in order, while the next ones are read. Ends where it
+/// breaks or fails.
 pub(crate) fn read_ahead<'o>(
     source: &dyn Source,
     (input, target): (&Shape, &Target),

@@ -4,8 +4,8 @@ use crate::{Dataset, Error, Float, FloatCow, Regression, Targets, dataset::weigh
 use bayeslift_ir::{DType, Environment};
 use libm::log;
 
-/// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set
-/// (the training part: the others must not be looked at). A column of targets is one unit, at all positions, without those
+/// Brings each column of inputs and target numbers to mean 0 and standard deviation 1, as measured on one data set (the
+/// training part: the others must not be looked at). A column of targets is one unit, at all positions, without those
 /// that are missing.
 ///
 /// ```
@@ -108,16 +108,17 @@ impl Standardizer {
         Ok(Regression::new(prediction.units(), mean, spreads))
     }
 
-    /// What a log density of the targets of a row in standard units loses in the data's own: the sum of the logarithms of the
-    /// standard deviations. It is to be added to a negative log likelihood, where every row has all targets, and no positions; see
-    /// [`Standardizer::log_scale_of`].
+    /// What a log density of the targets of a row in standard units loses in the data's own: the sum of the logarithms
+    /// of the standard deviations. It is to be added to a negative log likelihood, where every row has all targets, and
+    /// no positions; see [`Standardizer::log_scale_of`].
     pub fn log_scale(&self) -> f64 {
         Environment::within(|| self.targets.iter().map(|column| log(column.scale)).sum())
     }
 
-    /// As [`Standardizer::log_scale`], of the targets that a data set has: the mean over rows of the weight of each, if rows have some, times the sum
-    /// over its targets, those at positions too, that are known. It is to be added to
-    /// [`Predictor::negative_log_likelihood`](crate::Predictor::negative_log_likelihood) of that data in standard units.
+    /// As [`Standardizer::log_scale`], of the targets that a data set has: the mean over rows of the weight of each, if
+    /// rows have some, times the sum over its targets, those at positions too, that are known. It is to be added to
+    /// [`Predictor::negative_log_likelihood`](crate::Predictor::negative_log_likelihood) of that data in standard
+    /// units.
     ///
     /// # Errors
     /// Another number of targets than in the data that was measured.

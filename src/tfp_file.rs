@@ -22,7 +22,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 /// What an archive may hold for an array besides its elements: a header, and what the archive says about it.
 const LARGEST_HEADER: u64 = 1 << 12;
 
-/// Saves the layers' parameters, with the kernels and biases of convolutions as TFP's `Convolution` holds them, or as its `ConvolutionV2` does.
+/// Saves the layers' parameters, with the kernels and biases of convolutions as TFP's `Convolution` holds them, or as
+/// its `ConvolutionV2` does.
 pub(crate) fn save(network: &Network, path: &Path, is_v2: bool) -> Result<(), Error> {
     check_posteriors(network)?;
     network.parameters().check_finite()?;
@@ -103,7 +104,8 @@ fn under_own_shape(found: Tensor, own: &Shape) -> Tensor {
     bias.or_else(|| unflatten_kernel(&found, own).ok()).unwrap_or(found)
 }
 
-/// The tensor under the shape that TFP's layer has for a parameter of this path: that of [`under_own_shape`], backwards.
+/// The tensor under the shape that TFP's layer has for a parameter of this path: that of [`under_own_shape`],
+/// backwards.
 fn under_tfp_shape(tensor: &Tensor, path: &str, kinds: &HashMap<&str, &str>, is_v2: bool) -> Result<Tensor, Error> {
     let parts: Vec<&str> = path.split('/').collect();
     let Some(at) = parts.iter().rposition(|part| matches!(*part, "kernel" | "bias")) else { return Ok(tensor.clone()) };
@@ -126,8 +128,8 @@ fn file_name(number: usize) -> String {
 
 /// The paths of the layers' parameters in the order of a TensorFlow module's variables: layer after layer, in each by
 /// the names of TFP's attributes. That is the order of their declaration, but for the bias of a deterministic layer,
-/// which comes before its kernel. A likelihood's parameters are none of a layer's, and what Keras does not have is in no
-/// such file.
+/// which comes before its kernel. A likelihood's parameters are none of a layer's, and what Keras does not have is in
+/// no such file.
 fn variables(parameters: &Parameters) -> Vec<&str> {
     let mut paths: Vec<&str> = Vec::new();
     let is_in_file = |path: &str, parameter: &Parameter| {

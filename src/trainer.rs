@@ -53,10 +53,11 @@ use std::{
 pub struct StepLoss {
     /// The number of the step, counted from 1.
     pub step: u64,
-    /// negative log likelihood + divergence weight * divergence / training examples. These are all rows, whatever their weights and
-    /// whether their targets are known: a row of weight 2 is one example that is observed twice.
+    /// negative log likelihood + divergence weight * divergence / training examples. These are all rows, whatever their
+    /// weights and whether their targets are known: a row of weight 2 is one example that is observed twice.
     pub loss: f64,
-    /// The mean over batch and samples of the row's weight * -log p(target | input), in nats, of the targets that are known.
+    /// The mean over batch and samples of the row's weight * -log p(target | input), in nats, of the targets that are
+    /// known.
     pub negative_log_likelihood: f64,
     /// The divergence of the posterior from the prior, in nats, neither weighted nor divided.
     pub divergence: f64,
@@ -169,8 +170,8 @@ impl Trainer {
         })
     }
 
-    /// The number of steps that this trainer made, of which the optimizer is told. Noise is addressed by [`Network::steps`], those that all trainers
-    /// made on a network.
+    /// The number of steps that this trainer made, of which the optimizer is told. Noise is addressed by
+    /// [`Network::steps`], those that all trainers made on a network.
     pub fn steps(&self) -> u64 {
         self.step
     }
@@ -207,8 +208,9 @@ impl Trainer {
         self.compile_time
     }
 
-    /// The number of kernels that the step for this number of rows was compiled to, if it was. Batches with missing targets and batches with
-    /// weights have steps of their own: of several that are compiled it is the last in the order of neither, weights, missing targets, both.
+    /// The number of kernels that the step for this number of rows was compiled to, if it was. Batches with missing
+    /// targets and batches with weights have steps of their own: of several that are compiled it is the last in the
+    /// order of neither, weights, missing targets, both.
     pub fn kernels(&self, rows: usize) -> Option<usize> {
         let mut steps = self.compiled.iter().filter(|(form, _)| form.rows == rows);
         steps.next_back().map(|(_, compiled)| compiled.engine.kernels())
@@ -236,15 +238,16 @@ impl Trainer {
 
     /// Makes one step. Compiles first if it is the first batch of its size.
     ///
-    /// After `Ok` parameters, state and statistics are finite, if parameters were before. Mostly that is known before anything is written, from
-    /// bounds of the gradients (see [`Trainer::graph`]) and of what the optimizer makes of them. Where it is not - gradients that may exceed
-    /// 2^50, a rate above 1024, an optimizer about which nothing can be proved -, the step is computed beside parameters and state, with the same
-    /// bits, and put in place if it is finite: that takes a second compiled step, up to half as long again, and memory for a copy of them.
+    /// After `Ok` parameters, state and statistics are finite, if parameters were before. Mostly that is known before
+    /// anything is written, from bounds of the gradients (see [`Trainer::graph`]) and of what the optimizer makes of
+    /// them. Where it is not - gradients that may exceed 2^50, a rate above 1024, an optimizer about which nothing can
+    /// be proved -, the step is computed beside parameters and state, with the same bits, and put in place if it is
+    /// finite: that takes a second compiled step, up to half as long again, and memory for a copy of them.
     ///
     /// # Errors
     /// A batch that does not fit, labels out of range, another network than the trainer's, a weight or rate that is
-    /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`], [`Error::NonFiniteUpdate`]: parameters and
-    /// state are bit for bit what they were.
+    /// negative, not finite or too large for `f32`: nothing has changed then. [`Error::NonFiniteLoss`],
+    /// [`Error::NonFiniteUpdate`]: parameters and state are bit for bit what they were.
     pub fn step(&mut self, network: &mut Network, input: StepInput<'_>) -> Result<StepLoss, Error> {
         let _environment = Environment::enter();
         let (form, numbers) = self.check_input(network, &input)?;
@@ -256,7 +259,8 @@ impl Trainer {
         self.prepare_form(network, form)?;
         let (step, scalars) = (self.step + 1, self.scalars(network, &input)?);
         let compiled = prepared(&mut self.compiled, form)?;
-        // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will hardly be either.
+        // Parameters that were assigned may be anything; where the last step was not proved to be finite, this one will
+        // hardly be either.
         let is_known = self.step > 0 || network.parameters().check_finite().is_ok();
         if !is_known || !compiled.is_bounded || !self.updates.are_finite_for(scalars.optimizer(), scalars.temperature())
         {
@@ -291,7 +295,8 @@ impl Trainer {
         network.set_made(network.steps().wrapping_add(1), network.epochs());
     }
 
-    /// Compiles the step for this number of rows without missing targets and without weights, if it is not compiled yet.
+    /// Compiles the step for this number of rows without missing targets and without weights, if it is not compiled
+    /// yet.
     ///
     /// # Errors
     /// As for [`Trainer::graph`]; a machine that refuses executable memory.
@@ -317,8 +322,8 @@ impl Trainer {
     }
 
     /// What each kernel of the step for this number of rows does: what was fused into it, what it reads and writes, how
-    /// much it computes. Prepares the step, as [`Trainer::prepare`] does; [`Trainer::profile`] tells this of a step for missing targets or
-    /// weights.
+    /// much it computes. Prepares the step, as [`Trainer::prepare`] does; [`Trainer::profile`] tells this of a step for
+    /// missing targets or weights.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -359,7 +364,8 @@ impl Trainer {
         engine.profile(session, &mut arguments, runs)
     }
 
-    /// Checks what a step is called with. Returns the form of step that it needs, and the numbers of the batch as it takes them.
+    /// Checks what a step is called with. Returns the form of step that it needs, and the numbers of the batch as it
+    /// takes them.
     fn check_input<'a>(&self, network: &Network, input: &StepInput<'a>) -> Result<(Form, Numbers<'a>), Error> {
         let rows = network.rows(input.inputs)?;
         check_observed(network.target(), rows, input.present, input.weights)?;

@@ -1,7 +1,8 @@
 //! Training files: safetensors, with all that a course of training needs to go on as if it had never been interrupted.
 //!
-//! A training file holds a whole model file, which says what the network is, beside the optimizer's state and a description with
-//! the conditions of the course. Like a model file it is there as a whole or not at all, and has a digest of all that it holds.
+//! A training file holds a whole model file, which says what the network is, beside the optimizer's state and a
+//! description with the conditions of the course. Like a model file it is there as a whole or not at all, and has a
+//! digest of all that it holds.
 
 mod conditions;
 
@@ -126,7 +127,8 @@ struct AnyVersion {
     version: u32,
 }
 
-/// A floating-point number that is written as its bits: text of it might be read as another one, and JSON has no infinities.
+/// A floating-point number that is written as its bits: text of it might be read as another one, and JSON has no
+/// infinities.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub(crate) struct Bits(pub f64);
@@ -218,10 +220,12 @@ pub(crate) struct TrainingFile<'p> {
 }
 
 impl<'p> TrainingFile<'p> {
-    /// Reads a file that has no more than so many copies of the network's parameters, and the optimizer's state of them.
+    /// Reads a file that has no more than so many copies of the network's parameters, and the optimizer's state of
+    /// them.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::TrainingFormat`] for one that is truncated, damaged, foreign, larger than it can be, or of another version.
+    /// [`Error::File`]; [`Error::TrainingFormat`] for one that is truncated, damaged, foreign, larger than it can be,
+    /// or of another version.
     pub fn read(path: &'p Path, network: &Network, copies: usize, optimizer: &dyn Optimizer) -> Result<Self, Error> {
         let bytes = |variable: &Variable| {
             (variable.ty.bytes() as u64).saturating_mul((copies + optimizer.state(variable).len()) as u64)

@@ -132,7 +132,8 @@ fn sums_of_f64_keep_no_rows() {
     }
 }
 
-/// Sums of several chunks in a part, parts that divide the batch or not, all that a step may be told, optimizers that draw.
+/// Sums of several chunks in a part, parts that divide the batch or not, all that a step may be told, optimizers that
+/// draw.
 #[test]
 fn steps_of_every_kind_have_the_bits_of_one_batch() {
     let normal = || Prior::normal(0.0, 1.0);

@@ -1,4 +1,5 @@
-//! Runs that survive: whatever ends a program, the run that it made goes on to the bits of one that nothing has interrupted.
+//! Runs that survive: whatever ends a program, the run that it made goes on to the bits of one that nothing has
+//! interrupted.
 //!
 //! `BAYESLIFT_CASES=5000 BAYESLIFT_SEED=7 cargo test --test checkpoint` kills that many programs.
 
@@ -57,7 +58,8 @@ fn a_run_goes_on_from_any_step() {
         let folder = folder(&format!("checkpoint-any-{kind}"));
         let (expected, steps) = undisturbed(kind, &folder);
         let (checkpoint, log) = (folder.join("checkpoint"), folder.join(log_name(kind)));
-        // What a program that is killed in the closure leaves: the file after the step before, and a log that may have more.
+        // What a program that is killed in the closure leaves: the file after the step before, and a log that may have
+        // more.
         let copy = |step: u64| {
             fs::create_dir_all(folder.join(step.to_string())).unwrap();
             for path in [&checkpoint, &log] {

@@ -147,8 +147,9 @@ fn rows_that_are_not_finite() {
     }
 }
 
-/// A fair coin for each row: whatever is said to be certain is wrong. Of 2000 rows at most a part of 0.2 may be, and more than 480, were it
-/// that part, would be found with a probability below 1e-5. Samples that are 0 or 1 are the worst that there are.
+/// A fair coin for each row: whatever is said to be certain is wrong. Of 2000 rows at most a part of 0.2 may be, and
+/// more than 480, were it that part, would be found with a probability below 1e-5. Samples that are 0 or 1 are the
+/// worst that there are.
 #[test]
 fn what_is_undecided_is_rarely_decided() {
     let layer = AffineVariationalReparameterizationLocal::new(1, 1).use_bias(false);
@@ -173,8 +174,8 @@ fn trained_digits() -> (Network, Dataset) {
     (network, test)
 }
 
-/// Of the digits, beside the mean of 4096 samples of another seed: an error of 0.2 may be that of a part of 0.2, and three seeds of 359 rows
-/// would have more than 275 wrong with a probability below 1e-5.
+/// Of the digits, beside the mean of 4096 samples of another seed: an error of 0.2 may be that of a part of 0.2, and
+/// three seeds of 359 rows would have more than 275 wrong with a probability below 1e-5.
 #[test]
 fn digits_take_few_samples() {
     let (network, test) = trained_digits();
@@ -197,7 +198,8 @@ fn digits_take_few_samples() {
     assert!(certain * 10 > rows * 9 && taken < 400 * rows, "{certain} certain by {taken} samples");
 }
 
-/// What decisions take and how often they are wrong, for the table of the documentation: prints, and asserts what has to hold of each.
+/// What decisions take and how often they are wrong, for the table of the documentation: prints, and asserts what has
+/// to hold of each.
 #[test]
 fn digits_by_errors_and_thresholds() {
     let (network, test) = trained_digits();

@@ -151,8 +151,8 @@ fn step_inputs(graph: &Graph, parameters: &Parameters, data: &Dataset) -> Vec<Te
     graph.inputs().iter().map(input).collect()
 }
 
-/// Gradients of the loss with respect to all parameters, as steps of gradient descent follow them, are quotients of differences: with digits
-/// that `f32` does not have.
+/// Gradients of the loss with respect to all parameters, as steps of gradient descent follow them, are quotients of
+/// differences: with digits that `f32` does not have.
 #[test]
 fn gradients_are_quotients_of_differences() {
     let (network, data) = (mixed(DType::F64), mixed_data(11));
@@ -306,7 +306,8 @@ fn files_have_all_bits() {
     affine(DType::F32).load_tfp_rounded(&double).unwrap();
 }
 
-/// All that is above a step: fits with validation, units, comparisons, ensembles, micro batches, by data of either type.
+/// All that is above a step: fits with validation, units, comparisons, ensembles, micro batches, by data of either
+/// type.
 #[test]
 fn fits_take_data_of_either_type() {
     let data = mixed_data(300);

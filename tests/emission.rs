@@ -118,7 +118,8 @@ fn networks_say_what_they_said() {
     assert!(is_same, "\n{words}\n{graphs}\n\n{table}");
 }
 
-/// A predictor of the file alone, without layers, has the bits of the network's, whatever the blocks; closures included.
+/// A predictor of the file alone, without layers, has the bits of the network's, whatever the blocks; closures
+/// included.
 #[test]
 fn files_predict_alone() {
     let mut networks = networks();

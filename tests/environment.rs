@@ -1,5 +1,5 @@
-//! Whatever a host's floating-point environment is, every result has the bits that it has in the default one, and the host finds its
-//! environment as it left it.
+//! Whatever a host's floating-point environment is, every result has the bits that it has in the default one, and the
+//! host finds its environment as it left it.
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 use bayeslift::{

@@ -50,8 +50,8 @@ fn what_a_loss_hides_is_found() {
     }
 }
 
-/// Gradients divided by a scalar that is 1: the same bits, but nothing is known of a quotient by any number, so every step is
-/// checked before it is applied.
+/// Gradients divided by a scalar that is 1: the same bits, but nothing is known of a quotient by any number, so every
+/// step is checked before it is applied.
 #[derive(Clone, Debug)]
 struct Unproved<O>(O);
 
@@ -143,8 +143,9 @@ fn networks(seed: u64) -> Vec<(&'static str, Network)> {
     ]
 }
 
-/// Steps on inputs, targets and parameters of all sizes: what follows `Ok` is finite, what follows an error is what was before, and
-/// both are those of steps that are always checked: a step that is finite is not refused, and has the same bits.
+/// Steps on inputs, targets and parameters of all sizes: what follows `Ok` is finite, what follows an error is what was
+/// before, and both are those of steps that are always checked: a step that is finite is not refused, and has the same
+/// bits.
 #[test]
 fn a_step_is_finite_or_was_not() {
     let mut seen = [0; 2];
@@ -211,7 +212,8 @@ fn a_step_is_finite_or_was_not() {
     assert!(seen.iter().all(|&count| count > 20), "{seen:?} steps were not finite, and were");
 }
 
-/// Steps of ordinary size are known to be finite before they write, for every built-in optimizer: nothing else is compiled.
+/// Steps of ordinary size are known to be finite before they write, for every built-in optimizer: nothing else is
+/// compiled.
 #[test]
 fn ordinary_steps_are_known_to_be_finite() {
     let optimizers: [Arc<dyn Optimizer>; 7] = [
@@ -268,7 +270,8 @@ fn state_of_a_huge_gradient_is_remembered() {
     assert!(failed > 0, "the parameter never overflowed");
 }
 
-/// Scales the gradients of matrices by row, with a quotient of no meaning where the gradient is zero; others are followed as they are.
+/// Scales the gradients of matrices by row, with a quotient of no meaning where the gradient is zero; others are
+/// followed as they are.
 #[derive(Clone, Debug)]
 struct ByRow;
 

@@ -282,8 +282,8 @@ fn bad_networks_are_errors_that_name_the_layer() {
     );
 }
 
-/// Norms of gradients are those of one graph, whatever runs it, and looking moves nothing: plain gradient descent moves each parameter by the rate times
-/// its gradient.
+/// Norms of gradients are those of one graph, whatever runs it, and looking moves nothing: plain gradient descent moves
+/// each parameter by the rate times its gradient.
 #[test]
 fn gradients_tell_their_norms() {
     let layers = Sequential::new().layer(Affine::new(3, 4).activation(Activation::Tanh)).layer(Affine::new(4, 2));

@@ -131,7 +131,8 @@ fn warming(warm_up: WarmUp) -> (Network, Fit<'static>) {
 
 #[test]
 fn validation_chooses_after_the_warm_up() {
-    // 56 examples in 4 batches: 240 steps. The warm-up is over after 142, in epoch 36; epoch 37 is the first with it all.
+    // 56 examples in 4 batches: 240 steps. The warm-up is over after 142, in epoch 36; epoch 37 is the first with it
+    // all.
     let data = small_data(80);
     let (mut network, fit) = warming(WarmUp::Steps(142));
     let report = fit.early_stopping(5).run(&mut network, &data).unwrap();

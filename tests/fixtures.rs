@@ -1,5 +1,5 @@
-//! Tests as data: each file of `tests/fixtures` is a command, a graph or tile code, and the text that must come of it. Settings may
-//! follow the command, as in `; test: rewrite stop_after=simplify`.
+//! Tests as data: each file of `tests/fixtures` is a command, a graph or tile code, and the text that must come of it.
+//! Settings may follow the command, as in `; test: rewrite stop_after=simplify`.
 //!
 //! ```text
 //! ; test: grad
@@ -8,7 +8,8 @@
 //! the expected text
 //! ```
 //!
-//! Commands about code for machines have settings: `; test: lower target=zen3`, `; test: run lanes=8`, see `tile_fixtures`.
+//! Commands about code for machines have settings: `; test: lower target=zen3`, `; test: run lanes=8`, see
+//! `tile_fixtures`.
 //!
 //! `BLESS=1 cargo test --test fixtures` writes what came as what is expected; read the difference before committing it.
 
@@ -53,7 +54,8 @@ fn run(header: &str, text: &str) -> Result<String, Box<dyn std::error::Error>> {
     Ok(result.to_string())
 }
 
-/// The graph after all passes, or those up to one, which of its values are one operation, and the rules that found something.
+/// The graph after all passes, or those up to one, which of its values are one operation, and the rules that found
+/// something.
 fn rewritten(graph: &Graph, stop_after: Option<&str>) -> Result<String, Error> {
     let Rewritten { graph, fusions, report } = Pipeline { stop_after, ..Pipeline::default() }.run(graph)?;
     verify(&graph)?;

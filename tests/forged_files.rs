@@ -1,5 +1,5 @@
-//! Files whose digest is right and whose graphs of predictions are not: written by one who can compute digests. All are refused, or predict;
-//! nothing panics, and nothing takes memory that nobody has.
+//! Files whose digest is right and whose graphs of predictions are not: written by one who can compute digests. All are
+//! refused, or predict; nothing panics, and nothing takes memory that nobody has.
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;

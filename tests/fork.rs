@@ -1,5 +1,5 @@
-//! A process that is forked while other threads predict and compile: it predicts the same, or says that it cannot, and never waits for
-//! threads that it does not have.
+//! A process that is forked while other threads predict and compile: it predicts the same, or says that it cannot, and
+//! never waits for threads that it does not have.
 //!
 //! `BAYESLIFT_CASES=20000 cargo test --release --test fork` forks that often.
 #![cfg(unix)]

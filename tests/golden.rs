@@ -1,9 +1,9 @@
 //! Compiled layers, distributions, divergences, initializers and optimizers against the values of TensorFlow
 //! Probability in `tests/golden`, or in the folder that `BAYESLIFT_GOLDEN` names.
 //!
-//! Each element must be within 2e-5 (|want| + median of the nonzero |want| of its array). A kind that is not known, a file
-//! that no case names and an array that nothing reads are failures too. One line a kind is printed:
-//! `golden KIND cases N worst E`. The program has no test harness, so that the lines are always seen.
+//! Each element must be within 2e-5 (|want| + median of the nonzero |want| of its array). A kind that is not known, a
+//! file that no case names and an array that nothing reads are failures too. One line a kind is printed: `golden KIND
+//! cases N worst E`. The program has no test harness, so that the lines are always seen.
 //!
 //! Layers, distributions and divergences are compiled for `f64` as well, and must be within 1e-12 then.
 //!

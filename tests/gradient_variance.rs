@@ -1,12 +1,13 @@
 //! The variance of minibatch gradients by estimator, on digits (Kingma, Salimans and Welling 2015, section 2.1).
 //!
-//! Of the mean over M examples it is Var / M + (M - 1) / M Cov, of an example's gradient and of the gradients of two. Noise that is
-//! drawn for each example leaves no covariance, so it falls as 1 / M; a weight sample that all share leaves a floor. Local noise
-//! has the smallest variance of one example - but in the locations of the last kernel: an example's outputs have the same joint law
-//! under local noise and under weights of its own, and so has their gradient, (p - y) times the layer's inputs.
+//! Of the mean over M examples it is Var / M + (M - 1) / M Cov, of an example's gradient and of the gradients of two.
+//! Noise that is drawn for each example leaves no covariance, so it falls as 1 / M; a weight sample that all share
+//! leaves a floor. Local noise has the smallest variance of one example - but in the locations of the last kernel: an
+//! example's outputs have the same joint law under local noise and under weights of its own, and so has their gradient,
+//! (p - y) times the layer's inputs.
 //!
-//! Everything is drawn from fixed seeds. A variance over 400 draws has a standard error of at most 7 %, were all elements
-//! the same; a slope over three octaves of four is then off by 0.03, of which the bound of 0.1 is three.
+//! Everything is drawn from fixed seeds. A variance over 400 draws has a standard error of at most 7 %, were all
+//! elements the same; a slope over three octaves of four is then off by 0.03, of which the bound of 0.1 is three.
 
 #[allow(dead_code)] // Each test uses a part of it.
 mod facade;

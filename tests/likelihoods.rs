@@ -347,7 +347,8 @@ fn compiled_laws_have_the_bits_of_the_evaluator() {
     }
 }
 
-/// The mean and the standard deviation of targets that a deterministic network predicts, for laws that have them in `f32` and in `f64`.
+/// The mean and the standard deviation of targets that a deterministic network predicts, for laws that have them in
+/// `f32` and in `f64`.
 #[test]
 fn moments_are_those_of_the_law() {
     type Moments = fn(&[f64]) -> [f64; 2];

@@ -370,7 +370,8 @@ fn files_of_version_1_load() {
     assert_eq!(again.parameters, expected);
 }
 
-/// A file of version 2, of the digits example, has no graphs of predictions: it loads with its layers, and then predicts.
+/// A file of version 2, of the digits example, has no graphs of predictions: it loads with its layers, and then
+/// predicts.
 #[test]
 fn files_of_version_2_load() {
     let bytes: &[u8] = include_bytes!("model_files/version_2.safetensors");

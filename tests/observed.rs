@@ -33,7 +33,8 @@ fn stepped(values: &[f32], present: Option<&[bool]>, weights: Option<&[f32]>) ->
     network
 }
 
-/// What stands in for a missing target changes no bit; a mask of targets that are all known changes none, nor do weights of 1.
+/// What stands in for a missing target changes no bit; a mask of targets that are all known changes none, nor do
+/// weights of 1.
 #[test]
 fn missing_targets_change_nothing_of_the_rest() {
     let present: Vec<bool> = (0..16).map(|i| i % 5 != 1).collect();

@@ -1,4 +1,5 @@
-//! Predictions from inputs so large that what is computed of them overflows: right where they can be, and else an error.
+//! Predictions from inputs so large that what is computed of them overflows: right where they can be, and else an
+//! error.
 
 use bayeslift::{layers::distribution::Normal, prelude::*};
 

@@ -178,8 +178,9 @@ fn splits_do_not_matter() {
     assert_eq!(found, want.2[0]);
 }
 
-/// Draws follow the mixture: the largest distance of their distribution from its cdf is beyond what a million such tests would show once
-/// (Kolmogorov and Smirnov, by the inequality of Dvoretzky, Kiefer and Wolfowitz: 2 e^(-2 n d^2) = 1e-6).
+/// Draws follow the mixture: the largest distance of their distribution from its cdf is beyond what a million such
+/// tests would show once (Kolmogorov and Smirnov, by the inequality of Dvoretzky, Kiefer and Wolfowitz: 2 e^(-2 n d^2)
+/// = 1e-6).
 #[test]
 fn draws_follow_the_distribution() {
     let samples = 4096;
@@ -227,8 +228,8 @@ fn what_cannot_be_told_is_an_error() {
     assert!(error.contains("law tells no cdf"), "{error}");
 }
 
-/// A toy whose noise grows along the input: intervals of 90 % cover 88 to 92 % of 4,000 targets in each fifth of it, where the error of a
-/// coverage is 0.5 %.
+/// A toy whose noise grows along the input: intervals of 90 % cover 88 to 92 % of 4,000 targets in each fifth of it,
+/// where the error of a coverage is 0.5 %.
 #[test]
 fn intervals_cover_where_it_is_quiet_and_where_it_is_loud() {
     // SplitMix64 (Steele, Lea and Flood 2014), as numbers between 0 and 1; pairs of them are normal by Box and Muller
@@ -345,7 +346,8 @@ fn shortest_intervals_are_the_shortest() {
     }
 }
 
-/// A row without a prediction has no numbers, whatever is asked; the others have theirs, and what fills a block up is no row.
+/// A row without a prediction has no numbers, whatever is asked; the others have theirs, and what fills a block up is
+/// no row.
 #[test]
 fn rows_without_a_prediction_have_no_numbers() {
     // what overflows is hidden by the relu

@@ -232,7 +232,8 @@ fn a_log_that_was_cut_is_refused() {
     assert_eq!(fs::read(&log).unwrap(), whole);
 }
 
-/// The weight of the divergence follows its schedule, by epoch and by step, and validation chooses where it is what it ends with.
+/// The weight of the divergence follows its schedule, by epoch and by step, and validation chooses where it is what it
+/// ends with.
 #[test]
 fn weights_of_the_divergence_follow_a_schedule() {
     let data = small_data(48);
@@ -286,8 +287,8 @@ impl Source for Counting {
     }
 }
 
-/// Examples that are read have the bits of those in memory; what cannot be read ends the fit with the steps that were made, and no more is read than a
-/// few batches ahead.
+/// Examples that are read have the bits of those in memory; what cannot be read ends the fit with the steps that were
+/// made, and no more is read than a few batches ahead.
 #[test]
 fn a_source_gives_the_bits_of_its_data() {
     let data = small_data(50);

@@ -1,5 +1,5 @@
-//! Many small networks, one after the other and on many threads at once: what they took they give back. The only test of its process, since
-//! it looks at the memory of all of it.
+//! Many small networks, one after the other and on many threads at once: what they took they give back. The only test
+//! of its process, since it looks at the memory of all of it.
 //!
 //! `BAYESLIFT_CASES=10000 cargo test --release --test soak` makes that many.
 #![cfg(target_os = "linux")]
@@ -7,8 +7,9 @@
 use bayeslift::{prelude::*, runtime::Options};
 use std::thread;
 
-/// How much more memory the process may have in the end than in the middle. Allocators keep what they had for a while, for each thread;
-/// of what each network has, its graphs, plans, code and workspaces, a tenth that stayed would be more.
+/// How much more memory the process may have in the end than in the middle. Allocators keep what they had for a while,
+/// for each thread; of what each network has, its graphs, plans, code and workspaces, a tenth that stayed would be
+/// more.
 const GROWTH: usize = 8 << 20;
 
 fn resident() -> usize {

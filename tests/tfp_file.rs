@@ -147,8 +147,8 @@ fn a_file_that_tfp_wrote() {
     );
 }
 
-/// TFP holds kernels of `ConvolutionV2` and of transposed convolutions as matrices, and biases of the former with axes of
-/// positions.
+/// TFP holds kernels of `ConvolutionV2` and of transposed convolutions as matrices, and biases of the former with axes
+/// of positions.
 #[test]
 fn kernels_that_are_matrices_are_read() {
     let path = folder("tfp_file-matrices").join("model.npz");

@@ -106,6 +106,26 @@ fn crates_know_only_what_is_below_them() {
     knows("build/src", &[]);
 }
 
+/// A file is one idea, which its first line says.
+#[test]
+fn files_are_short_and_say_their_idea() {
+    for (name, text) in sources(CRATES) {
+        let (first, lines) = (text.lines().next().unwrap_or_default(), text.lines().count());
+        assert!(first.starts_with("//! "), "{name} begins with `{first}`");
+        assert!(lines <= 450, "{name} has {lines} lines");
+    }
+}
+
+#[test]
+fn comments_end_at_120_columns() {
+    for (name, text) in sources(&[CRATES, &["tests", "benches", "examples"]].concat()) {
+        for (i, line) in text.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//") && !line.contains("//! cargo ") && !line.contains("|");
+            assert!(!is_comment || line.chars().count() <= 120, "{name}:{}: {line}", i + 1);
+        }
+    }
+}
+
 #[test]
 fn shipped_text_names_no_machine() {
     let mut texts = sources(&[

@@ -163,7 +163,8 @@ fn forged_files_are_refused() {
         let error = refused(&path, &forged(&whole, |_| {}, change), name);
         assert!(error.contains(expected), "{name}: {error}");
     }
-    // A state that no step leaves - a mean of squares below 0 -, and numbers as large as there are: steps are errors, or finite.
+    // A state that no step leaves - a mean of squares below 0 -, and numbers as large as there are: steps are errors,
+    // or finite.
     for value in [-1.0_f32, f32::MAX, f32::MIN] {
         let change = |found: &str, data: &mut [u8]| {
             if found.starts_with("state/") {

@@ -35,7 +35,8 @@ fn fit(network: &mut Network, x: &[f32], y: &[f32]) {
     fit.samples(8).divergence(Divergence::Exact).run(network, &data).unwrap();
 }
 
-/// One weight with a normal prior and known noise has a normal posterior: that of all data at once is that of the parts one after the other.
+/// One weight with a normal prior and known noise has a normal posterior: that of all data at once is that of the parts
+/// one after the other.
 #[test]
 fn a_stream_of_ten_parts_gives_the_posterior_of_all() {
     let (x, y) = points();

@@ -5,8 +5,9 @@
 //! cargo bench -q --bench workloads -- WORKLOAD [key=value ...]
 //!   train_mlp   batch=128 width=400 inp=784 out=10 steps=100 kl=mc|exact     one training step
 //!   mc_predict  batch=32 samples=64 width=400 inp=784 out=10 steps=100       probabilities and uncertainty of a batch
-//!   doc_bnn     batch=32 filters=32 steps=100                                one step of a convolution and a local layer
-//!   embedding   rows=1000000 width=16 batch=256 steps=100 optimizer=lazy|sgd|adam kl=none|reads    one step of a table of rows
+//!   doc_bnn     batch=32 filters=32 steps=100                              one step of a convolution and a local layer
+//!   embedding   rows=1000000 width=16 batch=256 steps=100 optimizer=lazy|sgd|adam kl=none|reads
+//!                                                                        one step of a table of rows
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 target=zen4|.. rewriting=off|exact|all
 //! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer

@@ -5,8 +5,8 @@ use bayeslift::{Abstention, Error, Measure};
 /// When to abstain.
 #[derive(Debug, clap::Args)]
 pub struct Abstain {
-    /// Say where to abstain: where what `--abstain-by` measures is above this number, in nats, or in the unit of what is
-    /// predicted
+    /// Say where to abstain: where what `--abstain-by` measures is above this number, in nats, or in the unit of what
+    /// is predicted
     #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
     abstain_above: Option<f64>,
     /// What is measured: of classes the entropy of the prediction, or the mutual information; of numbers the epistemic

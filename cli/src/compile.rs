@@ -37,7 +37,7 @@ pub struct Arguments {
     /// The system, by Rust's name for it, such as `aarch64-unknown-linux-gnu`; default: this machine's, of C any
     #[arg(long, value_name = "TRIPLE", value_parser = system)]
     target: Option<String>,
-    /// Which levels of x86-64, v1 to v4; of several the program chooses when it runs. v3 unless told
+    /// Which levels of x86-64, v1 to v4; of several the program chooses when it runs. Default: v3
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = level)]
     isa: Vec<Level>,
     /// How many samples of the posterior are drawn if the program does not say
@@ -46,7 +46,7 @@ pub struct Arguments {
     /// The most rows that are computed at once: the workspace grows with it, results do not depend on it
     #[arg(long, value_name = "N")]
     row_block: Option<usize>,
-    /// Addresses the noise if the program does not say; that of the network unless told
+    /// Addresses the noise if the program does not say; default: that of the network
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Where the weights are: in the object, in a file that the program brings into memory, or, of C, in a file that

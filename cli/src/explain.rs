@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 /// Tells what the model is compiled to: which kernels, what is fused into each, how much it computes
 ///
-/// That is what computes one block of samples and rows; `predict` calls it for one block after the other. An input named `early` is what is computed
-/// of the parameters once.
+/// That is what computes one block of samples and rows; `predict` calls it for one block after the other. An input
+/// named `early` is what is computed of the parameters once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -22,10 +22,10 @@ pub struct Arguments {
     /// Explain code for another machine, such as `neon`, `zen4` or `zen3/simd128`
     #[arg(long, value_name = "MACHINE", value_parser = target)]
     target: Option<Target>,
-    /// Threads to compute on, as many as there are cores unless told
+    /// Threads to compute on; default: as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Measure the time of each kernel too, as the median of so many runs, 100 unless told, on inputs that are zero
+    /// Measure the time of each kernel too, as the median of so many runs (default: 100) on inputs that are zero
     #[arg(long, value_name = "RUNS", num_args = 0..=1, require_equals = true, default_missing_value = "100", conflicts_with = "target",
           value_parser = clap::value_parser!(u32).range(1..))]
     profile: Option<u32>,

@@ -16,7 +16,8 @@ pub struct Output {
 }
 
 enum Place {
-    /// Standard output, or what is no regular file, such as a device or a pipe: it has no other name to be written under.
+    /// Standard output, or what is no regular file, such as a device or a pipe: it has no other name to be written
+    /// under.
     Stream(Box<dyn Write>),
     File(Box<NewFile>),
 }

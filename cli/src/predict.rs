@@ -52,7 +52,7 @@ pub struct Arguments {
     /// How many samples of the posterior a prediction is the mean of
     #[arg(long, value_name = "S", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
-    /// What random numbers are drawn by; the seed of the model unless told
+    /// What random numbers are drawn by; default: the seed of the model
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// The number of the first row, where the file is a part of a larger one
@@ -66,7 +66,7 @@ pub struct Arguments {
     allow_non_finite: bool,
     #[command(flatten)]
     abstain: Abstain,
-    /// Threads to compute on, as many as there are cores unless told; no bit depends on it
+    /// Threads to compute on; default: as many as there are cores. No bit depends on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 }

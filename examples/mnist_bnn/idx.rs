@@ -1,5 +1,5 @@
-//! Reading IDX files, the format of MNIST and Fashion-MNIST: two zero bytes, the type of elements, the number of axes, the extents
-//! as big-endian words, and the elements. Packed with gzip or not.
+//! Reading IDX files, the format of MNIST and Fashion-MNIST: two zero bytes, the type of elements, the number of axes,
+//! the extents as big-endian words, and the elements. Packed with gzip or not.
 
 use flate2::read::MultiGzDecoder;
 use std::{

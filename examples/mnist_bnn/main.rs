@@ -1,9 +1,10 @@
-//! The example of TensorFlow Probability's layers: a convolution and a dense layer, both Bayesian, on MNIST or Fashion-MNIST.
+//! The example of TensorFlow Probability's layers: a convolution and a dense layer, both Bayesian, on MNIST or
+//! Fashion-MNIST.
 //!
 //!     cargo run --release --example mnist_bnn -- FOLDER [--likelihood categorical] [--layer flipout] [--epochs 5]
 //!
-//! The folder holds the four IDX files, packed or not. It reports accuracy, negative log likelihood and calibration, and draws the
-//! images that the network is most and least sure of, and a reliability diagram.
+//! The folder holds the four IDX files, packed or not. It reports accuracy, negative log likelihood and calibration,
+//! and draws the images that the network is most and least sure of, and a reliability diagram.
 
 #[allow(dead_code)] // Each example uses a part of it.
 #[path = "../common/mod.rs"]
@@ -35,7 +36,8 @@ const HELP: &str = "Fashion-MNIST is Debian's package dataset-fashion-mnist, in 
 #[derive(Parser)]
 #[command(about = "A Bayesian convolutional network on MNIST or Fashion-MNIST", after_help = HELP)]
 struct Options {
-    /// The folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte
+    /// The folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+    /// t10k-labels-idx1-ubyte
     folder: PathBuf,
     /// The law of a label given the network's output
     #[arg(long, value_enum, default_value = "simplex")]

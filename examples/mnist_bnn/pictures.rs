@@ -14,7 +14,8 @@ pub struct Tile<'a> {
     pub is_right: bool,
 }
 
-/// Draws rows of square images of `side` pixels, framed in green where the network was right and in red where it was not.
+/// Draws rows of square images of `side` pixels, framed in green where the network was right and in red where it was
+/// not.
 pub fn sheet(path: &Path, side: usize, rows: &[Vec<Tile<'_>>]) -> Result<(), Box<dyn Error>> {
     let cell = side * SCALE + 2 * MARGIN;
     let (width, height) = (cell * rows.iter().map(Vec::len).max().unwrap_or(0), cell * rows.len());

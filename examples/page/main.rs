@@ -1,4 +1,5 @@
-//! A page on which digits are drawn and read, with the doubt of the network: one file, which needs no server. Needs clang and lld.
+//! A page on which digits are drawn and read, with the doubt of the network: one file, which needs no server. Needs
+//! clang and lld.
 //!
 //!     cargo run --release --features deploy --example page
 

@@ -19,7 +19,8 @@ pub struct Page {
     pub accuracy: f64,
 }
 
-/// The page of a network for images of 64 pixels from 0 to 1; `test` has those that it was not trained on, with their numbers.
+/// The page of a network for images of 64 pixels from 0 to 1; `test` has those that it was not trained on, with their
+/// numbers.
 pub fn page(model: &Path, test: &Dataset, numbers: &[usize]) -> Result<Page, Box<dyn Error>> {
     // a drawing is one row
     let options = DeployOptions::new("digits").samples(SAMPLES).row_block(1).for_system(System::c(None)?);

@@ -119,8 +119,8 @@ impl Divergence {
     ///
     /// ```
     /// use bayeslift_layers::Divergence;
-    /// // Renyi's divergence of order alpha, as Li and Turner (2016) use it, of normal distributions: with alpha = 0.5 a posterior spreads
-    /// // further than by KL, which is alpha = 1
+    /// // Renyi's divergence of order alpha of normal distributions, as Li and Turner (2016) use it: with alpha = 0.5 a
+    /// // posterior spreads further than by KL, which is alpha = 1
     /// let alpha = 0.5;
     /// let renyi = Divergence::custom("Renyi(0.5)", move |term| {
     ///     let (Some(q), Some(p)) = (term.posterior.as_normal(), term.prior.as_normal()) else { return Ok(None) };

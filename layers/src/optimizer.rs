@@ -64,9 +64,9 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The scalars of a step, counted from 1, with the learning rate times `rate`.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64>;
 
-    /// As [`Optimizer::scalar_values`], as graph code with the same bits, for steps that are made where there is no host:
-    /// of the step's number, a scalar `f64` that is a whole number from 1 on, and the factor of the learning rate, one
-    /// too. Each is a scalar `f64`.
+    /// As [`Optimizer::scalar_values`], as graph code with the same bits, for steps that are made where there is no
+    /// host: of the step's number, a scalar `f64` that is a whole number from 1 on, and the factor of the learning
+    /// rate, one too. Each is a scalar `f64`.
     ///
     /// `None`, the default, of a rule that has no such code: then no device makes its steps.
     fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {

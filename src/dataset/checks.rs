@@ -42,7 +42,8 @@ pub(crate) fn sizes(columns: usize, values: &FloatCow<'_>) -> Vec<f64> {
     }
 }
 
-/// Checks that each point, of which a row has so many, is inside the simplex: positive numbers that sum to 1, to a thousandth.
+/// Checks that each point, of which a row has so many, is inside the simplex: positive numbers that sum to 1, to a
+/// thousandth.
 pub(crate) fn check_simplex(classes: usize, points: usize, values: &FloatCow<'_>) -> Result<(), Error> {
     let _environment = Environment::enter();
     let all: Vec<f64> = values.iter().collect();

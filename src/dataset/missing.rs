@@ -50,8 +50,8 @@ impl Dataset {
         Dataset::regression(shape, inputs, units, values)?.with_present(present)
     }
 
-    /// With some targets missing: those for which `present`, in the order of the targets, is false. What stands there, any
-    /// finite number or label, is replaced. What is missing already stays so.
+    /// With some targets missing: those for which `present`, in the order of the targets, is false. What stands there,
+    /// any finite number or label, is replaced. What is missing already stays so.
     ///
     /// ```
     /// use bayeslift::Dataset;
@@ -102,9 +102,8 @@ impl Dataset {
 
     /// Whether each target is known, in their order; `None` if all are.
     ///
-    /// [`Dataset::targets`] has something for a missing target too: a copy of one of the same unit that is known, and so one
-    /// that a likelihood takes. In a part of a data set a unit may have
-    /// stand-ins alone.
+    /// [`Dataset::targets`] has something for a missing target too: a copy of one of the same unit that is known, and
+    /// so one that a likelihood takes. In a part of a data set a unit may have stand-ins alone.
     pub fn present(&self) -> Option<&[bool]> {
         self.present.as_deref()
     }
@@ -114,8 +113,9 @@ fn values_and_presence<T: Copy + Default>(targets: Vec<Option<T>>) -> (Vec<T>, V
     targets.into_iter().map(|target| (target.unwrap_or_default(), target.is_some())).unzip()
 }
 
-/// Replaces what is missing, in rows of so many units, by what the first complete row has for its unit, since a law may take
-/// rows only as a whole; without such a row by what the first has that knows the unit. A unit that none knows is the error.
+/// Replaces what is missing, in rows of so many units, by what the first complete row has for its unit, since a law may
+/// take rows only as a whole; without such a row by what the first has that knows the unit. A unit that none knows is
+/// the error.
 fn stand_in<T: Copy>(units: usize, values: &mut [T], present: &[bool]) -> Result<(), usize> {
     let complete = present.chunks_exact(units).position(|row| row.iter().all(|&present| present));
     let known = |unit: usize| (unit..values.len()).step_by(units).find(|&i| present[i]).ok_or(unit);

@@ -5,7 +5,8 @@ use crate::{Error, FloatCow};
 use bayeslift_ir::Shape;
 
 impl Targets {
-    /// Labels of rows that have a 1 in the column of their class and 0 in the others, as TFP's `OneHotCategorical` takes them.
+    /// Labels of rows that have a 1 in the column of their class and 0 in the others, as TFP's `OneHotCategorical`
+    /// takes them.
     ///
     /// ```
     /// use bayeslift::Targets;

@@ -17,7 +17,8 @@ impl Dataset {
     /// # Ok::<(), bayeslift::Error>(())
     /// ```
     ///
-    /// Targets of the shape `[positions..]` become `[positions.., classes]`; all numbers of a missing label are missing.
+    /// Targets of the shape `[positions..]` become `[positions.., classes]`; all numbers of a missing label are
+    /// missing.
     ///
     /// # Errors
     /// Targets that are no labels, or not below `classes`; a smoothing outside (0, 1).

@@ -14,7 +14,8 @@ fn known(row: usize, j: usize) -> bool {
     !(row + j).is_multiple_of(3)
 }
 
-/// Data sets of which inputs, targets, presence and weight tell the row: by class and by number, with positions and without.
+/// Data sets of which inputs, targets, presence and weight tell the row: by class and by number, with positions and
+/// without.
 fn telling() -> Vec<Dataset> {
     let inputs: Vec<f32> = (0..ROWS).flat_map(|row| [row as f32, 0.5]).collect();
     let labels = |count: usize| (0..ROWS * count).map(|i| i as u32).collect();

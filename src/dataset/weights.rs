@@ -27,9 +27,9 @@ impl Dataset {
         Ok(Dataset { weights: Some(weights), ..self })
     }
 
-    /// With weights by which all classes count alike, however many examples they have: an example of a class with n of them
-    /// has the weight rows / (classes n), where classes are those that occur (`class_weight="balanced"` of scikit-learn,
-    /// after King and Zeng 2001). Their mean is 1. They take the place of weights that it has.
+    /// With weights by which all classes count alike, however many examples they have: an example of a class with n of
+    /// them has the weight rows / (classes n), where classes are those that occur (`class_weight="balanced"` of
+    /// scikit-learn, after King and Zeng 2001). Their mean is 1. They take the place of weights that it has.
     ///
     /// ```
     /// use bayeslift::Dataset;

@@ -29,7 +29,8 @@ pub struct Block {
     pub accumulators: Vec<Accumulator>,
     /// Nothing overflows unseen in rows whose numbers are not larger.
     pub bound: f64,
-    /// Whether the block looks itself for what overflows unseen, and tells it by an output more: where no bound could be shown.
+    /// Whether the block looks itself for what overflows unseen, and tells it by an output more: where no bound could
+    /// be shown.
     pub is_watched: bool,
 }
 

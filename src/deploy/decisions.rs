@@ -32,8 +32,8 @@ impl Abstains {
         format!("{} above {}", self.abstention.measure().name(), self.abstention.above())
     }
 
-    /// Gives the bytes of so many rows from a row on to the caller, if they were asked for: by results that lie in the workspace at these places.
-    /// The size of what is no number is above all.
+    /// Gives the bytes of so many rows from a row on to the caller, if they were asked for: by results that lie in the
+    /// workspace at these places. The size of what is no number is above all.
     pub fn give(
         &self,
         b: &mut RoutineBuilder,

@@ -84,7 +84,8 @@ impl Element {
         if self.bytes == 8 { number.to_bits() as i64 } else { (number as f32).to_bits().into() }
     }
 
-    /// The bits of the largest number of this type that is not above one which is not negative: numbers of this type exceed both or neither.
+    /// The bits of the largest number of this type that is not above one which is not negative: numbers of this type
+    /// exceed both or neither.
     pub fn bits_below(&self, number: f64) -> i64 {
         let (number, bits) = (number.min(self.largest), self.bits(number.min(self.largest)));
         if self.bytes == 4 && f64::from(f32::from_bits(bits as u32)) > number { bits - 1 } else { bits }

@@ -1,5 +1,5 @@
-//! Any graph as an object: a function of named inputs and outputs. A training step too, so that a device can go on learning with the bits of
-//! the machine that began.
+//! Any graph as an object: a function of named inputs and outputs. A training step too, so that a device can go on
+//! learning with the bits of the machine that began.
 
 use super::{
     DeployOptions, Package, Weights,
@@ -33,8 +33,8 @@ struct Pointer {
     is_written: bool,
 }
 
-/// Compiles a graph to the function `NAME_call` of structs that point to its inputs and outputs. What an output updates is a pointer among the
-/// inputs that is written.
+/// Compiles a graph to the function `NAME_call` of structs that point to its inputs and outputs. What an output updates
+/// is a pointer among the inputs that is written.
 ///
 /// # Errors
 /// A name that is no identifier; several levels; a system that there are no objects for; a graph that does not verify.

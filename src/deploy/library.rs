@@ -5,7 +5,8 @@ use crate::Error;
 use ar_archive_writer::{ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream};
 use std::{io::Cursor, path::PathBuf};
 
-/// The archive, and what tells build systems of it. All are found from where they lie themselves, so that the folder may be moved.
+/// The archive, and what tells build systems of it. All are found from where they lie themselves, so that the folder
+/// may be moved.
 pub fn files(package: &Package) -> Result<Vec<File>, Error> {
     let name = &package.name;
     let archive = if package.system.is_coff() { format!("{name}.lib") } else { format!("lib{name}.a") };

@@ -96,10 +96,12 @@ impl Package {
         library::files(self)
     }
 
-    /// What a page takes: `NAME.js`, a script with the network as WebAssembly inside of it, and the manifest. clang makes it of the C.
+    /// What a page takes: `NAME.js`, a script with the network as WebAssembly inside of it, and the manifest. clang
+    /// makes it of the C.
     ///
     /// # Errors
-    /// [`Error::Misuse`] of anything but a network as C with its weights inside; where there is no clang, or no `wasm-ld`, which it links by.
+    /// [`Error::Misuse`] of anything but a network as C with its weights inside; where there is no clang, or no
+    /// `wasm-ld`, which it links by.
     pub fn web(&self) -> Result<Vec<File>, Error> {
         match &self.script {
             Some(script) => web::files(self, script),

@@ -12,8 +12,8 @@ use super::{
 };
 use std::fmt::Write;
 
-/// What the text of the module has in common for all networks, what it has of those that draw samples, and of those whose workspace
-/// has to be initialised.
+/// What the text of the module has in common for all networks, what it has of those that draw samples, and of those
+/// whose workspace has to be initialised.
 const TEXT: &str = include_str!("rust/module.txt");
 const STATE: &str = include_str!("rust/state.txt");
 const INIT: &str = include_str!("rust/init.txt");

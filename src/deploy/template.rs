@@ -2,8 +2,8 @@
 
 use super::{facts::Facts, layout::ALIGN};
 
-/// The text of a module: with its own values, then with those that modules of all languages tell, and last with the names that users wrote, listed
-/// as the language has it, in which nothing is replaced.
+/// The text of a module: with its own values, then with those that modules of all languages tell, and last with the
+/// names that users wrote, listed as the language has it, in which nothing is replaced.
 pub fn module(
     text: &str,
     facts: &Facts<'_>,

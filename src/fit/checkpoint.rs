@@ -17,8 +17,8 @@ use std::{
 /// At how many points schedules are compared.
 const FACTORS: u32 = 256;
 
-/// How far a fit came, beside what its trainer and its network hold. Notes are not part of it: they are made before the first step, or
-/// after the last.
+/// How far a fit came, beside what its trainer and its network hold. Notes are not part of it: they are made before the
+/// first step, or after the last.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {

@@ -16,13 +16,14 @@ const NEAR: f64 = 0.3;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Diagnosis {
-    /// The posteriors of most weights are about as wide as at the start, and weights many times as large as that: predictions by samples are those of a
-    /// point.
+    /// The posteriors of most weights are about as wide as at the start, and weights many times as large as that:
+    /// predictions by samples are those of a point.
     PosteriorAtItsStart {
         /// The median standard deviation of the largest such random variable, before and after.
         scale: [f64; 2],
     },
-    /// The weighted divergence of an example is many times its negative log likelihood: what is minimized is mostly the divergence.
+    /// The weighted divergence of an example is many times its negative log likelihood: what is minimized is mostly the
+    /// divergence.
     DivergenceOutweighs {
         /// The weighted divergence of an example in the epoch whose parameters are kept, in nats.
         divergence: f64,

@@ -10,15 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a member trains before others that wait have their turn: so long that bringing its parameters near again is nothing beside it.
+/// How long a member trains before others that wait have their turn: so long that bringing its parameters near again is
+/// nothing beside it.
 const SLICE: Duration = Duration::from_millis(100);
 
 impl Ensemble {
-    /// Fits each member to a data set, with what `fit` makes for the member of this number. Member `i` ends as it would alone, bit for bit.
+    /// Fits each member to a data set, with what `fit` makes for the member of this number. Member `i` ends as it would
+    /// alone, bit for bit.
     ///
-    /// The step is compiled once for all members. They train beside each other, each on as many threads as are left for it: what a single network
-    /// loses where its threads wait for each other is not lost then. On two cores five members take 2.4 to 3.4 times as long as one where that is small, and
-    /// 4.8 times where it keeps both threads busy. Threads in all are those of the fit's backend. Progress is told from the threads of the members.
+    /// The step is compiled once for all members. They train beside each other, each on as many threads as are left for
+    /// it: what a single network loses where its threads wait for each other is not lost then. On two cores five
+    /// members take 2.4 to 3.4 times as long as one where that is small, and
+    /// 4.8 times where it keeps both threads busy. Threads in all are those of the fit's backend. Progress is told from
+    /// the threads of the members.
     ///
     /// ```
     /// use bayeslift::{Ensemble, EnsemblePredictor, prelude::*};

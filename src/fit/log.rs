@@ -70,7 +70,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Goes on after the first `length` bytes: those after them are of steps that are made again. Returns what is wrong if there are not as many.
+    /// Goes on after the first `length` bytes: those after them are of steps that are made again. Returns what is wrong
+    /// if there are not as many.
     ///
     /// # Errors
     /// As for [`Log::create`].

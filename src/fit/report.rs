@@ -58,8 +58,9 @@ pub struct FitReport {
     /// The weight of the divergence in the last step that made the parameters which the network now has; 0 if there was
     /// no step.
     pub divergence_weight: f64,
-    /// The posterior of an optimizer that has one, such as [`Ivon`](bayeslift_layers::Ivon), around the parameters that the network now has: what
-    /// [`Trainer::posterior`](crate::Trainer::posterior) tells, with the scales of the last step.
+    /// The posterior of an optimizer that has one, such as [`Ivon`](bayeslift_layers::Ivon), around the parameters that
+    /// the network now has: what [`Trainer::posterior`](crate::Trainer::posterior) tells, with the scales of the last
+    /// step.
     pub posterior: Option<Parameters>,
     /// Whether training stopped before its last epoch, because validation got no better.
     pub stopped_early: bool,
@@ -75,9 +76,11 @@ pub struct FitReport {
     pub posteriors: Vec<PosteriorReport>,
     /// The divergence of each random variable in the last step that was made, and how it was computed.
     pub divergences: Vec<VariableDivergence>,
-    /// How long the first compilation took, for a full batch; of a run that went on from a checkpoint, that of its last part.
+    /// How long the first compilation took, for a full batch; of a run that went on from a checkpoint, that of its last
+    /// part.
     pub compile_time: Duration,
-    /// How long all took after the first compilation; of a run that went on from a checkpoint, with its parts before, as far as they were kept.
+    /// How long all took after the first compilation; of a run that went on from a checkpoint, with its parts before,
+    /// as far as they were kept.
     pub train_time: Duration,
 }
 
@@ -100,8 +103,8 @@ impl FitReport {
         self.best_epoch.and_then(|best| self.epochs.get(best - 1)).or(self.epochs.last())
     }
 
-    /// The divergence of an example, in nats, neither weighted nor divided by anything else, in the epoch whose parameters the network has; `None`
-    /// before the first epoch is over.
+    /// The divergence of an example, in nats, neither weighted nor divided by anything else, in the epoch whose
+    /// parameters the network has; `None` before the first epoch is over.
     pub fn divergence_of_example(&self) -> Option<f64> {
         self.kept_epoch().map(|epoch| epoch.divergence / self.training_examples as f64)
     }

@@ -74,12 +74,13 @@ impl Fit<'_> {
     /// Fits the network.
     ///
     /// # Errors
-    /// Options out of range, data that does not fit the network, layers that do not fit, a [checkpoint](Fit::checkpoint) that is damaged
-    /// ([`Error::TrainingFormat`]) or of another run ([`Error::OtherTraining`]): nothing has changed then.
+    /// Options out of range, data that does not fit the network, layers that do not fit, a
+    /// [checkpoint](Fit::checkpoint) that is damaged ([`Error::TrainingFormat`]) or of another run
+    /// ([`Error::OtherTraining`]): nothing has changed then.
     ///
-    /// [`Error::Fit`] for all that happens once steps are made, such as [`Error::NonFiniteLoss`] or a factor of a custom
-    /// schedule that is negative or not finite. It has the report so far, and the network has the best parameters so far;
-    /// if validation has chosen none, those from before the step that failed.
+    /// [`Error::Fit`] for all that happens once steps are made, such as [`Error::NonFiniteLoss`] or a factor of a
+    /// custom schedule that is negative or not finite. It has the report so far, and the network has the best
+    /// parameters so far; if validation has chosen none, those from before the step that failed.
     pub fn run(self, network: &mut Network, data: &Dataset) -> Result<FitReport, Error> {
         let _environment = Environment::enter();
         self.check()?;
@@ -97,11 +98,12 @@ impl Fit<'_> {
         }
     }
 
-    /// As [`Fit::run`], on examples that are read when they are needed. Steps have the bits that they have on a data set of the same examples.
+    /// As [`Fit::run`], on examples that are read when they are needed. Steps have the bits that they have on a data
+    /// set of the same examples.
     ///
     /// # Errors
-    /// As for [`Fit::run`]; a [split](Fit::validation_split), which a source has none of: validate on data of their own. [`Error::Fit`] with
-    /// [`Error::Source`] where examples could not be read.
+    /// As for [`Fit::run`]; a [split](Fit::validation_split), which a source has none of: validate on data of their
+    /// own. [`Error::Fit`] with [`Error::Source`] where examples could not be read.
     pub fn run_source(self, network: &mut Network, source: &dyn Source) -> Result<FitReport, Error> {
         let _environment = Environment::enter();
         self.check()?;

@@ -136,8 +136,8 @@ fn made_of_parameters(network: &Network, file: &ModelFile) -> Result<Option<Stri
             return Ok(Some(difference));
         }
     }
-    // A graph says all, also what has no words; but it is the same for the same network only as long as it is made in the
-    // same way.
+    // A graph says all, also what has no words; but it is the same for the same network only as long as it is made in
+    // the same way.
     if file.emitter != Some(EMITTER_VERSION) {
         return Ok(None);
     }

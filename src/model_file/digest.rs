@@ -4,8 +4,8 @@ use bayeslift_ir::Tensor;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// SHA-256 of a model file's contents, fed piece by piece, in an order that does not depend on where a file has them: see
-/// [`ModelFile::digest`](super::ModelFile::digest).
+/// SHA-256 of a model file's contents, fed piece by piece, in an order that does not depend on where a file has them:
+/// see [`ModelFile::digest`](super::ModelFile::digest).
 pub struct Contents(Sha256);
 
 impl Contents {

@@ -6,11 +6,13 @@ use bayeslift_ir::{Environment, Foreign};
 use std::path::Path;
 
 impl Network {
-    /// Loads the parameters of one layer, or of one container of layers, from a file that [`Network::save`] wrote of any network that has it: `layer` is its path here,
-    /// such as `affine_1` or `residual/affine`, and `layer_of_file` that of the layer in the file. Empty paths are whole networks.
+    /// Loads the parameters of one layer, or of one container of layers, from a file that [`Network::save`] wrote of
+    /// any network that has it: `layer` is its path here, such as `affine_1` or `residual/affine`, and `layer_of_file`
+    /// that of the layer in the file. Empty paths are whole networks.
     ///
-    /// What is compared is that layer: the names, types and order of its parameters, and what its posteriors are made of. Everything else of the network stays as it
-    /// is, also what is trainable. A layer alone is saved as a network of it.
+    /// What is compared is that layer: the names, types and order of its parameters, and what its posteriors are made
+    /// of. Everything else of the network stays as it is, also what is trainable. A layer alone is saved as a network
+    /// of it.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -31,8 +33,8 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// As for [`ModelFile::read`]; [`Error::OtherNetwork`] for a layer that is not there, or another one; a path that is no layer of this network. The
-    /// network is unchanged then.
+    /// As for [`ModelFile::read`]; [`Error::OtherNetwork`] for a layer that is not there, or another one; a path that
+    /// is no layer of this network. The network is unchanged then.
     pub fn load_layer(&mut self, layer: &str, file: impl AsRef<Path>, layer_of_file: &str) -> Result<(), Error> {
         let _environment = Environment::enter();
         let path = file.as_ref();

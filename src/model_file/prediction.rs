@@ -22,7 +22,8 @@ pub(crate) struct Prediction {
     pub law: String,
 }
 
-/// What a file says of a network's predictions; `None` if its graphs depend on the number of samples or rows by more than their sizes.
+/// What a file says of a network's predictions; `None` if its graphs depend on the number of samples or rows by more
+/// than their sizes.
 pub fn prediction(network: &Network) -> Option<Prediction> {
     let of_network = |samples, rows| law::network_graph(network, None, samples, rows);
     let of_law = |samples, rows| {

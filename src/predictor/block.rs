@@ -17,8 +17,8 @@ use bayeslift_passes::{
 use bayeslift_runtime::Argument;
 use std::sync::OnceLock;
 
-/// What is computed of each sample of each row, compiled for a block of rows and for a single one, each when it is first
-/// needed.
+/// What is computed of each sample of each row, compiled for a block of rows and for a single one, each when it is
+/// first needed.
 #[derive(Debug)]
 pub struct Blocks {
     question: Question,
@@ -251,8 +251,8 @@ pub fn stages(update: &Graph, model: &Model) -> Result<Stages, Error> {
     Ok(stage(&optimize(update, Rewriting::Off)?.graph, is_parameter)?)
 }
 
-/// How many samples a block of so many rows computes at once. A single row takes as many as there are, up to a few hundred: then they need not
-/// be kept between calls. Where no layer draws noise all samples are one.
+/// How many samples a block of so many rows computes at once. A single row takes as many as there are, up to a few
+/// hundred: then they need not be kept between calls. Where no layer draws noise all samples are one.
 fn at_once(options: &PredictorOptions, rows: usize, draws: bool) -> usize {
     const OF_ONE_ROW: usize = 256;
     match (draws, rows) {
@@ -268,8 +268,8 @@ fn rescaled(graph: &Graph) -> Result<Option<Graph>, bayeslift_ir::Error> {
     Ok(Some(watch(&graph, false)?.unwrap_or(graph)))
 }
 
-/// The largest power of two, or the largest number, for which interval analysis proves: if no number of a row exceeds it,
-/// nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
+/// The largest power of two, or the largest number, for which interval analysis proves: if no number of a row exceeds
+/// it, nothing overflows that outputs would not show. `known` are the first inputs. Below 0 if there is none.
 pub fn largest_bound(graph: &Graph, known: &[&Tensor], float: DType) -> Result<f64, Error> {
     let analysis = RangeAnalysis::new(graph, |i| known.get(i).copied())?;
     let is_safe = |size: f64| hidden(graph, &analysis.ranges(|_| Range::new(-size, size))).is_empty();

@@ -1,17 +1,21 @@
 //! What so many samples make certain of a class: bounds of the means of probabilities, as graph code in `f64`.
 //!
-//! A sample's probabilities are independent draws in [0, 1], whose mean over infinitely many samples is what a decision is about. Two
-//! inequalities bound it by the first `n` of them, each but for a small probability: with `x` their mean, `V` their sample variance,
+//! A sample's probabilities are independent draws in [0, 1], whose mean over infinitely many samples is what a decision
+//! is about. Two inequalities bound it by the first `n` of them, each but for a small probability: with `x` their mean,
+//! `V` their sample variance,
 //!
-//! - `mean >= x - sqrt(2 V l / n) - 7 l / (3 (n - 1))`, but for 2 e^-l: Maurer and Pontil, Empirical Bernstein Bounds and Sample Variance
-//!   Penalization, COLT 2009, Theorem 4, with `l = ln(2 / delta)`;
-//! - `n kl(x, mean) <= l` where `mean < x`, but for e^-l: Hoeffding, Probability Inequalities for Sums of Bounded Random Variables, Journal
-//!   of the American Statistical Association 58 (1963), Theorem 1; `kl` is the divergence of two answers of yes and no.
+//! - `mean >= x - sqrt(2 V l / n) - 7 l / (3 (n - 1))`, but for 2 e^-l: Maurer and Pontil, Empirical Bernstein Bounds
+//!   and Sample Variance Penalization, COLT 2009, Theorem 4, with `l = ln(2 / delta)`;
+//! - `n kl(x, mean) <= l` where `mean < x`, but for e^-l: Hoeffding, Probability Inequalities for Sums of Bounded
+//!   Random Variables, Journal of the American Statistical Association 58 (1963), Theorem 1; `kl` is the divergence of
+//!   two answers of yes and no.
 //!
-//! Both hold for `1 - x` too, so from above. The first is the sharper where samples hardly differ, the second of few samples and of means near
-//! 0 and 1. Of K classes a decision that is wrong needs that one of the K bounds from below fails, or that from above of the most probable
-//! class, or that of samples' entropies from below: `3 (K + 2) e^-l` a look. Look number `j` of those at a label has the part `1 / (j (j + 1))` of the error, and these sum to 1: so
-//! samples may be looked at as often as one likes, and a larger number of them at most changes nothing about the looks before.
+//! Both hold for `1 - x` too, so from above. The first is the sharper where samples hardly differ, the second of few
+//! samples and of means near 0 and 1. Of K classes a decision that is wrong needs that one of the K bounds from below
+//! fails, or that from above of the most probable class, or that of samples' entropies from below: `3 (K + 2) e^-l` a
+//! look. Look number `j` of those at a label has the part `1 / (j (j + 1))` of the error, and these sum to 1: so
+//! samples may be looked at as often as one likes, and a larger number of them at most changes nothing about the looks
+//! before.
 
 use bayeslift_ir::Expr;
 use bayeslift_layers::natural_log;
@@ -21,24 +25,26 @@ pub const LOOK: &str = "samples/look";
 /// The input that holds [`Limits`].
 pub const LIMITS: &str = "samples/limits";
 
-/// More than rounding makes of a mean, or of a variance, of up to 2^32 samples, and than probabilities of `f32` may exceed 1 by.
+/// More than rounding makes of a mean, or of a variance, of up to 2^32 samples, and than probabilities of `f32` may
+/// exceed 1 by.
 const SLACK: f64 = 1.0 / 65536.0;
 
 /// What a decision is made by: `[level, keep, abstain, entropy]`.
 ///
-/// `level` is `l` but for the part of the error that a look has. It is certain that a label is kept where a class is certain to have at least the
-/// probability `keep`; and that it is not where all are certain to have at most `abstain`, or samples to have an expected entropy of more
-/// than `entropy`, as a part of the largest that there is: the entropy of a mean is not less than the mean of entropies.
+/// `level` is `l` but for the part of the error that a look has. It is certain that a label is kept where a class is
+/// certain to have at least the probability `keep`; and that it is not where all are certain to have at most `abstain`,
+/// or samples to have an expected entropy of more than `entropy`, as a part of the largest that there is: the entropy
+/// of a mean is not less than the mean of entropies.
 pub type Limits = [f64; 4];
 
 /// How many [`Limits`] there are.
 pub const COUNT: usize = 4;
 
-/// The limits for labels of so many classes, of which a row has so many: with an error for all of a row's, and the predictive entropy above
-/// which one abstains, if one does by that.
+/// The limits for labels of so many classes, of which a row has so many: with an error for all of a row's, and the
+/// predictive entropy above which one abstains, if one does by that.
 ///
-/// Of entropies, with `p` the largest probability: at most `h(p) + (1 - p) ln(K - 1)`, by Fano's inequality; and at least that of as many
-/// classes of probability `p` as there can be, and one of the rest.
+/// Of entropies, with `p` the largest probability: at most `h(p) + (1 - p) ln(K - 1)`, by Fano's inequality; and at
+/// least that of as many classes of probability `p` as there can be, and one of the rest.
 pub fn limits(error: f64, (classes, labels): (usize, usize), above: Option<f64>) -> Limits {
     let level = natural_log(3.0 * (classes as f64 + 2.0) * labels as f64 / error);
     let Some(above) = above else { return [level, 0.0, 0.0, 1.0] };
@@ -74,9 +80,9 @@ fn bisect(first: f64, holds: impl Fn(f64) -> bool) -> [f64; 2] {
     [low, high]
 }
 
-/// 1 for each label that is certain, else 0: its class, and whether it is kept, or that it is not. From the sums over samples of probabilities
-/// `[rows, .., classes]` and of their squares, and of entropies `[rows, ..]` and of theirs, the number of samples, that of the look, and
-/// the [`Limits`].
+/// 1 for each label that is certain, else 0: its class, and whether it is kept, or that it is not. From the sums over
+/// samples of probabilities `[rows, .., classes]` and of their squares, and of entropies `[rows, ..]` and of theirs,
+/// the number of samples, that of the look, and the [`Limits`].
 pub fn certain<'b>(
     probabilities: [Expr<'b>; 2],
     entropies: [Expr<'b>; 2],
@@ -126,8 +132,8 @@ impl<'b> Bounds<'b> {
         Bounds { mean, radius, divergence }
     }
 
-    /// 1 where the mean over infinitely many samples is certain to be more than `than`, which is below 1, or is 1; else 0. It is always
-    /// more than 0.
+    /// 1 where the mean over infinitely many samples is certain to be more than `than`, which is below 1, or is 1; else
+    /// 0. It is always more than 0.
     fn above(&self, than: Expr<'b>) -> Expr<'b> {
         let least = (self.mean - SLACK).max(0.0);
         let by_variance = than.less(least - self.radius);

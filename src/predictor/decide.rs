@@ -78,8 +78,8 @@ pub struct Decisions<T = f32> {
 }
 
 impl<T: Float> Decisions<T> {
-    /// The prediction by which it was decided: that of each row has the bits of [`Predictor::classify`] with as many samples as
-    /// [`samples`](Decisions::samples) tells.
+    /// The prediction by which it was decided: that of each row has the bits of [`Predictor::classify`] with as many
+    /// samples as [`samples`](Decisions::samples) tells.
     pub fn prediction(&self) -> &Classification<T> {
         &self.prediction
     }
@@ -94,7 +94,8 @@ impl<T: Float> Decisions<T> {
         &self.samples
     }
 
-    /// For each label whether the decision is certain, but for the error that was asked for; where it is not, the row took the most samples.
+    /// For each label whether the decision is certain, but for the error that was asked for; where it is not, the row
+    /// took the most samples.
     pub fn certain(&self) -> &[bool] {
         &self.certain
     }
@@ -112,20 +113,23 @@ fn looks(most: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl Predictor {
-    /// Decides on the class of each row, with as many samples as that takes: 16, and twice as many as long as the decision is not certain, up to
-    /// [`most`](DecisionOptions::most). The options' number of samples does not count here.
+    /// Decides on the class of each row, with as many samples as that takes: 16, and twice as many as long as the
+    /// decision is not certain, up to [`most`](DecisionOptions::most). The options' number of samples does not count
+    /// here.
     ///
     /// # What is certain
-    /// The decision that infinitely many samples would make: the class whose mean probability over the posterior is the largest. Of each row,
-    /// the probability - over the noise, and so over seeds - that a label is said to be certain and is not decided so is at most
-    /// [`error`](DecisionOptions::error), for any number of classes and whatever the posterior. It is a bound, by the inequalities of Hoeffding
-    /// and of Maurer and Pontil, which holds however often samples are looked at; decisions are mostly far less often wrong. It says nothing of how far
-    /// the network is right.
+    /// The decision that infinitely many samples would make: the class whose mean probability over the posterior is the
+    /// largest. Of each row, the probability - over the noise, and so over seeds - that a label is said to be certain
+    /// and is not decided so is at most [`error`](DecisionOptions::error), for any number of classes and whatever the
+    /// posterior. It is a bound, by the inequalities of Hoeffding and of Maurer and Pontil, which holds however often
+    /// samples are looked at; decisions are mostly far less often wrong. It says nothing of how far the network is
+    /// right.
     ///
-    /// Where one abstains by the predictive entropy, the decision is to abstain, or else the class: certain is that the entropy of the mean
-    /// probabilities is above the threshold, or that it is not and which class it is. That is told by bounds of the entropy, by the largest
-    /// probability and by samples' entropies, which do not meet: rows whose entropy is close to the threshold may take all samples and
-    /// stay undecided. Where one abstains by the mutual information, certain is the class alone.
+    /// Where one abstains by the predictive entropy, the decision is to abstain, or else the class: certain is that the
+    /// entropy of the mean probabilities is above the threshold, or that it is not and which class it is. That is told
+    /// by bounds of the entropy, by the largest probability and by samples' entropies, which do not meet: rows whose
+    /// entropy is close to the threshold may take all samples and stay undecided. Where one abstains by the mutual
+    /// information, certain is the class alone.
     ///
     /// ```
     /// # use bayeslift::{DecisionOptions, prelude::*};
@@ -146,7 +150,8 @@ impl Predictor {
         self.decide_from(0, inputs, options)
     }
 
-    /// As [`Predictor::decide`], for the rows from number `first_row` on of a larger batch: see [`Predictor::classify_from`].
+    /// As [`Predictor::decide`], for the rows from number `first_row` on of a larger batch: see
+    /// [`Predictor::classify_from`].
     ///
     /// # Errors
     /// As for [`Predictor::decide`].

@@ -12,8 +12,9 @@ use bayeslift_ir::DType;
 pub struct Double<'p, P = Predictor>(&'p P);
 
 impl Predictor {
-    /// The predictor of a network of [`f64`](crate::layers::Sequential::dtype), with inputs and predictions of `f64`. Its methods are
-    /// those of the predictor, which take `f32`, compute the same in `f64` for such a network, and round what they tell.
+    /// The predictor of a network of [`f64`](crate::layers::Sequential::dtype), with inputs and predictions of `f64`.
+    /// Its methods are those of the predictor, which take `f32`, compute the same in `f64` for such a network, and
+    /// round what they tell.
     ///
     /// ```
     /// use bayeslift::{ir::DType, prelude::*};

@@ -9,8 +9,8 @@ use bayeslift_ir::Environment;
 use bayeslift_runtime::{Explanation, Target};
 
 impl Predictor {
-    /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much it
-    /// computes. An input named `early` is what was computed of the parameters before.
+    /// What each kernel of a block of samples and rows does: what was fused into it, what it reads and writes, how much
+    /// it computes. An input named `early` is what was computed of the parameters before.
     ///
     /// # Errors
     /// A backend that compiles nothing.
@@ -39,8 +39,8 @@ impl Predictor {
         pool.plain.engine.explain_for(target, threads)
     }
 
-    /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of these
-    /// inputs.
+    /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of
+    /// these inputs.
     ///
     /// # Errors
     /// Inputs that are no whole rows or not finite; a backend that compiles nothing.

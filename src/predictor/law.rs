@@ -72,8 +72,8 @@ pub fn network_graph(
     Ok(b.finish()?)
 }
 
-/// The law of a block, from the likelihood's parameters, the noise address and `output`, and from what is [`asked`] about. Outputs are the
-/// [quantities](Quantity) that it tells, for as many samples as the output has; draws for all.
+/// The law of a block, from the likelihood's parameters, the noise address and `output`, and from what is [`asked`]
+/// about. Outputs are the [quantities](Quantity) that it tells, for as many samples as the output has; draws for all.
 pub fn law_graph(
     network: &Network,
     value: Option<&PosteriorValue>,
@@ -138,8 +138,8 @@ pub fn check(network: &Network, output: &[usize]) -> Result<(), Error> {
     law_graph(network, None, output, [1, 1]).map(drop)
 }
 
-/// A quantity `[samples, rows, ..]`, which is not a number where the output of its row is not finite, if it is computed in `f64`: only graphs of
-/// `f32` are watched for what hides an overflow.
+/// A quantity `[samples, rows, ..]`, which is not a number where the output of its row is not finite, if it is computed
+/// in `f64`: only graphs of `f32` are watched for what hides an overflow.
 fn shown<'b>(quantity: Expr<'b>, output: Expr<'b>) -> Expr<'b> {
     let is_made_in_f64 = {
         let graph = quantity.builder().graph();

@@ -43,8 +43,8 @@ impl<'a, T: Float> Mixture<'a, T> {
         made.map(|()| found)
     }
 
-    /// For each target, of which `p` tells a probability by its number, the first float at which the cdf reaches it; not a number where the cdf is
-    /// none.
+    /// For each target, of which `p` tells a probability by its number, the first float at which the cdf reaches it;
+    /// not a number where the cdf is none.
     pub fn quantile(&self, p: &dyn Fn(usize) -> f64) -> Result<Vec<T>, Error> {
         let (lower, upper) = self.predictor.model.target.support.bounds();
         let (least, largest) =
@@ -100,7 +100,8 @@ impl<'a, T: Float> Mixture<'a, T> {
         Ok((low, high))
     }
 
-    /// For each target the shortest interval that has this probability, from a point of one grid to about one of another.
+    /// For each target the shortest interval that has this probability, from a point of one grid to about one of
+    /// another.
     fn best(&self, lows: &[Grid<T>], highs: &[Grid<T>], points: usize, probability: f64) -> Result<Vec<(T, T)>, Error> {
         let of = |grids: &[Grid<T>], k: usize| grids.iter().map(|grid| grid.point(k)).collect::<Vec<T>>();
         let is_discrete = lows.first().is_some_and(|grid| grid.is_discrete);

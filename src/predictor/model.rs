@@ -253,8 +253,8 @@ impl<'b> Block<'b> {
     }
 }
 
-/// An output of a graph, made in a builder of expressions that are known by the names of the graph's inputs. `None` if there is no such
-/// output, or an input is not known.
+/// An output of a graph, made in a builder of expressions that are known by the names of the graph's inputs. `None` if
+/// there is no such output, or an input is not known.
 fn inline<'b>(b: &'b Builder, graph: &Graph, name: &str, known: &HashMap<String, Expr<'b>>) -> Option<Expr<'b>> {
     let output = graph.outputs().iter().find(|output| output.name == name)?.value;
     let mut needed = vec![false; graph.nodes().len()];

@@ -6,8 +6,8 @@ use std::{
     thread,
 };
 
-/// A lock that nobody holds for longer than a moment. In a process that was forked since, whoever holds it may be a thread that is not
-/// there; then, after a while, it is not to be had.
+/// A lock that nobody holds for longer than a moment. In a process that was forked since, whoever holds it may be a
+/// thread that is not there; then, after a while, it is not to be had.
 #[derive(Debug)]
 pub struct MomentaryLock<T> {
     process: u32,

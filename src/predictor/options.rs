@@ -7,9 +7,9 @@ use bayeslift_layers::PosteriorValue;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PredictorOptions {
-    /// The number of posterior samples; 64 unless told.
+    /// The number of posterior samples; default: 64.
     pub samples: usize,
-    /// Addresses the noise; the network's seed unless told.
+    /// Addresses the noise; default: the network's seed.
     pub seed: Option<u64>,
     /// The number of samples that are computed at once. Results do not depend on it.
     pub sample_block: usize,
@@ -17,10 +17,10 @@ pub struct PredictorOptions {
     pub row_block: usize,
     /// A value of the posteriors to use instead of the layers' own, such as [`PosteriorValue::Mean`].
     pub posterior_value: Option<PosteriorValue>,
-    /// Whether inputs are checked to be finite. They are unless told.
+    /// Whether inputs are checked to be finite. Default: they are.
     pub check_inputs: bool,
-    /// Whether a row whose prediction is not finite is returned, as what is not a number, instead of an error. It is not
-    /// unless told.
+    /// Whether a row whose prediction is not finite is returned, as what is not a number, instead of an error. By
+    /// default it is not.
     pub allow_non_finite: bool,
     /// How predictions are run.
     pub backend: Backend,
@@ -72,8 +72,8 @@ impl PredictorOptions {
         self
     }
 
-    /// With or without rows whose prediction is not finite: all numbers of such a row are `NaN`, and it has no label. The
-    /// other rows are what they are without it.
+    /// With or without rows whose prediction is not finite: all numbers of such a row are `NaN`, and it has no label.
+    /// The other rows are what they are without it.
     pub fn allow_non_finite(mut self, allow: bool) -> Self {
         self.allow_non_finite = allow;
         self

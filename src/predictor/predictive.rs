@@ -4,9 +4,11 @@ use super::{Predictor, mixture::Mixture, question::Question, rows::Numbers, run:
 use crate::{Classification, Error, Float, Regression, Targets, dataset::check_finite};
 use bayeslift_ir::{DType, Environment};
 
-/// What a predictor knows of the targets of some rows: the mixture over posterior samples of the law that the likelihood gives each.
+/// What a predictor knows of the targets of some rows: the mixture over posterior samples of the law that the
+/// likelihood gives each.
 ///
-/// Moments are known from the beginning; the rest is computed when it is asked for, with the same samples and the same bits.
+/// Moments are known from the beginning; the rest is computed when it is asked for, with the same samples and the same
+/// bits.
 ///
 /// ```
 /// use bayeslift::prelude::*;
@@ -38,7 +40,8 @@ impl Predictor {
         self.predict_from(0, inputs)
     }
 
-    /// As [`Predictor::predict`], for the rows from number `first_row` on of a larger batch: with the same bits as in that batch.
+    /// As [`Predictor::predict`], for the rows from number `first_row` on of a larger batch: with the same bits as in
+    /// that batch.
     ///
     /// # Errors
     /// As for [`Predictor::predict`]; rows are counted from the first of the call.
@@ -73,11 +76,12 @@ impl<T: Float> Predictive<'_, T> {
         self.regression.as_ref()
     }
 
-    /// The least number for each target that is not exceeded with probability `p`, for each of these `p`: the first number at which
-    /// the mixture's cdf reaches `p`.
+    /// The least number for each target that is not exceeded with probability `p`, for each of these `p`: the first
+    /// number at which the mixture's cdf reaches `p`.
     ///
-    /// It is found by halving, with 32 passes, 64 in `f64`, of the cdf over all samples; of the network's outputs, which are kept meanwhile. For a normal law that
-    /// takes about as long as the prediction, for one whose cdf is an incomplete function a thousand times as long.
+    /// It is found by halving, with 32 passes, 64 in `f64`, of the cdf over all samples; of the network's outputs,
+    /// which are kept meanwhile. For a normal law that takes about as long as the prediction, for one whose cdf is an
+    /// incomplete function a thousand times as long.
     ///
     /// # Errors
     /// A `p` that is not between 0 and 1; a law without a cdf; outputs that are not finite.
@@ -97,7 +101,8 @@ impl<T: Float> Predictive<'_, T> {
         Ok(found)
     }
 
-    /// The central interval of each target that has this probability, from lower to upper end: as much lies below as above.
+    /// The central interval of each target that has this probability, from lower to upper end: as much lies below as
+    /// above.
     ///
     /// # Errors
     /// A probability that is not between 0 and 1; otherwise as for [`Predictive::quantiles`].
@@ -108,9 +113,10 @@ impl<T: Float> Predictive<'_, T> {
         Ok((ends.next().unwrap_or_default(), ends.next().unwrap_or_default()))
     }
 
-    /// The shortest interval of each target that has this probability, or nearly the shortest: of a law with one peak, where its density is
-    /// highest. Of numbers its lower end is found on a grid of 256 and then one of 64 points, between the quantiles that leave out a 64th of what is
-    /// outside; of counts each is tried, if they are no more than 256.
+    /// The shortest interval of each target that has this probability, or nearly the shortest: of a law with one peak,
+    /// where its density is highest. Of numbers its lower end is found on a grid of 256 and then one of 64 points,
+    /// between the quantiles that leave out a 64th of what is outside; of counts each is tried, if they are no more
+    /// than 256.
     ///
     /// # Errors
     /// As for [`Predictive::interval`].
@@ -151,8 +157,8 @@ impl<T: Float> Predictive<'_, T> {
         Ok(found)
     }
 
-    /// log p(targets | input) of each row, of targets that are all known: see [`Predictor::log_likelihood`], which takes a data set with missing
-    /// ones.
+    /// log p(targets | input) of each row, of targets that are all known: see [`Predictor::log_likelihood`], which
+    /// takes a data set with missing ones.
     ///
     /// # Errors
     /// As there.
@@ -161,9 +167,9 @@ impl<T: Float> Predictive<'_, T> {
         self.predictor.log_prob(Numbers::From(self.first_row), T::floats(self.inputs), (targets, None))
     }
 
-    /// The continuous ranked probability score of each target, E|x - y| - E|x - x'| / 2 for draws x and x' (Gneiting and Raftery 2007,
-    /// equation 21): a distance in the target's unit, smaller is better. Of the draws of [`Predictive::draws`], without bias for
-    /// any number of them (Ferro 2014).
+    /// The continuous ranked probability score of each target, E|x - y| - E|x - x'| / 2 for draws x and x' (Gneiting
+    /// and Raftery 2007, equation 21): a distance in the target's unit, smaller is better. Of the draws of
+    /// [`Predictive::draws`], without bias for any number of them (Ferro 2014).
     ///
     /// # Errors
     /// Another number of targets, one that is not finite; fewer than two samples; a law without draws.
@@ -193,8 +199,9 @@ impl<T: Float> Predictive<'_, T> {
         Ok(scores)
     }
 
-    /// Calls `each` with the sample's number, the row and the targets that are drawn there, `[units]`: one for each sample of the
-    /// posterior, so that a row's draws follow its predictive distribution. Memory does not grow with their number.
+    /// Calls `each` with the sample's number, the row and the targets that are drawn there, `[units]`: one for each
+    /// sample of the posterior, so that a row's draws follow its predictive distribution. Memory does not grow with
+    /// their number.
     ///
     /// # Errors
     /// A law without draws; draws that are not finite.
@@ -203,8 +210,8 @@ impl<T: Float> Predictive<'_, T> {
         self.predictor.stream(Question::Draw, &self.all()?, &mut each)
     }
 
-    /// As [`Predictive::draws`], with the network's outputs, the parameters of each sample's law. If the network draws nothing there
-    /// is one sample.
+    /// As [`Predictive::draws`], with the network's outputs, the parameters of each sample's law. If the network draws
+    /// nothing there is one sample.
     ///
     /// # Errors
     /// Outputs that are not finite.

@@ -1,5 +1,5 @@
-//! What is asked of each row, and the graphs that answer it: one that adds a block of samples to accumulators in `f64`, and one that
-//! makes results of them.
+//! What is asked of each row, and the graphs that answer it: one that adds a block of samples to accumulators in `f64`,
+//! and one that makes results of them.
 //!
 //! Samples are added one after the other, in their order, so that the split into blocks does not matter.
 
@@ -29,13 +29,13 @@ pub enum Question {
     Decision,
 }
 
-/// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in the network's floats, what is
-/// compared with more digits in `f64`.
+/// The graphs that answer a question for a block of samples and rows. Results are `[rows, ..]`: moments in the
+/// network's floats, what is compared with more digits in `f64`.
 #[derive(Debug)]
 pub struct Graphs {
-    /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in several blocks, [`DONE`],
-    /// of open ones [`END`], and the accumulators, which it updates. If they come in one, it has the results itself; of what is not added up,
-    /// samples. Of a network of `f64` it is [marked](INSIDE).
+    /// Inputs: parameters, noise address, `x` (or `output`), what the question needs besides; then, if samples come in
+    /// several blocks, [`DONE`], of open ones [`END`], and the accumulators, which it updates. If they come in one, it
+    /// has the results itself; of what is not added up, samples. Of a network of `f64` it is [marked](INSIDE).
     pub update: Graph,
     /// Inputs: the accumulators, [`SAMPLES`], of a decision [`LOOK`] and [`LIMITS`]. Outputs: the results.
     pub finish: Option<Graph>,
@@ -49,7 +49,8 @@ pub const END: &str = "samples/end";
 /// The input that holds the number of all samples.
 pub const SAMPLES: &str = "samples/all";
 
-/// How many samples are looked at first. Each look after that is at twice as many as the one before, and the last one at the most.
+/// How many samples are looked at first. Each look after that is at twice as many as the one before, and the last one
+/// at the most.
 pub const FIRST_LOOK: usize = 16;
 
 /// What results are called.
@@ -75,9 +76,11 @@ pub const CERTAIN: &str = "certain";
 pub enum Turns {
     /// All at once.
     One,
-    /// Several, of which the last one may have samples again that were added already. Samples are numbered as their noise is.
+    /// Several, of which the last one may have samples again that were added already. Samples are numbered as their
+    /// noise is.
     Overlapping,
-    /// Several, whose samples are numbered from [`DONE`] on, whatever their noise; the last one may have samples beyond [`END`].
+    /// Several, whose samples are numbered from [`DONE`] on, whatever their noise; the last one may have samples beyond
+    /// [`END`].
     Open,
 }
 
@@ -187,7 +190,8 @@ impl Question {
         Ok(Graphs { update, finish, accumulators })
     }
 
-    /// The moments of a network that does not draw: it has one law, so nothing is added up, and there is no doubt but that law's.
+    /// The moments of a network that does not draw: it has one law, so nothing is added up, and there is no doubt but
+    /// that law's.
     fn certain<'b>(self, block: &Block<'b>) -> Result<(), Error> {
         let b = block.b;
         let of_sample = |x: Expr<'b>| x.slice(0, 0..1).reshape(x.shape().without(0));
@@ -312,7 +316,8 @@ struct Sum<'a, 'b> {
     accumulators: Vec<Accumulator>,
 }
 
-/// One of several blocks: the number of its first sample, and that of the first one that is not added yet, or of the first that is not to be.
+/// One of several blocks: the number of its first sample, and that of the first one that is not added yet, or of the
+/// first that is not to be.
 #[derive(Clone, Copy)]
 enum Turn<'b> {
     Overlapping { first: Expr<'b>, done: Expr<'b> },
@@ -355,7 +360,8 @@ impl<'a, 'b> Sum<'a, 'b> {
         }
     }
 
-    /// Goes through a quantity `[samples, rows, ..]`: `next` of the sample's number, counted from 1, of what there is, and of the sample's value.
+    /// Goes through a quantity `[samples, rows, ..]`: `next` of the sample's number, counted from 1, of what there is,
+    /// and of the sample's value.
     fn fold<const N: usize>(
         &mut self,
         named: [(&'static str, f64); N],
@@ -395,8 +401,8 @@ impl<'a, 'b> Sum<'a, 'b> {
     }
 }
 
-/// What is not negative but for rounding, without the sign that 0 may have. What is not a number stays so: nobody is to take
-/// it for certain.
+/// What is not negative but for rounding, without the sign that 0 may have. What is not a number stays so: nobody is to
+/// take it for certain.
 fn not_negative(x: Expr<'_>) -> Expr<'_> {
     (x + x.abs()) * 0.5
 }

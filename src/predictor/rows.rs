@@ -34,8 +34,8 @@ pub struct RowBlock {
 impl RowBlock {
     /// Blocks of `size` rows, and of single ones, for these rows of a call.
     ///
-    /// Rows whose numbers are close share a block, in whatever order they come; numbers in between that no row has cost what
-    /// rows cost. Rows of one number are in different blocks.
+    /// Rows whose numbers are close share a block, in whatever order they come; numbers in between that no row has cost
+    /// what rows cost. Rows of one number are in different blocks.
     pub fn all(mut rows: Vec<usize>, numbers: Numbers<'_>, size: usize) -> Vec<RowBlock> {
         if let &[row] = &rows[..] {
             // as most calls of a service are

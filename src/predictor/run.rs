@@ -61,10 +61,11 @@ impl Predictor {
         if rows * 2 <= self.options.row_block { 1 } else { self.options.row_block }
     }
 
-    /// Computes all rows by `compute`, which is told a care and rows, and returns those of them that have nothing finite by it.
+    /// Computes all rows by `compute`, which is told a care and rows, and returns those of them that have nothing
+    /// finite by it.
     ///
-    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite, with more
-    /// and more care.
+    /// Rows for which nothing can overflow unseen are computed as they are; others, and those that give nothing finite,
+    /// with more and more care.
     pub(super) fn carefully(
         &self,
         rows: &Rows<'_>,
@@ -130,7 +131,8 @@ impl Predictor {
         Ok(without)
     }
 
-    /// Adds up all samples of one block of rows, and makes results of them. Tells whether a value was not finite that results do not show.
+    /// Adds up all samples of one block of rows, and makes results of them. Tells whether a value was not finite that
+    /// results do not show.
     fn answer_block(
         &self,
         pool: &Pool,

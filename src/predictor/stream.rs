@@ -1,4 +1,5 @@
-//! What each sample of each row gives, handed to the caller one after the other: memory does not grow with their number.
+//! What each sample of each row gives, handed to the caller one after the other: memory does not grow with their
+//! number.
 
 use super::{
     Predictor,
@@ -10,7 +11,8 @@ use super::{
 use crate::{Error, Float};
 use bayeslift_ir::memory;
 
-/// Takes the values of some samples, `[samples, rows of the block, ..]`, and whether something was not finite that they do not show.
+/// Takes the values of some samples, `[samples, rows of the block, ..]`, and whether something was not finite that they
+/// do not show.
 type OnTurn<'a, T> = dyn FnMut(Turn, bool, &[T]) -> Result<(), Error> + 'a;
 
 impl Predictor {
@@ -35,7 +37,8 @@ impl Predictor {
         Ok(blocks)
     }
 
-    /// As [`Predictor::stream`], of one block of rows. If rows are wanted that are not finite, all values of such a row are `NaN`.
+    /// As [`Predictor::stream`], of one block of rows. If rows are wanted that are not finite, all values of such a row
+    /// are `NaN`.
     pub(super) fn stream_block<T: Float>(
         &self,
         question: Question,

@@ -1,7 +1,8 @@
 //! A graph for any number of samples and rows, as text.
 //!
 //! It is the text form of a graph in which numbers that count samples or rows are written as products, such as
-//! `f32[<samples>,<rows>,10]` or `<64*samples*rows>`. It is found by comparing graphs of several sizes: layers need not know of it.
+//! `f32[<samples>,<rows>,10]` or `<64*samples*rows>`. It is found by comparing graphs of several sizes: layers need not
+//! know of it.
 
 use crate::Error;
 use bayeslift_ir::Graph;
@@ -11,13 +12,14 @@ use std::{fmt::Write, iter};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(String);
 
-/// Sizes to compare graphs of, numbers of samples and of rows: primes, so that products of them have one reading. Where a layer has
-/// one as an extent of its own, or a graph is too large, the next ones serve.
+/// Sizes to compare graphs of, numbers of samples and of rows: primes, so that products of them have one reading. Where
+/// a layer has one as an extent of its own, or a graph is too large, the next ones serve.
 const SIZES: [[[u64; 2]; 3]; 3] =
     [[[11, 13], [17, 19], [23, 29]], [[2, 3], [3, 5], [5, 7]], [[31, 37], [41, 43], [47, 53]]];
 
 impl Template {
-    /// The template of the graphs that `graph` makes for numbers of samples and rows. `None` if they are no instances of one.
+    /// The template of the graphs that `graph` makes for numbers of samples and rows. `None` if they are no instances
+    /// of one.
     pub fn of(graph: impl Fn(usize, usize) -> Result<Graph, Error>) -> Option<Template> {
         let text = |[samples, rows]: [u64; 2]| Some(format!("{:#}", graph(samples as usize, rows as usize).ok()?));
         SIZES.into_iter().find_map(|[first, second, third]| {

@@ -100,8 +100,8 @@ fn backends() -> Vec<Backend> {
     ]
 }
 
-/// Where nothing overflows care changes no bit, whatever the layers, the level of rewriting and how the graph is run; also of
-/// rows beyond the bound, which only might overflow.
+/// Where nothing overflows care changes no bit, whatever the layers, the level of rewriting and how the graph is run;
+/// also of rows beyond the bound, which only might overflow.
 #[test]
 fn care_changes_no_bits() {
     for (name, network) in networks() {

@@ -23,7 +23,8 @@ pub fn bytes(tensor: &Tensor) -> Vec<u8> {
     bytes
 }
 
-/// The array in a file, for a parameter of this type: of the same, in any order of bytes and axes, or of `f64` where they may be rounded.
+/// The array in a file, for a parameter of this type: of the same, in any order of bytes and axes, or of `f64` where
+/// they may be rounded.
 pub fn parse(bytes: &[u8], dtype: DType, may_round: bool) -> Result<Tensor, String> {
     let mut elements = bytes;
     let header = Header::read(&mut elements).map_err(|error| error.to_string())?;

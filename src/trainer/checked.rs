@@ -86,7 +86,8 @@ impl Trainer {
         Ok(measured)
     }
 
-    /// Puts what a step computed beside parameters and state in their places, and counts it, if the loss and all of that is finite.
+    /// Puts what a step computed beside parameters and state in their places, and counts it, if the loss and all of
+    /// that is finite.
     pub(super) fn apply(
         &mut self,
         network: &mut Network,

@@ -14,11 +14,11 @@ pub(crate) fn check_clip_norm(limit: Option<f64>) -> Result<(), Error> {
     Err(Error::argument("the limit of the gradients' norm", expected, format!("{limit:?}")))
 }
 
-/// All gradients, scaled by one number so that their norm, that of all of their elements together, is not above the limit (Pascanu et al. 2013,
-/// algorithm 1).
+/// All gradients, scaled by one number so that their norm, that of all of their elements together, is not above the
+/// limit (Pascanu et al. 2013, algorithm 1).
 ///
-/// Squares are of doubles, so they neither overflow nor vanish, whatever the gradients are. Where one is infinite or no number, so is what
-/// becomes of it: the scale is 0 or no number then, and neither makes a number of it.
+/// Squares are of doubles, so they neither overflow nor vanish, whatever the gradients are. Where one is infinite or no
+/// number, so is what becomes of it: the scale is 0 or no number then, and neither makes a number of it.
 ///
 /// Of tables of which rows were read, the sums of rows are scaled: others are zero.
 pub(super) fn clipped<'b>(gradients: &mut [Gradient<'b>], limit: f64) {

@@ -24,9 +24,9 @@ pub struct DeviceTraining {
     pub schedule: Schedule,
     /// How many steps the schedule takes.
     pub steps: u64,
-    /// The weight of the divergence; 1 unless told.
+    /// The weight of the divergence; default: 1.
     pub divergence_weight: f64,
-    /// Whether steps write over what was before as they go; not unless told.
+    /// Whether steps write over what was before as they go; default: no.
     pub in_place: bool,
 }
 
@@ -143,7 +143,7 @@ impl Trainer {
                 "updates of the optimizer `{}` are not known to be finite before they are made",
                 self.options.optimizer.name()
             );
-            return Err(Error::misuse(problem, "make steps beside what was before, as is done unless told"));
+            return Err(Error::misuse(problem, "make steps beside what was before, which is the default"));
         }
         let updates = if training.in_place { Updates::InPlace } else { Updates::Accumulated };
         let before = self.before(network, training, scale)?;

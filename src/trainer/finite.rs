@@ -5,15 +5,15 @@ use bayeslift_ir::{Builder, DType, Expr, Graph, Tensor, Type, Value};
 use bayeslift_layers::{Optimizer, Step, Variable};
 use bayeslift_passes::{Range, RangeAnalysis};
 
-/// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small number:
-/// there is room for both.
+/// The largest gradient with which a step updates parameters in place, 2^50. Adam squares it, and divides it by a small
+/// number: there is room for both.
 pub(crate) const LARGEST_GRADIENT: f64 = (1_u64 << 50) as f64;
 
 /// The largest magnitude of a step's scalars, such as the learning rate, for which a proof is tried.
 pub(super) const LARGEST_SCALAR: f64 = 1024.0;
 
-/// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its state
-/// is in these ranges, which such an update does not leave.
+/// When an optimizer's updates are finite, for any finite parameters and gradients up to [`LARGEST_GRADIENT`]: if its
+/// state is in these ranges, which such an update does not leave.
 #[derive(Debug)]
 pub(super) struct FiniteUpdates {
     /// For each state tensor; nothing if there is no proof.
@@ -95,7 +95,8 @@ impl Update {
         self.graph.nodes() == other.graph.nodes() && values(self).eq(values(other))
     }
 
-    /// The range of the parameter and of what the network computes with, and the ranges of the state after an update, if the state was in `known`.
+    /// The range of the parameter and of what the network computes with, and the ranges of the state after an update,
+    /// if the state was in `known`.
     fn after(&self, analysis: &RangeAnalysis<'_>, known: &[Range]) -> ([Range; 2], Vec<Range>) {
         // with room for the rounding of a bound
         let to = |size: f64| Range::new(-size, size);
@@ -134,8 +135,8 @@ impl Update {
     }
 }
 
-/// By interval analysis of updates: for each state tensor a range that contains it, and that no update leaves; none if it finds none, or if
-/// an update may not be finite.
+/// By interval analysis of updates: for each state tensor a range that contains it, and that no update leaves; none if
+/// it finds none, or if an update may not be finite.
 fn prove(
     optimizer: &dyn Optimizer,
     variables: &[Variable],

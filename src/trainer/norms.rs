@@ -11,9 +11,10 @@ use bayeslift_ir::{Builder, Environment};
 pub(super) type Norms = (Engine, Session);
 
 impl Trainer {
-    /// The norm of the gradient with respect to each trainable parameter, by path, that the next step on this batch would have: the root of the sum of
-    /// squares of its elements, in `f64`, before [clipping](super::TrainerOptions::clip_norm). Nothing moves. It is TFP's `grad_summary_fn` of
-    /// `make_fit_op`, for looking at what does not learn or learns too fast; the first call for a size of batch compiles.
+    /// The norm of the gradient with respect to each trainable parameter, by path, that the next step on this batch
+    /// would have: the root of the sum of squares of its elements, in `f64`, before
+    /// [clipping](super::TrainerOptions::clip_norm). Nothing moves. It is TFP's `grad_summary_fn` of `make_fit_op`, for
+    /// looking at what does not learn or learns too fast; the first call for a size of batch compiles.
     ///
     /// ```
     /// use bayeslift::prelude::*;

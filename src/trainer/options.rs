@@ -14,19 +14,19 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrainerOptions {
-    /// The rule that moves parameters; Adam with rate 1e-3 unless told.
+    /// The rule that moves parameters; default: Adam with rate 1e-3.
     pub optimizer: Arc<dyn Optimizer>,
     /// How the divergence is computed.
     pub divergence: Divergence,
-    /// The number of posterior samples that the negative log likelihood of a step is a mean over; 1 unless told.
+    /// The number of posterior samples that the negative log likelihood of a step is a mean over; default: 1.
     pub samples: usize,
-    /// What is taken of these samples; the evidence lower bound unless told.
+    /// What is taken of these samples; default: the evidence lower bound.
     pub bound: Bound,
     /// The most rows that are computed at once; default: all of a batch.
     pub micro_batch_size: Option<usize>,
-    /// What the norm of a step's gradients is kept at or below; anything unless told.
+    /// What the norm of a step's gradients is kept at or below; default: anything.
     pub clip_norm: Option<f64>,
-    /// Addresses the noise, with the number of steps made on the network; the network's seed unless told.
+    /// Addresses the noise, with the number of steps made on the network; default: the network's seed.
     pub seed: Option<u64>,
     /// How steps are run.
     pub backend: Backend,
@@ -72,13 +72,15 @@ impl TrainerOptions {
         self
     }
 
-    /// With steps on more rows than this made in parts of so many rows: gradient accumulation, with
-    /// the bits of the step on one batch. Memory is that of a part. A step is checked for what is not finite after it was computed, beside parameters and state.
+    /// With steps on more rows than this made in parts of so many rows: gradient accumulation, with the bits of the
+    /// step on one batch. Memory is that of a part. A step is checked for what is not finite after it was computed,
+    /// beside parameters and state.
     ///
-    /// Sums over rows add 256 rows (products) or 64 (other sums) at a time, and parts must end where these do: take multiples of 256. Where a row
-    /// adds more than once to a product, as in convolutions, fewer may do; an error says of what the number must be a multiple. The last part of a batch may
-    /// have any number of rows. Layers for which a row depends on all others, as [`BatchNormalization`](bayeslift_layers::BatchNormalization), are
-    /// refused at the first step, and mostly so are several samples, which products add one after the other.
+    /// Sums over rows add 256 rows (products) or 64 (other sums) at a time, and parts must end where these do: take
+    /// multiples of 256. Where a row adds more than once to a product, as in convolutions, fewer may do; an error says
+    /// of what the number must be a multiple. The last part of a batch may have any number of rows. Layers for which a
+    /// row depends on all others, as [`BatchNormalization`](bayeslift_layers::BatchNormalization), are refused at the
+    /// first step, and mostly so are several samples, which products add one after the other.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -100,11 +102,12 @@ impl TrainerOptions {
         self
     }
 
-    /// With the gradients of each step scaled, all by one number, so that their norm is not above this limit (Pascanu et al. 2013): the root of the
-    /// sum of squares of all of their elements. Positive.
+    /// With the gradients of each step scaled, all by one number, so that their norm is not above this limit (Pascanu
+    /// et al. 2013): the root of the sum of squares of all of their elements. Positive.
     ///
-    /// The norm is computed in `f64`, so that no finite gradient is too large or small for it. It must be known before the first
-    /// parameter moves, so updates wait for all gradients: a step of 784-400-400-10 with 128 rows takes 1.07 times as long.
+    /// The norm is computed in `f64`, so that no finite gradient is too large or small for it. It must be known before
+    /// the first parameter moves, so updates wait for all gradients: a step of 784-400-400-10 with 128 rows takes 1.07
+    /// times as long.
     pub fn clip_norm(mut self, limit: f64) -> Self {
         self.clip_norm = Some(limit);
         self
@@ -138,14 +141,14 @@ pub struct StepInput<'a> {
     pub inputs: Floats<'a>,
     /// Their targets.
     pub targets: &'a Targets,
-    /// The weight of the divergence; 1 unless told. The division by the number of training examples is the trainer's.
+    /// The weight of the divergence; default: 1. The division by the number of training examples is the trainer's.
     pub divergence_weight: f64,
-    /// A factor of the learning rate; 1 unless told.
+    /// A factor of the learning rate; default: 1.
     pub rate: f64,
-    /// Which targets are known, in their order; all unless told. Others add nothing to the loss, whatever stands in their places, such as
-    /// `NaN`.
+    /// Which targets are known, in their order; default: all. Others add nothing to the loss, whatever stands in their
+    /// places, such as `NaN`.
     pub present: Option<&'a [bool]>,
-    /// How many times each row counts; once unless told.
+    /// How many times each row counts; default: once.
     pub weights: Option<&'a [f32]>,
 }
 

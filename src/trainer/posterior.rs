@@ -9,11 +9,12 @@ use bayeslift_layers::{Group, Parameter, Parameters, Step, Variable, distributio
 const LEAST_SCALE: f64 = 1.1e-5;
 
 impl Trainer {
-    /// The posterior that the optimizer has found for the weights of deterministic layers, as parameters of variational ones: `NAME/loc`, the
-    /// parameter, and `NAME/raw_scale`, with softplus(raw_scale) + 1e-5 its scale, for each parameter `NAME` that the optimizer draws, and
-    /// the parameter itself for each other one.
+    /// The posterior that the optimizer has found for the weights of deterministic layers, as parameters of variational
+    /// ones: `NAME/loc`, the parameter, and `NAME/raw_scale`, with softplus(raw_scale) + 1e-5 its scale, for each
+    /// parameter `NAME` that the optimizer draws, and the parameter itself for each other one.
     ///
-    /// A network of variational layers in the places of the deterministic ones has parameters of these paths, and predicts with them. Scales below
+    /// A network of variational layers in the places of the deterministic ones has parameters of these paths, and
+    /// predicts with them. Scales below
     /// 1.1e-5 are told as that. `divergence_weight` is that of the steps: the posterior of a smaller one is colder.
     ///
     /// ```
@@ -36,7 +37,8 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// An optimizer that draws no parameters; another network than the trainer's; a weight that is not a finite number, or negative.
+    /// An optimizer that draws no parameters; another network than the trainer's; a weight that is not a finite number,
+    /// or negative.
     pub fn posterior(&self, network: &Network, divergence_weight: f64) -> Result<Parameters, Error> {
         self.posterior_if_any(network, divergence_weight)?.ok_or_else(|| {
             let name = self.options.optimizer.name();

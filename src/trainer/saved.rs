@@ -12,9 +12,9 @@ use bayeslift_runtime::{Options, Rewriting};
 use std::path::Path;
 
 impl Trainer {
-    /// Saves all that training goes on with: the network with its parameters, as [`Network::save`] does, the optimizer's state, the numbers of
-    /// steps and of training examples, and the options that decide what steps do, in words. The file has a digest of all
-    /// this, and is there as a whole or not at all.
+    /// Saves all that training goes on with: the network with its parameters, as [`Network::save`] does, the
+    /// optimizer's state, the numbers of steps and of training examples, and the options that decide what steps do, in
+    /// words. The file has a digest of all this, and is there as a whole or not at all.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -66,16 +66,17 @@ impl Trainer {
         training_file::write(path.as_ref(), &description, network, self.named_state())
     }
 
-    /// A trainer that goes on where [`Trainer::save`] was called, with the bits of one that was never interrupted; the network becomes that of the
-    /// file.
+    /// A trainer that goes on where [`Trainer::save`] was called, with the bits of one that was never interrupted; the
+    /// network becomes that of the file.
     ///
-    /// `network` is one of the same layers and likelihood, whatever its parameters. `options` are those that the trainer had. Compared are all that
-    /// decide what steps do: the optimizer by its debugging text, by some of its scalars and by its part of the step's graph; divergence, samples,
-    /// bound and seed; whether rewriting may round differently. Threads are free.
+    /// `network` is one of the same layers and likelihood, whatever its parameters. `options` are those that the
+    /// trainer had. Compared are all that decide what steps do: the optimizer by its debugging text, by some of its
+    /// scalars and by its part of the step's graph; divergence, samples, bound and seed; whether rewriting may round
+    /// differently. Threads are free.
     ///
     /// # Errors
-    /// Options out of range; [`Error::File`]; [`Error::TrainingFormat`] for a file that is truncated, damaged, foreign or of another version;
-    /// [`Error::OtherTraining`] with the first difference. The network is unchanged then.
+    /// Options out of range; [`Error::File`]; [`Error::TrainingFormat`] for a file that is truncated, damaged, foreign
+    /// or of another version; [`Error::OtherTraining`] with the first difference. The network is unchanged then.
     pub fn load(network: &mut Network, path: impl AsRef<Path>, options: TrainerOptions) -> Result<Trainer, Error> {
         let _environment = Environment::enter();
         let mut file = TrainingFile::read(path.as_ref(), network, 1, &*options.optimizer)?;

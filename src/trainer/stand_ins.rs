@@ -5,8 +5,8 @@ use crate::Targets;
 use bayeslift_layers::likelihood::{Support, Target};
 use std::borrow::Cow;
 
-/// The targets, with some that the likelihood takes in the place of those of events that are not known, whatever was there. The graph
-/// computes densities of these too, and only then leaves them out; of `NaN` gradients would be `NaN`.
+/// The targets, with some that the likelihood takes in the place of those of events that are not known, whatever was
+/// there. The graph computes densities of these too, and only then leaves them out; of `NaN` gradients would be `NaN`.
 pub(super) fn with_stand_ins<'t>(target: &Target, targets: &'t Targets, present: Option<&[bool]>) -> Cow<'t, Targets> {
     let Some(present) = present else { return Cow::Borrowed(targets) };
     let filled = match targets {
@@ -31,7 +31,8 @@ pub(super) fn with_stand_ins<'t>(target: &Target, targets: &'t Targets, present:
     filled.map_or(Cow::Borrowed(targets), Cow::Owned)
 }
 
-/// The targets, with the stand-in for all of an event that is not known, unless all of them may stay; `None` if that changes none.
+/// The targets, with the stand-in for all of an event that is not known, unless all of them may stay; `None` if that
+/// changes none.
 fn fill<T: Copy>(
     targets: &[T],
     target: &Target,

@@ -188,7 +188,8 @@ impl Number for f64 {
     }
 }
 
-/// What a predictor decides, and as a program writes it: results, where one abstains, classes, samples, what is certain.
+/// What a predictor decides, and as a program writes it: results, where one abstains, classes, samples, what is
+/// certain.
 pub fn decided(package: &Package, network: &Network, asked: Asked, x: &[f32]) -> (Decisions, Vec<u8>) {
     let decisions = predictor(network, asked).decide_from(asked.first_row, x, &decision_options(package, asked));
     let decisions = decisions.unwrap();

@@ -1,4 +1,5 @@
-//! Decisions in C: by several compilers, on a machine of 32 bits too, in Python and in pages, after as many samples, with the same bits.
+//! Decisions in C: by several compilers, on a machine of 32 bits too, in Python and in pages, after as many samples,
+//! with the same bits.
 
 use crate::{
     c, classes,

@@ -1,4 +1,5 @@
-//! What must not pass for reference values that are met: files that nothing reads, and cases that are made up to be wrong.
+//! What must not pass for reference values that are met: files that nothing reads, and cases that are made up to be
+//! wrong.
 
 use super::{Array, Case, DType, Fallible, Json};
 use std::{
@@ -22,8 +23,8 @@ pub fn unnamed_files(folder: &Path, cases: &BTreeMap<String, Json>) -> Fallible<
     Ok(failures)
 }
 
-/// What this program must refuse and does not: kinds and members of kinds that it does not know, values that are none, arrays
-/// that nothing reads.
+/// What this program must refuse and does not: kinds and members of kinds that it does not know, values that are none,
+/// arrays that nothing reads.
 pub fn accepted_nonsense() -> Vec<String> {
     let array = |values: &[f64]| Array { shape: vec![values.len()], values: values.to_vec() };
     let x = |density| BTreeMap::from([("x".to_owned(), array(&[0.0])), ("log_prob".to_owned(), array(&[density]))]);

@@ -30,8 +30,8 @@ impl Case {
     }
 }
 
-/// The network of `tfp_saved_model`, with the parameters of its file: a convolution with steps of 2 over half as many positions,
-/// then a dense layer. Sizes are those of the file's arrays.
+/// The network of `tfp_saved_model`, with the parameters of its file: a convolution with steps of 2 over half as many
+/// positions, then a dense layer. Sizes are those of the file's arrays.
 fn saved_network(folder: &Path) -> Fallible<Network> {
     let path = folder.join("tfp_saved_model.npz");
     let arrays = npz::read(&path)?;

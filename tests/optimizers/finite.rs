@@ -6,7 +6,8 @@ use bayeslift::layers::Partitioned;
 use bayeslift::prelude::*;
 use std::sync::Arc;
 
-/// Steps of ordinary size are known to be finite before they write, with deterministic layers and a likelihood that learns.
+/// Steps of ordinary size are known to be finite before they write, with deterministic layers and a likelihood that
+/// learns.
 #[test]
 fn ordinary_steps_of_deterministic_layers_are_known_to_be_finite() {
     let partitioned = Partitioned::new(AdamW::new(0.1)).with(Sgd::new(1.0), |variable| variable.path.contains("bias"));
@@ -34,7 +35,8 @@ fn ordinary_steps_of_deterministic_layers_are_known_to_be_finite() {
     }
 }
 
-/// As the optimizer, with the same bits, but in a way about which nothing can be proved: gradients are divided by a scalar, which is 1.
+/// As the optimizer, with the same bits, but in a way about which nothing can be proved: gradients are divided by a
+/// scalar, which is 1.
 #[derive(Debug)]
 struct Unproved(Arc<dyn Optimizer>);
 
@@ -75,8 +77,8 @@ impl Optimizer for Unproved {
     }
 }
 
-/// Steps on inputs and targets of all sizes: what follows `Ok` is finite, what follows an error is what was before, and both are those of
-/// steps that are looked at before they are applied.
+/// Steps on inputs and targets of all sizes: what follows `Ok` is finite, what follows an error is what was before, and
+/// both are those of steps that are looked at before they are applied.
 #[test]
 fn a_step_is_finite_or_was_not() {
     let partitioned = Partitioned::new(AdamW::new(0.1)).with(Sgd::new(1.0), |variable| variable.path.contains("bias"));

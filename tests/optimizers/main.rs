@@ -1,4 +1,5 @@
-//! Optimizers as networks are trained by them: against their formulas in f64, and those that draw against posteriors that are known.
+//! Optimizers as networks are trained by them: against their formulas in f64, and those that draw against posteriors
+//! that are known.
 
 mod clipping;
 mod finite;

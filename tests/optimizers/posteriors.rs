@@ -8,7 +8,8 @@ use std::sync::Arc;
 const UNITS: usize = 64;
 const ROWS: usize = 10;
 
-/// As many regressions on a constant as there are units, on the same targets of known noise: `spread` is its standard deviation.
+/// As many regressions on a constant as there are units, on the same targets of known noise: `spread` is its standard
+/// deviation.
 fn constants(spread: f64) -> (Network, Vec<f32>, Targets, f64) {
     let layer = Affine::new(1, UNITS).use_bias(false).kernel_initializer(Initializer::Zeros);
     let network = Network::new(layer, [1], likelihood::Normal::fixed(spread), 0).unwrap();
@@ -18,11 +19,12 @@ fn constants(spread: f64) -> (Network, Vec<f32>, Targets, f64) {
     (network, vec![1.0; ROWS], Targets::Values { units: UNITS, values }, mean)
 }
 
-/// Draws of a normal posterior that is known: with targets of variance v and prior precision s its precision is N / v + s, and its mean
-/// that of the targets times N / v over that. A step of rate r makes of it a process w' = (1 - r H) w + noise with H = 1 / v + s / N, whose
-/// mean is the posterior's and whose variance is the posterior's over 1 - r H / 2.
+/// Draws of a normal posterior that is known: with targets of variance v and prior precision s its precision is N / v +
+/// s, and its mean that of the targets times N / v over that. A step of rate r makes of it a process w' = (1 - r H) w +
+/// noise with H = 1 / v + s / N, whose mean is the posterior's and whose variance is the posterior's over 1 - r H / 2.
 ///
-/// Bounds are five standard errors of so many correlated draws: a right sampler with another seed fails once in a million times.
+/// Bounds are five standard errors of so many correlated draws: a right sampler with another seed fails once in a
+/// million times.
 #[test]
 fn langevin_draws_have_the_laws_mean_and_variance() {
     const PRECISION: f64 = 5.0;
@@ -48,7 +50,8 @@ fn langevin_draws_have_the_laws_mean_and_variance() {
         let found_variance = draws.iter().map(|w| (w - want_mean) * (w - want_mean)).sum::<f64>() / count;
         let posterior_variance = temperature / curvature;
         let want_variance = posterior_variance / (1.0 - rate * curvature / 2.0);
-        // an autoregressive process of correlation c has (1 + c) / (1 - c) times the variance of a mean; its squares have c^2
+        // an autoregressive process of correlation c has (1 + c) / (1 - c) times the variance of a mean; its squares
+        // have c^2
         let c = 1.0 - rate * curvature;
         let error_of_mean = (want_variance / count * (1.0 + c) / (1.0 - c)).sqrt();
         let error_of_variance = want_variance * (2.0 / count * (1.0 + c * c) / (1.0 - c * c)).sqrt();
@@ -66,11 +69,13 @@ fn langevin_draws_have_the_laws_mean_and_variance() {
     }
 }
 
-/// A quadratic loss is known to its last bit: IVON's mean is the posterior's, and its variance 1 / (N H / w + s), wherever the Hessian starts.
+/// A quadratic loss is known to its last bit: IVON's mean is the posterior's, and its variance 1 / (N H / w + s),
+/// wherever the Hessian starts.
 ///
-/// The estimates of the Hessian H are H e^2 + (m - mean) H e / scale, of variance 2 H^2 and a little; their mean with a memory of
-/// 1 / (1 - b2) has (1 - b2) / 2 of that, and its square over (h + d) adds (1 - b2) H / (1 + d / H) to h. The mean m is an average of
-/// gradients whose noise has the deviation H scale. Bounds are five standard errors, and the bias where it is told: once in a million.
+/// The estimates of the Hessian H are H e^2 + (m - mean) H e / scale, of variance 2 H^2 and a little; their mean with a
+/// memory of 1 / (1 - b2) has (1 - b2) / 2 of that, and its square over (h + d) adds (1 - b2) H / (1 + d / H) to h. The
+/// mean m is an average of gradients whose noise has the deviation H scale. Bounds are five standard errors, and the
+/// bias where it is told: once in a million.
 #[test]
 fn ivon_finds_the_posterior_of_a_quadratic_loss() {
     const PRECISION: f64 = 5.0;
@@ -140,7 +145,8 @@ fn a_posterior_predicts() {
     }
 }
 
-/// A first Hessian that is hundreds of times too small, that of targets with little noise, does not throw the mean away.
+/// A first Hessian that is hundreds of times too small, that of targets with little noise, does not throw the mean
+/// away.
 #[test]
 fn ivon_recovers_from_a_first_hessian_that_is_too_small() {
     for spread in [0.1, 0.03, 0.01] {

@@ -1,5 +1,5 @@
-//! The page of `examples/page` in a browser, opened as a file: its answers have the predictor's bits, and digits that are drawn with the
-//! mouse are read.
+//! The page of `examples/page` in a browser, opened as a file: its answers have the predictor's bits, and digits that
+//! are drawn with the mouse are read.
 //!
 //! clang, `wasm-ld`, node and Chromium are needed; with `CI=true` they have to be there, and `.ci/run` installs them.
 

@@ -4,8 +4,8 @@ use crate::common::check_everywhere;
 use bayeslift_ir::{Builder, Convolution, Graph, Sliding, Type};
 use bayeslift_passes::gradients;
 
-/// A convolution of an image that is itself computed, its mean and its variance, and a step down the gradients of all that
-/// they are made of.
+/// A convolution of an image that is itself computed, its mean and its variance, and a step down the gradients of all
+/// that they are made of.
 fn step(axes: &[Sliding], groups: usize, image: &[usize], outputs: usize) -> Graph {
     let b = Builder::new();
     let sizes: Vec<usize> = axes.iter().map(|axis| axis.size).collect();

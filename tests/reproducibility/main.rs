@@ -1,5 +1,6 @@
-//! The same bits from the reference evaluator and from compiled code: of any vector width, on any number of threads, simplified
-//! or not, for any split of a batch. On random graphs, on steps that train them, and on a network that learns digits.
+//! The same bits from the reference evaluator and from compiled code: of any vector width, on any number of threads,
+//! simplified or not, for any split of a batch. On random graphs, on steps that train them, and on a network that
+//! learns digits.
 
 #[path = "../../runtime/tests/common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Code for machines that are elsewhere: lowered for one, printed, read again and interpreted, a graph has the bits that this
-//! machine's compiled code gives.
+//! Code for machines that are elsewhere: lowered for one, printed, read again and interpreted, a graph has the bits
+//! that this machine's compiled code gives.
 
 use crate::{common, stages};
 use bayeslift_codegen::{

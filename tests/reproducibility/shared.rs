@@ -9,8 +9,8 @@ use bayeslift_runtime::Options;
 /// The layouts of an operand: as it is, transposed, and squared.
 const LAYOUTS: usize = 3;
 
-/// `batches` products of `m` by `k` by `n`, of which all have the same right operand, and one more product of the same left one;
-/// both in one expression.
+/// `batches` products of `m` by `k` by `n`, of which all have the same right operand, and one more product of the same
+/// left one; both in one expression.
 fn products(dtype: DType, [batches, m, k, n]: [usize; 4], layout: usize, second_depth: usize) -> Graph {
     let b = Builder::new();
     let operand = |name: &str, shape: &[usize], layout: usize| {

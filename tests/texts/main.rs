@@ -1,5 +1,5 @@
-//! Texts of graphs that nobody printed: each is a typed error, or a graph that every part takes, with the same bits from compiled
-//! code and from the evaluator.
+//! Texts of graphs that nobody printed: each is a typed error, or a graph that every part takes, with the same bits
+//! from compiled code and from the evaluator.
 //!
 //! `BAYESLIFT_CASES=1000000 BAYESLIFT_SEED=7 cargo test --release --test texts` changes that many texts; with
 //! `BAYESLIFT_TRACE=FILE` the text that ends the process is left there.

@@ -1,7 +1,7 @@
 //! The commands of fixtures that lower, emit and run.
 //!
-//! What is run gets its memory after a line `with`: `x : f32 = 1.0 nan 0.5 x3`, the words of an input or of `argument0`, where
-//! `x3` repeats the word before it so that there are three.
+//! What is run gets its memory after a line `with`: `x : f32 = 1.0 nan 0.5 x3`, the words of an input or of
+//! `argument0`, where `x3` repeats the word before it so that there are three.
 
 #[path = "../../codegen/tests/stages/mod.rs"]
 mod stages;

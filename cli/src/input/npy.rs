@@ -112,7 +112,8 @@ impl Array {
     }
 }
 
-/// How many rows an array of this shape has, if they are inputs of that shape: as they are, or as one axis, with more or fewer axes of one element.
+/// How many rows an array of this shape has, if they are inputs of that shape: as they are, or as one axis, with more
+/// or fewer axes of one element.
 fn rows(found: &[usize], input: &Shape) -> Option<usize> {
     let long = |extents: &[usize]| extents.iter().copied().filter(|&extent| extent != 1).collect::<Vec<usize>>();
     let (rows, own) = found.split_first()?;

@@ -38,9 +38,8 @@ struct Block {
 impl TileBuilder {
     /// A builder of an empty kernel.
     pub fn new() -> Self {
-        let index = RegType { class: Class::Index, vector: false };
         TileBuilder {
-            regs: vec![index, index],
+            regs: vec![RegType { class: Class::Index, vector: false }; 2],
             homes: vec![0, 0],
             indices: HashMap::new(),
             negated: HashMap::new(),

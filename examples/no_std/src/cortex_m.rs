@@ -1,4 +1,5 @@
-//! The start of a program on a Cortex-M, and its ways to print and to end: what crates as `cortex-m-rt` do, in a few lines.
+//! The start of a program on a Cortex-M, and its ways to print and to end: what crates as `cortex-m-rt` do, in a few
+//! lines.
 
 use core::{
     arch::asm,
@@ -39,8 +40,8 @@ static MODEL: Lent = Lent(UnsafeCell::new(Model::new()));
 /// It is called once, by the processor.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn reset() -> ! {
-    // SAFETY: nothing was read of the memory that is to be zero, whose ends the linker tells; the address is that of the register that
-    // switches the floating-point unit on.
+    // SAFETY: nothing was read of the memory that is to be zero, whose ends the linker tells; the address is that of
+    // the register that switches the floating-point unit on.
     unsafe {
         let mut at = &raw mut bss_start;
         while at < &raw mut bss_end {

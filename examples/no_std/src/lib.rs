@@ -14,7 +14,8 @@ pub mod digits {
 /// The test images, which the network was not trained on: 64 pixels each, from 0 to 16.
 pub static IMAGES: &[u8] = include_bytes!("../images");
 
-/// A line for each image: the probability of each digit, and the doubt in nats that is in the image and that is in the weights.
+/// A line for each image: the probability of each digit, and the doubt in nats that is in the image and that is in the
+/// weights.
 ///
 /// # Errors
 /// None: pixels are finite, and so are results.

@@ -278,8 +278,8 @@ fn lies_transposed(view: &View) -> bool {
 }
 
 impl Work {
-    /// Where the kernel comes from: its products if it has some, else its reductions, else what it computes last. `None`
-    /// if that is not known.
+    /// Where the kernel comes from: its products if it has some, else its reductions, else what it computes last.
+    /// `None` if that is not known.
     pub fn origin(&self) -> Option<&Origin> {
         let known = || self.parts.iter().filter(|part| !part.origin.is_unknown());
         let first = |is: fn(Role) -> bool| known().find(|part| is(part.role));

@@ -5,8 +5,7 @@
 //! truth values in mask registers where there are some, indices in general registers. It follows the System V
 //! convention and calls nothing.
 //!
-//! Code with doubles is that of AVX2 on all machines: vectors have four lanes, of which doubles fill a register and all
-//! else half of one.
+//! Code with doubles is AVX2's on all machines: vectors have four lanes; doubles fill a register, all else half of one.
 //!
 //! Some instructions need a register for an operand that lies in memory. How many, the emitter finds out by emitting:
 //! where the allocation has no such register it asks for one, and starts again.
