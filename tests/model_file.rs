@@ -104,8 +104,8 @@ fn damaged_and_foreign_files_are_refused() {
     check(&with_header("{}", 0), "no key `bayeslift`");
     check(&with_header(r#"{"__metadata__":{"format":"pt"}}"#, 0), "no key `bayeslift`");
     check(&with_header(r#"{"__metadata__":{"bayeslift":"{"}}"#, 0), "does not parse");
-    check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":5}"}}"#, 0), "it has version 5, expected 1 to 4");
-    check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":0}"}}"#, 0), "it has version 0, expected 1 to 4");
+    check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":6}"}}"#, 0), "it has version 6, expected 1 to 5");
+    check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":0}"}}"#, 0), "it has version 0, expected 1 to 5");
     check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":2}"}}"#, 0), "missing field");
     check(&with_header(r#"{"__metadata__":{"bayeslift":"{\"version\":1}"}}"#, 0), "missing field");
     // Tensors that lie about their size or place.

@@ -1,6 +1,7 @@
 //! The explanation as text.
 
 use super::{ExplainedKernel, Explanation, text};
+use bayeslift_ir::Origin;
 use bayeslift_passes::{Access, Counts};
 use std::{cmp::Reverse, fmt, time::Duration};
 
@@ -115,9 +116,10 @@ impl Explanation {
 }
 
 impl ExplainedKernel {
-    /// Where it comes from and its labels, as far as they are known, and its name.
+    /// Where it comes from, with `∇` for a gradient, and its labels, as far as they are known, and its name.
     pub(super) fn title(&self) -> String {
-        let origin = self.work.origin().map(|origin| format!("{origin}: ")).unwrap_or_default();
+        let of = |origin: &Origin| format!("{}{}: ", if origin.is_gradient { "∇" } else { "" }, origin.scope);
+        let origin = self.work.origin().map(of).unwrap_or_default();
         let labels = if self.labels.is_empty() { String::new() } else { format!("[{}] ", self.labels.join(", ")) };
         format!("{origin}{labels}{}", self.name)
     }
