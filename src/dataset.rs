@@ -48,7 +48,7 @@ impl Targets {
         }
     }
 
-    /// Of so many numbers a row.
+    /// Of `units` numbers a row.
     pub(crate) fn of_numbers(units: usize, values: FloatCow<'_>) -> Targets {
         match values {
             FloatCow::F32(values) => Targets::Values { units, values: values.into_owned() },

@@ -84,9 +84,9 @@ pub struct DeployOptions {
     /// The probability that a decision which is certain is wrong. Then there is `NAME_decide`: see
     /// [`Predictor::decide`](crate::Predictor::decide).
     pub decision_error: Option<f64>,
-    /// What the numbers of a row are called, with their units if you like: so many, or none. `NAME_info` tells.
+    /// The names of a row's numbers, with their units if you like: one for each, or none. `NAME_info` tells.
     pub input_names: Vec<String>,
-    /// What the classes, or the numbers that are predicted, are called: so many, or none.
+    /// The names of the classes, or of the numbers that are predicted: one for each, or none.
     pub output_names: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ impl DeployOptions {
         self
     }
 
-    /// With so many rows at once.
+    /// With at most `rows` rows at once.
     pub fn row_block(mut self, rows: usize) -> Self {
         self.row_block = rows;
         self

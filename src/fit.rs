@@ -138,7 +138,7 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// By a recipe, on so many training examples.
+    /// By a recipe, on `examples` training examples.
     ///
     /// ```
     /// use bayeslift::prelude::*;
@@ -301,7 +301,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Writes the course to a file after every so many steps, at least 1, and at its end, and goes on with what is
+    /// Writes the course to a file after every `every` steps, at least 1, and at its end, and goes on with what is
     /// there: a program that is killed is run again as it is, and ends with the parameters, the report and the log of
     /// one that was never interrupted, bit for bit.
     ///

@@ -55,7 +55,7 @@ pub enum Schedule {
         /// What it comes ever closer to.
         to: f64,
     },
-    /// Multiplied by this factor after every so many epochs, at least 1.
+    /// Multiplied by `factor` after every `every` epochs, at least 1.
     Epochs {
         /// The number of epochs between two changes.
         every: usize,

@@ -141,7 +141,7 @@ fn as_measured(columns: usize) -> String {
     format!("{columns}, as in the data that was measured")
 }
 
-/// Measures so many columns, each by what is present of it.
+/// Measures `count` columns, each by what is present of it.
 fn columns(values: &FloatCow<'_>, count: usize, present: Option<&[bool]>) -> Vec<Column> {
     let column = |at: usize| {
         let is_present = |i: &usize| present.is_none_or(|present| present[*i]);

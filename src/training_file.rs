@@ -55,7 +55,7 @@ impl Description {
         Description { version: VERSION, conditions, training_examples, steps, course, device: None, digest: None }
     }
 
-    /// For a device too, which makes steps of so many rows by these graphs.
+    /// For a device too, which makes steps of `rows` rows by these graphs.
     pub fn for_device(mut self, graphs: &DeviceGraphs, rows: usize, seed: u64) -> Self {
         let [before, step] = [&graphs.before, &graphs.step].map(ToString::to_string);
         self.device = Some(OnDevice { rows, seed, before, step });
@@ -220,7 +220,7 @@ pub(crate) struct TrainingFile<'p> {
 }
 
 impl<'p> TrainingFile<'p> {
-    /// Reads a file that has no more than so many copies of the network's parameters, and the optimizer's state of
+    /// Reads a file that has no more than `copies` copies of the network's parameters, and the optimizer's state of
     /// them.
     ///
     /// # Errors

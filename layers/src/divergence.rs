@@ -52,9 +52,9 @@ pub enum Divergence {
     /// For a normal posterior and any prior of each element on its own: the entropy in closed form, and the mean of log
     /// prior(w) by quadrature. Draws nothing.
     ///
-    /// Where the prior's density is [smooth](crate::Distribution::pieces) it is the Gauss-Hermite rule with so many
-    /// nodes. With the default prior, 1/2 N(0, 1) + 1/2 N(0, 2000^2), the largest error over all posterior means, in
-    /// nats a weight, is by the posterior's scale:
+    /// Where the prior's density is [smooth](crate::Distribution::pieces) it is the Gauss-Hermite rule with
+    /// `nodes` nodes. With the default prior, 1/2 N(0, 1) + 1/2 N(0, 2000^2), the largest error over all posterior
+    /// means, in nats a weight, is by the posterior's scale:
     ///
     /// | nodes | 0.05  | 0.1   | 0.2   | 0.5   | 1     | 2     |
     /// |-------|-------|-------|-------|-------|-------|-------|
@@ -221,7 +221,8 @@ pub fn monte_carlo<'b>(
     mean_over_draws(posterior, prior, draw, shape, |events, _| events.sum_all())
 }
 
-/// As [`monte_carlo`], by a sum over numbers of events, which have so many axes less than a value.
+/// As [`monte_carlo`], by a sum over numbers of events; the second argument of `sum` is how many axes fewer than a
+/// value they have.
 fn mean_over_draws<'b>(
     posterior: &AnyDistribution<'b>,
     prior: &AnyDistribution<'b>,

@@ -240,8 +240,8 @@ pub struct Term<'b> {
 }
 
 impl<'b> Term<'b> {
-    /// The sum of a number for each event of a value, or of several values, of which events have so many axes; or its
-    /// estimate by the rows that were read.
+    /// The sum of a number for each event of a value, or of several values, where an event has `event_ndims` axes; or
+    /// its estimate by the rows that were read.
     pub(crate) fn sum(&self, events: Expr<'b>, event_ndims: usize) -> Expr<'b> {
         let estimate = self.reads.as_ref().and_then(|reads| reads.sum(events, event_ndims));
         estimate.unwrap_or_else(|| events.sum_all())

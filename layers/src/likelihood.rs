@@ -279,7 +279,7 @@ pub fn parts<const N: usize>(output: Expr<'_>) -> [Expr<'_>; N] {
     std::array::from_fn(|index| part(output, index, N))
 }
 
-/// One of so many [`parts`].
+/// Number `index` of `count` [`parts`].
 fn part(output: Expr<'_>, index: usize, count: usize) -> Expr<'_> {
     if count == 1 {
         return output;
@@ -289,7 +289,7 @@ fn part(output: Expr<'_>, index: usize, count: usize) -> Expr<'_> {
     output.slice(axis, index * units..(index + 1) * units)
 }
 
-/// The type of targets of this element type, for so many rows.
+/// The type of targets of this element type, for `rows` rows.
 fn batch(dtype: DType, rows: usize, shape: &Shape) -> Type {
     Type::new(dtype, [rows].iter().chain(shape.iter()).copied().collect::<Shape>())
 }

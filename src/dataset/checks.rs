@@ -4,7 +4,7 @@ use crate::{Error, FloatCow, error::short};
 use bayeslift_ir::{Environment, Shape};
 use bayeslift_layers::likelihood::SIMPLEX_ROUNDING;
 
-/// The number of rows of so many elements of inputs of this shape each.
+/// The number of rows that `inputs` elements make, if each row has this shape.
 pub(crate) fn rows(shape: &Shape, inputs: usize) -> Result<usize, Error> {
     shape.check()?;
     let elements = shape.elements();
@@ -42,7 +42,7 @@ pub(crate) fn sizes(columns: usize, values: &FloatCow<'_>) -> Vec<f64> {
     }
 }
 
-/// Checks that each point, of which a row has so many, is inside the simplex: positive numbers that sum to 1, to a
+/// Checks that each point, of which a row has `points`, is inside the simplex: positive numbers that sum to 1, to a
 /// thousandth.
 pub(crate) fn check_simplex(classes: usize, points: usize, values: &FloatCow<'_>) -> Result<(), Error> {
     let _environment = Environment::enter();
@@ -65,7 +65,7 @@ pub(crate) fn check_simplex(classes: usize, points: usize, values: &FloatCow<'_>
     Ok(())
 }
 
-/// Checks that all labels, of which a row has so many, are those of classes.
+/// Checks that all labels, of which a row has `of_row`, are below `classes`.
 pub(crate) fn check_labels(classes: usize, of_row: usize, labels: &[u32]) -> Result<(), Error> {
     match labels.iter().position(|&label| label as usize >= classes) {
         None => Ok(()),

@@ -113,7 +113,7 @@ fn values_and_presence<T: Copy + Default>(targets: Vec<Option<T>>) -> (Vec<T>, V
     targets.into_iter().map(|target| (target.unwrap_or_default(), target.is_some())).unzip()
 }
 
-/// Replaces what is missing, in rows of so many units, by what the first complete row has for its unit, since a law may
+/// Replaces what is missing, in rows of `units` units, by what the first complete row has for its unit, since a law may
 /// take rows only as a whole; without such a row by what the first has that knows the unit. A unit that none knows is
 /// the error.
 fn stand_in<T: Copy>(units: usize, values: &mut [T], present: &[bool]) -> Result<(), usize> {

@@ -45,7 +45,7 @@ impl Targets {
 }
 
 impl Dataset {
-    /// As [`Dataset::classification`], with labels as [one-hot rows](Targets::one_hot) of so many classes.
+    /// As [`Dataset::classification`], with labels as [one-hot rows](Targets::one_hot) of `classes` classes.
     ///
     /// # Errors
     /// As for [`Dataset::classification`] and [`Targets::one_hot`].

@@ -119,7 +119,7 @@ impl Batch {
     }
 }
 
-/// Replaces what is in `to` by these rows of so many columns.
+/// Replaces what is in `to` by these rows of `columns` columns.
 fn gather<T: Copy>(to: &mut Vec<T>, from: &[T], columns: usize, rows: &[usize]) {
     to.clear();
     rows.iter().for_each(|&row| to.extend_from_slice(&from[row * columns..][..columns]));

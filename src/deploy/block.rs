@@ -34,7 +34,7 @@ pub struct Block {
     pub is_watched: bool,
 }
 
-/// A result: so many numbers for each row.
+/// A result: `width` numbers for each row.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub name: String,
@@ -154,7 +154,7 @@ impl Block {
     }
 }
 
-/// The results of a graph for so many rows.
+/// The results of a graph for `rows` rows.
 pub fn columns(graph: &Graph, rows: usize) -> Vec<Column> {
     let outputs = graph.outputs().iter().filter(|output| output.updates.is_none() && output.name != WATCH);
     let width = |output: &Output| graph.ty(output.value).shape.elements() / rows;

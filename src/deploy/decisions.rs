@@ -32,7 +32,7 @@ impl Abstains {
         format!("{} above {}", self.abstention.measure().name(), self.abstention.above())
     }
 
-    /// Gives the bytes of so many rows from a row on to the caller, if they were asked for: by results that lie in the
+    /// Gives the bytes of `count` rows from `row` on to the caller, if they were asked for: by results that lie in the
     /// workspace at these places. The size of what is no number is above all.
     pub fn give(
         &self,
@@ -79,7 +79,7 @@ impl Decides {
         Decides { error, labels, classes, may_abstain: above.is_some(), limits }
     }
 
-    /// What is wrong with deciding by these results of so many networks, if one is to.
+    /// What is wrong with deciding by these results of `networks` networks, if one is to.
     pub fn check(options: &DeployOptions, networks: usize, draws: bool, results: &[Column]) -> Result<(), Error> {
         let Some(error) = options.decision_error else { return Ok(()) };
         decide::check_error(error)?;

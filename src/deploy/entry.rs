@@ -86,7 +86,7 @@ impl Looks {
     }
 }
 
-/// `(inputs, count)`: the bits of the largest size of so many numbers: more than the exponent's if one is not finite.
+/// `(inputs, count)`: the bits of the largest size of `count` numbers: more than the exponent's if one is not finite.
 fn largest(routines: &mut Vec<Routine>, element: Element) -> Callee {
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
     let largest = b.set(0);
@@ -319,7 +319,7 @@ impl Parts<'_> {
     }
 }
 
-/// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of so many rows, and looks
+/// `(workspace, result, count, row, samples)`: copies what the caller asked for of results of `count` rows, and looks
 /// at all of them; 1 if one is not finite. A spread that one sample cannot tell need not be finite.
 pub fn give(
     element: Element,
@@ -363,7 +363,7 @@ pub fn give(
     b
 }
 
-/// Does something with the byte index of each long of so many numbers, and with that of a last one of half its width:
+/// Does something with the byte index of each long of `numbers` numbers, and with that of a last one of half its width:
 /// the width says which.
 fn each_long(
     b: &mut RoutineBuilder,

@@ -52,7 +52,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// A layout for these blocks, which are compiled for one target or several, with inputs of so many numbers a row.
+    /// A layout for these blocks, which are compiled for one target or several, with inputs of `units` numbers a row.
     pub fn new(
         blocks: &[(Block, Vec<Compiled>)],
         members: Option<&Members>,

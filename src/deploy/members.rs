@@ -27,7 +27,7 @@ pub struct Members {
     known: Vec<(i64, usize)>,
 }
 
-/// What makes one answer for blocks of so many rows, compiled for each level.
+/// What makes one answer for blocks of `rows` rows, compiled for each level.
 #[derive(Debug)]
 pub struct Answer {
     pub rows: usize,
@@ -37,7 +37,7 @@ pub struct Answer {
 }
 
 impl Members {
-    /// Of so many members of this type and these blocks; kernels are appended.
+    /// Of `count` members of this type and these blocks; kernels are appended.
     pub fn new<L: Language>(
         language: &L,
         (count, element): (usize, Element),

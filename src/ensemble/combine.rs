@@ -13,9 +13,9 @@ pub const READ: [&str; 6] =
 /// The parts of mutual information and of epistemic spread: within members, between them.
 pub const SPLITS: [&str; 4] = ["information_within", "information_between", "epistemic_within", "epistemic_between"];
 
-/// What members, whose floats are of a type, tell of so many rows, made one. Inputs are those of [`READ`] that are
-/// `told`, in its order, each `[members, rows * width]`, of probabilities with an axis of classes. Outputs are called
-/// as what a member tells, in the same order, and then the [`SPLITS`].
+/// The graph that combines what the members tell of `rows` rows into one answer; `float` is the type of their floats.
+/// Inputs are those of [`READ`] that are `told`, in its order, each `[members, rows * width]`; probabilities have one
+/// more axis, of classes. Outputs have the names of what a member tells, in the same order, and then the [`SPLITS`].
 ///
 /// Members are parts of equal weight of a mixture. Of classes, with `H` the entropy and `p_m` the probabilities of
 /// member `m`: its predictive entropy is `H(mean_m p_m)`; less the mean of members' expected entropies it is the mutual

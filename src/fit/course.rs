@@ -245,7 +245,7 @@ impl<'f, 'a> Course<'f, 'a> {
         }
     }
 
-    /// Makes the step on so many examples.
+    /// Makes step `number`, on `examples` examples.
     fn step(
         &mut self,
         number: usize,

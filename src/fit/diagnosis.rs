@@ -6,9 +6,9 @@ use std::fmt;
 
 /// A posterior is at its start if its scale has changed by less than this factor,
 const MOVED: f64 = 1.5;
-/// and that of a point if weights are so many times as large as it is wide.
+/// and that of a point if weights are this many times as large as it is wide.
 const POINT: f64 = 20.0;
-/// The divergence outweighs a likelihood of so many times less, where that is not near 0.
+/// The divergence outweighs a likelihood that is smaller by this factor, where that is not near 0.
 const OUTWEIGHS: f64 = 3.0;
 const NEAR: f64 = 0.3;
 

@@ -48,7 +48,7 @@ impl Ensemble {
     pub fn fit<'f>(&mut self, data: &Dataset, fit: impl Fn(usize) -> Fit<'f> + Sync) -> Result<Vec<FitReport>, Error> {
         let threads = fit(0).backend.options().map_or(1, |options| options.threads.max(1));
         let members = self.members.len();
-        // members beside each other, each on so many threads
+        // how many members train beside each other, and how many threads each has
         let beside = members.min(threads);
         let of_each = threads / beside.max(1);
         let code = SharedCode::default();
@@ -82,7 +82,7 @@ impl Ensemble {
     }
 }
 
-/// Who trains: so many at a time, others wait in a row.
+/// Whose turn it is to train: a number of members at a time, the others wait in a row.
 struct Turns {
     state: Mutex<State>,
     changed: Condvar,

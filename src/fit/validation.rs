@@ -40,7 +40,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether this can have been found after so many epochs.
+    /// Whether this can have been found after `epochs` epochs.
     pub fn is_of_epochs(&self, epochs: usize) -> bool {
         let is_one = |epoch: usize| (1..=epochs).contains(&epoch);
         self.kept.is_none_or(|(epoch, _)| is_one(epoch)) && self.failed.iter().all(|&epoch| is_one(epoch))

@@ -112,7 +112,7 @@ fn expression(x: Expr<'_>) -> String {
     shallow(x, 12)
 }
 
-/// As [`expression`], of at most so many functions in each other: written out, what shares values may have no end.
+/// As [`expression`], with functions nested at most `depth` deep: written out, what shares values may have no end.
 fn shallow(x: Expr<'_>, depth: u32) -> String {
     let builder = x.builder();
     let graph = builder.graph();

@@ -14,7 +14,7 @@ pub struct Answers {
     columns: Vec<Column>,
 }
 
-/// A result: so many numbers for each row.
+/// A result: `width` numbers for each row.
 #[derive(Debug)]
 struct Column {
     name: &'static str,

@@ -251,7 +251,7 @@ pub fn stages(update: &Graph, model: &Model) -> Result<Stages, Error> {
     Ok(stage(&optimize(update, Rewriting::Off)?.graph, is_parameter)?)
 }
 
-/// How many samples a block of so many rows computes at once. A single row takes as many as there are, up to a few
+/// How many samples a block of `rows` rows computes at once. A single row takes as many as there are, up to a few
 /// hundred: then they need not be kept between calls. Where no layer draws noise all samples are one.
 fn at_once(options: &PredictorOptions, rows: usize, draws: bool) -> usize {
     const OF_ONE_ROW: usize = 256;

@@ -1,4 +1,4 @@
-//! What so many samples make certain of a class: bounds of the means of probabilities, as graph code in `f64`.
+//! What a number of samples makes certain of a class: bounds of the means of probabilities, as graph code in `f64`.
 //!
 //! A sample's probabilities are independent draws in [0, 1], whose mean over infinitely many samples is what a decision
 //! is about. Two inequalities bound it by the first `n` of them, each but for a small probability: with `x` their mean,
@@ -40,7 +40,7 @@ pub type Limits = [f64; 4];
 /// How many [`Limits`] there are.
 pub const COUNT: usize = 4;
 
-/// The limits for labels of so many classes, of which a row has so many: with an error for all of a row's, and the
+/// The limits for rows of `labels` labels of `classes` classes each: with an error for all of a row's, and the
 /// predictive entropy above which one abstains, if one does by that.
 ///
 /// Of entropies, with `p` the largest probability: at most `h(p) + (1 - p) ln(K - 1)`, by Fano's inequality; and at

@@ -31,7 +31,7 @@ impl DecisionOptions {
         DecisionOptions { error, most: 4096, abstention: None }
     }
 
-    /// With so many samples at most.
+    /// With at most `samples` samples.
     pub fn most(mut self, samples: usize) -> Self {
         self.most = samples;
         self
@@ -106,7 +106,7 @@ impl<T: Float> Decisions<T> {
     }
 }
 
-/// The samples of a row before each look, and after it, up to so many.
+/// The samples of a row before each look, and after it, up to `most`.
 fn looks(most: usize) -> impl Iterator<Item = (usize, usize)> {
     let next = move |&(_, end): &(usize, usize)| (end < most).then(|| (end, (2 * end).min(most)));
     std::iter::successors(Some((0, FIRST_LOOK.min(most))), next)
@@ -313,7 +313,7 @@ impl Sums {
         }
     }
 
-    /// Keeps the sums of a block's rows, of so many.
+    /// Keeps the sums of a block's rows, of `rows` in all.
     fn take(&mut self, block: &RowBlock, rows: usize, memory: &Memory) {
         self.0.resize(memory.accumulators.len(), Vec::new());
         for (sums, tensor) in self.0.iter_mut().zip(&memory.accumulators) {

@@ -37,7 +37,7 @@ impl Quantity {
         }
     }
 
-    /// Its shape for so many samples and rows.
+    /// Its shape for `samples` samples and `rows` rows.
     pub fn shape(self, target: &Target, [samples, rows]: [usize; 2]) -> Shape {
         let classes = [target.classes().unwrap_or(2)];
         let of_row: [&[usize]; 2] = match self {
@@ -50,7 +50,7 @@ impl Quantity {
     }
 }
 
-/// The types of what is asked about, for so many rows: `targets`, `present` and `at`.
+/// The types of what is asked about, for `rows` rows: `targets`, `present` and `at`.
 pub fn asked(target: &Target, rows: usize, float: DType) -> [(&'static str, Type); 3] {
     let events: Shape = [rows].iter().chain(target.events.iter()).copied().collect();
     let targets = target.ty(rows, float);

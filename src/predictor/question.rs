@@ -103,7 +103,7 @@ impl Question {
     pub const ALL: [Question; 6] =
         [Question::Moments, Question::LogProb, Question::Output, Question::Draw, Question::Cdf, Question::Decision];
 
-    /// Its graphs for blocks of so many samples; `draws` is whether they differ.
+    /// Its graphs for blocks of `samples` samples; `draws` is whether they differ.
     ///
     /// # Errors
     /// A law that does not tell what is asked.
@@ -218,7 +218,7 @@ impl Question {
         Ok(())
     }
 
-    /// Makes results of sums over so many samples.
+    /// Makes results of sums over `count` samples.
     fn results<'b>(self, sums: &[(&str, Expr<'b>)], count: Expr<'b>) {
         let b = count.builder();
         let sum = |name: &str| sums.iter().find(|(n, _)| *n == name).map(|(_, x)| *x);

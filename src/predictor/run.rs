@@ -56,7 +56,7 @@ impl Predictor {
         Ok(answers)
     }
 
-    /// How many rows a block has that serves so many.
+    /// How many rows a block has that serves `rows` rows.
     pub(super) fn row_block(&self, rows: usize) -> usize {
         if rows * 2 <= self.options.row_block { 1 } else { self.options.row_block }
     }

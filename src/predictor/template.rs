@@ -44,7 +44,7 @@ impl Template {
         self.0
     }
 
-    /// The graph for so many samples and rows.
+    /// The graph for `samples` samples and `rows` rows.
     ///
     /// # Errors
     /// A text that is none, or gives none for these.

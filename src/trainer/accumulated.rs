@@ -22,7 +22,7 @@ use std::{
 /// The step for one form of batch, in parts.
 #[derive(Debug)]
 pub(super) struct AccumulatedStep {
-    /// What a part of so many rows adds.
+    /// What a part adds, by its number of rows.
     parts: BTreeMap<usize, (Engine, Session)>,
     /// The updates of the sums, beside what they replace.
     whole: (Engine, Session),
@@ -46,7 +46,7 @@ struct Stack {
 const BY_ROW: [&str; 4] = ["x", "targets", "present", "weights"];
 
 impl Trainer {
-    /// Whether steps on so many rows are made in parts.
+    /// Whether steps on `rows` rows are made in parts.
     pub(super) fn accumulates(&self, rows: usize) -> bool {
         self.options.micro_batch_size.is_some_and(|size| rows > size)
     }

@@ -36,7 +36,7 @@ impl Measured {
     /// How many outputs of a step's graph these are: the last ones.
     const COUNT: usize = 4;
 
-    /// From the outputs, of which so many at the end are terms of the divergence.
+    /// From the outputs, of which the last `terms` are terms of the divergence.
     pub fn of(step: u64, outputs: &[Tensor], terms: usize) -> Measured {
         let first = outputs.len() - terms - Self::COUNT;
         let scalar = |i: usize| outputs[first + i].to_f64s().map_or(f64::NAN, |x| x[0]);

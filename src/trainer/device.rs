@@ -20,7 +20,7 @@ use bayeslift_runtime::Options;
 pub struct DeviceTraining {
     /// The number of rows of each step.
     pub rows: usize,
-    /// What the learning rate is multiplied by, as a training of so many steps goes on; after them the factor stays.
+    /// What the learning rate is multiplied by in the course of `steps` steps; after them the factor stays.
     pub schedule: Schedule,
     /// How many steps the schedule takes.
     pub steps: u64,
@@ -31,12 +31,12 @@ pub struct DeviceTraining {
 }
 
 impl DeviceTraining {
-    /// Steps of so many rows, at the optimizer's own rate.
+    /// Steps of `rows` rows, at the optimizer's own rate.
     pub fn new(rows: usize) -> Self {
         DeviceTraining { rows, schedule: Schedule::Constant, steps: 1, divergence_weight: 1.0, in_place: false }
     }
 
-    /// With the rate multiplied by this schedule's factor over so many steps on the device, and by its last one from
+    /// With the rate multiplied by this schedule's factor over `steps` steps on the device, and by its last one from
     /// then on: any [`Schedule`] but one by epochs or of a closure.
     pub fn schedule(mut self, schedule: Schedule, steps: u64) -> Self {
         (self.schedule, self.steps) = (schedule, steps);

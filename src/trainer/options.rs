@@ -72,7 +72,7 @@ impl TrainerOptions {
         self
     }
 
-    /// With steps on more rows than this made in parts of so many rows: gradient accumulation, with the bits of the
+    /// With steps on more than `rows` rows made in parts of `rows` rows: gradient accumulation, with the bits of the
     /// step on one batch. Memory is that of a part. A step is checked for what is not finite after it was computed,
     /// beside parameters and state.
     ///

@@ -145,7 +145,7 @@ impl Trainer {
         self.state.iter().map(|(path, tensor)| file.take(&format!("state/{path}"), &tensor.ty())).collect()
     }
 
-    /// Goes on after so many steps with such a state.
+    /// Goes on after `steps` steps with this state.
     pub(crate) fn restore(&mut self, steps: u64, state: Vec<Tensor>) {
         self.step = steps;
         for ((_, tensor), saved) in self.state.iter_mut().zip(state) {

@@ -88,7 +88,7 @@ pub(crate) fn check_targets(target: &Target, rows: usize, targets: &Targets) -> 
     }
 }
 
-/// Checks what is told of the targets of so many rows.
+/// Checks what is told of the targets of `rows` rows.
 pub(crate) fn check_observed(
     target: &Target,
     rows: usize,

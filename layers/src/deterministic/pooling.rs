@@ -194,12 +194,12 @@ pub struct GlobalPooling {
 }
 
 impl GlobalPooling {
-    /// The largest element over so many axes of positions: 1, 2 or 3.
+    /// The largest element over `rank` axes of positions: 1, 2 or 3.
     pub fn max(rank: usize) -> Self {
         GlobalPooling { statistic: Statistic::Max, rank, name: None }
     }
 
-    /// The mean over so many axes of positions: 1, 2 or 3.
+    /// The mean over `rank` axes of positions: 1, 2 or 3.
     pub fn average(rank: usize) -> Self {
         GlobalPooling { statistic: Statistic::Average, rank, name: None }
     }

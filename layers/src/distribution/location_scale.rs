@@ -73,7 +73,7 @@ impl<'b> LocationScale<'b> {
         LocationScale { loc, scale, family: Family::Cauchy }
     }
 
-    /// Student's t with so many degrees of freedom: Cauchy's law for 1, near the normal one for many.
+    /// Student's t with `degrees` degrees of freedom: Cauchy's law for 1, near the normal one for many.
     ///
     /// # Errors
     /// Degrees of freedom that are not between 0.5 and 1e6, beyond which draws in `f32` lose their tails or their

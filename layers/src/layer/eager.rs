@@ -126,8 +126,8 @@ impl Eager {
     }
 
     /// The entropy in nats, summed over all elements, by the mean of -log density over draws that the seed addresses:
-    /// of a normal distribution its error is that of the mean of so many numbers of variance 1/2, times the root of the
-    /// number of elements.
+    /// of a normal distribution its error is that of the mean of `samples` numbers of variance 1/2, times the root of
+    /// the number of elements.
     ///
     /// # Errors
     /// As for [`Eager::sample`].

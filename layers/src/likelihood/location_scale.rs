@@ -53,7 +53,7 @@ pub struct StudentT {
 }
 
 impl StudentT {
-    /// With so many degrees of freedom and this scale.
+    /// With `degrees` degrees of freedom and this scale.
     pub fn new(degrees: f64, scale: Scale) -> Self {
         StudentT { degrees, scale }
     }

@@ -35,7 +35,7 @@ impl Scale {
         self.expr(scope, target.shape.last_extent(), None).map(drop)
     }
 
-    /// The parameter, for targets of so many units; `raw` is the output that it takes, if it takes one.
+    /// The parameter, for targets of `units` units; `raw` is the output that it takes, if it takes one.
     ///
     /// # Errors
     /// As for [`Scale::declare`]; a parameter that does not fit.

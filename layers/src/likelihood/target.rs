@@ -21,7 +21,7 @@ pub struct Target {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Support {
-    /// One of so many classes: labels 0, 1, .. as `u32`.
+    /// One of this number of classes: labels 0, 1, .. as `u32`.
     Classes(usize),
     /// Any finite number.
     Real,
@@ -35,12 +35,12 @@ pub enum Support {
     Binary,
     /// 0, 1, 2, ..
     Count,
-    /// Points of so many positive coordinates that sum to 1.
+    /// Points of this number of positive coordinates, which sum to 1.
     Simplex(usize),
 }
 
 impl Target {
-    /// Labels of so many classes, one for each position.
+    /// Labels of `classes` classes, one for each position.
     pub fn labels(positions: impl Into<Shape>, classes: usize) -> Target {
         let shape = positions.into();
         Target { support: Support::Classes(classes), events: shape.clone(), shape }
@@ -73,7 +73,7 @@ impl Target {
         self
     }
 
-    /// The type of the targets of so many rows, in a network of this type of floats.
+    /// The type of the targets of `rows` rows, in a network of this type of floats.
     pub fn ty(&self, rows: usize, float: DType) -> Type {
         let dtype = if let Support::Classes(_) = self.support { DType::U32 } else { float };
         batch(dtype, rows, &self.shape)

@@ -22,7 +22,7 @@ use bayeslift_ir::{Environment, Expr, Tensor};
 ///
 /// # Use
 /// The parameters after a step are one draw; draws that follow each other are alike. So train for a while, then keep
-/// the parameters every so many steps. For a rate that is held, draws vary too much, by a part of about rate times half
+/// the parameters at regular intervals. With a constant rate draws vary too much, by a part of about rate times half
 /// the curvature of the loss; by theory it should fall.
 ///
 /// ```

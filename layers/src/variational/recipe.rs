@@ -79,7 +79,7 @@ impl Recipe {
         }
     }
 
-    /// The number of epochs on so many training examples.
+    /// The number of epochs on `examples` training examples.
     pub fn epochs(&self, examples: usize) -> usize {
         let steps_of_an_epoch = examples.div_ceil(self.batch_size.max(1)).max(1);
         (self.steps / steps_of_an_epoch).clamp(*self.epochs.start(), *self.epochs.end().max(self.epochs.start()))

@@ -43,7 +43,7 @@ impl Functions<'_> {
     }
 }
 
-/// As [`checksum`], of so many words from an address on.
+/// As [`checksum`], of `count` words from the address `words` on.
 pub fn checksum_of(b: &mut RoutineBuilder, words: Variable, count: u64) -> Variable {
     let found = b.set(0);
     b.each(count as i64, |b, i| {

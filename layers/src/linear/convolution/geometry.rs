@@ -168,8 +168,8 @@ macro_rules! convolution_options {
             self
         }
 
-        /// Cuts input and output channels into so many runs of neighbours, and connects only runs of equal number: with
-        /// as many groups as input channels it is a depthwise convolution. Default: 1. It must divide both sizes.
+        /// Cuts input and output channels into `groups` runs of neighbours, and connects only runs of equal number:
+        /// with as many groups as input channels it is a depthwise convolution. Default: 1. It must divide both sizes.
         pub fn groups(mut self, groups: usize) -> Self {
             self.geometry_mut().groups = groups;
             self

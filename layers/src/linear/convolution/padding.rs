@@ -73,8 +73,8 @@ impl Padding {
         }
     }
 
-    /// Of axis number `i` of a transposed convolution: the number of positions of the result for so many of the input,
-    /// and how many are cut off before the first.
+    /// Of axis number `i` of a transposed convolution: the number of positions of the result for `positions` of the
+    /// input, and how many are cut off before the first.
     pub(crate) fn of_transpose(
         &self,
         i: usize,

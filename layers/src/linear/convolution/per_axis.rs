@@ -28,7 +28,7 @@ impl PerAxis {
         }
     }
 
-    /// The number of each of so many axes; of a list, those that it has.
+    /// The number for each of `rank` axes; of a list, those that it has.
     pub(crate) fn each(&self, rank: usize) -> std::vec::IntoIter<usize> {
         match &self.0 {
             // a rank that makes no sense is an error elsewhere; here it only must not cost memory
@@ -37,12 +37,12 @@ impl PerAxis {
         }
     }
 
-    /// The same for so many axes, as a list.
+    /// The same for `rank` axes, as a list.
     pub(crate) fn on(&self, rank: usize) -> PerAxis {
         PerAxis(Sizes::Each(self.each(rank).collect()))
     }
 
-    /// Checks that there is a number from `least` to 2^31 - 1 for each of so many axes.
+    /// Checks that there is a number from `least` to 2^31 - 1 for each of `rank` axes.
     pub(crate) fn check(&self, argument: &str, rank: usize, least: usize) -> Result<(), Error> {
         let most = i32::MAX as usize;
         if self.len().is_some_and(|len| len != rank) {
