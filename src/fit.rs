@@ -268,7 +268,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// As [`Fit::validation_split`], with data of its own.
+    /// As [`Fit::validation_split`], with this data for validation; all of the training data is trained on.
     pub fn validation(mut self, data: Dataset) -> Self {
         self.validation = ValidationPart::Data(Arc::new(data));
         self
@@ -287,7 +287,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How steps and validation are run.
+    /// How steps and validation are run. Default: compiled, with [`Options::default`](bayeslift_runtime::Options).
     pub fn backend(mut self, backend: impl Into<Backend>) -> Self {
         self.backend = backend.into();
         self

@@ -381,8 +381,9 @@ impl Network {
         self.seed = seed;
     }
 
-    /// The graph of one forward pass: inputs are the parameters by path, the noise address, and `x` of this number of
-    /// rows; outputs are `output` and `divergence` (by Monte Carlo, one draw).
+    /// The graph of one forward pass. Inputs: the parameters by path, the noise address (`noise/key`,
+    /// `noise/first_sample`, `noise/first_row`), and `x`, `[rows, input..]`. Outputs: `output`, `[rows, outputs]` or
+    /// `[rows, positions.., outputs]`, and the scalar `divergence` in nats (by Monte Carlo, one draw).
     ///
     /// # Errors
     /// As for [`Network::new`].

@@ -108,9 +108,9 @@ impl Standardizer {
         Ok(Regression::new(prediction.units(), mean, spreads))
     }
 
-    /// What a log density of the targets of a row in standard units loses in the data's own: the sum of the logarithms
-    /// of the standard deviations. It is to be added to a negative log likelihood, where every row has all targets, and
-    /// no positions; see [`Standardizer::log_scale_of`].
+    /// The sum of the natural logarithms of the measured standard deviations: by this much, in nats, the log density of
+    /// a row's targets is smaller in the data's units than in standard ones. Add it to a negative log likelihood, if
+    /// every row has all targets, and no positions; else see [`Standardizer::log_scale_of`].
     pub fn log_scale(&self) -> f64 {
         Environment::within(|| self.targets.iter().map(|column| log(column.scale)).sum())
     }

@@ -93,6 +93,7 @@ pub struct CalibrationBin {
 pub const CALIBRATION_BINS: usize = 15;
 
 /// The expected calibration error over `bins` bins of equal width (Guo and others 2017, equation 3), with the bins.
+/// `probabilities` are `[rows, classes]`, `labels` one a row.
 ///
 /// # Errors
 /// As for the [module](self); no bins, or more than 2^20.

@@ -66,7 +66,7 @@ impl Options {
         self
     }
 
-    /// With the widest vectors of the target that have at most so many elements: 1, 4, 8 or 16.
+    /// With the widest vectors of the target that have at most `most` elements: 1, 4, 8 or 16.
     pub fn lanes(self, most: usize) -> Self {
         let target = self.target.with_lanes(most);
         self.target(target)
@@ -267,7 +267,7 @@ impl Executable {
         &self.schedule
     }
 
-    /// What of the plan's graph is one operation.
+    /// The groups of values of the plan's graph that rewriting found to be one fused operation each.
     pub fn fusions(&self) -> &[Fusion] {
         &self.fusions
     }

@@ -16,8 +16,9 @@ use std::path::Path;
 /// How many rows are made one answer at once. No result depends on it.
 const ROWS: usize = 64;
 
-/// Predicts with all members of an ensemble. Each takes as many posterior samples as the options say, by noise of its
-/// own seed, or all by that of the options.
+/// Predicts with all members of an ensemble, as one mixture of equal parts. Each member draws as many posterior samples
+/// as [`PredictorOptions`] say, with noise of its own seed, or all with the seed of the options. Inputs are row-major,
+/// as for a [`Predictor`]; [`Ensemble::fit`] has an example.
 #[derive(Debug)]
 pub struct EnsemblePredictor {
     members: Vec<Predictor>,
@@ -43,21 +44,24 @@ pub enum EnsembleAnswer<T = f32> {
 pub struct EnsembleClassification<T = f32> {
     /// The prediction of all members as one: the mean of their probabilities, and its uncertainty.
     pub all: Classification<T>,
-    /// For each row, or label of a row, the mean over members of their mutual information: what a member does not know.
+    /// For each row, or label of a row, the mean over members of their mutual information, in nats: what a member does
+    /// not know.
     pub within: Vec<T>,
     /// The rest of the mutual information: how far members contradict each other.
     pub between: Vec<T>,
 }
 
-/// Numbers as an ensemble predicts them, in `f32`, or `f64`.
+/// Numbers as an ensemble predicts them, in `f32`, or `f64`: row after row, in the units of the targets.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EnsembleRegression<T = f32> {
     /// The prediction of all members as one, a mixture of equal parts.
     pub all: Regression<T>,
-    /// The root of the mean over members of their epistemic variance: what a member does not know.
+    /// For each number of each row, the square root of the mean over members of their epistemic variance: what a member
+    /// does not know.
     pub within: Vec<T>,
-    /// The standard deviation over members of their means: how far they contradict each other.
+    /// For each number of each row, the standard deviation over members of their means: how far they contradict each
+    /// other.
     pub between: Vec<T>,
 }
 
