@@ -22,7 +22,7 @@ impl<'a> Foreign<'a> {
         Foreign::cut(text, 120)
     }
 
-    /// At most so many characters of a text.
+    /// At most `most` characters of a text.
     pub fn cut(text: &'a str, most: usize) -> Self {
         Foreign { text, most }
     }

@@ -153,8 +153,8 @@ impl ExplainedKernel {
 }
 
 impl Explanation {
-    /// What the kernels of a table do, on up to so many threads: of any target, for this explains what is not compiled
-    /// here.
+    /// What the kernels of a table do, on up to `threads` threads: for any target, so that it explains what is not
+    /// compiled here.
     pub fn of(table: &KernelTable, threads: usize) -> Explanation {
         Explanation::new(table, &Schedule::new(table, threads, false))
     }

@@ -25,7 +25,7 @@ impl<'b> Expr<'b> {
         rows.reshape(counts.iter().copied().chain([shape[1]]).collect::<Shape>())
     }
 
-    /// The adjoint of [`Expr::gather`] of tables with so many rows: rows `[b.., n, width]` added up by their numbers
+    /// The adjoint of [`Expr::gather`] of tables with `rows` rows: rows `[b.., n, width]` added up by their numbers
     /// `[b.., n]`, in an order that [`Op::ScatterAdd`] defines.
     pub fn scatter_add(self, numbers: Expr<'b>, rows: usize) -> Expr<'b> {
         self.builder().push(Op::ScatterAdd(rows), &[self, numbers])
