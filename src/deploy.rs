@@ -233,12 +233,11 @@ pub fn bytes(bytes: &[u8], options: &DeployOptions) -> Result<Package, Error> {
 
 /// Compiles an ensemble to one object, whose functions are those of a network's and whose answers have the bits of
 /// [`EnsemblePredictor`](crate::EnsemblePredictor). Members share all code: beside a network's object it has the
-/// weights of all of them. Its results
-/// have the two parts of what is not known besides, within members and between them.
+/// weights of all of them. Its results have the two parts of what is not known besides, within members and between
+/// them.
 ///
 /// Each member draws noise by its own seed, or all by that of the options. A request of another seed than `NAME_SEED`,
-/// which is the
-/// first member's, moves all of them by the same.
+/// which is the first member's, moves all of them by the same.
 ///
 /// ```
 /// use bayeslift::{Ensemble, deploy::{self, DeployOptions}, prelude::*};

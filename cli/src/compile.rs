@@ -12,9 +12,8 @@ use std::{fmt::Write, path::PathBuf};
 /// Compiles a model to an object, or to a file in C, for programs in C, with its header and a manifest
 ///
 /// What is made predicts with the bits of `bayeslift predict` and needs nothing else: no library, no memory but what
-/// the
-/// program brings. An ensemble becomes one object, or one file, whose members share their code. C is for what there are
-/// no objects for: microcontrollers, WebAssembly.
+/// the program brings. An ensemble becomes one object, or one file, whose members share their code. C is for what there
+/// are no objects for: microcontrollers, WebAssembly.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -50,8 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Where the weights are: in the object, in a file that the program brings into memory, or, of C, in a file that
-    /// the
-    /// assembler includes
+    /// the assembler includes
     #[arg(long, value_name = "WHERE", value_enum, default_value_t = Where::Inside)]
     weights: Where,
     #[command(flatten)]

@@ -2,8 +2,8 @@
 //! few words.
 //!
 //! A [`Routine`] is a function of 64-bit numbers, addresses among them. It reads and writes memory, launches kernels
-//! and calls routines that were
-//! made before it, so nothing recurs. A linker makes machine code of it, or another language's text.
+//! and calls routines that were made before it, so nothing recurs. A linker makes machine code of it, or another
+//! language's text.
 
 mod builder;
 mod launch;

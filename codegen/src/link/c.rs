@@ -1,8 +1,7 @@
 //! Linking programs into one file of C99, for systems that there are no objects for: with the same bits.
 //!
 //! The file includes `stdint.h`, `stddef.h` and its own header. It calls nothing outside, whatever the compiler's
-//! options are that it accepts, takes
-//! no memory but what its caller brings, and has no data that can be written.
+//! options are that it accepts, takes no memory but what its caller brings, and has no data that can be written.
 
 use crate::emit::c::{
     Function, Outside, Parameter, Signature, Source, beginning, comment, end, function, operations, routine,

@@ -1,10 +1,8 @@
 //! Tile code of scalars to functions in C99.
 //!
 //! A register becomes a constant where it is defined, a loop a `for`. Memory is read through pointers to words and to
-//! floats: one parameter for
-//! each that a function needs. What C leaves open - the rounding of a product and a sum in one expression, square roots
-//! without a library,
-//! masks, numbers that overflow - is in the operations of `support.c`.
+//! floats: one parameter for each that a function needs. What C leaves open - the rounding of a product and a sum in
+//! one expression, square roots without a library, masks, numbers that overflow - is in the operations of `support.c`.
 
 mod inst;
 mod live;
