@@ -58,7 +58,8 @@ use std::{
 ///
 /// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
 /// let data = Dataset::classification([1], inputs, labels)?;
-/// let mut network = Network::new(AffineVariationalReparameterizationLocal::new(1, 2), [1], likelihood::Categorical, 0)?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
 /// let report = Fit::new()
 ///     .epochs(3)
 ///     .batch_size(24)

@@ -163,7 +163,8 @@ pub use warm_start::{StartReport, WeightMap};
 /// }
 ///
 /// let data = Dataset::regression([1], vec![0.0, 1.0, 2.0, 3.0], 1, vec![1.0, 3.0, 9.0, 19.0])?;
-/// let mut network = Network::new(Sequential::new().layer(Square(1)).layer(Offset(1)), [1], likelihood::Normal::fixed(1.0), 0)?;
+/// let layers = Sequential::new().layer(Square(1)).layer(Offset(1));
+/// let mut network = Network::new(layers, [1], likelihood::Normal::fixed(1.0), 0)?;
 /// let mut losses = Vec::new();
 /// Fit::new()
 ///     .epochs(20)

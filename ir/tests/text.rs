@@ -26,7 +26,8 @@ fn values_tell_where_they_come_from() {
     let b = Builder::new();
     let x = b.scoped("a \"scope\"", || b.input("x", Type::f32([2])));
     let y = b.scoped("layer", || b.scoped("inner", || x.exp()));
-    let z = b.from_origin(b.graph().origin(y.value()).gradient(), || y * 2.0);
+    let gradient = b.graph().origin(y.value()).gradient();
+    let z = b.from_origin(gradient, || y * 2.0);
     b.output("z", z.abs());
     let graph = b.finish().unwrap();
     let expected = "graph {\n  %0 = input \"x\" : f32[2] from \"a \\\"scope\\\"\"\n  \

@@ -39,7 +39,8 @@ impl Ensemble {
     /// let reports = ensemble.fit(&data, |_| Fit::by(&recipe, data.rows()).epochs(2))?;
     /// assert_eq!(reports.len(), 5);
     /// let answer = EnsemblePredictor::new(&ensemble)?.regress(&[0.5])?;
-    /// println!("{:?} ± {:?}, of which members differ by {:?}", answer.all.mean(), answer.all.epistemic(), answer.between);
+    /// let (mean, epistemic) = (answer.all.mean(), answer.all.epistemic());
+    /// println!("{mean:?} ± {epistemic:?}, of which members differ by {:?}", answer.between);
     /// # Ok::<(), bayeslift::Error>(())
     /// ```
     ///

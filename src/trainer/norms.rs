@@ -22,7 +22,8 @@ impl Trainer {
     /// let layer = AffineVariationalReparameterizationLocal::new(2, 2);
     /// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
     /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
-    /// let norms = trainer.gradient_norms(&network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &Targets::Labels(vec![0, 1])))?;
+    /// let targets = Targets::Labels(vec![0, 1]);
+    /// let norms = trainer.gradient_norms(&network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &targets))?;
     /// assert_eq!(norms[0].0, "kernel/loc");
     /// assert!(norms[0].1 > 0.0);
     /// # Ok::<(), bayeslift::Error>(())
