@@ -408,6 +408,15 @@ fn special_values_are_exact() {
     }
 }
 
+#[test]
+fn every_operation_is_exact_or_has_a_bound() {
+    let exact = [Unary::Neg, Unary::Abs, Unary::Sqrt, Unary::Floor];
+    for &op in Unary::ALL {
+        let cases = CASES.iter().filter(|case| case.op == op).count();
+        assert_eq!(cases + usize::from(exact.contains(&op)), 1, "cases of {}", op.name());
+    }
+}
+
 /// Results that are denormal are as near as others, and so are arguments.
 #[test]
 fn denormals_are_numbers_like_others() {

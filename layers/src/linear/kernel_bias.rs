@@ -50,7 +50,9 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
         x
     }
 
-    /// The output before the activation, of these weights.
+    /// The output before the activation, of these weights, for a layer without randomness. An estimator of random
+    /// weights calls [`KernelBiasLayer::linear`] instead, so a layer whose output is no linear map of its kernel has to
+    /// be a [`Layer`] of its own.
     ///
     /// # Errors
     /// An input that does not fit.

@@ -18,7 +18,7 @@ impl Stretch {
     /// The number at `t`, and how much of the support a unit of `t` is there.
     fn at(&self, t: f64) -> (f64, f64) {
         match self.support {
-            Support::Positive => {
+            Support::Positive | Support::NonNegative => {
                 let y = self.centre * libm::exp(t);
                 (y, y)
             }
@@ -33,7 +33,7 @@ impl Stretch {
     /// Where a number is.
     fn of(&self, y: f64) -> f64 {
         match self.support {
-            Support::Positive => libm::log(y / self.centre),
+            Support::Positive | Support::NonNegative => libm::log(y / self.centre),
             Support::UnitInterval => libm::log(y / (1.0 - y) * (1.0 - self.centre) / self.centre),
             _ => y - self.centre,
         }
