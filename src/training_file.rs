@@ -302,7 +302,9 @@ impl<'p> TrainingFile<'p> {
 fn parts(bytes: &[u8]) -> Result<(Description, ModelFile, BTreeMap<String, Tensor>), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| format!("it is no whole safetensors file: {error}"))?;
     let text = model_file::metadata(bytes, KEY)?;
-    let text = text.ok_or(format!("its metadata has no key `{KEY}`: neither `Trainer::save` nor `Fit` wrote it"))?;
+    let text = text.ok_or(format!(
+        "its metadata has no key `{KEY}`: none of `Trainer::save`, `Trainer::save_for_device` and `Fit` wrote it"
+    ))?;
     let invalid = |error: serde_json::Error| format!("its metadata `{KEY}` does not parse: {error}");
     let AnyVersion { version } = serde_json::from_str(&text).map_err(invalid)?;
     if version != VERSION {

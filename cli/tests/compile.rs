@@ -215,5 +215,9 @@ fn what_goes_on_training() {
     // a model that knows no steps
     let refused = compile(&saved(&folder, &network)).output().unwrap();
     let message = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && message.contains("neither `Trainer::save` nor `Fit` wrote it"), "{message}");
+    assert!(
+        !refused.status.success()
+            && message.contains("none of `Trainer::save`, `Trainer::save_for_device` and `Fit` wrote it"),
+        "{message}"
+    );
 }

@@ -354,8 +354,10 @@ impl<'a, 'b> Sum<'a, 'b> {
             self.fold([(name, 0.0)], quantity, |_, [sum], x| [sum + x]);
         } else {
             // the same order; of one sample, the sum that begins with 0
-            let (samples, of_rows) = (quantity.to_f64(), quantity.shape().without(0));
-            let sum = if quantity.shape()[0] == 1 { samples.reshape(of_rows) + 0.0 } else { samples.sum(0) };
+            let sum = self.block.b.scoped("samples", || {
+                let (samples, of_rows) = (quantity.to_f64(), quantity.shape().without(0));
+                if quantity.shape()[0] == 1 { samples.reshape(of_rows) + 0.0 } else { samples.sum(0) }
+            });
             self.sums.push((name, sum));
         }
     }

@@ -174,7 +174,7 @@ fn a_file_is_compiled_to_the_same_object() {
     assert!(refused.contains("it is for no device: write it by `Trainer::save_for_device`"), "{refused}");
     network.save(&path).unwrap();
     let refused = deploy::training_file(&path, &options).unwrap_err().to_string();
-    assert!(refused.contains("neither `Trainer::save` nor `Fit` wrote it"), "{refused}");
+    assert!(refused.contains("none of `Trainer::save`, `Trainer::save_for_device` and `Fit` wrote it"), "{refused}");
     std::fs::remove_file(path).unwrap();
 }
 
