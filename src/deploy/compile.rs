@@ -196,15 +196,7 @@ fn compile_as<L: Language>(
         looks,
     }
     .add_to(routines);
-    if data.bytes.len() as u64 > MOST_DATA {
-        let problem = format!(
-            "the object would hold {} bytes of data, at most {MOST_DATA} are near enough to its code",
-            data.bytes.len()
-        );
-        return Err(Error::misuse(problem, "put the weights into a file of their own"));
-    }
-    data.bytes.resize(data.bytes.len().next_multiple_of(8), 0);
-    assembly.data = data.bytes;
+    assembly.data = near(data, "put the weights into a file of their own")?;
     let named = assembly.routines.iter().filter_map(|routine| routine.name.as_deref()?.strip_prefix(name)?.get(1..));
     let prototypes: Vec<_> = named.map(prototypes::of_network(name, element, options.weights)).collect();
     let linked = language.link(&assembly, options, &system, &prototypes)?;
@@ -234,6 +226,22 @@ fn compile_as<L: Language>(
     package.rust = Some(rust::module(&facts));
     package.script = (system.is_c() && options.weights == Weights::Inside).then(|| web::script(&facts));
     Ok(package)
+}
+
+/// The bytes of an object's data, in whole longs.
+///
+/// # Errors
+/// More than are near enough to code; `remedy` says what to do then.
+pub fn near(data: Data, remedy: &'static str) -> Result<Vec<u8>, Error> {
+    let mut bytes = data.bytes;
+    if bytes.len() as u64 > MOST_DATA {
+        let count = bytes.len();
+        let problem =
+            format!("the object would hold {count} bytes of data, at most {MOST_DATA} are near enough to its code");
+        return Err(Error::misuse(problem, remedy));
+    }
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    Ok(bytes)
 }
 
 pub fn check(options: &DeployOptions) -> Result<(), Error> {

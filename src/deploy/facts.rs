@@ -47,6 +47,11 @@ impl Facts<'_> {
     }
 }
 
+/// A text that a comment of C may have in it.
+pub fn in_a_comment(text: &str) -> String {
+    text.replace("*/", "* /").replace("/*", "/ *")
+}
+
 /// What each result is.
 pub fn meaning(name: &str) -> &'static str {
     match name {

@@ -3,12 +3,12 @@
 use super::{
     block::Column,
     decisions::Decides,
-    facts::{Facts, meaning},
+    facts::{Facts, in_a_comment, meaning},
     functions::STATE_HEADER,
     information::Information,
     layout::ALIGN,
     prototypes,
-    status::STATUS,
+    status::{STATUS, enumerators},
 };
 use crate::predictor::question::FIRST_LOOK;
 
@@ -36,7 +36,7 @@ pub fn header(facts: &Facts<'_>) -> String {
         h.push('\n');
     };
     let likelihood = &information.texts.iter().find(|(name, _)| *name == "likelihood").expect("it is told").1;
-    let likelihood = likelihood.replace("*/", "* /").replace("/*", "/ *");
+    let likelihood = in_a_comment(likelihood);
     let what = facts
         .members
         .map_or_else(|| "A Bayesian neural network".to_owned(), |n| format!("An ensemble of {n} networks"));
@@ -80,10 +80,7 @@ pub fn header(facts: &Facts<'_>) -> String {
         line(format!("#define {upper}_STATE_BYTES(rows) \\\n  {bytes}"));
     }
     line("\n/* What functions return. */\nenum {".into());
-    for (i, (status, text)) in STATUS.iter().enumerate() {
-        let comma = if i + 1 < STATUS.len() { "," } else { "" };
-        line(format!("  {upper}_{status} = {i}{comma} /* {text} */"));
-    }
+    line(enumerators(&upper, &STATUS.iter().collect::<Vec<_>>()));
     line("};\n".into());
     line(
         "/* Which noise. Rows and samples are numbered, and each draw is addressed by its numbers and the seed. */"

@@ -94,6 +94,6 @@ fn lines(of: &str, names: &[String], count: usize) -> Result<String, Error> {
 }
 
 /// A text without what no terminal should print.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

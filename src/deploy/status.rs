@@ -32,6 +32,15 @@ pub fn all() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     STATUS.iter().chain(OF_TRAINING)
 }
 
+/// How an enumeration of C lists some of them, from 0 on, with names that begin with `prefix`.
+pub fn enumerators(prefix: &str, statuses: &[&(&str, &str)]) -> String {
+    let line = |(i, (status, text)): (usize, &&(&str, &str))| {
+        let comma = if i + 1 < statuses.len() { "," } else { "" };
+        format!("  {prefix}_{status} = {i}{comma} /* {text} */")
+    };
+    statuses.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The number of a status.
 pub fn status(name: &str) -> i64 {
     all().position(|(known, _)| *known == name).expect("a row of a table") as i64

@@ -9,7 +9,7 @@ mod step;
 use super::{
     DeployOptions, Package, System, Weights,
     block::Block,
-    compile::{MOST_DATA, blocks, check, target},
+    compile::{blocks, check, near, target},
     element::Element,
     entry::{Looks, Parts},
     functions::{Defaults, Functions},
@@ -209,15 +209,7 @@ impl Learner {
             let result = if function == "steps" { Width::Long } else { Width::Word };
             builder.finish(Some(format!("{name}_{function}")), "", result)
         }));
-        if data.bytes.len() as u64 > MOST_DATA {
-            let problem = format!(
-                "the object would hold {} bytes of data, at most {MOST_DATA} are near enough to its code",
-                data.bytes.len()
-            );
-            return Err(Error::misuse(problem, "train a smaller network on the device"));
-        }
-        data.bytes.resize(data.bytes.len().next_multiple_of(8), 0);
-        assembly.data = data.bytes;
+        assembly.data = near(data, "train a smaller network on the device")?;
 
         let prototypes: Vec<Prototype> = header::prototypes(name, self.has_labels());
         let linked = language.link(&assembly, options, &system, &prototypes)?;

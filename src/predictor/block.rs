@@ -321,6 +321,13 @@ impl Memory {
             tensor.as_f64_mut().unwrap_or_default().fill(sum.initial);
         }
     }
+
+    /// Makes results of what was added up, if there are accumulators; `besides` is what that takes besides them.
+    pub fn finish<'a>(&'a mut self, pool: &Pool, besides: impl IntoIterator<Item = Argument<'a>>) -> Result<(), Error> {
+        let (Some(finish), Some(session)) = (&pool.finish, &mut self.finish) else { return Ok(()) };
+        let accumulators = self.accumulators.iter().map(Argument::from);
+        finish.call(session, &mut accumulators.chain(besides).collect::<Vec<_>>())
+    }
 }
 
 impl Compiled {

@@ -10,7 +10,7 @@ use super::{
     run::{Given, Rows},
 };
 use crate::{Abstention, Classification, Error, Float, Measure};
-use bayeslift_ir::{DType, Environment};
+use bayeslift_ir::Environment;
 use bayeslift_runtime::Argument;
 
 /// How [`Predictor::decide`] decides.
@@ -225,16 +225,12 @@ impl Predictor {
                 let given = Given::of(self, &block, decision.rows);
                 let mut found = false;
                 for first in (done..end).step_by(pool.at_once) {
-                    let [at, end] = [[first as u32], [end as u32]];
-                    let mut arguments = self.arguments(pool, &given, &at);
-                    if pool.draws {
-                        arguments.extend([&at, &end].map(|number| Argument::U32(number)));
-                        arguments.extend(memory.accumulators.iter_mut().map(Argument::from));
-                    }
-                    compiled.engine.call(&mut memory.session, &mut arguments)?;
-                    found |= compiled.found(&memory.session);
+                    let bounds = [[first as u32], [end as u32]];
+                    found |= self.add(pool, compiled, &mut memory, &given, first, &bounds)?;
                 }
-                decision.look(pool, &mut memory, [look, end as u32])?;
+                let numbers = [[end as u32], [look]];
+                let limits = Argument::F64(&decision.limits);
+                memory.finish(pool, numbers.iter().map(|number| Argument::U32(number)).chain([limits]))?;
                 sums.take(&block, decision.taken.len(), &memory);
                 answers.fill(&block, &memory);
                 decision.note(&block, pool, &memory, end);
@@ -268,24 +264,12 @@ struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// Makes results of what was added up.
-    fn look(&self, pool: &Pool, memory: &mut Memory, [look, samples]: [u32; 2]) -> Result<(), Error> {
-        let (Some(finish), Some(session)) = (&pool.finish, &mut memory.finish) else { return Ok(()) };
-        let mut arguments: Vec<Argument<'_>> = memory.accumulators.iter().map(Argument::from).collect();
-        let (look, samples) = ([look], [samples]);
-        arguments.extend([Argument::U32(&samples), Argument::U32(&look), Argument::F64(&self.limits)]);
-        finish.call(session, &mut arguments)
-    }
-
     /// Takes over what a look at a block's rows found.
     fn note(&mut self, block: &RowBlock, pool: &Pool, memory: &Memory, samples: usize) {
         let labels = self.certain.len() / self.taken.len();
         let Some(at) = pool.results().position(|(name, _)| name == CERTAIN) else { return };
-        let tensor = &memory.results()[at];
-        let certain: Vec<bool> = match tensor.dtype() {
-            DType::F64 => tensor.as_f64().unwrap_or_default().iter().map(|&x| x == 1.0).collect(),
-            _ => tensor.as_f32().unwrap_or_default().iter().map(|&x| x == 1.0).collect(),
-        };
+        let certain = memory.results()[at].to_f64s().unwrap_or_default();
+        let certain: Vec<bool> = certain.into_iter().map(|x| x == 1.0).collect();
         block.scatter(&certain, &mut self.certain, labels);
         block.rows.iter().for_each(|&(_, row)| self.taken[row] = samples);
     }

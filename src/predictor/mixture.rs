@@ -35,7 +35,7 @@ impl<'a, T: Float> Mixture<'a, T> {
         let added = predictor.turns(pool).try_for_each(|turn| {
             let outputs = &self.outputs[turn.first * sample..][..turn.at_once * sample];
             let given = predictor.given(self.block, outputs, at);
-            predictor.add(pool, &pool.plain, &mut memory, &given, turn).map(drop)
+            predictor.add(pool, &pool.plain, &mut memory, &given, turn.first, &[[turn.done as u32]]).map(drop)
         });
         let made = added.and_then(|()| predictor.finish(pool, &mut memory));
         let found = memory.results().first().and_then(Tensor::as_f64).unwrap_or_default().to_vec();

@@ -145,25 +145,30 @@ impl Predictor {
         let mut found = false;
         memory.clear(pool);
         for turn in self.turns(pool) {
-            found |= self.add(pool, compiled, memory, &given, turn)?;
+            found |= self.add(pool, compiled, memory, &given, turn.first, &[[turn.done as u32]])?;
         }
         self.finish(pool, memory)?;
         Ok(found)
     }
 
-    /// Adds some samples. Tells whether a value was not finite that results do not show.
+    /// Adds the samples of a block from number `first` on, as far as the numbers in `bounds` say: [`DONE`], and, of an
+    /// open block, [`END`]. Tells whether a value was not finite that results do not show.
+    ///
+    /// [`DONE`]: super::question::DONE
+    /// [`END`]: super::question::END
     pub(super) fn add(
         &self,
         pool: &Pool,
         compiled: &Compiled,
         memory: &mut Memory,
         given: &Given<'_>,
-        turn: Turn,
+        first: usize,
+        bounds: &[[u32; 1]],
     ) -> Result<bool, Error> {
-        let (first, done) = ([turn.first as u32], [turn.done as u32]);
+        let first = [first as u32];
         let mut arguments = self.arguments(pool, given, &first);
         if !memory.accumulators.is_empty() {
-            arguments.push(Argument::U32(&done));
+            arguments.extend(bounds.iter().map(|number| Argument::U32(number)));
             arguments.extend(memory.accumulators.iter_mut().map(Argument::from));
         }
         compiled.engine.call(&mut memory.session, &mut arguments)?;
@@ -172,11 +177,7 @@ impl Predictor {
 
     /// Makes results of what was added up.
     pub(super) fn finish(&self, pool: &Pool, memory: &mut Memory) -> Result<(), Error> {
-        let (Some(finish), Some(session)) = (&pool.finish, &mut memory.finish) else { return Ok(()) };
-        let samples = [self.options.samples as u32];
-        let mut arguments: Vec<Argument<'_>> = memory.accumulators.iter().map(Argument::from).collect();
-        arguments.push(Argument::U32(&samples));
-        finish.call(session, &mut arguments)
+        memory.finish(pool, [Argument::U32(&[self.options.samples as u32])])
     }
 
     /// As [`Predictor::profile`], of the first samples of a block.

@@ -189,8 +189,6 @@ impl Trainer {
         if training.in_place {
             b.output(REFUSED_SCALARS, refused);
         }
-        b.check()?;
-        let graph = b.graph().clone();
-        Ok(graph)
+        Ok(b.finish()?)
     }
 }

@@ -1,6 +1,6 @@
 //! Programs in C that decide: what they give of rows, and what the predictor does.
 
-use crate::harness::{folder, results, run};
+use crate::harness::{folder, results, run, run_by};
 use bayeslift::{Abstention, DecisionOptions, Decisions, Float, deploy::Package, prelude::*};
 use std::{
     fmt::Write as _,
@@ -112,14 +112,7 @@ impl DecisionProgram {
 
     /// What it writes.
     fn call(&self, asked: Asked, inputs: &[u8]) -> Vec<u8> {
-        let mut command = match &self.runner[..] {
-            [] => Command::new(&self.path),
-            [first, others @ ..] => {
-                let mut command = Command::new(first);
-                command.args(others).arg(&self.path);
-                command
-            }
-        };
+        let mut command = run_by(&self.runner, &self.path);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut given: Vec<u8> = [asked.seed, asked.first_row, asked.samples as u64, asked.rows as u64]
             .iter()

@@ -8,7 +8,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -115,6 +115,14 @@ pub fn folder(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// The command that runs a program: the program itself, or an emulator that is given it.
+pub fn run_by(runner: &[String], program: &Path) -> Command {
+    let Some((first, others)) = runner.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(others).arg(program);
+    command
 }
 
 /// The output of a command that has to succeed.
@@ -248,14 +256,7 @@ impl Program {
 
     /// The status and the results of a call, one after the other.
     pub fn call<T: Number>(&self, call: &Call, inputs: &[T]) -> (u64, Vec<T>) {
-        let mut command = match &self.runner[..] {
-            [] => Command::new(&self.path),
-            [first, others @ ..] => {
-                let mut command = Command::new(first);
-                command.args(others).arg(&self.path);
-                command
-            }
-        };
+        let mut command = run_by(&self.runner, &self.path);
         command.current_dir(self.path.parent().unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let numbers = [call.seed, call.first_row, call.samples as u64, call.rows as u64, call.pieces.len() as u64];

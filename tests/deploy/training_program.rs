@@ -1,6 +1,6 @@
 //! A program in C around a network that goes on learning, and a trainer beside it.
 
-use crate::harness::{folder, moments, results, run};
+use crate::harness::{folder, moments, results, run, run_by};
 use bayeslift::{DeviceTraining, StepLoss, deploy::Package, layers::likelihood::Support, prelude::*};
 use std::{
     fmt::Write as _,
@@ -132,14 +132,7 @@ impl Learner {
         let predicted = predicted.iter().flat_map(|x| x.to_le_bytes());
         fs::write(self.folder.join("given"), given.into_iter().chain(predicted).collect::<Vec<u8>>()).unwrap();
         let program = self.folder.join("program");
-        let mut command = match &self.runner[..] {
-            [] => Command::new(&program),
-            [first, others @ ..] => {
-                let mut command = Command::new(first);
-                command.args(others).arg(&program);
-                command
-            }
-        };
+        let mut command = run_by(&self.runner, &program);
         let stdin = Stdio::from(fs::File::open(self.folder.join("given")).unwrap());
         command.current_dir(&self.folder).args([from, &batches.len().to_string(), to, &rows.to_string()]);
         let output = run(command.stdin(stdin));

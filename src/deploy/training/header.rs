@@ -2,7 +2,13 @@
 
 use super::Learner;
 use crate::deploy::{
-    DeployOptions, System, block::Column, facts::meaning, functions::Defaults, layout::ALIGN, prototypes::Prototype,
+    DeployOptions, System,
+    block::Column,
+    facts::{in_a_comment, meaning},
+    functions::Defaults,
+    information::printable,
+    layout::ALIGN,
+    prototypes::Prototype,
     status, template,
 };
 
@@ -55,15 +61,8 @@ pub fn header(facts: &Facts<'_>) -> String {
     let Facts { learner, options, defaults, results, .. } = facts;
     let (name, upper) = (&options.name, options.name.to_ascii_uppercase());
     let model = &learner.model;
-    let likelihood: String = model.likelihood.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let likelihood = likelihood.replace("*/", "* /").replace("/*", "/ *");
-    let statuses =
-        status::all().enumerate().map(|(i, (status, text))| format!("  {upper}_{status} = {i}, /* {text} */"));
-    let mut statuses = statuses.collect::<Vec<_>>().join("\n");
-    // no comma after the last
-    if let Some(at) = statuses.rfind(", /*") {
-        statuses.remove(at);
-    }
+    let likelihood = in_a_comment(&printable(&model.likelihood));
+    let statuses = status::enumerators(&upper, &status::all().collect::<Vec<_>>());
     let result = |Column { name, width }: &Column| format!("  float *{name}; /* {width} a row: {} */", meaning(name));
     let stack = facts.stack_bytes.map_or_else(String::new, |bytes| {
         format!("#define {upper}_STACK_BYTES {bytes} /* the most of the stack that a call takes */\n")
