@@ -5,7 +5,7 @@ use crate::{
     training_program::{Batch, Learner, batches, bits, expect_state},
 };
 use bayeslift::{
-    DeviceTraining,
+    Abstention, DeviceTraining, Measure,
     deploy::{self, DeployOptions, Level, Package, Weights},
     ir::DType,
     layers::Rates,
@@ -200,6 +200,11 @@ fn what_no_device_can_do_is_refused() {
     assert!(refusal(&plain(), &rows, &DeployOptions::new("if")).contains("the name of an object is `if`"));
     assert!(refusal(&plain(), &rows, &name.clone().weights(Weights::File)).contains("in a file of their own"));
     assert!(refusal(&plain(), &rows, &name.clone().levels([Level::V1, Level::V3])).contains("several levels"));
+    let abstention = Abstention::new(Measure::PredictiveEntropy, 0.5).unwrap();
+    for options in [name.clone().decide(0.1), name.clone().abstention(abstention)] {
+        let refused = refusal(&plain(), &rows, &options);
+        assert!(refused.contains("a network that learns was to abstain or to decide"), "{refused}");
+    }
     let exact = Options::default().rewriting(bayeslift::runtime::Rewriting::Off);
     let exact = trainer(TrainerOptions::default().backend(exact));
     assert!(refusal(&exact, &rows, &name).contains("rewrites as no device does"));
