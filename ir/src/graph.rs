@@ -1,6 +1,6 @@
 //! The graph: append-only, hash-consed, statically shaped SSA.
 
-use crate::{Binary, DType, Error, Op, Origin, Type, Unary, infer};
+use crate::{Error, Op, Origin, Type, infer};
 use smallvec::SmallVec;
 use std::{
     collections::{HashMap, HashSet},
@@ -263,36 +263,6 @@ impl Graph {
             }
         }
         live
-    }
-
-    /// A number that no element of a value of floats is below: by the value's operation and a few of those it is made
-    /// of. Elements that are not numbers may be among them.
-    pub fn lower_bound(&self, value: Value) -> f64 {
-        /// How many operations are looked at, one behind the other.
-        const DEPTH: usize = 6;
-        self.bound_within(value, DEPTH)
-    }
-
-    fn bound_within(&self, value: Value, depth: usize) -> f64 {
-        let node = self.node(value);
-        let Some(depth) = depth.checked_sub(1) else { return f64::NEG_INFINITY };
-        let bound = match (&node.op, node.args.as_slice()) {
-            (Op::Unary(Unary::Softplus | Unary::Exp | Unary::Sigmoid | Unary::Abs | Unary::Sqrt), _) => 0.0,
-            (Op::Binary(Binary::Mul), [a, b]) if a == b => 0.0,
-            // rounding keeps the order of sums
-            (Op::Binary(Binary::Add), &[a, b]) => self.bound_within(a, depth) + self.bound_within(b, depth),
-            (Op::Binary(Binary::Div), &[a, b]) => match self.number(b) {
-                Some(b) if b > 0.0 && b.is_finite() => self.bound_within(a, depth) / b,
-                _ => f64::NEG_INFINITY,
-            },
-            // if `b` is no number, the larger is `a`
-            (Op::Binary(Binary::Max), &[a, _]) => self.bound_within(a, depth),
-            (op, &[x]) if op.is_movement() => self.bound_within(x, depth),
-            (&Op::Constant(bits), _) => f32::from_bits(bits).into(),
-            (&Op::ConstantF64(bits), _) => f64::from_bits(bits),
-            _ => f64::NEG_INFINITY,
-        };
-        if node.ty.dtype == DType::F64 { bound } else { f64::from(bound as f32) }
     }
 
     /// The constant that a value of floats holds, seen through broadcasts and reshapes.

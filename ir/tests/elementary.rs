@@ -306,3 +306,14 @@ fn bits_are_fixed() {
     let hex = |sums: [u64; 8]| sums.map(|sum| format!("{sum:#018x}"));
     assert_eq!(hex(CASES.each_ref().map(checksum)), hex(CASES.each_ref().map(|case| case.checksum)));
 }
+
+#[test]
+fn the_short_logarithm_is_the_logarithm_from_the_smallest_normal_number_on() {
+    let words = (f32::MIN_POSITIVE.to_bits()..=f32::INFINITY.to_bits()).step_by(4099);
+    let all = words.chain([f32::MAX.to_bits(), f32::INFINITY.to_bits(), 1.0_f32.to_bits()]);
+    for x in all.map(f32::from_bits) {
+        let (short, long) = (elementary::log_of_at_least_normal(&mut Scalar, x), elementary::log(&mut Scalar, x));
+        assert_eq!(short.to_bits(), long.to_bits(), "log {x:e}");
+    }
+    assert!(elementary::log_of_at_least_normal(&mut Scalar, f32::NAN).is_nan());
+}

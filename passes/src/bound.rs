@@ -4,6 +4,7 @@
 //! row for each example, where the gradient has a row for each input. A bound from the sizes of these two is known
 //! before the gradient is, costs a small part of it, and does not need the gradient to be kept.
 
+use crate::range::lower_bound;
 use bayeslift_ir::{Binary, Builder, DType, Expr, Node, NoiseDistribution, Op, Unary, Value};
 
 /// For each value of floats, a scalar that no magnitude among its elements exceeds, given that those of `finite` are
@@ -222,7 +223,7 @@ impl<'b> Sizes<'b> {
             },
             Op::Binary(Binary::Div) => {
                 let divisor = self.of_parameters(args[1], left)?;
-                let least = self.builder.graph().lower_bound(args[1].value());
+                let least = lower_bound(&self.builder.graph(), args[1].value());
                 let factor = Some(1.0 / least).filter(|factor| *factor > 0.0 && factor.is_finite())?;
                 // a quotient by what may be no number, which its size says, may be none
                 Some(self.of_parameters(args[0], left)? * factor.max(1.0) + divisor * f32::MIN_POSITIVE)

@@ -29,7 +29,7 @@ pub use pipeline::{Pipeline, Rewritten, optimize};
 pub use plan::{
     Access, Counts, Defect, Extents, Footprint, Kernel, KernelKind, Operand, Part, Place, Plan, Read, Role, Work, Write,
 };
-pub use range::{Range, RangeAnalysis};
+pub use range::{Range, RangeAnalysis, lower_bound};
 pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting};
 pub use simplify::simplify;
 pub use stage::{Stages, stage};

@@ -12,6 +12,7 @@ mod known;
 use arithmetic::{add, binary, products, square, sum, unary};
 use bayeslift_ir::{Binary, DType, Error, Graph, Noise, NoiseDistribution, Op, Tensor, Unary, Value, Window};
 use known::{Factor, factors};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// What an element can be: a number from `low` to `high`, infinite ones among them, or, with `nan`, no number.
@@ -127,15 +128,21 @@ impl<'g> RangeAnalysis<'g> {
     pub fn ranges(&self, input: impl Fn(usize) -> Range) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::with_capacity(self.graph.nodes().len());
         for value in self.graph.values() {
-            ranges.push(self.range(value, &ranges, &input).of_type(self.graph.ty(value).dtype));
+            ranges.push(self.range(value, |arg| ranges[arg.index()], &input));
         }
         ranges
     }
 
-    /// The range of a value, whose operands have these, before it is rounded to the value's type.
-    fn range(&self, value: Value, ranges: &[Range], input: &impl Fn(usize) -> Range) -> Range {
+    /// The range of a value, given those of its operands.
+    fn range(&self, value: Value, arg: impl Fn(Value) -> Range, input: impl Fn(usize) -> Range) -> Range {
         let node = self.graph.node(value);
-        let of = |i: usize| ranges[node.args[i].index()];
+        let args: SmallVec<[Range; 3]> = node.args.iter().map(|&value| arg(value)).collect();
+        self.before_rounding(value, &args, input).of_type(node.ty.dtype)
+    }
+
+    fn before_rounding(&self, value: Value, args: &[Range], input: impl Fn(usize) -> Range) -> Range {
+        let node = self.graph.node(value);
+        let of = |i: usize| args[i];
         let extent = |i: usize, axis: usize| self.graph.ty(node.args[i]).shape[axis];
         match &node.op {
             Op::Input(index) => match self.known[*index as usize] {
@@ -205,6 +212,22 @@ impl<'g> RangeAnalysis<'g> {
             Op::FirstEqual(_) => Range::new(0.0, (node.ty.shape.last_extent() as u32 - 1).into()),
         }
     }
+}
+
+/// A number that no element of a value is below, whatever the inputs are: by its operation and by a few of those behind
+/// it. Elements that are not numbers may be among them.
+pub fn lower_bound(graph: &Graph, value: Value) -> f64 {
+    /// How many operations are looked at, one behind the other.
+    const DEPTH: usize = 6;
+    fn near(analysis: &RangeAnalysis<'_>, value: Value, depth: usize) -> Range {
+        if let Some(number) = analysis.graph.number(value) {
+            return constant(number);
+        }
+        let Some(depth) = depth.checked_sub(1) else { return Range::ALL };
+        analysis.range(value, |arg| near(analysis, arg, depth), |_| Range::ALL)
+    }
+    let known = vec![None; graph.inputs().len()];
+    near(&RangeAnalysis { graph, known, factors: HashMap::new() }, value, DEPTH).low
 }
 
 /// That of a constant.

@@ -6,7 +6,7 @@ use super::leaf::Leaf;
 use super::noise::{RowKey, RowKeys, Site};
 use crate::tile::{Abreast, Base, Reg};
 use bayeslift_ir::{DType, DoubleLanes, Kind, Lanes, Noise, Op, Unary, Value, elementary};
-use bayeslift_passes::{Place, View};
+use bayeslift_passes::{Place, View, lower_bound};
 use std::collections::HashMap;
 
 /// What all elements of a row share.
@@ -120,7 +120,7 @@ impl<'p> Elements<'p> {
             let args: Vec<[Reg; N]> = node.args.iter().map(|&arg| self.eval(code, arg, row, points)).collect();
             if node.op == Op::Unary(Unary::Log)
                 && node.ty.dtype == DType::F32
-                && self.context.plan.graph.lower_bound(node.args[0]) >= f64::from(f32::MIN_POSITIVE)
+                && lower_bound(&self.context.plan.graph, node.args[0]) >= f64::from(f32::MIN_POSITIVE)
             {
                 let logarithm = elementary::log_of_at_least_normal(&mut Abreast(&mut code.b), args[0]);
                 points.know(value, logarithm);
