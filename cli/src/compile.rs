@@ -3,7 +3,7 @@
 use crate::{
     abstain::Abstain,
     error::{Error, shown},
-    output,
+    sink,
 };
 use bayeslift::deploy::{self, DeployOptions, Level, System, Weights};
 use serde_json::json;
@@ -142,7 +142,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
             }
         };
     }
-    output::write(None, &text)
+    sink::write(None, &text)
 }
 
 /// The command that makes the same files of the same model: without paths, which differ between machines.

@@ -1,6 +1,6 @@
 //! `bayeslift explain`: what a model is compiled to.
 
-use crate::{error::Error, output};
+use crate::{error::Error, sink};
 use bayeslift::{Predictor, PredictorOptions, runtime::Options, runtime::Target};
 use std::path::PathBuf;
 
@@ -63,11 +63,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     for (path, text) in [(&arguments.svg, explanation.to_svg()), (&arguments.dot, explanation.to_dot())] {
         if let Some(path) = path {
-            output::write(Some(path), &text)?;
+            sink::write(Some(path), &text)?;
         }
     }
     let text = if arguments.json { explanation.to_json() + "\n" } else { explanation.to_string() };
-    output::write(None, &text)
+    sink::write(None, &text)
 }
 
 /// A target by its name.

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// What bytes come from: a file, or standard input.
-type Source = Box<dyn Read>;
+type ByteStream = Box<dyn Read>;
 
 /// Whether the first line of CSV is a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -60,7 +60,7 @@ impl Rows {
     }
 
     /// The rows that a source has, by what it begins with.
-    fn new(name: String, mut source: Source, shape: &Shape, header: Header) -> Result<Rows, Error> {
+    fn new(name: String, mut source: ByteStream, shape: &Shape, header: Header) -> Result<Rows, Error> {
         let mut first = Vec::new();
         let read = source.by_ref().take(MAGIC.len() as u64).read_to_end(&mut first);
         read.map_err(|source| Error::Read { name: name.clone(), source })?;
@@ -68,7 +68,7 @@ impl Rows {
             return Err(Error::input(name, *what, *remedy));
         }
         let is_npy = first.starts_with(MAGIC);
-        let source: Source = Box::new(Cursor::new(first).chain(source));
+        let source: ByteStream = Box::new(Cursor::new(first).chain(source));
         let format = if is_npy {
             Format::Npy(NpyRows::new(name, source, shape)?)
         } else {

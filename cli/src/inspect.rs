@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, shown},
-    output,
+    sink,
 };
 use bayeslift::{
     Described, DescribedLayer, Ensemble, ModelFile,
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     let file = ModelFile::read(path)?;
     let text = if arguments.json { json(&file).to_string() + "\n" } else { text(&file, &shown(path)) };
-    output::write(None, &text)
+    sink::write(None, &text)
 }
 
 /// Of an ensemble: each member as JSON, or a line for each and then the first.
@@ -39,7 +39,7 @@ fn ensemble(arguments: &Arguments) -> Result<(), Error> {
     let files = paths.iter().map(ModelFile::read).collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
         let members: Vec<Value> = files.iter().map(json).collect();
-        return output::write(None, &format!("{}\n", json!({ "members": members })));
+        return sink::write(None, &format!("{}\n", json!({ "members": members })));
     }
     let mut text_of_all = format!("{}\n  {} members\n\n", shown(&arguments.model), files.len());
     let rows = paths.iter().zip(&files).map(|(path, file)| {
@@ -50,7 +50,7 @@ fn ensemble(arguments: &Arguments) -> Result<(), Error> {
     text_of_all.push_str(&table(rows.collect()));
     text_of_all.push('\n');
     text_of_all.push_str(&text(&files[0], &shown(&paths[0])));
-    output::write(None, &text_of_all)
+    sink::write(None, &text_of_all)
 }
 
 /// How many bytes parameters have.

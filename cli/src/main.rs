@@ -10,9 +10,9 @@ mod error;
 mod explain;
 mod input;
 mod inspect;
-mod output;
 mod predict;
 mod progress;
+mod sink;
 
 use clap::{Parser, Subcommand};
 use error::Error;

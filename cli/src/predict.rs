@@ -5,8 +5,8 @@ use crate::{
     answer::{self, Answer},
     error::Error,
     input::{Header, Rows},
-    output::Output,
     progress::Progress,
+    sink::Sink,
 };
 use bayeslift::{
     EnsemblePredictor, Error as LibraryError, Float, Predictor, PredictorOptions,
@@ -104,7 +104,7 @@ fn answer_all<T: Told>(predictor: &Opened, arguments: &Arguments) -> Result<(), 
     let mut inputs: Vec<T> = Vec::new();
     rows.read(BLOCK, &mut inputs)?;
     // not before it is clear that there is something to write
-    let mut output = Output::create(output)?;
+    let mut output = Sink::create(output)?;
     let mut is_first = true;
     while !inputs.is_empty() {
         let mut answer = predict(predictor, arguments.first_row, &rows, &inputs)?;

@@ -17,8 +17,8 @@ pub mod target;
 pub mod tile;
 
 pub use error::Error;
-pub use lower::{Argument, Lowered, Tiling, lower};
+pub use lower::{KernelArgument, Lowered, Tiling, lower};
 #[cfg(feature = "deploy")]
 pub use system::{Level, System};
-pub use table::{Input, KernelTable, Output, Program, Stage, Summary, Symbol, Touch, compile};
+pub use table::{InputSpec, KernelTable, OutputSpec, Program, Stage, Summary, Symbol, Touch, compile};
 pub use target::{Architecture, InstructionSet, Target};

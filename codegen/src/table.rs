@@ -4,7 +4,7 @@
 //! addresses. Whoever runs, schedules or explains a program reads the table alone.
 
 use crate::emit::{MachineCode, Placement, Refusal, emitters};
-use crate::lower::{Argument, Lowered, Tiling, lower};
+use crate::lower::{KernelArgument, Lowered, Tiling, lower};
 use crate::{Error, InstructionSet, Target, tile::TileKernel};
 use bayeslift_ir::Type;
 use bayeslift_passes::{Access, Footprint, Fused, Fusion, Kernel, Place, Plan, Work};
@@ -28,9 +28,9 @@ pub struct KernelTable {
     /// What the functions are for.
     pub target: Target,
     /// What a caller passes, in order.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputSpec>,
     /// What a caller gets, in order.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputSpec>,
     /// What each kernel of the plan does.
     pub kernels: Vec<Summary>,
     /// The stages of all kernels, in an order in which they may run.
@@ -45,7 +45,7 @@ pub struct KernelTable {
 
 /// What a caller passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct InputSpec {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -56,7 +56,7 @@ pub struct Input {
 
 /// What a caller gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub struct OutputSpec {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -96,7 +96,7 @@ pub struct Stage {
     /// Its function.
     pub symbol: Symbol,
     /// What to call it with.
-    pub arguments: Vec<Argument>,
+    pub arguments: Vec<KernelArgument>,
     /// How many tiles it has.
     pub tiles: usize,
     /// Which elements of the kernel's index space each tile computes; `None` if tiles are not of rows or parts of them.
@@ -222,12 +222,12 @@ impl<'p, F> Maker<'p, F> {
     ) -> Result<Program<F>, Error> {
         let plan = self.plan;
         let graph = &plan.graph;
-        let inputs = graph.inputs().iter().enumerate().map(|(i, input)| Input {
+        let inputs = graph.inputs().iter().enumerate().map(|(i, input)| InputSpec {
             name: input.name.clone(),
             ty: graph.ty(input.value).clone(),
             is_donated: graph.is_donated(i),
         });
-        let outputs = graph.outputs().iter().map(|output| Output {
+        let outputs = graph.outputs().iter().map(|output| OutputSpec {
             name: output.name.clone(),
             ty: graph.ty(output.value).clone(),
             updates: output.updates,
@@ -273,7 +273,7 @@ fn touches(work: &Work, lowered: &Lowered, is_last: bool) -> Vec<Touch> {
         Touch { place: Some(access.place), bytes, element_bytes, writes, footprint }
     };
     let mut touches: Vec<Touch> = work.reads.iter().map(|access| touch(access, false)).collect();
-    if lowered.arguments.contains(&Argument::Shared) {
+    if lowered.arguments.contains(&KernelArgument::Shared) {
         let bytes = lowered.shared_bytes;
         touches.push(Touch { place: None, bytes, element_bytes: 4, writes: !is_last, footprint: None });
     }
@@ -303,15 +303,15 @@ impl fmt::Display for KernelTable {
         let KernelTable { target, arena_bytes, scratch_bytes, shared_bytes, .. } = self;
         writeln!(f, "target {target}")?;
         writeln!(f, "memory: arena {arena_bytes}, scratch {scratch_bytes}, shared {shared_bytes} bytes")?;
-        for (i, Input { name, ty, is_donated }) in self.inputs.iter().enumerate() {
+        for (i, InputSpec { name, ty, is_donated }) in self.inputs.iter().enumerate() {
             writeln!(f, "input {i}: {name:?} : {ty}{}", if *is_donated { ", donated" } else { "" })?;
         }
-        for (i, Output { name, ty, updates }) in self.outputs.iter().enumerate() {
+        for (i, OutputSpec { name, ty, updates }) in self.outputs.iter().enumerate() {
             let updates = updates.map_or(String::new(), |input| format!(", in input {input}"));
             writeln!(f, "output {i}: {name:?} : {ty}{updates}")?;
         }
         for stage in &self.stages {
-            let arguments: Vec<String> = stage.arguments.iter().map(Argument::to_string).collect();
+            let arguments: Vec<String> = stage.arguments.iter().map(KernelArgument::to_string).collect();
             let (call, tiles) = (arguments.join(", "), stage.tiles);
             write!(f, "kernel {}: {}({call}) on {tiles} tiles", stage.kernel, stage.symbol)?;
             writeln!(f, ", {} ns; {}", stage.cost / 1000, self.kernels[stage.kernel].name)?;

@@ -52,8 +52,9 @@ impl Display for RegType {
     }
 }
 
-/// How many lanes of a vector an access touches, from the first on, if not all. Lanes that are not read are 0.
-pub type Part = Option<u32>;
+/// How many lanes of a vector are active in an access, from the first on, if not all: only they touch memory. Lanes that
+/// are not read are 0.
+pub type ActiveLanes = Option<u32>;
 
 /// Where an access begins: `base[index + offset]`, in elements of four bytes, of which a double occupies two, the low
 /// word first.
@@ -91,7 +92,7 @@ pub enum Stmt {
     /// Defines a register.
     Let(Reg, Inst),
     /// Writes a register's elements.
-    Store(Address, Reg, Part),
+    Store(Address, Reg, ActiveLanes),
     /// Brings the memory near. Changes nothing, wherever it is.
     Prefetch(Address),
     /// Reads four neighbours, no doubles, from as many places as a vector has lanes: lane `i` of `into[j]` is element
@@ -105,8 +106,8 @@ pub enum Stmt {
         address: Address,
         /// The distance of lanes.
         stride: i64,
-        /// How many lanes.
-        part: Part,
+        /// The lanes that read.
+        active: ActiveLanes,
     },
     /// `for counter in (start..end).step_by(step)`. May run zero times.
     Loop {

@@ -8,7 +8,7 @@ mod simulate;
 mod stages;
 
 use bayeslift_codegen::{
-    Argument, Target,
+    KernelArgument, Target,
     emit::x86::{self, Isa},
     lower,
     tile::{Address, Base, Class, TileBuilder, TileKernel},
@@ -31,7 +31,8 @@ fn simulate(code: &[u8], stage: &Stage<'_>, arguments: &[Vec<u32>]) -> Result<Ve
     let mut pointers = Vec::new();
     for (argument, words) in lowered.arguments.iter().zip(arguments) {
         // a caller's tensors are aligned to elements only
-        let skew = if matches!(argument, Argument::Place(Place::Arena(_)) | Argument::Shared) { 0 } else { 4 };
+        let skew =
+            if matches!(argument, KernelArgument::Place(Place::Arena(_)) | KernelArgument::Shared) { 0 } else { 4 };
         pointers.push(machine.memory.map(format!("{argument:?}"), bytes_of(words), stage.writes(argument), skew));
     }
     let table = pointers.iter().flat_map(|pointer| pointer.to_le_bytes()).collect();

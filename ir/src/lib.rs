@@ -4,12 +4,12 @@
 //! ordinary operators; [`evaluate`] runs one, and its bits are the definition of what compiled code must
 //! give. This crate knows no pass and no machine code.
 
+mod aligned_vec;
 #[cfg(feature = "arbitrary")]
 pub mod arbitrary;
 mod builder;
 mod convolution;
 pub mod elementary;
-mod elements;
 mod environment;
 mod error;
 mod evaluate;

@@ -1,6 +1,6 @@
 //! Host tensors.
 
-use crate::elements::Elements;
+use crate::aligned_vec::AlignedVec;
 use crate::{DType, Error, Shape, Type, memory};
 
 /// A tensor in host memory, row-major.
@@ -13,10 +13,10 @@ pub struct Tensor {
 /// The elements of a [`Tensor`].
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
-    F32(Elements<f32>),
-    F64(Elements<f64>),
-    U32(Elements<u32>),
-    Mask(Elements<u32>),
+    F32(AlignedVec<f32>),
+    F64(AlignedVec<f64>),
+    U32(AlignedVec<u32>),
+    Mask(AlignedVec<u32>),
 }
 
 impl Tensor {

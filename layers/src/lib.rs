@@ -71,7 +71,7 @@ pub use variational::{
     ConvolutionVariational, ConvolutionVariationalFlipout, ConvolutionVariationalReparameterization,
     ConvolutionVariationalReparameterizationLocal, CustomValue, Draws, EmbeddingVariational,
     EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization, EmbeddingVariationalReparameterizationLocal,
-    Estimator, Flipout, FlipoutBias, Forward, KernelBias, KernelBiasShape, Local, LocalBias, Output, Posterior,
+    Estimate, Estimator, Flipout, FlipoutBias, Forward, KernelBias, KernelBiasShape, Local, LocalBias, Posterior,
     PosteriorValue, Prior, RandomVariable, Recipe, Reparameterization, Signs, Variational, VariationalLayer,
     flipout_output, local_affine, local_output,
 };

@@ -22,7 +22,7 @@ pub use embedding::{
     EmbeddingVariational, EmbeddingVariationalFlipout, EmbeddingVariationalReparameterization,
     EmbeddingVariationalReparameterizationLocal,
 };
-pub use estimator::{Estimator, Forward, Output};
+pub use estimator::{Estimate, Estimator, Forward};
 pub use flipout::{AffineVariationalFlipout, Flipout, FlipoutBias, Signs, flipout_output};
 pub use layer::{Draws, VariationalLayer};
 pub use local::{AffineVariationalReparameterizationLocal, Local, LocalBias, local_affine, local_output};

@@ -27,7 +27,8 @@ pub use gradient::gradients;
 pub use guard::{INSIDE, WATCH, hidden, rescale, unmarked, watch};
 pub use pipeline::{Pipeline, Rewritten, optimize};
 pub use plan::{
-    Access, Counts, Defect, Extents, Footprint, Kernel, KernelKind, Operand, Part, Place, Plan, Read, Role, Work, Write,
+    Access, Counts, Defect, DotOperand, Extents, Footprint, Kernel, KernelKind, Part, Place, Plan, Read, Role, Work,
+    Write,
 };
 pub use range::{Range, RangeAnalysis, lower_bound};
 pub use rewrite::{Fused, Fusion, LocalOutput, Report, Rewriting};

@@ -1,9 +1,9 @@
 //! The memory of a call, and walking its stages, on one thread or several. The split of work never changes the bits.
 
 use crate::{
-    block::Block,
+    aligned_buffer::AlignedBuffer,
     pool,
-    schedule::Schedule,
+    task_schedule::TaskSchedule,
     team::{Job, Team},
     trial::Trial,
 };
@@ -20,9 +20,9 @@ pub struct Workspace {
     pub(crate) owner: u64,
     /// Intermediate values, and what the tiles of one kernel share: what `pointers` point to, so kept as long as they
     /// are.
-    pub(crate) _memory: [Block; 2],
+    pub(crate) _memory: [AlignedBuffer; 2],
     /// Of each thread.
-    pub(crate) scratch: Vec<Block>,
+    pub(crate) scratch: Vec<AlignedBuffer>,
     /// Of all this memory, until a call has touched it.
     pub(crate) untouched: Option<Reservation>,
     /// The threads that work on a call.
@@ -32,11 +32,11 @@ pub struct Workspace {
     /// Where the inputs are, and then the outputs: filled anew for each call.
     pub(crate) tensors: Vec<*mut u8>,
     /// The pointers that kernels are called with: those to the caller's tensors are filled anew for each call, the
-    /// others are to the blocks above and to words that the executable owns.
+    /// others are to the buffers above and to words that the executable owns.
     pub(crate) pointers: Vec<*mut u8>,
 }
 
-// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own blocks, and to words in
+// SAFETY: of the pointers, those are used again in later calls that are to the workspace's own buffers, and to words in
 // the code of the executable, which is the same one, is alive then, and never writes them. A call has the workspace to
 // itself.
 unsafe impl Send for Workspace {}
@@ -53,7 +53,7 @@ unsafe impl Sync for Workspace {}
 /// writable memories must not overlap.
 pub(crate) unsafe fn run(
     (stages, functions): (&[Stage], &[Function]),
-    schedule: &Schedule,
+    schedule: &TaskSchedule,
     workspace: &mut Workspace,
     times: Option<&mut [Duration]>,
 ) {
@@ -106,7 +106,7 @@ unsafe fn together(team: &Arc<Team>, job: &Job<'_>, threads: usize) {
 mod tests {
     use super::*;
     use crate::dependencies::Addresses;
-    use bayeslift_codegen::{Argument, Target, compile, emit::Placement, link::jit::Code};
+    use bayeslift_codegen::{KernelArgument, Target, compile, emit::Placement, link::jit::Code};
     use bayeslift_ir::arbitrary::{config, graph_and_inputs};
     use bayeslift_passes::{Place, Plan};
     use proptest::{prelude::*, sample::Index};
@@ -127,13 +127,13 @@ mod tests {
                 let start = addresses.start(Place::Input(i)) / 4;
                 state[start..start + input.words().len()].copy_from_slice(&input.words());
             }
-            let scratch = Block::new(table.scratch_bytes, "scratch memory").unwrap();
+            let scratch = AlignedBuffer::new(table.scratch_bytes, "scratch memory").unwrap();
             let call = |stage: &Stage, memory: &mut [u32], tiles: &Range<usize>| {
                 let base: *mut u8 = memory.as_mut_ptr().cast();
                 let pointers = stage.arguments.iter().map(|argument| match argument {
-                    Argument::Place(place) => base.wrapping_add(addresses.start(*place)),
-                    Argument::Shared => base.wrapping_add(addresses.shared.start),
-                    Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+                    KernelArgument::Place(place) => base.wrapping_add(addresses.start(*place)),
+                    KernelArgument::Shared => base.wrapping_add(addresses.shared.start),
+                    KernelArgument::Words(words) => words.as_ptr().cast_mut().cast(),
                 });
                 let pointers: Vec<*mut u8> = pointers.collect();
                 let (begin, end) = (tiles.start as i64, tiles.end as i64);

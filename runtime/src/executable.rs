@@ -2,11 +2,11 @@
 
 use crate::{
     Argument, CodeError, Error, Workspace,
-    block::Block,
+    aligned_buffer::AlignedBuffer,
     call,
     compiling::Compiling,
     pool::{self, MAX_THREADS},
-    schedule::Schedule,
+    task_schedule::TaskSchedule,
     team::Team,
     trial::Trial,
 };
@@ -187,7 +187,7 @@ pub struct Executable {
     digest: u64,
     /// Which argument of which number, counted over all stages, is which of the caller's tensors: inputs, then outputs.
     tensor_arguments: Vec<(usize, usize)>,
-    schedule: Schedule,
+    schedule: TaskSchedule,
     /// What is passed for each input.
     expected: Vec<Expected>,
     /// How many outputs update no input.
@@ -216,12 +216,12 @@ impl Executable {
         let program = codegen::compile(&plan, &fusions, (options.target, Placement::Memory), threads)?;
         let code = Code::link(&program.functions)?;
         let (digest, table) = (program.digest(), program.table);
-        let schedule = Schedule::new(&table, threads, options.finest);
+        let schedule = TaskSchedule::new(&table, threads, options.finest);
         let inputs = table.inputs.len();
         let tensor_arguments = table.stages.iter().flat_map(|stage| &stage.arguments).enumerate();
         let tensor_arguments = tensor_arguments.filter_map(|(i, argument)| match argument {
-            codegen::Argument::Place(Place::Input(input)) => Some((i, *input)),
-            codegen::Argument::Place(Place::Output(output)) => Some((i, inputs + output)),
+            codegen::KernelArgument::Place(Place::Input(input)) => Some((i, *input)),
+            codegen::KernelArgument::Place(Place::Output(output)) => Some((i, inputs + output)),
             _ => None,
         });
         let tensor_arguments = tensor_arguments.collect();
@@ -263,7 +263,7 @@ impl Executable {
         &self.table
     }
 
-    pub(crate) fn schedule(&self) -> &Schedule {
+    pub(crate) fn schedule(&self) -> &TaskSchedule {
         &self.schedule
     }
 
@@ -301,17 +301,17 @@ impl Executable {
             .saturating_add(scratch_bytes.saturating_mul(threads))
             .saturating_add(self.table.shared_bytes as u64);
         let reservation = Reservation::new(bytes, "a workspace")?;
-        let arena = Block::new(self.table.arena_bytes, "intermediate values")?;
+        let arena = AlignedBuffer::new(self.table.arena_bytes, "intermediate values")?;
         let scratch = (0..self.schedule.threads)
-            .map(|_| Block::new(self.table.scratch_bytes, "scratch memory"))
+            .map(|_| AlignedBuffer::new(self.table.scratch_bytes, "scratch memory"))
             .collect::<Result<_, _>>()?;
-        let shared = Block::new(self.table.shared_bytes, "operands that threads share")?;
+        let shared = AlignedBuffer::new(self.table.shared_bytes, "operands that threads share")?;
         let arguments = self.table.stages.iter().flat_map(|stage| &stage.arguments);
         let pointers = arguments.map(|argument| match argument {
-            codegen::Argument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
-            codegen::Argument::Place(Place::Input(_) | Place::Output(_)) => std::ptr::null_mut(),
-            codegen::Argument::Shared => shared.pointer(),
-            codegen::Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+            codegen::KernelArgument::Place(Place::Arena(offset)) => arena.pointer().wrapping_add(*offset),
+            codegen::KernelArgument::Place(Place::Input(_) | Place::Output(_)) => std::ptr::null_mut(),
+            codegen::KernelArgument::Shared => shared.pointer(),
+            codegen::KernelArgument::Words(words) => words.as_ptr().cast_mut().cast(),
         });
         let pointers = pointers.collect();
         pool::start(self.schedule.threads);

@@ -10,7 +10,7 @@ use crate::{
     Argument, Error, Executable, Workspace,
     compiling::Compiling,
     pool::MAX_THREADS,
-    schedule::{self, Schedule},
+    task_schedule::{self, TaskSchedule},
 };
 use bayeslift_codegen::{KernelTable, Program, Stage, Summary, Target};
 use bayeslift_ir::{Environment, Tensor};
@@ -156,10 +156,10 @@ impl Explanation {
     /// What the kernels of a table do, on up to `threads` threads: for any target, so that it explains what is not
     /// compiled here.
     pub fn of(table: &KernelTable, threads: usize) -> Explanation {
-        Explanation::new(table, &Schedule::new(table, threads, false))
+        Explanation::new(table, &TaskSchedule::new(table, threads, false))
     }
 
-    fn new(table: &KernelTable, schedule: &Schedule) -> Explanation {
+    fn new(table: &KernelTable, schedule: &TaskSchedule) -> Explanation {
         let stages: Vec<(usize, &Stage)> = table.stages.iter().enumerate().collect();
         let stages = stages.chunk_by(|(_, a), (_, b)| a.kernel == b.kernel);
         let kernel = |(Summary { name, labels, work }, stages): (&Summary, &[(usize, &Stage)])| {
@@ -171,7 +171,7 @@ impl Explanation {
                 work: work.clone(),
                 tiles: last.tiles,
                 threads: schedule.parts(number).min(schedule.threads),
-                estimate: schedule::time(stages.iter().map(|(_, stage)| stage.cost).sum()),
+                estimate: task_schedule::time(stages.iter().map(|(_, stage)| stage.cost).sum()),
                 time: None,
             })
         };

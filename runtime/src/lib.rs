@@ -18,15 +18,15 @@
 //! # Ok::<(), bayeslift_runtime::Error>(())
 //! ```
 
+mod aligned_buffer;
 mod argument;
-mod block;
 mod call;
 mod compiling;
 mod dependencies;
 mod executable;
 mod explain;
 mod pool;
-mod schedule;
+mod task_schedule;
 mod team;
 mod trial;
 

@@ -1,9 +1,9 @@
 //! The threads of a call: which job they are at, which of its tasks are claimed, and which are finished.
 //!
-//! Threads claim the tasks of a [`Schedule`] until none is left; a call is over when all are finished. The calling
+//! Threads claim the tasks of a [`TaskSchedule`] until none is left; a call is over when all are finished. The calling
 //! thread claims like the others, so it waits for tasks that others are at, and for nothing else.
 
-use crate::{block::Block, dependencies::Parts, schedule::Schedule};
+use crate::{aligned_buffer::AlignedBuffer, dependencies::Parts, task_schedule::TaskSchedule};
 use bayeslift_codegen::{Stage, link::jit::Function};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -29,13 +29,13 @@ pub(crate) struct Job<'a> {
     pub stages: &'a [Stage],
     /// By the symbols of stages.
     pub functions: &'a [Function],
-    pub schedule: &'a Schedule,
+    pub schedule: &'a TaskSchedule,
     pub tasks: &'a [usize],
     /// Which stage of their groups is to be run, if only one is; what they wait for is over then.
     pub only: Option<usize>,
     pub pointers: &'a [*mut u8],
     /// Of each thread.
-    pub scratch: &'a [Block],
+    pub scratch: &'a [AlignedBuffer],
 }
 
 impl Job<'_> {

@@ -4,7 +4,7 @@ use super::{DeployOptions, System, Weights, prototypes::Prototype};
 use crate::Error;
 use bayeslift_codegen::{
     KernelTable, Program,
-    emit::{MachineCode, Placement, c::Source},
+    emit::{MachineCode, Placement, c::CKernel},
     link::{
         c::{self, c},
         object::object,
@@ -72,18 +72,18 @@ impl Language for Machine {
 pub struct C;
 
 impl Language for C {
-    type Function = Source;
+    type Function = CKernel;
 
-    fn emit(&self, options: &Options, graph: &Rewritten) -> Result<Program<Source>, Error> {
+    fn emit(&self, options: &Options, graph: &Rewritten) -> Result<Program<CKernel>, Error> {
         let Program { table, functions } = options.lower_optimized(graph)?;
         let functions = functions.into_iter().enumerate();
-        let functions = functions.map(|(i, kernel)| Source { kernel, about: about(&table, i) }).collect();
+        let functions = functions.map(|(i, kernel)| CKernel { kernel, about: about(&table, i) }).collect();
         Ok(Program { table, functions })
     }
 
     fn link(
         &self,
-        assembly: &Assembly<Source>,
+        assembly: &Assembly<CKernel>,
         options: &DeployOptions,
         system: &System,
         prototypes: &[Prototype],

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// Parameters with what is computed of them.
 #[derive(Clone, Debug)]
 pub struct Model {
-    source: Source,
+    representation: Representation,
     pub input: Shape,
     /// The type of the network's floats.
     pub dtype: DType,
@@ -23,9 +23,9 @@ pub struct Model {
     pub seed: u64,
 }
 
-/// Where graphs come from.
+/// What a model is made of, and its graphs with it.
 #[derive(Clone, Debug)]
-enum Source {
+enum Representation {
     /// The layers and the likelihood make them.
     Network { network: Box<Network>, value: Option<PosteriorValue> },
     /// They were made before, for any number of samples and rows.
@@ -40,7 +40,10 @@ impl Model {
             target: network.target().clone(),
             likelihood: network.likelihood().describe(),
             seed: network.seed(),
-            source: Source::Network { network: Box::new(network.clone()), value: options.posterior_value.clone() },
+            representation: Representation::Network {
+                network: Box::new(network.clone()),
+                value: options.posterior_value.clone(),
+            },
         }
     }
 
@@ -62,8 +65,8 @@ impl Model {
                 "another",
             ));
         }
-        let source = Source::Stored { parameters, network, law };
-        let mut model = Model { source, input, dtype: DType::F32, target, likelihood, seed };
+        let representation = Representation::Stored { parameters, network, law };
+        let mut model = Model { representation, input, dtype: DType::F32, target, likelihood, seed };
         let sizes = [2, 3];
         let network = model.network(sizes[0], sizes[1])?;
         let output = output_type(&network)?;
@@ -98,20 +101,20 @@ impl Model {
     }
 
     pub fn parameters(&self) -> &Parameters {
-        match &self.source {
-            Source::Network { network, .. } => network.parameters(),
-            Source::Stored { parameters, .. } => parameters,
+        match &self.representation {
+            Representation::Network { network, .. } => network.parameters(),
+            Representation::Stored { parameters, .. } => parameters,
         }
     }
 
     /// Takes over the parameters of a network of the same layers.
     pub fn set_parameters(&mut self, from: &Network) -> Result<(), Error> {
-        if let Source::Network { network, .. } = &self.source {
+        if let Representation::Network { network, .. } = &self.representation {
             network.check(from.parameters())?;
         }
-        let own = match &mut self.source {
-            Source::Network { network, .. } => network.parameters_mut(),
-            Source::Stored { parameters, .. } => parameters,
+        let own = match &mut self.representation {
+            Representation::Network { network, .. } => network.parameters_mut(),
+            Representation::Stored { parameters, .. } => parameters,
         };
         if from.parameters().len() != own.len() {
             let expected = format!("{}, as the predictor was compiled for", own.len());
@@ -137,9 +140,9 @@ impl Model {
 
     /// The network on a block: from parameters, noise address and `x` to `output`.
     pub fn network(&self, samples: usize, rows: usize) -> Result<Graph, Error> {
-        match &self.source {
-            Source::Network { network, value } => network_graph(network, value.as_ref(), samples, rows),
-            Source::Stored { network, .. } => network.graph(samples, rows),
+        match &self.representation {
+            Representation::Network { network, value } => network_graph(network, value.as_ref(), samples, rows),
+            Representation::Stored { network, .. } => network.graph(samples, rows),
         }
     }
 
@@ -152,9 +155,9 @@ impl Model {
 
     /// The law of a block, of an output of this type: see [`law_graph`].
     fn law(&self, output: Type, samples: usize, rows: usize) -> Result<Graph, Error> {
-        match &self.source {
-            Source::Network { network, value } => law_graph(network, value.as_ref(), output, [samples, rows]),
-            Source::Stored { law, .. } => law.graph(samples, rows),
+        match &self.representation {
+            Representation::Network { network, value } => law_graph(network, value.as_ref(), output, [samples, rows]),
+            Representation::Stored { law, .. } => law.graph(samples, rows),
         }
     }
 
@@ -165,7 +168,7 @@ impl Model {
         start: Start,
         asked: &[&str],
         [samples, rows]: [usize; 2],
-    ) -> Result<Block<'b>, Error> {
+    ) -> Result<BlockBuilder<'b>, Error> {
         let parameters = self.parameters().iter();
         let mut known: HashMap<String, Expr<'b>> =
             parameters.map(|(path, parameter)| (path.to_owned(), b.input(path, parameter.tensor.ty()))).collect();
@@ -196,7 +199,14 @@ impl Model {
         }
         let law = self.law(ty, samples, rows)?;
         b.check()?;
-        Ok(Block { b, law, known, target: &self.target, sizes: [samples, rows], first_sample: noise.first_sample })
+        Ok(BlockBuilder {
+            b,
+            law,
+            known,
+            target: &self.target,
+            sizes: [samples, rows],
+            first_sample: noise.first_sample,
+        })
     }
 }
 
@@ -220,7 +230,7 @@ pub fn output_type(network: &Graph) -> Result<Type, Error> {
 pub const NOISE: [&str; 3] = ["noise/key", "noise/first_sample", "noise/first_row"];
 
 /// A block of samples and rows under construction.
-pub struct Block<'b> {
+pub struct BlockBuilder<'b> {
     pub b: &'b Builder,
     /// The numbers of samples and rows.
     pub sizes: [usize; 2],
@@ -230,7 +240,7 @@ pub struct Block<'b> {
     known: HashMap<String, Expr<'b>>,
 }
 
-impl<'b> Block<'b> {
+impl<'b> BlockBuilder<'b> {
     /// The network's output, `[samples, rows, ..]`, with one sample where nothing is drawn.
     pub fn output(&self) -> Expr<'b> {
         self.known["output"]

@@ -6,7 +6,7 @@
 use super::{
     certainty::{self, LIMITS, LOOK},
     law::Quantity,
-    model::{Block, Model, Start},
+    model::{BlockBuilder, Model, Start},
 };
 use crate::Error;
 use bayeslift_ir::{Builder, DType, Expr, Graph, Type};
@@ -192,7 +192,7 @@ impl Question {
 
     /// The moments of a network that does not draw: it has one law, so nothing is added up, and there is no doubt but
     /// that law's.
-    fn certain<'b>(self, block: &Block<'b>) -> Result<(), Error> {
+    fn certain<'b>(self, block: &BlockBuilder<'b>) -> Result<(), Error> {
         let b = block.b;
         let of_sample = |x: Expr<'b>| x.slice(0, 0..1).reshape(x.shape().without(0));
         let [probabilities, mean] = self.moments(block)?;
@@ -278,7 +278,7 @@ impl Question {
         Ok(told(Quantity::Probabilities)? || told(Quantity::Mean)?)
     }
 
-    fn block<'b>(self, model: &'b Model, b: &'b Builder, sizes: [usize; 2]) -> Result<Block<'b>, Error> {
+    fn block<'b>(self, model: &'b Model, b: &'b Builder, sizes: [usize; 2]) -> Result<BlockBuilder<'b>, Error> {
         match self {
             Question::Moments | Question::Output | Question::Draw | Question::Decision => {
                 model.block(b, Start::Inputs, &[], sizes)
@@ -289,7 +289,7 @@ impl Question {
     }
 
     /// Probabilities and mean, of which the law tells one at least.
-    fn moments<'b>(self, block: &Block<'b>) -> Result<[Option<Expr<'b>>; 2], Error> {
+    fn moments<'b>(self, block: &BlockBuilder<'b>) -> Result<[Option<Expr<'b>>; 2], Error> {
         let moments = [block.quantity(Quantity::Probabilities)?, block.quantity(Quantity::Mean)?];
         if moments.iter().all(Option::is_none) {
             return Err(Error::misuse("the likelihood's law tells neither probabilities nor a mean", IMPLEMENT));
@@ -298,7 +298,7 @@ impl Question {
     }
 
     /// A quantity without which there is no answer.
-    fn needed<'b>(self, block: &Block<'b>, quantity: Quantity) -> Result<Expr<'b>, Error> {
+    fn needed<'b>(self, block: &BlockBuilder<'b>, quantity: Quantity) -> Result<Expr<'b>, Error> {
         let missing = || Error::misuse(format!("the likelihood's law tells no {}", quantity.name()), IMPLEMENT);
         block.quantity(quantity)?.ok_or_else(missing)
     }
@@ -309,7 +309,7 @@ const IMPLEMENT: &str = "implement it in the law";
 
 /// Sums over samples, in their order.
 struct Sum<'a, 'b> {
-    block: &'a Block<'b>,
+    block: &'a BlockBuilder<'b>,
     /// Where there are several blocks, this one.
     turn: Option<Turn<'b>>,
     sums: Vec<(&'static str, Expr<'b>)>,
@@ -338,7 +338,7 @@ impl<'b> Turn<'b> {
 }
 
 impl<'a, 'b> Sum<'a, 'b> {
-    fn new(block: &'a Block<'b>, turns: Turns) -> Self {
+    fn new(block: &'a BlockBuilder<'b>, turns: Turns) -> Self {
         let number = |name| block.b.input(name, Type::u32([])).to_f64();
         let turn = match turns {
             Turns::One => None,

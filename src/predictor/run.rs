@@ -37,8 +37,8 @@ pub(super) enum Besides<'a> {
     },
 }
 
-/// The part of [`Besides`] that a block has, argument by argument.
-enum Part<'a> {
+/// An argument of a block: numbers of the call, or a copy of those of its rows.
+enum ArgumentCow<'a> {
     Words(Cow<'a, [u32]>),
     Floats(FloatCow<'a>),
 }
@@ -209,7 +209,7 @@ impl Predictor {
     /// What a block is computed of that begins with outputs.
     pub(super) fn given<'a, T: Float>(&self, block: &RowBlock, outputs: &'a [T], at: &'a [T]) -> Given<'a> {
         let (key, first_row) = (self.key(), words(block.first));
-        Given { key, first_row, x: T::floats(outputs), besides: vec![Part::Floats(T::floats(at))] }
+        Given { key, first_row, x: T::floats(outputs), besides: vec![ArgumentCow::Floats(T::floats(at))] }
     }
 
     /// The key that predictions' noise is addressed by.
@@ -224,7 +224,7 @@ impl Predictor {
         pool.parameters(&self.model, &mut arguments);
         arguments.extend([&given.key, first, &given.first_row].map(Argument::U32));
         arguments.push(given.x.argument());
-        arguments.extend(given.besides.iter().map(Part::argument));
+        arguments.extend(given.besides.iter().map(ArgumentCow::argument));
         arguments
     }
 }
@@ -242,7 +242,7 @@ pub(super) struct Given<'a> {
     key: [u32; 4],
     first_row: [u32; 2],
     x: FloatCow<'a>,
-    besides: Vec<Part<'a>>,
+    besides: Vec<ArgumentCow<'a>>,
 }
 
 impl<'a> Given<'a> {
@@ -257,23 +257,23 @@ impl<'a> Given<'a> {
 }
 
 impl<'a> Besides<'a> {
-    fn of(self, block: &RowBlock, target: &Target) -> Vec<Part<'a>> {
+    fn of(self, block: &RowBlock, target: &Target) -> Vec<ArgumentCow<'a>> {
         let Besides::Targets { targets, known } = self else { return Vec::new() };
         let units = target.shape.elements();
         let targets = match targets {
-            Targets::Labels(labels) => Part::Words(block.of(labels, units)),
-            Targets::Values { values, .. } => Part::Floats(FloatCow::F32(block.of(values, units))),
-            Targets::Doubles { values, .. } => Part::Floats(FloatCow::F64(block.of(values, units))),
+            Targets::Labels(labels) => ArgumentCow::Words(block.of(labels, units)),
+            Targets::Values { values, .. } => ArgumentCow::Floats(FloatCow::F32(block.of(values, units))),
+            Targets::Doubles { values, .. } => ArgumentCow::Floats(FloatCow::F64(block.of(values, units))),
         };
-        vec![targets, Part::Words(block.of(known, target.events.elements()))]
+        vec![targets, ArgumentCow::Words(block.of(known, target.events.elements()))]
     }
 }
 
-impl Part<'_> {
+impl ArgumentCow<'_> {
     fn argument(&self) -> Argument<'_> {
         match self {
-            Part::Words(words) => Argument::U32(words),
-            Part::Floats(floats) => floats.argument(),
+            ArgumentCow::Words(words) => Argument::U32(words),
+            ArgumentCow::Floats(floats) => floats.argument(),
         }
     }
 }

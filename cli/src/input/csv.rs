@@ -1,6 +1,6 @@
 //! Rows of comma-separated numbers, with or without a header.
 
-use super::{Header, Source};
+use super::{ByteStream, Header};
 use crate::error::Error;
 use bayeslift::{
     Float,
@@ -12,7 +12,7 @@ use std::io::Read;
 /// The rows of a CSV file.
 pub struct CsvRows {
     name: String,
-    reader: Reader<Source>,
+    reader: Reader<ByteStream>,
     shape: Shape,
     /// Whether the next line may be a header.
     header: Header,
@@ -25,12 +25,12 @@ pub struct CsvRows {
 }
 
 impl CsvRows {
-    pub fn new(name: String, source: Source, shape: &Shape, header: Header) -> CsvRows {
+    pub fn new(name: String, source: ByteStream, shape: &Shape, header: Header) -> CsvRows {
         let mut reader = ReaderBuilder::new();
         // numbers of columns are compared here, with better messages; a carriage return is space around a number
         reader.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).buffer_capacity(1 << 16);
         // a last line is as complete as others then, which is what lines are counted by; an empty one is skipped
-        let reader = reader.from_reader(Box::new(source.chain(&b"\n"[..])) as Source);
+        let reader = reader.from_reader(Box::new(source.chain(&b"\n"[..])) as ByteStream);
         let (shape, lines, record) = (shape.clone(), Vec::new(), ByteRecord::new());
         CsvRows { name, reader, shape, header, names: Vec::new(), has_header: false, lines, record }
     }

@@ -1,6 +1,6 @@
 //! Rows of an array that NumPy saved.
 
-use super::{Source, nearest};
+use super::{ByteStream, nearest};
 use crate::error::Error;
 use bayeslift::{Float, ir::Shape, npy::Header};
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ pub struct NpyRows {
     array: Array,
     /// How many rows were read.
     done: usize,
-    elements: Elements,
+    order: Order,
 }
 
 struct Array {
@@ -21,38 +21,39 @@ struct Array {
     width: usize,
 }
 
-enum Elements {
+/// In which order elements lie.
+enum Order {
     /// Rows lie one after the other.
-    Source(Source),
+    RowMajor(ByteStream),
     /// Each row is all over the file, so all of it was read, and put in order.
-    Read(Vec<f64>),
+    ColumnMajor(Vec<f64>),
 }
 
 impl NpyRows {
-    pub fn new(name: String, mut source: Source, shape: &Shape) -> Result<NpyRows, Error> {
+    pub fn new(name: String, mut source: ByteStream, shape: &Shape) -> Result<NpyRows, Error> {
         let header = Header::read(&mut source).map_err(|error| unreadable(&name, error))?;
         let rows = rows(&header.shape, shape).ok_or_else(|| other_shape(&name, &header.shape, shape))?;
         let array = Array { name, header, rows, width: shape.elements() };
-        let elements = if array.header.is_column_major {
+        let order = if array.header.is_column_major {
             let bytes = array.take(&mut source, array.rows)?;
             let columns: Vec<f64> = array.header.numbers(&bytes).collect();
-            Elements::Read(array.header.row_major(&columns))
+            Order::ColumnMajor(array.header.row_major(&columns))
         } else {
-            Elements::Source(source)
+            Order::RowMajor(source)
         };
-        Ok(NpyRows { array, done: 0, elements })
+        Ok(NpyRows { array, done: 0, order })
     }
 
     /// Reads up to so many rows. Returns how many there were.
     pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<usize, Error> {
-        let NpyRows { array, done, elements } = self;
+        let NpyRows { array, done, order } = self;
         let rows = most.min(array.rows - *done);
-        match elements {
-            Elements::Read(all) => {
+        match order {
+            Order::ColumnMajor(all) => {
                 let own = &all[*done * array.width..][..rows * array.width];
                 array.append(*done, own.iter().copied(), inputs)?;
             }
-            Elements::Source(source) => {
+            Order::RowMajor(source) => {
                 let bytes = array.take(source, rows)?;
                 array.append(*done, array.header.numbers(&bytes), inputs)?;
             }
@@ -77,7 +78,7 @@ impl NpyRows {
 
 impl Array {
     /// The bytes of the next rows.
-    fn take(&self, source: &mut Source, rows: usize) -> Result<Vec<u8>, Error> {
+    fn take(&self, source: &mut ByteStream, rows: usize) -> Result<Vec<u8>, Error> {
         let count = (rows as u64).saturating_mul(self.width as u64).saturating_mul(self.header.element_bytes as u64);
         // not made as long as the header says before it is there
         let mut bytes = Vec::new();

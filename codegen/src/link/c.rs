@@ -4,7 +4,7 @@
 //! options are that it accepts, takes no memory but what its caller brings, and has no data that can be written.
 
 use crate::emit::c::{
-    Function, Outside, Parameter, Signature, Source, beginning, comment, end, function, operations, routine,
+    CKernel, Function, Outside, Parameter, Signature, beginning, comment, end, function, operations, routine,
 };
 use crate::routine::{Assembly, Routine, Statement};
 use crate::{Error, emit::Refusal};
@@ -37,13 +37,13 @@ pub struct Options<'a> {
 ///
 /// # Errors
 /// A kernel that has vectors.
-pub fn c(assembly: &Assembly<Source>, options: &Options<'_>) -> Result<String, Error> {
+pub fn c(assembly: &Assembly<CKernel>, options: &Options<'_>) -> Result<String, Error> {
     let prefix = options.prefix;
     let mut kernels: Vec<(String, Function)> = Vec::with_capacity(assembly.kernels.len());
-    for (i, source) in assembly.kernels.iter().enumerate() {
+    for (i, kernel) in assembly.kernels.iter().enumerate() {
         let tiles = assembly.routines.iter().map(|routine| most_tiles(&routine.body, i)).max().unwrap_or(0);
         let name = format!("{prefix}_kernel_{i}");
-        let function = function(source, prefix, &name, tiles).map_err(|Refusal(message)| Error::Object(message))?;
+        let function = function(kernel, prefix, &name, tiles).map_err(|Refusal(message)| Error::Object(message))?;
         kernels.push((name, function));
     }
     let names = Names { prefix, kernels: &kernels, routines: &assembly.routines };

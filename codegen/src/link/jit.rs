@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::emit::{Placement, emitters};
     use crate::tile::{Address, Base, Class, Reg, TileBuilder};
-    use crate::{Argument, InstructionSet, KernelTable, Program, Target, compile};
+    use crate::{InstructionSet, KernelArgument, KernelTable, Program, Target, compile};
     use bayeslift_ir::{
         Graph, Op, Tensor,
         arbitrary::{config, graph_and_inputs},
@@ -142,11 +142,11 @@ mod tests {
             [arena_bytes, scratch_bytes, shared_bytes].map(|bytes| vec![0_u32; bytes / 4]);
         for stage in &table.stages {
             let pointers = stage.arguments.iter().map(|argument| match argument {
-                Argument::Place(Place::Input(i)) => inputs[*i].as_mut_ptr().cast(),
-                Argument::Place(Place::Output(i)) => outputs[*i].as_mut_ptr().cast(),
-                Argument::Place(Place::Arena(offset)) => arena[offset / 4..].as_mut_ptr().cast(),
-                Argument::Shared => shared.as_mut_ptr().cast(),
-                Argument::Words(words) => words.as_ptr().cast_mut().cast(),
+                KernelArgument::Place(Place::Input(i)) => inputs[*i].as_mut_ptr().cast(),
+                KernelArgument::Place(Place::Output(i)) => outputs[*i].as_mut_ptr().cast(),
+                KernelArgument::Place(Place::Arena(offset)) => arena[offset / 4..].as_mut_ptr().cast(),
+                KernelArgument::Shared => shared.as_mut_ptr().cast(),
+                KernelArgument::Words(words) => words.as_ptr().cast_mut().cast(),
             });
             let (pointers, tiles): (Vec<*mut u8>, i64) = (pointers.collect(), stage.tiles as i64);
             // SAFETY: every pointer is that of the value the table has at its place.
@@ -176,7 +176,7 @@ mod tests {
                 let mut b = TileBuilder::new();
                 let (begin, end) = b.tile_range();
                 let memory = |argument, index, offset| Address { base: Base::Argument(argument), index, offset };
-                (b.vector, b.part) = (true, Some(part));
+                (b.vector, b.active) = (true, Some(part));
                 let rows = load(&mut b, memory(0, begin, border + offset), stride);
                 for (i, &row) in (0..).zip(&rows) {
                     b.store(memory(1, end, border + offset + i * 4), row);

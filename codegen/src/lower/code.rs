@@ -1,7 +1,7 @@
 //! A kernel's tile code while it is written: its statements, the pointers that it takes, and its scratch memory.
 
 use super::context::Context;
-use super::{Argument, Lowered, Tiling};
+use super::{KernelArgument, Lowered, Tiling};
 use crate::tile::{Address, Base, Class, Reg, TileBuilder};
 use bayeslift_ir::Value;
 use bayeslift_passes::{Place, View, merge_axes};
@@ -11,8 +11,8 @@ use std::collections::HashMap;
 pub(super) struct Code<'p> {
     pub context: Context<'p>,
     pub b: TileBuilder,
-    arguments: Vec<Argument>,
-    argument_of: HashMap<Argument, usize>,
+    arguments: Vec<KernelArgument>,
+    argument_of: HashMap<KernelArgument, usize>,
     /// Scratch elements of four bytes taken so far.
     scratch: usize,
 }
@@ -38,7 +38,7 @@ impl<'p> Code<'p> {
     }
 
     /// What a pointer that the code takes points to. They are numbered in the order in which they are asked for.
-    pub fn argument(&mut self, argument: Argument) -> Base {
+    pub fn argument(&mut self, argument: KernelArgument) -> Base {
         let next = self.arguments.len();
         let index = *self.argument_of.entry(argument.clone()).or_insert(next);
         if index == next {
@@ -49,7 +49,7 @@ impl<'p> Code<'p> {
 
     /// The memory at a place.
     pub fn memory(&mut self, place: Place) -> Base {
-        self.argument(Argument::Place(place))
+        self.argument(KernelArgument::Place(place))
     }
 
     /// Numbers the pointers to these places, in their order.

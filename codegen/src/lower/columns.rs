@@ -1,9 +1,9 @@
 //! Reductions over an axis that is not the last: columns side by side, rows in order.
 
 use super::code::Code;
-use super::element::{Elements, Points};
 use super::in_order;
 use super::noise::RowKeys;
+use super::pointwise::{Points, Pointwise};
 use super::shape::ABREAST;
 use super::sums::{identity, step};
 use crate::tile::{Abreast, Base, Class, Reg};
@@ -22,7 +22,7 @@ struct Column {
     extent: usize,
 }
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// A kernel that reduces an outer axis. Returns the number of tiles.
     pub fn column_reduction(&self, code: &mut Code<'_>, reduction: Value) -> usize {
         let node = self.context.plan.graph.node(reduction);

@@ -3,9 +3,9 @@
 
 use super::Tiling;
 use super::code::{Code, Tiles};
-use super::element::{Elements, Row};
-use super::panel::{Extents, FOUR, Panel, ROW_PITCH, Source, Span, strip_pitch};
-use super::products::{Block, Operands, Products, Tile};
+use super::panel::{FOUR, OperandSource, Panel, Product, ROW_PITCH, Span, strip_pitch};
+use super::pointwise::{Pointwise, Row};
+use super::products::{Operands, Products, RankUpdate, Tile};
 use super::shape::{Cut, RegisterTile};
 use super::shared::SharedOperands;
 use super::sums::Sums;
@@ -40,22 +40,22 @@ struct Dots<'a> {
 
 /// A kernel with contractions.
 pub(super) fn dots(
-    mut elements: Elements<'_>,
+    mut pointwise: Pointwise<'_>,
     code: &mut Code<'_>,
     products: &Products,
     shared: &SharedOperands,
 ) -> Tiles {
     code.take_pointers(products.places.iter().copied());
     let ((batches, rows, cols), sizes) = (products.space, products.sizes);
-    let Products { dots, extents, operands, row_cut, col_cut, .. } = products;
+    let Products { dots, each, operands, row_cut, col_cut, .. } = products;
     let strip_rows = sizes.register.rows;
     // room for register tiles that reach beyond the cache tile
     let padded_rows = sizes.tile_rows.next_multiple_of(strip_rows);
     let tiles: Vec<usize> = dots.iter().map(|_| code.take_floats(padded_rows * sizes.pitch)).collect();
-    elements.tiles = dots.iter().copied().zip(tiles.iter().copied()).collect();
-    let is_deep = extents.iter().any(|product| product.depth > DOT_CHUNK);
-    let mut with_extents = operands.iter().zip(extents);
-    let overlap = with_extents.any(|(operands, product)| overlaps(operands, sizes.register, *product));
+    pointwise.tiles = dots.iter().copied().zip(tiles.iter().copied()).collect();
+    let is_deep = each.iter().any(|product| product.depth > DOT_CHUNK);
+    let mut with_operands = operands.iter().zip(each);
+    let overlap = with_operands.any(|(operands, product)| overlaps(operands, sizes.register, *product));
     // rows that are packed together may begin before the tile and end after it
     let spare_rows = if operands.iter().any(|[left, _]| left.has_windows()) { 2 * FOUR } else { 0 };
     let target = code.context.target;
@@ -69,7 +69,7 @@ pub(super) fn dots(
         left: code.take_floats(left_elements),
         right: code.take_floats(right_cols * strip_pitch(sizes.strip, target)),
     };
-    let streams = elements.streams(code);
+    let streams = pointwise.streams(code);
     let all = Dots { products, shared, scratch, tiles, streams };
 
     let count = code.tiles(batches * row_cut.tiles * col_cut.tiles, 1, 1, |code, number, _| {
@@ -92,16 +92,16 @@ pub(super) fn dots(
         match products.is_transposed {
             true => {
                 let tile = Tile { rows: tile.cols, cols: tile.rows, ..tile };
-                elements.epilogue(code, (sizes.tile_cols, 1), tile);
+                pointwise.epilogue(code, (sizes.tile_cols, 1), tile);
             }
-            false => elements.epilogue(code, (sizes.tile_rows, sizes.pitch), tile),
+            false => pointwise.epilogue(code, (sizes.tile_rows, sizes.pitch), tile),
         }
     });
     let in_rows = Tiling { block: rows * cols, spans: row_cut.tiles, step: row_cut.size * cols, beside: col_cut.tiles };
     (count, (!products.is_transposed).then_some(in_rows))
 }
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// Everything that reads the products, on one tile of at most so many rows, this far apart.
     fn epilogue(&self, code: &mut Code<'_>, (most_rows, pitch): (usize, usize), tile: Tile) {
         let first = code.b.index_scale(tile.batch, tile.rows.extent);
@@ -139,14 +139,14 @@ impl Dots<'_> {
     fn product(&self, code: &mut Code<'_>, number: usize, tile: Tile) {
         let Dots { products, scratch, .. } = self;
         let (operands, sizes) = (&products.operands[number], products.sizes);
-        let ([a, b], extents) = (operands, products.extents[number]);
-        let depth = extents.depth;
+        let ([a, b], product) = (operands, products.each[number]);
+        let depth = product.depth;
         let [shared_left, shared_right] =
             self.shared.of[number].map(|shared| shared.map(|shared| shared.panel(code, tile.batch)));
         // Where register tiles overlap, chunks alternate between two places, so that each finds the sums of before; the
         // last one's is the product's.
         let total = self.tiles[number];
-        let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, extents);
+        let alternates = depth > DOT_CHUNK && overlaps(operands, sizes.register, product);
         let places = match depth.div_ceil(DOT_CHUNK) % 2 {
             _ if !alternates => [total, total],
             1 => [total, scratch.before],
@@ -158,13 +158,13 @@ impl Dots<'_> {
             let chunk = Span { first, last: code.b.index_min(last, end), extent: depth };
             let packed = (scratch.left, sizes.register.rows);
             let left =
-                shared_left.unwrap_or_else(|| code.prepare_left(a, (tile.batch, extents), tile.rows, chunk, packed));
-            let packs = shared_right.is_none() && b.is_packed_right(extents);
+                shared_left.unwrap_or_else(|| code.prepare_left(a, (tile.batch, product), tile.rows, chunk, packed));
+            let packs = shared_right.is_none() && b.is_packed_right(product);
             if products.in_runs {
                 let packed = (scratch.right, sizes.strip);
-                let right = code.prepare_right(b, (tile.batch, extents), chunk, tile.cols, packed);
-                let block = Block { tile, cols: tile.cols, chunk, left, right };
-                return code.runs(sizes, block, [scratch.before, total]);
+                let right = code.prepare_right(b, (tile.batch, product), chunk, tile.cols, packed);
+                let update = RankUpdate { tile, cols: tile.cols, chunk, left, right };
+                return code.runs(sizes, update, [scratch.before, total]);
             }
             let block = if packs { sizes.block } else { sizes.tile_cols };
             code.repeat(tile.cols.first, tile.cols.last, block as i64, |code, first| {
@@ -172,21 +172,28 @@ impl Dots<'_> {
                 let cols = Span { first, last: code.b.index_min(last, tile.cols.last), extent: tile.cols.extent };
                 let packed = (scratch.right, sizes.strip);
                 let right =
-                    shared_right.unwrap_or_else(|| code.prepare_right(b, (tile.batch, extents), chunk, cols, packed));
+                    shared_right.unwrap_or_else(|| code.prepare_right(b, (tile.batch, product), chunk, cols, packed));
                 // what comes next of an operand that is packed strip by strip
                 let next = (packs && sizes.block == sizes.strip && sizes.tile_cols > sizes.strip).then_some(b);
-                self.register_tiles(code, Block { tile, cols, chunk, left, right }, next, places);
+                self.register_tiles(code, RankUpdate { tile, cols, chunk, left, right }, next, places);
             });
         });
     }
 
-    /// All register tiles of a block. The last rows are a rest of tiles with fewer rows, and the last columns of tiles
-    /// with fewer vectors, if there are such. Else the last tile ends where the block ends and may compute again what
+    /// All register tiles of an update. The last rows are a rest of tiles with fewer rows, and the last columns of tiles
+    /// with fewer vectors, if there are such. Else the last tile ends where its columns end and may compute again what
     /// its neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the
     /// padding.
-    fn register_tiles(&self, code: &mut Code<'_>, block: Block, next: Option<&Source>, places: [usize; 2]) {
+    fn register_tiles(
+        &self,
+        code: &mut Code<'_>,
+        update: RankUpdate,
+        next: Option<&OperandSource>,
+        places: [usize; 2],
+    ) {
         let sizes = self.products.sizes;
-        let (Block { tile, cols, chunk, left, right }, register, width) = (block, sizes.register, code.context.width());
+        let (RankUpdate { tile, cols, chunk, left, right }, register, width) =
+            (update, sizes.register, code.context.width());
         let last_start = |code: &mut Code<'_>, span: Span, size: usize| {
             // a product smaller than the register tile begins at 0 and computes columns that nobody reads
             if span.extent < size { code.b.index(0) } else { code.b.index_offset(span.last, -(size as i64)) }
@@ -221,7 +228,7 @@ impl Dots<'_> {
                         if let Some(next) = next {
                             code.prefetch_right(next, sizes, tile, chunk, (row, col));
                         }
-                        let sums = code.register_tile(block, (row, rows), (col, vectors));
+                        let sums = code.register_tile(update, (row, rows), (col, vectors));
                         let at_row = code.b.index_sub(row, tile.rows.first);
                         let at_row = code.b.index_scale(at_row, sizes.pitch);
                         let at_col = code.b.index_sub(col, tile.cols.first);
@@ -276,9 +283,14 @@ impl Code<'_> {
         }
     }
 
-    /// The sums of the register tile at this row and column over a block's chunk, row by row.
-    fn register_tile(&mut self, block: Block, (row, rows): (Reg, usize), (col, vectors): (Reg, usize)) -> Vec<Reg> {
-        let (Block { cols, chunk, left, right, .. }, width) = (block, self.context.width());
+    /// The sums of the register tile at this row and column over an update's chunk, row by row.
+    fn register_tile(
+        &mut self,
+        update: RankUpdate,
+        (row, rows): (Reg, usize),
+        (col, vectors): (Reg, usize),
+    ) -> Vec<Reg> {
+        let (RankUpdate { cols, chunk, left, right, .. }, width) = (update, self.context.width());
         let zero = self.lanes(width, |s| s.float_constant(0.0));
         let mut start = |panel: Panel, free: Reg| {
             let tile = self.b.index_scale_signed(free, panel.tiles);
@@ -373,7 +385,7 @@ impl Code<'_> {
 }
 
 /// Whether register tiles of a product overlap.
-fn overlaps([left, right]: &Operands, register: RegisterTile, product: Extents) -> bool {
+fn overlaps([left, right]: &Operands, register: RegisterTile, product: Product) -> bool {
     let rows_overlap = match register.rest.tiles {
         0 => !left.is_packed_left(product) && !product.rows.is_multiple_of(register.rows),
         _ => register.rest.overlaps(),

@@ -1,13 +1,13 @@
 //! Folds: cleared first, then every window adds its elements where it takes them from.
 
 use super::code::Code;
-use super::element::{Elements, Points};
 use super::noise::RowKeys;
+use super::pointwise::{Points, Pointwise};
 use super::shape::{ABREAST, NOISE_BLOCK};
 use crate::tile::{Abreast, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Value, Window};
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// A kernel that folds `[outer.., size, count, inner..]` to `[outer.., extent, inner..]`. Returns the number of
     /// tiles: what windows share is in one.
     pub fn fold(&self, code: &mut Code<'_>, value: Value) -> usize {
@@ -68,7 +68,7 @@ impl Elements<'_> {
         });
     }
 
-    /// As [`Elements::add_row`], where the row's columns are windows: each is a step after the one before.
+    /// As [`Pointwise::add_row`], where the row's columns are windows: each is a step after the one before.
     fn add_windows(&self, code: &mut Code<'_>, operand: Value, row: Reg, at: (Base, Reg), window: Window) {
         if window.step == 1 {
             return self.add_row(code, operand, row, at, window.count);

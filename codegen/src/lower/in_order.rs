@@ -3,8 +3,8 @@
 
 use super::Tiling;
 use super::code::{Code, Tiles};
-use super::element::{Elements, Points, Row};
 use super::noise::RowKeys;
+use super::pointwise::{Points, Pointwise, Row};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Reduction, Value};
 
@@ -24,13 +24,13 @@ struct Chain {
 
 /// Rows that are reduced beside each other.
 struct Rows<'e> {
-    elements: &'e Elements<'e>,
+    pointwise: &'e Pointwise<'e>,
     keys: RowKeys,
     chains: &'e [Chain],
     cols: usize,
 }
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// A kernel that reduces rows of doubles, and computes about so many in one go.
     pub fn rows_in_order(&self, code: &mut Code<'_>, rows: usize, cols: usize, at_once: usize) -> Tiles {
         // draws come for two vectors at a time, in an order of their own
@@ -44,7 +44,7 @@ impl Elements<'_> {
         let chains: Vec<Chain> = self.context.kernel.row_reductions().iter().map(chain).collect();
         let tiles = code.tiles(rows, lanes, at_once, |code, first, last| {
             let keys = self.prepare_rows(code, first, last, at_once.min(rows));
-            let those = Rows { elements: self, keys, chains: &chains, cols };
+            let those = Rows { pointwise: self, keys, chains: &chains, cols };
             let some_rows = |code: &mut Code<'_>, row: Reg, count: usize| match lanes {
                 1 => those.reduce(code, row, count),
                 _ => those.reduce_in_lanes(code, row, count),
@@ -67,9 +67,9 @@ impl Elements<'_> {
 impl Rows<'_> {
     /// Computes and stores so many rows, from `first` on, and what they are reduced to: all in turns, by the element.
     fn reduce(&self, code: &mut Code<'_>, first: Reg, count: usize) {
-        let Rows { elements, chains, .. } = self;
+        let Rows { pointwise, chains, .. } = self;
         let rows: Vec<Reg> = (0..count).map(|i| code.b.index_offset(first, i as i64)).collect();
-        let rows: Vec<Row> = rows.into_iter().map(|row| elements.enter_row(code, row, &self.keys)).collect();
+        let rows: Vec<Row> = rows.into_iter().map(|row| pointwise.enter_row(code, row, &self.keys)).collect();
         let none = self.identities(code).repeat(count);
         let (start, end) = (code.b.index(0), code.b.index(self.cols));
         let results = code.repeat_carrying(start, end, 1, &none, |code, col, so_far| {
@@ -78,10 +78,10 @@ impl Rows<'_> {
                 let mut points = Points::new([col]);
                 for (chain, &so_far) in chains.iter().zip(so_far) {
                     let operand = code.context.operand(chain.reduction);
-                    let [x] = elements.eval(code, operand, row, &mut points);
+                    let [x] = pointwise.eval(code, operand, row, &mut points);
                     next.push(step(chain.function, &mut code.b, so_far, x));
                 }
-                elements.store(code, row, &mut points);
+                pointwise.store(code, row, &mut points);
             }
             next
         });
@@ -93,7 +93,7 @@ impl Rows<'_> {
     /// As [`Rows::reduce`], for at most as many rows as a vector has lanes: vectors of neighbours in a row are computed
     /// and kept in scratch memory, and from there lanes take a column of all rows.
     fn reduce_in_lanes(&self, code: &mut Code<'_>, first: Reg, count: usize) {
-        let Rows { elements, cols, .. } = self;
+        let Rows { pointwise, cols, .. } = self;
         let none = in_lanes(code, count, |code| self.identities(code));
         let (start, end) = (code.b.index(0), code.b.index(*cols));
         let results = code.repeat_carrying(start, end, BLOCK as i64, &none, |code, block, so_far| {
@@ -102,8 +102,8 @@ impl Rows<'_> {
             let (zero, rows) = (code.b.index(0), code.b.index(count));
             code.repeat(zero, rows, 1, |code, number| {
                 let row = code.b.index_add(first, number);
-                let row = elements.enter_row(code, row, &self.keys);
-                let abreast = elements.abreast_of_row();
+                let row = pointwise.enter_row(code, row, &self.keys);
+                let abreast = pointwise.abreast_of_row();
                 code.each_column([block, block_end], BLOCK, *cols, abreast, |code, cols| match *cols {
                     [a, b, c, d] => self.keep_elements(code, &row, [number, block], [a, b, c, d]),
                     [a, b] => self.keep_elements(code, &row, [number, block], [a, b]),
@@ -120,14 +120,14 @@ impl Rows<'_> {
         let mut points = Points::new(cols);
         for chain in self.chains {
             let operand = code.context.operand(chain.reduction);
-            for (col, x) in cols.into_iter().zip(self.elements.eval(code, operand, row, &mut points)) {
+            for (col, x) in cols.into_iter().zip(self.pointwise.eval(code, operand, row, &mut points)) {
                 let (from_row, from_block) = (code.b.index_scale(number, BLOCK), code.b.index_sub(col, block));
                 let element = code.b.index_add(from_row, from_block);
                 let address = chain.kept(code, element);
                 code.b.store(address, x);
             }
         }
-        self.elements.store(code, row, &mut points);
+        self.pointwise.store(code, row, &mut points);
     }
 
     /// Takes the columns of a block, one after the other.

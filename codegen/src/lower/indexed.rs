@@ -5,9 +5,9 @@
 //! it is a position that was noted, and has that number.
 
 use super::code::Code;
-use super::element::{Elements, Points, Row};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
+use super::pointwise::{Points, Pointwise, Row};
 use super::shape::{ABREAST, NOISE_BLOCK};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Indexed, Kind, Lanes, Value};
@@ -27,7 +27,7 @@ struct Numbers {
 #[derive(Clone, Copy)]
 struct Map(usize);
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// A kernel of rows that have numbers. Returns the number of tiles.
     pub fn indexed(&self, code: &mut Code<'_>, value: Value) -> usize {
         let node = self.context.plan.graph.node(value);

@@ -74,9 +74,9 @@ impl Code<'_> {
     /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.
     pub fn lanes<T>(&mut self, lanes: usize, body: impl FnOnce(&mut Self) -> T) -> T {
         self.b.vector = self.context.width() > 1;
-        self.b.part = (lanes < self.context.width()).then_some(lanes as u32);
+        self.b.active = (lanes < self.context.width()).then_some(lanes as u32);
         let result = body(self);
-        (self.b.vector, self.b.part) = (false, None);
+        (self.b.vector, self.b.active) = (false, None);
         result
     }
 

@@ -2,9 +2,9 @@
 
 use super::Tiling;
 use super::code::{Code, Tiles};
-use super::element::{Elements, Points, Row};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
+use super::pointwise::{Points, Pointwise, Row};
 use super::shape::{ABREAST, BAND, NOISE_BLOCK};
 use super::sums::{RowReductions, Sums};
 use crate::tile::Reg;
@@ -25,28 +25,28 @@ const PAIRED_ROWS_ABREAST: usize = 4;
 const MOST_SHORT_ROWS: usize = 256;
 
 /// A kernel without contractions.
-pub(super) fn map(mut elements: Elements<'_>, code: &mut Code<'_>) -> Tiles {
+pub(super) fn map(mut pointwise: Pointwise<'_>, code: &mut Code<'_>) -> Tiles {
     let (mut rows, mut cols) = (code.context.kernel.rows, code.context.kernel.cols);
-    if elements.are_flat() {
+    if pointwise.are_flat() {
         (rows, cols) = (1, rows * cols);
-        elements.flatten(cols);
+        pointwise.flatten(cols);
     }
     if rows == 1 && code.context.kernel.row_reductions().is_empty() {
-        let unit = if elements.sites.is_empty() { BAND } else { NOISE_BLOCK };
+        let unit = if pointwise.sites.is_empty() { BAND } else { NOISE_BLOCK };
         let tiles = code.tiles(cols, unit, AT_ONCE, |code, first, last| {
             let row = code.b.index(0);
-            let row = elements.enter_row(code, row, &RowKeys::none());
-            elements.columns(code, &row, [first, last], cols, &mut Sums::none());
+            let row = pointwise.enter_row(code, row, &RowKeys::none());
+            pointwise.columns(code, &row, [first, last], cols, &mut Sums::none());
         });
         return (tiles, Some(Tiling::of_one_block(cols, unit)));
     }
     if !code.context.kernel.row_reductions().is_empty() && code.context.is_of_doubles() {
-        return elements.rows_in_order(code, rows, cols, AT_ONCE.div_ceil(cols));
+        return pointwise.rows_in_order(code, rows, cols, AT_ONCE.div_ceil(cols));
     }
-    elements.rows(code, rows, cols)
+    pointwise.rows(code, rows, cols)
 }
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// All rows, and what they are reduced to.
     fn rows(&self, code: &mut Code<'_>, rows: usize, cols: usize) -> Tiles {
         let short = self.context.has_short_rows();

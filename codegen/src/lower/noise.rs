@@ -1,6 +1,6 @@
 //! Noise: the keys of sites and rows, and draws.
 
-use super::Argument;
+use super::KernelArgument;
 use super::code::Code;
 use super::leaf::Leaf;
 use crate::tile::{Abreast, Address, Base, Class, Reg};
@@ -34,7 +34,7 @@ impl Site {
     /// Loads what noise is addressed by, once a call.
     pub fn new(code: &mut Code<'_>, value: Value, noise: Noise) -> Site {
         let words = vec![noise.stream as u32, (noise.stream >> 32) as u32];
-        let base = code.argument(Argument::Words(words));
+        let base = code.argument(KernelArgument::Words(words));
         let seed = [0, 1].map(|i| code.address_word(value, 0, i));
         let step = [2, 3].map(|i| code.address_word(value, 0, i));
         let index = code.b.index(0);

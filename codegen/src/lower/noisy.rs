@@ -1,8 +1,8 @@
 //! Rows of columns in the order in which noise comes.
 
 use super::code::Code;
-use super::element::{Elements, Points, Row};
 use super::noise::{RowKeys, Site};
+use super::pointwise::{Points, Pointwise, Row};
 use super::shape::NOISE_BLOCK;
 use super::sums::Sums;
 use crate::tile::{Address, Base, Class, Reg};
@@ -11,7 +11,7 @@ use bayeslift_ir::{Lanes, Value, noise};
 /// How many vectors are drawn at once: more would not fit into registers.
 const MOST_ABREAST: usize = 4;
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// Computes the keys of all rows `first..last`, at most so many, into scratch memory: several at a time.
     pub fn prepare_rows(&self, code: &mut Code<'_>, first: Reg, last: Reg, most: usize) -> RowKeys {
         let mut keys = RowKeys::none();
@@ -76,7 +76,7 @@ impl Elements<'_> {
         }
     }
 
-    /// The columns `start..end` of a row, as [`Elements::columns`] has them, where the kernel draws noise.
+    /// The columns `start..end` of a row, as [`Pointwise::columns`] has them, where the kernel draws noise.
     pub fn noisy_columns(
         &self,
         code: &mut Code<'_>,

@@ -7,7 +7,7 @@ use super::shape::{NOISE_BLOCK, compete};
 use crate::Target;
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, DType, DoubleLanes, Elementwise, Kind, Lanes};
-use bayeslift_passes::{Axis, Operand, Place, View};
+use bayeslift_passes::{Axis, DotOperand, Place, View};
 
 /// Products with fewer rows than this read the right operand too seldom to pack it without need.
 const PACK_ROWS: usize = 24;
@@ -47,7 +47,7 @@ impl Matrix {
 }
 
 /// Where the elements of an operand come from.
-pub(super) enum Source {
+pub(super) enum OperandSource {
     Memory {
         place: Place,
         matrix: Matrix,
@@ -73,9 +73,9 @@ pub(super) struct Panel {
     pub is_padded: bool,
 }
 
-/// The extents of a product, and the target that it is computed on.
+/// A matrix product: its extents, and the target that it is computed on.
 #[derive(Clone, Copy)]
-pub(super) struct Extents {
+pub(super) struct Product {
     pub rows: usize,
     pub cols: usize,
     pub depth: usize,
@@ -93,18 +93,18 @@ pub(super) struct Span {
 
 impl Context<'_> {
     /// Where the elements of an operand come from.
-    pub fn source(&self, operand: &Operand) -> Source {
+    pub fn source(&self, operand: &DotOperand) -> OperandSource {
         match operand {
-            Operand::Memory(view) => {
+            DotOperand::Memory(view) => {
                 let place = self.plan.places[view.source.index()].expect("operands lie in memory");
-                Source::Memory { place, matrix: matrix(view) }
+                OperandSource::Memory { place, matrix: matrix(view) }
             }
-            Operand::Computed { value, views } => {
+            DotOperand::Computed { value, views } => {
                 let operands = views.iter().map(|view| (self.leaf(view.clone()), matrix(view))).collect();
                 let Kind::Elementwise(function) = self.plan.graph.node(*value).op.kind() else {
                     unreachable!("{value} is computed by the element while it is packed")
                 };
-                Source::Computed { function, operands }
+                OperandSource::Computed { function, operands }
             }
         }
     }
@@ -112,18 +112,18 @@ impl Context<'_> {
 
 impl Code<'_> {
     /// For each of an operand's matrices the index of the first element of its product.
-    pub fn origins(&mut self, source: &Source, batch: Reg) -> Vec<Reg> {
+    pub fn origins(&mut self, source: &OperandSource, batch: Reg) -> Vec<Reg> {
         source.matrices().map(|matrix| self.row_offset(&matrix.batch, batch)).collect()
     }
 
     /// `N` elements along a column from `(row, col)` on, each with its neighbours along the row.
-    fn elements<const N: usize>(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> [Reg; N] {
+    fn elements<const N: usize>(&mut self, source: &OperandSource, batch: Reg, row: Reg, col: Reg) -> [Reg; N] {
         let indices = self.indices(source, batch, row, col);
         self.elements_at(source, &indices)
     }
 
     /// The index of element `(row, col)` of a product in each of an operand's matrices.
-    pub fn indices(&mut self, source: &Source, batch: Reg, row: Reg, col: Reg) -> Vec<Reg> {
+    pub fn indices(&mut self, source: &OperandSource, batch: Reg, row: Reg, col: Reg) -> Vec<Reg> {
         let origins = self.origins(source, batch);
         let indices = source.matrices().zip(origins).map(|(matrix, origin)| {
             let (i, j) = (self.nested_offset(matrix.rows.nested(), row), self.nested_offset(matrix.cols.nested(), col));
@@ -134,7 +134,7 @@ impl Code<'_> {
     }
 
     /// As [`Code::elements`], given the index of the first one in each matrix.
-    pub fn elements_at<const N: usize>(&mut self, source: &Source, indices: &[Reg]) -> [Reg; N] {
+    pub fn elements_at<const N: usize>(&mut self, source: &OperandSource, indices: &[Reg]) -> [Reg; N] {
         let load = |s: &mut Self, place: Place, class: Class, matrix: &Matrix, index: Reg| -> [Reg; N] {
             let base = s.memory(place);
             let (row, col) = matrix.steps();
@@ -147,8 +147,8 @@ impl Code<'_> {
         };
         let float = self.context.float();
         match source {
-            Source::Memory { place, matrix } => load(self, *place, float, matrix, indices[0]),
-            Source::Computed { function, operands } => {
+            OperandSource::Memory { place, matrix } => load(self, *place, float, matrix, indices[0]),
+            OperandSource::Computed { function, operands } => {
                 let operands = operands.iter().zip(indices).map(|((leaf, matrix), &index)| match leaf {
                     Leaf::Float(bits) => [self.b.constant(f32::from_bits(*bits)); N],
                     Leaf::Double(bits) => [self.b.dconstant(f64::from_bits(*bits)); N],
@@ -166,14 +166,14 @@ impl Code<'_> {
     /// The right operand's rows `chunk` and columns `cols`, in strips of `strip` columns if it is packed.
     pub fn prepare_right(
         &mut self,
-        source: &Source,
-        (batch, product): (Reg, Extents),
+        source: &OperandSource,
+        (batch, product): (Reg, Product),
         chunk: Span,
         cols: Span,
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { place, matrix } if !source.is_packed_right(product) => {
+            OperandSource::Memory { place, matrix } if !source.is_packed_right(product) => {
                 let (depth, free) = matrix.steps();
                 self.in_place((*place, matrix), batch, (free, depth))
             }
@@ -193,14 +193,14 @@ impl Code<'_> {
     /// The left operand's rows `rows` and columns `chunk`, in strips of `strip` rows if it is transposed and packed.
     pub fn prepare_left(
         &mut self,
-        source: &Source,
-        (batch, product): (Reg, Extents),
+        source: &OperandSource,
+        (batch, product): (Reg, Product),
         rows: Span,
         chunk: Span,
         (scratch, strip): (usize, usize),
     ) -> Panel {
         match source {
-            Source::Memory { place, matrix } if !source.is_packed_left(product) => {
+            OperandSource::Memory { place, matrix } if !source.is_packed_left(product) => {
                 self.in_place((*place, matrix), batch, matrix.steps())
             }
             _ if source.has_windows() => {
@@ -241,7 +241,15 @@ impl Code<'_> {
     }
 
     /// Writes rows and columns of an operand to a panel of strips of `strip` columns, padded with zeros.
-    pub fn pack_strips(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, strip: usize, panel: Panel) {
+    pub fn pack_strips(
+        &mut self,
+        source: &OperandSource,
+        batch: Reg,
+        rows: Span,
+        cols: Span,
+        strip: usize,
+        panel: Panel,
+    ) {
         let pack = |s: &mut Self, (row, is_four): (Reg, bool), (col, filled): (Reg, usize)| {
             let to_row = s.b.index_scale_signed(row, panel.depth);
             let to_col = s.b.index_scale_signed(col, panel.tiles);
@@ -287,7 +295,7 @@ impl Code<'_> {
     }
 
     /// Writes rows and columns of an operand to a panel of rows.
-    pub fn pack_rows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, panel: Panel) {
+    pub fn pack_rows(&mut self, source: &OperandSource, batch: Reg, rows: Span, cols: Span, panel: Panel) {
         self.repeat(rows.first, rows.last, 1, |s, row| {
             let to_row = s.b.index_scale_signed(row, panel.tiles);
             let to_row = s.b.index_add(panel.origin, to_row);
@@ -315,12 +323,12 @@ impl Code<'_> {
     }
 }
 
-impl Source {
+impl OperandSource {
     /// The matrices that elements are made of, with their memory if they are no constants.
     pub fn places(&self) -> impl Iterator<Item = (Option<Place>, &Matrix)> {
         let (memory, computed) = match self {
-            Source::Memory { place, matrix } => (Some((Some(*place), matrix)), &[][..]),
-            Source::Computed { operands, .. } => (None, &operands[..]),
+            OperandSource::Memory { place, matrix } => (Some((Some(*place), matrix)), &[][..]),
+            OperandSource::Computed { operands, .. } => (None, &operands[..]),
         };
         let place = |leaf: &Leaf| match leaf {
             Leaf::Memory { place, .. } => Some(*place),
@@ -346,30 +354,30 @@ impl Source {
     }
 
     /// Whether a product packs this right operand.
-    pub fn is_packed_right(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
+    pub fn is_packed_right(&self, Product { rows, cols, depth, target }: Product) -> bool {
         let (chunk, cache) = (depth.min(DOT_CHUNK) * cols * 4, target.machine().second_level);
         let is_near =
             chunk <= cache / IN_PLACE_PART_OF_ANY_ROWS || rows <= IN_PLACE_ROWS && chunk <= cache / IN_PLACE_PART;
         match self {
-            Source::Memory { matrix, .. } if matrix.steps().1 == 1 => {
+            OperandSource::Memory { matrix, .. } if matrix.steps().1 == 1 => {
                 let reads_in_place = target.has_large_tiles() && is_near && !self.lines_compete();
                 rows >= PACK_ROWS && !reads_in_place
             }
-            Source::Memory { .. } => !self.is_transposed_right(rows),
-            Source::Computed { .. } => true,
+            OperandSource::Memory { .. } => !self.is_transposed_right(rows),
+            OperandSource::Computed { .. } => true,
         }
     }
 
     /// Whether a product of `rows` rows reads this right operand in place, four neighbours of each column at a time:
     /// one row reads it once.
     pub fn is_transposed_right(&self, rows: usize) -> bool {
-        rows == 1 && matches!(self, Source::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
+        rows == 1 && matches!(self, OperandSource::Memory { matrix, .. } if matches!(matrix.steps(), (1, 2..)))
     }
 
     /// Whether this left operand is read in place, and its rows compete for a few sets of a cache.
-    pub fn rows_compete(&self, product: Extents) -> bool {
+    pub fn rows_compete(&self, product: Product) -> bool {
         let far = |matrix: &Matrix| compete(matrix.steps().0.unsigned_abs() as usize);
-        matches!(self, Source::Memory { matrix, .. } if !self.is_packed_left(product) && far(matrix))
+        matches!(self, OperandSource::Memory { matrix, .. } if !self.is_packed_left(product) && far(matrix))
     }
 
     /// Whether neighbouring rows or columns lie so that they compete for a few sets of a cache.
@@ -381,22 +389,22 @@ impl Source {
     }
 
     /// Whether a product packs this left operand.
-    pub fn is_packed_left(&self, Extents { rows, cols, depth, target }: Extents) -> bool {
+    pub fn is_packed_left(&self, Product { rows, cols, depth, target }: Product) -> bool {
         let cache = target.machine().second_level;
         let is_near = depth.min(DOT_CHUNK) * rows * 4 <= cache / IN_PLACE_PART_OF_LEFT;
         match self {
             _ if self.has_windows() => true,
-            Source::Memory { matrix, .. } => {
+            OperandSource::Memory { matrix, .. } => {
                 let reads_in_place =
                     target.has_large_tiles() && is_near && matrix.steps().0 == 1 && !self.lines_compete();
                 cols >= PACK_COLUMNS && matrix.steps().1 != 1 && !reads_in_place
             }
-            Source::Computed { .. } => true,
+            OperandSource::Computed { .. } => true,
         }
     }
 
     /// Whether a product packs this left operand in strips of rows.
-    pub fn is_in_strips(&self, product: Extents) -> bool {
+    pub fn is_in_strips(&self, product: Product) -> bool {
         self.is_packed_left(product) && !self.has_windows() && self.is_transposed()
     }
 
@@ -406,17 +414,17 @@ impl Source {
     }
 
     /// The operand with rows and columns exchanged.
-    pub fn transposed(&self) -> Source {
+    pub fn transposed(&self) -> OperandSource {
         let swap = |matrix: &Matrix| Matrix {
             rows: matrix.cols.clone(),
             cols: matrix.rows.clone(),
             batch: matrix.batch.clone(),
         };
         match self {
-            Source::Memory { place, matrix } => Source::Memory { place: *place, matrix: swap(matrix) },
-            Source::Computed { function, operands } => {
+            OperandSource::Memory { place, matrix } => OperandSource::Memory { place: *place, matrix: swap(matrix) },
+            OperandSource::Computed { function, operands } => {
                 let operands = operands.iter().map(|(leaf, matrix)| (leaf.clone(), swap(matrix))).collect();
-                Source::Computed { function: *function, operands }
+                OperandSource::Computed { function: *function, operands }
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use super::code::Code;
 use super::context::Context;
-use super::element::Elements;
 use super::leaf::Leaf;
-use super::panel::{Source, Span};
+use super::panel::{OperandSource, Span};
+use super::pointwise::Pointwise;
 use super::products::{Sizes, Tile};
 use super::shape::{LINE, RegisterTile};
 use crate::tile::{Base, Reg};
@@ -35,7 +35,7 @@ impl Context<'_> {
     }
 }
 
-impl Elements<'_> {
+impl Pointwise<'_> {
     /// The memory of which the kernel reads the element at its own row and column.
     pub fn streams(&self, code: &mut Code<'_>) -> BTreeSet<Base> {
         let elements = self.context.kernel.rows * self.context.kernel.cols;
@@ -79,7 +79,14 @@ impl Code<'_> {
     /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`:
     /// the register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is
     /// brought instead is a little memory for nothing.
-    pub fn prefetch_right(&mut self, source: &Source, sizes: Sizes, tile: Tile, chunk: Span, (row, col): (Reg, Reg)) {
+    pub fn prefetch_right(
+        &mut self,
+        source: &OperandSource,
+        sizes: Sizes,
+        tile: Tile,
+        chunk: Span,
+        (row, col): (Reg, Reg),
+    ) {
         let RegisterTile { rows, .. } = sizes.register;
         let share = DOT_CHUNK.min(chunk.extent).div_ceil((sizes.tile_rows / rows).max(1)).min(MOST_ROWS);
         let number = self.b.index_sub(row, tile.rows.first);

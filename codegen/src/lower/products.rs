@@ -2,7 +2,7 @@
 //! from.
 
 use super::context::Context;
-use super::panel::{Extents, Panel, Source, Span};
+use super::panel::{OperandSource, Panel, Product, Span};
 use super::shape::{BAND, BANDED, Cut, Packed, RegisterTile, cache_tile, column_block, spread};
 use crate::target::Target;
 use crate::tile::Reg;
@@ -16,7 +16,7 @@ const NEAR: usize = 4;
 const STRIPS: usize = 2;
 
 /// A product's left and right operands.
-pub(super) type Operands = [Source; 2];
+pub(super) type Operands = [OperandSource; 2];
 
 /// The static sizes of a kernel's products.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ pub(super) struct Products {
     /// Whether rows are the kernel's columns, of which it has one.
     pub is_transposed: bool,
     pub dots: Vec<Value>,
-    pub extents: Vec<Extents>,
+    pub each: Vec<Product>,
     pub operands: Vec<Operands>,
     /// The memory that operands lie in.
     pub places: Vec<Place>,
@@ -62,7 +62,7 @@ impl Products {
         let batches = kernel.rows / rows;
         let operand = |&dot: &Value| [0, 1].map(|number| context.source(kernel.operand(dot, number)));
         let mut operands: Vec<Operands> = dots.iter().map(operand).collect();
-        let places = operands.iter().flatten().flat_map(Source::places).filter_map(|(place, _)| place).collect();
+        let places = operands.iter().flatten().flat_map(OperandSource::places).filter_map(|(place, _)| place).collect();
         let has_windows = operands.iter().any(|[left, _]| left.has_windows());
         let is_transposed = cols == 1 && rows > 1 && target.lanes() > 1 && !has_windows;
         if is_transposed {
@@ -70,18 +70,18 @@ impl Products {
             operands.iter_mut().for_each(|[left, right]| (*left, *right) = (right.transposed(), left.transposed()));
         }
         let space = (batches, rows, cols);
-        let extents = |&dot: &Value| {
+        let product = |&dot: &Value| {
             let depth = plan.graph.ty(context.operand(dot)).shape.last_extent();
-            Extents { rows, cols, depth, target }
+            Product { rows, cols, depth, target }
         };
-        let extents: Vec<Extents> = dots.iter().map(extents).collect();
-        let depth = extents.iter().map(|product| product.depth).max().unwrap_or(0);
-        let count = |holds: &dyn Fn(&Operands, Extents) -> bool| {
-            operands.iter().zip(&extents).filter(|(operands, product)| holds(operands, **product)).count()
+        let each: Vec<Product> = dots.iter().map(product).collect();
+        let depth = each.iter().map(|product| product.depth).max().unwrap_or(0);
+        let count = |holds: &dyn Fn(&Operands, Product) -> bool| {
+            operands.iter().zip(&each).filter(|(operands, product)| holds(operands, **product)).count()
         };
         let rows_compete = count(&|[left, _], product| left.rows_compete(product)) > 0;
         let in_strips = count(&|[left, _], product| left.is_in_strips(product)) > 0;
-        let steps: usize = extents.iter().map(|product| product.depth).sum();
+        let steps: usize = each.iter().map(|product| product.depth).sum();
         let threads = context.useful_threads();
         // Register tiles of bands overlap, which only sums of one chunk allow, and begin where strips do not.
         let in_bands = rows >= 2 * BAND && depth <= DOT_CHUNK && !in_strips;
@@ -96,7 +96,7 @@ impl Products {
             rights: count(&|[_, right], product| right.is_packed_right(product)),
             streams: context.large_values(),
         };
-        let in_runs = threads == 1 && suits_runs(&operands, &extents, register, target);
+        let in_runs = threads == 1 && suits_runs(&operands, &each, register, target);
         let (row_cut, col_cut) = match in_runs {
             true => (Cut::whole(rows), Cut::whole(cols)),
             false => cache_tile(space, steps, register, target, packed, threads),
@@ -107,15 +107,15 @@ impl Products {
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
         let block = if competes { column_block(register, target) } else { strip };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
-        Products { space, is_transposed, dots, extents, operands, places, sizes, in_runs, row_cut, col_cut }
+        Products { space, is_transposed, dots, each, operands, places, sizes, in_runs, row_cut, col_cut }
     }
 }
 
 /// Whether products of one row are computed so: where right operands are large, of more than a few strips, and read in
 /// place.
-fn suits_runs(operands: &[Operands], extents: &[Extents], register: RegisterTile, target: Target) -> bool {
-    operands.iter().zip(extents).all(|([_, right], &product)| {
-        let Extents { rows, cols, depth, .. } = product;
+fn suits_runs(operands: &[Operands], products: &[Product], register: RegisterTile, target: Target) -> bool {
+    operands.iter().zip(products).all(|([_, right], &product)| {
+        let Product { rows, cols, depth, .. } = product;
         let is_wide = cols > STRIPS * register.vectors * target.lanes();
         let is_in_place = !right.is_packed_right(product) && right.matrices().all(|matrix| matrix.steps().1 == 1);
         let is_far = depth * cols * 4 > target.machine().second_level / NEAR;
@@ -131,9 +131,9 @@ pub(super) struct Tile {
     pub cols: Span,
 }
 
-/// A chunk of a product of one cache tile, for a block of its columns.
+/// A rank-k update of some columns of a cache tile: a chunk of the product is added to them.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct RankUpdate {
     pub tile: Tile,
     pub cols: Span,
     pub chunk: Span,

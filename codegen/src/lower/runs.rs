@@ -3,7 +3,7 @@
 //! strip.
 
 use super::code::Code;
-use super::products::{Block, Sizes};
+use super::products::{RankUpdate, Sizes};
 use crate::tile::{Address, Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
@@ -14,20 +14,20 @@ const _: () = assert!(DOT_CHUNK.is_multiple_of(RUN));
 const ABREAST: usize = 4;
 
 impl Code<'_> {
-    /// A chunk of a product of one row and all columns. Its sums are at `sums`, those over chunks at `total`.
-    pub fn runs(&mut self, sizes: Sizes, block: Block, [sums, total]: [usize; 2]) {
-        let chunk = block.chunk;
-        self.each_vector(block, |s, col| {
+    /// An update of one row and all columns. Its sums are at `sums`, those over chunks at `total`.
+    pub fn runs(&mut self, sizes: Sizes, update: RankUpdate, [sums, total]: [usize; 2]) {
+        let chunk = update.chunk;
+        self.each_vector(update, |s, col| {
             let (zero, address) = (s.float_constant(0.0), s.sum(sums, col));
             s.b.store_whole(address, zero);
         });
-        let rest = self.repeat_whole(chunk.first, chunk.last, RUN, |s, first| s.run(block, (first, RUN), sums));
+        let rest = self.repeat_whole(chunk.first, chunk.last, RUN, |s, first| s.run(update, (first, RUN), sums));
         match chunk.extent % RUN {
             0 => {}
             // the last chunk alone has a rest
-            left => self.repeat(rest, chunk.last, RUN as i64, |s, first| s.run(block, (first, left), sums)),
+            left => self.repeat(rest, chunk.last, RUN as i64, |s, first| s.run(update, (first, left), sums)),
         }
-        self.each_vector(block, |s, col| {
+        self.each_vector(update, |s, col| {
             let address = s.sum(sums, col);
             let of_chunk = s.b.load(s.context.float(), address);
             let (index, distance) = (s.b.index_offset(col, total as i64), s.b.index(0));
@@ -36,8 +36,8 @@ impl Code<'_> {
     }
 
     /// Adds so many rows of the matrix, from the first on, each times its element of the row.
-    fn run(&mut self, block: Block, (first, rows): (Reg, usize), sums: usize) {
-        let Block { left, right, .. } = block;
+    fn run(&mut self, update: RankUpdate, (first, rows): (Reg, usize), sums: usize) {
+        let RankUpdate { left, right, .. } = update;
         let at = |s: &mut Self, origin: Reg, depth: i64| {
             let rows_before = s.b.index_scale_signed(first, depth);
             s.b.index_add(origin, rows_before)
@@ -51,7 +51,7 @@ impl Code<'_> {
             };
             (0..rows).map(&mut factor).collect::<Vec<Reg>>()
         });
-        self.each_vector(block, |s, col| {
+        self.each_vector(update, |s, col| {
             let at_sum = s.sum(sums, col);
             let mut total = s.b.load(s.context.float(), at_sum);
             let index = s.b.index_add(right_index, col);
@@ -66,8 +66,8 @@ impl Code<'_> {
     }
 
     /// `body` for each vector of columns.
-    fn each_vector(&mut self, block: Block, body: impl Fn(&mut Self, Reg)) {
-        let cols = block.cols;
+    fn each_vector(&mut self, update: RankUpdate, body: impl Fn(&mut Self, Reg)) {
+        let cols = update.cols;
         self.each_column([cols.first, cols.last], ABREAST * self.context.width(), cols.extent, ABREAST, |s, cols| {
             cols.iter().for_each(|&col| body(s, col));
         });

@@ -3,10 +3,10 @@
 
 use super::code::Code;
 use super::context::Context;
-use super::panel::{Extents, FOUR, Panel, Source, Span};
+use super::panel::{FOUR, OperandSource, Panel, Product, Span};
 use super::products::Products;
 use super::shape::{LINE, spread};
-use super::{Argument, Lowered};
+use super::{KernelArgument, Lowered};
 use crate::tile::Reg;
 
 /// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are
@@ -55,8 +55,8 @@ impl SharedOperands {
     pub fn new(context: Context<'_>, products: &Products) -> SharedOperands {
         let mut taken = 0;
         let width = context.width();
-        let mut share = |source: &Source, side: Side, product: Extents| {
-            let Extents { rows, cols, depth, .. } = product;
+        let mut share = |source: &OperandSource, side: Side, product: Product| {
+            let Product { rows, cols, depth, .. } = product;
             let batches = products.space.0;
             let (is_packed, extent, strip, copies) = match side {
                 Side::Left => {
@@ -88,7 +88,7 @@ impl SharedOperands {
             Some(shared)
         };
         let of =
-            products.extents.iter().zip(&products.operands).map(|(&product, [left, right])| {
+            products.each.iter().zip(&products.operands).map(|(&product, [left, right])| {
                 [share(left, Side::Left, product), share(right, Side::Right, product)]
             });
         let of = of.collect();
@@ -99,7 +99,7 @@ impl SharedOperands {
     pub fn pack(&self, context: Context<'_>, products: &Products) -> Option<Lowered> {
         let (batches, rows, cols) = products.space;
         let mut jobs = Vec::new();
-        for ((product, sources), shared) in products.extents.iter().zip(&products.operands).zip(&self.of) {
+        for ((product, sources), shared) in products.each.iter().zip(&products.operands).zip(&self.of) {
             let sides = [(Side::Left, rows), (Side::Right, cols)];
             for (((side, extent), source), shared) in sides.into_iter().zip(sources).zip(shared) {
                 jobs.extend(shared.map(|shared| (side, extent, source, shared, product.depth)));
@@ -108,7 +108,7 @@ impl SharedOperands {
         if jobs.is_empty() {
             return None;
         }
-        let units = |&(_, extent, _, shared, _): &(Side, usize, &Source, Shared, usize)| {
+        let units = |&(_, extent, _, shared, _): &(Side, usize, &OperandSource, Shared, usize)| {
             let together = TOGETHER
                 * match shared.layout {
                     Layout::Rows(_) => FOUR,
@@ -157,7 +157,7 @@ impl SharedOperands {
 impl Shared {
     /// The panel of the operand of one product.
     pub fn panel(self, code: &mut Code<'_>, batch: Reg) -> Panel {
-        let base = code.argument(Argument::Shared);
+        let base = code.argument(KernelArgument::Shared);
         let origin = code.b.index_scale(batch, self.batch);
         let (tiles, free, depth) = match self.layout {
             Layout::Rows(pitch) => (pitch, pitch, 1),

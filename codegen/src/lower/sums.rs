@@ -2,7 +2,7 @@
 //! registers where a row is short, and then the lanes of several rows are combined at once.
 
 use super::code::Code;
-use super::element::{Elements, Points, Row};
+use super::pointwise::{Points, Pointwise, Row};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Reduction, SUM_LANES, Value};
 
@@ -99,13 +99,13 @@ impl Sums<'_> {
     pub fn add<const N: usize>(
         &mut self,
         code: &mut Code<'_>,
-        elements: &Elements<'_>,
+        pointwise: &Pointwise<'_>,
         row: &Row,
         points: &mut Points<N>,
     ) {
         for (number, reduction) in self.reductions.iter().enumerate() {
             let operand = code.context.operand(reduction.value);
-            for (col, x) in points.cols.into_iter().zip(elements.eval(code, operand, row, points)) {
+            for (col, x) in points.cols.into_iter().zip(pointwise.eval(code, operand, row, points)) {
                 if let Some(lanes) = self.registers.get_mut(number) {
                     let col = code.b.constant_index(col).expect("columns of short rows are known") as usize;
                     let sum = &mut lanes[col % SUM_LANES / code.context.width()];
@@ -152,9 +152,9 @@ impl RowReduction {
     /// The sum with the lanes of `x` that there are.
     fn add_part(&self, code: &mut Code<'_>, sum: Reg, x: Reg) -> Reg {
         let combined = self.add(code, sum, x);
-        let Some(part) = code.b.part else { return combined };
-        let (lane, part) = (code.b.lane_numbers(), code.b.integer(part));
-        let is_there = code.b.iless(lane, part);
+        let Some(active) = code.b.active else { return combined };
+        let (lane, end) = (code.b.lane_numbers(), code.b.integer(active));
+        let is_there = code.b.iless(lane, end);
         code.b.select(is_there, combined, sum)
     }
 

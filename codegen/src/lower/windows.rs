@@ -4,7 +4,7 @@
 //! channels of neighbouring positions, or neighbouring windows. Everything before is found once a run.
 
 use super::code::Code;
-use super::panel::{FOUR, Matrix, ROW_PITCH, Source, Span};
+use super::panel::{FOUR, Matrix, OperandSource, ROW_PITCH, Span};
 use crate::tile::{Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
@@ -13,7 +13,7 @@ const FEW_RUNS: usize = 8;
 
 /// Packs some rows, with as many columns of each as are in a run and a chunk.
 struct Packing<'s> {
-    source: &'s Source,
+    source: &'s OperandSource,
     /// For each matrix the index of an element `column * step` before the first one of the run.
     before: Vec<Reg>,
     /// Where the rows lie in scratch memory, counted from column 0.
@@ -26,7 +26,7 @@ struct Packing<'s> {
 impl Code<'_> {
     /// Writes an operand row by row. Returns the rows that it writes, of which the first may come before the first that
     /// is asked for.
-    pub fn pack_windows(&mut self, source: &Source, batch: Reg, rows: Span, cols: Span, scratch: usize) -> Span {
+    pub fn pack_windows(&mut self, source: &OperandSource, batch: Reg, rows: Span, cols: Span, scratch: usize) -> Span {
         let neighbours =
             |matrix: &Matrix| matches!(matrix.rows.nested().last(), Some((extent, 1)) if extent.is_multiple_of(FOUR));
         let together = if source.matrices().all(neighbours) { FOUR } else { 1 };

@@ -1,7 +1,7 @@
 //! The kernels of a table, one after the other.
 
 use super::{Expr, Statement};
-use crate::{Argument, KernelTable};
+use crate::{KernelArgument, KernelTable};
 use bayeslift_passes::Place;
 
 /// What a program reads, as it grows.
@@ -56,11 +56,11 @@ pub struct Memory {
 pub fn launches(table: &KernelTable, first: usize, memory: &Memory, data: &mut Data) -> Vec<Statement> {
     let stages = table.stages.iter().map(|stage| {
         let arguments = stage.arguments.iter().map(|argument| match argument {
-            Argument::Place(Place::Input(i)) => memory.inputs[*i].clone(),
-            Argument::Place(Place::Output(i)) => memory.outputs[*i].clone(),
-            Argument::Place(Place::Arena(offset)) => memory.arena.clone() + *offset as i64,
-            Argument::Shared => memory.shared.clone(),
-            Argument::Words(words) => Expr::Data(data.words(words)),
+            KernelArgument::Place(Place::Input(i)) => memory.inputs[*i].clone(),
+            KernelArgument::Place(Place::Output(i)) => memory.outputs[*i].clone(),
+            KernelArgument::Place(Place::Arena(offset)) => memory.arena.clone() + *offset as i64,
+            KernelArgument::Shared => memory.shared.clone(),
+            KernelArgument::Words(words) => Expr::Data(data.words(words)),
         });
         Statement::Launch {
             kernel: first + stage.symbol.0,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct TileBuilder {
     regs: Vec<RegType>,
-    /// For each register the block that defines it.
+    /// For each register the body that defines it.
     homes: Vec<usize>,
     /// Indices that are constant.
     pub(super) indices: HashMap<Reg, i64>,
@@ -21,17 +21,18 @@ pub struct TileBuilder {
     ordered: HashMap<Reg, (Reg, Reg)>,
     /// Whether lane operations make vectors or scalars.
     pub vector: bool,
-    /// How many lanes loads and stores of vectors touch, if not all.
-    pub part: Part,
-    blocks: Vec<Block>,
+    /// Which lanes loads and stores of vectors touch.
+    pub active: ActiveLanes,
+    /// The kernel's body, and those of open loops, each inside the one before.
+    bodies: Vec<Body>,
     begin: Reg,
     end: Reg,
 }
 
-/// Statements under construction, and what they have computed already.
+/// The body of a kernel or a loop under construction, and what it has computed already.
 #[derive(Debug, Default)]
-struct Block {
-    body: Vec<Stmt>,
+struct Body {
+    stmts: Vec<Stmt>,
     known: HashMap<(Inst, bool), Reg>,
 }
 
@@ -46,8 +47,8 @@ impl TileBuilder {
             sizes: HashMap::new(),
             ordered: HashMap::new(),
             vector: false,
-            part: None,
-            blocks: vec![Block::default()],
+            active: None,
+            bodies: vec![Body::default()],
             begin: Reg(0),
             end: Reg(1),
         }
@@ -55,10 +56,10 @@ impl TileBuilder {
 
     /// The kernel.
     pub fn finish(mut self, arguments: usize, scratch_bytes: usize) -> TileKernel {
-        let block = self.blocks.pop().expect("the outermost block");
-        assert!(self.blocks.is_empty(), "a loop is still open");
+        let body = self.bodies.pop().expect("the kernel's body");
+        assert!(self.bodies.is_empty(), "a loop is still open");
         let TileBuilder { regs, begin, end, .. } = self;
-        let mut body = block.body;
+        let mut body = body.stmts;
         drop_unread(&mut body, &mut vec![false; regs.len()]);
         let kernel = TileKernel { regs, begin, end, body, arguments, scratch_bytes };
         debug_assert_eq!(verify(&kernel), Ok(()), "{kernel}");
@@ -70,7 +71,7 @@ impl TileBuilder {
         (self.begin, self.end)
     }
 
-    /// A register that the block of this number defines.
+    /// A register that the body of this number defines.
     fn reg(&mut self, class: Class, vector: bool, home: usize) -> Reg {
         self.regs.push(RegType { class, vector });
         self.homes.push(home);
@@ -84,7 +85,7 @@ impl TileBuilder {
 
     /// Defines a register by `inst`, or finds the equal one that exists.
     pub(super) fn define(&mut self, inst: Inst, class: Class, vector: bool) -> Reg {
-        let innermost = self.blocks.len() - 1;
+        let innermost = self.bodies.len() - 1;
         if matches!(inst, Inst::Load(..) | Inst::LoadStrided(..)) {
             let reg = self.reg(class, vector, innermost);
             self.push(Stmt::Let(reg, inst));
@@ -92,12 +93,12 @@ impl TileBuilder {
         }
         let mut home = 0;
         inst.operands(|operand| home = home.max(self.homes[operand.0 as usize]));
-        if let Some(&reg) = self.blocks[home].known.get(&(inst, vector)) {
+        if let Some(&reg) = self.bodies[home].known.get(&(inst, vector)) {
             return reg;
         }
         let reg = self.reg(class, vector, home);
-        self.blocks[home].body.push(Stmt::Let(reg, inst));
-        self.blocks[home].known.insert((inst, vector), reg);
+        self.bodies[home].stmts.push(Stmt::Let(reg, inst));
+        self.bodies[home].known.insert((inst, vector), reg);
         reg
     }
 
@@ -136,19 +137,19 @@ impl TileBuilder {
                 self.splat(scalar)
             }
             _ if !self.vector => self.lanes(Inst::Load(class, address, None), class),
-            (_, 1) => self.lanes(Inst::Load(class, address, self.part), class),
-            (Class::Double, _) => self.lanes(Inst::LoadStrided(class, address, 2 * stride, self.part), class),
-            _ => self.lanes(Inst::LoadStrided(class, address, stride, self.part), class),
+            (_, 1) => self.lanes(Inst::Load(class, address, self.active), class),
+            (Class::Double, _) => self.lanes(Inst::LoadStrided(class, address, 2 * stride, self.active), class),
+            _ => self.lanes(Inst::LoadStrided(class, address, stride, self.active), class),
         }
     }
 
     /// Loads four neighbours for each lane, lanes `stride` elements apart: vectors of the first, the second, and so on.
     pub fn load_transposed(&mut self, class: Class, address: Address, stride: i64) -> [Reg; 4] {
         let of = if class == Class::Mask { Class::Int } else { class };
-        let innermost = self.blocks.len() - 1;
+        let innermost = self.bodies.len() - 1;
         let into = [(); 4].map(|()| self.reg(of, true, innermost));
-        let part = self.part;
-        self.push(Stmt::LoadTransposed { into, class: of, address, stride, part });
+        let active = self.active;
+        self.push(Stmt::LoadTransposed { into, class: of, address, stride, active });
         if class == Class::Mask { into.map(|word| self.negative(word)) } else { into }
     }
 
@@ -159,7 +160,7 @@ impl TileBuilder {
     }
 
     fn push(&mut self, stmt: Stmt) {
-        self.blocks.last_mut().expect("the outermost block").body.push(stmt);
+        self.bodies.last_mut().expect("the kernel's body").stmts.push(stmt);
     }
 
     /// Stores elements: a mask as words.
@@ -170,15 +171,15 @@ impl TileBuilder {
         } else {
             value
         };
-        let part = if self.ty(value).vector { self.part } else { None };
-        self.push(Stmt::Store(address, value, part));
+        let active = if self.ty(value).vector { self.active } else { None };
+        self.push(Stmt::Store(address, value, active));
     }
 
-    /// As [`TileBuilder::store`], also the lanes beyond the part.
+    /// As [`TileBuilder::store`], also the lanes that are not active.
     pub fn store_whole(&mut self, address: Address, value: Reg) {
-        let part = self.part.take();
+        let active = self.active.take();
         self.store(address, value);
-        self.part = part;
+        self.active = active;
     }
 
     /// Brings memory near that will be read or written.
@@ -199,8 +200,8 @@ impl TileBuilder {
 
     /// Opens a loop that carries values: its counter, and the carried registers as the body sees them.
     pub fn open_loop(&mut self, initial: &[Reg]) -> (Reg, Vec<Reg>) {
-        let home = self.blocks.len();
-        self.blocks.push(Block::default());
+        let home = self.bodies.len();
+        self.bodies.push(Body::default());
         let counter = self.reg(Class::Index, false, home);
         let types: Vec<RegType> = initial.iter().map(|&reg| self.ty(reg)).collect();
         let carried = types.into_iter().map(|ty| self.reg(ty.class, ty.vector, home)).collect();
@@ -220,16 +221,16 @@ impl TileBuilder {
         next: &[Reg],
     ) {
         assert_eq!(next.len(), carried.len(), "every carried value needs a next one");
-        let block = self.blocks.pop().expect("the loop's block");
+        let body = self.bodies.pop().expect("the loop's body").stmts;
         // what is carried outlives the loop
-        carried.iter().for_each(|reg| self.homes[reg.0 as usize] = self.blocks.len() - 1);
+        carried.iter().for_each(|reg| self.homes[reg.0 as usize] = self.bodies.len() - 1);
         let carried = carried
             .iter()
             .zip(initial)
             .zip(next)
             .map(|((&reg, &initial), &next)| Carried { reg, initial, next })
             .collect();
-        self.push(Stmt::Loop { counter, start, end, step, carried, body: block.body });
+        self.push(Stmt::Loop { counter, start, end, step, carried, body });
     }
 }
 

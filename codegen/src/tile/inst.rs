@@ -1,6 +1,6 @@
 //! What defines a register.
 
-use super::{Address, Class, FloatBinary, FloatCompare, FloatUnary, IntBinary, Part, Reg, RegType, Shift};
+use super::{ActiveLanes, Address, Class, FloatBinary, FloatCompare, FloatUnary, IntBinary, Reg, RegType, Shift};
 use Class::{Double, Float, Index, Int, Mask};
 
 /// A pure operation, or a load.
@@ -59,12 +59,11 @@ pub enum Inst {
     /// The lower halves of two vectors of floats, one after the other; or, if so told, their upper halves. Of vectors
     /// of eight lanes and more.
     Halves(Reg, Reg, bool),
-    /// The float, double or integer at an address, or as many consecutive ones as a vector has lanes, or as this part
-    /// of one has.
-    Load(Class, Address, Part),
+    /// The float, double or integer at an address, or as many consecutive ones as a vector has active lanes.
+    Load(Class, Address, ActiveLanes),
     /// A vector of floats, doubles or integers that lie this many elements of four bytes apart, as addresses count:
     /// doubles that are neighbours lie two apart.
-    LoadStrided(Class, Address, i64, Part),
+    LoadStrided(Class, Address, i64, ActiveLanes),
     /// The low 32 bits of an index, as a scalar integer.
     IndexLow(Reg),
     /// The high 32 bits of an index, as a scalar integer.

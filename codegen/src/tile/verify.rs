@@ -2,7 +2,9 @@
 //!
 //! [`TileBuilder`](super::TileBuilder) makes code that is; text may be anything.
 
-use super::{Address, Base, Carried, Class, Error, Inst, Part, Reg, RegType, Shift, Stmt, TileKernel, error::locate};
+use super::{
+    ActiveLanes, Address, Base, Carried, Class, Error, Inst, Reg, RegType, Shift, Stmt, TileKernel, error::locate,
+};
 
 /// How deep loops may be nested.
 pub const MAX_DEPTH: usize = 64;
@@ -86,13 +88,13 @@ impl<'k> Verifier<'k> {
             let here = |message| (stmt, message);
             match stmt {
                 Stmt::Let(reg, inst) => self.inst(*reg, inst).map_err(here)?,
-                Stmt::Store(address, value, part) => self.store(*address, *value, *part).map_err(here)?,
+                Stmt::Store(address, value, active) => self.store(*address, *value, *active).map_err(here)?,
                 Stmt::Prefetch(address) => self.address(*address).map_err(here)?,
                 Stmt::LoadTransposed { class: Class::Double, .. } => {
                     return Err(here("four neighbours at once are no doubles".into()));
                 }
-                Stmt::LoadTransposed { into, class, address, stride, part } => {
-                    self.load(*class, *address, *stride, *part, true).map_err(here)?;
+                Stmt::LoadTransposed { into, class, address, stride, active } => {
+                    self.load(*class, *address, *stride, *active, true).map_err(here)?;
                     into.iter().try_for_each(|&reg| self.define(reg, *class, true)).map_err(here)?;
                 }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
@@ -158,24 +160,31 @@ impl<'k> Verifier<'k> {
             Inst::Halves(..) if self.lanes.is_some_and(|lanes| lanes < 8) => {
                 return Err("halves of vectors of less than eight lanes".into());
             }
-            Inst::Load(class, address, part) => self.load(class, address, 1, part, vector)?,
-            Inst::LoadStrided(class, address, stride, part) => self.load(class, address, stride, part, vector)?,
+            Inst::Load(class, address, active) => self.load(class, address, 1, active, vector)?,
+            Inst::LoadStrided(class, address, stride, active) => self.load(class, address, stride, active, vector)?,
             _ => {}
         }
         self.define(reg, class, vector)
     }
 
-    fn load(&self, class: Class, address: Address, stride: i64, part: Part, vector: bool) -> Result<(), String> {
+    fn load(
+        &self,
+        class: Class,
+        address: Address,
+        stride: i64,
+        active: ActiveLanes,
+        vector: bool,
+    ) -> Result<(), String> {
         self.address(address)?;
         distance("stride", stride)?;
-        self.part(part, vector)?;
+        self.active_lanes(active, vector)?;
         in_memory(class)
     }
 
-    fn store(&self, address: Address, value: Reg, part: Part) -> Result<(), String> {
+    fn store(&self, address: Address, value: Reg, active: ActiveLanes) -> Result<(), String> {
         let RegType { class, vector } = self.visible(value)?;
         self.address(address)?;
-        self.part(part, vector)?;
+        self.active_lanes(active, vector)?;
         in_memory(class)
     }
 
@@ -189,12 +198,14 @@ impl<'k> Verifier<'k> {
         self.read(index, Class::Index, false)
     }
 
-    fn part(&self, part: Part, vector: bool) -> Result<(), String> {
-        match (part, self.lanes) {
+    fn active_lanes(&self, active: ActiveLanes, vector: bool) -> Result<(), String> {
+        match (active, self.lanes) {
             (None, _) => Ok(()),
             (Some(_), _) if !vector => Err("a part of what is no vector".into()),
             (Some(0), _) => Err("a part of no lanes".into()),
-            (Some(part), Some(lanes)) if part as usize > lanes => Err(format!("the first {part} of {lanes} lanes")),
+            (Some(active), Some(lanes)) if active as usize > lanes => {
+                Err(format!("the first {active} of {lanes} lanes"))
+            }
             (Some(_), _) => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Runs plans stage by stage, each on memory of its own, in whatever way a test is about.
 
-use bayeslift_codegen::{Argument, Lowered};
+use bayeslift_codegen::{KernelArgument, Lowered};
 use bayeslift_ir::{Graph, Tensor};
 use bayeslift_passes::{Kernel, Place, Plan};
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ pub struct Stage<'p> {
 
 impl Stage<'_> {
     /// Whether the stage may write to an argument.
-    pub fn writes(&self, argument: &Argument) -> bool {
+    pub fn writes(&self, argument: &KernelArgument) -> bool {
         match argument {
-            Argument::Place(place) => self.stores.contains_key(place),
-            Argument::Shared => true,
-            Argument::Words(_) => false,
+            KernelArgument::Place(place) => self.stores.contains_key(place),
+            KernelArgument::Shared => true,
+            KernelArgument::Words(_) => false,
         }
     }
 }
@@ -38,10 +38,10 @@ pub fn run(
         let stages = lower(kernel);
         let mut shared = vec![POISON; stages[0].shared_bytes / 4];
         for lowered in &stages {
-            let words = |argument: &Argument| match argument {
-                Argument::Place(place) => tensors.at(*place, &stores).to_vec(),
-                Argument::Shared => shared.clone(),
-                Argument::Words(words) => words.clone(),
+            let words = |argument: &KernelArgument| match argument {
+                KernelArgument::Place(place) => tensors.at(*place, &stores).to_vec(),
+                KernelArgument::Shared => shared.clone(),
+                KernelArgument::Words(words) => words.clone(),
             };
             let mut arguments: Vec<Vec<u32>> = lowered.arguments.iter().map(words).collect();
             let before = arguments.clone();
@@ -53,9 +53,9 @@ pub fn run(
                     return Err(context(format!("{argument:?} is changed")));
                 }
                 match *argument {
-                    Argument::Place(place) => tensors.at(place, &stores).copy_from_slice(&after),
-                    Argument::Shared => shared = after,
-                    Argument::Words(_) => {}
+                    KernelArgument::Place(place) => tensors.at(place, &stores).copy_from_slice(&after),
+                    KernelArgument::Shared => shared = after,
+                    KernelArgument::Words(_) => {}
                 }
             }
         }

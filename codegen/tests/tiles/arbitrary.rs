@@ -61,7 +61,7 @@ pub enum Doubles {
 
 /// The code of these steps, for vectors of so many lanes; of one lane it has none.
 pub fn kernel(steps: &[Step], lanes: usize, doubles: Doubles) -> TileKernel {
-    let mut g = Generator { lanes, doubles, regs: Vec::new(), ranges: HashMap::new(), blocks: vec![Block::default()] };
+    let mut g = Generator { lanes, doubles, regs: Vec::new(), ranges: HashMap::new(), bodies: vec![Body::default()] };
     let (begin, end) = (g.reg(Class::Index, false), g.reg(Class::Index, false));
     g.ranges.extend([(begin, (0, TILES)), (end, (0, TILES))]);
     g.fill_scratch();
@@ -70,10 +70,10 @@ pub fn kernel(steps: &[Step], lanes: usize, doubles: Doubles) -> TileKernel {
     steps.iter().for_each(|step| {
         g.step(step);
     });
-    while g.blocks.len() > 1 {
+    while g.bodies.len() > 1 {
         g.close(&steps[0]);
     }
-    let body = g.blocks.remove(0).body;
+    let body = g.bodies.remove(0).stmts;
     TileKernel { regs: g.regs, begin, end, body, arguments: ARGUMENTS.len(), scratch_bytes: 8 * ELEMENTS }
 }
 
@@ -81,8 +81,8 @@ pub fn kernel(steps: &[Step], lanes: usize, doubles: Doubles) -> TileKernel {
 type Header = (Reg, [Reg; 2], i64, Vec<(Reg, Reg)>);
 
 #[derive(Default)]
-struct Block {
-    body: Vec<Stmt>,
+struct Body {
+    stmts: Vec<Stmt>,
     visible: Vec<Reg>,
     /// Of a loop.
     header: Option<Header>,
@@ -94,23 +94,23 @@ struct Generator {
     regs: Vec<RegType>,
     /// The least and the largest value of each index, if they are known.
     ranges: HashMap<Reg, (i64, i64)>,
-    blocks: Vec<Block>,
+    bodies: Vec<Body>,
 }
 
 impl Generator {
     fn reg(&mut self, class: Class, vector: bool) -> Reg {
         self.regs.push(RegType { class, vector });
         let reg = Reg(self.regs.len() as u32 - 1);
-        self.block().visible.push(reg);
+        self.body().visible.push(reg);
         reg
     }
 
-    fn block(&mut self) -> &mut Block {
-        self.blocks.last_mut().expect("the outermost block")
+    fn body(&mut self) -> &mut Body {
+        self.bodies.last_mut().expect("the kernel's body")
     }
 
     fn push(&mut self, stmt: Stmt) {
-        self.block().body.push(stmt);
+        self.body().stmts.push(stmt);
     }
 
     fn define(&mut self, class: Class, vector: bool, inst: Inst) -> Reg {
@@ -132,7 +132,7 @@ impl Generator {
     /// A register of this type, mostly a late one.
     fn pick(&self, class: Class, vector: bool, choice: u16) -> Option<Reg> {
         let ty = RegType { class, vector };
-        let all = self.blocks.iter().flat_map(|block| &block.visible).copied();
+        let all = self.bodies.iter().flat_map(|body| &body.visible).copied();
         let all: Vec<Reg> = all.filter(|&reg| self.regs[reg.0 as usize] == ty).collect();
         let latest = if choice.is_multiple_of(4) { all.len() } else { all.len().min(6) };
         (latest > 0).then(|| all[all.len() - 1 - usize::from(choice) % latest])
@@ -180,7 +180,7 @@ impl Generator {
     }
 
     fn open(&mut self, start: Reg, end: Reg, step: i64, range: (i64, i64), initial: &[Reg]) -> Reg {
-        self.blocks.push(Block::default());
+        self.bodies.push(Body::default());
         let counter = self.reg(Class::Index, false);
         self.ranges.insert(counter, range);
         let carried = initial.iter().map(|&initial| {
@@ -188,17 +188,17 @@ impl Generator {
             (self.reg(class, vector), initial)
         });
         let carried = carried.collect();
-        self.block().header = Some((counter, [start, end], step, carried));
+        self.body().header = Some((counter, [start, end], step, carried));
         counter
     }
 
     /// Closes a loop: what it made last is stored first, so that it can be seen.
     fn close(&mut self, step: &Step) {
-        let stored: Vec<Reg> = self.block().visible.iter().rev().copied().take(12).collect();
+        let stored: Vec<Reg> = self.body().visible.iter().rev().copied().take(12).collect();
         for (i, reg) in stored.into_iter().enumerate() {
             self.store(reg, step.operands[i % 3].wrapping_add(i as u16 * 37), step.choices[1], true);
         }
-        let carried = self.block().header.as_ref().expect("a loop is open").3.clone();
+        let carried = self.body().header.as_ref().expect("a loop is open").3.clone();
         let next = carried.iter().zip(step.operands.into_iter().cycle()).map(|(&(reg, _), choice)| {
             let RegType { class, vector } = self.regs[reg.0 as usize];
             self.pick(class, vector, choice).expect("there is the carried value itself")
@@ -208,9 +208,9 @@ impl Generator {
     }
 
     fn close_with(&mut self, next: &[Reg]) {
-        let Block { body, header, .. } = self.blocks.pop().expect("a loop is open");
+        let Body { stmts: body, header, .. } = self.bodies.pop().expect("a loop is open");
         let (counter, [start, end], step, carried) = header.expect("a loop is open");
-        self.block().visible.extend(carried.iter().map(|&(reg, _)| reg));
+        self.body().visible.extend(carried.iter().map(|&(reg, _)| reg));
         let carried = carried.into_iter().zip(next).map(|((reg, initial), &next)| Carried { reg, initial, next });
         let carried = carried.collect();
         self.push(Stmt::Loop { counter, start, end, step, carried, body });
@@ -236,32 +236,32 @@ impl Generator {
         (offset.unsigned_abs() <= 1 << 40).then_some(Address { base, index, offset })
     }
 
-    fn part(&self, vector: bool, choice: u8) -> Part {
+    fn active_lanes(&self, vector: bool, choice: u8) -> ActiveLanes {
         (vector && choice.is_multiple_of(3)).then(|| 1 + u32::from(choice / 3) % self.lanes as u32)
     }
 
-    fn touched(&self, vector: bool, part: Part) -> i64 {
-        part.map_or(if vector { self.lanes as i64 } else { 1 }, i64::from)
+    fn touched(&self, vector: bool, active: ActiveLanes) -> i64 {
+        active.map_or(if vector { self.lanes as i64 } else { 1 }, i64::from)
     }
 
     /// Where the last of neighbours begins.
-    fn last(&self, class: Class, vector: bool, part: Part) -> i64 {
-        (self.touched(vector, part) - 1) * if class == Class::Double { 2 } else { 1 }
+    fn last(&self, class: Class, vector: bool, active: ActiveLanes) -> i64 {
+        (self.touched(vector, active) - 1) * if class == Class::Double { 2 } else { 1 }
     }
 
     /// Stores a float or an integer; one that nothing else shows goes to an argument.
-    fn store(&mut self, reg: Reg, choice: u16, part: u8, shown: bool) -> Option<()> {
+    fn store(&mut self, reg: Reg, choice: u16, active: u8, shown: bool) -> Option<()> {
         let RegType { class, vector } = self.regs[reg.0 as usize];
         let reg = match class {
             Class::Float | Class::Int => reg,
             Class::Double => self.number(reg),
             Class::Mask | Class::Index => return None,
         };
-        let part = self.part(vector, part);
-        let last = self.last(class, vector, part);
+        let active = self.active_lanes(vector, active);
+        let last = self.last(class, vector, active);
         let choices = [choice, if shown { choice & !1 } else { choice }];
         let address = self.address(class, true, (0, last), choices)?;
-        self.push(Stmt::Store(address, reg, part));
+        self.push(Stmt::Store(address, reg, active));
         Some(())
     }
 
@@ -345,21 +345,21 @@ impl Generator {
             }
             19 | 20 => {
                 let class = if d.is_multiple_of(2) { Float } else { Int };
-                let part = self.part(vector, e);
-                let address = self.address(class, false, (0, self.touched(vector, part) - 1), [x, y])?;
-                self.define(class, vector, Inst::Load(class, address, part));
+                let active = self.active_lanes(vector, e);
+                let address = self.address(class, false, (0, self.touched(vector, active) - 1), [x, y])?;
+                self.define(class, vector, Inst::Load(class, address, active));
             }
             21 | 22 if self.lanes > 1 => {
                 let class = if d.is_multiple_of(2) { Float } else { Int };
-                let (part, stride) = (self.part(true, e), STRIDES[of(f, STRIDES.len())]);
-                let distance = stride * (self.touched(true, part) - 1);
+                let (active, stride) = (self.active_lanes(true, e), STRIDES[of(f, STRIDES.len())]);
+                let distance = stride * (self.touched(true, active) - 1);
                 let further = if kind % 40 == 21 { 0 } else { 3 };
                 let address = self.address(class, false, (distance.min(0), distance.max(0) + further), [x, y])?;
                 if further == 0 {
-                    self.define(class, true, Inst::LoadStrided(class, address, stride, part));
+                    self.define(class, true, Inst::LoadStrided(class, address, stride, active));
                 } else {
                     let into = [(); 4].map(|()| self.reg(class, true));
-                    self.push(Stmt::LoadTransposed { into, class, address, stride, part });
+                    self.push(Stmt::LoadTransposed { into, class, address, stride, active });
                 }
             }
             23 => {
@@ -367,7 +367,7 @@ impl Generator {
                 let reg = self.pick(class, vector, z)?;
                 self.store(reg, x ^ y, e, false)?;
             }
-            24 if self.blocks.len() <= DEPTH + 1 => {
+            24 if self.bodies.len() <= DEPTH + 1 => {
                 let first = i64::from(d % 7) - 3;
                 let (count, step) = (i64::from(e % 4), [1, 2, 5][of(f, 3)]);
                 let (start, end) = (self.constant(first), self.constant(first + count * step - i64::from(e / 4 % 2)));
@@ -379,7 +379,7 @@ impl Generator {
                     .collect();
                 self.open(start, end, step, (first, first + (count - 1).max(0) * step), &initial);
             }
-            25 if self.blocks.len() > 2 => self.close(step),
+            25 if self.bodies.len() > 2 => self.close(step),
             26 | 27 => self.index_step(x, y, [d, e])?,
             28 => {
                 let index = self.pick(Index, false, x)?;
@@ -446,13 +446,13 @@ impl Generator {
                 self.define(Int, vector, if d % 3 == 1 { Inst::HighWord(a) } else { Inst::LowWord(a) });
             }
             8 => {
-                let part = self.part(vector, e);
+                let active = self.active_lanes(vector, e);
                 let stride = if vector && d.is_multiple_of(2) { STRIDES[of(f, STRIDES.len())] } else { 2 };
-                let distance = stride * (self.touched(vector, part) - 1);
+                let distance = stride * (self.touched(vector, active) - 1);
                 let address = self.address(Double, false, (distance.min(0), distance.max(0)), [x, y])?;
                 let is_strided = vector && d.is_multiple_of(2);
-                let strided = Inst::LoadStrided(Double, address, stride, part);
-                self.define(Double, vector, if is_strided { strided } else { Inst::Load(Double, address, part) });
+                let strided = Inst::LoadStrided(Double, address, stride, active);
+                self.define(Double, vector, if is_strided { strided } else { Inst::Load(Double, address, active) });
             }
             _ => {
                 let reg = self.pick(Double, vector, z)?;

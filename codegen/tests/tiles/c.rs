@@ -2,7 +2,7 @@
 
 use crate::arbitrary::{ARGUMENTS, Doubles, ELEMENTS, TILES, kernel, memory, steps};
 use bayeslift_codegen::{
-    emit::c::{Signature, Source},
+    emit::c::{CKernel, Signature},
     link::c::{Data, Options, c},
     routine::{Assembly, Expr, RoutineBuilder, Statement, Width},
     tile::{Class, TileKernel, interpret},
@@ -30,7 +30,7 @@ fn source(kernels: &[TileKernel]) -> String {
         signatures.insert(name.clone(), Signature { result: "int ".into(), parameters });
         routines.push(b.finish(Some(name), "", Width::Word));
     }
-    let kernels = kernels.iter().map(|kernel| Source { kernel: kernel.clone(), about: String::new() }).collect();
+    let kernels = kernels.iter().map(|kernel| CKernel { kernel: kernel.clone(), about: String::new() }).collect();
     let assembly = Assembly { kernels, routines, data: Vec::new() };
     c(&assembly, &Options { prefix: "tiles", about: "Random code.", signatures, data: Data::Text }).unwrap()
 }

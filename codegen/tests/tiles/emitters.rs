@@ -89,7 +89,7 @@ fn targets() -> Vec<Target> {
     Target::all().filter(|target| target.lanes() > 4).chain(here).collect()
 }
 
-/// What lowering does not make: a part that is all lanes, and values that a loop carries, does not read and replaces by
+/// What lowering does not make: active lanes that are all, and values that a loop carries, does not read and replaces by
 /// one.
 #[test]
 fn unusual_code() {

@@ -19,11 +19,12 @@ use std::{fmt, ops::Range, sync::Arc};
 /// in files. Clipping is of the norm of all gradients.
 #[derive(Clone)]
 pub struct Partitioned {
-    parts: Vec<Part>,
+    assignments: Vec<Assignment>,
 }
 
+/// An optimizer, and which parameters it is for.
 #[derive(Clone)]
-struct Part {
+struct Assignment {
     optimizer: Arc<dyn Optimizer>,
     is_for: Arc<dyn Fn(&Variable) -> bool + Send + Sync>,
 }
@@ -31,7 +32,7 @@ struct Part {
 impl Partitioned {
     /// This optimizer for all parameters that no other is for.
     pub fn new(optimizer: impl Optimizer + 'static) -> Self {
-        Partitioned { parts: vec![Part { optimizer: Arc::new(optimizer), is_for: Arc::new(|_| true) }] }
+        Partitioned { assignments: vec![Assignment { optimizer: Arc::new(optimizer), is_for: Arc::new(|_| true) }] }
     }
 
     /// Also this optimizer, for the parameters of which the closure says so. Of several that a parameter has, the last
@@ -41,35 +42,35 @@ impl Partitioned {
         optimizer: impl Optimizer + 'static,
         is_for: impl Fn(&Variable) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.parts.push(Part { optimizer: Arc::new(optimizer), is_for: Arc::new(is_for) });
+        self.assignments.push(Assignment { optimizer: Arc::new(optimizer), is_for: Arc::new(is_for) });
         self
     }
 
     /// The number of the optimizer of a parameter.
     fn number(&self, variable: &Variable) -> usize {
-        self.parts.iter().rposition(|part| (part.is_for)(variable)).unwrap_or(0)
+        self.assignments.iter().rposition(|assignment| (assignment.is_for)(variable)).unwrap_or(0)
     }
 
     fn of(&self, variable: &Variable) -> &dyn Optimizer {
-        &*self.parts[self.number(variable)].optimizer
+        &*self.assignments[self.number(variable)].optimizer
     }
 
     /// Which of all scalars are each optimizer's.
     fn ranges(&self) -> Vec<Range<usize>> {
         let mut end = 0;
-        let range = |part: &Part| {
+        let range = |assignment: &Assignment| {
             let start = end;
-            end += part.optimizer.scalars().len();
+            end += assignment.optimizer.scalars().len();
             start..end
         };
-        self.parts.iter().map(range).collect()
+        self.assignments.iter().map(range).collect()
     }
 
     /// What the parameter's optimizer says of a step.
     fn with_step<'b, T>(&self, step: &Step<'_, 'b>, say: impl FnOnce(&dyn Optimizer, &Step<'_, 'b>) -> T) -> T {
         let number = self.number(step.variable);
         let scalars = &step.scalars[self.ranges()[number].clone()];
-        say(&*self.parts[number].optimizer, &Step { scalars, ..*step })
+        say(&*self.assignments[number].optimizer, &Step { scalars, ..*step })
     }
 }
 
@@ -77,7 +78,7 @@ impl Partitioned {
 impl fmt::Debug for Partitioned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Partitioned")?;
-        f.debug_list().entries(self.parts.iter().map(|part| &part.optimizer)).finish()
+        f.debug_list().entries(self.assignments.iter().map(|assignment| &assignment.optimizer)).finish()
     }
 }
 
@@ -92,25 +93,26 @@ impl Optimizer for Partitioned {
 
     /// Those of each optimizer, after its number.
     fn scalars(&self) -> Vec<String> {
-        let of = |(i, part): (usize, &Part)| {
+        let of = |(i, assignment): (usize, &Assignment)| {
             let named = move |name: String| format!("{i}/{name}");
-            part.optimizer.scalars().into_iter().map(named).collect::<Vec<_>>()
+            assignment.optimizer.scalars().into_iter().map(named).collect::<Vec<_>>()
         };
-        self.parts.iter().enumerate().flat_map(of).collect()
+        self.assignments.iter().enumerate().flat_map(of).collect()
     }
 
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
-        self.parts.iter().flat_map(|part| part.optimizer.scalar_values(step, rate)).collect()
+        self.assignments.iter().flat_map(|assignment| assignment.optimizer.scalar_values(step, rate)).collect()
     }
 
     fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
-        let of_parts = self.parts.iter().map(|part| part.optimizer.scalar_exprs(step, rate));
-        Some(of_parts.collect::<Option<Vec<_>>>()?.concat())
+        let of_each = self.assignments.iter().map(|assignment| assignment.optimizer.scalar_exprs(step, rate));
+        Some(of_each.collect::<Option<Vec<_>>>()?.concat())
     }
 
     fn scalars_at<'b>(&self, scalars: &[Expr<'b>], factor: f64) -> Vec<Expr<'b>> {
-        let of = |(part, range): (&Part, Range<usize>)| part.optimizer.scalars_at(&scalars[range], factor);
-        self.parts.iter().zip(self.ranges()).flat_map(of).collect()
+        let of =
+            |(assignment, range): (&Assignment, Range<usize>)| assignment.optimizer.scalars_at(&scalars[range], factor);
+        self.assignments.iter().zip(self.ranges()).flat_map(of).collect()
     }
 
     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
@@ -130,7 +132,7 @@ impl Optimizer for Partitioned {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.parts.iter().try_for_each(|part| part.optimizer.check())
+        self.assignments.iter().try_for_each(|assignment| assignment.optimizer.check())
     }
 
     fn initial_state(&self, variable: &Variable) -> Result<Vec<(String, Tensor)>, Error> {

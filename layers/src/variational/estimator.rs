@@ -15,7 +15,7 @@ pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// A posterior of a family that the estimator cannot use, noise where there is no address.
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error>;
+    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error>;
 }
 
 /// What an [`Estimator`] works on.
@@ -33,9 +33,9 @@ pub struct Forward<'a, 'b> {
     pub linear: &'a dyn Linear,
 }
 
-/// What an [`Estimator`] returns.
+/// An [`Estimator`]'s output of a layer, and what it drew for it.
 #[derive(Clone, Debug)]
-pub struct Output<'b> {
+pub struct Estimate<'b> {
     /// The output before the activation.
     pub output: Expr<'b>,
     /// The kernel's value, if the output used one.
@@ -65,10 +65,10 @@ impl<'b> Forward<'_, 'b> {
     }
 
     /// The output of these weights, which it uses.
-    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Output<'b> {
+    pub fn of_values(&self, x: Expr<'b>, kernel: Draw<'b>, bias: Option<Draw<'b>>) -> Estimate<'b> {
         let product = self.linear.apply(x, kernel.value);
         let output = bias.map_or(product, |bias| add_bias(product, bias.value));
-        Output { output, kernel: Some(kernel), bias }
+        Estimate { output, kernel: Some(kernel), bias }
     }
 
     /// The kernel's posterior, which must be normal in a layer of this kind, with parameters of the kernel's shape.

@@ -2,7 +2,7 @@
 
 use super::unpack::{Unpack, unpacking_estimator};
 use crate::{
-    AffineVariational, AnyDistribution, Context, Error, Estimator, Forward, Linear, Output, distribution::Normal,
+    AffineVariational, AnyDistribution, Context, Error, Estimate, Estimator, Forward, Linear, distribution::Normal,
     linear::add_bias,
 };
 use bayeslift_ir::{Expr, NoiseDistribution, Shape};
@@ -115,12 +115,12 @@ pub fn flipout_output<'b>(
 }
 
 impl Estimator for Flipout {
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
         self.unpack.forward(call, |call| draw(call, x))
     }
 }
 
-fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
     let posterior = call.normal_kernel("flipout")?;
     let (kernel, bias) = (call.kernel()?, call.bias()?);
     // Only a draw has noise.
@@ -133,5 +133,5 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
     let output = call.linear.apply(x, posterior.loc).shape();
     let signs = Signs::draw(call.context, &call.linear.input_shape(x), &output)?;
     let output = flipout_output(call.linear, x, &posterior, noise, flipped, &signs);
-    Ok(Output { output, kernel: Some(kernel), bias })
+    Ok(Estimate { output, kernel: Some(kernel), bias })
 }

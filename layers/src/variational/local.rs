@@ -2,7 +2,7 @@
 
 use super::unpack::{Unpack, unpacking_estimator};
 use crate::{
-    AffineVariational, AnyDistribution, Error, Estimator, Forward, Linear, MatrixProduct, Output, PosteriorValue,
+    AffineVariational, AnyDistribution, Error, Estimate, Estimator, Forward, Linear, MatrixProduct, PosteriorValue,
     distribution::Normal, linear::add_bias,
 };
 use bayeslift_ir::{Expr, NoiseDistribution};
@@ -78,12 +78,12 @@ pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias
 }
 
 impl Estimator for Local {
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
         self.unpack.forward(call, |call| draw(call, x))
     }
 }
 
-fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
     let kernel = call.normal_kernel("local")?;
     if !matches!(call.value, PosteriorValue::Sample) {
         return Ok(call.of_values(x, call.kernel()?, call.bias()?));
@@ -97,5 +97,5 @@ fn draw<'b>(call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
     };
     let shape = call.linear.apply(x, kernel.loc).shape();
     let noise = call.context.call_site("output").example_noise(NoiseDistribution::Normal, &shape)?;
-    Ok(Output { output: local_output(call.linear, x, &kernel, bias, noise), kernel: None, bias: used })
+    Ok(Estimate { output: local_output(call.linear, x, &kernel, bias, noise), kernel: None, bias: used })
 }

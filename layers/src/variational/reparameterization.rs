@@ -1,7 +1,7 @@
 //! The reparameterization estimator: weights are drawn once for all examples of a call.
 
 use crate::{
-    AffineVariational, Error, Estimator, Forward, KernelBias, KernelBiasLayer, Output, Variational, linear::add_bias,
+    AffineVariational, Error, Estimate, Estimator, Forward, KernelBias, KernelBiasLayer, Variational, linear::add_bias,
 };
 use bayeslift_ir::Expr;
 use std::{fmt, sync::Arc};
@@ -61,12 +61,12 @@ impl fmt::Debug for Reparameterization {
 }
 
 impl Estimator for Reparameterization {
-    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Output<'b>, Error> {
+    fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
         let (kernel, bias) = (call.kernel()?, call.bias()?);
         let drawn = KernelBias { kernel: kernel.value, bias: bias.map(|bias| bias.value) };
         let weights = self.unpack.as_ref().map_or(Ok(drawn), |unpack| unpack(drawn))?;
         let product = call.linear.apply(x, weights.kernel);
         let output = weights.bias.map_or(product, |bias| add_bias(product, bias));
-        Ok(Output { output, kernel: Some(kernel), bias })
+        Ok(Estimate { output, kernel: Some(kernel), bias })
     }
 }

@@ -1,6 +1,6 @@
 //! What the user makes of a posterior before an estimator draws from it.
 
-use crate::{AnyDistribution, Error, Forward, KernelBias, Output};
+use crate::{AnyDistribution, Error, Estimate, Forward, KernelBias};
 use std::{fmt, sync::Arc};
 
 /// A function from a posterior to the distributions that an output is drawn from; default: the identity.
@@ -24,8 +24,8 @@ impl Unpack {
     pub fn forward<'b>(
         &self,
         call: &Forward<'_, 'b>,
-        draw: impl FnOnce(&Forward<'_, 'b>) -> Result<Output<'b>, Error>,
-    ) -> Result<Output<'b>, Error> {
+        draw: impl FnOnce(&Forward<'_, 'b>) -> Result<Estimate<'b>, Error>,
+    ) -> Result<Estimate<'b>, Error> {
         let Some(unpack) = &self.0 else { return draw(call) };
         let posterior = unpack(call.posterior.clone())?;
         // The divergence draws at the random variables' own sites, where another family would draw other noise.
@@ -33,8 +33,8 @@ impl Unpack {
         let biases = posterior.bias.as_ref().zip(call.posterior.bias.as_ref());
         let is_other = differ(&posterior.kernel, &call.posterior.kernel) || biases.is_some_and(|(a, b)| differ(a, b));
         let context = if is_other { call.context.child("unpacked") } else { call.context.clone() };
-        let Output { output, .. } = draw(&Forward { posterior: &posterior, context: &context, ..*call })?;
-        Ok(Output { output, kernel: None, bias: None })
+        let Estimate { output, .. } = draw(&Forward { posterior: &posterior, context: &context, ..*call })?;
+        Ok(Estimate { output, kernel: None, bias: None })
     }
 }
 

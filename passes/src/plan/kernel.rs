@@ -79,13 +79,13 @@ pub enum Read {
         /// Which operand it is.
         number: usize,
         /// Where it is.
-        operand: Operand,
+        operand: DotOperand,
     },
 }
 
 /// How a contraction reads an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operand {
+pub enum DotOperand {
     /// From memory.
     Memory(View),
     /// As an elementwise function of values that lie in memory or are literals, computed while it is packed.
@@ -167,7 +167,7 @@ impl Kernel {
     }
 
     /// An operand of one of its products.
-    pub fn operand(&self, dot: Value, number: usize) -> &Operand {
+    pub fn operand(&self, dot: Value, number: usize) -> &DotOperand {
         let operand = self.reads.iter().find_map(|read| match read {
             Read::Operand { dot: reader, number: which, operand } if (*reader, *which) == (dot, number) => {
                 Some(operand)
@@ -196,12 +196,12 @@ impl Read {
     }
 }
 
-impl Operand {
+impl DotOperand {
     /// What is read: in memory, or literals.
     pub fn views(&self) -> &[View] {
         match self {
-            Operand::Memory(view) => slice::from_ref(view),
-            Operand::Computed { views, .. } => views,
+            DotOperand::Memory(view) => slice::from_ref(view),
+            DotOperand::Computed { views, .. } => views,
         }
     }
 }

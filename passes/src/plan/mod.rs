@@ -15,7 +15,7 @@ mod verify;
 mod work;
 
 pub use footprint::Footprint;
-pub use kernel::{Kernel, KernelKind, Operand, Read, Write};
+pub use kernel::{DotOperand, Kernel, KernelKind, Read, Write};
 pub use verify::Defect;
 pub use work::{Access, Counts, Extents, Part, Role, Work};
 

@@ -1,6 +1,6 @@
 //! What a kernel reads, stated once: all who ask read [`Kernel::reads`].
 
-use super::{Kernel, KernelKind, Operand, Read};
+use super::{DotOperand, Kernel, KernelKind, Read};
 use crate::View;
 use bayeslift_ir::{Graph, Kind, Op, Value};
 use smallvec::SmallVec;
@@ -91,15 +91,15 @@ fn keeps_columns(graph: &Graph, value: Value) -> bool {
 }
 
 /// How a contraction reads an operand: in memory, or as a cheap elementwise value that is computed while packing.
-fn operand(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) -> Operand {
+fn operand(graph: &Graph, value: Value, has_memory: &impl Fn(Value) -> bool) -> DotOperand {
     let (source, _) = behind_views(graph, value, has_memory);
     if has_memory(source) {
         let view = try_view(graph, value, has_memory);
-        return Operand::Memory(view.expect("operands are read through views"));
+        return DotOperand::Memory(view.expect("operands are read through views"));
     }
     let views = prologue_views(graph, value, has_memory);
     let (value, views) = views.expect("checked when the kernels were formed");
-    Operand::Computed { value, views }
+    DotOperand::Computed { value, views }
 }
 
 /// The view of a value down to one that `has_memory` or is no view operation; `None` where strides cannot express it.

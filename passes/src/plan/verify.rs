@@ -1,7 +1,9 @@
 //! What holds of every plan, found from the graph and compared with what kernels say of themselves.
 
 use super::memory::{ALIGNMENT, size_of};
-use super::{Kernel, KernelKind, Operand, Place, Plan, Read, Write, kernel::is_double, reads, reads::row_major_source};
+use super::{
+    DotOperand, Kernel, KernelKind, Place, Plan, Read, Write, kernel::is_double, reads, reads::row_major_source,
+};
 use crate::View;
 use bayeslift_ir::{Kind, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,8 +154,10 @@ impl Plan {
     fn needed(&self, k: usize, kernel: &Kernel) -> Result<BTreeSet<Value>, Defect> {
         let computed: BTreeSet<Value> = kernel.values().collect();
         let made = kernel.reads.iter().filter_map(|read| match read {
-            Read::Made { value, .. } | Read::Operand { operand: Operand::Computed { value, .. }, .. } => Some(*value),
-            Read::Element { .. } | Read::Operand { operand: Operand::Memory(_), .. } => None,
+            Read::Made { value, .. } | Read::Operand { operand: DotOperand::Computed { value, .. }, .. } => {
+                Some(*value)
+            }
+            Read::Element { .. } | Read::Operand { operand: DotOperand::Memory(_), .. } => None,
             Read::Numbers { .. } | Read::Table { .. } => None,
         });
         let made: BTreeSet<Value> = made.collect();

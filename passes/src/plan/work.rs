@@ -1,7 +1,7 @@
 //! What each kernel of a plan does, counted from the graph: what is fused into it, which memory it touches, how much it
 //! computes.
 
-use super::{Footprint, Kernel, KernelKind, Operand, Place, Plan, Read, Write, reads};
+use super::{DotOperand, Footprint, Kernel, KernelKind, Place, Plan, Read, Write, reads};
 use crate::{Axis, View};
 use bayeslift_ir::{Arithmetic, Indexed, Kind, Origin, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -188,13 +188,13 @@ impl Plan {
         let mut roles: BTreeMap<Value, Role> = kernel.values().map(|value| (value, self.role(kernel, value))).collect();
         for read in &kernel.reads {
             match read {
-                Read::Operand { operand: Operand::Computed { value, .. }, .. } => {
+                Read::Operand { operand: DotOperand::Computed { value, .. }, .. } => {
                     roles.entry(*value).or_insert(Role::Packing);
                 }
                 Read::Made { value, .. } => {
                     roles.entry(*value).or_insert(Role::Noise);
                 }
-                Read::Operand { operand: Operand::Memory(_), .. } | Read::Element { .. } => {}
+                Read::Operand { operand: DotOperand::Memory(_), .. } | Read::Element { .. } => {}
                 Read::Numbers { .. } | Read::Table { .. } => {}
             }
         }

@@ -1,15 +1,15 @@
 //! Growing a pair of products into the whole output of its layer, in the rewritten graph.
 //!
 //! The e-graph has the pair alone: cost sees nothing else, and what follows would be a left side for each combination
-//! of biases, activation and movement. What follows is found here instead, by one pass over the graph in which every
-//! value gets its role in the layer from the roles of its operands. Movement keeps roles, so samples change nothing.
+//! of biases, activation and movement. What follows is found here instead, by one pass over the graph that knows each
+//! value of the layer by what its operands are. Movement changes nothing of that, nor do samples.
 
 use super::{Fused, Fusion, LocalOutput};
 use bayeslift_ir::{Binary, Graph, Op, Unary, Value};
 
-/// What a value is to a layer.
+/// The values on the way to the output of a layer.
 #[derive(Clone, Copy, PartialEq)]
-enum Role {
+enum Intermediate {
     Mean,
     Variance,
     Deviation,
@@ -19,11 +19,11 @@ enum Role {
     Activated,
 }
 
-/// The role of a value in the layer of a fusion, and what was found on the way.
+/// Which value of the layer of a fusion a value is, and what was found on the way.
 #[derive(Clone, Copy)]
 struct Member {
     fusion: usize,
-    role: Role,
+    intermediate: Intermediate,
     found: LocalOutput,
 }
 
@@ -34,8 +34,12 @@ pub(crate) fn grow_layers(graph: &Graph, fusions: &mut [Fusion]) {
     for (i, fusion) in fusions.iter().enumerate().filter(|(_, f)| f.kind == Fused::LocalReparameterization) {
         let is_dot = |value: &&Value| graph.node(**value).op == Op::Dot;
         for &dot in fusion.values.iter().filter(is_dot) {
-            let role = if grower.is_product_of_square(dot, &fusion.values) { Role::Variance } else { Role::Mean };
-            members[dot.index()] = Some(Member { fusion: i, role, found: LocalOutput::default() });
+            let intermediate = if grower.is_product_of_square(dot, &fusion.values) {
+                Intermediate::Variance
+            } else {
+                Intermediate::Mean
+            };
+            members[dot.index()] = Some(Member { fusion: i, intermediate, found: LocalOutput::default() });
         }
     }
     let mut last: Vec<Option<Value>> = vec![None; fusions.len()];
@@ -46,11 +50,12 @@ pub(crate) fn grow_layers(graph: &Graph, fusions: &mut [Fusion]) {
         let Some(member) = grower.member(value, &members) else { continue };
         let last = &mut last[member.fusion];
         // of several sums or activations the first is the layer's
-        let is_taken = |last: Value| members[last.index()].is_some_and(|taken| taken.role == member.role);
-        match member.role {
-            Role::Sum | Role::Activated if is_view(graph, value) => {}
-            Role::Sum | Role::Activated if last.is_some_and(is_taken) => continue,
-            Role::Sum | Role::Activated => *last = Some(value),
+        let is_taken =
+            |last: Value| members[last.index()].is_some_and(|taken| taken.intermediate == member.intermediate);
+        match member.intermediate {
+            Intermediate::Sum | Intermediate::Activated if is_view(graph, value) => {}
+            Intermediate::Sum | Intermediate::Activated if last.is_some_and(is_taken) => continue,
+            Intermediate::Sum | Intermediate::Activated => *last = Some(value),
             _ => {}
         }
         members[value.index()] = Some(member);
@@ -111,17 +116,17 @@ impl Grower<'_> {
     /// What a value is, if it belongs to a layer.
     fn member(&self, value: Value, members: &[Option<Member>]) -> Option<Member> {
         let node = self.graph.node(value);
-        let role = |arg: Value| members[arg.index()];
+        let member = |arg: Value| members[arg.index()];
         if is_view(self.graph, value) {
-            return role(node.args[0]);
+            return member(node.args[0]);
         }
         // who reads more of a layer than its output gets that from the kernel's memory, not from the operation
-        let open = |arg: Value| role(arg).filter(|_| !self.ends[arg.index()]);
-        let with_role = |member: Member, role| Some(Member { role, ..member });
+        let open = |arg: Value| member(arg).filter(|_| !self.ends[arg.index()]);
+        let turned = |member: Member, intermediate| Some(Member { intermediate, ..member });
         match (&node.op, &node.args[..]) {
-            (Op::Unary(Unary::Sqrt), &[x]) => {
-                open(x).filter(|x| x.role == Role::Variance).and_then(|x| with_role(x, Role::Deviation))
-            }
+            (Op::Unary(Unary::Sqrt), &[x]) => open(x)
+                .filter(|x| x.intermediate == Intermediate::Variance)
+                .and_then(|x| turned(x, Intermediate::Deviation)),
             (Op::Unary(op), &[x]) => {
                 let activation = matches!(op, Unary::Tanh | Unary::Sigmoid | Unary::Softplus).then(|| op.name())?;
                 self.activated(open(x)?, activation)
@@ -129,8 +134,8 @@ impl Grower<'_> {
             (Op::Binary(Binary::Max), &[x, zero]) if self.is_zero(zero) => self.activated(open(x)?, "relu"),
             (Op::Binary(Binary::Mul), &[x, y]) => {
                 let (member, other) = open(x).map(|x| (x, y)).or_else(|| Some((open(y)?, x)))?;
-                let scales = member.role == Role::Deviation && self.is_noise(other);
-                scales.then_some(member).and_then(|x| with_role(x, Role::Spread))
+                let scales = member.intermediate == Intermediate::Deviation && self.is_noise(other);
+                scales.then_some(member).and_then(|x| turned(x, Intermediate::Spread))
             }
             (Op::Binary(Binary::Add), &[x, y]) => match (open(x), open(y)) {
                 (Some(a), Some(b)) => self.sum(a, b),
@@ -144,14 +149,19 @@ impl Grower<'_> {
 
     fn activated(&self, member: Member, activation: &'static str) -> Option<Member> {
         let found = LocalOutput { activation: Some(activation), ..member.found };
-        (member.role == Role::Sum).then_some(Member { role: Role::Activated, found, ..member })
+        (member.intermediate == Intermediate::Sum).then_some(Member {
+            intermediate: Intermediate::Activated,
+            found,
+            ..member
+        })
     }
 
     fn sum(&self, a: Member, b: Member) -> Option<Member> {
-        let (mean, spread) = if a.role == Role::Mean { (a, b) } else { (b, a) };
-        let fits = mean.fusion == spread.fusion && (mean.role, spread.role) == (Role::Mean, Role::Spread);
+        let (mean, spread) = if a.intermediate == Intermediate::Mean { (a, b) } else { (b, a) };
+        let fits = mean.fusion == spread.fusion
+            && (mean.intermediate, spread.intermediate) == (Intermediate::Mean, Intermediate::Spread);
         let found = LocalOutput { bias_variance: spread.found.bias_variance, ..mean.found };
-        fits.then_some(Member { role: Role::Sum, found, ..mean })
+        fits.then_some(Member { intermediate: Intermediate::Sum, found, ..mean })
     }
 
     /// A mean or variance to which the same is added in every row.
@@ -160,9 +170,9 @@ impl Grower<'_> {
         if shape(behind_views(self.graph, bias)).elements() > shape(sum).last_extent() {
             return None;
         }
-        let found = match member.role {
-            Role::Mean => &mut member.found.bias_mean,
-            Role::Variance => &mut member.found.bias_variance,
+        let found = match member.intermediate {
+            Intermediate::Mean => &mut member.found.bias_mean,
+            Intermediate::Variance => &mut member.found.bias_variance,
             _ => return None,
         };
         (!std::mem::replace(found, true)).then_some(member)

@@ -22,13 +22,14 @@ use bayeslift_runtime::Options;
 /// What is computed of parameters for each block: of blocks that need the same, once.
 #[derive(Debug, Default)]
 pub struct Derived {
-    stages: Vec<Stage>,
-    /// For each block the number of its stage, and those of the parameters that the block reads itself.
+    computations: Vec<Precomputation>,
+    /// For each block the number of its computation, and those of the parameters that the block reads itself.
     of_block: Vec<(usize, Vec<usize>)>,
 }
 
+/// What is computed of parameters alone, for a block or several.
 #[derive(Debug)]
-struct Stage {
+struct Precomputation {
     graph: Rewritten,
     table: KernelTable,
     first: usize,
@@ -47,14 +48,20 @@ impl Derived {
         kept: Vec<usize>,
         kernels: &mut Vec<L::Function>,
     ) -> Result<(), Error> {
-        let known = self.stages.iter().position(|stage| stage.graph.graph == graph.graph);
+        let known = self.computations.iter().position(|computation| computation.graph.graph == graph.graph);
         if known.is_none() {
             let options = Options::default().target(target).threads(1);
             let Program { table, functions } = language.emit(&options, &graph)?;
-            self.stages.push(Stage { graph, table, first: kernels.len(), outputs: Vec::new(), memory: [0; 3] });
+            self.computations.push(Precomputation {
+                graph,
+                table,
+                first: kernels.len(),
+                outputs: Vec::new(),
+                memory: [0; 3],
+            });
             kernels.extend(functions);
         }
-        self.of_block.push((known.unwrap_or(self.stages.len() - 1), kept));
+        self.of_block.push((known.unwrap_or(self.computations.len() - 1), kept));
         Ok(())
     }
 
@@ -63,13 +70,13 @@ impl Derived {
     /// # Errors
     /// A block that reads a parameter that the state has not.
     pub fn place(&mut self, places: &mut Places, state: &State, model: &Model) -> Result<Vec<Vec<Known>>, Error> {
-        for Stage { table, outputs, memory, .. } in &mut self.stages {
+        for Precomputation { table, outputs, memory, .. } in &mut self.computations {
             *outputs = table.outputs.iter().map(|output| places.take(output.ty.bytes() as u64)).collect();
             *memory =
                 [table.arena_bytes, table.scratch_bytes, table.shared_bytes].map(|bytes| places.take(bytes as u64));
         }
-        let of_block = |(stage, kept): &(usize, Vec<usize>)| {
-            let computed = self.stages[*stage].outputs.iter().map(|&at| Ok(Known::Workspace(at)));
+        let of_block = |(computation, kept): &(usize, Vec<usize>)| {
+            let computed = self.computations[*computation].outputs.iter().map(|&at| Ok(Known::Workspace(at)));
             let read = kept.iter().map(|&number| {
                 let parameter = model.parameters().iter().nth(number);
                 let at = parameter.and_then(|(path, parameter)| state.find(path, &parameter.tensor.ty()));
@@ -100,15 +107,15 @@ impl Derived {
         check_memory(b, &[workspace]);
         state.check(b, memory);
         let mut kernels = Vec::new();
-        for stage in &self.stages {
-            let inputs = stage.table.inputs.iter().map(|input| {
+        for computation in &self.computations {
+            let inputs = computation.table.inputs.iter().map(|input| {
                 state.find(&input.name, &input.ty).map(|at| memory + at).ok_or_else(|| unknown(&input.name))
             });
             let inputs = inputs.collect::<Result<Vec<Expr>, _>>()?;
-            let outputs = stage.outputs.iter().map(|&at| workspace + at).collect();
-            let [arena, scratch, shared] = stage.memory.map(|at| workspace + at);
+            let outputs = computation.outputs.iter().map(|&at| workspace + at).collect();
+            let [arena, scratch, shared] = computation.memory.map(|at| workspace + at);
             let memory = Memory { inputs, outputs, arena, scratch, shared };
-            kernels.extend(launches(&stage.table, stage.first, &memory, data));
+            kernels.extend(launches(&computation.table, computation.first, &memory, data));
         }
         within(b, functions.architecture, |b| b.append(kernels));
         b.store(Long, workspace, functions.parts.layout.header + 16, memory);

@@ -23,7 +23,7 @@ use std::fmt::Write;
 
 /// A kernel that is to be a function in C.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct CKernel {
     /// The kernel, of scalars alone.
     pub kernel: TileKernel,
     /// What it does, for people.
@@ -55,8 +55,8 @@ pub(crate) struct Function {
 ///
 /// # Errors
 /// Code of vectors, or none.
-pub(crate) fn function(source: &Source, prefix: &str, name: &str, tiles: usize) -> Result<Function, Refusal> {
-    let kernel = &source.kernel;
+pub(crate) fn function(of: &CKernel, prefix: &str, name: &str, tiles: usize) -> Result<Function, Refusal> {
+    let CKernel { kernel, about } = of;
     verify_for(kernel, 1).map_err(|error| Refusal(error.to_string()))?;
     if kernel.regs.iter().any(|reg| reg.vector) {
         return Err(Refusal("it has vectors, and C has none".into()));
@@ -86,7 +86,7 @@ pub(crate) fn function(source: &Source, prefix: &str, name: &str, tiles: usize) 
     };
     let list: Vec<String> = parameters.iter().map(declare).collect();
     let list = if list.is_empty() { "void".to_owned() } else { list.join(", ") };
-    let about = comment(&source.about);
+    let about = comment(about);
     let text = format!("{about}static void {name}({list})\n{{\n{body}}}\n");
     Ok(Function { text, parameters: parameters.into_iter().collect() })
 }

@@ -75,10 +75,10 @@ impl Filler<'_> {
                     let value = self.inst(*inst, self.ty(*reg));
                     self.set(*reg, value);
                 }
-                Stmt::Store(address, reg, part) => {
+                Stmt::Store(address, reg, active) => {
                     let (base, offset) = self.address(*address);
                     let value = self.get(*reg);
-                    match part {
+                    match active {
                         None => {
                             self.b.ins().store(memory_flags(), value, base, offset);
                         }
@@ -93,10 +93,10 @@ impl Filler<'_> {
                 }
                 // Cranelift has none
                 Stmt::Prefetch(_) => {}
-                Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                Stmt::LoadTransposed { into, address, stride, active, .. } => {
                     for (i, reg) in (0..).zip(into) {
                         let address = Address { offset: address.offset + i, ..*address };
-                        let value = self.lanes(clif_type(self.ty(*reg)), address, *stride, *part);
+                        let value = self.lanes(clif_type(self.ty(*reg)), address, *stride, *active);
                         self.set(*reg, value);
                     }
                 }
@@ -276,8 +276,8 @@ impl Filler<'_> {
                 let (base, offset) = self.address(address);
                 self.b.ins().load(clif, memory_flags(), base, offset)
             }
-            Inst::Load(_, address, part) => self.lanes(clif, address, 1, part),
-            Inst::LoadStrided(_, address, stride, part) => self.lanes(clif, address, stride, part),
+            Inst::Load(_, address, active) => self.lanes(clif, address, 1, active),
+            Inst::LoadStrided(_, address, stride, active) => self.lanes(clif, address, stride, active),
             Inst::IndexLow(a) => {
                 let a = self.get(a);
                 self.b.ins().ireduce(types::I32, a)
@@ -322,10 +322,10 @@ impl Filler<'_> {
     }
 
     /// A vector read lane by lane.
-    fn lanes(&mut self, clif: Type, address: Address, stride: i64, part: Part) -> Value {
+    fn lanes(&mut self, clif: Type, address: Address, stride: i64, active: ActiveLanes) -> Value {
         let (base, offset) = self.address(address);
-        let mut vector = if part.is_some() { Some(self.vector_constant(0, clif)) } else { None };
-        for i in 0..part.map_or(WIDTH as i64, i64::from) {
+        let mut vector = if active.is_some() { Some(self.vector_constant(0, clif)) } else { None };
+        for i in 0..active.map_or(WIDTH as i64, i64::from) {
             let (base, offset) = further(&mut self.b, (base, offset), i * stride * 4);
             let element = self.b.ins().load(clif.lane_type(), memory_flags(), base, offset);
             vector = Some(match vector {

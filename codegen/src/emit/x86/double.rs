@@ -2,7 +2,7 @@
 //! truth values, which are words of all ones or zeros as those of floats are.
 
 use super::memory::{after, target_of_four};
-use super::vector::Source;
+use super::vector::RegisterOrMemory;
 use super::{isa::*, *};
 
 /// Which words of two registers to put together: the low ones of four doubles, or the high ones.
@@ -57,8 +57,8 @@ impl Emitter<'_> {
         let compared = if wide { whole(target) } else { target };
         let code = COMPARE_DOUBLE.of(self.isa, wide);
         let instruction = match self.source(b, wide)? {
-            Source::Register(b) => Instruction::with4(code, compared, a, b, predicate),
-            Source::Memory(b) => Instruction::with4(code, compared, a, b, predicate),
+            RegisterOrMemory::Register(b) => Instruction::with4(code, compared, a, b, predicate),
+            RegisterOrMemory::Memory(b) => Instruction::with4(code, compared, a, b, predicate),
         };
         self.add(instruction)?;
         if wide {
@@ -106,15 +106,15 @@ impl Emitter<'_> {
         let extended = self.temporary(wide);
         let code = EXTEND.of(isa, wide);
         let instruction = match self.source(m, false)? {
-            Source::Register(m) => Instruction::with2(code, extended, m),
-            Source::Memory(m) => Instruction::with2(code, extended, m),
+            RegisterOrMemory::Register(m) => Instruction::with2(code, extended, m),
+            RegisterOrMemory::Memory(m) => Instruction::with2(code, extended, m),
         };
         self.add(instruction)?;
         let b = self.register(b, wide)?;
         let code = BLEND_DOUBLE.of(isa, wide);
         let instruction = match self.source(a, wide)? {
-            Source::Register(a) => Instruction::with4(code, target, b, a, extended),
-            Source::Memory(a) => Instruction::with4(code, target, b, a, extended),
+            RegisterOrMemory::Register(a) => Instruction::with4(code, target, b, a, extended),
+            RegisterOrMemory::Memory(a) => Instruction::with4(code, target, b, a, extended),
         };
         self.add(instruction)?;
         self.keep(reg, target)

@@ -73,18 +73,18 @@ impl Emitter<'_> {
     }
 
     /// How many words an access touches, if not all of a register's.
-    fn touched(&self, reg: Reg, part: Part) -> Option<u32> {
-        let lanes = if self.is_vector(reg) { part.unwrap_or(self.lanes as u32) } else { 1 };
+    fn touched(&self, reg: Reg, active: ActiveLanes) -> Option<u32> {
+        let lanes = if self.is_vector(reg) { active.unwrap_or(self.lanes as u32) } else { 1 };
         let words = if self.class(reg) == Class::Double { 2 * lanes } else { lanes };
         let all = if self.is_wide(reg) { self.isa.lanes() as u32 } else { FOUR };
         Some(words).filter(|&words| words < all)
     }
 
-    pub(super) fn load(&mut self, reg: Reg, address: Address, part: Part) -> Emitted {
+    pub(super) fn load(&mut self, reg: Reg, address: Address, active: ActiveLanes) -> Emitted {
         let (isa, wide, memory, target) = (self.isa, self.is_wide(reg), self.address(address)?, self.target(reg));
         let whole = Instruction::with2(LOAD.of(isa, wide), target, memory);
         let first = target_of_four(target);
-        match (self.touched(reg, part), isa) {
+        match (self.touched(reg, active), isa) {
             (None, _) => self.add(whole)?,
             (Some(1), _) => self.add(Instruction::with2(LOAD_ONE.of(isa, false), first, memory))?,
             (Some(words), Isa::Avx512) => self.add_masked(whole, words, true)?,
@@ -100,8 +100,8 @@ impl Emitter<'_> {
         self.keep(reg, target)
     }
 
-    pub(super) fn store(&mut self, address: Address, value: Reg, part: Part) -> Emitted {
-        let (isa, wide, touched) = (self.isa, self.is_wide(value), self.touched(value, part));
+    pub(super) fn store(&mut self, address: Address, value: Reg, active: ActiveLanes) -> Emitted {
+        let (isa, wide, touched) = (self.isa, self.is_wide(value), self.touched(value, active));
         let value = self.register(value, wide)?;
         let memory = self.address(address)?;
         let whole = Instruction::with2(STORE.of(isa, wide), memory, value);
@@ -139,9 +139,9 @@ impl Emitter<'_> {
     }
 
     /// Lanes that lie `stride` elements apart, one by one: gathers are slower on every machine that was measured.
-    pub(super) fn load_strided(&mut self, reg: Reg, address: Address, stride: i64, part: Part) -> Emitted {
+    pub(super) fn load_strided(&mut self, reg: Reg, address: Address, stride: i64, active: ActiveLanes) -> Emitted {
         let (isa, memory, target) = (self.isa, self.address(address)?, self.target(reg));
-        let lanes = part.unwrap_or(self.lanes as u32);
+        let lanes = active.unwrap_or(self.lanes as u32);
         if self.class(reg) == Class::Double {
             self.load_strided_doubles(target, memory, stride, lanes)?;
             return self.keep(reg, target);
@@ -166,9 +166,15 @@ impl Emitter<'_> {
 
     /// Lane 4 i + j of the results comes from row 4 i + j: register j collects rows j, 4 + j, 8 + j, ..., and each
     /// group of four lanes is then a matrix of 4 x 4 to transpose.
-    pub(super) fn load_transposed(&mut self, into: &[Reg; 4], address: Address, stride: i64, part: Part) -> Emitted {
+    pub(super) fn load_transposed(
+        &mut self,
+        into: &[Reg; 4],
+        address: Address,
+        stride: i64,
+        active: ActiveLanes,
+    ) -> Emitted {
         let (isa, wide, memory) = (self.isa, self.is_wide(into[0]), self.address(address)?);
-        let lanes = part.unwrap_or(self.lanes as u32);
+        let lanes = active.unwrap_or(self.lanes as u32);
         let targets = into.map(|reg| self.target(reg));
         let rows = [self.temporary(wide), self.temporary(wide), targets[2], targets[3]];
         for (j, row) in (0..FOUR).zip(rows) {

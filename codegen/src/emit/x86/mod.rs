@@ -358,15 +358,15 @@ impl Emitter<'_> {
                     continue;
                 }
                 Stmt::Let(reg, inst) => self.inst(*reg, *inst)?,
-                Stmt::Store(address, value, part) => self.store(*address, *value, *part)?,
+                Stmt::Store(address, value, active) => self.store(*address, *value, *active)?,
                 Stmt::Prefetch(address) => {
                     // nothing is lost without it
                     if let Ok(memory) = self.address(*address) {
                         self.add(Instruction::with1(Code::Prefetcht0_m8, memory))?;
                     }
                 }
-                Stmt::LoadTransposed { into, address, stride, part, .. } => {
-                    self.load_transposed(into, *address, *stride, *part)?;
+                Stmt::LoadTransposed { into, address, stride, active, .. } => {
+                    self.load_transposed(into, *address, *stride, *active)?;
                 }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
                     self.repeat(*counter, (*start, *end, *step), carried, body)?;
@@ -433,8 +433,8 @@ impl Emitter<'_> {
                 self.keep(reg, target)
             }
             Inst::Halves(a, b, upper) => self.halves(reg, a, b, upper),
-            Inst::Load(_, address, part) => self.load(reg, address, part),
-            Inst::LoadStrided(_, address, stride, part) => self.load_strided(reg, address, stride, part),
+            Inst::Load(_, address, active) => self.load(reg, address, active),
+            Inst::LoadStrided(_, address, stride, active) => self.load_strided(reg, address, stride, active),
             _ => self.index_inst(reg, inst),
         }
     }

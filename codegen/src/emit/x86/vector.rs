@@ -2,9 +2,9 @@
 
 use super::{isa::*, *};
 
-/// A vector operand of an instruction.
+/// The operand of an instruction that may lie in either.
 #[derive(Clone, Copy)]
-pub(super) enum Source {
+pub(super) enum RegisterOrMemory {
     Register(Register),
     Memory(MemoryOperand),
 }
@@ -30,13 +30,13 @@ impl Emitter<'_> {
     }
 
     /// A vector operand where memory may stand.
-    pub(super) fn source(&mut self, reg: Reg, wide: bool) -> Emitted<Source> {
+    pub(super) fn source(&mut self, reg: Reg, wide: bool) -> Emitted<RegisterOrMemory> {
         Ok(match (self.location(reg), self.unloaded) {
-            (Location::Register(n), _) => Source::Register(self.isa.vector(n, wide)),
-            (Location::Slot(slot), _) => Source::Memory(Self::slot(slot)),
-            (Location::Constant(bits), _) => Source::Memory(self.constant(bits)),
-            (Location::Double(bits), _) => Source::Memory(self.constant_double(bits)),
-            (Location::Unloaded, Some((_, address))) => Source::Memory(self.address(address)?),
+            (Location::Register(n), _) => RegisterOrMemory::Register(self.isa.vector(n, wide)),
+            (Location::Slot(slot), _) => RegisterOrMemory::Memory(Self::slot(slot)),
+            (Location::Constant(bits), _) => RegisterOrMemory::Memory(self.constant(bits)),
+            (Location::Double(bits), _) => RegisterOrMemory::Memory(self.constant_double(bits)),
+            (Location::Unloaded, Some((_, address))) => RegisterOrMemory::Memory(self.address(address)?),
             _ => unreachable!("an index is no vector"),
         })
     }
@@ -69,7 +69,9 @@ impl Emitter<'_> {
                 if from == into { Ok(()) } else { self.add(Instruction::with2(code, into, from)) }
             }
             Location::Unloaded => {
-                let Source::Memory(memory) = self.source(reg, wide)? else { unreachable!("it lies in memory") };
+                let RegisterOrMemory::Memory(memory) = self.source(reg, wide)? else {
+                    unreachable!("it lies in memory")
+                };
                 self.add(Instruction::with2(LOAD.of(isa, wide), into, memory))
             }
             Location::Index(_) => unreachable!("an index is no vector"),
@@ -100,8 +102,8 @@ impl Emitter<'_> {
         let (from, to) = (self.is_wide(a), self.is_wide(reg));
         let (target, code) = (self.target(reg), codes.of(self.isa, from || to));
         let instruction = match self.source(a, from)? {
-            Source::Register(a) => Instruction::with2(code, target, a),
-            Source::Memory(a) => Instruction::with2(code, target, a),
+            RegisterOrMemory::Register(a) => Instruction::with2(code, target, a),
+            RegisterOrMemory::Memory(a) => Instruction::with2(code, target, a),
         };
         self.add(instruction)?;
         self.keep(reg, target)
@@ -125,7 +127,7 @@ impl Emitter<'_> {
                 let byte = |i: u32| (i / 4 * 4 + (i + 4 - by / 8) % 4) % 16;
                 let word = |w: u32| (0..4).map(|i| byte(4 * w + i) << (8 * i)).sum();
                 let bytes: Vec<u32> = (0..self.isa.lanes() as u32).map(word).collect();
-                let bytes = Source::Memory(self.pooled(&bytes));
+                let bytes = RegisterOrMemory::Memory(self.pooled(&bytes));
                 self.three(ROTATE.of(self.isa, wide), target, a, bytes)?;
                 self.keep(reg, target)
             }
@@ -165,10 +167,10 @@ impl Emitter<'_> {
         self.keep(reg, target)
     }
 
-    pub(super) fn three(&mut self, code: Code, target: Register, a: Register, b: Source) -> Emitted {
+    pub(super) fn three(&mut self, code: Code, target: Register, a: Register, b: RegisterOrMemory) -> Emitted {
         self.add(match b {
-            Source::Register(b) => Instruction::with3(code, target, a, b),
-            Source::Memory(b) => Instruction::with3(code, target, a, b),
+            RegisterOrMemory::Register(b) => Instruction::with3(code, target, a, b),
+            RegisterOrMemory::Memory(b) => Instruction::with3(code, target, a, b),
         })
     }
 
@@ -177,7 +179,7 @@ impl Emitter<'_> {
         let wide = self.is_wide(reg);
         let target = self.target(reg);
         let a = self.register(a, wide)?;
-        self.three(codes.of(self.isa, wide), target, a, Source::Memory(constant))?;
+        self.three(codes.of(self.isa, wide), target, a, RegisterOrMemory::Memory(constant))?;
         self.keep(reg, target)
     }
 
@@ -192,8 +194,8 @@ impl Emitter<'_> {
         if !is_target(self, c) && (is_target(self, a) || is_target(self, b)) {
             let other = if is_target(self, a) { b } else { a };
             match (self.source(other, wide)?, self.source(c, wide)?) {
-                (Source::Register(other), c) => self.three(FMA213.of(isa, wide), target, other, c)?,
-                (other, Source::Register(c)) => self.three(FMA132.of(isa, wide), target, c, other)?,
+                (RegisterOrMemory::Register(other), c) => self.three(FMA213.of(isa, wide), target, other, c)?,
+                (other, RegisterOrMemory::Register(c)) => self.three(FMA132.of(isa, wide), target, c, other)?,
                 (_, c) => {
                     let other = self.register(other, wide)?;
                     self.three(FMA213.of(isa, wide), target, other, c)?;
@@ -230,10 +232,10 @@ impl Emitter<'_> {
         };
         let code = codes.of(self.isa, wide);
         let instruction = match (self.source(b, wide)?, predicate) {
-            (Source::Register(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
-            (Source::Memory(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
-            (Source::Register(b), None) => Instruction::with3(code, target, a, b),
-            (Source::Memory(b), None) => Instruction::with3(code, target, a, b),
+            (RegisterOrMemory::Register(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
+            (RegisterOrMemory::Memory(b), Some(predicate)) => Instruction::with4(code, target, a, b, predicate),
+            (RegisterOrMemory::Register(b), None) => Instruction::with3(code, target, a, b),
+            (RegisterOrMemory::Memory(b), None) => Instruction::with3(code, target, a, b),
         };
         self.add(instruction)?;
         match (self.isa, self.location(reg)) {
@@ -253,16 +255,16 @@ impl Emitter<'_> {
             Isa::Avx2 => {
                 let m = self.register(m, wide)?;
                 let instruction = match self.source(a, wide)? {
-                    Source::Register(a) => Instruction::with4(code, target, b, a, m),
-                    Source::Memory(a) => Instruction::with4(code, target, b, a, m),
+                    RegisterOrMemory::Register(a) => Instruction::with4(code, target, b, a, m),
+                    RegisterOrMemory::Memory(a) => Instruction::with4(code, target, b, a, m),
                 };
                 self.add(instruction)?;
             }
             Isa::Avx512 => {
                 let m = self.mask(m)?;
                 let mut instruction = match self.source(a, wide)? {
-                    Source::Register(a) => Instruction::with3(code, target, b, a),
-                    Source::Memory(a) => Instruction::with3(code, target, b, a),
+                    RegisterOrMemory::Register(a) => Instruction::with3(code, target, b, a),
+                    RegisterOrMemory::Memory(a) => Instruction::with3(code, target, b, a),
                 }
                 .map_err(failed)?;
                 instruction.set_op_mask(m);

@@ -72,8 +72,8 @@ impl Interpreter<'_, '_> {
                 words[half..2 * half].copy_from_slice(&self.words(b)[from..from + half]);
                 words
             }
-            Inst::Load(_, address, part) => self.load(reg, address, self.neighbours(reg), part)?,
-            Inst::LoadStrided(_, address, stride, part) => self.load(reg, address, stride, part)?,
+            Inst::Load(_, address, active) => self.load(reg, address, self.neighbours(reg), active)?,
+            Inst::LoadStrided(_, address, stride, active) => self.load(reg, address, stride, active)?,
             Inst::IndexLow(a) => self.each(reg, [], |[]| self.index(a) as u32),
             Inst::IndexHigh(a) => self.each(reg, [], |[]| (self.index(a) >> 32) as u32),
             _ => return self.index_inst(inst).map(|index| Value { index, ..ZERO }),

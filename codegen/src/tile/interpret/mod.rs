@@ -8,7 +8,9 @@ mod double;
 mod inst;
 mod memory;
 
-use super::{Address, Base, Carried, Class, Error, Fault, Part, Reg, Stmt, TileKernel, error::locate, verify_for};
+use super::{
+    ActiveLanes, Address, Base, Carried, Class, Error, Fault, Reg, Stmt, TileKernel, error::locate, verify_for,
+};
 use bayeslift_ir::Environment;
 use std::ops::Range;
 
@@ -117,8 +119,8 @@ impl<'k> Interpreter<'k, '_> {
     }
 
     /// How many lanes of a register an access touches.
-    fn touched(&self, reg: Reg, part: Part) -> usize {
-        match part {
+    fn touched(&self, reg: Reg, active: ActiveLanes) -> usize {
+        match active {
             Some(lanes) => lanes as usize,
             None if self.is_vector(reg) => self.lanes,
             None => 1,
@@ -127,9 +129,9 @@ impl<'k> Interpreter<'k, '_> {
 
     /// The words that an access to lanes `stride` elements of four bytes apart touches: where they are, from the first
     /// on.
-    fn places(&self, reg: Reg, stride: i64, part: Part) -> impl Iterator<Item = i64> + use<> {
+    fn places(&self, reg: Reg, stride: i64, active: ActiveLanes) -> impl Iterator<Item = i64> + use<> {
         let each = self.neighbours(reg);
-        (0..self.touched(reg, part) as i64).flat_map(move |lane| (0..each).map(move |word| lane * stride + word))
+        (0..self.touched(reg, active) as i64).flat_map(move |lane| (0..each).map(move |word| lane * stride + word))
     }
 
     fn count(&mut self) -> Result<(), Fault> {
@@ -143,12 +145,12 @@ impl<'k> Interpreter<'k, '_> {
             self.count().map_err(here)?;
             match stmt {
                 Stmt::Let(reg, inst) => *self.value(*reg) = self.inst(*reg, *inst).map_err(here)?,
-                Stmt::Store(address, value, part) => self.store(*address, *value, *part).map_err(here)?,
+                Stmt::Store(address, value, active) => self.store(*address, *value, *active).map_err(here)?,
                 Stmt::Prefetch(_) => {}
-                Stmt::LoadTransposed { into, address, stride, part, .. } => {
+                Stmt::LoadTransposed { into, address, stride, active, .. } => {
                     for (number, &reg) in (0..).zip(into) {
                         let address = Address { offset: address.offset + number, ..*address };
-                        self.value(reg).words = self.load(reg, address, *stride, *part).map_err(here)?;
+                        self.value(reg).words = self.load(reg, address, *stride, *active).map_err(here)?;
                     }
                 }
                 Stmt::Loop { counter, start, end, step, carried, body } => {
@@ -185,9 +187,9 @@ impl<'k> Interpreter<'k, '_> {
     }
 
     /// What lanes `stride` apart hold.
-    fn load(&self, reg: Reg, address: Address, stride: i64, part: Part) -> Result<Words, Fault> {
+    fn load(&self, reg: Reg, address: Address, stride: i64, active: ActiveLanes) -> Result<Words, Fault> {
         let mut words = ZERO.words;
-        for (word, place) in words.iter_mut().zip(self.places(reg, stride, part)) {
+        for (word, place) in words.iter_mut().zip(self.places(reg, stride, active)) {
             let element = self.element(address, place);
             *word = match address.base {
                 Base::Argument(i) => memory::read(&self.arguments[i], address.base, element)?,
@@ -197,9 +199,9 @@ impl<'k> Interpreter<'k, '_> {
         Ok(words)
     }
 
-    fn store(&mut self, address: Address, value: Reg, part: Part) -> Result<(), Fault> {
+    fn store(&mut self, address: Address, value: Reg, active: ActiveLanes) -> Result<(), Fault> {
         let words = *self.words(value);
-        for (word, place) in words.into_iter().zip(self.places(value, self.neighbours(value), part)) {
+        for (word, place) in words.into_iter().zip(self.places(value, self.neighbours(value), active)) {
             let element = self.element(address, place);
             match address.base {
                 Base::Argument(i) => memory::write(&mut self.arguments[i], address.base, element, word)?,

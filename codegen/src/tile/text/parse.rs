@@ -2,8 +2,8 @@
 
 use super::lexer::{Line, Token, lines};
 use crate::tile::{
-    Address, Base, Carried, Class, Error, FloatBinary, FloatCompare, FloatUnary, Inst, IntBinary, MAX_DEPTH, Part, Reg,
-    RegType, Shift, Stmt, TileKernel, verify,
+    ActiveLanes, Address, Base, Carried, Class, Error, FloatBinary, FloatCompare, FloatUnary, Inst, IntBinary,
+    MAX_DEPTH, Reg, RegType, Shift, Stmt, TileKernel, verify,
 };
 use std::{collections::HashMap, iter::Peekable, str::FromStr};
 
@@ -145,9 +145,9 @@ impl<'a> Parser<'a> {
             }
             Token::Word(word) if register_number(word).is_none() => {
                 let address = self.address()?;
-                let part = self.part()?;
+                let active = self.active_lanes()?;
                 self.token(Token::Symbol('='))?;
-                Ok(Stmt::Store(address, self.register()?, part))
+                Ok(Stmt::Store(address, self.register()?, active))
             }
             _ => self.defining(),
         }
@@ -167,12 +167,12 @@ impl<'a> Parser<'a> {
             self.keyword("transposed")?;
             let (class, address) = (self.class()?, self.address()?);
             self.keyword("stride")?;
-            let (stride, part) = (self.number()?, self.part()?);
+            let (stride, active) = (self.number()?, self.active_lanes()?);
             let mut regs = [Reg(0); 4];
             for (reg, (number, vector)) in regs.iter_mut().zip(into) {
                 *reg = self.define(number, RegType { class, vector })?;
             }
-            return Ok(Stmt::LoadTransposed { into: regs, class, address, stride, part });
+            return Ok(Stmt::LoadTransposed { into: regs, class, address, stride, active });
         }
         self.token(Token::Symbol('='))?;
         let inst = self.inst()?;
@@ -215,9 +215,9 @@ impl<'a> Parser<'a> {
                 let (class, address) = (self.class()?, self.address()?);
                 if self.next == Token::Word("stride") {
                     self.advance()?;
-                    Inst::LoadStrided(class, address, self.number()?, self.part()?)
+                    Inst::LoadStrided(class, address, self.number()?, self.active_lanes()?)
                 } else {
-                    Inst::Load(class, address, self.part()?)
+                    Inst::Load(class, address, self.active_lanes()?)
                 }
             }
             "low" => Inst::IndexLow(self.register()?),
@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `first 3`, or nothing.
-    fn part(&mut self) -> Parsed<Part> {
+    fn active_lanes(&mut self) -> Parsed<ActiveLanes> {
         if self.next != Token::Word("first") {
             return Ok(None);
         }

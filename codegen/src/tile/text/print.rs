@@ -1,6 +1,6 @@
 //! Printing tile code.
 
-use crate::tile::{Address, Carried, Inst, Part, Reg, Stmt, TileKernel};
+use crate::tile::{ActiveLanes, Address, Carried, Inst, Reg, Stmt, TileKernel};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for TileKernel {
@@ -39,11 +39,11 @@ impl Display for Line<'_> {
         let Line(kernel, stmt) = self;
         match stmt {
             Stmt::Let(reg, inst) => write!(f, "{} = {}", Defined(kernel, *reg), Operation(*inst)),
-            Stmt::Store(address, reg, part) => write!(f, "{}{} = {reg:?}", Place(*address), Lanes(*part)),
+            Stmt::Store(address, reg, active) => write!(f, "{}{} = {reg:?}", Place(*address), Active(*active)),
             Stmt::Prefetch(address) => write!(f, "prefetch {}", Place(*address)),
-            Stmt::LoadTransposed { into, class, address, stride, part } => {
+            Stmt::LoadTransposed { into, class, address, stride, active } => {
                 let [a, b, c, d] = into.map(|reg| Defined(kernel, reg));
-                let (class, place, lanes) = (class.name(), Place(*address), Lanes(*part));
+                let (class, place, lanes) = (class.name(), Place(*address), Active(*active));
                 write!(f, "{a}, {b}, {c}, {d} = load transposed {class} {place} stride {stride}{lanes}")
             }
             Stmt::Loop { counter, start, end, step, carried, .. } => {
@@ -80,9 +80,9 @@ impl Display for Place {
     }
 }
 
-struct Lanes(Part);
+struct Active(ActiveLanes);
 
-impl Display for Lanes {
+impl Display for Active {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |lanes| write!(f, " first {lanes}"))
     }
@@ -122,9 +122,9 @@ impl Display for Operation {
             Inst::LaneNumbers => call("lane_numbers", &[]),
             Inst::Halves(a, b, false) => call("lower_halves", &[a, b]),
             Inst::Halves(a, b, true) => call("upper_halves", &[a, b]),
-            Inst::Load(of, address, part) => write!(f, "load {} {}{}", of.name(), Place(address), Lanes(part)),
-            Inst::LoadStrided(of, address, stride, part) => {
-                write!(f, "load {} {} stride {stride}{}", of.name(), Place(address), Lanes(part))
+            Inst::Load(of, address, active) => write!(f, "load {} {}{}", of.name(), Place(address), Active(active)),
+            Inst::LoadStrided(of, address, stride, active) => {
+                write!(f, "load {} {} stride {stride}{}", of.name(), Place(address), Active(active))
             }
             Inst::IndexLow(a) => call("low", &[a]),
             Inst::IndexHigh(a) => call("high", &[a]),

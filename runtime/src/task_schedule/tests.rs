@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dependencies::{Addresses, Parts};
-use bayeslift_codegen::{Argument, Program, Target};
+use bayeslift_codegen::{KernelArgument, Program, Target};
 use bayeslift_ir::{
     Builder, DType, Graph, Noise, NoiseAddress, NoiseDistribution, Type,
     arbitrary::{config, graph_and_inputs},
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 fn touches(table: &KernelTable, stage: usize) -> Vec<(Place, usize, bool)> {
     let work = &table.kernels[table.stages[stage].kernel].work;
     let places = table.stages[stage].arguments.iter().filter_map(|argument| match argument {
-        Argument::Place(place) => Some(*place),
+        KernelArgument::Place(place) => Some(*place),
         _ => None,
     });
     let touch = |place: Place| {
@@ -119,7 +119,7 @@ fn table(graph: Graph, threads: usize) -> KernelTable {
 /// Every tile is in one task; what a task waits for is before it; tasks that touch the same memory wait for each other.
 fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError> {
     let table = table(graph, threads);
-    let schedule = Schedule::new(&table, threads, finest);
+    let schedule = TaskSchedule::new(&table, threads, finest);
     let mut begun = vec![0; schedule.groups.len()];
     for &number in &schedule.tasks {
         for &Parts { work: wait, mask: parts } in schedule.groups[number].waits.iter().flatten() {

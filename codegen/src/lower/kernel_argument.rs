@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What a pointer argument points to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Argument {
+pub enum KernelArgument {
     /// A value's memory.
     Place(Place),
     /// Memory that all tiles of a kernel share: written by its first stage, read by its second.
@@ -14,14 +14,14 @@ pub enum Argument {
     Words(Vec<u32>),
 }
 
-impl fmt::Display for Argument {
+impl fmt::Display for KernelArgument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Argument::Place(Place::Input(i)) => write!(f, "input {i}"),
-            Argument::Place(Place::Output(i)) => write!(f, "output {i}"),
-            Argument::Place(Place::Arena(offset)) => write!(f, "arena + {offset}"),
-            Argument::Shared => f.write_str("shared"),
-            Argument::Words(words) => write!(f, "{words:x?}"),
+            KernelArgument::Place(Place::Input(i)) => write!(f, "input {i}"),
+            KernelArgument::Place(Place::Output(i)) => write!(f, "output {i}"),
+            KernelArgument::Place(Place::Arena(offset)) => write!(f, "arena + {offset}"),
+            KernelArgument::Shared => f.write_str("shared"),
+            KernelArgument::Words(words) => write!(f, "{words:x?}"),
         }
     }
 }

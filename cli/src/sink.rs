@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What answers are written to, many lines at once.
-pub struct Output {
+pub struct Sink {
     /// As messages show it.
     name: String,
     place: Place,
@@ -22,11 +22,11 @@ enum Place {
     File(Box<NewFile>),
 }
 
-impl Output {
+impl Sink {
     /// Standard output, or a file.
-    pub fn create(path: Option<&Path>) -> Result<Output, Error> {
+    pub fn create(path: Option<&Path>) -> Result<Sink, Error> {
         let Some(path) = path else {
-            return Ok(Output { name: "the answer".to_owned(), place: Place::Stream(Box::new(io::stdout())) });
+            return Ok(Sink { name: "the answer".to_owned(), place: Place::Stream(Box::new(io::stdout())) });
         };
         let name = shown(path);
         let is_stream = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
@@ -36,7 +36,7 @@ impl Output {
             NewFile::create(path).map(|file| Place::File(Box::new(file)))
         };
         let place = opened.map_err(|source| Error::write(&name, source))?;
-        Ok(Output { name, place })
+        Ok(Sink { name, place })
     }
 
     /// Writes some text.
@@ -60,7 +60,7 @@ impl Output {
 
 /// Writes all of a file, or of standard output.
 pub fn write(path: Option<&Path>, text: &str) -> Result<(), Error> {
-    let mut output = Output::create(path)?;
+    let mut output = Sink::create(path)?;
     output.write(text)?;
     output.finish()
 }

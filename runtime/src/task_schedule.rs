@@ -42,7 +42,7 @@ pub(crate) fn time(cost: u64) -> Duration {
 
 /// How the stages of compiled code run.
 #[derive(Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct TaskSchedule {
     pub groups: Vec<Group>,
     /// For each stage its group, and which of its stages it is.
     pub group_of: Vec<(usize, usize)>,
@@ -56,9 +56,9 @@ pub(crate) struct Schedule {
     pub is_large: bool,
 }
 
-impl Schedule {
+impl TaskSchedule {
     /// For up to `threads` threads; with `finest` for all of them, with as many tasks as there can be.
-    pub fn new(table: &KernelTable, threads: usize, finest: bool) -> Schedule {
+    pub fn new(table: &KernelTable, threads: usize, finest: bool) -> TaskSchedule {
         let stages = &table.stages[..];
         let arguments = stages.iter().scan(0, |sum, stage| Some(std::mem::replace(sum, *sum + stage.arguments.len())));
         let arguments = arguments.collect();
@@ -84,11 +84,11 @@ impl Schedule {
         for (g, group) in groups.iter().enumerate() {
             group.stages.iter().enumerate().for_each(|(i, &stage)| group_of[stage] = (g, i));
         }
-        Schedule { groups, group_of, tasks, arguments, threads: used, is_large }
+        TaskSchedule { groups, group_of, tasks, arguments, threads: used, is_large }
     }
 }
 
-impl Schedule {
+impl TaskSchedule {
     /// How many tasks there are in which a stage has a part.
     pub fn parts(&self, stage: usize) -> usize {
         self.groups.get(self.group_of[stage].0).map_or(1, Group::parts)

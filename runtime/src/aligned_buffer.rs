@@ -16,7 +16,7 @@ const FROM_THE_SYSTEM: usize = 1 << 17;
 
 /// Zeroed memory, aligned to a cache line.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct AlignedBuffer {
     /// Where it was allocated.
     memory: NonNull<u8>,
     layout: Layout,
@@ -24,13 +24,13 @@ pub(crate) struct Block {
     start: NonNull<u8>,
 }
 
-// SAFETY: a block owns its memory like a `Box<[u8]>`.
-unsafe impl Send for Block {}
+// SAFETY: a buffer owns its memory like a `Box<[u8]>`.
+unsafe impl Send for AlignedBuffer {}
 // SAFETY: shared references give only its address.
-unsafe impl Sync for Block {}
+unsafe impl Sync for AlignedBuffer {}
 
-impl Block {
-    pub fn new(bytes: usize, what: &'static str) -> Result<Block, Error> {
+impl AlignedBuffer {
+    pub fn new(bytes: usize, what: &'static str) -> Result<AlignedBuffer, Error> {
         let out_of_memory = || Error::OutOfMemory { what, bytes: bytes as u64 };
         let layout = if bytes < FROM_THE_SYSTEM {
             Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT)
@@ -44,7 +44,7 @@ impl Block {
         // SAFETY: the first multiple of the alignment is here, or less than the alignment further on, and there is that
         // much more.
         let start = unsafe { memory.add(before) };
-        Ok(Block { memory, layout, start })
+        Ok(AlignedBuffer { memory, layout, start })
     }
 
     pub fn pointer(&self) -> *mut u8 {
@@ -52,7 +52,7 @@ impl Block {
     }
 }
 
-impl Drop for Block {
+impl Drop for AlignedBuffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
         unsafe { dealloc(self.memory.as_ptr(), self.layout) };

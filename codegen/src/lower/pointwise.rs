@@ -40,8 +40,8 @@ impl<const N: usize> Points<N> {
     }
 }
 
-/// What is computed by the element: what that reads, draws and takes from products.
-pub(super) struct Elements<'p> {
+/// The pointwise part of a kernel: what is computed by the element, and what that reads, draws and takes from products.
+pub(super) struct Pointwise<'p> {
     pub context: Context<'p>,
     pub leaves: HashMap<Value, Leaf>,
     /// The values that draw noise, in order.
@@ -50,9 +50,9 @@ pub(super) struct Elements<'p> {
     pub tiles: HashMap<Value, usize>,
 }
 
-impl<'p> Elements<'p> {
+impl<'p> Pointwise<'p> {
     /// Asks for the memory of all that the kernel reads by the element, and loads what noise is addressed by.
-    pub fn new(code: &mut Code<'p>) -> Elements<'p> {
+    pub fn new(code: &mut Code<'p>) -> Pointwise<'p> {
         let context = code.context;
         let leaves = context.leaves();
         code.take_pointers(leaves.iter().filter_map(|(_, leaf)| match leaf {
@@ -67,7 +67,7 @@ impl<'p> Elements<'p> {
         drawn.sort_by_key(|&(value, _)| value);
         drawn.dedup_by_key(|(value, _)| *value);
         let sites = drawn.into_iter().map(|(value, noise)| Site::new(code, value, noise)).collect();
-        Elements { context, leaves: leaves.into_iter().collect(), sites, tiles: HashMap::new() }
+        Pointwise { context, leaves: leaves.into_iter().collect(), sites, tiles: HashMap::new() }
     }
 
     /// Computes what the elements of a row share.
