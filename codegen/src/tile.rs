@@ -52,9 +52,30 @@ impl Display for RegType {
     }
 }
 
-/// How many lanes of a vector are active in an access, from the first on, if not all: only they touch memory. Lanes that
-/// are not read are 0.
+/// How many lanes of a vector are active in an access, from the first on, if not all: only they touch memory. Lanes
+/// that are not read are 0.
 pub type ActiveLanes = Option<u32>;
+
+/// What the operations of lanes make that a [`TileBuilder`] records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneMode {
+    /// Scalars.
+    Scalar,
+    /// Vectors, of which loads and stores touch these lanes.
+    Vector(ActiveLanes),
+}
+
+impl LaneMode {
+    /// Whether they make vectors.
+    pub fn is_vector(self) -> bool {
+        self != LaneMode::Scalar
+    }
+
+    /// The lanes that loads and stores of vectors touch.
+    pub fn active(self) -> ActiveLanes {
+        if let LaneMode::Vector(active) = self { active } else { None }
+    }
+}
 
 /// Where an access begins: `base[index + offset]`, in elements of four bytes, of which a double occupies two, the low
 /// word first.

@@ -11,7 +11,7 @@ use bayeslift_codegen::{
     KernelArgument, Target,
     emit::x86::{self, Isa},
     lower,
-    tile::{Address, Base, Class, TileBuilder, TileKernel},
+    tile::{Address, Base, Class, LaneMode, TileBuilder, TileKernel},
 };
 use bayeslift_ir::{
     Builder, Graph, Lanes, Tensor, Type,
@@ -139,7 +139,7 @@ fn halves_of_vectors() {
         let mut b = TileBuilder::new();
         let zero = b.index(0);
         let at = |base, i: i64| Address { base: Base::Argument(base), index: zero, offset: i * 16 };
-        b.vector = true;
+        b.enter(LaneMode::Vector(None));
         let [x, y] = [0, 1].map(|i| b.load(Class::Float, at(0, i)));
         let halves = b.halves(x, y);
         (0..).zip(halves).for_each(|(i, half)| b.store(at(1, i), half));
@@ -162,7 +162,7 @@ fn carried_values_keep_apart() {
         let (begin, end) = b.tile_range();
         let zero = b.index(0);
         let at = |base, index, offset: usize| Address { base, index, offset: (offset * 16) as i64 };
-        b.vector = true;
+        b.enter(LaneMode::Vector(None));
         let [x, y, initial] = [0, 1, 2].map(|i| b.load(Class::Float, at(Base::Argument(0), zero, i)));
         // the first moves up by one product a turn, the second is the first of the turn before; the third needs its
         // old value after the addend of its new one is known, the fourth takes what was made of that old value

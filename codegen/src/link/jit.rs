@@ -122,7 +122,7 @@ fn refused(error: ModuleError) -> Error {
 mod tests {
     use super::*;
     use crate::emit::{Placement, emitters};
-    use crate::tile::{Address, Base, Class, Reg, TileBuilder};
+    use crate::tile::{Address, Base, Class, LaneMode, Reg, TileBuilder};
     use crate::{InstructionSet, KernelArgument, KernelTable, Program, Target, compile};
     use bayeslift_ir::{
         Graph, Op, Tensor,
@@ -176,7 +176,7 @@ mod tests {
                 let mut b = TileBuilder::new();
                 let (begin, end) = b.tile_range();
                 let memory = |argument, index, offset| Address { base: Base::Argument(argument), index, offset };
-                (b.vector, b.active) = (true, Some(part));
+                b.enter(LaneMode::Vector(Some(part)));
                 let rows = load(&mut b, memory(0, begin, border + offset), stride);
                 for (i, &row) in (0..).zip(&rows) {
                     b.store(memory(1, end, border + offset + i * 4), row);

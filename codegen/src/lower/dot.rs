@@ -180,10 +180,10 @@ impl Dots<'_> {
         });
     }
 
-    /// All register tiles of an update. The last rows are a rest of tiles with fewer rows, and the last columns of tiles
-    /// with fewer vectors, if there are such. Else the last tile ends where its columns end and may compute again what
-    /// its neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into the
-    /// padding.
+    /// All register tiles of an update. The last rows are a rest of tiles with fewer rows, and the last columns of
+    /// tiles with fewer vectors, if there are such. Else the last tile ends where its columns end and may compute again
+    /// what its neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into
+    /// the padding.
     fn register_tiles(
         &self,
         code: &mut Code<'_>,
@@ -372,7 +372,7 @@ impl Code<'_> {
             let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
             let class = self.context.float();
             let four = addresses.len() == FOUR && class == Class::Float;
-            let pieces: Vec<Reg> = self.lanes(lanes, |s| match four && s.b.vector {
+            let pieces: Vec<Reg> = self.lanes(lanes, |s| match four && s.b.mode().is_vector() {
                 true => s.b.load_transposed(class, addresses[0], right.free).to_vec(),
                 false => addresses.iter().map(|&at| s.b.load_strided(class, at, right.free)).collect(),
             });

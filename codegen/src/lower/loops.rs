@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::shape::{ABREAST, NOISE_BLOCK};
-use crate::tile::{Base, Reg};
+use crate::tile::{Base, LaneMode, Reg};
 
 impl Code<'_> {
     /// Loops over the tiles that the caller asks for, each `unit` of `extent`, in ranges of up to `step`. Returns how
@@ -65,18 +65,21 @@ impl Code<'_> {
 
     /// Runs `body` with scalars.
     pub fn scalars<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
-        let vector = std::mem::replace(&mut self.b.vector, false);
-        let result = body(self);
-        self.b.vector = vector;
-        result
+        self.within(LaneMode::Scalar, body)
     }
 
     /// Runs `body` with vectors of which it reads and writes the first `lanes` lanes.
     pub fn lanes<T>(&mut self, lanes: usize, body: impl FnOnce(&mut Self) -> T) -> T {
-        self.b.vector = self.context.width() > 1;
-        self.b.active = (lanes < self.context.width()).then_some(lanes as u32);
+        let active = (lanes < self.context.width()).then_some(lanes as u32);
+        let mode = if self.context.width() > 1 { LaneMode::Vector(active) } else { LaneMode::Scalar };
+        self.within(mode, body)
+    }
+
+    /// Runs `body` in this mode.
+    fn within<T>(&mut self, mode: LaneMode, body: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.b.enter(mode);
         let result = body(self);
-        (self.b.vector, self.b.active) = (false, None);
+        self.b.enter(before);
         result
     }
 

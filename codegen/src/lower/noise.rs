@@ -130,7 +130,7 @@ impl Code<'_> {
     pub fn slot(&mut self, col: Reg) -> Reg {
         let half = self.half();
         let lane = self.b.lane_numbers();
-        if self.b.vector && self.context.width() > half {
+        if self.b.mode().is_vector() && self.context.width() > half {
             // the vector has both halves of the only block
             let (unit, within) = (self.unit(col), self.b.integer(half as u32 - 1));
             return self.b.and(unit, within);

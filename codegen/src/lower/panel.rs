@@ -139,7 +139,7 @@ impl Code<'_> {
             let base = s.memory(place);
             let (row, col) = matrix.steps();
             let addresses: [Address; N] = std::array::from_fn(|i| s.element(class, base, index, i as i64 * row));
-            if N == FOUR && row == 1 && col > 1 && s.b.vector && class != Class::Double {
+            if N == FOUR && row == 1 && col > 1 && s.b.mode().is_vector() && class != Class::Double {
                 let four = s.b.load_transposed(class, addresses[0], col);
                 return std::array::from_fn(|i| four[i]);
             }

@@ -152,7 +152,7 @@ impl RowReduction {
     /// The sum with the lanes of `x` that there are.
     fn add_part(&self, code: &mut Code<'_>, sum: Reg, x: Reg) -> Reg {
         let combined = self.add(code, sum, x);
-        let Some(active) = code.b.active else { return combined };
+        let Some(active) = code.b.mode().active() else { return combined };
         let (lane, end) = (code.b.lane_numbers(), code.b.integer(active));
         let is_there = code.b.iless(lane, end);
         code.b.select(is_there, combined, sum)

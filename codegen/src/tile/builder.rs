@@ -4,8 +4,8 @@ use super::*;
 use bayeslift_ir::{DoubleLanes, Lanes};
 use std::collections::HashMap;
 
-/// Records a [`TileKernel`]. Its [`Lanes`] operations have the width that [`TileBuilder::vector`] says. What a loop
-/// does not change is computed before it.
+/// Records a [`TileKernel`]. Its [`Lanes`] operations are as the [`LaneMode`] says that it is in, at first scalar. What
+/// a loop does not change is computed before it.
 #[derive(Debug)]
 pub struct TileBuilder {
     regs: Vec<RegType>,
@@ -19,10 +19,7 @@ pub struct TileBuilder {
     sizes: HashMap<Reg, Reg>,
     /// For each mask whether one number is less than another, the two.
     ordered: HashMap<Reg, (Reg, Reg)>,
-    /// Whether lane operations make vectors or scalars.
-    pub vector: bool,
-    /// Which lanes loads and stores of vectors touch.
-    pub active: ActiveLanes,
+    mode: LaneMode,
     /// The kernel's body, and those of open loops, each inside the one before.
     bodies: Vec<Body>,
     begin: Reg,
@@ -46,8 +43,7 @@ impl TileBuilder {
             negated: HashMap::new(),
             sizes: HashMap::new(),
             ordered: HashMap::new(),
-            vector: false,
-            active: None,
+            mode: LaneMode::Scalar,
             bodies: vec![Body::default()],
             begin: Reg(0),
             end: Reg(1),
@@ -103,21 +99,23 @@ impl TileBuilder {
     }
 
     fn lanes(&mut self, inst: Inst, class: Class) -> Reg {
-        self.define(inst, class, self.vector)
+        self.define(inst, class, self.mode.is_vector())
     }
 
-    /// Runs `body` with scalar lane operations.
-    pub fn scalar<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
-        let vector = std::mem::replace(&mut self.vector, false);
-        let result = body(self);
-        self.vector = vector;
-        result
+    /// Changes to another mode. Returns the one before, to which a scope changes back at its end.
+    pub fn enter(&mut self, mode: LaneMode) -> LaneMode {
+        std::mem::replace(&mut self.mode, mode)
+    }
+
+    /// The mode that it is in.
+    pub fn mode(&self) -> LaneMode {
+        self.mode
     }
 
     /// A scalar in every lane, if lanes are vectors.
     pub fn splat(&mut self, scalar: Reg) -> Reg {
         let ty = self.ty(scalar);
-        if self.vector && !ty.vector { self.define(Inst::Splat(scalar), ty.class, true) } else { scalar }
+        if self.mode.is_vector() && !ty.vector { self.define(Inst::Splat(scalar), ty.class, true) } else { scalar }
     }
 
     /// Loads neighbouring elements.
@@ -132,14 +130,14 @@ impl TileBuilder {
                 let word = self.load_strided(Class::Int, address, stride);
                 self.negative(word)
             }
-            (_, 0) if self.vector => {
-                let scalar = self.scalar(|b| b.load(class, address));
+            (_, 0) if self.mode.is_vector() => {
+                let scalar = self.define(Inst::Load(class, address, None), class, false);
                 self.splat(scalar)
             }
-            _ if !self.vector => self.lanes(Inst::Load(class, address, None), class),
-            (_, 1) => self.lanes(Inst::Load(class, address, self.active), class),
-            (Class::Double, _) => self.lanes(Inst::LoadStrided(class, address, 2 * stride, self.active), class),
-            _ => self.lanes(Inst::LoadStrided(class, address, stride, self.active), class),
+            _ if !self.mode.is_vector() => self.lanes(Inst::Load(class, address, None), class),
+            (_, 1) => self.lanes(Inst::Load(class, address, self.mode.active()), class),
+            (Class::Double, _) => self.lanes(Inst::LoadStrided(class, address, 2 * stride, self.mode.active()), class),
+            _ => self.lanes(Inst::LoadStrided(class, address, stride, self.mode.active()), class),
         }
     }
 
@@ -148,8 +146,7 @@ impl TileBuilder {
         let of = if class == Class::Mask { Class::Int } else { class };
         let innermost = self.bodies.len() - 1;
         let into = [(); 4].map(|()| self.reg(of, true, innermost));
-        let active = self.active;
-        self.push(Stmt::LoadTransposed { into, class: of, address, stride, active });
+        self.push(Stmt::LoadTransposed { into, class: of, address, stride, active: self.mode.active() });
         if class == Class::Mask { into.map(|word| self.negative(word)) } else { into }
     }
 
@@ -165,21 +162,23 @@ impl TileBuilder {
 
     /// Stores elements: a mask as words.
     pub fn store(&mut self, address: Address, value: Reg) {
+        self.store_active(address, value, self.mode.active());
+    }
+
+    /// As [`TileBuilder::store`], also the lanes that are not active.
+    pub fn store_whole(&mut self, address: Address, value: Reg) {
+        self.store_active(address, value, None);
+    }
+
+    fn store_active(&mut self, address: Address, value: Reg, active: ActiveLanes) {
         let value = if self.ty(value).class == Class::Mask {
             let (yes, no) = (self.integer(u32::MAX), self.integer(0));
             self.iselect(value, yes, no)
         } else {
             value
         };
-        let active = if self.ty(value).vector { self.active } else { None };
+        let active = active.filter(|_| self.ty(value).vector);
         self.push(Stmt::Store(address, value, active));
-    }
-
-    /// As [`TileBuilder::store`], also the lanes that are not active.
-    pub fn store_whole(&mut self, address: Address, value: Reg) {
-        let active = self.active.take();
-        self.store(address, value);
-        self.active = active;
     }
 
     /// Brings memory near that will be read or written.
@@ -189,7 +188,7 @@ impl TileBuilder {
 
     /// 0, 1, 2, ... in the lanes; 0 for a scalar.
     pub fn lane_numbers(&mut self) -> Reg {
-        if self.vector { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }
+        if self.mode.is_vector() { self.define(Inst::LaneNumbers, Class::Int, true) } else { self.integer(0) }
     }
 
     /// The lower halves of two float vectors, one after the other, and their upper halves. Vectors must have eight

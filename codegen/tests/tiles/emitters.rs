@@ -89,8 +89,8 @@ fn targets() -> Vec<Target> {
     Target::all().filter(|target| target.lanes() > 4).chain(here).collect()
 }
 
-/// What lowering does not make: active lanes that are all, and values that a loop carries, does not read and replaces by
-/// one.
+/// What lowering does not make: active lanes that are all, and values that a loop carries, does not read and replaces
+/// by one.
 #[test]
 fn unusual_code() {
     let text = "tiles r0..r1, 4 arguments, 4096 scratch bytes
