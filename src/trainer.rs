@@ -7,6 +7,7 @@ mod clip;
 mod device;
 mod finite;
 mod graph;
+mod inputs;
 mod norms;
 mod options;
 mod overflow;

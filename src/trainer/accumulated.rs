@@ -3,6 +3,7 @@
 use super::{
     Scalars, StepInput, StepLoss, Trainer,
     graph::{StepGraph, Updated, Updates},
+    inputs::BY_ROW,
     options::Form,
     overflow, tensors,
 };
@@ -28,8 +29,6 @@ pub(super) struct AccumulatedStep {
     whole: (Engine, Session),
     /// What each of the first outputs is to replace.
     updates: Vec<Updated>,
-    /// The names of the inputs that all of these take.
-    inputs: Vec<String>,
     sums: Vec<Tensor>,
     stacks: Vec<Stack>,
 }
@@ -41,9 +40,6 @@ struct Stack {
     /// How often rows begin anew: the extents before the axis that counts them.
     outer: usize,
 }
-
-/// The inputs that have rows.
-const BY_ROW: [&str; 4] = ["x", "targets", "present", "weights"];
 
 impl Trainer {
     /// Whether steps on `rows` rows are made in parts.
@@ -88,7 +84,7 @@ impl Trainer {
         scalars: &Scalars,
     ) -> Result<StepLoss, Error> {
         let size = self.options.micro_batch_size.unwrap_or(rows);
-        let AccumulatedStep { parts, whole: (engine, session), updates, inputs, sums, stacks } = made;
+        let AccumulatedStep { parts, whole: (engine, session), updates, sums, stacks } = made;
         for sum in sums.iter_mut() {
             // added to anything it leaves that, to the bit, as +0 does not
             sum.as_f32_mut().into_iter().for_each(|sum| sum.fill(-0.0));
@@ -98,8 +94,8 @@ impl Trainer {
             let range = start..rows.min(start + size);
             let Some((engine, session)) = parts.get_mut(&range.len()) else { continue };
             let first_row = words(start as u64);
-            let mut arguments = scalars.arguments(tensors(network, &mut self.state), input);
-            take_rows(&mut arguments, inputs, rows, &range, &first_row);
+            let inputs = scalars.inputs(input).of_rows(rows, &range, &first_row);
+            let mut arguments = inputs.after(tensors(network, &mut self.state));
             arguments.extend(sums.iter_mut().map(Argument::from));
             engine.call(session, &mut arguments)?;
             stacks.iter_mut().zip(&session.outputs).for_each(|(stack, part)| stack.put(part, rows, &range));
@@ -119,7 +115,6 @@ impl Trainer {
         let size = self.options.micro_batch_size.unwrap_or(form.rows);
         let step = self.step_graph(network, form, Updates::Accumulated)?;
         let updates = step.updates.clone();
-        let inputs = step.graph.inputs().iter().map(|input| input.name.clone()).collect();
         let telling = step.telling()?;
         self.name_divergences(&step);
         // Rounding rules look at what is around an operation, so they look at the whole.
@@ -145,7 +140,7 @@ impl Trainer {
             .stacks(form.rows)
             .map(|(ty, axis)| Ok(Stack { tensor: Tensor::zeros(&ty)?, outer: ty.shape[..axis].iter().product() }));
         let stacks = stacks.collect::<Result<_, Error>>()?;
-        Ok(AccumulatedStep { parts, whole: ready(whole, backend)?, updates, inputs, sums, stacks })
+        Ok(AccumulatedStep { parts, whole: ready(whole, backend)?, updates, sums, stacks })
     }
 }
 
@@ -177,29 +172,6 @@ fn ready(graph: Graph, backend: &crate::Backend) -> Result<(Engine, Session), Er
     let engine = Engine::of_part(graph, backend)?;
     let session = engine.session()?;
     Ok((engine, session))
-}
-
-/// Of the inputs that have rows only these, which are numbered from the first one on.
-fn take_rows<'a>(
-    arguments: &mut [Argument<'a>],
-    names: &[String],
-    rows: usize,
-    range: &Range<usize>,
-    first_row: &'a [u32; 2],
-) {
-    for (argument, name) in arguments.iter_mut().zip(names) {
-        if name == "noise/first_row" {
-            *argument = Argument::U32(first_row);
-        } else if BY_ROW.contains(&name.as_str()) {
-            let of = |len: usize| range.start * (len / rows)..range.end * (len / rows);
-            match argument {
-                Argument::F32(x) => *x = &x[of(x.len())],
-                Argument::F64(x) => *x = &x[of(x.len())],
-                Argument::U32(x) => *x = &x[of(x.len())],
-                _ => {}
-            }
-        }
-    }
 }
 
 /// Why a batch cannot be split, in words of the network.

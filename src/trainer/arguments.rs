@@ -1,6 +1,6 @@
 //! What a step is called with: the numbers of a batch in the network's type, and scalars.
 
-use super::{StepInput, Trainer, known_events};
+use super::{StepInput, Trainer, inputs::StepInputs, known_events};
 use crate::{Error, FloatCow, Floats, Network, Targets, engine::noise_key};
 use bayeslift_ir::{DType, Tensor};
 use bayeslift_runtime::Argument;
@@ -52,32 +52,40 @@ impl Scalars {
         self.numbers.at(self.numbers.len() - 1)
     }
 
+    /// What a step is called with besides tensors.
+    pub fn inputs<'a>(&'a self, input: &StepInput<'a>) -> StepInputs<Argument<'a>> {
+        StepInputs {
+            noise: [Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])],
+            x: input.inputs.argument(),
+            targets: match input.targets {
+                Targets::Labels(labels) => Argument::U32(labels),
+                Targets::Values { values, .. } => Argument::F32(values),
+                Targets::Doubles { values, .. } => Argument::F64(values),
+            },
+            present: self.present.as_deref().map(Argument::U32),
+            weights: match &self.weights {
+                Some(weights) => Some(Argument::F64(weights)),
+                None => input.weights.map(Argument::F32),
+            },
+            scalars: (0..self.numbers.len() - 1).map(|i| self.number(i)).collect(),
+            divergence_scale: self.number(self.numbers.len() - 1),
+        }
+    }
+
+    fn number(&self, i: usize) -> Argument<'_> {
+        match &self.numbers {
+            FloatCow::F32(numbers) => Argument::F32(&numbers[i..i + 1]),
+            FloatCow::F64(numbers) => Argument::F64(&numbers[i..i + 1]),
+        }
+    }
+
     /// The arguments of a step, in the order of [`Trainer::graph`]: parameters and state first.
     pub fn arguments<'a>(
         &'a self,
         tensors: impl Iterator<Item = &'a mut Tensor>,
         input: &StepInput<'a>,
     ) -> Vec<Argument<'a>> {
-        const OTHERS: usize = 6;
-        let mut arguments = Vec::with_capacity(tensors.size_hint().0 + self.numbers.len() + OTHERS);
-        arguments.extend(tensors.map(Argument::from));
-        arguments.extend([Argument::U32(&self.key), Argument::U32(&[0]), Argument::U32(&[0, 0])]);
-        arguments.push(input.inputs.argument());
-        arguments.push(match input.targets {
-            Targets::Labels(labels) => Argument::U32(labels),
-            Targets::Values { values, .. } => Argument::F32(values),
-            Targets::Doubles { values, .. } => Argument::F64(values),
-        });
-        arguments.extend(self.present.as_deref().map(Argument::U32));
-        match &self.weights {
-            Some(weights) => arguments.push(Argument::F64(weights)),
-            None => arguments.extend(input.weights.map(Argument::F32)),
-        }
-        match &self.numbers {
-            FloatCow::F32(numbers) => arguments.extend(numbers.chunks(1).map(Argument::F32)),
-            FloatCow::F64(numbers) => arguments.extend(numbers.chunks(1).map(Argument::F64)),
-        }
-        arguments
+        self.inputs(input).after(tensors)
     }
 }
 

@@ -4,14 +4,14 @@ use super::{
     Trainer,
     clip::{Gradient, clipped},
     finite::LARGEST_GRADIENT,
+    inputs::StepInputs,
     options::Form,
 };
 use crate::{Error, Network};
-use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, Shape, Type, Value};
+use bayeslift_ir::{Builder, DType, Environment, Expr, Graph, NoiseAddress, Value};
 use bayeslift_layers::{
     Context, Scope, Step, TermDivergence,
     likelihood::{Bound, Observed},
-    noise_inputs,
 };
 use bayeslift_passes::{gradients, magnitude_bounds};
 
@@ -65,17 +65,12 @@ impl Trainer {
         let b = &network.builder();
         let scope = Scope::bind(b, network.parameters())?;
         let state: Vec<_> = self.state.iter().map(|(path, tensor)| b.input(path, tensor.ty())).collect();
-        let noise = noise_inputs(b);
-        let x = b.input("x", network.batch_type(form.rows));
-        let target = network.target();
-        let rows_of = |shape: &Shape| [form.rows].iter().chain(shape.iter()).copied().collect::<Shape>();
-        let targets = b.input("targets", target.ty(form.rows, b.float()));
-        let present = form.has_present.then(|| b.input("present", Type::new(DType::Mask, rows_of(&target.events))));
-        let weights = form.has_weights.then(|| b.input("weights", Type::new(b.float(), [form.rows])));
-        let observed = Observed { targets, present, weights };
         let optimizer = &self.options.optimizer;
-        let scalars: Vec<_> = optimizer.scalars().iter().map(|name| b.input(name, Type::new(b.float(), []))).collect();
-        let scale = b.input("divergence_scale", Type::new(b.float(), []));
+        let inputs = StepInputs::of(network, form, &**optimizer).map(|(name, ty)| b.input(&name, ty));
+        let StepInputs { noise, x, targets, present, weights, scalars, divergence_scale: scale } = inputs;
+        let [key, first_sample, first_row] = noise;
+        let noise = NoiseAddress { key, first_sample, first_row };
+        let observed = Observed { targets, present, weights };
 
         let parameters = self.variables.iter().filter_map(|variable| Some((variable, scope.expr(&variable.path)?)));
         let parameters: Vec<_> = parameters.collect();
