@@ -10,10 +10,11 @@ use std::fmt::Debug;
 /// A layer y = activation(linear(x, kernel) + bias): an affine layer, a convolution, a transposed convolution.
 ///
 /// This says what its kernel is and how it acts. Where the weights come from is another matter: from parameters, in the
-/// layer itself, or from a posterior, in a [`Variational`](crate::Variational) of it. (Its
-/// [configuration](KernelBiasConfig) is made in this crate alone. For a layer of your own implement [`Layer`], or
-/// [`VariationalLayer`](crate::VariationalLayer).)
-pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
+/// layer itself, or from a posterior, in a [`Variational`](crate::Variational) of it.
+///
+/// It is sealed: this crate's layers are all that there are, so that methods may be added. For a layer of your own
+/// implement [`Layer`], or, with random weights, [`VariationalLayer`](crate::VariationalLayer).
+pub trait KernelBiasLayer: sealed::Sealed + Layer + Clone + Debug + 'static {
     /// What all such layers are told.
     fn config(&self) -> &KernelBiasConfig;
 
@@ -61,6 +62,11 @@ pub trait KernelBiasLayer: Layer + Clone + Debug + 'static {
     }
 }
 
+pub(crate) mod sealed {
+    /// What [`layer_of_kernel_and_bias`](super::layer_of_kernel_and_bias) makes a layer.
+    pub trait Sealed {}
+}
+
 /// linear(x, kernel) + bias.
 pub(crate) fn output<'b>(
     layer: &impl KernelBiasLayer,
@@ -72,9 +78,12 @@ pub(crate) fn output<'b>(
     Ok(weights.bias.map_or(y, |bias| add_bias(y, bias)))
 }
 
-/// Makes a [`KernelBiasLayer`] a layer without randomness: its weights are parameters. Its method `words` describes it.
+/// Lets a type be a [`KernelBiasLayer`], and makes it a layer without randomness: its weights are parameters. Its
+/// method `words` describes it.
 macro_rules! layer_of_kernel_and_bias {
     ($layer:ty) => {
+        impl crate::linear::kernel_bias::sealed::Sealed for $layer {}
+
         impl crate::Layer for $layer {
             fn name(&self) -> &str {
                 self.config.name()
