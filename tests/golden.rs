@@ -15,9 +15,13 @@
 
 #[path = "golden_kinds/divergences.rs"]
 mod divergences;
+#[path = "golden_kinds/initializers.rs"]
+mod initializers;
 #[path = "golden_kinds/layers.rs"]
 mod layers;
 mod npz;
+#[path = "golden_kinds/optimizers.rs"]
+mod optimizers;
 #[path = "golden_kinds/refusals.rs"]
 mod refusals;
 #[path = "golden_kinds/saved_model.rs"]
@@ -328,115 +332,6 @@ impl Case {
             _ => {}
         }
         Activation::from_name(name).ok_or_else(|| format!("the activation {name} is not built").into())
-    }
-
-    fn optimizer(&self, b: &Builder) -> Fallible<Vec<Measured>> {
-        let learning_rate = self.number("learning_rate")?;
-        let is_set = |name: &str| self.option(name).as_bool().ok_or_else(|| format!("no option {name}"));
-        let option = self.option("optimizer");
-        match option.as_str() {
-            Some("adam") => {
-                let (beta_1, beta_2) = (self.number("beta_1")?, self.number("beta_2")?);
-                self.trajectory(b, &Adam { learning_rate, beta_1, beta_2, epsilon: self.number("epsilon")? })
-            }
-            Some("sgd") => self.trajectory(b, &Sgd::new(learning_rate)),
-            Some("momentum") => {
-                let (momentum, nesterov) = (self.number("momentum")?, is_set("nesterov")?);
-                self.trajectory(b, &Sgd { learning_rate, momentum, nesterov })
-            }
-            Some("rmsprop") => {
-                let (rho, momentum) = (self.number("rho")?, self.number("momentum")?);
-                let (epsilon, centered) = (self.number("epsilon")?, is_set("centered")?);
-                self.trajectory(b, &RmsProp { learning_rate, rho, momentum, epsilon, centered })
-            }
-            _ => Err(self.unknown(option)),
-        }
-    }
-
-    /// Every step of a trajectory.
-    fn trajectory(&self, b: &Builder, optimizer: &dyn Optimizer) -> Fallible<Vec<Measured>> {
-        optimizer.check()?;
-        let ty = Type::f32(self.array("p0")?.shape.as_slice());
-        let variable = Variable::new("p", ty.clone(), Group::Weight);
-        let input = |name: &str, ty: &Type| b.input(name, ty.clone());
-        let (p, g) = (input("p", &ty), input("g", &ty));
-        let state: Vec<Expr<'_>> = optimizer.state(&variable).iter().map(|name| input(name, &ty)).collect();
-        let scalars: Vec<Expr<'_>> = optimizer.scalars().iter().map(|name| input(name, &Type::f32([]))).collect();
-        let update = optimizer.update(&Step { state: &state, scalars: &scalars, ..Step::new(&variable, p) }, g);
-        b.output("p", update.parameter);
-        optimizer.state(&variable).iter().zip(&update.state).for_each(|(name, state)| b.output(name, *state));
-        b.check()?;
-        let graph = b.graph().clone();
-
-        let (grads, elements) = (&self.array("grads")?.values, ty.shape.elements());
-        let mut now: Vec<Tensor> = vec![self.tensor("p0")?];
-        now.extend(optimizer.initial_state(&variable)?.into_iter().map(|(_, tensor)| tensor));
-        let mut trajectory = Vec::new();
-        for (step, gradient) in (1..).zip(grads.chunks(elements)) {
-            let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            let scalars = optimizer.scalar_values(step, 1.0);
-            now = run(graph.clone(), |name| {
-                let in_state = optimizer.state(&variable).iter().position(|other| *other == name);
-                let in_scalars = optimizer.scalars().iter().position(|other| other == name);
-                Ok(match name {
-                    "p" => now[0].clone(),
-                    "g" => Tensor::f32(ty.shape.clone(), gradient.clone())?,
-                    _ => match (in_state, in_scalars) {
-                        (Some(i), _) => now[1 + i].clone(),
-                        (_, Some(i)) => Tensor::scalar(scalars[i] as f32),
-                        _ => return Err(format!("no input {name}").into()),
-                    },
-                })
-            })?;
-            trajectory.extend(floats(&now[0])?);
-        }
-        let want = &self.array("trajectory")?.values;
-        Ok(vec![Measured::new("trajectory", trajectory.into_iter(), want)?])
-    }
-
-    /// Fans and limits of every row.
-    fn initializers(&self) -> Fallible<Vec<Measured>> {
-        let mut errors = Vec::new();
-        for (i, row) in self.entry["rows"].as_array().ok_or("no rows")?.iter().enumerate() {
-            let shape: Vec<usize> = serde_json::from_value(row["shape"].clone())?;
-            let (shape, batch_ndims) = (Shape::new(&shape), row["batch_ndims"].as_u64().unwrap_or(0) as usize);
-            let (fan_in, fan_out) = fans(&shape, batch_ndims);
-            let numbers = [
-                ("fan_in", Some(fan_in as f64)),
-                ("fan_out", Some(fan_out as f64)),
-                ("glorot_uniform_limit", Initializer::GlorotUniform.limit(&shape, batch_ndims)),
-                ("he_uniform_limit", Initializer::HeUniform.limit(&shape, batch_ndims)),
-                (
-                    "glorot_normal_stddev_before_truncation",
-                    Initializer::GlorotNormal.stddev_before_truncation(&shape, batch_ndims),
-                ),
-                (
-                    "he_normal_stddev_before_truncation",
-                    Initializer::HeNormal.stddev_before_truncation(&shape, batch_ndims),
-                ),
-            ];
-            for (name, got) in numbers {
-                let want = row[name].as_f64().ok_or_else(|| format!("row {i} has no {name}"))?;
-                errors.push(Measured::new(format!("row {i} {name}"), got.into_iter(), &[want])?);
-            }
-        }
-        Ok(errors)
-    }
-
-    /// The raw scale that a default layer starts with, and the scale that compiled code makes of it.
-    fn initial_scale(&self) -> Fallible<Vec<Measured>> {
-        let parameters = AffineVariationalReparameterizationLocal::new(1, 1).initialize(0)?;
-        let raw = parameters.get("kernel/raw_scale")?.tensor.clone();
-        let b = Builder::new();
-        let x = b.input("raw", raw.ty());
-        b.output("scale", Normal::from_raw_scale(x, x).scale);
-        let scale = run(b.finish()?, |_| Ok(raw.clone()))?.remove(0);
-        let mut errors = Vec::new();
-        for (name, tensor) in [("raw", raw), ("scale", scale)] {
-            let want = self.entry[name].as_f64().ok_or_else(|| format!("no {name}"))?;
-            errors.push(Measured::new(name, floats(&tensor)?.into_iter(), &[want])?);
-        }
-        Ok(errors)
     }
 }
 

@@ -1,3 +1,5 @@
+//! A kernel of noise alone.
+
 use super::Result;
 use bayeslift::ir::{Builder, DType, Noise, NoiseDistribution, Tensor, noise};
 use bayeslift::layers::noise_inputs;

@@ -1,3 +1,5 @@
+//! How the results of a section are printed.
+
 use serde_json::{Map, Value, json};
 
 /// Prints the rows of a section: aligned, or as objects.

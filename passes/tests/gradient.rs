@@ -1,8 +1,13 @@
-//! Every rule of the gradient against central differences in f64, and the cases that are defined by decree.
+//! Every rule of the gradient against central differences in f64.
+
+#[path = "gradient/convolutions.rs"]
+mod convolutions;
+#[path = "gradient/decree.rs"]
+mod decree;
 
 use bayeslift_ir::{
-    Binary, Builder, Compare, Convolution, DType, Elements, Error, Expr, Graph, Noise, NoiseAddress, NoiseDistribution,
-    Op, Shape, Sliding, Tensor, Type, Unary, Window, evaluate, evaluate_f64, noise, verify, windows_as_rows,
+    Binary, Builder, Compare, DType, Elements, Expr, Noise, NoiseAddress, NoiseDistribution, Op, Shape, Tensor, Type,
+    Unary, Window, evaluate, evaluate_f64, noise, verify,
 };
 use bayeslift_passes::gradients;
 
@@ -196,9 +201,8 @@ fn windows() {
     check(&[(&[4, 3], SIGNED)], |_, x| (x[0].slice(0, 1..3) * x[0].reverse(1).slice(0, 0..2)).pad(1, 1, 2, 1));
 }
 
-/// Convolutions of every kind; the adjoint of an image is a product with windows, so that nothing but padding is
-/// folded. Rows of tables, also of several side by side, and of what is computed; rows added up, and rows replaced,
-/// where the first counts.
+/// Rows of tables, also of several side by side, and of what is computed; rows added up, and rows replaced, where the
+/// first counts.
 #[test]
 fn rows_by_their_numbers() {
     // the numbers 0, 1, .., some of them twice, and one that is no row's of four
@@ -211,46 +215,6 @@ fn rows_by_their_numbers() {
     check(&[(&[7, 2], SIGNED)], |b, x| x[0].square().scatter_add(numbers(b, 7), 4));
     check(&[(&[2, 5, 2], SIGNED)], |b, x| x[0].scatter_add(numbers(b, 10).reshape([2, 5]), 4));
     check(&[(&[4, 3], SIGNED), (&[7, 3], SIGNED)], |b, x| x[0].scatter_rows(numbers(b, 7), x[1]).square());
-}
-
-#[test]
-fn convolutions() {
-    let axis = |size, step, dilation, before, after| Sliding { size, step, dilation, before, after };
-    let cases: [(&[Sliding], usize, &[usize], usize); 7] = [
-        (&[axis(3, 1, 1, 0, 0)], 1, &[2, 6, 2], 3),
-        (&[axis(3, 2, 1, 1, 1)], 1, &[2, 6, 2], 3),
-        (&[axis(2, 3, 1, 0, 0)], 2, &[2, 9, 4], 2),
-        (&[axis(3, 1, 2, 2, 2)], 1, &[1, 6, 2], 2),
-        (&[axis(2, 2, 2, 1, 0)], 1, &[2, 7, 1], 2),
-        (&[axis(3, 2, 1, 1, 0), axis(2, 1, 2, 0, 1)], 2, &[2, 5, 4, 2], 2),
-        (&[axis(2, 1, 1, 0, 0), axis(1, 1, 1, 0, 0), axis(2, 2, 1, 1, 1)], 1, &[1, 3, 2, 4, 1], 2),
-    ];
-    for (axes, groups, image, outputs) in cases {
-        let sizes: Vec<usize> = axes.iter().map(|axis| axis.size).collect();
-        let kernel = [&sizes[..], &[image[image.len() - 1] / groups, outputs]].concat();
-        let convolution = Convolution { axes: axes.iter().copied().collect(), groups };
-        check(&[(image, SIGNED), (&kernel, SIGNED)], |b, x| {
-            let y = convolution.apply(x[0], x[1]);
-            gradients(y.square().sum_all(), &[x[0], x[1]]);
-            let folded =
-                b.graph().nodes().iter().filter(|node| matches!(node.op, Op::Fold(w, _) if w.size > 1)).count();
-            assert_eq!(folded, 0, "{convolution:?}");
-            // the square of windows on a square, as in the variance of a local layer
-            y.square() + convolution.apply(x[0].square(), x[1].square())
-        });
-        let extents = &image[1..image.len() - 1];
-        let channels = image[image.len() - 1];
-        let turned = [&sizes[..], &[outputs / groups, channels]].concat();
-        let positions = axes.iter().zip(extents).map(|(axis, &extent)| axis.windows(extent).unwrap());
-        let small: Vec<usize> = [image[0]].into_iter().chain(positions).chain([outputs]).collect();
-        check(&[(&small, SIGNED), (&turned, SIGNED)], |_, x| convolution.apply_transpose(x[0], x[1], extents));
-    }
-    // a kernel for each of two images
-    let convolution = Convolution { axes: [axis(2, 1, 1, 0, 0)].into_iter().collect(), groups: 1 };
-    check(&[(&[2, 1, 4, 2], SIGNED), (&[2, 2, 2, 3], SIGNED)], |_, x| convolution.apply(x[0], x[1]));
-    check(&[(&[1, 4, 2], SIGNED), (&[2, 2, 2, 3], SIGNED)], |_, x| {
-        convolution.apply(x[0].broadcast(&[2, 1, 4, 2].into()), x[1])
-    });
 }
 
 /// What is known in the forward pass arrives beside what comes from a contraction, and both go on through a square.
@@ -308,156 +272,4 @@ fn local_reparameterization_under_common_random_numbers() {
     check(&[(&[5, 6], SIGNED), (&[6, 4], SIGNED), (&[6, 4], SIGNED)], |b, x| {
         local_reparameterization(b, x[0], x[1], x[2]).tanh()
     });
-}
-
-/// The outputs of the graph `build` makes, in f32, on all-zero inputs of these shapes.
-fn at_zero(shapes: &[&[usize]], build: impl for<'b> Fn(&'b Builder, &[Expr<'b>])) -> Vec<Tensor> {
-    let b = Builder::new();
-    let x: Vec<Expr<'_>> =
-        (shapes.iter().enumerate()).map(|(i, shape)| b.input(&i.to_string(), Type::f32(*shape))).collect();
-    build(&b, &x);
-    let inputs: Vec<Tensor> = shapes.iter().map(|shape| Tensor::zeros(&Type::f32(*shape)).unwrap()).collect();
-    evaluate(&b.finish().unwrap(), &inputs).unwrap()
-}
-
-#[test]
-fn finite_at_zero_variance() {
-    let shapes: [&[usize]; 3] = [&[5, 6], &[6, 4], &[6, 4]];
-    let outputs = at_zero(&shapes, |b, x| {
-        let loss = local_reparameterization(b, x[0], x[1], x[2]).square().sum_all();
-        gradients(loss, x).into_iter().enumerate().for_each(|(i, gradient)| b.output(&i.to_string(), gradient));
-    });
-    for gradient in outputs {
-        assert!(gradient.as_f32().unwrap().iter().all(|x| x.is_finite()), "{gradient:?}");
-    }
-}
-
-#[test]
-fn defined_where_not_differentiable() {
-    let gradient = |f: fn(Expr<'_>) -> Expr<'_>| {
-        at_zero(&[&[4]], |b, x| b.output("gradient", gradients(f(x[0]).sum_all(), x)[0]))[0].as_f32().unwrap().to_vec()
-    };
-    assert_eq!(gradient(|x| x.sqrt()), [0.0; 4]);
-    assert_eq!(gradient(|x| (x - 1.0).sqrt()), [0.0; 4]);
-    assert_eq!(gradient(|x| x.abs()), [0.0; 4]);
-    assert_eq!(gradient(|x| x.floor()), [0.0; 4]);
-    assert_eq!(gradient(|x| x.relu()), [0.0; 4]);
-    assert_eq!(gradient(|x| x.max(x * 2.0)), [2.0; 4]);
-    assert_eq!(gradient(|x| x.reduce_max(0)), [0.25; 4]);
-    assert_eq!(gradient(|x| x.less(1.0).select(x, x * 3.0)), [1.0; 4]);
-}
-
-#[test]
-fn unreached_parameters_get_zeros() {
-    let outputs = at_zero(&[&[2], &[3, 2]], |b, x| {
-        for (i, gradient) in gradients(x[0].sum(0) + x[1].stop_gradient().sum_all(), x).into_iter().enumerate() {
-            b.output(&i.to_string(), gradient);
-        }
-    });
-    assert_eq!(outputs, [Tensor::f32([2], [1.0; 2]).unwrap(), Tensor::f32([3, 2], [0.0; 6]).unwrap()]);
-}
-
-#[test]
-fn intermediate_values_have_gradients_too() {
-    let outputs = at_zero(&[&[2]], |b, x| {
-        let y = x[0] + 3.0;
-        let loss = y.square().sum(0);
-        let found = gradients(loss, &[y, x[0], loss]);
-        found.into_iter().enumerate().for_each(|(i, gradient)| b.output(&i.to_string(), gradient));
-    });
-    let six = Tensor::f32([2], [6.0; 2]).unwrap();
-    assert_eq!(outputs, [six.clone(), six, Tensor::scalar(1.0)]);
-}
-
-#[test]
-fn only_what_is_asked_for_is_differentiated() {
-    let nodes = |parameters: fn(&[Expr<'_>]) -> usize| {
-        let b = Builder::new();
-        let x = [b.input("x", Type::f32([4, 3])), b.input("w", Type::f32([3, 2]))];
-        let loss = x[0].sin().dot(x[1]).sum_all();
-        let before = b.graph().nodes().len();
-        gradients(loss, &x[parameters(&x)..]);
-        let graph: Graph = b.finish().unwrap();
-        graph.nodes()[before..].iter().filter(|node| node.op == Op::Unary(Unary::Cos)).count()
-    };
-    assert_eq!(nodes(|_| 0), 1);
-    assert_eq!(nodes(|_| 1), 0);
-}
-
-#[test]
-fn errors_are_typed() {
-    let b = Builder::new();
-    let x = b.input("x", Type::f32([2, 3]));
-    gradients(x, &[x]);
-    let error = b.finish().unwrap_err();
-    assert_eq!(error.to_string(), "gradients: the loss has shape [2,3], which does not fit []");
-
-    let b = Builder::new();
-    let (x, labels) = (b.input("x", Type::f32([])), b.input("labels", Type::u32([3])));
-    gradients(x, &[labels]);
-    assert!(matches!(b.check(), Err(Error::DTypeMismatch { .. })));
-    // After an error nothing is built, and nothing panics.
-    gradients(x, &[x, labels]);
-}
-
-/// What lies between an image and the rows of its windows has a gradient of its own, alone and beside the image's.
-#[test]
-fn windows_that_are_parameters() {
-    let axis = Sliding { size: 3, step: 2, dilation: 1, before: 1, after: 1 };
-    let b = Builder::new();
-    let (image, kernel) = (b.input("image", Type::f32([1, 2, 6, 1, 2])), b.input("kernel", Type::f32([6, 3])));
-    let rows = windows_as_rows(image, &[axis]);
-    let loss = rows.dot(kernel).square().sum_all();
-    let mut chain = vec![rows];
-    while let Some(behind) = chain.last().and_then(|x| b.graph().node(x.value()).args.first().copied()) {
-        chain.push(b.expr(behind));
-    }
-    for (i, (&x, together)) in chain.iter().zip(gradients(loss, &chain)).enumerate() {
-        b.output(&format!("alone {i}"), gradients(loss, &[x])[0]);
-        b.output(&format!("together {i}"), together);
-    }
-    let some = |n: usize| Elements::Floats((0..n).map(|i| (i as f64).sin()).collect());
-    let outputs = evaluate_f64(&b.finish().unwrap(), &[some(24), some(18)]).unwrap();
-    for (i, pair) in outputs.chunks(2).enumerate() {
-        let [alone, together] = [&pair[0], &pair[1]].map(|gradient| gradient.floats().unwrap());
-        assert!(alone.iter().zip(together).all(|(a, b)| (a - b).abs() < 1e-12), "{i}");
-        assert!(alone.iter().any(|&x| x != 0.0), "{i}");
-    }
-}
-
-/// Products with windows that are those of no convolution, which has none as large.
-#[test]
-fn windows_unlike_those_of_convolutions() {
-    for (shape, window) in [
-        (&[1, 1, 1 << 17, 1, 1], Window { axis: 2, start: 0, size: 1 << 15, dilation: 1, count: 1, step: 1 }),
-        (&[8, 1, 2, 1, 3], Window { axis: 0, start: 0, size: 3, dilation: 1, count: 6, step: 1 }),
-        (&[1, 8, 2, 1, 3], Window { axis: 1, start: 0, size: 3, dilation: 1, count: 6, step: 1 }),
-    ] {
-        let b = Builder::new();
-        let x = b.input("x", Type::f32(&shape[..]));
-        let turned = x.window(window).transpose(&[0, 4, 1, 3, 2, 5]);
-        let depth = turned.shape()[4..].iter().product();
-        let rows = turned.reshape([turned.shape().elements() / depth, depth]);
-        let loss = rows.dot(b.constant(1.0).broadcast(&Shape::new(&[depth, 1]))).sum_all();
-        b.output("gradient", gradients(loss, &[x])[0]);
-        assert!(b.finish().is_ok(), "{window:?}");
-    }
-}
-
-/// The greater of two numbers, of which one is none, is the first: so is what it depends on.
-#[test]
-fn gradients_of_maxima_with_what_is_not_a_number() {
-    let b = Builder::new();
-    let [x, y] = ["x", "y"].map(|name| b.input(name, Type::f32([4])));
-    let greater = x.max(y);
-    b.output("max", greater);
-    for gradient in gradients(greater.sum_all(), &[x, y]) {
-        b.output(&format!("gradient {}", gradient.value()), gradient);
-    }
-    let inputs = [[1.0, f32::NAN, 1.0, 2.0], [f32::NAN, 1.0, 2.0, 2.0]].map(|x| Tensor::f32([4], x).unwrap());
-    let found = evaluate(&b.finish().unwrap(), &inputs).unwrap();
-    let found: Vec<&[f32]> = found.iter().map(|x| x.as_f32().unwrap()).collect();
-    assert!(found[0][0] == 1.0 && found[0][1].is_nan() && found[0][2..] == [2.0, 2.0]);
-    // at a tie the second
-    assert_eq!(found[1..], [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]);
 }
