@@ -21,7 +21,7 @@ pub fn target(name: &str) -> Result<Target> {
 pub fn lanes(isa: &str) -> Result<usize> {
     match isa.parse() {
         Ok(lanes @ (1 | 4 | 8 | 16)) => Ok(lanes),
-        _ => Err(format!("isa={isa}: no vectors of so many lanes").into()),
+        _ => Err(format!("isa={isa}: vectors have 1, 4, 8 or 16 lanes").into()),
     }
 }
 

@@ -177,7 +177,7 @@ fn cc(folder: &Path, arguments: &[&str]) -> Result<()> {
     if status.success() { Ok(()) } else { Err(format!("cc {}: {status}", arguments.join(" ")).into()) }
 }
 
-/// Times of a call are the best of so many: others are those of whatever else the machine does.
+/// How many times a call is measured. The best counts: others are those of whatever else the machine does.
 const TIMES: usize = 5;
 
 /// The nanoseconds of a call of the object, of plain loops, and of the file in C.

@@ -16,7 +16,7 @@ pub fn target(settings: &Settings, table: &mut Table) -> Result<()> {
     let options = settings.options.clone().threads(1);
     let picoseconds = |seconds: f64, count: usize| (seconds * 1e12 / count as f64).round() as u64;
     let map = |body: &dyn for<'b> Fn(Expr<'b>) -> Expr<'b>| elementwise(body, settings.runs(), &options);
-    // of two passes that differ in so many operations: in turns, so that none waits for the one before all the time
+    // of two passes that differ in `MORE` operations: in turns, so that none waits for the one before all the time
     const MORE: usize = 32;
     let repeated = |count: usize, step: fn(Expr<'_>, f32) -> Expr<'_>| {
         map(&move |x| (0..count).fold(x, |y, i| step(y, 1.0 + i as f32 / 64.0)))

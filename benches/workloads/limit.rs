@@ -56,7 +56,8 @@ impl Functions {
         [(Unary::Softplus, softplus), (Unary::Log, log), (Unary::Exp, exp), (Unary::Sqrt, sqrt)]
     }
 
-    /// Those of a training step with so many parameters, half of which are scales, and layers with so many outputs.
+    /// Those of a training step with `parameters` parameters, half of which are scales, and layers with `outputs`
+    /// outputs in all.
     fn of_training_step(rows: usize, outputs: usize, classes: usize, parameters: usize, draws: usize) -> Functions {
         let scales = parameters / 2;
         Functions {

@@ -10,8 +10,8 @@
 //!                                                                        one step of a table of rows
 //!   noise       n=4194304 steps=20                                           standard normals
 //! all: threads=N isa=1|4|8|16 target=zen4|.. rewriting=off|exact|all
-//! train_mlp, mc_predict: lanes=1   the limit counts whole vectors of so many outputs of a layer
-//! train_mlp, doc_bnn: micro=256   computes so many rows at once
+//! train_mlp, mc_predict: lanes=N   the limit counts whole vectors of N outputs of a layer, by default 1
+//! train_mlp, doc_bnn: micro=N   computes N rows at once, by default all
 //! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
 //! ```
 //!

@@ -85,7 +85,7 @@ impl Model {
         self
     }
 
-    /// With at most so many rows at once. Memory grows with it, and results do not depend on it: 1 takes least.
+    /// With at most `rows` rows at once. Memory grows with it, and results do not depend on it: 1 takes least.
     pub fn row_block(mut self, rows: usize) -> Self {
         self.options = self.options.row_block(rows);
         self

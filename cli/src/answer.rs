@@ -88,7 +88,7 @@ pub fn lines<T: Float>(answer: &Answer<T>) -> String {
     text
 }
 
-/// One of so many rows of values.
+/// Row `row` of values that have `rows` rows.
 fn of_row<T>(values: &[T], rows: usize, row: usize) -> &[T] {
     let width = values.len() / rows;
     &values[row * width..][..width]

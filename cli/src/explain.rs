@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Threads to compute on; default: as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Measure the time of each kernel too, as the median of so many runs (default: 100) on inputs that are zero
+    /// Measure the time of each kernel too, as the median of RUNS runs (default: 100) on inputs that are zero
     #[arg(long, value_name = "RUNS", num_args = 0..=1, require_equals = true, default_missing_value = "100", conflicts_with = "target",
           value_parser = clap::value_parser!(u32).range(1..))]
     profile: Option<u32>,

@@ -77,7 +77,7 @@ impl Rows {
         Ok(Rows { bytes: None, block: [0, 0], format })
     }
 
-    /// Reads up to so many rows in the place of those in `inputs`: none if there are no more. A file without any is an
+    /// Reads at most `most` rows in the place of those in `inputs`: none if there are no more. A file without any is an
     /// error.
     pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<(), Error> {
         inputs.clear();

@@ -63,11 +63,11 @@ pub enum Expr {
     Variable(Variable),
     /// The address of this byte of the program's data.
     Data(u64),
-    /// What memory holds, so many bytes from an address on.
+    /// What memory holds this number of bytes behind an address.
     Load(Width, Box<Expr>, i64),
     /// The address of this number in a list of addresses, such as a struct of pointers, which begins at an address.
     Address(Box<Expr>, usize),
-    /// How many things of so many numbers each memory may hold: more would overflow what counts their bytes.
+    /// How many things of this number of numbers each memory may hold: more would overflow what counts their bytes.
     Most(u64),
     /// A function of two numbers.
     Binary(Binary, Box<Expr>, Box<Expr>),
@@ -91,7 +91,7 @@ pub enum Callee {
 pub enum Statement {
     /// Gives a variable a value.
     Set(Variable, Expr),
-    /// Writes a number, so many bytes from an address on.
+    /// Writes a number, the last, this number of bytes behind an address.
     Store(Width, Expr, i64, Expr),
     /// Writes an address, as that of this number in the list of addresses that begins at an address.
     Point(Expr, usize, Expr),
@@ -185,7 +185,7 @@ impl Expr {
         self.binary(Binary::Maximum, other)
     }
 
-    /// What memory holds so many bytes from this address on.
+    /// What memory holds `offset` bytes behind this address.
     pub fn load(self, width: Width, offset: i64) -> Expr {
         if let Expr::Binary(Binary::Add, address, more) = &self
             && let Expr::Number(more) = **more

@@ -114,7 +114,7 @@ impl Target {
         })
     }
 
-    /// This target with the widest vectors of at most so many elements.
+    /// This target with the widest vectors of at most `most` elements.
     pub fn with_lanes(self, most: usize) -> Target {
         let fits = |set: &InstructionSet| set.lanes() <= most && *set <= self.instruction_set;
         let widest = InstructionSet::ALL.into_iter().rfind(fits);
@@ -168,7 +168,7 @@ impl Target {
         most.clamp(1, MOST_MULTIPLY_ADDS) as f64
     }
 
-    /// What so many picoseconds on the machine's widest vectors are on this target's.
+    /// What `picoseconds` on the machine's widest vectors are on this target's.
     pub fn scaled(&self, picoseconds: u64) -> u64 {
         let elements = |set: InstructionSet| self.machine.multiply_adds.min(MOST_MULTIPLY_ADDS * set.lanes()) as u64;
         let narrower = picoseconds * elements(self.machine.instruction_set) / elements(self.instruction_set);

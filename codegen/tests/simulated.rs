@@ -119,7 +119,7 @@ fn more_values_than_registers() {
     check(&b.finish().unwrap(), &[matrix(3, 37)]).unwrap();
 }
 
-/// What a kernel makes of numbers: the words that it writes to its second argument in so many tiles.
+/// What a kernel makes of numbers: the words that it writes to its second argument in `tiles` tiles.
 fn written(kernel: &TileKernel, isa: Isa, numbers: &[f32], words: usize, tiles: u64) -> Vec<u32> {
     let code = x86::emit(kernel, target(isa)).expect("it is emitted");
     let arguments = [numbers.iter().map(|x| x.to_bits()).collect(), vec![POISON; words]];

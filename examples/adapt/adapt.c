@@ -34,7 +34,7 @@ static void read_all(void *to, size_t bytes, FILE *file)
   }
 }
 
-/* Reads so many digits with their labels, and tells how many of them it would have named right. */
+/* Reads `rows` digits with their labels, and tells how many of them it would have named right. */
 static int read_right(size_t rows, const void *state, void *workspace)
 {
   digits_result result = {0};

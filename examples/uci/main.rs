@@ -67,7 +67,7 @@ struct Arguments {
     /// Score on a tenth of each training part instead of the test part: to choose settings by
     #[arg(long)]
     choose: bool,
-    /// Train on so many rows of each training part; with --choose, score on all others of it
+    /// Train on N rows of each training part; with --choose, score on all others of it
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
     /// What is trained: `local`, `few`, `last-layer`, `dropout` or `deterministic`, with settings: `local:weight=0.5`.

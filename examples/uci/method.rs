@@ -93,7 +93,7 @@ impl Method {
         Ok(Network::new(layers, [features], likelihood::Normal::learned(1.0), seed)?)
     }
 
-    /// How it is trained on so many rows. A validation part chooses among all epochs, so there is no warm-up then.
+    /// How it is trained on `rows` rows. A validation part chooses among all epochs, so there is no warm-up then.
     fn fit(&self, rows: usize) -> Fit<'_> {
         let fit = Fit::by(&self.recipe, rows);
         if self.validation > 0.0 { fit.warm_up(WarmUp::None).validation_split(self.validation) } else { fit }

@@ -19,7 +19,7 @@ pub struct Set {
 pub struct Parts {
     /// Score on a part of the training rows instead of the test rows.
     pub choose: bool,
-    /// Train on so many rows only.
+    /// Train on this number of rows only.
     pub rows: Option<usize>,
 }
 

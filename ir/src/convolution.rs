@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 pub struct Convolution {
     /// The axes of positions.
     pub axes: SmallVec<[Sliding; 3]>,
-    /// Channels are cut into so many runs of neighbours that do not mix.
+    /// How many runs of neighbours channels are cut into, which do not mix.
     pub groups: usize,
 }
 

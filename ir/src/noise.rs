@@ -70,7 +70,7 @@ pub fn row_key<L: Lanes>(l: &mut L, site_key: [L::I; 2], sample: L::I, row_high:
     threefry(l, site_key, [sample, row_high])
 }
 
-/// How far units are apart that share their words, in rows of so many units.
+/// How far units are apart that share their words, in rows of `units` units.
 pub fn half(units: usize) -> usize {
     if units <= 16 { 8 } else { 16 }
 }

@@ -58,8 +58,9 @@ pub enum Op {
     /// Rows of a table by their numbers: `[b.., rows, width]` and `u32[b.., n]` give `[b.., n, width]`. A number that
     /// is no row's gives zeros.
     Gather,
-    /// The adjoint of [`Op::Gather`]: `[b.., n, width]` and `u32[b.., n]` give `[b.., rows, width]`, for so many rows,
-    /// each the sum of those whose number it has, and zeros if there are none. What has another number is left out.
+    /// The adjoint of [`Op::Gather`]: `[b.., n, width]` and `u32[b.., n]` give `[b.., rows, width]`, for this number of
+    /// rows, each the sum of those whose number it has, and zeros if there are none. What has another number is left
+    /// out.
     ///
     /// The order of the sum is that of a product with one-hot columns: in chunks of [`DOT_CHUNK`](crate::DOT_CHUNK)
     /// positions, within a chunk in increasing order from +0, then the chunks' sums in increasing order.

@@ -117,7 +117,7 @@ def error(coefficients, function, weight, interval, count=600):
 
 
 def remez(function, weight, interval, fixed, count):
-    """The minimax polynomial with these first coefficients and so many after them, by exchange on a grid."""
+    """The minimax polynomial with these first coefficients and `count` after them, by exchange on a grid."""
     first = len(fixed)
     # what is left of the function, as a polynomial that begins with a constant: of these any set of points has one
     known = [(x, abs(weight(x) * x**first)) for x in points(interval, 400)]

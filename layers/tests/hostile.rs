@@ -59,7 +59,7 @@ impl Choices {
     }
 }
 
-/// Lists of so many axes, whatever the rank is said to be.
+/// How many axes are listed, whatever the rank is said to be: few.
 fn listed(rank: usize) -> usize {
     rank.min(5)
 }

@@ -20,7 +20,7 @@ struct Law {
     below: fn(f64) -> f64,
 }
 
-/// Student's t with so many degrees of freedom.
+/// Student's t with `$degrees` degrees of freedom.
 macro_rules! student_t {
     ($degrees:literal) => {
         |loc, scale| LocationScale::student_t($degrees, loc, scale).unwrap()

@@ -155,7 +155,7 @@ impl Accumulation {
         Ok(zeros.collect::<Result<_, _>>()?)
     }
 
-    /// The type that each stack has for so many rows, and the axis that counts them, in the order in which parts return
+    /// The type that each stack has for `rows` rows, and the axis that counts them, in the order in which parts return
     /// stacks and the whole takes them.
     pub fn stacks(&self, rows: usize) -> impl Iterator<Item = (Type, usize)> {
         self.stacks.iter().map(move |stack| {
@@ -164,7 +164,7 @@ impl Accumulation {
         })
     }
 
-    /// What so many rows add. Inputs: those of the graph, of which those by row have this number, then the sums so far.
+    /// What `rows` rows add. Inputs: those of the graph, of which those by row have `rows`, then the sums so far.
     /// Outputs: the sums, which update those, then what is stacked.
     ///
     /// # Errors

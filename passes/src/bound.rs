@@ -324,7 +324,7 @@ fn first_sums(x: Expr<'_>, side: Side) -> Expr<'_> {
     }
 }
 
-/// The sums of values that have one shape, of so many each at most.
+/// The sums of values that have one shape, each of at most `most`.
 fn by_shape<'b>(values: impl Iterator<Item = Expr<'b>>, most: usize) -> Vec<Expr<'b>> {
     let mut sums: Vec<(Expr<'b>, usize)> = Vec::new();
     for value in values {

@@ -226,7 +226,7 @@ struct Rescaled<'g> {
     depth: usize,
 }
 
-/// Beyond so many operations behind a root values are scaled themselves.
+/// How many operations behind a root are rescaled; beyond them values are scaled themselves.
 const MAX_DEPTH: usize = 64;
 
 impl<'g> Rescaled<'g> {

@@ -108,7 +108,7 @@ fn is_slope(graph: Graph, inputs: &[Tensor]) -> Option<Result<(), String>> {
     const H: f64 = 1e-6;
     let [before, here, after] = [loss(-H), loss(0.0), loss(H)];
     let [left, right] = [(here - before) / H, (after - here) / H];
-    // what is lost of a sum of so many digits
+    // what is lost of a sum that has no more digits than an `f64`
     let lost = here.abs().max(1.0) * 1e-14 / H;
     let size = left.abs().max(right.abs()).max(1e-3);
     // nearer there must be the same slope, as there is not where the sine of a huge number was taken

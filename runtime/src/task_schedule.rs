@@ -35,7 +35,7 @@ const LARGE: u64 = 2000 * MICROSECOND;
 /// Of more stages it is not known which may run at once: each waits for the one before.
 const MOST_STAGES: usize = 1 << 12;
 
-/// About how long what costs so many picoseconds takes on one thread.
+/// About how long what costs `cost` picoseconds takes on one thread.
 pub(crate) fn time(cost: u64) -> Duration {
     Duration::from_nanos(cost / 1000)
 }
@@ -102,7 +102,7 @@ struct List {
 }
 
 impl List {
-    /// Where claiming a task takes so many picoseconds.
+    /// Where claiming a task takes `claim` picoseconds.
     fn new(groups: &[Group], threads: usize, claim: u64) -> List {
         let counts: Vec<usize> = groups.iter().map(Group::parts).collect();
         let waits: Vec<BTreeSet<usize>> = groups.iter().map(Group::waits_for).collect();

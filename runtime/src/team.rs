@@ -91,7 +91,7 @@ impl Progress {
         }
     }
 
-    /// The part that a thread takes which has claimed one of so many tasks: every other thread begins at the back, so
+    /// The part that a thread takes which has claimed one of `tasks` tasks: every other thread begins at the back, so
     /// that, from kernel to kernel and call to call, each finds much of what it touched last in its own caches.
     fn take(&self, thread: usize, tasks: usize) -> usize {
         if tasks == 1 {
@@ -108,7 +108,7 @@ impl Progress {
 const SLEEPS: usize = 1 << (usize::BITS - 1);
 
 impl Team {
-    /// For calls on up to `threads` threads, with so many groups.
+    /// For calls on up to `threads` threads, with `groups` groups.
     pub fn new(threads: usize, groups: usize) -> Arc<Team> {
         let slots = (1..threads).map(|_| AtomicBool::new(false)).collect();
         Arc::new(Team {

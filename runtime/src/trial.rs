@@ -81,7 +81,7 @@ impl Trial {
 mod tests {
     use super::*;
 
-    /// Plays calls that take so many microseconds alone and together, and counts those on several threads.
+    /// Plays calls that take `alone` microseconds alone and `together` together, and counts those on several threads.
     fn play(trial: &mut Trial, calls: usize, [alone, together]: [u64; 2]) -> usize {
         let mut several = 0;
         for _ in 0..calls {

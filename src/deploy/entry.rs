@@ -95,7 +95,7 @@ fn largest(routines: &mut Vec<Routine>, element: Element) -> Callee {
         b.assign(largest, Expr::from(largest).maximum(size));
     });
     b.give(largest);
-    add(routines, b, "(inputs, count): the bits of the largest size of so many numbers")
+    add(routines, b, "(inputs, count): the bits of the largest size of `count` numbers")
 }
 
 /// `(inputs, count)`: whether a number's size is larger than `bound`, which is finite. Two numbers of 32 bits are

@@ -76,7 +76,7 @@ pub fn header(facts: &Facts<'_>) -> String {
         let blocks = format!("((size_t)(rows) / {size} + ((size_t)(rows) % {size} * 2 > {size} ? 1 : 0))");
         let singles = format!("((size_t)(rows) % {size} * 2 > {size} ? 0 : (size_t)(rows) % {size})");
         let bytes = format!("((size_t){state} + {blocks} * {many} + {singles} * {one})");
-        line(format!("/* What `{name}_begin` and the others take for so many rows, aligned as a workspace. */"));
+        line(format!("/* What `{name}_begin` and the others take for `rows` rows, aligned as a workspace. */"));
         line(format!("#define {upper}_STATE_BYTES(rows) \\\n  {bytes}"));
     }
     line("\n/* What functions return. */\nenum {".into());

@@ -1,6 +1,6 @@
 /* Goes on training: `program FROM STEPS TO PREDICTED` begins with the state of the file FROM, or with the first
    one for `-`, makes steps on batches from the standard input, and stores the state as the file TO. Before that it
-   predicts so many rows of the input's end. It writes the status and the three losses of each step, then the
+   predicts PREDICTED rows of the input's end. It writes the status and the three losses of each step, then the
    status and the results of the prediction. */
 #include NETWORK_H
 #include <stdio.h>

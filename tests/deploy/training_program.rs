@@ -179,7 +179,7 @@ impl Learner {
 }
 
 impl Told {
-    /// From what a program wrote of so many steps.
+    /// From what a program wrote of `steps` steps.
     pub fn read(words: &[u32], steps: usize) -> Told {
         let (of_steps, rest) = words.split_at(4 * steps);
         let step = |words: &[u32]| (words[0], [words[1], words[2], words[3]]);

@@ -23,7 +23,7 @@ fn constants(spread: f64) -> (Network, Vec<f32>, Targets, f64) {
 /// s, and its mean that of the targets times N / v over that. A step of rate r makes of it a process w' = (1 - r H) w +
 /// noise with H = 1 / v + s / N, whose mean is the posterior's and whose variance is the posterior's over 1 - r H / 2.
 ///
-/// Bounds are five standard errors of so many correlated draws: a right sampler with another seed fails once in a
+/// Bounds are five standard errors of correlated draws: a right sampler with another seed fails once in a
 /// million times.
 #[test]
 fn langevin_draws_have_the_laws_mean_and_variance() {

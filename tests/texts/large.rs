@@ -114,7 +114,7 @@ fn pass_through(graph: Graph) -> Result<(), Error> {
     Ok(())
 }
 
-/// A chain of so many operations on a few numbers, of many kinds.
+/// A chain of `operations` operations on a few numbers, of many kinds.
 fn chain(operations: usize) -> String {
     let mut text = String::from(
         "graph {\n  %0 = input \"x\" : f32[3]\n  %1 = constant 0.5 : f32[]\n  %2 = broadcast %1 : f32[3]\n",

@@ -35,7 +35,7 @@ impl CsvRows {
         CsvRows { name, reader, shape, header, names: Vec::new(), has_header: false, lines, record }
     }
 
-    /// Reads up to so many rows. Returns how many there were.
+    /// Reads at most `most` rows. Returns how many there were.
     pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<usize, Error> {
         self.lines.clear();
         while self.lines.len() < most && self.next()? {

@@ -44,7 +44,7 @@ impl NpyRows {
         Ok(NpyRows { array, done: 0, order })
     }
 
-    /// Reads up to so many rows. Returns how many there were.
+    /// Reads at most `most` rows. Returns how many there were.
     pub fn read<T: Float>(&mut self, most: usize, inputs: &mut Vec<T>) -> Result<usize, Error> {
         let NpyRows { array, done, order } = self;
         let rows = most.min(array.rows - *done);

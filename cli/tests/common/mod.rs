@@ -52,7 +52,7 @@ pub fn classes() -> Network {
     Network::new(layers, [4], likelihood::Categorical, 7).unwrap()
 }
 
-/// Numbers, so many, of two numbers.
+/// `units` numbers of two numbers.
 pub fn numbers(units: usize) -> Network {
     let layers = Sequential::new()
         .layer(AffineVariationalReparameterizationLocal::new(2, 8).activation(Activation::Tanh))

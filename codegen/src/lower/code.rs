@@ -27,7 +27,7 @@ impl<'p> Code<'p> {
         Code { context, b, arguments: Vec::new(), argument_of: HashMap::new(), scratch: 0 }
     }
 
-    /// The stage, which takes about so many picoseconds and shares so many floats among its tiles.
+    /// The stage, which takes about `cost` picoseconds and shares `shared` floats among its tiles.
     pub fn finish(self, (tiles, tiling): Tiles, cost: u64, shared: usize) -> Lowered {
         let Code { context, b, arguments, scratch, .. } = self;
         let code = b.finish(arguments.len(), scratch * 4);
@@ -72,7 +72,7 @@ impl<'p> Code<'p> {
         offset
     }
 
-    /// Takes scratch memory for so many floats; returns the number of the first, as [`Code::float_at`] counts.
+    /// Takes scratch memory for `count` floats; returns the number of the first, as [`Code::float_at`] counts.
     pub fn take_floats(&mut self, count: usize) -> usize {
         self.take_scratch(count * self.context.words()) / self.context.words()
     }

@@ -102,7 +102,7 @@ pub(super) fn dots(
 }
 
 impl Pointwise<'_> {
-    /// Everything that reads the products, on one tile of at most so many rows, this far apart.
+    /// Everything that reads the products, on one tile of at most `most_rows` rows, `pitch` apart.
     fn epilogue(&self, code: &mut Code<'_>, (most_rows, pitch): (usize, usize), tile: Tile) {
         let first = code.b.index_scale(tile.batch, tile.rows.extent);
         let [begin, end] = [tile.rows.first, tile.rows.last].map(|row| code.b.index_add(first, row));

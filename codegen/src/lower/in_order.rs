@@ -31,7 +31,7 @@ struct Rows<'e> {
 }
 
 impl Pointwise<'_> {
-    /// A kernel that reduces rows of doubles, and computes about so many in one go.
+    /// A kernel that reduces rows of doubles, and computes about `at_once` in one go.
     pub fn rows_in_order(&self, code: &mut Code<'_>, rows: usize, cols: usize, at_once: usize) -> Tiles {
         // draws come for two vectors at a time, in an order of their own
         let lanes = if self.sites.is_empty() { self.context.width() } else { 1 };
@@ -65,7 +65,7 @@ impl Pointwise<'_> {
 }
 
 impl Rows<'_> {
-    /// Computes and stores so many rows, from `first` on, and what they are reduced to: all in turns, by the element.
+    /// Computes and stores `count` rows, from `first` on, and what they are reduced to: all in turns, by the element.
     fn reduce(&self, code: &mut Code<'_>, first: Reg, count: usize) {
         let Rows { pointwise, chains, .. } = self;
         let rows: Vec<Reg> = (0..count).map(|i| code.b.index_offset(first, i as i64)).collect();
@@ -171,7 +171,7 @@ impl Chain {
     }
 }
 
-/// Runs `body` with a lane for each of so many rows; of a single one, with scalars.
+/// Runs `body` with a lane for each of `rows` rows; of a single one, with scalars.
 fn in_lanes<T>(code: &mut Code<'_>, rows: usize, body: impl FnOnce(&mut Code<'_>) -> T) -> T {
     if rows > 1 { code.lanes(rows, body) } else { body(code) }
 }

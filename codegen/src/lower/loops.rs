@@ -83,8 +83,8 @@ impl Code<'_> {
         result
     }
 
-    /// `body` for the vectors of the columns `start..end`, so many at a time, then one at a time, then the last, which
-    /// may be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
+    /// `body` for the vectors of the columns `start..end`, `abreast` at a time, then one at a time, then the last,
+    /// which may be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
     pub fn each_column(
         &mut self,
         [start, end]: [Reg; 2],
@@ -124,7 +124,7 @@ impl Code<'_> {
         }
     }
 
-    /// Writes zeros over so many elements.
+    /// Writes zeros over `elements` elements.
     pub fn clear_elements(&mut self, base: Base, start: Reg, elements: usize) {
         let [none, end] = [0, elements].map(|index| self.b.index(index));
         self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {

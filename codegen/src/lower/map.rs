@@ -14,7 +14,7 @@ use bayeslift_passes::Axis;
 /// About how many elements are computed in one go: those for which keys of rows are prepared, and lanes of sums kept.
 const AT_ONCE: usize = 4096;
 /// Fewer vectors are computed side by side where much is read and written besides, after a product, unless that takes
-/// few operations; and where operations are so many that their values would fill the stack.
+/// few operations; and where there are more operations than `MANY`, whose values would fill the stack.
 const FEW_ABREAST: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
@@ -130,7 +130,7 @@ impl Pointwise<'_> {
             })
     }
 
-    /// Reads all rows as one of so many columns.
+    /// Reads all rows as one of `cols` columns.
     fn flatten(&mut self, cols: usize) {
         for leaf in self.leaves.values_mut() {
             if let Leaf::Memory { view, .. } = leaf {

@@ -12,7 +12,7 @@ use bayeslift_ir::{Lanes, Value, noise};
 const MOST_ABREAST: usize = 4;
 
 impl Pointwise<'_> {
-    /// Computes the keys of all rows `first..last`, at most so many, into scratch memory: several at a time.
+    /// Computes the keys of all rows `first..last`, at most `most`, into scratch memory: several at a time.
     pub fn prepare_rows(&self, code: &mut Code<'_>, first: Reg, last: Reg, most: usize) -> RowKeys {
         let mut keys = RowKeys::none();
         let width = self.context.width();
@@ -106,7 +106,7 @@ impl Pointwise<'_> {
         self.context.kernel.members.len() <= SHORT
     }
 
-    /// All whole groups of so many blocks; returns where the rest begins.
+    /// All whole groups of `blocks` blocks; returns where the rest begins.
     fn noise_blocks(
         &self,
         code: &mut Code<'_>,

@@ -14,8 +14,8 @@ const PACK_ROWS: usize = 24;
 /// Products with fewer columns than this read the left operand too seldom to pack it without need.
 const PACK_COLUMNS: usize = 24;
 /// Where register tiles are large, and read an element of it half as often, a right operand whose chunk takes no more
-/// than this part of the second-level cache is read in place where the product has at most so many rows, and one that
-/// takes no more than that part whatever its rows; a transposed left operand of at most such a part.
+/// than this part of the second-level cache is read in place where the product has at most `IN_PLACE_ROWS` rows, and
+/// one that takes no more than that part whatever its rows; a transposed left operand of at most such a part.
 const IN_PLACE_PART: usize = 2;
 const IN_PLACE_ROWS: usize = 319;
 const IN_PLACE_PART_OF_ANY_ROWS: usize = 4;

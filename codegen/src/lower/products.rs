@@ -37,7 +37,7 @@ pub(super) struct Sizes {
 /// A kernel's products. Those of one column are computed as those of one row, with their operands exchanged and
 /// transposed: rows lie side by side in vectors then.
 pub(super) struct Products {
-    /// How many products, of so many rows and columns, each contraction stands for.
+    /// How many products each contraction stands for, then the rows and columns of each.
     pub space: (usize, usize, usize),
     /// Whether rows are the kernel's columns, of which it has one.
     pub is_transposed: bool,

@@ -35,7 +35,7 @@ impl Code<'_> {
         });
     }
 
-    /// Adds so many rows of the matrix, from the first on, each times its element of the row.
+    /// Adds `rows` rows of the matrix, from row `first` on, each times its element of the row.
     fn run(&mut self, update: RankUpdate, (first, rows): (Reg, usize), sums: usize) {
         let RankUpdate { left, right, .. } = update;
         let at = |s: &mut Self, origin: Reg, depth: i64| {

@@ -55,10 +55,10 @@ pub(super) const ABREAST: usize = 4;
 /// one half a block on.
 pub(super) const NOISE_BLOCK: usize = 32;
 /// Where kernels can be cut so that a thread does all there is to do with some rows without waiting for others: at
-/// multiples of so many rows, which suits products, reductions of short rows, and vectors of a number for each row.
+/// multiples of `BAND` rows, which suits products, reductions of short rows, and vectors of a number for each row.
 pub(super) const BAND: usize = 16;
 const _: () = assert!(NOISE_BLOCK.is_multiple_of(BAND));
-/// Products are cut there where a row takes at most so many multiply-adds.
+/// The most multiply-adds that a row of a product takes which is cut there.
 pub(super) const BANDED: usize = 1 << 15;
 /// How many tiles for each thread are shared evenly enough, whatever their size, and how many more parts are tried for
 /// fewer.
@@ -109,7 +109,7 @@ impl RegisterTile {
         let latency = f64::from(machine.latencies.arithmetic) + NOT_HIDDEN;
         let near_bytes = machine.first_level.bytes / 8 * EIGHTHS;
         let depth = depth.min(DOT_CHUNK);
-        // of one register tile of so many rows
+        // of one register tile of `tile_rows` rows
         let cycles = |tile_rows: usize, vectors: usize| {
             let (r, v) = (tile_rows as f64, vectors as f64);
             let row_bytes = vectors * width * 4;
@@ -185,13 +185,13 @@ impl RegisterTile {
         RegisterTile { row_step: if in_bands { BAND } else { tile.row_step }, ..tile }
     }
 
-    /// How many of so many columns are in narrower tiles.
+    /// How many of `cols` columns are in narrower tiles.
     pub fn narrow_columns(self, cols: usize, target: Target) -> usize {
         if self.last_vectors < self.vectors { cols % (self.vectors * target.lanes()) } else { 0 }
     }
 }
 
-/// How many vectors the last of so many columns need, in register tiles of so many vectors.
+/// How many vectors the last of `cols` columns need, in register tiles of `vectors` vectors.
 fn last_vectors(cols: usize, vectors: usize, target: Target) -> usize {
     let width = target.lanes();
     match (cols % (vectors * width)).div_ceil(width) {

@@ -9,8 +9,8 @@ use super::shape::{LINE, spread};
 use super::{KernelArgument, Lowered};
 use crate::tile::Reg;
 
-/// An operand is shared where each thread would pack it so often, and it has so many elements, if not more in all are
-/// shared: 256 MB.
+/// An operand is shared where each thread would pack it at least `LEAST_TIMES` times, and it has at least
+/// `LEAST_SHARED` elements, if not more than `MOST_SHARED` in all are shared: 256 MB.
 const LEAST_TIMES: usize = 3;
 const LEAST_SHARED: usize = 1 << 12;
 const MOST_SHARED: usize = 1 << 26;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 enum Layout {
     /// Rows, this far apart.
     Rows(usize),
-    /// Strips of so many rows or columns, with so much room for each of those.
+    /// Strips: how many rows or columns each has, and how much room each of those has.
     Strips(usize, usize),
 }
 

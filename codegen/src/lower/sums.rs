@@ -32,7 +32,7 @@ impl Sums<'_> {
 }
 
 impl RowReductions {
-    /// Takes memory for the kernel's reductions: where rows are short, for those of so many.
+    /// Takes memory for the kernel's reductions: where rows are short, for those of `rows_at_once`.
     pub fn new(code: &mut Code<'_>, rows_at_once: usize) -> RowReductions {
         let context = code.context;
         let lanes = if context.has_short_rows() { rows_at_once * context.width() } else { SUM_LANES };
@@ -158,7 +158,7 @@ impl RowReduction {
         code.b.select(is_there, combined, sum)
     }
 
-    /// Combines the lanes of a row, so many from element `index` of its scratch memory on, and stores its result.
+    /// Combines the lanes of a row, `lanes` from element `index` of its scratch memory on, and stores its result.
     fn finish(&self, code: &mut Code<'_>, row: Reg, index: Reg, lanes: usize) {
         let lanes = (0..lanes).map(|lane| {
             let address = Address { base: Base::Scratch, index, offset: (self.lanes_at + lane) as i64 };

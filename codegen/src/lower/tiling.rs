@@ -27,7 +27,7 @@ impl Tiling {
         span / self.spans * self.block + span % self.spans * self.step
     }
 
-    /// Where the elements of so many tiles, from the first on, end.
+    /// Where the elements of the first `tiles` tiles end.
     pub fn end(&self, tiles: usize) -> usize {
         self.begin(tiles.next_multiple_of(self.beside))
     }

@@ -57,7 +57,7 @@ impl RoutineBuilder {
         self.push(Statement::Set(variable, value.into()));
     }
 
-    /// Writes a number, so many bytes from an address on.
+    /// Writes a number `offset` bytes behind an address.
     pub fn store(&mut self, width: Width, address: impl Into<Expr>, offset: i64, value: impl Into<Expr>) {
         self.push(Statement::Store(width, address.into(), offset, value.into()));
     }

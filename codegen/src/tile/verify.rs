@@ -26,7 +26,7 @@ pub fn verify(kernel: &TileKernel) -> Result<(), Error> {
     Verifier::new(kernel, None).kernel()
 }
 
-/// As [`verify`], and whether the code can be run with vectors of so many lanes.
+/// As [`verify`], and whether the code can be run with vectors of `lanes` lanes.
 ///
 /// # Errors
 /// As for [`verify`].

@@ -50,7 +50,7 @@ pub fn lanes(i: &Instruction) -> usize {
     size(i, 0) / 4
 }
 
-/// Whether so many lanes are all active.
+/// Whether the first `lanes` lanes are all active.
 pub fn covers(active: u16, lanes: usize) -> bool {
     active.trailing_ones() as usize >= lanes
 }

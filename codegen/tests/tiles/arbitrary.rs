@@ -53,7 +53,7 @@ pub enum Doubles {
     Vectors,
 }
 
-/// The code of these steps, for vectors of so many lanes; of one lane it has none.
+/// The code of these steps, for vectors of `lanes` lanes; of one lane it has none.
 pub fn kernel(steps: &[Step], lanes: usize, doubles: Doubles) -> TileKernel {
     let mut g = Generator { lanes, doubles, regs: Vec::new(), ranges: HashMap::new(), bodies: vec![Body::default()] };
     let (begin, end) = (g.reg(Class::Index, false), g.reg(Class::Index, false));

@@ -13,7 +13,7 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 /// axes, read as one vector of n elements.
 ///
 /// Its covariance is L L' for a lower-triangular scale L, or D^2 + F F' for a diagonal D and a factor F of few columns,
-/// for posteriors of so many elements that n^2 numbers are too many.
+/// for posteriors of more elements n than n^2 numbers are wanted for.
 ///
 /// log p(x) = -|L^-1 (x - loc)|^2 / 2 - log det L - n log sqrt(2 pi). A triangular scale is inverted by n steps of
 /// substitution where a value is not its own draw, and for divergences from another such law: for up to some hundreds

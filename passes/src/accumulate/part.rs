@@ -7,7 +7,7 @@ use super::{
 use crate::rebuild::Rebuild;
 use bayeslift_ir::{Args, Binary, DOT_CHUNK, DType, Error, Graph, Op, SUM_CHUNK, Shape, Type, Value, Window};
 
-/// The graph for so many rows.
+/// The graph for `rows` rows.
 pub(super) fn part(of: &Accumulation, rows: usize) -> Result<Graph, AccumulationError> {
     let graph = &of.graph;
     let mut part = PartBuilder { of, rows, to: Rebuild::new(graph) };

@@ -11,7 +11,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// A shape of values that are made of so many rows.
+    /// A shape of values that are made of `rows` rows.
     pub fn resized(self, shape: &Shape, rows: usize) -> Shape {
         with_extent(shape, self.axis, rows * self.each)
     }

@@ -19,13 +19,13 @@ fn extremes(all: [f64; 4]) -> [f64; 2] {
     [all.into_iter().fold(f64::INFINITY, f64::min), all.into_iter().fold(f64::NEG_INFINITY, f64::max)]
 }
 
-/// The sum of so many numbers of this type from `low` to `high`, in any order and with a rounding at each.
+/// The sum of `count` numbers of this type from `low` to `high`, in any order and with a rounding at each.
 pub(super) fn sum([low, high]: [f64; 2], count: usize, dtype: DType) -> Range {
     let n = count as f64;
     rounded([n * low, n * high], n * low.abs().max(high.abs()), count, dtype)
 }
 
-/// What a sum can be that without rounding lies between bounds, if so many terms, of absolute values that sum to no
+/// What a sum can be that without rounding lies between bounds, if `count` terms, of absolute values that sum to no
 /// more than `size`, are added by multiplications and additions that round.
 pub(super) fn rounded([low, high]: [f64; 2], size: f64, count: usize, dtype: DType) -> Range {
     let [epsilon, least, largest] = match dtype {

@@ -90,7 +90,7 @@ impl Factor {
         is_finite.then_some(Factor { operand, sums })
     }
 
-    /// The range of products of so many terms of this type with finite numbers of this range.
+    /// The range of products of `depth` terms of this type with finite numbers of this range.
     pub fn times(&self, x: Range, depth: usize, dtype: DType) -> Range {
         let (above, below) = (x.high.max(0.0), (-x.low).max(0.0));
         let (mut low, mut high, mut size) = (0.0_f64, 0.0_f64, 0.0_f64);

@@ -30,7 +30,7 @@ impl Group {
         self.cuts[stage][part]..self.cuts[stage][part + 1]
     }
 
-    /// One stage in so many parts.
+    /// One stage in `parts` parts.
     fn new(number: usize, stage: &Stage, parts: usize) -> Group {
         let cuts = vec![(0..=parts).map(|part| stage.tiles * part / parts).collect()];
         Group { stages: vec![number], cuts, waits: vec![Vec::new(); parts], cost: stage.cost }
@@ -42,7 +42,7 @@ impl Group {
     }
 }
 
-/// Into how many tasks a stage is cut for so many threads.
+/// Into how many tasks a stage is cut for `threads` threads.
 fn tasks_for(stage: &Stage, threads: usize, small: u64) -> usize {
     let parts = |small: u64| usize::try_from(stage.cost / small.max(1)).unwrap_or(usize::MAX);
     let parts = parts(small).max(parts(small / 2).min(threads));
@@ -74,7 +74,7 @@ impl<'a> Former<'a> {
         Former { stages: &table.stages, end, dependencies, touches, small, claim: table.target.machine().handover }
     }
 
-    /// Groups for so many threads, in an order in which they may run. A stage joins one that it waits for where their
+    /// Groups for `threads` threads, in an order in which they may run. A stage joins one that it waits for where their
     /// parts have to do with each other one by one; a small one another small one that it waits for, or that waits for
     /// all it waits for.
     pub fn groups(&self, threads: usize) -> Vec<Group> {
@@ -185,7 +185,7 @@ impl<'a> Former<'a> {
     }
 }
 
-/// A bit for each of so many parts.
+/// A bit for each of `parts` parts.
 fn all_parts(parts: usize) -> u64 {
     u64::MAX >> (u64::BITS as usize - parts)
 }

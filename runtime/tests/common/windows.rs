@@ -44,7 +44,7 @@ fn image<'b>(choices: &mut Choices, x: Expr<'b>) -> Expr<'b> {
     }
 }
 
-/// A random order of so many axes.
+/// A random order of `rank` axes.
 fn order(choices: &mut Choices, rank: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rank).collect();
     (1..rank).rev().for_each(|i| order.swap(i, choices.below(i + 1)));

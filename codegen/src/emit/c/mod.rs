@@ -50,7 +50,7 @@ pub(crate) struct Function {
     pub parameters: Vec<Parameter>,
 }
 
-/// Prints a kernel as the function of this name, which is called for at most so many tiles. Names that it uses begin
+/// Prints a kernel as the function of this name, which is called for at most `tiles` tiles. Names that it uses begin
 /// with `prefix`.
 ///
 /// # Errors

@@ -30,8 +30,8 @@ pub(crate) use routine::{Names, fill_routine, routine_signature};
 pub(crate) use software::{fill_software, software_signature};
 
 /// Optimizing puts each value before what reads it, so that chains of operations that were side by side come one behind
-/// the other. Where so many statements follow each other, the machine does not look so far ahead as to begin the next
-/// chain. Kernels of doubles alone are that long: the statistics of many samples.
+/// the other. Where `LOOK_AHEAD` statements follow each other, the machine does not look so far ahead as to begin the
+/// next chain. Kernels of doubles alone are that long: the statistics of many samples.
 const LOOK_AHEAD: usize = 256;
 
 /// Emits through Cranelift.

@@ -3,7 +3,7 @@
 use super::{Allocation, GENERAL, Register};
 use crate::tile::{Address, Base, Inst, Stmt, TileKernel};
 
-/// A statement of a loop runs about so many times as often as the loop.
+/// About how many times as often as a loop its statements run.
 const TURNS: u64 = 8;
 
 /// Where pointers are kept, and which registers are taken.

@@ -33,7 +33,7 @@ struct Value {
 
 const ZERO: Value = Value { words: [0; 2 * MAX_LANES], index: 0 };
 
-/// Processes these tiles with vectors of so many lanes, at most [`MAX_LANES`]. `arguments` are the words that pointers
+/// Processes these tiles with vectors of `lanes` lanes, at most [`MAX_LANES`]. `arguments` are the words that pointers
 /// point to. A loop counts as a statement each time that it begins anew; more than `limit` are not executed.
 ///
 /// # Errors

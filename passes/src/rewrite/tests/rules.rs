@@ -66,7 +66,7 @@ fn false_rules_are_refused() {
     }
 }
 
-/// Tries a rule on so many random terms of its left side.
+/// Tries a rule on `cases` random terms of its left side.
 fn check_rule(rule: &Rule, cases: u32, seed: u64) -> Result<(), String> {
     let mut random = Random(seed);
     let left = Template::parse(rule.left);
