@@ -25,7 +25,7 @@ use std::sync::LazyLock;
 pub(super) enum Class {
     /// Nothing: the same bits for all operands, up to the payload of what is no number.
     Exact,
-    /// One rounding more, less or elsewhere.
+    /// One rounding more, less or elsewhere, for all operands.
     Rounding,
     /// As `Rounding`, where no intermediate result overflows or underflows.
     Domain,
