@@ -31,6 +31,8 @@ struct Case {
     /// An interval with all but 1e-7 of the probability, and where the density has a corner in it.
     ends: [f64; 2],
     corners: Vec<f64>,
+    /// Another law of the family, if there is a closed form of the divergence from it.
+    prior: Option<Vec<f64>>,
     /// Whether it has these statistics.
     has_mean: bool,
     has_stddev: bool,
@@ -45,13 +47,14 @@ fn half_cauchy(x: f64, scale: f64) -> f64 {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |name, make, parameters: &[f64], log_density, ends| Case {
+    let case = |name, make, parameters: &[f64], prior: &[f64], log_density, ends| Case {
         name,
         make,
         parameters: parameters.to_vec(),
         log_density,
         ends,
         corners: Vec::new(),
+        prior: Some(prior.to_vec()),
         has_mean: true,
         has_stddev: true,
     };
@@ -65,25 +68,41 @@ fn cases() -> Vec<Case> {
     let log_normal_law: Make = |p| LogNormal::new(p[0], p[1]).into();
     let of_log_normal = |p: &[f64], x: f64| log_normal(x.ln(), p[0], p[1]) - x.ln();
     vec![
-        case("LogNormal", log_normal_law, &[0.25, 0.5], of_log_normal, [1e-9, 30.0]),
+        case("LogNormal", log_normal_law, &[0.25, 0.5], &[-0.5, 1.25], of_log_normal, [1e-9, 30.0]),
         case(
             "HalfNormal",
             |p| HalfNormal::new(p[0]).into(),
             &[1.75],
+            &[0.75],
             |p, x| LN_2 + log_normal(x, 0.0, p[0]),
             [0.0, 12.0],
         ),
         Case {
             has_mean: false,
             has_stddev: false,
-            ..case("HalfCauchy", |p| HalfCauchy::new(p[0]).into(), &[0.75], |p, x| half_cauchy(x, p[0]), [0.0, 5e7])
+            ..case(
+                "HalfCauchy",
+                |p| HalfCauchy::new(p[0]).into(),
+                &[0.75],
+                &[2.0],
+                |p, x| half_cauchy(x, p[0]),
+                [0.0, 5e7],
+            )
         },
-        case("Gamma", gamma, &[2.5, 1.5], of_gamma, [0.0, 25.0]),
-        case("Gamma", gamma, &[30.0, 0.5], of_gamma, [0.0, 250.0]),
-        case("Beta", beta, &[2.5, 4.0], of_beta, [0.0, 1.0 - 1e-9]),
-        case("Uniform", |p| Uniform::new(p[0], p[1]).into(), &[-0.5, 1.25], |p, _| -(p[1] - p[0]).ln(), [-0.5, 1.25]),
+        case("Gamma", gamma, &[2.5, 1.5], &[4.0, 0.75], of_gamma, [0.0, 25.0]),
+        case("Gamma", gamma, &[30.0, 0.5], &[20.0, 0.25], of_gamma, [0.0, 250.0]),
+        case("Beta", beta, &[2.5, 4.0], &[1.5, 2.0], of_beta, [0.0, 1.0 - 1e-9]),
+        case(
+            "Uniform",
+            |p| Uniform::new(p[0], p[1]).into(),
+            &[-0.5, 1.25],
+            &[-1.0, 2.0],
+            |p, _| -(p[1] - p[0]).ln(),
+            [-0.5, 1.25],
+        ),
         Case {
             corners: vec![0.5],
+            prior: None,
             ..case(
                 "MixtureOf",
                 |p| {
@@ -92,6 +111,7 @@ fn cases() -> Vec<Case> {
                 },
                 // logits 0 and 1.25
                 &[1.25, -2.0, 0.5, 0.5, 0.75],
+                &[],
                 |p, x| {
                     let second = 1.0 / (1.0 + (-p[0]).exp());
                     let laplace = -((x - p[3]) / p[4]).abs() - (2.0 * p[4]).ln();
@@ -103,10 +123,6 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn clone_of(case: &Case) -> Case {
-    Case { parameters: case.parameters.clone(), corners: case.corners.clone(), ..*case }
-}
-
 /// A graph of one case: inputs are the parameters `p0`, .. and what `build` adds.
 fn graph(case: &Case, build: impl for<'b> FnOnce(&'b Builder, &[Expr<'b>], AnyDistribution<'b>)) -> Graph {
     let b = Builder::new();
@@ -115,8 +131,8 @@ fn graph(case: &Case, build: impl for<'b> FnOnce(&'b Builder, &[Expr<'b>], AnyDi
     b.finish().unwrap()
 }
 
-fn inputs(case: &Case) -> Vec<Tensor> {
-    case.parameters.iter().map(|&p| Tensor::f32([], [p as f32]).unwrap()).collect()
+fn inputs(parameters: &[f64]) -> Vec<Tensor> {
+    parameters.iter().map(|&p| Tensor::f32([], [p as f32]).unwrap()).collect()
 }
 
 #[test]
@@ -129,7 +145,7 @@ fn densities_are_those_of_the_formulas() {
             assert_eq!(law.family(), case.name);
             b.output("log_prob", law.log_prob(b.input("x", Type::f32([x.len()]))));
         });
-        let inputs = [inputs(&case), vec![Tensor::f32([x.len()], x.clone()).unwrap()]].concat();
+        let inputs = [inputs(&case.parameters), vec![Tensor::f32([x.len()], x.clone()).unwrap()]].concat();
         let found = evaluate(&graph, &inputs).unwrap();
         for (&x, &found) in x.iter().zip(found[0].as_f32().unwrap()) {
             let want = (case.log_density)(&case.parameters, x.into());
@@ -189,7 +205,7 @@ fn densities_integrate_to_one_and_statistics_are_theirs() {
                 }
             }
         });
-        let found = evaluate(&graph, &inputs(&case)).unwrap();
+        let found = evaluate(&graph, &inputs(&case.parameters)).unwrap();
         let names: Vec<&str> = graph.outputs().iter().map(|output| output.name.as_str()).collect();
         let expected: Vec<&str> =
             [("mean", case.has_mean), ("stddev", case.has_stddev)].iter().filter(|x| x.1).map(|x| x.0).collect();
@@ -215,7 +231,7 @@ fn modes_are_the_most_probable_values() {
                 b.output("mode", mode);
             }
         });
-        let found = evaluate(&graph, &inputs(&case)).unwrap();
+        let found = evaluate(&graph, &inputs(&case.parameters)).unwrap();
         let Some(mode) = found.first().map(|mode| f64::from(mode.as_f32().unwrap()[0])) else { continue };
         let at = |x: f64| (case.log_density)(&case.parameters, x);
         assert!(at(mode) >= at(mode + 1e-3) && (mode == case.ends[0] || at(mode) >= at(mode - 1e-3)), "{}", case.name);
@@ -241,7 +257,7 @@ fn draws_have_the_distribution_and_its_density() {
             Tensor::u32([], [0]).unwrap(),
             Tensor::u32([2], [0, 0]).unwrap(),
         ];
-        let found = evaluate(&graph, &[inputs(&case), noise.to_vec()].concat()).unwrap();
+        let found = evaluate(&graph, &[inputs(&case.parameters), noise.to_vec()].concat()).unwrap();
         let [draws, differences, log_probs] = [0, 1, 2].map(|i: usize| found[i].as_f32().unwrap());
         // uniform draws may be rounded to an end
         for (difference, log_prob) in differences.iter().zip(log_probs).filter(|(d, _)| d.is_finite()) {
