@@ -11,6 +11,7 @@ mod networks;
 use bayeslift::{layers::*, prelude::*};
 use networks::networks;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// The version of what makes graphs that the digests below are of.
 const EMITTER: u32 = 3;
@@ -79,14 +80,15 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("small", "58c2c061217c9d2d", "b86425a802a537bf"),
 ];
 
+const IF_NEW: &str = "these networks are new here: take the digests that this test prints, and raise nothing.";
+
 const IF_GRAPHS_CHANGED: &str = "\
-The graphs of these networks changed, or are new here: for a new network take the digests, and raise nothing. A graph
-that changed is no mistake, but files that were written before have other ones. Raise
+the graphs of these networks changed. That is no mistake, but files that were written before have other ones. Raise
 EMITTER_VERSION in src/model_file.rs (once since the last release is enough) and EMITTER here, and take the digests that
 this test prints. Files of the version before go on to load, compared by their words.";
 
 const IF_WORDS_CHANGED: &str = "\
-The words for these networks changed. Files of this version of the format hold the old ones and would be refused: keep
+the words for these networks changed. Files of this version of the format hold the old ones and would be refused: keep
 the words. If they must change, raise VERSION in src/model_file.rs, and compare files of the version before by what both
 say, as src/model_file/compare.rs does for version 1; then take the digests that this test prints.";
 
@@ -96,10 +98,10 @@ fn digest(text: &str) -> String {
 
 #[test]
 fn networks_say_what_they_said() {
-    let (mut words_changed, mut graphs_changed) = (false, false);
+    let (mut new, mut words_changed, mut graphs_changed) = (Vec::new(), Vec::new(), Vec::new());
     let mut table = String::new();
     let networks = networks();
-    for (i, (name, network)) in networks.iter().enumerate() {
+    for (name, network) in &networks {
         let file = ModelFile::from_bytes(&network.to_bytes().unwrap()).unwrap();
         assert_eq!(
             file.emitter,
@@ -108,15 +110,24 @@ fn networks_say_what_they_said() {
         );
         let words = format!("{} {:?} {:?} {:?}", file.likelihood, file.layers, file.posteriors, file.priors);
         let (words, graph) = (digest(&words), digest(&file.graph_text));
-        let (expected_name, expected_words, expected_graph) = EXPECTED.get(i).copied().unwrap_or_default();
-        words_changed |= words != expected_words;
-        graphs_changed |= graph != expected_graph || name != expected_name;
+        match EXPECTED.iter().find(|(expected, ..)| expected == name) {
+            None => new.push(name.as_str()),
+            Some((_, expected_words, expected_graph)) => {
+                words_changed.extend((words != *expected_words).then_some(name.as_str()));
+                graphs_changed.extend((graph != *expected_graph).then_some(name.as_str()));
+            }
+        }
         table += &format!("    (\"{name}\", \"{words}\", \"{graph}\"),\n");
     }
-    let words = if words_changed { IF_WORDS_CHANGED } else { "" };
-    let graphs = if graphs_changed { IF_GRAPHS_CHANGED } else { "" };
-    let is_same = !words_changed && !graphs_changed && EXPECTED.len() == networks.len();
-    assert!(is_same, "\n{words}\n{graphs}\n\n{table}");
+    let mut failures = String::new();
+    for (names, what) in [(new, IF_NEW), (words_changed, IF_WORDS_CHANGED), (graphs_changed, IF_GRAPHS_CHANGED)] {
+        if !names.is_empty() {
+            failures += &format!("\n{}: {what}\n", names.join(", "));
+        }
+    }
+    assert!(failures.is_empty(), "{failures}\n{table}");
+    let names: BTreeSet<&str> = EXPECTED.iter().map(|(name, ..)| *name).collect();
+    assert_eq!((names.len(), networks.len()), (EXPECTED.len(), EXPECTED.len()), "a row of a network that is not there");
 }
 
 /// A predictor of the file alone, without layers, has the bits of the network's, whatever the blocks; closures
