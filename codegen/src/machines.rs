@@ -26,6 +26,8 @@ pub struct Machine {
     pub first_level: Cache,
     /// The bytes of a core's second-level cache.
     pub second_level: usize,
+    /// How much of a product is computed at a time.
+    pub cache_tile: CacheTile,
     /// How many bytes of the second-level cache tensors may take that a product's epilogue reads and writes.
     pub streamed: usize,
     /// How many bytes come from the second-level cache in a cycle, when a product waits for them.
@@ -46,6 +48,18 @@ pub struct Cache {
     pub bytes: usize,
     /// How many lines it can hold whose addresses are a page apart.
     pub ways: usize,
+}
+
+/// About how many rows and columns of a product are computed at a time: so many that sums, panels and what reads them
+/// stay in the second-level cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheTile {
+    /// Rows: a right operand is packed again for each tile of them.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// Columns where the left operand is packed: more of them share that work.
+    pub columns_of_packed: usize,
 }
 
 /// After how many cycles results of instructions can be used.
@@ -73,6 +87,7 @@ const ZEN4: Machine = Machine {
     multiply_adds: 16,
     first_level: Cache { bytes: 32 << 10, ways: 8 },
     second_level: 1 << 20,
+    cache_tile: CacheTile { rows: 144, columns: 64, columns_of_packed: 400 },
     streamed: 192 << 10,
     transfer: 12.0,
     latencies: Latencies { arithmetic: 4, division: 12, root: 16, load: 7, shuffle: 3 },
@@ -133,6 +148,7 @@ pub const MACHINES: &[Machine] = &[
         multiply_adds: 32,
         first_level: Cache { bytes: 48 << 10, ways: 12 },
         second_level: 2 << 20,
+        cache_tile: CacheTile { rows: 288, columns: 256, columns_of_packed: 400 },
         streamed: 384 << 10,
         latencies: Latencies { arithmetic: 4, division: 17, root: 19, load: 8, shuffle: 3 },
         costs: Costs { product: 12, access: 20, simple: 20, division: 300, elementary: 300, draw: 900 },

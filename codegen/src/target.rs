@@ -4,7 +4,7 @@
 //! bit of a result depends on it.
 
 use crate::host;
-pub use crate::machines::{Cache, Latencies, MACHINES, Machine};
+pub use crate::machines::{Cache, CacheTile, Latencies, MACHINES, Machine};
 use std::fmt;
 
 /// Vectors of some length, and how many registers there are for them. Each set has what those before it have.

@@ -114,7 +114,7 @@ pub enum Stmt {
     Let(Reg, Inst),
     /// Writes a register's elements.
     Store(Address, Reg, ActiveLanes),
-    /// Brings the memory near. Changes nothing, wherever it is.
+    /// Brings the memory to the second-level cache. Changes nothing, wherever it is.
     Prefetch(Address),
     /// Reads four neighbours, no doubles, from as many places as a vector has lanes: lane `i` of `into[j]` is element
     /// `i * stride + j` from the address on.

@@ -3,8 +3,9 @@
 
 use super::Tiling;
 use super::code::{Code, Tiles};
-use super::panel::{FOUR, OperandSource, Panel, Product, ROW_PITCH, Span, strip_pitch};
+use super::panel::{FOUR, Panel, Product, ROW_PITCH, Span, strip_pitch};
 use super::pointwise::{Pointwise, Row};
+use super::prefetch::Ahead;
 use super::products::{Operands, Products, RankUpdate, Tile};
 use super::shape::{Cut, RegisterTile};
 use super::shared::SharedOperands;
@@ -152,6 +153,8 @@ impl Dots<'_> {
             1 => [total, scratch.before],
             _ => [scratch.before, total],
         };
+        // the epilogue comes after the last product
+        let (is_last, nothing) = (number + 1 == products.dots.len(), BTreeSet::new());
         let (start, end) = (code.b.index(0), code.b.index(depth));
         code.repeat(start, end, DOT_CHUNK as i64, |code, first| {
             let last = code.b.index_offset(first, DOT_CHUNK as i64);
@@ -175,7 +178,8 @@ impl Dots<'_> {
                     shared_right.unwrap_or_else(|| code.prepare_right(b, (tile.batch, product), chunk, cols, packed));
                 // what comes next of an operand that is packed strip by strip
                 let next = (packs && sizes.block == sizes.strip && sizes.tile_cols > sizes.strip).then_some(b);
-                self.register_tiles(code, RankUpdate { tile, cols, chunk, left, right }, next, places);
+                let ahead = Ahead { right: next, epilogue: if is_last { &self.streams } else { &nothing } };
+                self.register_tiles(code, RankUpdate { tile, cols, chunk, left, right }, ahead, places);
             });
         });
     }
@@ -184,13 +188,7 @@ impl Dots<'_> {
     /// tiles with fewer vectors, if there are such. Else the last tile ends where its columns end and may compute again
     /// what its neighbour has, the same bits, where the operand is read in place; where it is packed, it reaches into
     /// the padding.
-    fn register_tiles(
-        &self,
-        code: &mut Code<'_>,
-        update: RankUpdate,
-        next: Option<&OperandSource>,
-        places: [usize; 2],
-    ) {
+    fn register_tiles(&self, code: &mut Code<'_>, update: RankUpdate, ahead: Ahead<'_>, places: [usize; 2]) {
         let sizes = self.products.sizes;
         let (RankUpdate { tile, cols, chunk, left, right }, register, width) =
             (update, sizes.register, code.context.width());
@@ -224,10 +222,7 @@ impl Dots<'_> {
                     code.repeat(first, last, rows as i64, |code, row| {
                         let reaches_beyond = left.is_padded && register.rest.tiles == 0;
                         let row = if reaches_beyond { row } else { code.b.index_min(row, last_row) };
-                        code.prefetch_epilogue(&self.streams, sizes, tile, (row, rows), col);
-                        if let Some(next) = next {
-                            code.prefetch_right(next, sizes, tile, chunk, (row, col));
-                        }
+                        code.prefetch(ahead, sizes, (tile, chunk), (row, rows), col);
                         let sums = code.register_tile(update, (row, rows), (col, vectors));
                         let at_row = code.b.index_sub(row, tile.rows.first);
                         let at_row = code.b.index_scale(at_row, sizes.pitch);

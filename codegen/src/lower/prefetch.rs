@@ -16,6 +16,15 @@ use std::collections::{BTreeSet, HashSet};
 /// Rows of the right operand that one register tile brings near at most.
 const MOST_ROWS: usize = 48;
 
+/// What comes after a register tile's sums.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    /// The right operand of which another strip is packed.
+    pub right: Option<&'a OperandSource>,
+    /// The memory that the epilogue reads.
+    pub epilogue: &'a BTreeSet<Base>,
+}
+
 impl Context<'_> {
     /// How many values as large as the kernel its elements read from memory, or leave there and read. Both stages of a
     /// kernel must agree on it, so it depends on the plan alone.
@@ -50,19 +59,37 @@ impl Pointwise<'_> {
 }
 
 impl Code<'_> {
-    /// Brings near what the epilogue reads at the elements of a register tile. What it only writes would come for
-    /// nothing.
-    pub fn prefetch_epilogue(
+    /// Brings near a share of what comes next, before the register tile of `rows` rows at `(row, col)`.
+    pub fn prefetch(
         &mut self,
-        streams: &BTreeSet<Base>,
+        ahead: Ahead<'_>,
         sizes: Sizes,
-        tile: Tile,
+        (tile, chunk): (Tile, Span),
         (row, rows): (Reg, usize),
         col: Reg,
     ) {
-        let cols = tile.cols.extent;
+        self.prefetch_epilogue(ahead.epilogue, sizes, (tile, chunk), (row, rows), col);
+        if let Some(right) = ahead.right {
+            self.prefetch_right(right, sizes, tile, chunk, (row, col));
+        }
+    }
+
+    /// Brings near what the epilogue reads at the elements of a register tile, some of its rows with each chunk. What
+    /// it only writes would come for nothing.
+    fn prefetch_epilogue(
+        &mut self,
+        streams: &BTreeSet<Base>,
+        sizes: Sizes,
+        (tile, chunk): (Tile, Span),
+        (row, rows): (Reg, usize),
+        col: Reg,
+    ) {
+        let (cols, rows) = (tile.cols.extent, rows.div_ceil(chunk.extent.div_ceil(DOT_CHUNK)));
+        let number = self.b.index_div(chunk.first, DOT_CHUNK);
+        let share = self.b.index_scale(number, rows);
         let first = self.b.index_scale(tile.batch, tile.rows.extent);
         let first = self.b.index_add(first, row);
+        let first = self.b.index_add(first, share);
         let first = self.b.index_scale(first, cols);
         let index = self.b.index_add(first, col);
         let line = LINE / self.context.words();
@@ -79,7 +106,7 @@ impl Code<'_> {
     /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`:
     /// the register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is
     /// brought instead is a little memory for nothing.
-    pub fn prefetch_right(
+    fn prefetch_right(
         &mut self,
         source: &OperandSource,
         sizes: Sizes,

@@ -36,18 +36,16 @@ impl Rest {
     }
 }
 
-/// About how many rows and columns a cache tile has: sums, panels and what reads them stay in the second-level cache.
-/// Where the left operand is packed, more columns share that work.
-const CACHE_ROWS: usize = 144;
-const CACHE_COLUMNS: usize = 64;
-const CACHE_COLUMNS_OF_PACKED: usize = 400;
 /// Where an epilogue reads several tensors as large as the product, as an update does, tiles are as wide as rows, if
 /// those are no wider than this, so that memory is read in long runs, and what is brought near for an epilogue, while
-/// its tile is multiplied, stays in the second-level cache. Deep products, which take longer than their epilogues, only
-/// where rows would be cut.
+/// its tile is multiplied, stays in the second-level cache. Products that take longer than their epilogues, only where
+/// rows would be cut. Deep ones never: their right operand would not stay in the cache for so few rows.
 const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const SHALLOW: usize = 64;
+const DEEP: usize = 1024;
+/// Columns of the right operand that are packed at once where its lines compete.
+const COLUMNS_PACKED_AT_ONCE: usize = 64;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine
 /// does not look far ahead.
 pub(super) const ABREAST: usize = 4;
@@ -245,17 +243,18 @@ pub(super) fn cache_tile(
     packed: Packed,
     threads: usize,
 ) -> (Cut, Cut) {
-    let (tile_cols, costs) = (tile.vectors * target.lanes(), &target.machine().costs);
+    let machine = target.machine();
+    let (tile_cols, costs, most) = (tile.vectors * target.lanes(), &machine.costs, machine.cache_tile);
     let step = least_common_multiple(tile_cols, NOISE_BLOCK);
     let (most_rows, most_cols) = match packed {
-        Packed { streams: STREAMS.., .. } if depth <= SHALLOW || cols > CACHE_COLUMNS_OF_PACKED => {
-            let elements = target.machine().streamed / (4 * packed.streams);
+        Packed { streams: STREAMS.., .. } if depth <= SHALLOW || depth <= DEEP && cols > most.columns_of_packed => {
+            let elements = machine.streamed / (4 * packed.streams);
             (elements / cols.min(STREAMED_COLUMNS), STREAMED_COLUMNS)
         }
-        Packed { lefts: 0, .. } => (CACHE_ROWS, CACHE_COLUMNS),
-        _ => (CACHE_ROWS, CACHE_COLUMNS_OF_PACKED),
+        Packed { lefts: 0, .. } => (most.rows, most.columns),
+        _ => (most.rows, most.columns_of_packed),
     };
-    let most_rows = most_rows.clamp(tile.rows, CACHE_ROWS.max(tile.rows));
+    let most_rows = most_rows.clamp(tile.rows, most.rows.max(tile.rows));
     // the rest is in the last tile; in bands, whose register tiles overlap, after at least a whole register tile
     let least_rows = match tile.row_step == tile.rows {
         true => tile.rows.max(tile.rest.of),
@@ -323,7 +322,7 @@ pub(super) fn compete(distance: usize) -> bool {
 /// Columns of the right operand that are packed at once where its lines compete: more of each row, before it is gone.
 pub(super) fn column_block(tile: RegisterTile, target: Target) -> usize {
     let step = least_common_multiple(tile.vectors * target.lanes(), NOISE_BLOCK);
-    (CACHE_COLUMNS / step).max(1) * step
+    (COLUMNS_PACKED_AT_ONCE / step).max(1) * step
 }
 
 /// The elements of a cache line.

@@ -360,9 +360,9 @@ impl Emitter<'_> {
                 Stmt::Let(reg, inst) => self.inst(*reg, *inst)?,
                 Stmt::Store(address, value, active) => self.store(*address, *value, *active)?,
                 Stmt::Prefetch(address) => {
-                    // nothing is lost without it
+                    // To the second-level cache: panels and sums need all of the first. Nothing is lost without it.
                     if let Ok(memory) = self.address(*address) {
-                        self.add(Instruction::with1(Code::Prefetcht0_m8, memory))?;
+                        self.add(Instruction::with1(Code::Prefetcht1_m8, memory))?;
                     }
                 }
                 Stmt::LoadTransposed { into, address, stride, active, .. } => {
