@@ -5,7 +5,7 @@ use super::Tiling;
 use super::code::{Code, Tiles};
 use super::panel::{FOUR, Panel, Product, ROW_PITCH, Span, strip_pitch};
 use super::pointwise::{Pointwise, Row};
-use super::prefetch::Ahead;
+use super::prefetch::{Ahead, Next};
 use super::products::{Operands, Products, RankUpdate, Tile};
 use super::shape::{Cut, RegisterTile};
 use super::shared::SharedOperands;
@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 /// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
 const SHORT: usize = 16;
+/// Where so many register tiles read a strip of a shared panel, the next strip is brought near: fewer cannot, and have
+/// cut a panel that stays near.
+const MANY_TILES: usize = 6;
 
 /// Scratch memory that a kernel's products use one after the other.
 #[derive(Clone, Copy)]
@@ -176,8 +179,15 @@ impl Dots<'_> {
                 let packed = (scratch.right, sizes.strip);
                 let right =
                     shared_right.unwrap_or_else(|| code.prepare_right(b, (tile.batch, product), chunk, cols, packed));
-                // what comes next of an operand that is packed strip by strip
-                let next = (packs && sizes.block == sizes.strip && sizes.tile_cols > sizes.strip).then_some(b);
+                // what comes next of an operand that is read strip by strip
+                let has_next = sizes.tile_cols > sizes.strip;
+                let next = match shared_right {
+                    Some(panel) if has_next && sizes.tile_rows >= MANY_TILES * sizes.register.rows => {
+                        Some(Next::Packed(panel))
+                    }
+                    None if packs && has_next && sizes.block == sizes.strip => Some(Next::ToPack(b)),
+                    _ => None,
+                };
                 let ahead = Ahead { right: next, epilogue: if is_last { &self.streams } else { &nothing } };
                 self.register_tiles(code, RankUpdate { tile, cols, chunk, left, right }, ahead, places);
             });

@@ -4,7 +4,7 @@
 use super::code::Code;
 use super::context::Context;
 use super::leaf::Leaf;
-use super::panel::{OperandSource, Span};
+use super::panel::{OperandSource, Panel, Span};
 use super::pointwise::Pointwise;
 use super::products::{Sizes, Tile};
 use super::shape::{LINE, RegisterTile};
@@ -19,10 +19,19 @@ const MOST_ROWS: usize = 48;
 /// What comes after a register tile's sums.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a> {
-    /// The right operand of which another strip is packed.
-    pub right: Option<&'a OperandSource>,
+    /// The next strip of the right operand.
+    pub right: Option<Next<'a>>,
     /// The memory that the epilogue reads.
     pub epilogue: &'a BTreeSet<Base>,
+}
+
+/// Where the next strip of a right operand lies.
+#[derive(Clone, Copy)]
+pub(super) enum Next<'a> {
+    /// In the operand, from which it will be packed.
+    ToPack(&'a OperandSource),
+    /// In a panel that all tiles share.
+    Packed(Panel),
 }
 
 impl Context<'_> {
@@ -103,17 +112,10 @@ impl Code<'_> {
         }
     }
 
-    /// Brings near the strip of the right operand that is packed after the one of the register tile at `(row, col)`:
-    /// the register tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is
-    /// brought instead is a little memory for nothing.
-    fn prefetch_right(
-        &mut self,
-        source: &OperandSource,
-        sizes: Sizes,
-        tile: Tile,
-        chunk: Span,
-        (row, col): (Reg, Reg),
-    ) {
+    /// Brings near the strip of the right operand after the one of the register tile at `(row, col)`: the register
+    /// tiles of a strip share its rows. Nothing is known of the strip after a chunk's last one; what is brought instead
+    /// is a little memory for nothing.
+    fn prefetch_right(&mut self, right: Next<'_>, sizes: Sizes, tile: Tile, chunk: Span, (row, col): (Reg, Reg)) {
         let RegisterTile { rows, .. } = sizes.register;
         let share = DOT_CHUNK.min(chunk.extent).div_ceil((sizes.tile_rows / rows).max(1)).min(MOST_ROWS);
         let number = self.b.index_sub(row, tile.rows.first);
@@ -123,13 +125,27 @@ impl Code<'_> {
         let last = self.b.index_offset(chunk.last, -(share as i64));
         let first = self.b.index_min(first, last);
         let next = self.b.index_offset(col, sizes.strip as i64);
+        let line = LINE / self.context.words();
+        let source = match right {
+            Next::ToPack(source) => source,
+            Next::Packed(panel) => {
+                let [to_row, to_col] =
+                    [(first, panel.depth), (next, panel.tiles)].map(|(i, step)| self.b.index_scale_signed(i, step));
+                let index = self.b.index_add(panel.origin, to_row);
+                let index = self.b.index_add(index, to_col);
+                for i in (0..share * sizes.strip).step_by(line) {
+                    let address = self.float_at(panel.base, index, (panel.offset + i) as i64);
+                    self.b.prefetch(address);
+                }
+                return;
+            }
+        };
         let indices = self.indices(source, tile.batch, first, next);
         let mut seen = HashSet::new();
         for ((place, matrix), index) in source.places().zip(indices) {
             let (row, col) = matrix.steps();
             let Some(place) = place.filter(|place| seen.insert((*place, row, col))) else { continue };
             let base = self.memory(place);
-            let line = LINE / self.context.words();
             let step = |distance: i64| if distance == 1 { line } else { 1 };
             for i in (0..share).step_by(step(row)) {
                 for j in (0..sizes.strip).step_by(step(col)) {
