@@ -3,10 +3,10 @@
 //! NN is the forward product x w, TN the weight gradient x^T g, NT the input gradient g w^T; each m x k by k x n, the
 //! transposed operand stored the other way around. `dual` is a local reparameterization layer: x m and x^2 s^2, then
 //! relu(x m + bias + sqrt(x^2 s^2) * noise). Its noise is read from memory, because what drawing it takes is measured
-//! by itself. `dual_NT` is its input gradient, g m^T + 2 x (h (s^2)^T), and `update` a weight gradient x^T g with a step
-//! of Adam, in place. `gemm` does the products alone, and finds the squares made. Operations are those of the products:
-//! twice m k n, and for `dual` and `dual_NT` twice that. `gemm_ratio` is above 1 where Bayeslift is the faster, on as
-//! many threads.
+//! by itself. `dual_NT` is its input gradient, g m^T + 2 x (h (s^2)^T), and `update` a weight gradient x^T g with a
+//! step of Adam, in place. `gemm` does the products alone, and finds the squares made. Operations are those of the
+//! products: twice m k n, and for `dual` and `dual_NT` twice that. `gemm_ratio` is above 1 where Bayeslift is the
+//! faster, on as many threads.
 
 use crate::{
     Settings, Table,

@@ -34,8 +34,7 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// How far apart neighbours in a column are, and in a row; where one distance does not describe that, the nearest
-    /// ones.
+    /// How far apart neighbours in a column are, and in a row: the nearest ones where distances differ.
     pub fn steps(&self) -> (i64, i64) {
         let step = |axis: &Axis| axis.nested().last().map_or(0, |&(_, stride)| stride);
         (step(&self.rows), step(&self.cols))
@@ -386,6 +385,11 @@ impl OperandSource {
             let (row, col) = matrix.steps();
             compete(row.unsigned_abs().max(col.unsigned_abs()) as usize)
         })
+    }
+
+    /// Whether this right operand lies in rows, and is too large for the second-level cache.
+    pub fn has_far_rows(&self, Product { cols, depth, target, .. }: Product) -> bool {
+        depth * cols * 4 > target.machine().second_level && self.matrices().all(|matrix| matrix.steps().1 == 1)
     }
 
     /// Whether a product packs this left operand.

@@ -3,7 +3,9 @@
 
 use super::context::Context;
 use super::panel::{OperandSource, Panel, Product, Span};
-use super::shape::{BAND, BANDED, Cut, Packed, RegisterTile, cache_tile, column_block, spread};
+use super::shape::{
+    BAND, BANDED, COMPETING_COLUMNS, Cut, FAR_COLUMNS, Packed, RegisterTile, cache_tile, column_block, spread,
+};
 use crate::target::Target;
 use crate::tile::Reg;
 use bayeslift_ir::{DOT_CHUNK, Value};
@@ -28,7 +30,7 @@ pub(super) struct Sizes {
     /// Columns of a register tile.
     pub strip: usize,
     /// Columns of the right operand that are packed at once: a strip, which stays near while all rows pass over it,
-    /// unless the operand's lines compete.
+    /// unless the operand's lines compete or its rows are far.
     pub block: usize,
     /// The distance of rows of a cache tile.
     pub pitch: usize,
@@ -105,7 +107,12 @@ impl Products {
         let strip = register.vectors * target.lanes();
         let pitch = spread(tile_cols.next_multiple_of(strip));
         let competes = operands.iter().any(|[_, right]| right.lines_compete());
-        let block = if competes { column_block(register, target) } else { strip };
+        let in_long_runs = operands.iter().zip(&each).all(|([_, right], &product)| right.has_far_rows(product));
+        let block = match (competes, in_long_runs) {
+            (true, _) => column_block(COMPETING_COLUMNS, register, target),
+            (_, true) => column_block(FAR_COLUMNS, register, target),
+            _ => strip,
+        };
         let sizes = Sizes { register, tile_rows, tile_cols, strip, block, pitch };
         Products { space, is_transposed, dots, each, operands, places, sizes, in_runs, row_cut, col_cut }
     }

@@ -44,8 +44,10 @@ const STREAMS: usize = 3;
 const STREAMED_COLUMNS: usize = 2048;
 const SHALLOW: usize = 64;
 const DEEP: usize = 1024;
-/// Columns of the right operand that are packed at once where its lines compete.
-const COLUMNS_PACKED_AT_ONCE: usize = 64;
+/// Columns of the right operand that are packed at once where its lines compete: more of each row, before it is gone.
+pub(super) const COMPETING_COLUMNS: usize = 64;
+/// The same where rows come from beyond the second-level cache: in longer runs.
+pub(super) const FAR_COLUMNS: usize = 128;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine
 /// does not look far ahead.
 pub(super) const ABREAST: usize = 4;
@@ -319,10 +321,10 @@ pub(super) fn compete(distance: usize) -> bool {
     distance.is_multiple_of(32 * LINE)
 }
 
-/// Columns of the right operand that are packed at once where its lines compete: more of each row, before it is gone.
-pub(super) fn column_block(tile: RegisterTile, target: Target) -> usize {
+/// About this many columns of the right operand, as they can be packed at once.
+pub(super) fn column_block(columns: usize, tile: RegisterTile, target: Target) -> usize {
     let step = least_common_multiple(tile.vectors * target.lanes(), NOISE_BLOCK);
-    (COLUMNS_PACKED_AT_ONCE / step).max(1) * step
+    (columns / step).max(1) * step
 }
 
 /// The elements of a cache line.
