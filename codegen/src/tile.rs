@@ -6,21 +6,21 @@
 //! [`interpret`] says what tile code does, [`verify`](verify()) what well-formed code is, and [`text`] prints and reads
 //! it.
 
-mod abreast;
 mod builder;
 mod error;
 mod index;
 mod inst;
+mod interleaved;
 mod interpret;
 mod operation;
 mod renumber;
 pub mod text;
 mod verify;
 
-pub use abreast::Abreast;
 pub use builder::TileBuilder;
 pub use error::{Error, Fault};
 pub use inst::Inst;
+pub use interleaved::Interleaved;
 pub use interpret::{MAX_LANES, interpret};
 pub use operation::{Class, FloatBinary, FloatCompare, FloatUnary, IntBinary, Shift};
 pub use verify::{MAX_DEPTH, verify, verify_for};

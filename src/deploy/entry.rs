@@ -103,10 +103,10 @@ fn largest(routines: &mut Vec<Routine>, element: Element) -> Callee {
 fn exceeds(routines: &mut Vec<Routine>, element: Element, bound: f64, reads_longs: bool) -> Callee {
     /// How many longs are looked at in turn, and how many of them do not wait for each other.
     const LONGS: i64 = 8;
-    const ABREAST: usize = 4;
+    const INTERLEAVED: usize = 4;
     let above = element.in_a_long(element.size() - element.bits(bound));
     let (mut b, [inputs, count]) = RoutineBuilder::new([Long, Long]);
-    let kept = [(); ABREAST].map(|()| b.set(0));
+    let kept = [(); INTERLEAVED].map(|()| b.set(0));
     let (at, end) = (b.set(inputs), b.set(inputs + count * element.bytes));
     if reads_longs {
         b.repeat((at + (LONGS * 8 - 1)).less(end), |b| {

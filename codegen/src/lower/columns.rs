@@ -4,9 +4,9 @@ use super::code::Code;
 use super::in_order;
 use super::noise::RowKeys;
 use super::pointwise::{Points, Pointwise};
-use super::shape::ABREAST;
+use super::shape::INTERLEAVED;
 use super::sums::{identity, step};
-use crate::tile::{Abreast, Base, Class, Reg};
+use crate::tile::{Base, Class, Interleaved, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Reduction, SUM_CHUNK, Value};
 
 /// How many columns a tile has.
@@ -50,7 +50,7 @@ impl Pointwise<'_> {
             };
             let column = Column { operand: node.args[0], function, first, stride: between, extent };
             let offset = code.b.index_scale(result_row, cols);
-            code.each_column([start, end], TILE_COLUMNS, cols, ABREAST, |code, cols| match *cols {
+            code.each_column([start, end], TILE_COLUMNS, cols, INTERLEAVED, |code, cols| match *cols {
                 [a, b, c, d] => self.reduce(code, column, [a, b, c, d], base, offset),
                 _ => cols.iter().for_each(|&col| self.reduce(code, column, [col], base, offset)),
             });
@@ -75,7 +75,7 @@ impl Pointwise<'_> {
             let row = code.b.index_add(column.first, row);
             let row = self.enter_row(code, row, &RowKeys::none());
             let x = self.eval(code, column.operand, &row, &mut Points::new(cols));
-            let b = &mut Abreast(&mut code.b);
+            let b = &mut Interleaved(&mut code.b);
             match is_double {
                 true => in_order::step(column.function, b, of(sum), x).to_vec(),
                 false => step(column.function, b, of(sum), x).to_vec(),
@@ -92,7 +92,7 @@ impl Pointwise<'_> {
                 let chunk_end = code.b.index_offset(chunk, SUM_CHUNK as i64);
                 let chunk_end = code.b.index_min(chunk_end, end);
                 let sum = code.repeat_carrying(chunk, chunk_end, 1, &none, add);
-                Abreast(&mut code.b).add(of(total), of(&sum)).to_vec()
+                Interleaved(&mut code.b).add(of(total), of(&sum)).to_vec()
             })),
         }
     }

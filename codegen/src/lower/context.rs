@@ -87,7 +87,7 @@ fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> u64 {
     /// What a kernel takes before it does anything.
     const BEGIN: u64 = 20_000;
     /// So many elements take no longer than one, since an element's operations wait for each other.
-    const ABREAST: usize = 32;
+    const INTERLEAVED: usize = 32;
     let costs = &target.machine().costs;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent() as u64;
     let products = kernel.products().iter().map(depth).sum::<u64>() * costs.product;
@@ -103,7 +103,7 @@ fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> u64 {
     };
     let elements = rows * kernel.cols.next_multiple_of(target.lanes());
     let each = element_cost(plan, kernel, costs) + writes * costs.access + products;
-    target.scaled(elements.max(ABREAST) as u64 * each) + BEGIN
+    target.scaled(elements.max(INTERLEAVED) as u64 * each) + BEGIN
 }
 
 /// How many rows an indexed kernel touches.

@@ -122,8 +122,8 @@ impl Pointwise<'_> {
             row
         };
         let mut rest = tile.rows.first;
-        let abreast = self.context.has_short_rows() && !self.sites.is_empty();
-        let counts = if abreast { vec![self.rows_abreast(), 1] } else { vec![1] };
+        let interleaved = self.context.has_short_rows() && !self.sites.is_empty();
+        let counts = if interleaved { vec![self.interleaved_rows(), 1] } else { vec![1] };
         for count in counts {
             rest = code.repeat_whole(rest, tile.rows.last, count, |code, row| {
                 let rows: Vec<Reg> = (0..count).map(|i| code.b.index_offset(row, i as i64)).collect();

@@ -3,8 +3,8 @@
 use super::code::Code;
 use super::noise::RowKeys;
 use super::pointwise::{Points, Pointwise};
-use super::shape::{ABREAST, NOISE_BLOCK};
-use crate::tile::{Abreast, Base, Class, Reg};
+use super::shape::{INTERLEAVED, NOISE_BLOCK};
+use crate::tile::{Base, Class, Interleaved, Reg};
 use bayeslift_ir::{DoubleLanes, Kind, Lanes, Value, Window};
 
 impl Pointwise<'_> {
@@ -56,7 +56,7 @@ impl Pointwise<'_> {
     fn add_row(&self, code: &mut Code<'_>, operand: Value, row: Reg, at: (Base, Reg), cols: usize) {
         let row = self.enter_row(code, row, &RowKeys::none());
         let (start, end) = (code.b.index(0), code.b.index(cols));
-        code.each_column([start, end], NOISE_BLOCK, cols, ABREAST, |code, cols| match *cols {
+        code.each_column([start, end], NOISE_BLOCK, cols, INTERLEAVED, |code, cols| match *cols {
             [a, b, c, d] => {
                 let x = self.eval(code, operand, &row, &mut Points::new([a, b, c, d]));
                 add_to(code, at, [a, b, c, d], x);
@@ -92,7 +92,7 @@ fn add_to<const N: usize>(code: &mut Code<'_>, (base, at): (Base, Reg), offsets:
         code.element(class, base, index, 0)
     });
     let sums = addresses.map(|address| code.b.load(class, address));
-    let b = &mut Abreast(&mut code.b);
+    let b = &mut Interleaved(&mut code.b);
     let sums = if class == Class::Double { b.dadd(sums, x) } else { b.add(sums, x) };
     addresses.into_iter().zip(sums).for_each(|(address, sum)| code.b.store(address, sum));
 }

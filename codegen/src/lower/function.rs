@@ -1,13 +1,13 @@
 //! Elementwise functions of values that are in registers.
 
 use super::code::Code;
-use crate::tile::{Abreast, Reg};
+use crate::tile::{Interleaved, Reg};
 use bayeslift_ir::{Binary, Compare, DType, DoubleLanes, Elementwise, Lanes, elementary};
 
 impl Code<'_> {
     /// An elementwise operation; `dtype` is that of its last operand.
     pub fn apply<const N: usize>(&mut self, function: Elementwise, dtype: DType, x: &[[Reg; N]]) -> [Reg; N] {
-        let b = &mut Abreast(&mut self.b);
+        let b = &mut Interleaved(&mut self.b);
         match function {
             Elementwise::Unary(function) if dtype == DType::F64 => elementary::double::unary(b, function, x[0]),
             Elementwise::Binary(function) if dtype == DType::F64 => match function {

@@ -9,7 +9,7 @@ use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DoubleLanes, Reduction, Value};
 
 /// How many rows are reduced side by side where there are no vectors.
-const ROWS_ABREAST: usize = 4;
+const INTERLEAVED_ROWS: usize = 4;
 /// How many columns of each row are computed, as vectors, and kept in scratch memory before chains take them.
 const BLOCK: usize = 64;
 /// As many columns follow each other without a loop.
@@ -35,8 +35,8 @@ impl Pointwise<'_> {
     pub fn rows_in_order(&self, code: &mut Code<'_>, rows: usize, cols: usize, at_once: usize) -> Tiles {
         // draws come for two vectors at a time, in an order of their own
         let lanes = if self.sites.is_empty() { self.context.width() } else { 1 };
-        let abreast = if lanes > 1 { lanes } else { ROWS_ABREAST };
-        let at_once = at_once.next_multiple_of(abreast);
+        let interleaved = if lanes > 1 { lanes } else { INTERLEAVED_ROWS };
+        let at_once = at_once.next_multiple_of(interleaved);
         let chain = |&reduction: &Value| {
             let place = if lanes > 1 { code.take_scratch(2 * lanes * BLOCK) } else { 0 };
             Chain { reduction, function: self.context.reduction(reduction), place }
@@ -50,8 +50,8 @@ impl Pointwise<'_> {
                 _ => those.reduce_in_lanes(code, row, count),
             };
             let mut rest = first;
-            if rows >= abreast {
-                rest = code.repeat_whole(first, last, abreast, |code, row| some_rows(code, row, abreast));
+            if rows >= interleaved {
+                rest = code.repeat_whole(first, last, interleaved, |code, row| some_rows(code, row, interleaved));
             }
             // single rows may be left in any range of them
             let left = if lanes > 1 { rows % lanes } else { 1 };
@@ -103,8 +103,8 @@ impl Rows<'_> {
             code.repeat(zero, rows, 1, |code, number| {
                 let row = code.b.index_add(first, number);
                 let row = pointwise.enter_row(code, row, &self.keys);
-                let abreast = pointwise.abreast_of_row();
-                code.each_column([block, block_end], BLOCK, *cols, abreast, |code, cols| match *cols {
+                let interleaved = pointwise.interleaved_in_row();
+                code.each_column([block, block_end], BLOCK, *cols, interleaved, |code, cols| match *cols {
                     [a, b, c, d] => self.keep_elements(code, &row, [number, block], [a, b, c, d]),
                     [a, b] => self.keep_elements(code, &row, [number, block], [a, b]),
                     _ => cols.iter().for_each(|&col| self.keep_elements(code, &row, [number, block], [col])),

@@ -8,7 +8,7 @@ use super::code::Code;
 use super::leaf::Leaf;
 use super::noise::RowKeys;
 use super::pointwise::{Points, Pointwise, Row};
-use super::shape::{ABREAST, NOISE_BLOCK};
+use super::shape::{INTERLEAVED, NOISE_BLOCK};
 use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Indexed, Kind, Lanes, Value};
 use bayeslift_passes::Read;
@@ -171,7 +171,7 @@ impl Pointwise<'_> {
             if !is_in_place {
                 let elements = numbers.rows * cols;
                 let [none, end] = [0, elements].map(|index| code.b.index(index));
-                code.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
+                code.each_column([none, end], NOISE_BLOCK, elements, INTERLEAVED, |code, columns| {
                     let load = |code: &mut Code<'_>, col: Reg| {
                         let from = code.float_at(table, col, 0);
                         code.b.load(code.context.float(), from)
@@ -221,7 +221,7 @@ impl Pointwise<'_> {
     fn row_of(&self, code: &mut Code<'_>, operand: Value, row: &Row, body: impl Fn(&mut Code<'_>, Reg, Reg)) {
         let cols = self.context.kernel.cols;
         let [none, end] = [0, cols].map(|index| code.b.index(index));
-        code.each_column([none, end], NOISE_BLOCK, cols, ABREAST, |code, columns| match *columns {
+        code.each_column([none, end], NOISE_BLOCK, cols, INTERLEAVED, |code, columns| match *columns {
             [a, b, c, d] => {
                 let x = self.eval(code, operand, row, &mut Points::new([a, b, c, d]));
                 [a, b, c, d].into_iter().zip(x).for_each(|(col, x)| body(code, col, x));

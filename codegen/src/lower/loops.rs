@@ -1,7 +1,7 @@
 //! Loops, and how many lanes what is in them has.
 
 use super::code::Code;
-use super::shape::{ABREAST, NOISE_BLOCK};
+use super::shape::{INTERLEAVED, NOISE_BLOCK};
 use crate::tile::{Base, LaneMode, Reg};
 
 impl Code<'_> {
@@ -83,21 +83,21 @@ impl Code<'_> {
         result
     }
 
-    /// `body` for the vectors of the columns `start..end`, `abreast` at a time, then one at a time, then the last,
+    /// `body` for the vectors of the columns `start..end`, `interleaved` at a time, then one at a time, then the last,
     /// which may be a part of a vector. `start` is a multiple of `unit`, and so is `end`, unless it is `cols`.
     pub fn each_column(
         &mut self,
         [start, end]: [Reg; 2],
         unit: usize,
         cols: usize,
-        abreast: usize,
+        interleaved: usize,
         mut body: impl FnMut(&mut Self, &[Reg]),
     ) {
         let (width, part) = (self.context.width(), cols % self.context.width());
         if let (Some(mut col), Some(end)) = (self.b.constant_index(start), self.b.constant_index(end))
             && end - col <= NOISE_BLOCK as i64
         {
-            for step in [abreast * width, width, part] {
+            for step in [interleaved * width, width, part] {
                 while step > 0 && col + step as i64 <= end {
                     let cols = (0..step).step_by(width).map(|i| self.b.index((col as usize) + i));
                     let cols: Vec<Reg> = cols.collect();
@@ -108,7 +108,7 @@ impl Code<'_> {
             return;
         }
         let (mut done, mut left) = (start, cols);
-        for step in [abreast * width, width] {
+        for step in [interleaved * width, width] {
             if left < step {
                 continue;
             }
@@ -127,7 +127,7 @@ impl Code<'_> {
     /// Writes zeros over `elements` elements.
     pub fn clear_elements(&mut self, base: Base, start: Reg, elements: usize) {
         let [none, end] = [0, elements].map(|index| self.b.index(index));
-        self.each_column([none, end], NOISE_BLOCK, elements, ABREAST, |code, columns| {
+        self.each_column([none, end], NOISE_BLOCK, elements, INTERLEAVED, |code, columns| {
             for &col in columns {
                 let (zero, index) = (code.float_constant(0.0), code.b.index_add(start, col));
                 let address = code.float_at(base, index, 0);

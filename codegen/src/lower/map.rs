@@ -5,7 +5,7 @@ use super::code::{Code, Tiles};
 use super::leaf::Leaf;
 use super::noise::RowKeys;
 use super::pointwise::{Points, Pointwise, Row};
-use super::shape::{ABREAST, BAND, NOISE_BLOCK};
+use super::shape::{BAND, INTERLEAVED, NOISE_BLOCK};
 use super::sums::{RowReductions, Sums};
 use crate::tile::Reg;
 use bayeslift_ir::{Arithmetic, Kind, Value};
@@ -15,13 +15,13 @@ use bayeslift_passes::Axis;
 const AT_ONCE: usize = 4096;
 /// Fewer vectors are computed side by side where much is read and written besides, after a product, unless that takes
 /// few operations; and where there are more operations than `MANY`, whose values would fill the stack.
-const FEW_ABREAST: usize = 2;
+const FEW_INTERLEAVED: usize = 2;
 const MANY: usize = 64;
 const LIGHT: usize = 6;
 /// How many short rows are computed side by side, those of which two share their draws, and of how many the lanes are
 /// kept at most.
-const ROWS_ABREAST: usize = 2;
-const PAIRED_ROWS_ABREAST: usize = 4;
+const INTERLEAVED_ROWS: usize = 2;
+const PAIRED_INTERLEAVED_ROWS: usize = 4;
 const MOST_SHORT_ROWS: usize = 256;
 
 /// A kernel without contractions.
@@ -63,14 +63,14 @@ impl Pointwise<'_> {
         let tiles = code.tiles(rows, unit, rows_at_once, |code, first, last| {
             let keys = self.prepare_rows(code, first, last, rows_at_once);
             let mut rest = first;
-            let abreast = self.rows_abreast();
+            let interleaved = self.interleaved_rows();
             let some_rows = |code: &mut Code<'_>, row: Reg, count: usize| {
                 self.some_rows(code, (row, count), &keys, first, cols, &reductions);
             };
             if short {
-                rest = code.repeat_whole(first, last, abreast, |code, row| some_rows(code, row, abreast));
+                rest = code.repeat_whole(first, last, interleaved, |code, row| some_rows(code, row, interleaved));
             }
-            if !short || !rows.is_multiple_of(abreast) {
+            if !short || !rows.is_multiple_of(interleaved) {
                 code.repeat(rest, last, 1, |code, row| some_rows(code, row, 1));
             }
             if short {
@@ -108,11 +108,11 @@ impl Pointwise<'_> {
     }
 
     /// How many short rows are computed side by side.
-    pub fn rows_abreast(&self) -> usize {
+    pub fn interleaved_rows(&self) -> usize {
         if self.draws_by_twos() && self.context.kernel.members.len() <= MANY {
-            PAIRED_ROWS_ABREAST
+            PAIRED_INTERLEAVED_ROWS
         } else {
-            ROWS_ABREAST
+            INTERLEAVED_ROWS
         }
     }
 
@@ -145,8 +145,8 @@ impl Pointwise<'_> {
     pub fn columns(&self, code: &mut Code<'_>, row: &Row, [start, end]: [Reg; 2], cols: usize, sums: &mut Sums<'_>) {
         if self.context.width() == 1 || self.sites.is_empty() {
             let unit = if self.context.kernel.products().is_empty() { BAND } else { NOISE_BLOCK };
-            let abreast = self.abreast_of_row();
-            return code.each_column([start, end], unit, cols, abreast, |code, cols| match *cols {
+            let interleaved = self.interleaved_in_row();
+            return code.each_column([start, end], unit, cols, interleaved, |code, cols| match *cols {
                 [a, b, c, d] => self.points(code, row, &mut Points::new([a, b, c, d]), sums),
                 [a, b] => self.points(code, row, &mut Points::new([a, b]), sums),
                 _ => cols.iter().for_each(|&col| self.points(code, row, &mut Points::new([col]), sums)),
@@ -156,12 +156,12 @@ impl Pointwise<'_> {
     }
 
     /// How many vectors of a row are computed side by side.
-    pub fn abreast_of_row(&self) -> usize {
+    pub fn interleaved_in_row(&self) -> usize {
         let is_heavy = !self.context.kernel.products().is_empty() && !self.is_light();
         // scalars of doubles take few registers each
         let has_scalars = self.context.is_of_doubles() && self.context.width() == 1;
         let is_long = self.context.kernel.members.len() > MANY && !has_scalars;
-        if is_heavy || is_long { FEW_ABREAST } else { ABREAST }
+        if is_heavy || is_long { FEW_INTERLEAVED } else { INTERLEAVED }
     }
 
     /// Whether the loop around an element takes longer than the element.

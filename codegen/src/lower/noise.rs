@@ -3,7 +3,7 @@
 use super::KernelArgument;
 use super::code::Code;
 use super::leaf::Leaf;
-use crate::tile::{Abreast, Address, Base, Class, Reg};
+use crate::tile::{Address, Base, Class, Interleaved, Reg};
 use bayeslift_ir::{DType, Lanes, Noise, Value, noise};
 use bayeslift_passes::Read;
 use std::collections::HashMap;
@@ -91,7 +91,7 @@ impl Site {
     pub fn pairs<const N: usize>(&self, code: &mut Code<'_>, (key, row_low): RowKey, cols: [Reg; N]) -> [[Reg; 2]; N] {
         let key = key.map(|word| [code.b.splat(word); N]);
         let (row_low, slots) = ([code.b.splat(row_low); N], cols.map(|col| code.slot(col)));
-        let lanes = &mut Abreast(&mut code.b);
+        let lanes = &mut Interleaved(&mut code.b);
         let [first, second] = match self.noise.dtype {
             DType::F64 => noise::pair_f64(lanes, self.noise.distribution, key, row_low, slots),
             _ => noise::pair(lanes, self.noise.distribution, key, row_low, slots),

@@ -9,7 +9,7 @@ use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{Lanes, Value, noise};
 
 /// How many vectors are drawn at once: more would not fit into registers.
-const MOST_ABREAST: usize = 4;
+const MOST_INTERLEAVED: usize = 4;
 
 impl Pointwise<'_> {
     /// Computes the keys of all rows `first..last`, at most `most`, into scratch memory: several at a time.
@@ -131,7 +131,7 @@ impl Pointwise<'_> {
         // where vectors in first halves begin
         let begin = |unit: &usize| *unit % (2 * half) < half;
         let starts: Vec<usize> = (0..units).step_by(width).filter(begin).collect();
-        for starts in starts.chunks(MOST_ABREAST) {
+        for starts in starts.chunks(MOST_INTERLEAVED) {
             let place = (first, units);
             match *starts {
                 [a, b, c, d] => self.noise_points(code, row, place, [a, b, c, d], sums),

@@ -4,7 +4,7 @@ use super::code::Code;
 use super::context::Context;
 use super::leaf::Leaf;
 use super::noise::{RowKey, RowKeys, Site};
-use crate::tile::{Abreast, Base, Reg};
+use crate::tile::{Base, Interleaved, Reg};
 use bayeslift_ir::{DType, DoubleLanes, Kind, Lanes, Noise, Op, Unary, Value, elementary};
 use bayeslift_passes::{Place, View, lower_bound};
 use std::collections::HashMap;
@@ -122,7 +122,7 @@ impl<'p> Pointwise<'p> {
                 && node.ty.dtype == DType::F32
                 && lower_bound(&self.context.plan.graph, node.args[0]) >= f64::from(f32::MIN_POSITIVE)
             {
-                let logarithm = elementary::log_of_at_least_normal(&mut Abreast(&mut code.b), args[0]);
+                let logarithm = elementary::log_of_at_least_normal(&mut Interleaved(&mut code.b), args[0]);
                 points.know(value, logarithm);
                 return logarithm;
             }

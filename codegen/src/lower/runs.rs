@@ -11,7 +11,7 @@ use bayeslift_ir::DOT_CHUNK;
 const RUN: usize = 8;
 const _: () = assert!(DOT_CHUNK.is_multiple_of(RUN));
 /// How many vectors of columns follow each other without a loop.
-const ABREAST: usize = 4;
+const INTERLEAVED: usize = 4;
 
 impl Code<'_> {
     /// An update of one row and all columns. Its sums are at `sums`, those over chunks at `total`.
@@ -68,9 +68,15 @@ impl Code<'_> {
     /// `body` for each vector of columns.
     fn each_vector(&mut self, update: RankUpdate, body: impl Fn(&mut Self, Reg)) {
         let cols = update.cols;
-        self.each_column([cols.first, cols.last], ABREAST * self.context.width(), cols.extent, ABREAST, |s, cols| {
-            cols.iter().for_each(|&col| body(s, col));
-        });
+        self.each_column(
+            [cols.first, cols.last],
+            INTERLEAVED * self.context.width(),
+            cols.extent,
+            INTERLEAVED,
+            |s, cols| {
+                cols.iter().for_each(|&col| body(s, col));
+            },
+        );
     }
 
     /// Where the sum of a column is.

@@ -50,7 +50,7 @@ pub(super) const COMPETING_COLUMNS: usize = 64;
 pub(super) const FAR_COLUMNS: usize = 128;
 /// How many vectors are computed side by side: each is a chain of operations that wait for each other, and the machine
 /// does not look far ahead.
-pub(super) const ABREAST: usize = 4;
+pub(super) const INTERLEAVED: usize = 4;
 /// Noise units come in blocks of this many, or of half as many where that is a row; a word pair serves a unit and the
 /// one half a block on.
 pub(super) const NOISE_BLOCK: usize = 32;

@@ -1,4 +1,4 @@
-//! Several of everything, side by side.
+//! Operations on several independent values in turn, so that none waits for another.
 
 use super::{Reg, TileBuilder};
 use bayeslift_ir::{DoubleLanes, Lanes};
@@ -6,7 +6,7 @@ use bayeslift_ir::{DoubleLanes, Lanes};
 /// [`Lanes`] that record each operation `N` times, for independent vectors. A long chain of operations that wait for
 /// each other leaves the machine idle; several chains in turn keep it busy.
 #[derive(Debug)]
-pub struct Abreast<'b, const N: usize>(pub &'b mut TileBuilder);
+pub struct Interleaved<'b, const N: usize>(pub &'b mut TileBuilder);
 
 macro_rules! each {
     ($($name:ident($($arg:ident),*);)*) => {
@@ -24,7 +24,7 @@ macro_rules! each_by {
     };
 }
 
-impl<const N: usize> Lanes for Abreast<'_, N> {
+impl<const N: usize> Lanes for Interleaved<'_, N> {
     type F = [Reg; N];
     type I = [Reg; N];
     type M = [Reg; N];
@@ -66,7 +66,7 @@ impl<const N: usize> Lanes for Abreast<'_, N> {
     each_by! { shl shr sar rotl }
 }
 
-impl<const N: usize> DoubleLanes for Abreast<'_, N> {
+impl<const N: usize> DoubleLanes for Interleaved<'_, N> {
     type D = [Reg; N];
 
     fn dconstant(&mut self, x: f64) -> [Reg; N] {
