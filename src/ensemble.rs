@@ -50,7 +50,7 @@ impl Ensemble {
         &self.members
     }
 
-    /// The members, to change their parameters.
+    /// The members, to change their parameters. A predictor that was made before keeps the old ones.
     pub fn members_mut(&mut self) -> &mut [Network] {
         &mut self.members
     }

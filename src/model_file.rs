@@ -261,8 +261,9 @@ impl ModelFile {
         parse(bytes).map_err(|message| Error::Format { path: BYTES.into(), message })
     }
 
-    /// Whether the file has all that predictions take, so that [`Predictor::open`](crate::Predictor::open) needs no
-    /// layers. One of a network whose graphs depend on the number of rows by more than their sizes has not.
+    /// Whether the file has all that predictions take, so that [`Predictor::open`](crate::Predictor::open) can read it
+    /// without the layers' code. It does not if the network's computation changes with the number of rows or samples,
+    /// as a layer of one's own may, nor if it is from before graphs of predictions were part of files.
     pub fn stands_alone(&self) -> bool {
         self.prediction.is_some()
     }

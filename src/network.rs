@@ -99,7 +99,9 @@ impl Network {
         &self.parameters
     }
 
-    /// The parameters, to change them: assign values, freeze some with [`Parameters::set_trainable`].
+    /// The parameters, to change them: assign values with [`Parameters::assign`], freeze some with
+    /// [`Parameters::set_trainable`]. A predictor keeps those it has until
+    /// [`Predictor::set_parameters`](crate::Predictor::set_parameters).
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }

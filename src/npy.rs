@@ -98,7 +98,9 @@ impl Header {
         }
     }
 
-    /// The numbers that whole elements hold, in the order in which they lie.
+    /// The numbers that these bytes hold, in the order of the bytes, as `f64`, which has every `f32`. The bytes are
+    /// those after the header, or any part of them that begins with an element; an incomplete element at the end is
+    /// left out.
     pub fn numbers<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = f64> + use<'a> {
         let is_big_endian = self.is_big_endian;
         bytes.chunks_exact(self.element_bytes).map(move |element| match *element {

@@ -11,7 +11,11 @@ pub enum Answer<T = f32> {
     Numbers(Regression<T>),
 }
 
-/// Predictions of classes, with the uncertainty of each row and its parts, in nats; in `f32`, or `f64`.
+/// Predictions of classes, with the uncertainty of each row and its parts, in nats; as `f32` or `f64`.
+///
+/// With p_s the probabilities of posterior sample s and H the entropy: probabilities are the mean of the p_s, the
+/// predictive entropy is H(mean of the p_s), the expected entropy the mean of the H(p_s), and the mutual information of
+/// label and weights the first less the second (Houlsby and others 2011).
 ///
 /// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each
 /// of them, one after the other: see [`labels_of_a_row`](Classification::labels_of_a_row).
@@ -64,7 +68,7 @@ impl<T: Float> Classification<T> {
         self.labels
     }
 
-    /// The mean over samples of the probabilities, row after row.
+    /// The mean over samples of the probabilities, `[rows, labels, classes]`, row after row.
     pub fn probabilities(&self) -> &[T] {
         &self.probabilities
     }
@@ -99,24 +103,45 @@ impl<T: Float> Classification<T> {
         ranking
     }
 
-    /// The entropy of the mean prediction of each row: the total uncertainty.
+    /// The entropy of the mean prediction, in nats, `[rows, labels]`: the total uncertainty.
     pub fn predictive_entropy(&self) -> &[T] {
         &self.predictive_entropy
     }
 
-    /// The mean of the samples' entropies of each row: the part of the uncertainty that lies in the data.
+    /// The mean of the samples' entropies, in nats, `[rows, labels]`: the part of the uncertainty that lies in the
+    /// data.
     pub fn expected_entropy(&self) -> &[T] {
         &self.expected_entropy
     }
 
-    /// The mutual information of label and weights of each row, the difference of the two: the part that more data
-    /// would remove. It is that of the samples, and 0 of a single one, which differs from none.
+    /// The mutual information of label and weights, in nats, `[rows, labels]`, the difference of the two: the part that
+    /// more data would remove. It is that of the samples, and 0 of a single one, which differs from none.
     pub fn mutual_information(&self) -> &[T] {
         &self.mutual_information
     }
 }
 
-/// Predictions of numbers, with their standard deviations, in `f32`, or `f64`. All are row after row.
+/// Predictions of numbers, with their standard deviations, in the unit of the targets, as `f32` or `f64`.
+///
+/// All are `[rows, units]`, row after row. Of a number whose law has mean m_s and variance v_s in posterior sample s of
+/// S, by the law of total variance:
+///
+/// - mean: the mean of the m_s,
+/// - aleatoric^2: the mean of the v_s, the noise in the data,
+/// - epistemic^2: the variance of the m_s, with S - 1, what is not known of the weights,
+/// - total^2: the sum of both.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// let prediction = Predictor::new(&network)?.regress(&[0.1, 0.2, -1.0, 0.0])?;
+/// assert_eq!((prediction.rows(), prediction.units()), (2, 1));
+/// assert!((prediction.aleatoric()[1] - 0.5).abs() < 1e-6);
+/// assert!(prediction.total()[1] > prediction.epistemic()[1]);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Regression<T = f32> {
     units: usize,
@@ -146,29 +171,31 @@ impl<T: Float> Regression<T> {
         self.mean.len() / self.units
     }
 
-    /// The number of numbers that a row has.
+    /// How many numbers a row has, at all of its positions.
     pub fn units(&self) -> usize {
         self.units
     }
 
-    /// The mean of the predictive distribution.
+    /// The mean of the predictive distribution, `[rows, units]`.
     pub fn mean(&self) -> &[T] {
         &self.mean
     }
 
-    /// The standard deviation of the noise in the data, which the likelihood describes.
+    /// The standard deviation of the noise in the data, which the likelihood describes, `[rows, units]`; `NaN` where
+    /// the likelihood's law has no variance.
     pub fn aleatoric(&self) -> &[T] {
         &self.aleatoric
     }
 
-    /// The standard deviation of the mean over the posterior: what more data would remove. It is estimated from the
-    /// samples, of the variance with S - 1 for S samples, which has no bias: of one sample there is none, and it is
-    /// `NaN`. A network that draws nothing has 0.
+    /// The standard deviation of the mean over the posterior, `[rows, units]`: what more data would remove. It is
+    /// estimated from the samples, of the variance with S - 1 for S samples, which has no bias: of one sample there is
+    /// none, and it is `NaN`. A network that draws nothing has 0.
     pub fn epistemic(&self) -> &[T] {
         &self.epistemic
     }
 
-    /// The standard deviation of the predictive distribution, the root of the sum of both squares; `NaN` where one is.
+    /// The standard deviation of the predictive distribution, `[rows, units]`: the root of aleatoric^2 + epistemic^2,
+    /// `NaN` where one of them is.
     pub fn total(&self) -> &[T] {
         &self.total
     }

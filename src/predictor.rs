@@ -231,8 +231,9 @@ impl Predictor {
         self.blocks.iter_mut().try_for_each(|blocks| blocks.set_parameters(&self.model))
     }
 
-    /// Predicts classes for any number of rows. With a likelihood on the simplex a sample's probabilities are those of
-    /// its centre.
+    /// Predicts classes for any number of rows of inputs, `[rows, input..]`: probabilities and their uncertainty, as
+    /// [`Classification`] defines them. With a likelihood on the simplex a sample's probabilities are those of its
+    /// centre.
     ///
     /// # Errors
     /// A network that predicts numbers; inputs that are no whole rows or not finite; a prediction that is not finite.
@@ -281,7 +282,8 @@ impl Predictor {
         Classification::of(&mut answers).ok_or_else(|| self.tells_no_classes())
     }
 
-    /// Predicts numbers for any number of rows.
+    /// Predicts numbers for any number of rows of inputs, `[rows, input..]`: means and standard deviations in the unit
+    /// of the targets, as [`Regression`] defines them, with an example.
     ///
     /// # Errors
     /// A network that predicts classes; inputs that are no whole rows or not finite; a prediction that is not

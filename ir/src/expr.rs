@@ -128,11 +128,11 @@ impl<'b> Expr<'b> {
     pub fn exp(self) -> Expr<'b> {
         self.unary(Unary::Exp)
     }
-    /// Natural logarithm.
+    /// Natural logarithm: -infinity at 0, not a number below.
     pub fn log(self) -> Expr<'b> {
         self.unary(Unary::Log)
     }
-    /// Square root; its gradient at 0 is 0.
+    /// Square root; its gradient at 0 is 0. Not a number below 0.
     pub fn sqrt(self) -> Expr<'b> {
         self.unary(Unary::Sqrt)
     }
@@ -148,7 +148,7 @@ impl<'b> Expr<'b> {
     pub fn tanh(self) -> Expr<'b> {
         self.unary(Unary::Tanh)
     }
-    /// Error function.
+    /// Error function: 2 / sqrt(pi) times the integral of e^(-t^2) over t from 0 to x.
     pub fn erf(self) -> Expr<'b> {
         self.unary(Unary::Erf)
     }
@@ -172,12 +172,23 @@ impl<'b> Expr<'b> {
     pub fn square(self) -> Expr<'b> {
         self * self
     }
-    /// `other > self ? other : self`.
+    /// The larger of two elements, broadcast to a common shape: `other > self ? other : self`. So not-a-number stays in
+    /// `self`, and is ignored in `other`. The gradient goes to the larger, and at a tie to `other`.
     pub fn max(self, other: impl Operand<'b>) -> Expr<'b> {
         let other = other.into_expr(self);
         self.binary(Binary::Max, other)
     }
-    /// The smaller: `-max(-self, -other)`.
+    /// The smaller of two elements, broadcast to a common shape: `-max(-self, -other)`. Ties and not-a-number are as
+    /// for [`Expr::max`].
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+    /// let b = Builder::new();
+    /// b.output("y", b.input("x", Type::f32([3])).min(1.0));
+    /// let y = evaluate(&b.finish()?, &[Tensor::f32([3], [-2.0, 1.0, 5.0])?])?;
+    /// assert_eq!(y, [Tensor::f32([3], [-2.0, 1.0, 1.0])?]);
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     pub fn min(self, other: impl Operand<'b>) -> Expr<'b> {
         let other = other.into_expr(self);
         -(-self).max(-other)
@@ -244,7 +255,8 @@ impl<'b> Expr<'b> {
     pub fn sum_all(self) -> Expr<'b> {
         (0..self.shape().len()).rev().fold(self, Expr::sum)
     }
-    /// Maximum over one axis, which disappears.
+    /// Maximum over one axis, which disappears. Not-a-number elements are ignored; elements that tie share the
+    /// gradient.
     pub fn reduce_max(self, axis: usize) -> Expr<'b> {
         self.builder.push(Op::Max(axis), &[self])
     }
@@ -264,7 +276,7 @@ impl<'b> Expr<'b> {
         shape.insert(axis.min(shape.len()), 1);
         self.reshape(shape.as_slice())
     }
-    /// log of the softmax over the last axis.
+    /// The logarithm of the softmax over the last axis: x_i - log sum_j e^(x_j). A scalar is refused.
     pub fn log_softmax(self) -> Expr<'b> {
         let rank = self.shape().len();
         let Some(axis) = rank.checked_sub(1) else {
@@ -273,7 +285,7 @@ impl<'b> Expr<'b> {
         let shifted = self.less_maximum(axis);
         shifted - shifted.exp().sum(axis).log().expand(axis)
     }
-    /// The softmax over the last axis.
+    /// The softmax over the last axis: e^(x_i) / sum_j e^(x_j). A scalar is refused.
     pub fn softmax(self) -> Expr<'b> {
         let Some(axis) = self.shape().len().checked_sub(1) else {
             return self.sum(0); // a scalar has no last axis: records that error

@@ -175,22 +175,23 @@ impl Op {
         }
     }
 
-    /// Whether the operation only moves or repeats elements.
+    /// Whether the operation only moves or repeats elements, as [`Op::Transpose`] and [`Op::Broadcast`] do.
     pub fn is_movement(&self) -> bool {
         matches!(self.kind(), Kind::Movement(_))
     }
 
-    /// Whether the operation computes each element from the operands' elements at the same index.
+    /// Whether the operation computes each element from the operands' elements at the same index, as [`Op::Binary`]
+    /// does.
     pub fn is_elementwise(&self) -> bool {
         matches!(self.kind(), Kind::Elementwise(_))
     }
 
-    /// Whether the operation makes its elements of nothing.
+    /// Whether the operation has no operands and always gives the same elements: a constant, or [`Op::Iota`].
     pub fn is_literal(&self) -> bool {
         matches!(self.kind(), Kind::Literal(_))
     }
 
-    /// Whether the operation draws random numbers.
+    /// Whether the operation draws random numbers: [`Op::Noise`], and no other.
     pub fn is_noise(&self) -> bool {
         matches!(self.kind(), Kind::Noise(_))
     }

@@ -194,17 +194,17 @@ impl Parameters {
         self.nth(0).map_or(DType::F32, |parameter| parameter.tensor.dtype())
     }
 
-    /// The number of parameter tensors.
+    /// The number of parameters, each a tensor of any shape.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Paths, in order.
+    /// The paths of the parameters, in order.
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
         self.entries.iter().map(|(path, _)| path.as_str())
     }

@@ -195,8 +195,9 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         KernelBias { kernel, bias }
     }
 
-    /// The posterior with these parameters, to look at. The parameters are the layer's own: use [`Parameters::under`]
-    /// for a layer of a network.
+    /// The posterior of kernel and bias with these parameters, to look at: statistics and draws as tensors. Parameters
+    /// that do not fit are an error of what is asked of it, not of this call. The parameters are the layer's own: use
+    /// [`Parameters::under`] for a layer of a network.
     ///
     /// ```
     /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Layer};
@@ -210,22 +211,34 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         self.eager(parameters, |layer, scope| layer.posterior_in(scope))
     }
 
-    /// The prior with these parameters, to look at; see [`Variational::posterior`].
+    /// The prior of kernel and bias with these parameters, to look at; see [`Variational::posterior`].
     pub fn prior(&self, parameters: &Parameters) -> KernelBias<Eager> {
         self.eager(parameters, |layer, scope| layer.prior_in(scope))
     }
 
-    /// The kernel's posterior.
+    /// The distribution of the kernel after training: the part `kernel` of [`Variational::posterior`], which says what
+    /// `parameters` are. Its values have the kernel's shape.
+    ///
+    /// ```
+    /// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Layer, Sequential};
+    /// let layer = AffineVariationalReparameterizationLocal::new(3, 2);
+    /// let parameters = Sequential::new().layer(layer.clone()).initialize(7)?;
+    /// let kernel = layer.kernel_posterior(&parameters.under("affine"));
+    /// assert_eq!((kernel.family()?, kernel.shape()[..].to_vec()), ("Normal", vec![3, 2]));
+    /// assert_eq!(kernel.mean()?, parameters.get("affine/kernel/loc")?.tensor);
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     pub fn kernel_posterior(&self, parameters: &Parameters) -> Eager {
         self.posterior(parameters).kernel
     }
 
-    /// The kernel's prior.
+    /// The distribution of the kernel that the divergence compares its posterior with: the part `kernel` of
+    /// [`Variational::prior`].
     pub fn kernel_prior(&self, parameters: &Parameters) -> Eager {
         self.prior(parameters).kernel
     }
 
-    /// The bias's posterior.
+    /// The distribution of the bias after training: the part `bias` of [`Variational::posterior`].
     ///
     /// # Errors
     /// A layer without bias.
@@ -233,7 +246,8 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
         self.posterior(parameters).bias.ok_or_else(|| no_bias("posterior").within(self.config().name()))
     }
 
-    /// The bias's prior.
+    /// The distribution of the bias that the divergence compares its posterior with: the part `bias` of
+    /// [`Variational::prior`].
     ///
     /// # Errors
     /// A layer without bias.

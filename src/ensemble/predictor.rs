@@ -38,20 +38,27 @@ pub enum EnsembleAnswer<T = f32> {
     Numbers(EnsembleRegression<T>),
 }
 
-/// Classes as an ensemble predicts them, in `f32`, or `f64`.
+/// Classes as an ensemble predicts them, as `f32` or `f64`.
+///
+/// With H the entropy and p_m the probabilities of member m, the mean over its posterior samples: the mutual
+/// information of all is H(mean of the p_m) - E, with E the mean over members of their expected entropy. The part
+/// within members is the mean of the H(p_m) - E, the part between them H(mean of the p_m) - mean of the H(p_m) (Depeweg
+/// and others 2018, for two levels).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EnsembleClassification<T = f32> {
     /// The prediction of all members as one: the mean of their probabilities, and its uncertainty.
     pub all: Classification<T>,
-    /// For each row, or label of a row, the mean over members of their mutual information, in nats: what a member does
-    /// not know.
+    /// For each row, or label of a row, `[rows, labels]`, the mean over members of their mutual information, in nats:
+    /// what a member does not know.
     pub within: Vec<T>,
-    /// The rest of the mutual information: how far members contradict each other.
+    /// The rest of the mutual information, in nats, `[rows, labels]`: how far members contradict each other.
     pub between: Vec<T>,
 }
 
-/// Numbers as an ensemble predicts them, in `f32`, or `f64`: row after row, in the units of the targets.
+/// Numbers as an ensemble predicts them, as `f32` or `f64`: `[rows, units]`, row after row, in the unit of the targets.
+///
+/// The epistemic variance of all is `within`^2 + `between`^2, by the law of total variance.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EnsembleRegression<T = f32> {
@@ -135,7 +142,9 @@ impl EnsemblePredictor {
         self.members[0].dtype()
     }
 
-    /// Predicts classes.
+    /// Predicts classes for any number of rows of inputs, `[rows, input..]`: the mean of the members' probabilities,
+    /// its entropy, and how much of what is not known lies within members and between them; see
+    /// [`EnsembleClassification`].
     ///
     /// # Errors
     /// As for [`Predictor::classify`].
@@ -161,7 +170,21 @@ impl EnsemblePredictor {
         together.classes().ok_or_else(|| self.members[0].tells_no_classes())
     }
 
-    /// Predicts numbers.
+    /// Predicts numbers for any number of rows of inputs, `[rows, input..]`, in the unit of the targets: mean and
+    /// standard deviations of the mixture of all members, and how far they differ; see [`EnsembleRegression`].
+    ///
+    /// ```
+    /// use bayeslift::{Ensemble, EnsemblePredictor, prelude::*};
+    ///
+    /// let ensemble = Ensemble::new(3, |member| {
+    ///     let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+    ///     Network::new(layer, [2], likelihood::Normal::fixed(0.1), member)
+    /// })?;
+    /// let answer = EnsemblePredictor::new(&ensemble)?.regress(&[0.1, 0.2, 3.0, -3.0])?;
+    /// assert_eq!(answer.all.rows(), 2);
+    /// assert!(answer.between.iter().all(|&between| between > 0.0)); // members that no data made agree
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Predictor::regress`].
@@ -199,7 +222,8 @@ impl EnsemblePredictor {
             .ok_or_else(|| self.members[0].tells_no_numbers())
     }
 
-    /// log p(targets | input) of each row under the mixture of the members' predictive distributions.
+    /// log p(targets | input) of each row in nats, `[rows]`, under the mixture of the members' predictive
+    /// distributions: the logarithm of the mean over members of e^(log likelihood of the member).
     ///
     /// # Errors
     /// As for [`Predictor::log_likelihood`].

@@ -32,7 +32,8 @@ pub struct Predictive<'p, T = f32> {
 }
 
 impl Predictor {
-    /// The predictive distribution of any number of rows.
+    /// The predictive distribution of the targets of any number of rows of inputs, `[rows, input..]`: the mixture over
+    /// posterior samples of the likelihood's laws, which can be asked for quantiles, intervals and draws.
     ///
     /// # Errors
     /// Inputs that are no whole rows or not finite; a prediction that is not finite.

@@ -137,28 +137,48 @@ impl TrainerOptions {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StepInput<'a> {
-    /// Inputs, row after row.
+    /// Inputs, `[rows, input..]`, row after row.
     pub inputs: Floats<'a>,
-    /// Their targets.
+    /// The targets of these rows.
     pub targets: &'a Targets,
     /// The weight of the divergence; default: 1. The division by the number of training examples is the trainer's.
     pub divergence_weight: f64,
     /// A factor of the learning rate; default: 1.
     pub rate: f64,
-    /// Which targets are known, in their order; default: all. Others add nothing to the loss, whatever stands in their
-    /// places, such as `NaN`.
+    /// Which targets are known, one truth value for each, in their order; default: all. Others add nothing to the loss,
+    /// whatever stands in their places, such as `NaN`.
     pub present: Option<&'a [bool]>,
-    /// How many times each row counts; default: once.
+    /// How many times each row counts, one finite number for each, not negative; default: once.
     pub weights: Option<&'a [f32]>,
 }
 
 impl<'a> StepInput<'a> {
-    /// A batch, with weight and rate 1.
+    /// A batch of `f32` inputs, `[rows, input..]`, row after row, with their targets. Its divergence has weight 1, and
+    /// the learning rate is the optimizer's own. A network of [`f64`](crate::layers::Sequential::dtype) takes it too:
+    /// each `f32` is also an `f64`.
+    ///
+    /// The number of rows is that of the inputs over the size of one. Nothing is checked here: [`Trainer::step`]
+    /// refuses a batch that does not fit its network.
+    ///
+    /// [`Trainer::step`]: crate::Trainer::step
     pub fn new(inputs: &'a [f32], targets: &'a Targets) -> Self {
         StepInput::of(Floats::F32(inputs), targets)
     }
 
-    /// As [`StepInput::new`], with inputs of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype).
+    /// As [`StepInput::new`], with inputs of `f64`, for a network of [`f64`](crate::layers::Sequential::dtype). A
+    /// network of `f32` refuses them in [`Trainer::step`](crate::Trainer::step): nothing is rounded silently.
+    ///
+    /// ```
+    /// use bayeslift::{ir::DType, prelude::*};
+    ///
+    /// let layers = Sequential::new().dtype(DType::F64).layer(AffineVariationalReparameterizationLocal::new(1, 1));
+    /// let mut network = Network::new(layers, [1], likelihood::Normal::fixed(0.1), 0)?;
+    /// let mut trainer = Trainer::new(&network, 2, TrainerOptions::default())?;
+    /// let targets = Targets::Doubles { units: 1, values: vec![0.0, 1.0] };
+    /// let loss = trainer.step(&mut network, StepInput::f64(&[0.1, 0.2], &targets))?;
+    /// assert!(loss.loss.is_finite());
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     pub fn f64(inputs: &'a [f64], targets: &'a Targets) -> Self {
         StepInput::of(Floats::F64(inputs), targets)
     }

@@ -37,7 +37,9 @@ impl Residual {
         self
     }
 
-    /// Its own name, unique in its container and without `/`. Default: `residual`, numbered by containers.
+    /// Gives it a name, its part of the paths of its layers' parameters. Names are unique in a container and have no
+    /// `/`; others are refused where a network is made of it. Default: `residual`, which containers number:
+    /// `residual_1`, ..
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -154,7 +156,9 @@ impl Branches {
         self
     }
 
-    /// Its own name, unique in its container and without `/`. Default: `branches`, numbered by containers.
+    /// Gives it a name, its part of the paths of its layers' parameters. Names are unique in a container and have no
+    /// `/`; others are refused where a network is made of it. Default: `branches`, which containers number:
+    /// `branches_1`, ..
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -29,12 +29,13 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// No layers: the identity.
+    /// A container without layers, whose output is its input.
     pub fn new() -> Self {
         Sequential::default()
     }
 
-    /// Gives it a name of its own, which matters where it is a layer of another network.
+    /// Gives it a name of its own, without `/`. It matters where it is a layer of another container: there it begins
+    /// the paths of its layers' parameters, and has to be unique.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -101,22 +102,22 @@ impl Sequential {
         self.layer(Lambda::new("lambda", function))
     }
 
-    /// The number of layers.
+    /// The number of layers. A container among them counts once.
     pub fn len(&self) -> usize {
         self.children.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no layers: its output is its input then.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Names, in order.
+    /// The names of the layers, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.children.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The layer at an index.
+    /// The layer at an index, counted from 0; `None` beyond the last.
     pub fn get(&self, index: usize) -> Option<&Arc<dyn Layer>> {
         self.children.get(index).map(|(_, layer)| layer)
     }

@@ -36,8 +36,9 @@ impl Dropout {
         Dropout { rate, always: true, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `dropout`, and
-    /// numbered by containers.
+    /// Gives the layer a name, its part of the address of its noise. Names are unique in a container and have no `/`;
+    /// others are refused where a network is made of it. Default: that of its kind, such as `dropout`, which containers
+    /// number: `dropout_1`, ..
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -63,7 +63,8 @@ impl Config {
 /// The builder methods that normalizations share.
 macro_rules! normalization_options {
     () => {
-        /// What is added to variances before their square root.
+        /// What is added to variances before their square root: positive and finite, else the layer is refused where a
+        /// network is made of it.
         pub fn epsilon(mut self, epsilon: f64) -> Self {
             self.config.epsilon = epsilon;
             self
@@ -81,8 +82,9 @@ macro_rules! normalization_options {
             self
         }
 
-        /// Its own name, unique in its container and without `/`. Default: that of its kind, and numbered by
-        /// containers.
+        /// Gives the layer a name, its part of the paths of its parameters, such as `norm/scale`. Names are unique in a
+        /// container and have no `/`; others are refused where a network is made of it. Default: that of its kind,
+        /// which containers number.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config.name = Some(name.into());
             self

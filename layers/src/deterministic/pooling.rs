@@ -74,8 +74,8 @@ impl Pooling {
         self
     }
 
-    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `max_pooling`, and
-    /// numbered by containers.
+    /// Gives the layer a name. Names are unique in a container and have no `/`; others are refused where a network is
+    /// made of it. Default: that of its kind, such as `max_pooling`, which containers number: `max_pooling_1`, ..
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -204,8 +204,9 @@ impl GlobalPooling {
         GlobalPooling { statistic: Statistic::Average, rank, name: None }
     }
 
-    /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `global_max_pooling`,
-    /// and numbered by containers.
+    /// Gives the layer a name. Names are unique in a container and have no `/`; others are refused where a network is
+    /// made of it. Default: that of its kind, such as `global_max_pooling`, which containers number:
+    /// `global_max_pooling_1`, ..
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

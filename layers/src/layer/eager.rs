@@ -7,7 +7,17 @@ use std::{fmt, sync::Arc};
 type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<AnyDistribution<'b>, Error> + Send + Sync;
 
 /// A distribution with its parameters, to look at: draws and statistics as tensors, with the bits that compiled code
-/// gives.
+/// gives. [`Variational::posterior`](crate::Variational::posterior) and its siblings give those of a layer's weights.
+///
+/// ```
+/// use bayeslift_layers::{AffineVariationalReparameterizationLocal, Layer, Prior};
+/// let layer = AffineVariationalReparameterizationLocal::new(3, 2).prior_maker(Prior::normal(0.0, 0.5));
+/// let prior = layer.kernel_prior(&layer.initialize(7)?);
+/// assert_eq!(prior.family()?, "Normal");
+/// assert_eq!(prior.stddev()?.as_f32(), Some(&[0.5; 6][..]));
+/// assert_eq!(prior.sample(0, 10)?.shape()[..], [10, 3, 2]);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Eager {
     parameters: Arc<Parameters>,
@@ -30,16 +40,18 @@ impl Eager {
         &self.shape
     }
 
-    /// The name of the family.
+    /// The name of the distribution's family, such as `Normal`: see [`Distribution::family`].
     ///
     /// # Errors
-    /// Parameters that do not fit.
+    /// Parameters that do not fit the layer.
+    ///
+    /// [`Distribution::family`]: crate::Distribution::family
     pub fn family(&self) -> Result<&'static str, Error> {
         let builder = Builder::of(self.parameters.float());
         Ok((self.make)(&Scope::bind(&builder, &self.parameters)?)?.family())
     }
 
-    /// The mean.
+    /// The mean of each element, of the shape of a value.
     ///
     /// # Errors
     /// Parameters that do not fit; a family without one.
@@ -47,7 +59,7 @@ impl Eager {
         self.statistic(|distribution| distribution.mean())
     }
 
-    /// The most probable value.
+    /// The most probable value of each element, of the shape of a value.
     ///
     /// # Errors
     /// Parameters that do not fit; a family without a closed form of it.
@@ -55,7 +67,7 @@ impl Eager {
         self.statistic(|distribution| distribution.mode())
     }
 
-    /// The standard deviation.
+    /// The standard deviation of each element, of the shape of a value.
     ///
     /// # Errors
     /// Parameters that do not fit; a family without one.
@@ -63,7 +75,7 @@ impl Eager {
         self.statistic(|distribution| distribution.stddev())
     }
 
-    /// The log density of each element of `value`.
+    /// The log density of each element of `value`, in nats.
     ///
     /// # Errors
     /// Parameters that do not fit; a value of another shape.

@@ -59,7 +59,30 @@ pub trait Law<'b> {
     }
 }
 
-/// Where the noise of draws of targets comes from: one number for each element of a target.
+/// What [`Law::draw`] makes targets of: random numbers, one for each number of a target, in the shape that targets
+/// have, `[samples, rows, ..]` or `[rows, ..]`.
+///
+/// Each is a function of its address - seed, place in the network, sample, row, unit - and of a name: different names
+/// give independent numbers, the same name gives the same ones.
+///
+/// ```
+/// use bayeslift_ir::Expr;
+/// use bayeslift_layers::likelihood::{Law, TargetNoise};
+///
+/// /// The Laplace law of scale 1 around the output.
+/// struct Laplace<'b>(Expr<'b>);
+///
+/// impl<'b> Law<'b> for Laplace<'b> {
+///     fn log_prob(&self, target: Expr<'b>) -> Expr<'b> {
+///         -(target - self.0).abs() - std::f64::consts::LN_2
+///     }
+///     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
+///         // the difference of two exponential numbers
+///         let exponential = |name| -noise.uniform(name).log();
+///         Some(self.0 + exponential("above") - exponential("below"))
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TargetNoise<'b> {
     site: Site<'b>,
@@ -67,21 +90,22 @@ pub struct TargetNoise<'b> {
 }
 
 impl<'b> TargetNoise<'b> {
-    /// At a site that has a noise address, for an activation of the shape `[samples, rows, ..]` or `[rows, ..]`.
+    /// Noise of a site, for targets of this shape, `[samples, rows, ..]` or `[rows, ..]`. Predictions make one; only
+    /// who draws from a law on their own needs to.
     ///
     /// # Errors
-    /// A site without one.
+    /// A site of a context without a noise address.
     pub fn new(site: Site<'b>, shape: Shape) -> Result<Self, Error> {
         site.check_noise()?;
         Ok(TargetNoise { site, shape })
     }
 
-    /// Uniform on the open interval (0, 1).
+    /// Numbers that are uniform on the open interval (0, 1): neither 0 nor 1.
     pub fn uniform(&self, name: &str) -> Expr<'b> {
         self.of(NoiseDistribution::Uniform, name)
     }
 
-    /// Standard normal.
+    /// Numbers that are normal with mean 0 and variance 1.
     pub fn normal(&self, name: &str) -> Expr<'b> {
         self.of(NoiseDistribution::Normal, name)
     }

@@ -254,19 +254,20 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// Its own name, unique in its container and without `/`. Default: that of its kind, such as `affine`, and
-        /// numbered by containers.
+        /// Gives the layer a name, its part of the paths of its parameters, such as `hidden/kernel`. Names are unique
+        /// in a container and have no `/`; others are refused where a network is made of it. Default: that of its kind,
+        /// which containers number: `affine`, `affine_1`, ..
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config_mut().name = Some(name.into());
             self
         }
 
-        /// The law of the kernel's initial values.
+        /// The law that the kernel's initial values are drawn from.
         pub fn get_kernel_initializer(&self) -> &crate::Initializer {
             &self.config().kernel_initializer
         }
 
-        /// The law of the bias's initial values.
+        /// The law that the bias's initial values are drawn from.
         pub fn get_bias_initializer(&self) -> &crate::Initializer {
             &self.config().bias_initializer
         }

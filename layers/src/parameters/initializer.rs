@@ -82,12 +82,13 @@ pub fn fans(shape: &Shape, batch_ndims: usize) -> (usize, usize) {
 }
 
 impl Initializer {
-    /// Any value: a closure that receives the shape.
+    /// Any value: a closure that is given the parameter's shape and returns a tensor of it, `f32` or `f64`, which is
+    /// taken to the parameter's type. Another shape is refused where the parameter is made.
     pub fn custom(value: impl Fn(&Shape) -> Result<Tensor, Error> + Send + Sync + 'static) -> Self {
         Initializer::Custom(Arc::new(value))
     }
 
-    /// This very value.
+    /// This very value, which has to have the parameter's shape, as of [`Initializer::custom`].
     pub fn value(tensor: Tensor) -> Self {
         Initializer::custom(move |_| Ok(tensor.clone()))
     }
@@ -102,7 +103,16 @@ impl Initializer {
         }
     }
 
-    /// The limit of a uniform initializer for a shape.
+    /// The limit l of an initializer that is uniform on (-l, l), for a parameter of this shape, whose first
+    /// `batch_ndims` axes count independent layers: sqrt(3 v) for a variance v that follows from the [`fans`]. `None`
+    /// for an initializer that is not uniform.
+    ///
+    /// ```
+    /// use bayeslift_layers::Initializer;
+    /// // of 4 inputs and 2 outputs: sqrt(3 * 2 / (4 + 2))
+    /// assert_eq!(Initializer::GlorotUniform.limit(&[4, 2].into(), 0), Some(1.0));
+    /// assert_eq!(Initializer::Zeros.limit(&[4, 2].into(), 0), None);
+    /// ```
     pub fn limit(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
             Initializer::Uniform { limit } => Some(*limit),
@@ -113,7 +123,9 @@ impl Initializer {
         })
     }
 
-    /// The standard deviation, before the cut, of a truncated normal initializer for a shape.
+    /// The standard deviation before the cut of an initializer that is a normal distribution cut off at two standard
+    /// deviations, for a shape as of [`Initializer::limit`]: sqrt(v) / 0.8796 for a variance v after the cut that
+    /// follows from the [`fans`]. `None` for any other initializer.
     pub fn stddev_before_truncation(&self, shape: &Shape, batch_ndims: usize) -> Option<f64> {
         Environment::within(|| match self {
             Initializer::TruncatedNormal { stddev } => Some(*stddev),

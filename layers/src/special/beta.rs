@@ -68,8 +68,11 @@ fn probability<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>, upper: bool) -> Expr<'
     is_below.select(end(upper), is_inside.select(probability, end(!upper)))
 }
 
-/// The regularized incomplete beta function I_x(a, b), for a, b > 0: the distribution function of the beta
-/// distribution. Its gradient at x = 0 and at x = 1 is 0.
+/// The regularized incomplete beta function I_x(a, b), for a, b > 0: the integral of t^(a - 1) (1 - t)^(b - 1) / B(a,
+/// b) over t from 0 to x (DLMF 8.17.2). It is the distribution function of the beta distribution: 0 for x <= 0 and 1
+/// for x >= 1. Its gradient at x = 0 and at x = 1 is 0.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 ///
 /// The failures before r successes of probability s are at most n with probability I_s(r, n + 1): the distribution
 /// function of the negative binomial distribution.
@@ -77,7 +80,7 @@ pub fn beta_lower<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, b, x, false)
 }
 
-/// 1 - I_x(a, b), with relative accuracy where it is small.
+/// 1 - I_x(a, b), with relative accuracy where it is small; see [`beta_lower`].
 pub fn beta_upper<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, b, x, true)
 }
@@ -124,6 +127,8 @@ fn log_odds_quantile<'b>([a, b]: [Expr<'b>; 2], p: Expr<'b>, q: Expr<'b>) -> Exp
 }
 
 /// The x for which [`beta_lower`] of a, b and x is p, for a, b > 0.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn beta_quantile<'b>(a: Expr<'b>, b: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [a, b, p] = operands([a, b, p]);
     let log_odds = log_odds_quantile([a, b], p, 1.0 - p);
@@ -141,6 +146,8 @@ fn student_parameters(degrees: Expr<'_>) -> [Expr<'_>; 2] {
 /// The distribution function of Student's t with this number of degrees of freedom, positive and not necessarily whole.
 ///
 /// The tail beyond |t| is I_x(degrees / 2, 1 / 2) / 2 with x = degrees / (degrees + t^2); it has relative accuracy.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
     let [degrees, t] = operands([degrees, t]);
     let is_negative = t.less(0.0);
@@ -151,7 +158,9 @@ pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
     is_negative.select(tail, 1.0 - tail)
 }
 
-/// The t for which [`student_cdf`] is p.
+/// The t for which [`student_cdf`] of degrees and t is p.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn student_quantile<'b>(degrees: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [degrees, p] = operands([degrees, p]);
     let two_tails = p.min(1.0 - p) * 2.0;

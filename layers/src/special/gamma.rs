@@ -52,7 +52,12 @@ fn stirling_series(z: Expr<'_>) -> Expr<'_> {
     polynomial(inverse.square(), &STIRLING) * inverse
 }
 
-/// log Gamma(x), for x > 0.
+/// log Gamma(x), for x > 0, with Gamma(x) the integral of t^(x - 1) e^-t over t from 0 to infinity (DLMF 5.2.1). By
+/// Stirling's series (DLMF 5.11.1); an x below 8 is first raised by 8 with Gamma(x + 1) = x Gamma(x) (DLMF 5.5.1).
+///
+/// The result is `f64`, of the shape of `x`. Its error is below 5e-15 for x from 1e-300 to 1e300: absolute for values
+/// below 1, relative for larger ones. Its gradient is [`digamma`]. See [`special`](crate::special) for what all these
+/// functions have in common.
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -71,8 +76,9 @@ pub fn log_gamma(x: Expr<'_>) -> Expr<'_> {
     stirling - raised.is_low.select(raised.log_product(), 0.0)
 }
 
-/// The derivative of log Gamma(x), for x > 0: the derivative of Stirling's series (DLMF 5.11.2), less 1 / x + ... + 1 /
-/// (x + 7) (DLMF 5.5.2) where the argument is raised.
+/// The digamma function, the derivative of log Gamma(x), for x > 0 (DLMF 5.2.2): the derivative of Stirling's series
+/// (DLMF 5.11.2), less 1 / x + ... + 1 / (x + 7) (DLMF 5.5.2) where the argument is raised. `f64`, of the shape of `x`,
+/// with the errors of [`log_gamma`].
 pub fn digamma(x: Expr<'_>) -> Expr<'_> {
     let raised = Raised::new(x.to_f64());
     let inverse = 1.0 / raised.at;
@@ -107,7 +113,8 @@ pub(super) fn stirling_error_excess<'b>(values: &[Expr<'b>], other: Expr<'b>) ->
 /// log Gamma(x + d) - log Gamma(x), for x > 0 and x + d > 0, without the cancellation of large and nearly equal
 /// logarithms: for large x it is d log x, whatever log Gamma(x) is.
 ///
-/// log Gamma(x + n) - log Gamma(x) - log n! is the logarithm of a negative binomial's coefficient.
+/// log Gamma(x + n) - log Gamma(x) - log n! is the logarithm of a negative binomial's coefficient. `f64`; `x` and `d`
+/// are broadcast against each other. For errors see [`special`](crate::special).
 pub fn log_gamma_ratio<'b>(x: Expr<'b>, d: Expr<'b>) -> Expr<'b> {
     let [x, d] = operands([x, d]);
     let above = x + d;
@@ -118,7 +125,8 @@ pub fn log_gamma_ratio<'b>(x: Expr<'b>, d: Expr<'b>) -> Expr<'b> {
 }
 
 /// log B(a, b) = log Gamma(a) + log Gamma(b) - log Gamma(a + b), for a, b > 0, with no cancellation where one is much
-/// the larger.
+/// the larger: the logarithm of the beta function (DLMF 5.12.1). `f64`; `a` and `b` are broadcast against each other.
+/// For errors see [`special`](crate::special).
 pub fn log_beta<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
     let [a, b] = operands([a, b]);
     let sum = a + b;

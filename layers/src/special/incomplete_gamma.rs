@@ -53,15 +53,19 @@ fn probability<'b>(a: Expr<'b>, x: Expr<'b>, upper: bool) -> Expr<'b> {
     is_below.select(probability * 0.0 + f64::from(upper), probability)
 }
 
-/// The regularized lower incomplete gamma function P(a, x), for a > 0: the distribution function of the gamma
-/// distribution with concentration a and rate 1. Its gradient at x = 0 is 0.
+/// The regularized lower incomplete gamma function P(a, x), for a > 0: the integral of t^(a - 1) e^-t / Gamma(a) over t
+/// from 0 to x (DLMF 8.2.4). It is the distribution function of the gamma distribution with concentration a and rate 1:
+/// 0 for x <= 0. Its gradient at x = 0 is 0.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn gamma_lower<'b>(a: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, x, false)
 }
 
 /// The regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x), with relative accuracy where it is small.
 ///
-/// A count of a Poisson distribution with rate r is at most n with probability Q(n + 1, r).
+/// It is 1 for x <= 0. A count of a Poisson distribution with rate r is at most n with probability Q(n + 1, r). `f64`;
+/// arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn gamma_upper<'b>(a: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, x, true)
 }
@@ -74,6 +78,8 @@ const STEPS: usize = 3;
 /// Steps begin at the largest of three values: Wilson and Hilferty's (1931) cube of a normal quantile; the root of
 /// x^a / Gamma(a + 1) = p, which P approaches for small x, with a factor for its next term; and an estimate from
 /// x^(a - 1) e^-x / Gamma(a) = 1 - p, which Q approaches for large x. Each is too small where another one is good.
+///
+/// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 pub fn gamma_quantile<'b>(a: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [a, p] = operands([a, p]);
     let (log_p, log_q) = (p.log(), (1.0 - p).log());

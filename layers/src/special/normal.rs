@@ -39,7 +39,9 @@ fn bell(z: Expr<'_>) -> Expr<'_> {
     (z.square() * -0.5).exp()
 }
 
-/// The standard normal distribution function, with relative accuracy in the lower tail.
+/// The standard normal distribution function, with relative accuracy in the lower tail: the integral of
+/// e^(-t^2 / 2) / sqrt(2 pi) over t from -infinity to z. `f64`, of the shape of `z`. For errors see
+/// [`special`](crate::special).
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -56,7 +58,8 @@ pub fn normal_cdf(z: Expr<'_>) -> Expr<'_> {
     is_negative.select(tail, 1.0 - tail)
 }
 
-/// The logarithm of [`normal_cdf`], with relative accuracy in both tails and down to z = -1e150.
+/// The logarithm of [`normal_cdf`], with relative accuracy in both tails and down to z = -1e150. `f64`, of the shape of
+/// `z`.
 pub fn normal_log_cdf(z: Expr<'_>) -> Expr<'_> {
     let (is_negative, size) = sign_and_size(z.to_f64());
     let scaled = scaled_tail(size);
@@ -80,7 +83,8 @@ pub(super) fn rough_normal_quantile(p: Expr<'_>) -> Expr<'_> {
     p.less(0.5).select(-z, z)
 }
 
-/// The z for which [`normal_cdf`] is p, from 0 at p = 1/2 to infinities at 0 and 1.
+/// The z for which [`normal_cdf`] of z is p: -infinity at p = 0, 0 at p = 1/2, infinity at p = 1. `f64`, of the shape
+/// of `p`. For errors see [`special`](crate::special).
 ///
 /// One step of Householder's method of the fourth order on log Q(z) = log tail, which is nearly quadratic, reduces a
 /// rough value's error of 4.5e-4 to 1e-15. The derivatives of log Q are -h, -h' and -h'', with the hazard
