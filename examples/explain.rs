@@ -29,7 +29,7 @@ struct Arguments {
     /// Write the graph of kernels for Graphviz
     #[arg(long, value_name = "FILE")]
     dot: Option<PathBuf>,
-    /// Threads to compute on, all cores unless told; results do not depend on it
+    /// Threads to compute on (default: all cores); results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }

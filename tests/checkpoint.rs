@@ -155,7 +155,7 @@ fn a_killed_run_ends_as_if_it_had_not_been() {
                 program.env(FOLDER, &place).env(KIND, kind.to_string());
                 let mut child = program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
                 let mut stderr = child.stderr.take().unwrap();
-                // So many steps, and then some microseconds; or at any time from its start.
+                // A number of steps, and then some microseconds; or at any time from its start.
                 let (steps, wait) = match random.below(5) {
                     0 => (0, random.below(40_000)),
                     _ => (1 + random.below(9), random.below(4_000)),

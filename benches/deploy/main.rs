@@ -9,7 +9,7 @@
 //! somebody would write by hand (`plain.c`, by `cc -O3 -march=native`); what the file in C takes as a multiple of the
 //! object (by `cc -O2 -march=native`); the size of code and weights; and how long a static program in C takes to its
 //! first answer beside one that does nothing. Figures are medians over rounds in which all take turns. Object and
-//! predictor have the same instruction set: that of the level of x86-64, v3 unless told otherwise. Needs a C compiler.
+//! predictor have the same instruction set: that of a level of x86-64 (default: v3). Needs a C compiler.
 
 use bayeslift::{
     deploy::{self, DeployOptions, Level, Package, System},

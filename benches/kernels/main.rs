@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Sections run in this order, all of them unless some are named; sizes of products mean these products alone; `quick`
-//! measures less, and less well. Kernels use one thread and the widest vectors unless told. `--json` prints an object a
+//! measures less, and less well. Defaults: one thread, the widest vectors. `--json` prints an object a
 //! line for each row of the tables.
 //!
 //! `peak` always comes first: independent fused multiply-adds by the width of vectors, on one thread and on all at

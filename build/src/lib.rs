@@ -122,7 +122,7 @@ impl Model {
     }
 
     /// For these levels of x86-64. Of several the model chooses when it is first called; of a single one, whoever says
-    /// so knows that processors have it. Unless told, it is what the program is compiled for, or v1 and v3.
+    /// so knows that processors have it. Default: what the program is compiled for, or v1 and v3.
     pub fn levels(mut self, levels: impl IntoIterator<Item = Level>) -> Self {
         self.options = self.options.levels(levels);
         self

@@ -23,7 +23,7 @@ impl Progress {
         Progress { began: Instant::now(), is_wanted, bar: None }
     }
 
-    /// So many rows are done, and so much of the file is read, of so much if that is known.
+    /// `rows` rows are done, and `read` bytes of the file's `total` are read, if that is known.
     pub fn update(&mut self, rows: u64, read: u64, total: Option<u64>) {
         if !self.is_wanted || self.began.elapsed() < SHORT {
             return;

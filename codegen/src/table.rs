@@ -287,7 +287,7 @@ fn touches(work: &Work, lowered: &Lowered, is_last: bool) -> Vec<Touch> {
 fn labels(fusions: &[Fusion], kernel: &Kernel) -> Vec<String> {
     let computes = |fusion: &&Fusion| match fusion.kind {
         Fused::SoftmaxCrossEntropy => {
-            let mut computed = kernel.members.iter().chain(kernel.row_reductions());
+            let mut computed = kernel.body.iter().chain(kernel.row_reductions());
             computed.any(|value| fusion.values.contains(value))
         }
         _ => fusion.values.iter().filter(|value| kernel.products().contains(value)).count() > 1,

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Read another table than the one that is shipped
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// Threads to compute on, all cores unless told; results do not depend on it
+    /// Threads to compute on (default: all cores); results do not depend on it
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }

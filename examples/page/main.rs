@@ -21,7 +21,7 @@ use std::{
 /// Makes a page that reads digits
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// A network that `--example digits -- --save` wrote; unless told, the one that is shipped
+    /// A network that `--example digits -- --save` wrote; default: the one that is shipped
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Where to write the page

@@ -116,7 +116,7 @@ const VECTORS: &[Vector] = &[
     ((!0, !0, !0, !0, !0, !0), 0xef43_2834, 0xbeb8_1c59, 0x3f6f_4329),
 ];
 
-/// So many units that rows have blocks of 32.
+/// Units of a row: enough that its words are addressed by blocks of 32.
 const MANY: u32 = 1 << 20;
 
 #[test]

@@ -6,7 +6,7 @@ use bayeslift_ir::{
 };
 
 const STREAM: u64 = 0x8755_1404_f61c_5d95;
-/// So many units that rows have blocks of 32.
+/// Units of a row: enough that its words are addressed by blocks of 32.
 const MANY: u32 = 1 << 20;
 
 /// Seed, stream, step, sample, row and unit of the published vectors, which are those of `f32`.

@@ -39,11 +39,11 @@ const DAMAGES: &[(&str, Damage)] = &[
         plan.kernels.push(kernel);
         Some(())
     }),
-    ("a member is in another kernel", |plan, choice| {
+    ("a value is in the body of another kernel", |plan, choice| {
         let number = choice % plan.kernels.len().max(1);
         let next = (number + 1) % plan.kernels.len().max(1);
-        let member = plan.kernels.get_mut(number).filter(|_| next != number)?.members.pop_last()?;
-        plan.kernels[next].members.insert(member);
+        let value = plan.kernels.get_mut(number).filter(|_| next != number)?.body.pop_last()?;
+        plan.kernels[next].body.insert(value);
         Some(())
     }),
     ("a read is missing", |plan, choice| {

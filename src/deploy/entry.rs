@@ -40,7 +40,7 @@ pub struct Parts<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Known {
     Data(u64),
-    /// So many bytes from where the workspace says that the caller's own memory begins: weights, or a state.
+    /// This many bytes after where the workspace says that the caller's own memory begins: weights, or a state.
     Brought(u64),
     Workspace(i64),
 }
@@ -371,7 +371,7 @@ fn each_long(
     numbers: Expr,
     mut body: impl FnMut(&mut RoutineBuilder, Expr, Width),
 ) {
-    /// So many longs follow each other without a loop.
+    /// Up to this many longs are written without a loop.
     const SHORT: i64 = 8;
     let in_a_long = 8 / element.bytes;
     if let Expr::Number(numbers) = numbers

@@ -32,7 +32,7 @@ impl Batch {
     }
 }
 
-/// So many batches of inputs that are small whole numbers, so that they are categories too.
+/// `count` batches of inputs that are small whole numbers, so that they are categories too.
 pub fn batches(network: &Network, rows: usize, count: usize) -> Vec<Batch> {
     let (units, target) = (network.input().elements(), network.target());
     let of_row = target.shape.elements();

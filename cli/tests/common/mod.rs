@@ -89,7 +89,7 @@ pub fn ensemble(folder: &Path) -> (Ensemble, PathBuf) {
     (ensemble, path)
 }
 
-/// So many inputs, neither regular nor large.
+/// `count` inputs, neither regular nor large.
 pub fn inputs(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 23.0).collect()
 }

@@ -86,7 +86,7 @@ impl<'p> Context<'p> {
 fn cost(plan: &Plan, kernel: &Kernel, target: Target) -> u64 {
     /// What a kernel takes before it does anything.
     const BEGIN: u64 = 20_000;
-    /// So many elements take no longer than one, since an element's operations wait for each other.
+    /// Up to this many elements take no longer than one, since an element's operations wait for each other.
     const INTERLEAVED: usize = 32;
     let costs = &target.machine().costs;
     let depth = |dot: &Value| plan.graph.ty(plan.graph.node(*dot).args[0]).shape.last_extent() as u64;
@@ -126,14 +126,14 @@ fn element_cost(plan: &Plan, kernel: &Kernel, costs: &Costs) -> u64 {
         Kind::Elementwise(function) => costs.of(function.arithmetic()),
         Kind::Literal(_) | Kind::Movement(_) => costs.simple,
         Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => {
-            unreachable!("{value} is no member of a kernel")
+            unreachable!("{value} is in no body")
         }
     };
-    // noise that is only drawn for members is none of them
+    // noise that is only drawn for the body is no part of it
     let made = kernel.reads.iter().filter_map(|read| match read {
         Read::Made { value, .. } => Some(*value),
         Read::Element { .. } | Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => None,
     });
-    let computed: BTreeSet<Value> = kernel.members.iter().copied().chain(made).collect();
+    let computed: BTreeSet<Value> = kernel.body.iter().copied().chain(made).collect();
     costs.access + computed.iter().map(of).sum::<u64>()
 }

@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 /// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
 const UNROLL: usize = 4;
 const SHORT: usize = 16;
-/// Where so many register tiles read a strip of a shared panel, the next strip is brought near: fewer cannot, and have
-/// cut a panel that stays near.
+/// Where this many register tiles read a strip of a shared panel, the next strip is brought near: fewer cannot, and
+/// have cut a panel that stays near.
 const MANY_TILES: usize = 6;
 
 /// Scratch memory that a kernel's products use one after the other.

@@ -109,7 +109,7 @@ impl Pointwise<'_> {
 
     /// How many short rows are computed side by side.
     pub fn interleaved_rows(&self) -> usize {
-        if self.draws_by_twos() && self.context.kernel.members.len() <= MANY {
+        if self.draws_by_twos() && self.context.kernel.body.len() <= MANY {
             PAIRED_INTERLEAVED_ROWS
         } else {
             INTERLEAVED_ROWS
@@ -160,19 +160,19 @@ impl Pointwise<'_> {
         let is_heavy = !self.context.kernel.products().is_empty() && !self.is_light();
         // scalars of doubles take few registers each
         let has_scalars = self.context.is_of_doubles() && self.context.width() == 1;
-        let is_long = self.context.kernel.members.len() > MANY && !has_scalars;
+        let is_long = self.context.kernel.body.len() > MANY && !has_scalars;
         if is_heavy || is_long { FEW_INTERLEAVED } else { INTERLEAVED }
     }
 
     /// Whether the loop around an element takes longer than the element.
     fn is_light(&self) -> bool {
-        let takes_one = |&member: &Value| match self.context.plan.graph.node(member).op.kind() {
+        let takes_one = |&value: &Value| match self.context.plan.graph.node(value).op.kind() {
             Kind::Elementwise(function) => function.arithmetic() != Arithmetic::Elementary,
             // made or moved; only how much is unrolled depends on it
             _ => true,
         };
-        let members = &self.context.kernel.members;
-        members.len() <= LIGHT && members.iter().all(takes_one) && self.sites.is_empty()
+        let body = &self.context.kernel.body;
+        body.len() <= LIGHT && body.iter().all(takes_one) && self.sites.is_empty()
     }
 
     /// Some elements or vectors: adds to the reductions, stores.

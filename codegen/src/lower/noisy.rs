@@ -103,7 +103,7 @@ impl Pointwise<'_> {
     /// Whether an element takes less than its noise.
     fn is_short(&self) -> bool {
         const SHORT: usize = 12;
-        self.context.kernel.members.len() <= SHORT
+        self.context.kernel.body.len() <= SHORT
     }
 
     /// All whole groups of `blocks` blocks; returns where the rest begins.

@@ -46,7 +46,7 @@ impl Context<'_> {
             Read::Made { .. } | Read::Operand { .. } | Read::Numbers { .. } | Read::Table { .. } => false,
         });
         let is_operand = |value: Value| {
-            let mut args = self.kernel.members.iter().flat_map(|&member| &self.plan.graph.node(member).args);
+            let mut args = self.kernel.body.iter().flat_map(|&value| &self.plan.graph.node(value).args);
             args.any(|&arg| self.plan.aligned(arg) == value)
         };
         read.count() + self.kernel.element_writes().filter(|write| is_operand(write.value)).count()

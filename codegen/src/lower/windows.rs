@@ -8,7 +8,7 @@ use super::panel::{FOUR, Matrix, OperandSource, ROW_PITCH, Span};
 use crate::tile::{Base, Reg};
 use bayeslift_ir::DOT_CHUNK;
 
-/// So many runs of a row are packed without a loop.
+/// Up to this many runs of a row are packed without a loop.
 const FEW_RUNS: usize = 8;
 
 /// Packs some rows, with as many columns of each as are in a run and a chunk.

@@ -9,7 +9,7 @@ use super::{Fusion, Kernel, KernelKind, Place, Plan, kernel::is_double};
 use bayeslift_ir::{Arithmetic, Binary, Error, Graph, Kind, Op, Unary, Value};
 use fixedbitset::FixedBitSet;
 
-/// The cost of a kernel's body, in rough vector operations, beyond which it takes no more members: keeps
+/// The cost of a kernel's body, in rough vector operations, beyond which it takes no more values: keeps
 /// code size and compile time linear in the graph.
 const MAX_BODY: usize = 900;
 /// The most kernels a plan may have.
@@ -214,7 +214,7 @@ impl Former<'_> {
         if self.graph.node(value).op == Op::Dot {
             kernel.kind = KernelKind::Products(vec![value]);
         } else {
-            kernel.members.insert(value);
+            kernel.body.insert(value);
         }
         let cost = self.cost_of(value);
         self.add(kernel, value, cost)
@@ -236,7 +236,7 @@ impl Former<'_> {
         };
         let waits_for = self.behind(&args);
         self.group_of[value.index()] = Some(group);
-        self.kernels[group].members.insert(value);
+        self.kernels[group].body.insert(value);
         self.cost[group] += cost;
         self.depend(group, waits_for);
         for other in candidates {
@@ -294,14 +294,14 @@ impl Former<'_> {
             let kernel = &self.kernels[h];
             let stored: Vec<Value> = kernel.values().filter(|v| self.stored[v.index()]).collect();
             let private = self.aligned(operand) == operand && stored == [operand] && uses[operand.index()].len() == 1;
-            let noisy = kernel.members.iter().any(|&v| self.noise_operands(v) > 0);
+            let noisy = kernel.body.iter().any(|&v| self.noise_operands(v) > 0);
             if private && !noisy && kernel.anchors().is_empty() {
                 self.stored[operand.index()] = false;
-                let members = std::mem::take(&mut self.kernels[h].members);
-                for member in &members {
-                    self.group_of[member.index()] = Some(g);
+                let body = std::mem::take(&mut self.kernels[h].body);
+                for value in &body {
+                    self.group_of[value.index()] = Some(g);
                 }
-                self.kernels[g].members = members;
+                self.kernels[g].body = body;
             }
         }
     }

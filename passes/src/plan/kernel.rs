@@ -11,14 +11,14 @@ use std::{collections::BTreeSet, slice};
 /// Values that one function computes in one pass over `rows` x `cols` elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kernel {
-    /// What it does besides computing members.
+    /// What it does besides computing its body.
     pub kind: KernelKind,
     /// The product of all axes of the index space but the last.
     pub rows: usize,
     /// The last axis of the index space.
     pub cols: usize,
-    /// Values evaluated at each element.
-    pub members: BTreeSet<Value>,
+    /// The elementwise body: values evaluated at each element.
+    pub body: BTreeSet<Value>,
     /// All that it needs and does not compute: what is made at each element first, then what elements read, then
     /// operands of products.
     pub reads: Vec<Read>,
@@ -26,20 +26,20 @@ pub struct Kernel {
     pub writes: Vec<Write>,
 }
 
-/// What a kernel is besides its members, by the operations that are no function of one element.
+/// What a kernel is besides its body, by the operations that are no function of one element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelKind {
-    /// Matrix products, tile by tile; members are computed on the tile.
+    /// Matrix products, tile by tile; the body is computed on the tile.
     Products(Vec<Value>),
-    /// Rows of elements, and reductions of members over the last axis, if any.
+    /// Rows of elements, and reductions of values of the body over the last axis, if any.
     Rows(Vec<Value>),
-    /// A reduction over another axis. The index space is its operand's, of which members compute the elements.
+    /// A reduction over another axis. The index space is its operand's, of which the body computes the elements.
     Column(Value),
-    /// A fold. The index space is its operand's, of which members compute the elements.
+    /// A fold. The index space is its operand's, of which the body computes the elements.
     Fold(Value),
     /// Rows by their numbers. The index space is that of the operand whose elements are computed ([`Indexed::source`]).
     Indexed(Value),
-    /// A value that lies in memory is copied to another place. There are no members.
+    /// A value that lies in memory is copied to another place. The body is empty.
     Copy(Value),
 }
 
@@ -55,7 +55,7 @@ pub enum Read {
     },
     /// Each element reads what the view has at its row and column.
     Element {
-        /// What is read, as a view of itself or of what it is moved from; a member that only moves is what it makes of
+        /// What is read, as a view of itself or of what it is moved from; a value that only moves is what it makes of
         /// that.
         value: Value,
         /// Where it is.
@@ -136,7 +136,7 @@ impl Kernel {
 
     /// All values that it computes.
     pub fn values(&self) -> impl Iterator<Item = Value> {
-        self.anchors().iter().chain(&self.members).copied()
+        self.anchors().iter().chain(&self.body).copied()
     }
 
     /// Whether each element of the index space reads all that it needs before it writes at its own number.
@@ -163,7 +163,7 @@ impl Kernel {
 
     /// Whether a value is computed at each element, or is a product, which elements read on the tile.
     pub fn has_elements_of(&self, value: Value) -> bool {
-        self.members.contains(&value) || self.products().contains(&value)
+        self.body.contains(&value) || self.products().contains(&value)
     }
 
     /// An operand of one of its products.

@@ -122,7 +122,7 @@ impl fmt::Display for Plan {
                 KernelKind::Indexed(value) => line("indexes", format!(" {value}"))?,
                 KernelKind::Copy(value) => line("copies", format!(" {value}"))?,
             }
-            line("elementwise", list(&mut kernel.members.iter().copied()))?;
+            line("elementwise", list(&mut kernel.body.iter().copied()))?;
             let in_memory = |value: &Value| self.places[value.index()].is_some();
             line("reads", list(&mut kernel.read_footprints().into_keys().filter(in_memory)))?;
             for Write { value, place, .. } in &kernel.writes {

@@ -81,7 +81,7 @@ fn writes(kernel: &Kernel, places: &[Option<Place>]) -> Vec<Write> {
         }
         KernelKind::Products(_) | KernelKind::Copy(_) => Vec::new(),
     };
-    let elements: BTreeSet<Value> = kernel.products().iter().chain(&kernel.members).copied().collect();
+    let elements: BTreeSet<Value> = kernel.products().iter().chain(&kernel.body).copied().collect();
     let elements = elements.into_iter().filter_map(|value| in_place(value, Some(Footprint::ELEMENT)));
     reductions.into_iter().chain(elements).collect()
 }

@@ -17,13 +17,13 @@ pub(super) fn of(graph: &Graph, has_memory: &impl Fn(Value) -> bool, kernel: &Ke
         KernelKind::Copy(value) => vec![*value],
     };
     let (mut made, mut moved) = (BTreeSet::new(), BTreeSet::new());
-    for &member in &kernel.members {
-        match node(member).op.kind() {
-            Kind::Elementwise(_) => read.extend(&node(member).args),
-            Kind::Literal(_) | Kind::Noise(_) => made.extend([member]),
-            Kind::Movement(_) => moved.extend([member]),
+    for &value in &kernel.body {
+        match node(value).op.kind() {
+            Kind::Elementwise(_) => read.extend(&node(value).args),
+            Kind::Literal(_) | Kind::Noise(_) => made.extend([value]),
+            Kind::Movement(_) => moved.extend([value]),
             Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } | Kind::Indexed(_) => {
-                unreachable!("{member} = {} is no member of a kernel", node(member).op.name())
+                unreachable!("{value} = {} is in no body", node(value).op.name())
             }
         }
     }

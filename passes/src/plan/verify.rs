@@ -99,17 +99,17 @@ impl Plan {
             check(self.is_of_space(kernel, space), k, anchor, "the index space is that of what is computed")?;
         }
         let copied = if let KernelKind::Copy(value) = kernel.kind { Some(value) } else { None };
-        for &member in kernel.members.iter().chain(&copied) {
-            let fits = match self.kind(member) {
-                _ if copied.is_some() => kernel.members.is_empty() && self.in_memory(member),
+        for &value in kernel.body.iter().chain(&copied) {
+            let fits = match self.kind(value) {
+                _ if copied.is_some() => kernel.body.is_empty() && self.in_memory(value),
                 Kind::Elementwise(_) => true,
                 // made or moved wherever they are needed, unless they have memory
-                Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => self.in_memory(member),
+                Kind::Literal(_) | Kind::Noise(_) | Kind::Movement(_) => self.in_memory(value),
                 Kind::Input(_) | Kind::Contraction | Kind::Reduction { .. } | Kind::Fold { .. } => false,
                 Kind::Indexed(_) => false,
             };
-            check(fits, k, member, "members are computed by the element, and copies have none")?;
-            check(self.is_of_space(kernel, member), k, member, "the index space is that of what is computed")?;
+            check(fits, k, value, "a body is computed by the element, and copies have none")?;
+            check(self.is_of_space(kernel, value), k, value, "the index space is that of what is computed")?;
         }
         let is_of_doubles = kernel.is_of_doubles(&self.graph);
         let other = kernel.values().find(|value| is_double(&self.graph, *value) != is_of_doubles);
@@ -144,7 +144,7 @@ impl Plan {
             let all = footprint.map_or(0..0, |footprint| footprint.of(0..kernel.rows * kernel.cols));
             check(all.end <= self.element_count(value), k, value, "a footprint is within the value")?;
         }
-        // what was stated before members or places changed is no more true
+        // what was stated before bodies or places changed is no more true
         let now = reads::of(&self.graph, &|value| self.in_memory(value), kernel);
         let first = kernel.reads.iter().flat_map(Read::views).map(|view| view.source).chain(kernel.values()).next();
         check_none(first.filter(|_| now != kernel.reads), k, "a kernel says how it reads")

@@ -21,7 +21,7 @@ enum Intermediate {
 
 /// Which value of the layer of a fusion a value is, and what was found on the way.
 #[derive(Clone, Copy)]
-struct Member {
+struct Recognized {
     fusion: usize,
     intermediate: Intermediate,
     found: LocalOutput,
@@ -30,7 +30,7 @@ struct Member {
 /// Adds to each [`Fused::LocalReparameterization`] what makes the layer's output of it, if all of that is there.
 pub(crate) fn grow_layers(graph: &Graph, fusions: &mut [Fusion]) {
     let grower = Grower { graph, ends: ends(graph) };
-    let mut members: Vec<Option<Member>> = vec![None; graph.nodes().len()];
+    let mut recognized: Vec<Option<Recognized>> = vec![None; graph.nodes().len()];
     for (i, fusion) in fusions.iter().enumerate().filter(|(_, f)| f.kind == Fused::LocalReparameterization) {
         let is_dot = |value: &&Value| graph.node(**value).op == Op::Dot;
         for &dot in fusion.values.iter().filter(is_dot) {
@@ -39,33 +39,33 @@ pub(crate) fn grow_layers(graph: &Graph, fusions: &mut [Fusion]) {
             } else {
                 Intermediate::Mean
             };
-            members[dot.index()] = Some(Member { fusion: i, intermediate, found: LocalOutput::default() });
+            recognized[dot.index()] = Some(Recognized { fusion: i, intermediate, found: LocalOutput::default() });
         }
     }
     let mut last: Vec<Option<Value>> = vec![None; fusions.len()];
     for value in graph.values() {
-        if members[value.index()].is_some() {
+        if recognized[value.index()].is_some() {
             continue;
         }
-        let Some(member) = grower.member(value, &members) else { continue };
-        let last = &mut last[member.fusion];
+        let Some(known) = grower.recognize(value, &recognized) else { continue };
+        let last = &mut last[known.fusion];
         // of several sums or activations the first is the layer's
         let is_taken =
-            |last: Value| members[last.index()].is_some_and(|taken| taken.intermediate == member.intermediate);
-        match member.intermediate {
+            |last: Value| recognized[last.index()].is_some_and(|taken| taken.intermediate == known.intermediate);
+        match known.intermediate {
             Intermediate::Sum | Intermediate::Activated if is_view(graph, value) => {}
             Intermediate::Sum | Intermediate::Activated if last.is_some_and(is_taken) => continue,
             Intermediate::Sum | Intermediate::Activated => *last = Some(value),
             _ => {}
         }
-        members[value.index()] = Some(member);
+        recognized[value.index()] = Some(known);
     }
     for (i, fusion) in fusions.iter_mut().enumerate() {
         let Some(output) = last[i] else { continue };
-        fusion.output = members[output.index()].map(|member| member.found);
+        fusion.output = recognized[output.index()].map(|known| known.found);
         let mut pending = vec![output];
         while let Some(value) = pending.pop() {
-            let belongs = members[value.index()].is_some_and(|member| member.fusion == i);
+            let belongs = recognized[value.index()].is_some_and(|known| known.fusion == i);
             if belongs && !fusion.values.contains(&value) {
                 fusion.values.push(value);
                 pending.extend(&graph.node(value).args);
@@ -114,15 +114,15 @@ impl Grower<'_> {
     }
 
     /// What a value is, if it belongs to a layer.
-    fn member(&self, value: Value, members: &[Option<Member>]) -> Option<Member> {
+    fn recognize(&self, value: Value, recognized: &[Option<Recognized>]) -> Option<Recognized> {
         let node = self.graph.node(value);
-        let member = |arg: Value| members[arg.index()];
+        let lookup = |arg: Value| recognized[arg.index()];
         if is_view(self.graph, value) {
-            return member(node.args[0]);
+            return lookup(node.args[0]);
         }
         // who reads more of a layer than its output gets that from the kernel's memory, not from the operation
-        let open = |arg: Value| member(arg).filter(|_| !self.ends[arg.index()]);
-        let turned = |member: Member, intermediate| Some(Member { intermediate, ..member });
+        let open = |arg: Value| lookup(arg).filter(|_| !self.ends[arg.index()]);
+        let turned = |known: Recognized, intermediate| Some(Recognized { intermediate, ..known });
         match (&node.op, &node.args[..]) {
             (Op::Unary(Unary::Sqrt), &[x]) => open(x)
                 .filter(|x| x.intermediate == Intermediate::Variance)
@@ -133,49 +133,49 @@ impl Grower<'_> {
             }
             (Op::Binary(Binary::Max), &[x, zero]) if self.is_zero(zero) => self.activated(open(x)?, "relu"),
             (Op::Binary(Binary::Mul), &[x, y]) => {
-                let (member, other) = open(x).map(|x| (x, y)).or_else(|| Some((open(y)?, x)))?;
-                let scales = member.intermediate == Intermediate::Deviation && self.is_noise(other);
-                scales.then_some(member).and_then(|x| turned(x, Intermediate::Spread))
+                let (known, other) = open(x).map(|x| (x, y)).or_else(|| Some((open(y)?, x)))?;
+                let scales = known.intermediate == Intermediate::Deviation && self.is_noise(other);
+                scales.then_some(known).and_then(|x| turned(x, Intermediate::Spread))
             }
             (Op::Binary(Binary::Add), &[x, y]) => match (open(x), open(y)) {
                 (Some(a), Some(b)) => self.sum(a, b),
-                (Some(member), None) => self.with_bias(member, y, value),
-                (None, Some(member)) => self.with_bias(member, x, value),
+                (Some(known), None) => self.with_bias(known, y, value),
+                (None, Some(known)) => self.with_bias(known, x, value),
                 (None, None) => None,
             },
             _ => None,
         }
     }
 
-    fn activated(&self, member: Member, activation: &'static str) -> Option<Member> {
-        let found = LocalOutput { activation: Some(activation), ..member.found };
-        (member.intermediate == Intermediate::Sum).then_some(Member {
+    fn activated(&self, known: Recognized, activation: &'static str) -> Option<Recognized> {
+        let found = LocalOutput { activation: Some(activation), ..known.found };
+        (known.intermediate == Intermediate::Sum).then_some(Recognized {
             intermediate: Intermediate::Activated,
             found,
-            ..member
+            ..known
         })
     }
 
-    fn sum(&self, a: Member, b: Member) -> Option<Member> {
+    fn sum(&self, a: Recognized, b: Recognized) -> Option<Recognized> {
         let (mean, spread) = if a.intermediate == Intermediate::Mean { (a, b) } else { (b, a) };
         let fits = mean.fusion == spread.fusion
             && (mean.intermediate, spread.intermediate) == (Intermediate::Mean, Intermediate::Spread);
         let found = LocalOutput { bias_variance: spread.found.bias_variance, ..mean.found };
-        fits.then_some(Member { intermediate: Intermediate::Sum, found, ..mean })
+        fits.then_some(Recognized { intermediate: Intermediate::Sum, found, ..mean })
     }
 
     /// A mean or variance to which the same is added in every row.
-    fn with_bias(&self, mut member: Member, bias: Value, sum: Value) -> Option<Member> {
+    fn with_bias(&self, mut known: Recognized, bias: Value, sum: Value) -> Option<Recognized> {
         let shape = |value| &self.graph.ty(value).shape;
         if shape(behind_views(self.graph, bias)).elements() > shape(sum).last_extent() {
             return None;
         }
-        let found = match member.intermediate {
-            Intermediate::Mean => &mut member.found.bias_mean,
-            Intermediate::Variance => &mut member.found.bias_variance,
+        let found = match known.intermediate {
+            Intermediate::Mean => &mut known.found.bias_mean,
+            Intermediate::Variance => &mut known.found.bias_variance,
             _ => return None,
         };
-        (!std::mem::replace(found, true)).then_some(member)
+        (!std::mem::replace(found, true)).then_some(known)
     }
 
     fn is_noise(&self, value: Value) -> bool {

@@ -16,7 +16,7 @@ const REACH: usize = 7;
 /// The most contractions in one region.
 const MAX_DOTS: usize = 32;
 /// The most operations that lead from contractions; larger regions stay as they are.
-const MAX_MEMBERS: usize = 1000;
+const MAX_NODES: usize = 1000;
 /// How far movement and squares are followed back from an operand.
 const MAX_COPIES: usize = 8;
 
@@ -52,14 +52,14 @@ pub(super) fn find(graph: &Graph) -> Vec<Region> {
     let finder = Finder { graph, owner: owners(graph, &live, &groups), constant: constants(graph) };
     let (needed, is_root) = finder.mark();
 
-    let mut members: Vec<Vec<Value>> = vec![Vec::new(); graph.nodes().len()];
+    let mut nodes: Vec<Vec<Value>> = vec![Vec::new(); graph.nodes().len()];
     for value in graph.values().filter(|v| needed[v.index()]) {
         if let Some(near) = finder.owner[value.index()] {
-            members[near.group].push(value);
+            nodes[near.group].push(value);
         }
     }
-    let groups = members.into_iter().filter(|members| (1..=MAX_MEMBERS).contains(&members.len()));
-    groups.map(|members| finder.region(&members, &is_root)).collect()
+    let groups = nodes.into_iter().filter(|nodes| (1..=MAX_NODES).contains(&nodes.len()));
+    groups.map(|nodes| finder.region(&nodes, &is_root)).collect()
 }
 
 /// The group that each contraction belongs to, named by the index of its first.
@@ -192,13 +192,13 @@ impl Finder<'_> {
         depth < MAX_COPIES && (leads || self.constant[arg.index()])
     }
 
-    fn region(&self, members: &[Value], is_root: &[bool]) -> Region {
+    fn region(&self, nodes: &[Value], is_root: &[bool]) -> Region {
         let problem = Problem { slots: Vec::new(), terms: Vec::new(), roots: Vec::new() };
         let is_dot = |value: &Value| self.graph.node(*value).op == Op::Dot;
-        let dots = members.iter().copied().filter(is_dot).collect();
+        let dots = nodes.iter().copied().filter(is_dot).collect();
         let mut region = Region { problem, values: Vec::new(), leaves: Vec::new(), roots: Vec::new(), dots };
         let mut ids = HashMap::new();
-        for &value in members {
+        for &value in nodes {
             let args =
                 self.graph.node(value).args.iter().map(|&arg| self.operand(value, arg, 0, &mut region, &mut ids));
             let args = args.collect::<Vec<Id>>();
@@ -212,7 +212,7 @@ impl Finder<'_> {
         region
     }
 
-    /// The term of what a member reads: another member, a copy, or a leaf.
+    /// The term of what a node reads: another node, a copy, or a leaf.
     fn operand(&self, user: Value, arg: Value, depth: usize, region: &mut Region, ids: &mut HashMap<Value, Id>) -> Id {
         if let Some(&id) = ids.get(&arg) {
             return id;

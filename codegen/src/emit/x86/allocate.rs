@@ -254,9 +254,9 @@ impl<'k> Ranges<'k> {
                 web[r] = web[c];
             }
         }
-        let mut members: HashMap<u32, Vec<usize>> = HashMap::new();
+        let mut merged: HashMap<u32, Vec<usize>> = HashMap::new();
         for (r, &of) in web.iter().enumerate() {
-            members.entry(of).or_default().push(r);
+            merged.entry(of).or_default().push(r);
         }
         for &(reg, next) in &self.carried {
             let (r, n) = (reg.0 as usize, next.0 as usize);
@@ -270,10 +270,10 @@ impl<'k> Ranges<'k> {
                 let (a, b) = (self.in_loop(a, self.carrier[r]), self.in_loop(b, self.carrier[r]));
                 a.1 < b.0 || b.1 < a.0
             };
-            if members[&into].iter().all(|a| members[&from].iter().all(|b| apart(a, b))) {
-                let moved = members.remove(&from).unwrap_or_default();
+            if merged[&into].iter().all(|a| merged[&from].iter().all(|b| apart(a, b))) {
+                let moved = merged.remove(&from).unwrap_or_default();
                 moved.iter().for_each(|&m| web[m] = into);
-                members.entry(into).or_default().extend(moved);
+                merged.entry(into).or_default().extend(moved);
             }
         }
         web

@@ -43,7 +43,7 @@ impl Former<'_> {
         }
         let target = &mut self.kernels[into];
         target.kind = joined(self.graph, &target.kind, &kernel.kind).expect("they may merge");
-        target.members.extend(kernel.members);
+        target.body.extend(kernel.body);
         self.cost[into] += std::mem::take(&mut self.cost[from]);
         let mut waits_for = std::mem::take(&mut self.ancestors[from]);
         for (kernel, set) in self.ancestors.iter_mut().enumerate().filter(|(_, set)| set.contains(from)) {

@@ -22,7 +22,7 @@ impl Former<'_> {
             }
             let Some((from, to)) = self.only_reader(value, uses) else { continue };
             let Some(cone) = self.cone(value, from) else { continue };
-            let before = self.sources_of(&self.kernels[to].members);
+            let before = self.sources_of(&self.kernels[to].body);
             let new: Vec<Value> = self.sources_of(&cone).difference(&before).copied().collect();
             let input = |v: &Value| if let Kind::Input(i) = self.graph.node(*v).op.kind() { Some(i) } else { None };
             let is_donated = |v: &Value| input(v).is_some_and(|i| self.graph.is_donated(i));
@@ -31,16 +31,16 @@ impl Former<'_> {
             }
             self.stored[value.index()] = false;
             // users before operands: what a value that stays reads stays too
-            for &member in cone.iter().rev() {
+            for &node in cone.iter().rev() {
                 let moves =
                     |user: &Option<Value>| user.is_some_and(|user| cone.contains(&user) && !copied.contains(&user));
-                if member == value || uses[member.index()].iter().all(moves) {
-                    self.group_of[member.index()] = Some(to);
-                    self.kernels[from].members.remove(&member);
+                if node == value || uses[node.index()].iter().all(moves) {
+                    self.group_of[node.index()] = Some(to);
+                    self.kernels[from].body.remove(&node);
                 } else {
-                    copied.insert(member);
+                    copied.insert(node);
                 }
-                self.kernels[to].members.insert(member);
+                self.kernels[to].body.insert(node);
             }
         }
     }
@@ -50,7 +50,7 @@ impl Former<'_> {
         let from = self.group_of[value.index()].filter(|_| self.is_cheap(value))?;
         let reader = |user: &Option<Value>| {
             let user = user.filter(|user| self.graph.node(*user).op.is_elementwise())?;
-            self.group_of[user.index()].filter(|&g| self.kernels[g].members.contains(&user))
+            self.group_of[user.index()].filter(|&g| self.kernels[g].body.contains(&user))
         };
         let readers: Option<BTreeSet<usize>> = uses[value.index()].iter().map(reader).collect();
         let to = readers.filter(|readers| readers.len() == 1)?.pop_first().filter(|&to| to != from)?;
@@ -96,11 +96,10 @@ impl Former<'_> {
     }
 
     /// What elementwise values read from memory that is as large as they are.
-    fn sources_of(&self, members: &BTreeSet<Value>) -> BTreeSet<Value> {
+    fn sources_of(&self, body: &BTreeSet<Value>) -> BTreeSet<Value> {
         let elements = |v: Value| self.graph.ty(v).shape.elements();
-        let args = members
-            .iter()
-            .flat_map(|&member| self.graph.node(member).args.iter().map(move |&arg| (arg, elements(member))));
+        let args =
+            body.iter().flat_map(|&node| self.graph.node(node).args.iter().map(move |&arg| (arg, elements(node))));
         let sources = args.map(|(arg, size)| (behind_views(self.graph, arg, |v| self.in_memory(v)).0, size));
         sources.filter(|&(source, size)| self.in_memory(source) && elements(source) == size).map(|(v, _)| v).collect()
     }

@@ -151,8 +151,8 @@ impl Former<'_> {
         self.stored[value.index()] = true;
         if self.group_of[value.index()].is_none() {
             let (rows, cols) = self.space(value);
-            let members = BTreeSet::from([value]);
-            self.add(Kernel { rows, cols, members, ..Kernel::default() }, value, 1);
+            let body = BTreeSet::from([value]);
+            self.add(Kernel { rows, cols, body, ..Kernel::default() }, value, 1);
         }
     }
 }
