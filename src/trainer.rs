@@ -5,6 +5,7 @@ mod arguments;
 mod checked;
 mod clip;
 mod device;
+mod explain;
 mod finite;
 mod graph;
 mod inputs;
@@ -36,7 +37,6 @@ use accumulated::AccumulatedStep;
 use arguments::{Numbers, Scalars};
 use bayeslift_ir::{Environment, Graph, Tensor, Type};
 use bayeslift_layers::Variable;
-use bayeslift_runtime::Explanation;
 use checked::{CheckedStep, Measured};
 use finite::FiniteUpdates;
 use graph::{StepGraph, Updates};
@@ -320,49 +320,6 @@ impl Trainer {
             self.compile_time += start.elapsed();
         }
         Ok(())
-    }
-
-    /// What each kernel of the step for this number of rows does: what was fused into it, what it reads and writes, how
-    /// much it computes. Prepares the step, as [`Trainer::prepare`] does; [`Trainer::profile`] tells this of a step for
-    /// missing targets or weights.
-    ///
-    /// ```
-    /// use bayeslift::prelude::*;
-    ///
-    /// let layer = AffineVariationalReparameterizationLocal::new(64, 10);
-    /// let network = Network::new(layer, [64], likelihood::Categorical, 0)?;
-    /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
-    /// let explanation = trainer.explain(&network, 32)?;
-    /// let first = explanation.kernels.iter().find(|kernel| kernel.inputs().any(|name| name == "x")).unwrap();
-    /// assert!(first.name.starts_with("2 products 32x64x10"));
-    /// println!("{explanation}");
-    /// # Ok::<(), bayeslift::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`Trainer::prepare`]; a backend that compiles nothing.
-    pub fn explain(&mut self, network: &Network, rows: usize) -> Result<Explanation, Error> {
-        let _environment = Environment::enter();
-        self.prepare_form(network, rows.into())?;
-        prepared(&mut self.compiled, rows.into())?.engine.explain()
-    }
-
-    /// As [`Trainer::explain`], with the median time of each kernel over `runs` steps on this batch. Parameters, the
-    /// optimizer's state and the number of steps stay what they are: steps are made on copies.
-    ///
-    /// # Errors
-    /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
-    pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
-        let _environment = Environment::enter();
-        let (form, numbers) = self.check_input(network, &input)?;
-        let input = numbers.input(&input);
-        self.prepare_form(network, form)?;
-        let scalars = self.scalars(network, &input)?;
-        let parameters = network.parameters().iter().map(|(_, parameter)| &parameter.tensor);
-        let mut copies: Vec<Tensor> = parameters.chain(self.state.iter().map(|(_, tensor)| tensor)).cloned().collect();
-        let mut arguments = scalars.arguments(copies.iter_mut(), &input);
-        let Compiled { engine, session, .. } = prepared(&mut self.compiled, form)?;
-        engine.profile(session, &mut arguments, runs)
     }
 
     /// Checks what a step is called with. Returns the form of step that it needs, and the numbers of the batch as it

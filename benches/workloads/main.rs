@@ -13,6 +13,7 @@
 //! train_mlp, mc_predict: lanes=N   the limit counts whole vectors of N outputs of a layer, by default 1
 //! train_mlp, doc_bnn: micro=N   computes N rows at once, by default all
 //! all but noise: explain=text|dot|svg|json   what was fused into each kernel, and its time, instead of the figures
+//! training:      explain=threads             what 1 to 64 threads would take by the model of costs, for `target`
 //! ```
 //!
 //! Prints one JSON object. `first_call_s` begins before the graph is built and ends with the first result. The rest is
@@ -24,15 +25,15 @@ mod limit;
 mod numpy;
 
 use bayeslift::Explanation;
-use bayeslift::ir::NoiseDistribution;
+use bayeslift::ir::{NoiseDistribution, Tensor};
 use bayeslift::layers::Group;
 use bayeslift::prelude::*;
-use bayeslift::runtime::{Options, Rewriting};
+use bayeslift::runtime::{Options, Rewriting, Target};
 use common::{NoiseKernel, Result};
 use limit::{Machine, Work};
 use numpy::RandomState;
 use serde_json::{Map, Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the divergence is divided by, in all systems.
 const TRAINING_EXAMPLES: usize = 60_000;
@@ -261,6 +262,26 @@ fn train_mlp(settings: &Settings) -> Result<()> {
     training_step(settings, network, divergence, (&x, &targets), &options, &work)
 }
 
+/// What a call would take by the model of costs, on more and more threads.
+fn print_estimates(
+    mut explain: impl FnMut(Target, usize) -> std::result::Result<Explanation, Error>,
+    settings: &Settings,
+) -> Result<()> {
+    let target = common::target(settings.text("target", "host"))?;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    println!("{:>7} {:>12} {:>7} {:>13} {:>5}", "threads", "estimate_ms", "speedup", "critical_ms", "used");
+    for threads in (0..7).map(|power| 1 << power) {
+        let explanation = explain(target, threads)?;
+        let [alone, together, longest] = {
+            let estimate = &explanation.estimate;
+            [estimate.sequential, estimate.scheduled, estimate.critical_path].map(milliseconds)
+        };
+        let (speedup, used) = (alone / together, explanation.threads);
+        println!("{threads:>7} {together:>12.3} {speedup:>7.2} {longest:>13.3} {used:>5}");
+    }
+    Ok(())
+}
+
 /// Times training steps, or explains one.
 fn training_step(
     settings: &Settings,
@@ -279,6 +300,10 @@ fn training_step(
 
     let start = Instant::now();
     let mut trainer = Trainer::new(&network, TRAINING_EXAMPLES, trainer_options)?;
+    if settings.text("explain", "") == "threads" {
+        let rows = x.len() / network.input().elements();
+        return print_estimates(|target, threads| trainer.explain_for(&network, rows, target, threads), settings);
+    }
     if settings.explains() {
         return settings.explain(&trainer.profile(&network, StepInput::new(x, targets), steps)?);
     }
@@ -287,7 +312,18 @@ fn training_step(
         loss = trainer.step(&mut network, StepInput::new(x, targets))?.loss;
         Ok(())
     })?;
-    settings.report(options, timing, work, &[("final_loss", loss)])
+    let memory = step_memory(&mut trainer, &network, x.len() / network.input().elements())?;
+    let [parameters, optimizer, intermediate] = memory.map(|bytes| bytes as f64 / 1e6);
+    let memory = [("parameters_mb", parameters), ("optimizer_mb", optimizer), ("intermediate_mb", intermediate)];
+    settings.report(options, timing, work, &[&memory[..], &[("final_loss", loss)]].concat())
+}
+
+/// How many bytes a step keeps of parameters, of the optimizer's state, and of values that it computes on the way.
+fn step_memory(trainer: &mut Trainer, network: &Network, rows: usize) -> Result<[usize; 3]> {
+    let bytes = |tensor: &Tensor| tensor.shape().elements() * size_of::<f32>();
+    let parameters = network.parameters().iter().map(|(_, parameter)| bytes(&parameter.tensor)).sum();
+    let optimizer = trainer.state().map(|(_, tensor)| bytes(tensor)).sum();
+    Ok([parameters, optimizer, trainer.explain(network, rows)?.arena_bytes])
 }
 
 /// The document's example: a convolution with sampled weights, then a local reparameterization layer.

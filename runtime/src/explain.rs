@@ -1,6 +1,7 @@
 //! What a compiled graph does: what was fused into each kernel, how much that is, and how long it takes.
 
 mod dot;
+mod estimate;
 mod json;
 mod svg;
 mod table;
@@ -16,6 +17,8 @@ use bayeslift_codegen::{KernelTable, Program, Stage, Summary, Target};
 use bayeslift_ir::{Environment, Tensor};
 use bayeslift_passes::{Access, Counts, Role, Work};
 use std::time::Duration;
+
+pub use estimate::Estimate;
 
 /// What each kernel of an [`Executable`] does. Prints as a table; drawn by [`Explanation::to_svg`] and
 /// [`Explanation::to_dot`].
@@ -45,6 +48,8 @@ pub struct Explanation {
     pub threads: usize,
     /// How many calls were timed.
     pub runs: usize,
+    /// How long a call takes by the model of costs, on one thread, on `threads`, and on any number.
+    pub estimate: Estimate,
 }
 
 /// What one kernel does.
@@ -176,7 +181,8 @@ impl Explanation {
             })
         };
         let kernels = table.kernels.iter().zip(stages).filter_map(kernel).collect();
-        Explanation { kernels, arena_bytes: table.arena_bytes, threads: schedule.threads, runs: 0 }
+        let estimate = Estimate::of(table, schedule);
+        Explanation { kernels, arena_bytes: table.arena_bytes, threads: schedule.threads, runs: 0, estimate }
     }
 
     /// What all kernels do together.

@@ -35,7 +35,7 @@ pub use bayeslift_codegen::{Error as CodeError, Target};
 pub use bayeslift_passes::{Fusion, LocalOutput, Report, Rewriting, Rewritten};
 pub use call::Workspace;
 pub use executable::{Executable, Options};
-pub use explain::{ExplainedKernel, Explanation, Kind};
+pub use explain::{Estimate, ExplainedKernel, Explanation, Kind};
 
 /// What can go wrong when compiling or calling.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@
 //! exact and tasks waited for whole groups. They wait for parts of them, but all of a group is claimed before what
 //! waits for some of it.
 
+mod critical_path;
 mod groups;
 
 use bayeslift_codegen::KernelTable;
@@ -52,6 +53,8 @@ pub(crate) struct TaskSchedule {
     pub arguments: Vec<usize>,
     /// How many threads are worth while.
     pub threads: usize,
+    /// What a call costs on one thread, and on as many as are worth while.
+    pub costs: [u64; 2],
     /// Whether they are in any case; otherwise that is to be measured.
     pub is_large: bool,
 }
@@ -84,7 +87,7 @@ impl TaskSchedule {
         for (g, group) in groups.iter().enumerate() {
             group.stages.iter().enumerate().for_each(|(i, &stage)| group_of[stage] = (g, i));
         }
-        TaskSchedule { groups, group_of, tasks, arguments, threads: used, is_large }
+        TaskSchedule { groups, group_of, tasks, arguments, threads: used, costs: [alone, end], is_large }
     }
 }
 

@@ -17,6 +17,12 @@ impl Explanation {
             "runs": self.runs,
             "threads": self.threads,
             "arena_bytes": self.arena_bytes,
+            "estimate": {
+                "sequential_seconds": self.estimate.sequential.as_secs_f64(),
+                "scheduled_seconds": self.estimate.scheduled.as_secs_f64(),
+                "critical_path_seconds": self.estimate.critical_path.as_secs_f64(),
+                "chain": self.estimate.chain,
+            },
         });
         object.to_string()
     }

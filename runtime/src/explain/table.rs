@@ -1,6 +1,6 @@
 //! The explanation as text.
 
-use super::{ExplainedKernel, Explanation, text};
+use super::{Estimate, ExplainedKernel, Explanation, text};
 use bayeslift_ir::Origin;
 use bayeslift_passes::{Access, Counts};
 use std::{cmp::Reverse, fmt, time::Duration};
@@ -41,7 +41,8 @@ impl fmt::Display for Explanation {
         if self.is_measured() {
             write!(f, "; times are medians of {} {}", self.runs, plural(self.runs, "call"))?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        if self.threads > 1 { writeln!(f, "{}", self.estimated()) } else { Ok(()) }
     }
 }
 
@@ -78,6 +79,27 @@ fn named(accesses: &[Access]) -> Vec<&str> {
 }
 
 impl Explanation {
+    /// How long a call takes by the model, and the kernels that take most of its longest chain of tasks.
+    fn estimated(&self) -> String {
+        const SHOWN: usize = 4;
+        let Estimate { sequential, scheduled, critical_path, chain } = &self.estimate;
+        let mut shown = chain.clone();
+        shown.sort_by_key(|&kernel| Reverse(self.kernels[kernel].estimate));
+        shown.truncate(SHOWN);
+        shown.sort_unstable();
+        let shown: Vec<String> = shown.iter().map(usize::to_string).collect();
+        let others = match chain.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let [one, several, longest] = [sequential, scheduled, critical_path].map(|&time| text::time(time));
+        let (threads, kernels) = (self.threads, plural(chain.len(), "kernel"));
+        format!(
+            "model: {one} on 1 thread, {several} on {threads}; longest chain of tasks {longest}, {kernels} {}{others}",
+            shown.join(", ")
+        )
+    }
+
     /// The head, a line a kernel, the total.
     fn lines(&self) -> Vec<Line> {
         let (title, memory) = ("  # kernel".to_owned(), "written or read".to_owned());

@@ -116,6 +116,30 @@ fn table(graph: Graph, threads: usize) -> KernelTable {
     Program::lower(&plan, &[], Target::host().with_lanes(4), threads).table
 }
 
+/// The path is a chain of tasks that wait for each other, no chain is longer, and no call takes less than it.
+fn check_critical_path(schedule: &TaskSchedule, claim: u64) -> Result<(), TestCaseError> {
+    let path = schedule.critical_path(claim);
+    let cost = |g: usize| claim + schedule.groups[g].cost / schedule.groups[g].parts() as u64;
+    prop_assert_eq!(path.cost, path.groups.iter().map(|&g| cost(g)).sum::<u64>());
+    prop_assert!(path.cost <= schedule.costs[1], "{} of {}", path.cost, schedule.costs[1]);
+    for pair in path.groups.windows(2) {
+        prop_assert!(schedule.groups[pair[1]].waits_for().contains(&pair[0]), "{pair:?} are no chain");
+    }
+    // chains that take, from each task, the first or the last of those that it waits for
+    for (g, part, takes_last) in (0..schedule.groups.len()).flat_map(|g| {
+        (0..schedule.groups[g].parts()).flat_map(move |part| [false, true].map(|takes_last| (g, part, takes_last)))
+    }) {
+        let before = |&(g, part): &(usize, usize)| {
+            let waits = &schedule.groups[g].waits[part];
+            let wait = if takes_last { waits.last() } else { waits.first() };
+            wait.map(|parts| (parts.work, parts.mask.trailing_zeros() as usize))
+        };
+        let chain = std::iter::successors(Some((g, part)), before);
+        prop_assert!(chain.map(|(g, _)| cost(g)).sum::<u64>() <= path.cost, "a chain from {g}, {part} is longer");
+    }
+    Ok(())
+}
+
 /// Every tile is in one task; what a task waits for is before it; tasks that touch the same memory wait for each other.
 fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError> {
     let table = table(graph, threads);
@@ -132,6 +156,7 @@ fn check(graph: Graph, threads: usize, finest: bool) -> Result<(), TestCaseError
     if schedule.threads == 1 {
         return Ok(());
     }
+    check_critical_path(&schedule, table.target.machine().handover)?;
     let mut tiles = vec![Vec::new(); table.stages.len()];
     // for each part all that is over when it begins
     let mut before: Vec<Vec<Vec<u64>>> = Vec::new();
