@@ -31,8 +31,8 @@ impl Trainer {
         prepared(&mut self.compiled, rows.into())?.engine.explain()
     }
 
-    /// As [`Trainer::explain`], of what the same step would be on another machine, or on this one with another number of
-    /// threads: nothing of it runs here. Its [`estimate`](Explanation::estimate) tells what more threads are worth.
+    /// As [`Trainer::explain`], of what the same step would be on another machine, or on this one with another number
+    /// of threads: nothing of it runs here. Its [`estimate`](Explanation::estimate) tells what more threads are worth.
     ///
     /// ```
     /// use bayeslift::{prelude::*, runtime::Target};

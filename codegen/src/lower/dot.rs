@@ -14,8 +14,12 @@ use crate::tile::{Address, Base, Class, Reg};
 use bayeslift_ir::{DOT_CHUNK, Lanes};
 use std::collections::BTreeSet;
 
-/// Steps along the contracted axis that a loop's body takes, and an axis that needs no loop.
+/// Steps along the contracted axis that a loop's body takes.
 const UNROLL: usize = 4;
+/// The same where a step reads each column from a line of its own: a line's elements are read in one go, since lines
+/// may be too many to stay near.
+const TRANSPOSED_UNROLL: usize = 16;
+/// An axis that needs no loop.
 const SHORT: usize = 16;
 /// Where this many register tiles read a strip of a shared panel, the next strip is brought near: fewer cannot, and
 /// have cut a panel that stays near.
@@ -315,9 +319,12 @@ impl Code<'_> {
         let steps = |s: &mut Self, state: &[Reg], unroll: usize| -> Vec<Reg> {
             let mut sums = state[2..].to_vec();
             if right.free != 1 {
-                let elements: Vec<Reg> = (0..unroll).map(|u| element(s, state[0], 0, u)).collect();
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.transposed_steps(right, state[1], (v, lanes(v)), &elements, *sum);
+                for first in (0..unroll).step_by(FOUR) {
+                    let steps = first..(first + FOUR).min(unroll);
+                    let elements: Vec<Reg> = steps.map(|u| element(s, state[0], 0, u)).collect();
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = s.transposed_steps(right, state[1], (v, lanes(v)), (first, &elements), *sum);
+                    }
                 }
             } else {
                 for u in 0..unroll {
@@ -349,7 +356,11 @@ impl Code<'_> {
             [vec![left_next, right_next], sums].concat()
         };
         // a short axis in one go; else chunks begin at multiples of the unrolling, and the last one may have a rest
-        let unroll = if chunk.extent <= SHORT { chunk.extent } else { UNROLL };
+        let unroll = match right.free {
+            _ if chunk.extent <= SHORT => chunk.extent,
+            1 => UNROLL,
+            _ => TRANSPOSED_UNROLL,
+        };
         let whole = self.b.index_round_down(chunk.last, unroll);
         carried =
             self.repeat_carrying(chunk.first, whole, unroll as i64, &carried, |s, _, state| steps(s, state, unroll));
@@ -361,31 +372,27 @@ impl Code<'_> {
         carried.split_off(2)
     }
 
-    /// Steps of one row and the columns of its vector `v`, of which four are read and transposed at once.
+    /// Steps from `first` on, up to four, of one row and the columns of its vector `v`, which are read and transposed
+    /// at once.
     fn transposed_steps(
         &mut self,
         right: Panel,
         index: Reg,
         (v, lanes): (usize, usize),
-        elements: &[Reg],
-        mut sum: Reg,
+        (first, elements): (usize, &[Reg]),
+        sum: Reg,
     ) -> Reg {
-        for (n, elements) in elements.chunks(FOUR).enumerate() {
-            let width = self.context.width();
-            let offset = |u: usize| (v * width) as i64 * right.free + (n * FOUR + u) as i64 * right.depth;
-            let at = |u: usize| self.float_at(right.base, index, right.offset as i64 + offset(u));
-            let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
-            let class = self.context.float();
-            let four = addresses.len() == FOUR && class == Class::Float;
-            let pieces: Vec<Reg> = self.lanes(lanes, |s| match four && s.b.mode().is_vector() {
-                true => s.b.load_transposed(class, addresses[0], right.free).to_vec(),
-                false => addresses.iter().map(|&at| s.b.load_strided(class, at, right.free)).collect(),
-            });
-            for (&element, piece) in elements.iter().zip(pieces) {
-                sum = self.lanes(self.context.width(), |s| s.multiply_add(element, piece, sum));
-            }
-        }
-        sum
+        let (width, class) = (self.context.width(), self.context.float());
+        let offset = |u: usize| (v * width) as i64 * right.free + (first + u) as i64 * right.depth;
+        let at = |u: usize| self.float_at(right.base, index, right.offset as i64 + offset(u));
+        let addresses: Vec<Address> = (0..elements.len()).map(at).collect();
+        let four = addresses.len() == FOUR && class == Class::Float;
+        let pieces: Vec<Reg> = self.lanes(lanes, |s| match four && s.b.mode().is_vector() {
+            true => s.b.load_transposed(class, addresses[0], right.free).to_vec(),
+            false => addresses.iter().map(|&at| s.b.load_strided(class, at, right.free)).collect(),
+        });
+        let products = elements.iter().zip(pieces);
+        products.fold(sum, |sum, (&element, piece)| self.lanes(width, |s| s.multiply_add(element, piece, sum)))
     }
 }
 
