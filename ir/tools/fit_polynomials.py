@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the polynomials of ir/src/elementary.rs and elementary/double.rs, and measures those that are there.
+"""Fits the polynomials of ir/src/elementary.rs and elementary/double/coefficients.rs, and measures those there are.
 
     python3 ir/tools/fit_polynomials.py          # the error of each, beside that of a fit of its own
     python3 ir/tools/fit_polynomials.py --fit    # the coefficients of the fits as well
@@ -67,19 +67,19 @@ POLYNOMIALS = {
     ),
     ("elementary", "COS"): (lambda s: cos(sqrt(s)), lambda s: mpf(1), (mpf(0), (mpf("1.055") * pi / 4) ** 2), 2),
     ("elementary", "ERF"): (log_erf, erf_error, (mpf(0), mpf(4)), 0),
-    ("elementary/double", "EXP"): (
+    ("elementary/double/coefficients", "EXP"): (
         series(lambda r: (expm1(r) - r) / r**2, E, lambda r: mpf(1) / 2 + r / 6 + r**2 / 24),
         lambda r: r**2 / exp(r),
         (-log(2) / 2, log(2) / 2),
         1,
     ),
-    ("elementary/double", "LOG"): (
+    ("elementary/double/coefficients", "LOG"): (
         series(lambda z: (2 * atanh(sqrt(z)) / sqrt(z) - 2) / z, E, lambda z: mpf(2) / 3 + 2 * z / 5 + 2 * z**2 / 7),
         series(lambda z: z * sqrt(z) / (2 * atanh(sqrt(z))), E, lambda z: z / 2),
         (mpf(0), (3 - 2 * sqrt(mpf(2))) ** 2),
         0,
     ),
-    ("elementary/double", "SIN"): (
+    ("elementary/double/coefficients", "SIN"): (
         series(
             lambda s: (sin(sqrt(s)) - sqrt(s)) / sqrt(s) ** 3, E, lambda s: -mpf(1) / 6 + s / 120 - s**2 / 5040
         ),
@@ -87,7 +87,7 @@ POLYNOMIALS = {
         (mpf(0), (pi / 4) ** 2),
         0,
     ),
-    ("elementary/double", "COS"): (
+    ("elementary/double/coefficients", "COS"): (
         series(
             lambda s: (cos(sqrt(s)) - 1 + s / 2) / s**2, E, lambda s: mpf(1) / 24 - s / 720 + s**2 / 40320
         ),
@@ -95,7 +95,7 @@ POLYNOMIALS = {
         (mpf(0), (pi / 4) ** 2),
         0,
     ),
-    ("elementary/double", "ERF"): (log_erf, erf_error, (mpf(0), mpf(6)), 0),
+    ("elementary/double/coefficients", "ERF"): (log_erf, erf_error, (mpf(0), mpf(6)), 0),
 }
 
 
@@ -178,13 +178,14 @@ def fit(function, weight, interval, exact, count, is_single):
 def main():
     for (file, name), (function, weight, interval, exact) in POLYNOMIALS.items():
         text = (SOURCES / f"{file}.rs").read_text()
-        found = re.search(rf"to ([0-9.]+e-[0-9]+)[^\n]*\n(?:#\[rustfmt::skip\]\n)?const {name}: \[f\d+; \d+\] = \[(.*?)\];", text, re.S)
+        constant = rf"(?:#\[rustfmt::skip\]\n)?(?:pub\(super\) )?const {name}: \[f\d+; \d+\] = \[(.*?)\];"
+        found = re.search(rf"to ([0-9.]+e-[0-9]+)[^\n]*\n{constant}", text, re.S)
         there = [mpf(c.replace("_", "")) for c in re.findall(r"-?[0-9][0-9._]*(?:e-?[0-9]+)?", found[2])]
         is_single = file == "elementary"
         there = [rounded(c, is_single) for c in there]
         mine = fit(function, weight, interval, there[:exact], len(there), is_single)
         errors = [mp.nstr(error(c, function, weight, interval), 3) for c in (there, mine)]
-        print(f"{file:18} {name:6} {len(there):2} coefficients: {errors[0]} (documented {found[1]}), a fit {errors[1]}")
+        print(f"{file:30} {name:6} {len(there):2} coefficients: {errors[0]} (documented {found[1]}), a fit {errors[1]}")
         if "--fit" in sys.argv:
             print("   ", ", ".join(mp.nstr(c, 9 if is_single else 17) for c in mine))
 
