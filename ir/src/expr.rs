@@ -1,40 +1,82 @@
 //! Values under construction: ordinary operators and methods add operations to the graph, and broadcast implicitly.
 
+mod elementwise;
 mod movement;
+mod operand;
 mod rows;
 
+pub use operand::Operand;
+
 use crate::{Binary, Builder, Compare, DType, Error, Op, Shape, Type, Unary, Value};
-use std::ops;
 
 /// A value under construction: `+ - * /` and methods add operations to its [`Builder`].
+///
+/// It is a number and a reference, to be copied freely. Shapes are broadcast as in NumPy: aligned at the last axis,
+/// with extents that are equal or 1. What does not fit is an error that the builder keeps; the expression then is some
+/// value that is never used. Functions of a module take and give expressions, and find the builder in them:
+///
+/// ```
+/// use bayeslift_ir::{Builder, DType, Expr, Shape, Type};
+/// fn standardize(x: Expr<'_>) -> Expr<'_> {
+///     let centered = x - x.mean(0);
+///     centered / (centered.square().mean(0) + x.builder().constant(1e-6)).sqrt()
+/// }
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([32, 10]));
+/// let y = standardize(x);
+/// assert_eq!((y.shape(), y.dtype(), y.is_float()), (Shape::from([32, 10]), DType::F32, true));
+/// assert_eq!((y.ty(), b.graph().ty(y.value()).clone()), (x.ty(), Type::f32([32, 10])));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Expr<'b> {
     pub(crate) builder: &'b Builder,
     pub(crate) value: Value,
 }
 
+/// What a value is, products, shapes, reductions.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Shape, Tensor, Type, evaluate};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([2, 3]));
+/// assert_eq!(x.reshape([3, 1, 2]).transpose(&[2, 0, 1]).shape(), Shape::from([2, 3, 1]));
+/// assert_eq!(x.expand(1).broadcast(&[5, 2, 4, 3].into()).shape(), Shape::from([5, 2, 4, 3]));
+/// b.output("sums", x.sum(1));
+/// b.output("all", x.sum_all());
+/// b.output("means", x.mean(0));
+/// b.output("mean of all", x.mean_all());
+/// b.output("largest", x.reduce_max(1));
+/// b.output("below", x.less_maximum(1));
+/// b.output("products", x.dot(x.matrix_transpose()));
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([2, 3], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?])?;
+/// assert_eq!(y[..2], [Tensor::f32([2], [6.0, 15.0])?, Tensor::scalar(21.0)]);
+/// assert_eq!(y[2..4], [Tensor::f32([3], [2.5, 3.5, 4.5])?, Tensor::scalar(3.5)]);
+/// assert_eq!(y[4..6], [Tensor::f32([2], [3.0, 6.0])?, Tensor::f32([2, 3], [-2.0, -1.0, 0.0, -2.0, -1.0, 0.0])?]);
+/// assert_eq!(y[6], Tensor::f32([2, 2], [14.0, 32.0, 32.0, 77.0])?);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 impl<'b> Expr<'b> {
-    /// The value in the graph.
+    /// The value in the graph: what [`Graph`](crate::Graph)'s methods ask for.
     pub fn value(self) -> Value {
         self.value
     }
 
-    /// The builder it belongs to.
+    /// The builder it belongs to: for constants, scopes and errors of functions that are given expressions only.
     pub fn builder(self) -> &'b Builder {
         self.builder
     }
 
-    /// The type.
+    /// The type: that of the elements, and the shape. A copy.
     pub fn ty(self) -> Type {
         self.builder.graph().ty(self.value).clone()
     }
 
-    /// The type of the elements.
+    /// The type of the elements, without the copy that [`Expr::ty`] makes.
     pub fn dtype(self) -> DType {
         self.builder.graph().ty(self.value).dtype
     }
 
-    /// The shape.
+    /// The shape: a copy, which is read as a slice of extents.
     pub fn shape(self) -> Shape {
         self.ty().shape
     }
@@ -72,18 +114,19 @@ impl<'b> Expr<'b> {
         self.builder.push(Op::Compare(op), &[a, b])
     }
 
-    /// The same elements repeated to `shape`.
+    /// The same elements repeated to `shape`: axes are aligned at the last, and extents are those of `shape` or 1, or
+    /// it is refused. Operators do this where they need it.
     pub fn broadcast(self, shape: &Shape) -> Expr<'b> {
         if self.shape() == *shape { self } else { self.builder.push(Op::Broadcast(shape.clone()), &[self]) }
     }
 
-    /// The same elements under another shape.
+    /// The same elements, in row-major order, under another shape. One with another number of elements is refused.
     pub fn reshape(self, shape: impl Into<Shape>) -> Expr<'b> {
         let shape = shape.into();
         if self.shape() == shape { self } else { self.builder.push(Op::Reshape(shape), &[self]) }
     }
 
-    /// Axis `i` of the result is axis `permutation[i]` of this.
+    /// Axis `i` of the result is axis `permutation[i]` of this. What does not name each axis once is refused.
     pub fn transpose(self, permutation: &[usize]) -> Expr<'b> {
         if permutation.iter().copied().eq(0..self.shape().len()) {
             return self;
@@ -92,7 +135,7 @@ impl<'b> Expr<'b> {
         self.builder.push(Op::Transpose(permutation), &[self])
     }
 
-    /// The last two axes exchanged.
+    /// The last two axes exchanged: `[b.., m, n]` gives `[b.., n, m]`. Of rank 0 or 1 it is the same value.
     pub fn matrix_transpose(self) -> Expr<'b> {
         let rank = self.shape().len();
         let mut permutation: Vec<usize> = (0..rank).collect();
@@ -103,7 +146,20 @@ impl<'b> Expr<'b> {
     }
 
     /// Matrix product: `[b.., m, k]` with `[b.., k, n]`. Leading axes are broadcast; a right operand of rank 2 is
-    /// applied to all leading axes of the left one at once.
+    /// applied to all leading axes of the left one at once. Gives `[b.., m, n]` with `y[i, j] = sum_l x[i, l] w[l, j]`,
+    /// added in the order that [`DOT_CHUNK`](crate::DOT_CHUNK) tells. Operands are both `f32` or both `f64`; a rank
+    /// below 2 is refused.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Type};
+    /// let b = Builder::new();
+    /// let f32s = |shape: &[usize]| b.input(&format!("{shape:?}"), Type::f32(shape));
+    /// assert_eq!(f32s(&[8, 32, 64]).dot(f32s(&[64, 10])).ty(), Type::f32([8, 32, 10]));
+    /// assert_eq!(f32s(&[1, 32, 65]).dot(f32s(&[8, 65, 10])).ty(), Type::f32([8, 32, 10]));
+    /// f32s(&[65]).dot(f32s(&[65, 10]));
+    /// let message = "dot: operand 0 has shape [65], which does not fit rank 2 or more";
+    /// assert_eq!(b.check().unwrap_err().to_string(), message);
+    /// ```
     pub fn dot(self, other: Expr<'b>) -> Expr<'b> {
         let (a, b) = (self.shape(), other.shape());
         if a.len() < 2 || b.len() < 2 || a[a.len() - 1] != b[b.len() - 2] {
@@ -124,159 +180,61 @@ impl<'b> Expr<'b> {
         self.builder.push(Op::Dot, &[x, y])
     }
 
-    /// e^x.
-    pub fn exp(self) -> Expr<'b> {
-        self.unary(Unary::Exp)
-    }
-    /// Natural logarithm: -infinity at 0, not a number below.
-    pub fn log(self) -> Expr<'b> {
-        self.unary(Unary::Log)
-    }
-    /// Square root; its gradient at 0 is 0. Not a number below 0.
-    pub fn sqrt(self) -> Expr<'b> {
-        self.unary(Unary::Sqrt)
-    }
-    /// Sine.
-    pub fn sin(self) -> Expr<'b> {
-        self.unary(Unary::Sin)
-    }
-    /// Cosine.
-    pub fn cos(self) -> Expr<'b> {
-        self.unary(Unary::Cos)
-    }
-    /// Hyperbolic tangent.
-    pub fn tanh(self) -> Expr<'b> {
-        self.unary(Unary::Tanh)
-    }
-    /// Error function: 2 / sqrt(pi) times the integral of e^(-t^2) over t from 0 to x.
-    pub fn erf(self) -> Expr<'b> {
-        self.unary(Unary::Erf)
-    }
-    /// log(1 + e^x).
-    pub fn softplus(self) -> Expr<'b> {
-        self.unary(Unary::Softplus)
-    }
-    /// 1 / (1 + e^-x).
-    pub fn sigmoid(self) -> Expr<'b> {
-        self.unary(Unary::Sigmoid)
-    }
-    /// Largest integer not above x.
-    pub fn floor(self) -> Expr<'b> {
-        self.unary(Unary::Floor)
-    }
-    /// |x|.
-    pub fn abs(self) -> Expr<'b> {
-        self.unary(Unary::Abs)
-    }
-    /// x * x.
-    pub fn square(self) -> Expr<'b> {
-        self * self
-    }
-    /// The larger of two elements, broadcast to a common shape: `other > self ? other : self`. So not-a-number stays in
-    /// `self`, and is ignored in `other`. The gradient goes to the larger, and at a tie to `other`.
-    pub fn max(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self);
-        self.binary(Binary::Max, other)
-    }
-    /// The smaller of two elements, broadcast to a common shape: `-max(-self, -other)`. Ties and not-a-number are as
-    /// for [`Expr::max`].
+    /// The same value; no gradient flows through it, as if it were a constant.
     ///
     /// ```
-    /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+    /// use bayeslift_ir::{Builder, Op, Type};
     /// let b = Builder::new();
-    /// b.output("y", b.input("x", Type::f32([3])).min(1.0));
-    /// let y = evaluate(&b.finish()?, &[Tensor::f32([3], [-2.0, 1.0, 5.0])?])?;
-    /// assert_eq!(y, [Tensor::f32([3], [-2.0, 1.0, 1.0])?]);
-    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// let y = b.input("x", Type::f32([2])).stop_gradient();
+    /// assert_eq!(b.graph().node(y.value()).op, Op::StopGradient);
     /// ```
-    pub fn min(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self);
-        -(-self).max(-other)
-    }
-    /// max(x, 0); its gradient at 0 is 0.
-    pub fn relu(self) -> Expr<'b> {
-        self.max(0.0)
-    }
-    /// The mask `self < other`.
-    pub fn less(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self);
-        self.compare(Compare::Less, other)
-    }
-    /// The mask `self <= other`.
-    pub fn less_equal(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self);
-        self.compare(Compare::LessEqual, other)
-    }
-    /// The mask `self == other`.
-    pub fn equal(self, other: impl Operand<'b>) -> Expr<'b> {
-        let other = other.into_expr(self);
-        self.compare(Compare::Equal, other)
-    }
-    /// `self ? a : b` for a mask, broadcast to a common shape. Two numbers are of the builder's type of floats.
-    pub fn select(self, a: impl Operand<'b>, b: impl Operand<'b>) -> Expr<'b> {
-        let b = b.into_expr(a.into_expr(self));
-        let (a, b) = a.into_expr(b).aligned("select", b);
-        let (mask, a) = self.aligned("select", a);
-        let b = b.broadcast(&a.shape());
-        self.builder.push(Op::Select, &[mask, a, b])
-    }
-    /// As `f32`: of `u32` and `f64` the nearest, ties to even.
-    pub fn to_f32(self) -> Expr<'b> {
-        self.convert(DType::F32)
-    }
-    /// As `f64`, which has every number of `f32` and `u32`.
-    pub fn to_f64(self) -> Expr<'b> {
-        self.convert(DType::F64)
-    }
-    /// As `u32`: of a float a whole number from 0 to 2^24 as it is, and everything else as `u32::MAX`.
-    pub fn to_u32(self) -> Expr<'b> {
-        if self.dtype() == DType::F64 {
-            let nearest = self.to_f32();
-            return nearest.to_f64().equal(self).select(nearest.to_u32(), u32::MAX);
-        }
-        self.convert(DType::U32)
-    }
-    /// As the builder's [type of floats](Builder::float).
-    pub fn to_float(self) -> Expr<'b> {
-        self.convert(self.builder.float())
-    }
-    fn convert(self, to: DType) -> Expr<'b> {
-        if self.dtype() == to { self } else { self.builder.push(Op::Convert(to), &[self]) }
-    }
-    /// The same value; no gradient flows through it.
     pub fn stop_gradient(self) -> Expr<'b> {
         self.builder.push(Op::StopGradient, &[self])
     }
-    /// Sum over one axis, which disappears.
+    /// Sum over one axis, which disappears, in an order that [`Op::Sum`] tells. An axis that there is not is refused.
     pub fn sum(self, axis: usize) -> Expr<'b> {
         self.builder.push(Op::Sum(axis), &[self])
     }
-    /// Sum over all axes, last axis first.
+    /// Sum over all axes, last axis first, to a scalar. Of a scalar it is the same value.
     pub fn sum_all(self) -> Expr<'b> {
         (0..self.shape().len()).rev().fold(self, Expr::sum)
     }
     /// Maximum over one axis, which disappears. Not-a-number elements are ignored; elements that tie share the
-    /// gradient.
+    /// gradient: of n that tie each has 1 / n. -infinity if all are not a number.
     pub fn reduce_max(self, axis: usize) -> Expr<'b> {
         self.builder.push(Op::Max(axis), &[self])
     }
-    /// Mean over one axis, which disappears.
+    /// Mean over one axis, which disappears: the [sum](Expr::sum) divided by the extent. An axis that there is not is
+    /// refused.
     pub fn mean(self, axis: usize) -> Expr<'b> {
         let extent = self.shape().get(axis).copied().unwrap_or(1);
         self.sum(axis) / extent as f64
     }
-    /// Mean over all axes.
+    /// Mean over all axes, to a scalar: [`Expr::sum_all`] divided by the number of elements.
     pub fn mean_all(self) -> Expr<'b> {
         let elements = self.shape().elements();
         self.sum_all() / elements as f64
     }
-    /// An axis of extent 1 inserted before `axis`.
+    /// An axis of extent 1 inserted before `axis`; behind the last one if `axis` is the rank, or more.
     pub fn expand(self, axis: usize) -> Expr<'b> {
         let mut shape = self.shape().to_vec();
         shape.insert(axis.min(shape.len()), 1);
         self.reshape(shape.as_slice())
     }
-    /// The logarithm of the softmax over the last axis: x_i - log sum_j e^(x_j). A scalar is refused.
+    /// The logarithm of the softmax over the last axis: x_i - log sum_j e^(x_j). The largest x is subtracted first, so
+    /// that nothing overflows. A scalar is refused.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+    /// let b = Builder::new();
+    /// let logits = b.input("logits", Type::f32([2, 2]));
+    /// b.output("probabilities", logits.softmax());
+    /// b.output("logarithms", logits.log_softmax());
+    /// let y = evaluate(&b.finish()?, &[Tensor::f32([2, 2], [5.0, 5.0, 1000.0, 0.0])?])?;
+    /// assert_eq!(y[0], Tensor::f32([2, 2], [0.5, 0.5, 1.0, 0.0])?);
+    /// assert_eq!(y[1].as_f32().unwrap()[2..], [0.0, -1000.0]);
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     pub fn log_softmax(self) -> Expr<'b> {
         let rank = self.shape().len();
         let Some(axis) = rank.checked_sub(1) else {
@@ -285,7 +243,8 @@ impl<'b> Expr<'b> {
         let shifted = self.less_maximum(axis);
         shifted - shifted.exp().sum(axis).log().expand(axis)
     }
-    /// The softmax over the last axis: e^(x_i) / sum_j e^(x_j). A scalar is refused.
+    /// The softmax over the last axis: e^(x_i) / sum_j e^(x_j), positive numbers whose sum is 1. The largest x is
+    /// subtracted first, so that nothing overflows. A scalar is refused.
     pub fn softmax(self) -> Expr<'b> {
         let Some(axis) = self.shape().len().checked_sub(1) else {
             return self.sum(0); // a scalar has no last axis: records that error
@@ -293,102 +252,36 @@ impl<'b> Expr<'b> {
         let exponentials = self.less_maximum(axis).exp();
         exponentials / exponentials.sum(axis).expand(axis)
     }
-    /// `x - max(x)` over an axis: what a softmax takes exponentials of, so that none overflows.
+    /// `x - max(x)` over an axis, of the same shape: what a softmax takes exponentials of, so that none overflows. The
+    /// maximum counts as a constant to gradients, which is right where only differences of `x` matter.
     pub fn less_maximum(self, axis: usize) -> Expr<'b> {
         self - self.reduce_max(axis).stop_gradient().expand(axis)
     }
-    /// `u32` labels of shape `[..]` as rows `[.., classes]` of floats with one 1.
+    /// `u32` labels of shape `[..]` as rows `[.., classes]` of the builder's floats with one 1; zeros for a label that
+    /// is not below `classes`.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, DType, Tensor, Type, evaluate};
+    /// let b = Builder::new();
+    /// let label = b.input("label", Type::u32([2]));
+    /// assert_eq!(label.one_hot_mask(3).ty(), Type::new(DType::Mask, [2, 3]));
+    /// b.output("y", label.one_hot(3));
+    /// let y = evaluate(&b.finish()?, &[Tensor::u32([2], [1, 7])?])?;
+    /// assert_eq!(y, [Tensor::f32([2, 3], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0])?]);
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     pub fn one_hot(self, classes: usize) -> Expr<'b> {
         self.one_hot_mask(classes).select(1.0, 0.0)
     }
 
-    /// As [`Expr::one_hot`], as masks.
+    /// As [`Expr::one_hot`], as masks: to select from each row what the label says, without a product.
     pub fn one_hot_mask(self, classes: usize) -> Expr<'b> {
         let axis = self.shape().len();
         self.expand(axis).compare(Compare::Equal, self.builder.iota(classes))
     }
 
-    /// Whether the value is of the builder's [type of floats](Builder::float).
+    /// Whether the value is of the builder's [type of floats](Builder::float), not merely of one of the two.
     pub fn is_float(self) -> bool {
         self.dtype() == self.builder.float()
-    }
-}
-
-/// What may stand as an operand: an [`Expr`] or a number.
-///
-/// A number with a fraction takes the type of the float beside it: `f64`, or the nearest `f32`; else the builder's. So
-/// one piece of code builds for both, and has all digits of its constants in `f64`. To the left of an operator stands
-/// an `f32`, whose digits are those of `f32` beside an `f64`, too: Rust would have to be told the type of each literal
-/// there otherwise.
-///
-/// ```
-/// use bayeslift_ir::{Builder, Type, Unary};
-/// let b = Builder::new();
-/// let x = b.input("x", Type::f64([3]));
-/// b.output("y", (1.0 - x * 0.1).log());
-/// assert!(b.finish()?.nodes().iter().any(|node| node.op == bayeslift_ir::Op::ConstantF64(0.1_f64.to_bits())));
-/// # Ok::<(), bayeslift_ir::Error>(())
-/// ```
-pub trait Operand<'b>: Copy {
-    /// The operand as an expression that stands beside this one.
-    fn into_expr(self, beside: Expr<'b>) -> Expr<'b>;
-}
-
-impl<'b> Operand<'b> for Expr<'b> {
-    fn into_expr(self, _: Expr<'b>) -> Expr<'b> {
-        self
-    }
-}
-
-impl<'b> Operand<'b> for f32 {
-    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
-        f64::from(self).into_expr(beside)
-    }
-}
-
-impl<'b> Operand<'b> for f64 {
-    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
-        match beside.dtype() {
-            DType::F64 => beside.builder.constant_f64(self),
-            DType::F32 => beside.builder.constant_f32(self as f32),
-            DType::U32 | DType::Mask => beside.builder.constant(self),
-        }
-    }
-}
-
-impl<'b> Operand<'b> for u32 {
-    fn into_expr(self, beside: Expr<'b>) -> Expr<'b> {
-        beside.builder.constant_u32(self)
-    }
-}
-
-macro_rules! operator {
-    ($trait:ident, $method:ident, |$a:ident, $b:ident| $body:expr) => {
-        impl<'b, T: Operand<'b>> ops::$trait<T> for Expr<'b> {
-            type Output = Expr<'b>;
-            fn $method(self, other: T) -> Expr<'b> {
-                let ($a, $b) = (self, other.into_expr(self));
-                $body
-            }
-        }
-        impl<'b> ops::$trait<Expr<'b>> for f32 {
-            type Output = Expr<'b>;
-            fn $method(self, other: Expr<'b>) -> Expr<'b> {
-                let ($a, $b) = (self.into_expr(other), other);
-                $body
-            }
-        }
-    };
-}
-
-operator!(Add, add, |a, b| a.binary(Binary::Add, b));
-operator!(Sub, sub, |a, b| a.binary(Binary::Add, -b));
-operator!(Mul, mul, |a, b| a.binary(Binary::Mul, b));
-operator!(Div, div, |a, b| a.binary(Binary::Div, b));
-
-impl<'b> ops::Neg for Expr<'b> {
-    type Output = Expr<'b>;
-    fn neg(self) -> Expr<'b> {
-        self.unary(Unary::Neg)
     }
 }
