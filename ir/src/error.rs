@@ -3,6 +3,21 @@
 use crate::{DType, Foreign, Shape, Type};
 
 /// What can be wrong with a graph, a tensor or a text form. Errors arrive before anything is compiled.
+///
+/// A message says what was at fault, what would have been right and what came; in a scope, such as a layer's path, also
+/// where.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Error, Type};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([32, 64]));
+/// b.scoped("mlp", || x + b.input("bias", Type::f32([10])));
+/// let error = b.finish().unwrap_err();
+/// assert!(matches!(&error, Error::In { error, .. } if matches!(**error, Error::ShapeMismatch { .. })));
+/// let message = "add: the right operand has shape [10], which does not fit a broadcast with [32,64], the shape of \
+///                the left operand";
+/// assert_eq!(error.to_string(), format!("in `mlp`: {message}"));
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -122,7 +137,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// This error, marked with the scope it arose in. An empty scope changes nothing.
+    /// This error, marked with the scope it arose in. An empty scope changes nothing; one around an error that has a
+    /// scope goes before that.
+    ///
+    /// ```
+    /// use bayeslift_ir::Error;
+    /// let error = Error::Malformed("no outputs".into());
+    /// let error = error.within("affine").within("").within("mlp");
+    /// assert_eq!(error.to_string(), "in `mlp/affine`: malformed graph: no outputs");
+    /// ```
     pub fn within(self, scope: &str) -> Error {
         match self {
             Error::In { scope: inner, error } if !scope.is_empty() => {

@@ -3,6 +3,25 @@
 //! A [`Graph`] is an append-only, hash-consed, statically shaped program over tensors. [`Builder`] makes one with
 //! ordinary operators; [`evaluate`] runs one, and its bits are the definition of what compiled code must
 //! give. This crate knows no pass and no machine code.
+//!
+//! | To | look at |
+//! |----|---------|
+//! | write a layer or a likelihood | [`Expr`], its methods and operators; [`Operand`] for what takes numbers too |
+//! | know what an operation computes | [`Op`]; [`elementary`] and [`noise`] for the bits of single elements |
+//! | read or change a graph | [`Graph`], [`Op::kind`], [`result_type`], [`verify`]; [`text`] prints and reads it |
+//! | pass data | [`Tensor`], [`Type`], [`Shape`]; [`same_bits`] compares |
+//!
+//! ```
+//! use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+//! let b = Builder::new();
+//! let (x, w) = (b.input("x", Type::f32([2, 2])), b.input("w", Type::f32([2, 1])));
+//! b.output("y", x.dot(w) + 0.5);
+//! let graph = b.finish()?;
+//! let y = evaluate(&graph, &[Tensor::f32([2, 2], [1.0, 2.0, 3.0, 4.0])?, Tensor::f32([2, 1], [1.0, -1.0])?])?;
+//! assert_eq!(y, [Tensor::f32([2, 1], [-0.5, -0.5])?]);
+//! assert!(graph.to_string().contains("%2 = dot %0 %1 : f32[2,1]"));
+//! # Ok::<(), bayeslift_ir::Error>(())
+//! ```
 
 mod aligned_vec;
 #[cfg(feature = "arbitrary")]

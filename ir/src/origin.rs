@@ -8,6 +8,14 @@ use std::{fmt, sync::Arc};
 /// Passes keep it: what replaces a value has its origin. It is told to people and decides nothing, so graphs that
 /// differ in it alone are equal, and of two equal nodes the first tells. Prints as `mlp/affine`, or `gradient of
 /// mlp/affine`; as nothing for what was built in no scope.
+///
+/// ```
+/// use bayeslift_ir::Origin;
+/// let layer = Origin { scope: "mlp/affine".into(), is_gradient: false };
+/// assert_eq!(layer.to_string(), "mlp/affine");
+/// assert_eq!(layer.gradient().to_string(), "gradient of mlp/affine");
+/// assert!(Origin::default().is_unknown() && Origin::default().to_string().is_empty());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The path of the scope; empty outside of all.
@@ -23,12 +31,12 @@ impl Origin {
         Origin { scope, ..*self }
     }
 
-    /// The gradient of what is from here.
+    /// The origin of a gradient of what is from here: the same scope, with [`Origin::is_gradient`] set.
     pub fn gradient(&self) -> Origin {
         Origin { scope: Arc::clone(&self.scope), is_gradient: true }
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is nothing to tell: the scope is empty, as it is of what was built in none.
     pub fn is_unknown(&self) -> bool {
         self.scope.is_empty()
     }
