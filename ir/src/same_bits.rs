@@ -3,7 +3,15 @@
 use crate::{DType, Tensor};
 
 /// `Ok` if both tensors have one type and every element the same bits. Any two NaNs are the same: their sign and
-/// payload are unspecified.
+/// payload are unspecified. Unlike `==`, it tells -0 from +0.
+///
+/// ```
+/// use bayeslift_ir::{Tensor, same_bits};
+/// let nan = Tensor::scalar(f32::NAN);
+/// assert_eq!((same_bits(&nan, &nan), nan == nan), (Ok(()), false));
+/// let error = same_bits(&Tensor::scalar(0.0), &Tensor::scalar(-0.0)).unwrap_err();
+/// assert_eq!(error, "f32[] at []: 0e0 (0x00000000) and -0e0 (0x80000000); 1 elements differ");
+/// ```
 ///
 /// # Errors
 /// A message that names both types, or the first index at which they differ with both elements and their bits.

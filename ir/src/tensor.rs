@@ -3,7 +3,27 @@
 use crate::aligned_vec::AlignedVec;
 use crate::{DType, Error, Shape, Type, memory};
 
-/// A tensor in host memory, row-major.
+/// A tensor in host memory, row-major: what graphs are evaluated on, and compiled functions called with.
+///
+/// Its elements are contiguous, with the last axis innermost. Two are equal if types and elements are, as `==`
+/// compares numbers; [`same_bits`](crate::same_bits) compares bits.
+///
+/// ```
+/// use bayeslift_ir::{DType, Shape, Tensor, Type};
+/// let mut x = Tensor::f32([2, 3], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+/// assert_eq!((x.ty(), x.dtype(), x.shape().rows()), (Type::f32([2, 3]), DType::F32, 2));
+/// x.as_f32_mut().unwrap()[4] = f32::INFINITY;
+/// assert_eq!(x.as_f32().unwrap()[3..], [3.0, f32::INFINITY, 5.0]);
+/// assert_eq!((x.as_u32(), x.first_non_finite()), (None, Some((4, f64::INFINITY))));
+///
+/// let labels = Tensor::u32([3], [7, 0, 9])?;
+/// assert_eq!((labels.as_u32(), labels.to_f64s()), (Some(&[7, 0, 9][..]), None));
+/// assert_eq!(Tensor::zeros(&Type::u32([2]))?, Tensor::u32([2], [0, 0])?);
+///
+/// let error = Tensor::f32([3], [1.0, 2.0]).unwrap_err();
+/// assert_eq!(error.to_string(), "`tensor`: 2 elements for the type f32[3], which has 3");
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Shape,
@@ -20,17 +40,26 @@ enum Data {
 }
 
 impl Tensor {
-    /// A tensor of `f32`.
+    /// A tensor of `f32` with these elements, in row-major order.
     ///
     /// # Errors
-    /// A number of elements that does not fit the shape; an empty shape.
+    /// [`Error::ElementCount`] for another number of elements than the shape has; for an extent of 0 or a shape beyond
+    /// the limits those of [`Type::check`].
     pub fn f32(shape: impl Into<Shape>, elements: impl Into<Vec<f32>>) -> Result<Tensor, Error> {
         let (shape, elements) = (shape.into(), elements.into());
         check_count(&Type::f32(shape.clone()), elements.len())?;
         Ok(Tensor { shape, data: Data::F32(elements.into()) })
     }
 
-    /// A tensor of `f64`.
+    /// A tensor of `f64` with these elements, in row-major order.
+    ///
+    /// ```
+    /// use bayeslift_ir::Tensor;
+    /// let mut x = Tensor::f64([2], [0.1, 0.2])?;
+    /// x.as_f64_mut().unwrap()[1] = 0.3;
+    /// assert_eq!((x.as_f64(), x.as_f32()), (Some(&[0.1, 0.3][..]), None));
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Tensor::f32`].
@@ -40,7 +69,7 @@ impl Tensor {
         Ok(Tensor { shape, data: Data::F64(elements.into()) })
     }
 
-    /// A tensor of `u32`.
+    /// A tensor of `u32` with these elements, in row-major order: labels, numbers of rows, keys of noise.
     ///
     /// # Errors
     /// As for [`Tensor::f32`].
@@ -60,7 +89,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As for [`Tensor::f32`]; a type of other elements.
+    /// As for [`Tensor::f32`]; [`Error::DTypeMismatch`] for a type of other elements.
     pub fn floats(ty: &Type, elements: Vec<f64>) -> Result<Tensor, Error> {
         match ty.dtype {
             DType::F64 => Tensor::f64(ty.shape.clone(), elements),
@@ -72,7 +101,7 @@ impl Tensor {
         }
     }
 
-    /// The elements of an `f32` or `f64` tensor as `f64`, which has all of either.
+    /// The elements of an `f32` or `f64` tensor as `f64`, which has all of either; `None` of any other tensor.
     pub fn to_f64s(&self) -> Option<Vec<f64>> {
         match &self.data {
             Data::F32(elements) => Some(elements.iter().map(|&x| x.into()).collect()),
@@ -81,7 +110,8 @@ impl Tensor {
         }
     }
 
-    /// The first element that is infinite or not a number, with its index.
+    /// The first element that is infinite or not a number, with its index in row-major order. `None` if there is none,
+    /// as in every tensor of `u32` or masks.
     pub fn first_non_finite(&self) -> Option<(usize, f64)> {
         match &self.data {
             Data::F32(elements) => {
@@ -95,8 +125,17 @@ impl Tensor {
     /// A tensor of any type from its four-byte words: bits of floats - of an `f64` first the low, then the high ones -,
     /// integers, or `0` for false in masks and anything else for true.
     ///
+    /// ```
+    /// use bayeslift_ir::{DType, Tensor, Type};
+    /// let one = Tensor::from_words(&Type::f64([]), vec![0, 0x3ff0_0000])?;
+    /// assert_eq!((one.as_f64(), one.words()), (Some(&[1.0][..]), vec![0, 0x3ff0_0000]));
+    /// let mask = Tensor::from_words(&Type::new(DType::Mask, [2]), vec![0, 1])?;
+    /// assert_eq!(mask.words(), [0, u32::MAX]);
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// As for [`Tensor::f32`].
+    /// As for [`Tensor::f32`]; the words of half an `f64` count as an element too many, or too few.
     pub fn from_words(ty: &Type, words: Vec<u32>) -> Result<Tensor, Error> {
         ty.check()?;
         // half an element is one too few or one too many
@@ -117,15 +156,20 @@ impl Tensor {
         Ok(Tensor { shape: ty.shape.clone(), data })
     }
 
-    /// A scalar.
+    /// A scalar of `f32`, whose shape is `[]`.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Tensor, Type};
+    /// assert_eq!(Tensor::scalar(0.5).ty(), Type::f32([]));
+    /// ```
     pub fn scalar(x: f32) -> Tensor {
         Tensor { shape: Shape::default(), data: Data::F32(vec![x].into()) }
     }
 
-    /// All elements zero (or false).
+    /// All elements zero, or false in a mask.
     ///
     /// # Errors
-    /// A shape that is empty or beyond the limits; [`Error::OutOfMemory`].
+    /// Those of [`Type::check`]; [`Error::OutOfMemory`].
     pub fn zeros(ty: &Type) -> Result<Tensor, Error> {
         ty.check()?;
         let elements = ty.shape.elements();
@@ -142,7 +186,15 @@ impl Tensor {
 
     /// Moves the elements to the beginning of a cache line, where they and those of clones stay. Compiled code then
     /// reads and writes vectors that lie in one line each: worth it for large tensors that are used often, such as
-    /// parameters. Where there is no memory for a copy, they stay where they are.
+    /// parameters. Where there is no memory for a copy, they stay where they are. Nothing that can be read changes.
+    ///
+    /// ```
+    /// use bayeslift_ir::Tensor;
+    /// let mut weights = Tensor::f32([1000], vec![0.5; 1000])?;
+    /// weights.align();
+    /// assert_eq!(weights.as_f32().unwrap().as_ptr().align_offset(64), 0);
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     pub fn align(&mut self) {
         match &mut self.data {
             Data::F32(elements) => elements.align(),
@@ -151,12 +203,12 @@ impl Tensor {
         }
     }
 
-    /// The type.
+    /// The type: that of the elements, and the shape. A copy; [`Tensor::shape`] and [`Tensor::dtype`] make none.
     pub fn ty(&self) -> Type {
         Type::new(self.dtype(), self.shape.clone())
     }
 
-    /// The type of the elements.
+    /// The type of the elements, of which [`Tensor::as_f32`] and the like give a slice.
     #[inline]
     pub fn dtype(&self) -> DType {
         match self.data {
@@ -167,13 +219,13 @@ impl Tensor {
         }
     }
 
-    /// The shape.
+    /// The shape, outermost axis first: reads as a slice of extents, `[]` of a scalar.
     #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// The elements of an `f32` tensor.
+    /// The elements of an `f32` tensor in row-major order; `None` of any other tensor.
     #[inline]
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
@@ -182,7 +234,7 @@ impl Tensor {
         }
     }
 
-    /// The elements of an `f32` tensor, to change in place.
+    /// As [`Tensor::as_f32`], to change in place.
     #[inline]
     pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
         match &mut self.data {
@@ -191,7 +243,7 @@ impl Tensor {
         }
     }
 
-    /// The elements of an `f64` tensor.
+    /// The elements of an `f64` tensor in row-major order; `None` of any other tensor.
     #[inline]
     pub fn as_f64(&self) -> Option<&[f64]> {
         match &self.data {
@@ -200,7 +252,7 @@ impl Tensor {
         }
     }
 
-    /// The elements of an `f64` tensor, to change in place.
+    /// As [`Tensor::as_f64`], to change in place.
     #[inline]
     pub fn as_f64_mut(&mut self) -> Option<&mut [f64]> {
         match &mut self.data {
@@ -209,7 +261,7 @@ impl Tensor {
         }
     }
 
-    /// The elements of a `u32` tensor, or of a mask as `0` and `u32::MAX`.
+    /// The elements of a `u32` tensor in row-major order, or of a mask as `0` and `u32::MAX`; `None` of floats.
     #[inline]
     pub fn as_u32(&self) -> Option<&[u32]> {
         match &self.data {
@@ -218,7 +270,15 @@ impl Tensor {
         }
     }
 
-    /// As [`Tensor::as_u32`], to change in place.
+    /// As [`Tensor::as_u32`], to change in place. Write nothing but `0` and `u32::MAX` to a mask.
+    ///
+    /// ```
+    /// use bayeslift_ir::Tensor;
+    /// let mut step = Tensor::u32([], [41])?;
+    /// step.as_u32_mut().unwrap()[0] += 1;
+    /// assert_eq!(step.as_u32(), Some(&[42][..]));
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     #[inline]
     pub fn as_u32_mut(&mut self) -> Option<&mut [u32]> {
         match &mut self.data {

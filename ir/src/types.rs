@@ -4,7 +4,15 @@ use crate::Error;
 use smallvec::SmallVec;
 use std::fmt;
 
-/// The element type of a tensor.
+/// The element type of a tensor. Prints as its name.
+///
+/// ```
+/// use bayeslift_ir::DType;
+/// assert_eq!(DType::ALL.map(DType::name), ["f32", "f64", "u32", "mask"]);
+/// assert_eq!(DType::ALL.map(DType::bytes), [4, 8, 4, 4]);
+/// assert_eq!(DType::ALL.map(DType::words), [1, 2, 1, 1]);
+/// assert_eq!(DType::ALL.map(DType::is_float), [true, true, false, false]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// IEEE 754 binary32.
@@ -21,7 +29,7 @@ impl DType {
     /// All of them.
     pub const ALL: [DType; 4] = [DType::F32, DType::F64, DType::U32, DType::Mask];
 
-    /// The name in the text form.
+    /// The name in messages and in the [text form](crate::text) of graphs: `f32`, `f64`, `u32` or `mask`.
     pub fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
@@ -31,7 +39,7 @@ impl DType {
         }
     }
 
-    /// The four-byte words that an element occupies, in tensors and in compiled code.
+    /// The four-byte words that an element occupies, in tensors and in compiled code: 2 of `f64`, 1 of all others.
     pub fn words(self) -> usize {
         match self {
             DType::F64 => 2,
@@ -39,12 +47,12 @@ impl DType {
         }
     }
 
-    /// The bytes that an element occupies.
+    /// The bytes that an element occupies: four a [word](DType::words), also of a mask.
     pub fn bytes(self) -> usize {
         4 * self.words()
     }
 
-    /// Whether elements are floating-point numbers.
+    /// Whether elements are floating-point numbers: `f32` or `f64`.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F64)
     }
@@ -56,7 +64,23 @@ impl fmt::Display for DType {
     }
 }
 
-/// The extents of a tensor, outermost axis first. Scalars have rank 0. No extent is zero.
+/// The extents of a tensor, outermost axis first. Scalars have rank 0. Reads as a slice of extents; prints as
+/// `[32,3,10]`.
+///
+/// Any extents make a shape; that of a graph's value has passed [`Shape::check`].
+///
+/// ```
+/// use bayeslift_ir::Shape;
+/// let shape = Shape::new(&[32, 3, 10]);
+/// assert_eq!((shape.len(), shape.elements(), shape.rows(), shape.last_extent()), (3, 960, 96, 10));
+/// assert_eq!(shape.strides()[..], [30, 10, 1]);
+/// assert_eq!(shape.without(1).to_string(), "[32,10]");
+/// assert_eq!(shape.broadcast_with(&Shape::from([10])), Some(shape.clone()));
+/// assert_eq!(shape.broadcast_with(&Shape::from([3])), None);
+///
+/// let error = Shape::from([32, 0]).check().unwrap_err();
+/// assert_eq!(error.to_string(), "shape [32,0] has extent 0 on axis 1; every extent must be at least 1");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Shape(SmallVec<[usize; 4]>);
 
@@ -66,12 +90,13 @@ pub const MAX_RANK: usize = 12;
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
 impl Shape {
-    /// A shape with these extents.
+    /// A shape with these extents, of which nothing is checked. No extents make the shape of a scalar.
     pub fn new(extents: &[usize]) -> Self {
         Shape(SmallVec::from_slice(extents))
     }
 
-    /// The number of elements. Shapes of graph values are checked not to overflow.
+    /// The number of elements: the product of all extents, 1 for a scalar. Shapes of graph values are checked not to
+    /// overflow; where [`Shape::check`] refuses a shape, the product may.
     pub fn elements(&self) -> usize {
         self.0.iter().product()
     }
@@ -81,12 +106,13 @@ impl Shape {
         self.0.last().copied().unwrap_or(1)
     }
 
-    /// The product of all extents but the last.
+    /// The product of all extents but the last, 1 for a scalar: with [`Shape::last_extent`] columns, the rows of the
+    /// matrix that has the same elements.
     pub fn rows(&self) -> usize {
         self.0[..self.0.len().saturating_sub(1)].iter().product()
     }
 
-    /// The shape without axis `axis`.
+    /// The shape without axis `axis`: that of a sum over it.
     ///
     /// # Panics
     /// An axis that it does not have.
@@ -96,7 +122,7 @@ impl Shape {
         Shape(extents)
     }
 
-    /// Row-major strides, in elements.
+    /// Row-major strides: for each axis how many elements apart its neighbours are, 1 on the last axis.
     pub fn strides(&self) -> SmallVec<[usize; 4]> {
         let mut strides = SmallVec::from_elem(1, self.0.len());
         for axis in (1..self.0.len()).rev() {
@@ -105,7 +131,8 @@ impl Shape {
         strides
     }
 
-    /// The shape both operands are broadcast to: extents are aligned at the last axis and must be equal or 1.
+    /// The shape both operands are broadcast to: extents are aligned at the last axis and must be equal or 1. `None` if
+    /// they are not.
     pub fn broadcast_with(&self, other: &Shape) -> Option<Shape> {
         let rank = self.len().max(other.len());
         let extent = |shape: &Shape, axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |a| shape[a]);
@@ -122,6 +149,10 @@ impl Shape {
     }
 
     /// `Ok` if every extent is positive and rank and size are within the limits.
+    ///
+    /// # Errors
+    /// [`Error::EmptyAxis`] for an extent of 0; [`Error::TooLarge`] for more than [`MAX_RANK`] axes or
+    /// [`MAX_ELEMENTS`] elements.
     pub fn check(&self) -> Result<(), Error> {
         if self.0.len() > MAX_RANK {
             return Err(Error::TooLarge { what: "rank", size: self.0.len() as u64, limit: MAX_RANK as u64 });
@@ -182,7 +213,18 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// The type of a graph value. Prints as `f32[32,64]`.
+/// The type of a graph value: an element type and a shape. Prints as `f32[32,64]`.
+///
+/// ```
+/// use bayeslift_ir::{DType, MAX_ELEMENTS, Type};
+/// let ty = Type::f64([32, 64]);
+/// assert_eq!((ty.to_string().as_str(), ty.words(), ty.bytes()), ("f64[32,64]", 4096, 16_384));
+/// assert_eq!(Type::new(DType::U32, []), Type::u32([]));
+///
+/// assert!(Type::f32([MAX_ELEMENTS]).check().is_ok());
+/// let error = Type::f64([MAX_ELEMENTS]).check().unwrap_err();
+/// assert_eq!(error.to_string(), "elements of a tensor: 2147483648 exceeds the limit of 1073741824");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Type {
     /// The element type.
@@ -192,37 +234,40 @@ pub struct Type {
 }
 
 impl Type {
-    /// A tensor type.
+    /// A tensor type, of which nothing is checked: [`Type::check`] does, and whatever takes types calls it.
     pub fn new(dtype: DType, shape: impl Into<Shape>) -> Self {
         Type { dtype, shape: shape.into() }
     }
 
-    /// An `f32` tensor type.
+    /// An `f32` tensor type; `Type::f32([])` is that of a scalar.
     pub fn f32(shape: impl Into<Shape>) -> Self {
         Type::new(DType::F32, shape)
     }
 
-    /// An `f64` tensor type.
+    /// An `f64` tensor type; `Type::f64([])` is that of a scalar.
     pub fn f64(shape: impl Into<Shape>) -> Self {
         Type::new(DType::F64, shape)
     }
 
-    /// A `u32` tensor type.
+    /// A `u32` tensor type; `Type::u32([])` is that of a scalar.
     pub fn u32(shape: impl Into<Shape>) -> Self {
         Type::new(DType::U32, shape)
     }
 
-    /// The four-byte words that all elements occupy.
+    /// The four-byte words that all elements occupy: elements times [`DType::words`].
     pub fn words(&self) -> usize {
         self.shape.elements() * self.dtype.words()
     }
 
-    /// The bytes that all elements occupy.
+    /// The bytes that all elements occupy: elements times [`DType::bytes`].
     pub fn bytes(&self) -> usize {
         self.shape.elements() * self.dtype.bytes()
     }
 
     /// As [`Shape::check`], and that the elements do not take more memory than [`MAX_ELEMENTS`] of four bytes.
+    ///
+    /// # Errors
+    /// As [`Shape::check`]; [`Error::TooLarge`] for more than half of [`MAX_ELEMENTS`] elements of `f64`.
     pub fn check(&self) -> Result<(), Error> {
         self.shape.check()?;
         let (size, limit) = (self.shape.elements() as u64, (MAX_ELEMENTS / self.dtype.words()) as u64);
