@@ -37,7 +37,14 @@
 
 use crate::{DoubleLanes, Lanes, NoiseDistribution, Scalar, elementary};
 
-/// Threefry2x32 with 20 rounds (Salmon et al. 2011; rotations and parity as in their Random123).
+/// Threefry2x32 with 20 rounds (Salmon et al. 2011; rotations and parity as in their Random123): a bijection of
+/// counters for each key, whose results look random.
+///
+/// ```
+/// use bayeslift_ir::{Scalar, noise};
+/// // an answer that Random123 publishes
+/// assert_eq!(noise::threefry(&mut Scalar, [0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
+/// ```
 pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::I; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
     let parity = l.integer(0x1bd1_1bda);
@@ -59,23 +66,55 @@ pub fn threefry<L: Lanes>(l: &mut L, key: [L::I; 2], counter: [L::I; 2]) -> [L::
     [a, b]
 }
 
-/// K1: the key of a noise site in one step.
+/// K1: the key of a noise site in one step, TF(TF(seed, stream), step). Each is (low, high) words.
+///
+/// ```
+/// use bayeslift_ir::{Scalar, noise};
+/// let (seed, step, stream) = ([7, 0], [100, 0], [1, 2]);
+/// let of_the_site = noise::threefry(&mut Scalar, seed, stream);
+/// let key = noise::site_key(&mut Scalar, seed, step, stream);
+/// assert_eq!(key, noise::threefry(&mut Scalar, of_the_site, step));
+/// ```
 pub fn site_key<L: Lanes>(l: &mut L, seed: [L::I; 2], step: [L::I; 2], stream: [L::I; 2]) -> [L::I; 2] {
     let key = threefry(l, seed, stream);
     threefry(l, key, step)
 }
 
-/// K2: the key of the rows of one sample whose index has this high word.
+/// K2: the key of the rows of one sample whose index has this high word, TF(K1, (sample, row high)).
+///
+/// ```
+/// use bayeslift_ir::{Scalar, noise};
+/// let site_key = [1, 2];
+/// let keys = [3, 4].map(|sample| noise::row_key(&mut Scalar, site_key, sample, 0));
+/// assert_eq!(keys[1], noise::threefry(&mut Scalar, site_key, [4, 0]));
+/// assert_ne!(keys[0], keys[1]);
+/// ```
 pub fn row_key<L: Lanes>(l: &mut L, site_key: [L::I; 2], sample: L::I, row_high: L::I) -> [L::I; 2] {
     threefry(l, site_key, [sample, row_high])
 }
 
-/// How far units are apart that share their words, in rows of `units` units.
+/// How far units are apart that share their words, h, in rows of `units` units: 8 up to 16 units, else 16.
+///
+/// ```
+/// use bayeslift_ir::noise;
+/// assert_eq!([1, 16, 17, 1000].map(noise::half), [8, 8, 16, 16]);
+/// ```
 pub fn half(units: usize) -> usize {
     if units <= 16 { 8 } else { 16 }
 }
 
-/// The elements of units u and u + h, for `slot` = u / 2h * h + u % h.
+/// The elements of units u and u + h, for `slot` = u / 2h * h + u % h and h of [`half`]. The key is that of
+/// [`row_key`].
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Normal, Scalar, noise};
+/// let (seed, stream) = (7, 0x2_0000_0001);
+/// let mut row = [0.0; 24];
+/// noise::fill_row(Normal, stream, seed, 100, 3, 5, &mut row);
+/// let key = noise::site_key(&mut Scalar, [7, 0], [100, 0], [1, 2]);
+/// let key = noise::row_key(&mut Scalar, key, 3, 0);
+/// assert_eq!(noise::pair(&mut Scalar, Normal, key, 5, 2), [row[2], row[2 + 16]]);
+/// ```
 pub fn pair<L: Lanes>(
     l: &mut L,
     distribution: NoiseDistribution,
@@ -134,7 +173,14 @@ fn rademacher<L: Lanes>(l: &mut L, word: L::I) -> L::F {
     elementary::flip_sign(l, one, word)
 }
 
-/// As [`pair`], of `f64`.
+/// As [`pair`], of `f64`: more digits of the same numbers.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Uniform, Scalar, noise};
+/// let coarse = noise::pair(&mut Scalar, Uniform, [1, 2], 5, 2);
+/// let fine = noise::pair_f64(&mut Scalar, Uniform, [1, 2], 5, 2);
+/// assert!((f64::from(coarse[0]) - fine[0]).abs() <= 0.5_f64.powi(24));
+/// ```
 pub fn pair_f64<L: DoubleLanes>(
     l: &mut L,
     distribution: NoiseDistribution,
@@ -207,7 +253,18 @@ const fn two_to(exponent: i32) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
-/// Where in a noise site an element is.
+/// Where in a noise site an element is. The element is a function of this, of the site's stream and of the law alone:
+/// it depends on no batch, thread or machine.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Normal, noise::{self, Address}};
+/// let at = Address { seed: 7, step: 100, sample: 3, row: 5, unit: 2, units: 64 };
+/// let stream = noise::stream("mlp/affine", "kernel");
+/// let mut row = [0.0; 64];
+/// noise::fill_row(Normal, stream, at.seed, at.step, at.sample, at.row, &mut row);
+/// assert_eq!(noise::element(Normal, stream, at), row[2]);
+/// assert_ne!(noise::element(Normal, stream, at), noise::element(Normal, stream, Address { step: 101, ..at }));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The seed of the run.
@@ -224,13 +281,28 @@ pub struct Address {
     pub units: u32,
 }
 
-/// The element of the site `stream` at `address`.
+/// The element of the site `stream` at `address`, by the formulas at the head of this module. For whole rows
+/// [`fill_row`] takes half the time.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Rademacher, noise::{self, Address}};
+/// let at = |seed, row| Address { seed, row, units: 1, ..Address::default() };
+/// let signs = |seed| (0..8).map(move |row| noise::element(Rademacher, 1, at(seed, row)));
+/// assert!(signs(7).eq(signs(7)) && !signs(7).eq(signs(8)));
+/// ```
 pub fn element(distribution: NoiseDistribution, stream: u64, address: Address) -> f32 {
     let (key, row_low, slot, which) = place(stream, address);
     pair(&mut Scalar, distribution, key, row_low, slot)[which]
 }
 
-/// As [`element`], of `f64`.
+/// As [`element`], of `f64`: more digits of the same number.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Uniform, noise::{self, Address}};
+/// let at = Address { seed: 7, unit: 3, units: 10, ..Address::default() };
+/// let (coarse, fine) = (noise::element(Uniform, 1, at), noise::element_f64(Uniform, 1, at));
+/// assert!((f64::from(coarse) - fine).abs() <= 0.5_f64.powi(24));
+/// ```
 pub fn element_f64(distribution: NoiseDistribution, stream: u64, address: Address) -> f64 {
     let (key, row_low, slot, which) = place(stream, address);
     pair_f64(&mut Scalar, distribution, key, row_low, slot)[which]
@@ -244,7 +316,16 @@ fn place(stream: u64, address: Address) -> ([u32; 2], u32, u32, usize) {
     (key, row_low, unit / (2 * half) * half + unit % half, (unit / half % 2) as usize)
 }
 
-/// The elements of all units of one row: what [`element`] gives, at half the cost.
+/// The elements of all units of one row: what [`element`] gives, at half the cost. `out` has as many elements as the
+/// site's last axis, not a part of it.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Normal, noise::{self, Address}};
+/// let mut row = [0.0; 100];
+/// noise::fill_row(Normal, 1, 7, 0, 0, 5, &mut row);
+/// let at = Address { seed: 7, row: 5, unit: 99, units: 100, ..Address::default() };
+/// assert_eq!(row[99], noise::element(Normal, 1, at));
+/// ```
 pub fn fill_row(
     distribution: NoiseDistribution,
     stream: u64,
@@ -258,7 +339,15 @@ pub fn fill_row(
     fill(out, |slot| pair(&mut Scalar, distribution, key, row_low, slot));
 }
 
-/// As [`fill_row`], of `f64`.
+/// As [`fill_row`], of `f64`: more digits of the same numbers, what [`element_f64`] gives.
+///
+/// ```
+/// use bayeslift_ir::{NoiseDistribution::Normal, noise::{self, Address}};
+/// let mut row = [0.0; 100];
+/// noise::fill_row_f64(Normal, 1, 7, 0, 0, 5, &mut row);
+/// let at = Address { seed: 7, row: 5, unit: 99, units: 100, ..Address::default() };
+/// assert_eq!(row[99], noise::element_f64(Normal, 1, at));
+/// ```
 pub fn fill_row_f64(
     distribution: NoiseDistribution,
     stream: u64,
@@ -302,7 +391,15 @@ fn words(x: u64) -> [u32; 2] {
 /// The stream of the noise site `site` in the layer at `path`.
 ///
 /// FNV-1a (64 bits) over the bytes of `path`, the byte 0xff, which UTF-8 does not use, and the bytes of `site`; then
-/// the finalizer of SplitMix64 (Steele, Lea and Flood, 2014), a bijection that spreads every bit over all.
+/// the finalizer of SplitMix64 (Steele, Lea and Flood, 2014), a bijection that spreads every bit over all. Two sites of
+/// one graph that have one stream are refused by [`verify`](crate::verify).
+///
+/// ```
+/// use bayeslift_ir::noise;
+/// assert_eq!(noise::stream("net/dense", "bias"), 0x13ca_dcf7_76c5_5928);
+/// // where a path ends counts
+/// assert_ne!(noise::stream("net/dense", "kernel"), noise::stream("net/densek", "ernel"));
+/// ```
 pub fn stream(path: &str, site: &str) -> u64 {
     let bytes = path.bytes().chain([0xff]).chain(site.bytes());
     let hash = bytes
