@@ -19,7 +19,25 @@ use smallvec::SmallVec;
 /// let kernel = b.input("kernel", Type::f32([7, 7, 1, 8]));
 /// let axis = Sliding { size: 7, step: 2, dilation: 1, before: 2, after: 3 };
 /// let convolution = Convolution { axes: [axis, axis].into_iter().collect(), groups: 1 };
-/// assert_eq!(*convolution.apply(image, kernel).shape(), [32, 14, 14, 8]);
+/// assert_eq!(convolution.apply(image, kernel).shape()[..], [32, 14, 14, 8]);
+/// // the other way, from 14 positions an axis to 28
+/// let (features, kernel) = (b.input("features", Type::f32([32, 14, 14, 8])), b.input("up", Type::f32([7, 7, 8, 1])));
+/// assert_eq!(convolution.apply_transpose(features, kernel, &[28, 28]).shape()[..], [32, 28, 28, 1]);
+/// // what the first one multiplies: 14 * 14 windows of 32 images, each of 7 * 7 elements
+/// assert_eq!(convolution.patches(image, &[].into()).rows.shape()[..], [32 * 14 * 14, 7 * 7]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
+///
+/// On one axis of positions, with two examples of one channel:
+///
+/// ```
+/// use bayeslift_ir::{Builder, Convolution, Sliding, Tensor, Type, evaluate};
+/// let b = Builder::new();
+/// let (image, kernel) = (b.input("image", Type::f32([2, 3, 1])), b.input("kernel", Type::f32([2, 1, 1])));
+/// let axis = Sliding { size: 2, step: 1, dilation: 1, before: 0, after: 0 };
+/// b.output("y", Convolution { axes: [axis].into_iter().collect(), groups: 1 }.apply(image, kernel));
+/// let inputs = [Tensor::f32([2, 3, 1], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?, Tensor::f32([2, 1, 1], [1.0, 10.0])?];
+/// assert_eq!(evaluate(&b.finish()?, &inputs)?, [Tensor::f32([2, 2, 1], [21.0, 32.0, 54.0, 65.0])?]);
 /// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +48,16 @@ pub struct Convolution {
     pub groups: usize,
 }
 
-/// How windows move over one axis of an image.
+/// How windows move over one axis of an image: element `j` of window `p` is element `p * step + j * dilation - before`
+/// of the axis, or 0 where that is outside of it.
+///
+/// ```
+/// use bayeslift_ir::Sliding;
+/// let axis = Sliding { size: 3, step: 2, dilation: 1, before: 1, after: 1 };
+/// assert_eq!(axis.windows(28), Some(14));
+/// assert_eq!(Sliding { dilation: 4, ..axis }.windows(28), Some(11));
+/// assert_eq!(Sliding { size: 31, ..axis }.windows(28), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sliding {
     /// The number of elements of a window.
@@ -46,7 +73,8 @@ pub struct Sliding {
 }
 
 impl Sliding {
-    /// How many windows there are on an axis of this extent; `None` if not one.
+    /// How many windows there are on an axis of this extent, `(before + extent + after - reach) / step + 1` with `reach
+    /// = (size - 1) * dilation + 1` and the division rounded down; `None` if not one, and for a size or step of 0.
     pub fn windows(&self, extent: usize) -> Option<usize> {
         let reach = self.size.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let padded = extent.checked_add(self.before)?.checked_add(self.after)?;
@@ -60,7 +88,18 @@ impl Sliding {
     }
 }
 
-/// A convolution's image and kernel as matrices, and what their product is.
+/// The windows of an image as rows of a matrix, from [`Convolution::patches`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, Convolution, Sliding, Tensor, Type, evaluate};
+/// let b = Builder::new();
+/// let axis = Sliding { size: 2, step: 1, dilation: 1, before: 0, after: 0 };
+/// let convolution = Convolution { axes: [axis].into_iter().collect(), groups: 1 };
+/// b.output("rows", convolution.patches(b.input("image", Type::f32([1, 3, 1])), &[].into()).rows);
+/// let rows = evaluate(&b.finish()?, &[Tensor::f32([1, 3, 1], [1.0, 2.0, 3.0])?])?;
+/// assert_eq!(rows, [Tensor::f32([2, 2], [1.0, 2.0, 2.0, 3.0])?]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Patches<'b> {
     /// Windows as rows, `[examples * positions, window * channels]`, behind axes for batches of kernels and for groups
@@ -77,6 +116,9 @@ impl Convolution {
     /// `[leading.., examples, positions.., channels]` and a kernel `[batch.., window.., channels / groups, outputs]`
     /// give `[leading.., examples, positions.., outputs]`. Axes of batches of kernels are as many leading axes of the
     /// image, which is broadcast to them, or all 1.
+    ///
+    /// The result at position `p` is the sum over `j` and channels of `image[p * step + j * dilation - before]` times
+    /// `kernel[j]`, with zeros outside of the image. What does not fit is an error that the builder keeps.
     pub fn apply<'b>(&self, image: Expr<'b>, kernel: Expr<'b>) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
@@ -88,7 +130,8 @@ impl Convolution {
         patches.unpack(patches.rows.dot(kernel))
     }
 
-    /// The windows of an image for kernels of this batch.
+    /// The windows of an image for kernels of this batch, `[]` for one kernel: what [`Convolution::apply`] multiplies
+    /// with the kernel. An image that does not fit is an error that the builder keeps.
     pub fn patches<'b>(&self, image: Expr<'b>, batch: &Shape) -> Patches<'b> {
         let nothing =
             |rows| Patches { rows, batches: 1, groups: 1, leading: SmallVec::new(), positions: SmallVec::new() };
@@ -137,7 +180,7 @@ impl Convolution {
     }
 
     /// A kernel as the right operand of a product with these windows.
-    pub fn matrix<'b>(&self, kernel: Expr<'b>, patches: &Patches<'b>) -> Option<Expr<'b>> {
+    fn matrix<'b>(&self, kernel: Expr<'b>, patches: &Patches<'b>) -> Option<Expr<'b>> {
         let (rank, shape, groups) = (self.axes.len(), kernel.shape(), self.groups);
         let batch = shape.len().checked_sub(rank + 2);
         let sizes = || self.axes.iter().map(|axis| axis.size);
@@ -164,7 +207,8 @@ impl Convolution {
 
     /// The adjoint of [`Convolution::apply`] with respect to the image: each element of `[leading.., examples,
     /// positions.., channels]` is spread over a window of the result, `[leading.., examples, extents.., outputs]`;
-    /// padding is cut off. The kernel is `[batch.., window.., channels / groups, outputs]`.
+    /// padding is cut off. The kernel is `[batch.., window.., channels / groups, outputs]`. Also known as a transposed
+    /// convolution, or deconvolution. Extents with fewer windows than the image has positions are refused.
     pub fn apply_transpose<'b>(&self, image: Expr<'b>, kernel: Expr<'b>, extents: &[usize]) -> Expr<'b> {
         let (rank, shape) = (self.axes.len(), kernel.shape());
         let Some(batch) = shape.len().checked_sub(rank + 2) else {
@@ -200,7 +244,7 @@ impl Convolution {
 
 impl<'b> Patches<'b> {
     /// A product's result `[.., examples * positions, outputs]` as an image.
-    pub fn unpack(&self, product: Expr<'b>) -> Expr<'b> {
+    fn unpack(&self, product: Expr<'b>) -> Expr<'b> {
         let outputs = product.shape().last_extent() * self.groups;
         let shape: Shape = self.leading.iter().chain(&self.positions).chain([&outputs]).copied().collect();
         match self.groups {
@@ -210,7 +254,21 @@ impl<'b> Patches<'b> {
     }
 }
 
-/// The windows of `[batches, examples, positions.., groups, channels]` as rows of a matrix.
+/// The windows of `[batches, examples, positions.., groups, channels]` as rows of a matrix, `[batches, groups, examples
+/// * windows, sizes * channels]`; without the first two axes if both are 1.
+///
+/// An image with another number of axes, and windows that do not lie on the padded image, are errors that the builder
+/// keeps.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Sliding, Tensor, Type, evaluate, windows_as_rows};
+/// let b = Builder::new();
+/// let axis = Sliding { size: 2, step: 2, dilation: 1, before: 1, after: 0 };
+/// b.output("rows", windows_as_rows(b.input("image", Type::f32([1, 1, 3, 1, 1])), &[axis]));
+/// let rows = evaluate(&b.finish()?, &[Tensor::f32([1, 1, 3, 1, 1], [1.0, 2.0, 3.0])?])?;
+/// assert_eq!(rows, [Tensor::f32([2, 2], [0.0, 1.0, 2.0, 3.0])?]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn windows_as_rows<'b>(image: Expr<'b>, axes: &[Sliding]) -> Expr<'b> {
     let (rank, shape) = (axes.len(), image.shape());
     if shape.len() != rank + 4 {

@@ -92,7 +92,7 @@ mod register {
 }
 
 impl Environment {
-    /// Sets the environment on this thread.
+    /// Sets the environment on this thread, until what it gives is dropped.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline]
     pub fn enter() -> Environment {

@@ -28,7 +28,18 @@ pub const SUM_CHUNK: usize = 64;
 /// 1`.
 pub const SUM_LANES: usize = 16;
 
-/// Elements of a value in row-major order, as the evaluator holds them.
+/// Elements of a value in row-major order, as the evaluator holds them. `R` is what holds those of `f32` values: `f64`
+/// in [`evaluate_f64`].
+///
+/// ```
+/// use bayeslift_ir::{Elements, Tensor};
+/// let of = |tensor: &Tensor| Elements::<f64>::from(tensor);
+/// assert_eq!(of(&Tensor::f32([2], [0.5, 2.0])?).floats(), Some(&[0.5, 2.0][..]));
+/// assert_eq!(of(&Tensor::f64([1], [0.1])?).doubles(), Some(&[0.1][..]));
+/// assert_eq!(of(&Tensor::u32([1], [7])?).words(), Some(&[7][..]));
+/// assert_eq!(of(&Tensor::u32([1], [7])?).floats(), None);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Elements<R> {
     /// An `f32` value's elements, in the precision of the evaluation.
@@ -40,7 +51,7 @@ pub enum Elements<R> {
 }
 
 impl<R> Elements<R> {
-    /// The floats, if they are floats.
+    /// The elements of an `f32` value; `None` of any other.
     pub fn floats(&self) -> Option<&[R]> {
         match self {
             Elements::Floats(elements) => Some(elements),
@@ -48,7 +59,7 @@ impl<R> Elements<R> {
         }
     }
 
-    /// The doubles, if they are doubles.
+    /// The elements of an `f64` value; `None` of any other.
     pub fn doubles(&self) -> Option<&[f64]> {
         match self {
             Elements::Doubles(elements) => Some(elements),
@@ -56,7 +67,7 @@ impl<R> Elements<R> {
         }
     }
 
-    /// The words, if they are words.
+    /// The elements of a `u32` value, or of a mask as `0` and `u32::MAX`; `None` of any other.
     pub fn words(&self) -> Option<&[u32]> {
         match self {
             Elements::Floats(_) | Elements::Doubles(_) => None,
@@ -86,10 +97,12 @@ impl<R: From<f32>> From<&Tensor> for Elements<R> {
 
 /// Runs `graph` on `inputs`, one tensor an input in the graph's order; gives one tensor an output.
 ///
-/// Its bits define what compiled code gives.
+/// Its bits define what compiled code gives. It is simple rather than fast: for tests, and to try an expression. Only
+/// what outputs need is computed.
 ///
 /// # Errors
-/// A wrong number of inputs; an input of another element type or shape than the graph's; [`Error::OutOfMemory`].
+/// [`Error::Attribute`] for a wrong number of inputs; [`Error::DTypeMismatch`] or [`Error::ShapeMismatch`] for an input
+/// of another element type or shape than the graph's; [`Error::OutOfMemory`].
 ///
 /// ```
 /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
@@ -124,8 +137,20 @@ pub fn evaluate(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> 
 /// hold what no `f32` holds; make them from tensors with [`Elements::from`].
 ///
 /// # Errors
-/// A wrong number of inputs; an input that is floats, doubles or words where the graph's is another of these, or of
-/// another number of elements; [`Error::OutOfMemory`].
+/// [`Error::Attribute`] for a wrong number of inputs; [`Error::DTypeMismatch`] for an input that is floats, doubles or
+/// words where the graph's is another of these; [`Error::ElementCount`] for another number of elements;
+/// [`Error::OutOfMemory`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, Elements, Tensor, Type, evaluate, evaluate_f64};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([]));
+/// b.output("y", (x + 1.0) - x);
+/// let (graph, x) = (b.finish()?, Tensor::scalar(1e8));
+/// assert_eq!(evaluate(&graph, &[x.clone()])?, [Tensor::scalar(0.0)]);
+/// assert_eq!(evaluate_f64(&graph, &[Elements::from(&x)])?[0].floats(), Some(&[1.0][..]));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn evaluate_f64(graph: &Graph, inputs: &[Elements<f64>]) -> Result<Vec<Elements<f64>>, Error> {
     let _environment = Environment::enter();
     check_count(graph, inputs.len())?;

@@ -9,6 +9,8 @@ use std::fmt::{self, Write};
 /// use bayeslift_ir::Foreign;
 /// assert_eq!(Foreign::new("a\n\u{1b}]0;b").to_string(), "a\\n\\u{1b}]0;b");
 /// assert_eq!(Foreign::cut("0123456789", 6).to_string(), "012…89");
+/// assert_eq!(Foreign::new(&"x".repeat(1000)).to_string().chars().count(), 120);
+/// assert_eq!(Foreign::whole(&"x".repeat(1000)).to_string().len(), 1000);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Foreign<'a> {
@@ -17,17 +19,18 @@ pub struct Foreign<'a> {
 }
 
 impl<'a> Foreign<'a> {
-    /// At most 120 characters of a text.
+    /// At most 120 characters of a text, before escapes are written.
     pub fn new(text: &'a str) -> Self {
         Foreign::cut(text, 120)
     }
 
-    /// At most `most` characters of a text.
+    /// At most `most` characters of a text, before escapes are written: of a longer one the beginning and the end, with
+    /// `…` between them.
     pub fn cut(text: &'a str, most: usize) -> Self {
         Foreign { text, most }
     }
 
-    /// All of a text.
+    /// All of a text, however long it is, with escapes.
     pub fn whole(text: &'a str) -> Self {
         Foreign::cut(text, usize::MAX)
     }

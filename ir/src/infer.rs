@@ -2,10 +2,22 @@
 
 use crate::{DType, Error, Noise, Op, Shape, Type, Window};
 
-/// The type of `op` applied to operands of these types.
+/// The type of `op` applied to operands of these types: what [`Graph::push`](crate::Graph::push) gives the node, or why
+/// it refuses.
 ///
 /// # Errors
-/// A wrong number of operands, element types or shapes that do not fit, attributes out of range.
+/// [`Error::Attribute`] for a wrong number of operands and attributes out of range; [`Error::DTypeMismatch`] and
+/// [`Error::ShapeMismatch`] for operands that do not fit, which are counted from 0; for a result that is empty or
+/// beyond the limits those of [`Type::check`].
+///
+/// ```
+/// use bayeslift_ir::{Op, Type, result_type};
+/// assert_eq!(result_type(&Op::Dot, &[&Type::f32([8, 32, 64]), &Type::f32([8, 64, 10])])?, Type::f32([8, 32, 10]));
+/// assert_eq!(result_type(&Op::Gather, &[&Type::f64([50, 4]), &Type::u32([7])])?, Type::f64([7, 4]));
+/// let error = result_type(&Op::Sum(0), &[&Type::u32([7])]).unwrap_err();
+/// assert_eq!(error.to_string(), "sum: operand 0 has element type u32, expected f32");
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn result_type(op: &Op, args: &[&Type]) -> Result<Type, Error> {
     if args.len() != op.arity() {
         return Err(attribute(op, format!("{} operands, expected {}", args.len(), op.arity())));

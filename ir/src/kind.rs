@@ -3,7 +3,21 @@
 
 use crate::{Binary, Compare, DType, Noise, Op, Shape, Unary, Window};
 
-/// What sort of operation an [`Op`] is, with what each sort does.
+/// What sort of operation an [`Op`] is, with what each sort does: from [`Op::kind`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, Kind, Type};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([32, 64]));
+/// b.output("y", x.dot(b.input("w", Type::f32([64, 10]))).relu().sum(0));
+/// let graph = b.finish()?;
+/// let count = |is: fn(Kind<'_>) -> bool| graph.nodes().iter().filter(|node| is(node.op.kind())).count();
+/// assert_eq!(count(|kind| matches!(kind, Kind::Input(_))), 2);
+/// assert_eq!(count(|kind| matches!(kind, Kind::Contraction | Kind::Reduction { .. })), 2);
+/// // the maximum with 0, which is a literal that is broadcast
+/// assert_eq!(count(|kind| matches!(kind, Kind::Elementwise(_) | Kind::Literal(_) | Kind::Movement(_))), 3);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// What the caller passes: the graph input with this index.
@@ -37,6 +51,12 @@ pub enum Kind<'a> {
 }
 
 /// The value of a literal.
+///
+/// ```
+/// use bayeslift_ir::{Kind, Literal, Op};
+/// assert_eq!(Op::Constant(0.5_f32.to_bits()).kind(), Kind::Literal(Literal::Float(0x3f00_0000)));
+/// assert_eq!(Op::Iota(8).kind(), Kind::Literal(Literal::Position));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Literal {
     /// An `f32` scalar, by its bits.
@@ -50,6 +70,12 @@ pub enum Literal {
 }
 
 /// A function of the operands' elements at one index.
+///
+/// ```
+/// use bayeslift_ir::{Arithmetic, Elementwise, Kind, Op, Unary};
+/// let Kind::Elementwise(function) = Op::Unary(Unary::Tanh).kind() else { unreachable!() };
+/// assert_eq!((function, function.arithmetic()), (Elementwise::Unary(Unary::Tanh), Arithmetic::Elementary));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elementwise {
     /// See [`Op::Unary`].
@@ -67,6 +93,13 @@ pub enum Elementwise {
 }
 
 /// What machines make of an elementwise function, for whatever counts what elements cost.
+///
+/// ```
+/// use bayeslift_ir::{Arithmetic, Binary, Elementwise, Unary};
+/// assert_eq!(Elementwise::Binary(Binary::Mul).arithmetic(), Arithmetic::Simple);
+/// assert_eq!(Elementwise::Unary(Unary::Sqrt).arithmetic(), Arithmetic::Division);
+/// assert_eq!(Elementwise::StopGradient.arithmetic(), Arithmetic::Copy);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// None: the operand's element.
@@ -80,6 +113,11 @@ pub enum Arithmetic {
 }
 
 /// What the elements along an axis become.
+///
+/// ```
+/// use bayeslift_ir::{Kind, Op, Reduction};
+/// assert_eq!(Op::Max(2).kind(), Kind::Reduction { function: Reduction::Max, axis: 2 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// See [`Op::Sum`].
@@ -89,6 +127,18 @@ pub enum Reduction {
 }
 
 /// What is done with rows that have numbers.
+///
+/// ```
+/// use bayeslift_ir::Indexed;
+/// // [rows, width] read by u32[n]
+/// assert_eq!((Indexed::Gather.source(), Indexed::Gather.numbers(), Indexed::Gather.table()), (Some(0), 1, None));
+/// // [rows, width] with the rows u32[n] replaced by [n, width]
+/// let replace = Indexed::ScatterRows;
+/// assert_eq!((replace.table(), replace.numbers(), replace.source()), (Some(0), 1, Some(2)));
+/// // u32[n]
+/// let first = Indexed::FirstEqual { rows: 100 };
+/// assert_eq!((first.numbers(), first.source()), (0, None));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Indexed {
     /// See [`Op::Gather`].
@@ -108,7 +158,7 @@ pub enum Indexed {
 }
 
 impl Indexed {
-    /// Which operand has the rows that are read, if one has.
+    /// Which operand has the rows that are read, if one has: its index among the operands.
     pub fn source(self) -> Option<usize> {
         match self {
             Indexed::Gather | Indexed::ScatterAdd { .. } => Some(0),
@@ -117,7 +167,7 @@ impl Indexed {
         }
     }
 
-    /// Which operand has the numbers of rows.
+    /// Which operand has the numbers of rows, as `u32`: its index among the operands.
     pub fn numbers(self) -> usize {
         match self {
             Indexed::Gather | Indexed::ScatterAdd { .. } | Indexed::ScatterRows => 1,
@@ -125,13 +175,20 @@ impl Indexed {
         }
     }
 
-    /// Which operand is the table of which the result is a changed one, if one is.
+    /// Which operand is the table of which the result is a changed one, if one is: its index among the operands. Its
+    /// memory may receive the result.
     pub fn table(self) -> Option<usize> {
         (self == Indexed::ScatterRows).then_some(0)
     }
 }
 
 /// How elements are moved.
+///
+/// ```
+/// use bayeslift_ir::{Kind, Movement, Op};
+/// let op = Op::Transpose([1, 0].into_iter().collect());
+/// assert_eq!(op.kind(), Kind::Movement(Movement::Transpose(&[1, 0])));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Movement<'a> {
     /// See [`Op::Broadcast`].
@@ -145,7 +202,7 @@ pub enum Movement<'a> {
 }
 
 impl Op {
-    /// What sort of operation it is.
+    /// What sort of operation it is, with its attributes.
     pub fn kind(&self) -> Kind<'_> {
         match self {
             Op::Input(index) => Kind::Input(*index as usize),
@@ -198,7 +255,7 @@ impl Op {
 }
 
 impl Elementwise {
-    /// What machines make of it.
+    /// What machines make of it: the class of its cost for an element.
     pub fn arithmetic(self) -> Arithmetic {
         match self {
             Elementwise::Unary(Unary::Neg | Unary::Abs | Unary::Floor) => Arithmetic::Simple,

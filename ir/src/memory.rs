@@ -24,14 +24,25 @@ static RESERVED: AtomicU64 = AtomicU64::new(0);
 
 /// Large memory that was promised to somebody and not touched yet, so that the system does not know of it: others do
 /// not get it.
+///
+/// ```
+/// use bayeslift_ir::memory::{LARGE, Reservation};
+/// // below `LARGE` nobody is asked, and nothing is counted
+/// let promised = Reservation::new(LARGE - 1, "the workspace")?;
+/// let workspace = vec![1_u8; 1 << 20];
+/// drop(promised);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Reservation(u64);
 
 impl Reservation {
-    /// Reserves this much until it is dropped; drop it when the memory has been touched.
+    /// Reserves this many bytes until it is dropped; drop it when the memory has been touched. `what` it is for stands
+    /// in the error.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`] if the machine has not that much beside what others have reserved; one part in 32 of what
+    /// is available stays free.
     pub fn new(bytes: u64, what: &'static str) -> Result<Reservation, Error> {
         if bytes < LARGE {
             return Ok(Reservation(0));
@@ -57,10 +68,19 @@ impl Drop for Reservation {
     }
 }
 
-/// Checks that the machine can give this many elements of this size, to somebody who fills them at once.
+/// Checks that the machine can give this many elements of `size` bytes, to somebody who fills them at once. `what` they
+/// are for stands in the error.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`].
+/// [`Error::OutOfMemory`] if it cannot, or if the allocator refuses.
+///
+/// ```
+/// use bayeslift_ir::memory;
+/// memory::check(1000, 4, "a table")?;
+/// let error = memory::check(usize::MAX, 4, "a table").unwrap_err();
+/// assert_eq!(error.to_string(), "out of memory: 18446744073709551615 bytes for a table");
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn check(elements: usize, size: usize, what: &'static str) -> Result<(), Error> {
     let bytes = (elements as u64).saturating_mul(size as u64);
     if bytes < LARGE {

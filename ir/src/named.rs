@@ -9,9 +9,9 @@ macro_rules! named {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
         impl $name {
-            /// All of them, in order.
+            /// All of them, in the order in which they are defined.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
-            /// The name in the text form.
+            /// The name in the text form, in lower case; no two have the same.
             pub fn name(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
             }

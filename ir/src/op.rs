@@ -7,6 +7,21 @@ use smallvec::SmallVec;
 /// A primitive operation with its attributes. Operands are in [`Node::args`](crate::Node).
 ///
 /// Attributes that are floats are held as bits, so that equality and hashing are exact.
+///
+/// [`Op::kind`] sorts them, for code that need not know each; [`result_type`](crate::result_type) tells what operands
+/// each takes, and [`evaluate`](crate::evaluate) what it computes.
+///
+/// ```
+/// use bayeslift_ir::{Binary, Kind, Op, Reduction};
+/// let ops = [Op::Binary(Binary::Add), Op::Dot, Op::Sum(1), Op::Reshape([6].into()), Op::Iota(3)];
+/// assert_eq!(ops.each_ref().map(Op::name), ["add", "dot", "sum", "reshape", "iota"]);
+/// assert_eq!(ops.each_ref().map(Op::arity), [2, 2, 1, 1, 0]);
+/// assert_eq!(ops.each_ref().map(Op::is_elementwise), [true, false, false, false, false]);
+/// assert_eq!(ops.each_ref().map(Op::is_movement), [false, false, false, true, false]);
+/// assert_eq!(ops.each_ref().map(Op::is_literal), [false, false, false, false, true]);
+/// assert!(!ops.iter().any(Op::is_noise));
+/// assert_eq!(ops[2].kind(), Kind::Reduction { function: Reduction::Sum, axis: 1 });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
     /// The graph input with this index.
@@ -76,7 +91,20 @@ pub enum Op {
 /// Windows on an axis: element `j` of window `p` is element `start + p * step + j * dilation` of the axis.
 ///
 /// One element a window makes a slice, with a step of -1 an axis reversed; the adjoints of these pad an axis with
-/// zeros.
+/// zeros. Windows may overlap, and skip elements; all of them lie on the axis, or the operation is refused.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type, Window};
+/// let windows = Window { axis: 1, start: 0, size: 3, dilation: 2, count: 4, step: 1 };
+/// assert_eq!([0, 1, 2].map(|j| windows.element(j, 3)), [3, 5, 7]);
+/// let backwards = Window { axis: 1, start: 7, size: 1, dilation: 1, count: 8, step: -1 };
+/// assert_eq!((backwards.element(0, 0), backwards.element(0, 7)), (7, 0));
+///
+/// let b = Builder::new();
+/// assert_eq!(b.input("x", Type::f32([2, 8])).window(windows).ty(), Type::f32([2, 3, 4]));
+/// b.input("short", Type::f32([2, 7])).window(windows);
+/// assert_eq!(b.check().unwrap_err().to_string(), "window: elements 0 to 7 of an axis of 7");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     /// The axis; in the result, the axis that counts the elements of a window, before the one that counts windows.
@@ -94,7 +122,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Element `j` of window `p`.
+    /// The position on the axis of element `j` of window `p`: `start + p * step + j * dilation`.
     pub fn element(&self, j: usize, p: usize) -> i64 {
         self.start as i64 + p as i64 * self.step + j as i64 * self.dilation
     }
@@ -102,6 +130,25 @@ impl Window {
 
 /// Attributes of a noise operation. The last axis counts units; `sample_axis`, if present, is axis 0;
 /// `example_axis`, if present, is the first axis that is not the sample axis, and not the last.
+///
+/// Element `[s, e, .., u]` has the [address](crate::noise::Address) of sample `first_sample + s`, of unit `u`, and of
+/// the row that counts all axes between those from `first_row` examples on. Without a sample axis the sample is 0,
+/// without an axis of examples the first row is. So an example has the same noise in whatever batch it comes.
+///
+/// [`NoiseAddress`](crate::NoiseAddress) has an example that draws. What does not fit is refused:
+///
+/// ```
+/// use bayeslift_ir::{DType, Noise, NoiseDistribution, Op, Type, noise, result_type};
+/// let (distribution, stream) = (NoiseDistribution::Rademacher, noise::stream("mlp/flipout", "signs"));
+/// let at = |sample_axis, example_axis| Noise {
+///     distribution, dtype: DType::F32, stream, sample_axis, example_axis, shape: [10, 32, 64].into()
+/// };
+/// let operands = [&Type::u32([4]), &Type::u32([]), &Type::u32([2])];
+/// assert_eq!(result_type(&Op::Noise(at(Some(0), Some(1))), &operands)?, Type::f32([10, 32, 64]));
+/// let error = result_type(&Op::Noise(at(Some(0), Some(2))), &operands).unwrap_err();
+/// assert_eq!(error.to_string(), "noise: example_axis must be 1, and not the last axis");
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Noise {
     /// The law of each element.
@@ -119,7 +166,17 @@ pub struct Noise {
 }
 
 named! {
-    /// The law of a noise element.
+    /// The law of a noise element. All have mean 0 or, if uniform, 1/2; variance 1 or, if uniform, 1/12.
+    ///
+    /// ```
+    /// use bayeslift_ir::{NoiseDistribution, noise};
+    /// assert_eq!(NoiseDistribution::ALL[2].name(), "rademacher");
+    /// let mut row = [0.0; 1000];
+    /// let mut draw = |law| { noise::fill_row(law, 1, 2, 3, 4, 5, &mut row); row };
+    /// assert!(draw(NoiseDistribution::Normal).iter().all(|z| z.abs() <= 6.6604));
+    /// assert!(draw(NoiseDistribution::Uniform).iter().all(|&u| 0.0 < u && u < 1.0));
+    /// assert!(draw(NoiseDistribution::Rademacher).iter().all(|sign| sign.abs() == 1.0));
+    /// ```
     NoiseDistribution {
         /// Standard normal, by Box-Muller.
         Normal = "normal",
@@ -132,6 +189,13 @@ named! {
 
 named! {
     /// Elementwise functions of one operand. Accuracy is stated in [`elementary`](crate::elementary).
+    ///
+    /// ```
+    /// use bayeslift_ir::{Scalar, Unary, elementary};
+    /// let named = |name: &str| Unary::ALL.iter().copied().find(|function| function.name() == name);
+    /// assert_eq!((named("softplus"), named("gelu")), (Some(Unary::Softplus), None));
+    /// assert_eq!(elementary::unary(&mut Scalar, Unary::Softplus, 0.0), std::f32::consts::LN_2);
+    /// ```
     Unary {
         /// -x: flips the sign bit.
         Neg = "neg",
@@ -161,7 +225,21 @@ named! {
 }
 
 named! {
-    /// Elementwise functions of two operands.
+    /// Elementwise functions of two operands, each correctly rounded. `a - b` is `a + (-b)`, which has the same bits.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Binary, Builder, Op, Tensor, Type, evaluate};
+    /// let b = Builder::new();
+    /// let x = b.input("x", Type::f32([]));
+    /// for (function, name) in Binary::ALL.iter().map(|function| (*function, function.name())) {
+    ///     b.output(name, b.push(Op::Binary(function), &[x, b.constant(f32::NAN)]));
+    /// }
+    /// let y = evaluate(&b.finish()?, &[Tensor::scalar(4.0)])?;
+    /// // a maximum ignores what is not a number in b
+    /// assert_eq!((Binary::ALL[3], &y[3]), (Binary::Max, &Tensor::scalar(4.0)));
+    /// assert!(y[..3].iter().all(|y| y.as_f32().unwrap()[0].is_nan()));
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     Binary {
         /// a + b.
         Add = "add",
@@ -175,7 +253,22 @@ named! {
 }
 
 named! {
-    /// Elementwise comparisons; false where an operand is not a number.
+    /// Elementwise comparisons; false where an operand is not a number. Of `u32` without a sign.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Compare, Op, Tensor, Type, evaluate};
+    /// let b = Builder::new();
+    /// let x = b.input("x", Type::f32([3]));
+    /// for compare in Compare::ALL {
+    ///     b.output(compare.name(), b.push(Op::Compare(*compare), &[x, b.constant(0.0).broadcast(&[3].into())]));
+    /// }
+    /// let y = evaluate(&b.finish()?, &[Tensor::f32([3], [-1.0, -0.0, f32::NAN])?])?;
+    /// let is_true = |y: &Tensor| y.as_u32().unwrap().iter().map(|&mask| mask != 0).collect::<Vec<_>>();
+    /// assert_eq!(is_true(&y[0]), [true, false, false], "less");
+    /// assert_eq!(is_true(&y[1]), [true, true, false], "less_equal");
+    /// assert_eq!(is_true(&y[2]), [false, true, false], "equal");
+    /// # Ok::<(), bayeslift_ir::Error>(())
+    /// ```
     Compare {
         /// a < b.
         Less = "less",
@@ -187,7 +280,8 @@ named! {
 }
 
 impl Op {
-    /// The operation's name in the text form.
+    /// The operation's name in the [text form](crate::text) and in messages: `add`, `reduce_max`; `constant` of all
+    /// three types.
     pub fn name(&self) -> &'static str {
         match self {
             Op::Input(_) => "input",
@@ -215,7 +309,7 @@ impl Op {
         }
     }
 
-    /// The number of operands.
+    /// The number of operands, from 0 to 3.
     pub fn arity(&self) -> usize {
         match self {
             Op::Input(_) | Op::Constant(_) | Op::ConstantF64(_) | Op::ConstantU32(_) | Op::Iota(_) => 0,

@@ -12,6 +12,19 @@ use std::collections::{HashMap, HashSet};
 /// # Errors
 /// [`Error::StreamCollision`] for two noise nodes with one stream; [`Error::DuplicateName`]; the type rule's errors
 /// in the scope of the node, such as `%3 = dot`; [`Error::Malformed`] for everything else.
+///
+/// ```
+/// use bayeslift_ir::{Error, Graph, verify};
+/// let graph: Graph = r#"graph {
+///     %0 = input "key" : u32[4]
+///     %1 = input "sample" : u32[]
+///     %2 = input "row" : u32[2]
+///     %3 = noise normal stream=0x0000000000000001 %0 %1 %2 : f32[8]
+///     %4 = noise normal stream=0x0000000000000001 %0 %1 %2 : f32[9]
+/// }"#.parse()?;
+/// assert_eq!(verify(&graph), Err(Error::StreamCollision { stream: 1 }));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn verify(graph: &Graph) -> Result<(), Error> {
     let parts = Parts { nodes: graph.nodes(), inputs: graph.inputs(), outputs: graph.outputs() };
     parts.verify()

@@ -28,6 +28,21 @@ struct Axis {
 ///
 /// Results of different phases that see equally many elements of the kernel are computed side by side, as columns of
 /// one product (sub-pixel convolution; Shi et al. 2016).
+///
+/// What does not fit is an error that the builder keeps.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Sliding, Tensor, Type, evaluate, spread};
+/// let b = Builder::new();
+/// let image = b.input("image", Type::f32([1, 1, 2, 1, 1]));
+/// let kernel = b.input("kernel", Type::f32([1, 1, 3, 1, 1]));
+/// let axis = Sliding { size: 3, step: 2, dilation: 1, before: 0, after: 0 };
+/// b.output("y", spread(image, kernel, &[axis], &[5]));
+/// let inputs = [Tensor::f32([1, 1, 2, 1, 1], [1.0, 10.0])?, Tensor::f32([1, 1, 3, 1, 1], [1.0, 2.0, 3.0])?];
+/// let y = evaluate(&b.finish()?, &inputs)?;
+/// assert_eq!(y, [Tensor::f32([1, 1, 5, 1, 1], [1.0, 2.0, 3.0 + 10.0, 20.0, 30.0])?]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn spread<'b>(mut image: Expr<'b>, mut kernel: Expr<'b>, axes: &[Sliding], extents: &[usize]) -> Expr<'b> {
     let shape = image.shape();
     let window = kernel.shape();
