@@ -84,7 +84,7 @@ impl<L: KernelBiasLayer, E: Estimator> Variational<L, E> {
     }
 
     fn config_mut(&mut self) -> &mut KernelBiasConfig {
-        self.layer.config_mut()
+        crate::linear::Sealed::config_mut(&mut self.layer)
     }
 
     kernel_bias_options!();

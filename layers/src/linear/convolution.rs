@@ -5,7 +5,7 @@ mod padding;
 mod per_axis;
 mod transpose;
 
-use super::kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias, output};
+use super::kernel_bias::{Sealed, kernel_bias_options, layer_of_kernel_and_bias, output};
 use crate::{Context, Error, KernelBias, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear};
 use bayeslift_ir::{Convolution as Windows, Expr, Shape, Tensor, Type};
 use geometry::parts;
@@ -26,10 +26,17 @@ pub use transpose::ConvolutionTranspose;
 ///
 /// Fans of initializers include the filter: `input_size / groups` and `output_size` times its elements.
 ///
+/// Refused with [`Error::Argument`], where parameters are declared: sizes, strides or dilations of 0, groups that do
+/// not divide both sizes. Refused with [`Error::Shape`], where it is called: an input without these axes, or with fewer
+/// positions than a window reaches over.
+///
 /// ```
 /// use bayeslift_layers::{Activation, Convolution, Layer, Padding};
 /// let layer = Convolution::new(1, 8, [5, 5]).strides(2).padding(Padding::Same).activation(Activation::Relu);
 /// assert_eq!(layer.variables()?[0].ty.shape[..], [5, 5, 1, 8]);
+/// assert_eq!(layer.trace([16, 28, 28, 1].into())?.rows[0].ty.shape[..], [16, 14, 14, 8]);
+/// let small = Convolution::new(1, 8, [5, 5]).trace([16, 4, 28, 1].into());
+/// assert!(small.unwrap_err().to_string().contains("expected positions of [5,5] or more"));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -53,7 +60,16 @@ impl Convolution {
     kernel_bias_options!();
     convolution_options!();
 
-    /// The shape of a batch of independent layers. Default: one layer, the empty shape.
+    /// The shape of a batch of independent layers, each with its own kernel and bias. Default: one layer, the empty
+    /// shape.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Convolution, Layer};
+    /// let ensemble = Convolution::new(1, 8, 3).batch_shape([5]);
+    /// assert_eq!(ensemble.variables()?[0].ty.shape[..], [5, 3, 3, 1, 8]);
+    /// assert_eq!(ensemble.trace([32, 1, 28, 28, 1].into())?.rows[0].ty.shape[..], [32, 5, 26, 26, 8]);
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     pub fn batch_shape(mut self, batch_shape: impl Into<Shape>) -> Self {
         self.batch_shape = batch_shape.into();
         self
@@ -73,10 +89,6 @@ layer_of_kernel_and_bias!(Convolution);
 impl KernelBiasLayer for Convolution {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
-    }
-
-    fn config_mut(&mut self) -> &mut KernelBiasConfig {
-        &mut self.config
     }
 
     fn kernel_bias_shape(&self) -> KernelBiasShape {

@@ -1,7 +1,7 @@
 //! Rows of a table by the numbers of categories, as a layer.
 
 use super::{
-    kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
+    kernel_bias::{Sealed, kernel_bias_options, layer_of_kernel_and_bias},
     lookup::Lookup,
 };
 use crate::{
@@ -19,7 +19,7 @@ const MOST_FLOAT_CATEGORIES: usize = 1 << f32::MANTISSA_DIGITS;
 ///
 /// Inputs are `u32`, or, of at most 2^24 categories, `f32` that are whole numbers. One that is no category gives a row
 /// of zeros, or is an error: see [`Embedding::unseen`]. The initializer is uniform on (-0.05, 0.05), as in Keras, and
-/// there is no bias; both are options.
+/// there is no bias; both are options. Inputs of another type are refused with [`Error::Argument`].
 ///
 /// A call reads the rows that its input names, and costs nothing for others. What a step of training costs beside that
 /// depends on the optimizer: one that moves the rows that were read alone
@@ -47,7 +47,8 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Rows of `output_size` numbers for `input_size` categories.
+    /// Rows of `output_size` numbers for `input_size` categories; each is at least 1, or the layer is refused where its
+    /// parameters are declared.
     pub fn new(input_size: usize, output_size: usize) -> Self {
         let mut config = KernelBiasConfig::new("embedding", input_size, output_size);
         config.kernel_initializer = crate::Initializer::Uniform { limit: 0.05 };
@@ -85,10 +86,6 @@ layer_of_kernel_and_bias!(Embedding);
 impl KernelBiasLayer for Embedding {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
-    }
-
-    fn config_mut(&mut self) -> &mut KernelBiasConfig {
-        &mut self.config
     }
 
     fn kernel_bias_shape(&self) -> KernelBiasShape {

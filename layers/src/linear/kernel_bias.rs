@@ -14,30 +14,59 @@ use std::fmt::Debug;
 ///
 /// It is sealed: this crate's layers are all that there are, so that methods may be added. For a layer of your own
 /// implement [`Layer`], or, with random weights, [`VariationalLayer`](crate::VariationalLayer).
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{Context, Convolution, KernelBias, KernelBiasLayer, Scope};
+/// let layer = Convolution::new(1, 4, 3).use_bias(false);
+/// layer.check()?;
+/// assert_eq!(layer.config().name(), "convolution");
+/// let shape = layer.kernel_bias_shape().kernel;
+/// assert_eq!(shape[..], [3, 3, 1, 4]);
+/// // the layer with a kernel that is no parameter of its own
+/// let b = Builder::new();
+/// let context = Context::new(Scope::describe(&b));
+/// let (x, kernel) = (b.input("x", Type::f32([16, 28, 28, 1])), b.input("drawn", Type::f32(shape)));
+/// let y = layer.linear(&context, x)?.apply(layer.prepare(x), kernel);
+/// let same = layer.output(&context, x, KernelBias { kernel, bias: None })?;
+/// assert_eq!((&y.shape()[..], y.shape()), (&[16, 26, 26, 4][..], same.shape()));
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 pub trait KernelBiasLayer: sealed::Sealed + Layer + Clone + Debug + 'static {
-    /// What all such layers are told.
+    /// What all such layers are told: sizes, initializers, activation, name.
     fn config(&self) -> &KernelBiasConfig;
 
-    /// What all such layers are told, to change it.
-    fn config_mut(&mut self) -> &mut KernelBiasConfig;
-
-    /// The shapes of kernel and bias, as makers of posteriors receive them.
+    /// The shapes of kernel and bias and their initializers, as makers of posteriors receive them. An affine layer has
+    /// a kernel `[batch.., input, output]`, a convolution `[batch.., filter.., input / groups, output]`.
     fn kernel_bias_shape(&self) -> KernelBiasShape;
 
     /// Checks what does not depend on parameters or inputs.
     ///
     /// # Errors
-    /// Arguments of the layer that make no sense.
+    /// [`Error::Argument`] for arguments of the layer that make no sense, such as a size of 0 or groups that do not
+    /// divide the channels.
     fn check(&self) -> Result<(), Error>;
 
-    /// How the kernel acts on an input like `x`.
+    /// How the kernel acts on an input like `x`, as its caller gives it, before [`KernelBiasLayer::prepare`].
     ///
     /// # Errors
-    /// An input that does not fit.
+    /// An input of another shape or element type than the layer takes.
     fn linear<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Box<dyn Linear>, Error>;
 
     /// For a kernel that is a table, of which calls read rows: the weights `[rows, 1]` by which its divergence is
-    /// estimated of the rows that were read, if it is; see [`Reads`](crate::Reads). Default: of no layer.
+    /// estimated of the rows that were read, if it is; see [`Reads`](crate::Reads). Default: `None`.
+    ///
+    /// ```
+    /// use bayeslift_ir::Builder;
+    /// use bayeslift_layers::{Affine, EmbeddingVariationalReparameterizationLocal, KernelBiasLayer, Scope};
+    /// let b = Builder::new();
+    /// let scope = Scope::describe(&b);
+    /// let layer = EmbeddingVariationalReparameterizationLocal::new(3, 2).read_counts([4, 1, 0]);
+    /// let weights = layer.inner().read_weights(&scope)?;
+    /// assert_eq!(weights.map(|weights| weights.shape()), Some([3, 1].into()));
+    /// assert!(Affine::new(3, 2).read_weights(&scope)?.is_none());
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Parameters that do not fit.
@@ -46,7 +75,8 @@ pub trait KernelBiasLayer: sealed::Sealed + Layer + Clone + Debug + 'static {
         Ok(None)
     }
 
-    /// What the kernel acts on; default: the input itself.
+    /// What the kernel acts on, made of the layer's input. Default: the input itself; an embedding makes whole numbers,
+    /// `u32`, of it.
     fn prepare<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         x
     }
@@ -62,10 +92,14 @@ pub trait KernelBiasLayer: sealed::Sealed + Layer + Clone + Debug + 'static {
     }
 }
 
-pub(crate) mod sealed {
+mod sealed {
     /// What [`layer_of_kernel_and_bias`](super::layer_of_kernel_and_bias) makes a layer.
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// What all such layers are told, to change it.
+        fn config_mut(&mut self) -> &mut super::KernelBiasConfig;
+    }
 }
+pub(crate) use sealed::Sealed;
 
 /// linear(x, kernel) + bias.
 pub(crate) fn output<'b>(
@@ -82,7 +116,11 @@ pub(crate) fn output<'b>(
 /// method `words` describes it.
 macro_rules! layer_of_kernel_and_bias {
     ($layer:ty) => {
-        impl crate::linear::kernel_bias::sealed::Sealed for $layer {}
+        impl crate::linear::Sealed for $layer {
+            fn config_mut(&mut self) -> &mut crate::KernelBiasConfig {
+                &mut self.config
+            }
+        }
 
         impl crate::Layer for $layer {
             fn name(&self) -> &str {
@@ -124,6 +162,12 @@ pub(crate) fn call<'b>(layer: &impl KernelBiasLayer, context: &Context<'b>, x: E
 }
 
 /// What every layer with a kernel and a bias is told; set it by the layer's own methods.
+///
+/// ```
+/// use bayeslift_layers::{Affine, KernelBiasLayer};
+/// assert_eq!(Affine::new(3, 2).config().name(), "affine");
+/// assert_eq!(Affine::new(3, 2).name("hidden").config().name(), "hidden");
+/// ```
 #[derive(Clone, Debug)]
 pub struct KernelBiasConfig {
     pub(crate) input_size: usize,
@@ -155,7 +199,7 @@ impl KernelBiasConfig {
         }
     }
 
-    /// Its own name, or the default of its kind.
+    /// The layer's own name, or the default of its kind, such as `affine`, without the number that a container adds.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.kind)
     }
@@ -217,7 +261,20 @@ fn weights<'b>(layer: &impl KernelBiasLayer, scope: &Scope<'b>) -> Result<Kernel
 macro_rules! kernel_bias_options {
     () => {
         /// The law of the kernel's initial values; for a variational layer, of its posterior's location. Default:
-        /// Glorot uniform.
+        /// Glorot uniform; of an embedding uniform on (-0.05, 0.05).
+        ///
+        /// ```
+        /// use bayeslift_layers::{Affine, Initializer, Layer};
+        /// let layer = Affine::new(3, 2).kernel_initializer(Initializer::Ones);
+        /// let layer = layer.bias_initializer(Initializer::Constant(0.5));
+        /// let parameters = layer.initialize(0)?;
+        /// assert_eq!(parameters.get("kernel")?.tensor.as_f32(), Some(&[1.0; 6][..]));
+        /// assert_eq!(parameters.get("bias")?.tensor.as_f32(), Some(&[0.5; 2][..]));
+        /// // what a layer was told it tells
+        /// assert!(matches!(layer.get_kernel_initializer(), Initializer::Ones));
+        /// assert!(matches!(layer.get_bias_initializer(), Initializer::Constant(_)));
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn kernel_initializer(mut self, initializer: crate::Initializer) -> Self {
             self.config_mut().kernel_initializer = initializer;
             self
@@ -229,7 +286,15 @@ macro_rules! kernel_bias_options {
             self
         }
 
-        /// Whether there is a bias. There is by default.
+        /// Whether a bias, a number for each output unit, is added. Default: it is; in an embedding it is not.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Affine, Layer};
+        /// let layer = Affine::new(3, 2).use_bias(false);
+        /// assert!(!layer.has_bias());
+        /// assert_eq!(layer.initialize(0)?.paths().collect::<Vec<_>>(), ["kernel"]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn use_bias(mut self, use_bias: bool) -> Self {
             self.config_mut().use_bias = use_bias;
             self
@@ -237,18 +302,46 @@ macro_rules! kernel_bias_options {
 
         /// The element type of parameters, input and output, `f32` or `f64`: that of the network, which is `f32` unless
         /// a layer of it says otherwise. Layers that say different types are an error when the network is made.
+        ///
+        /// ```
+        /// use bayeslift_ir::DType;
+        /// use bayeslift_layers::{Affine, Layer, Sequential};
+        /// let double = Affine::new(3, 2).dtype(DType::F64);
+        /// assert_eq!((double.get_dtype(), Affine::new(3, 2).get_dtype()), (Some(DType::F64), None));
+        /// // a layer that says nothing has the type of the others
+        /// let network = Sequential::new().layer(double).layer(Affine::new(2, 1));
+        /// assert!(network.variables()?.iter().all(|variable| variable.ty.dtype == DType::F64));
+        /// let error = network.layer(Affine::new(1, 1).dtype(DType::F32)).initialize(0).unwrap_err();
+        /// assert!(error.to_string().contains("the layer's dtype is f32, and the network is of f64"));
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn dtype(mut self, dtype: bayeslift_ir::DType) -> Self {
             self.config_mut().dtype = Some(dtype);
             self
         }
 
-        /// The function of the output. Default: the identity.
+        /// The function that is applied to each element of the output, after the bias. Default: the identity.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Activation, Affine};
+        /// let layer = Affine::new(3, 2).activation(Activation::Relu);
+        /// assert_eq!(layer.get_activation().name(), "relu");
+        /// ```
         pub fn activation(mut self, activation: crate::Activation) -> Self {
             self.config_mut().activation = activation;
             self
         }
 
-        /// Whether the elements of all parameters are checked to be finite where they are bound.
+        /// Whether the elements of all parameters are checked to be finite where they are initialized or bound to a
+        /// graph; one that is not is refused with [`Error::NonFinite`](crate::Error::NonFinite). Default: they are not.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Affine, Initializer, Layer};
+        /// let layer = Affine::new(3, 2).kernel_initializer(Initializer::Constant(f64::NAN));
+        /// assert!(!layer.validates_args() && layer.initialize(0).is_ok());
+        /// let error = layer.validate_args(true).initialize(0).unwrap_err();
+        /// assert!(error.to_string().ends_with("is NaN at element 0; every element must be finite"));
+        /// ```
         pub fn validate_args(mut self, validate_args: bool) -> Self {
             self.config_mut().validate_args = validate_args;
             self
@@ -257,47 +350,67 @@ macro_rules! kernel_bias_options {
         /// Gives the layer a name, its part of the paths of its parameters, such as `hidden/kernel`. Names are unique
         /// in a container and have no `/`; others are refused where a network is made of it. Default: that of its kind,
         /// which containers number: `affine`, `affine_1`, ..
+        ///
+        /// ```
+        /// use bayeslift_layers::{Affine, Layer, Sequential};
+        /// let network = Sequential::new().layer(Affine::new(3, 2).name("hidden")).layer(Affine::new(2, 1));
+        /// let parameters = network.initialize(0)?;
+        /// assert_eq!(parameters.paths().collect::<Vec<_>>()[1..3], ["hidden/bias", "affine/kernel"]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config_mut().name = Some(name.into());
             self
         }
 
-        /// The law that the kernel's initial values are drawn from.
+        /// The law that the kernel's initial values are drawn from: what
+        /// [`kernel_initializer`](Self::kernel_initializer) was told, or the default.
         pub fn get_kernel_initializer(&self) -> &crate::Initializer {
             &self.config().kernel_initializer
         }
 
-        /// The law that the bias's initial values are drawn from.
+        /// The law that the bias's initial values are drawn from: what [`bias_initializer`](Self::bias_initializer)
+        /// was told, or the default.
         pub fn get_bias_initializer(&self) -> &crate::Initializer {
             &self.config().bias_initializer
         }
 
-        /// Whether there is a bias.
+        /// Whether the layer has a bias: what [`use_bias`](Self::use_bias) was told, or the default.
         pub fn has_bias(&self) -> bool {
             self.config().use_bias
         }
 
-        /// The element type, if it was told one.
+        /// The element type that [`dtype`](Self::dtype) was told; `None` if the layer has that of the network around
+        /// it.
         pub fn get_dtype(&self) -> Option<bayeslift_ir::DType> {
             self.config().dtype
         }
 
-        /// The function of the output.
+        /// The function that is applied to the output: what [`activation`](Self::activation) was told, or
+        /// [`Activation::None`](crate::Activation::None).
         pub fn get_activation(&self) -> &crate::Activation {
             &self.config().activation
         }
 
-        /// Whether the elements of parameters are checked to be finite where they are bound.
+        /// Whether the elements of parameters are checked to be finite: what [`validate_args`](Self::validate_args) was
+        /// told, or false.
         pub fn validates_args(&self) -> bool {
             self.config().validate_args
         }
 
-        /// The number of inputs, or of channels of the input.
+        /// The number of units of the input: its last extent, channels for a convolution; for an embedding the number
+        /// of categories.
+        ///
+        /// ```
+        /// use bayeslift_layers::Affine;
+        /// let layer = Affine::new(3, 2);
+        /// assert_eq!((layer.input_size(), layer.output_size()), (3, 2));
+        /// ```
         pub fn input_size(&self) -> usize {
             self.config().input_size
         }
 
-        /// The number of outputs, or of channels of the output.
+        /// The number of units of the output: its last extent, channels for a convolution.
         pub fn output_size(&self) -> usize {
             self.config().output_size
         }

@@ -4,14 +4,31 @@ use crate::{Context, Linear, MatrixProduct, Scope};
 use bayeslift_ir::{Expr, Kind, Op, Shape, Value};
 use std::collections::{HashMap, HashSet};
 
-/// What a number gives that is no row's.
+/// What an [`Embedding`](crate::Embedding) gives for a number that is no category's.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Context, Embedding, Initializer, Layer, Scope, Unseen};
+/// let rows = |unseen: Unseen| {
+///     let layer = Embedding::new(3, 1).kernel_initializer(Initializer::Ones).unseen(unseen);
+///     let (b, parameters) = (Builder::new(), layer.initialize(0)?);
+///     let context = Context::new(Scope::bind(&b, &parameters)?);
+///     b.output("rows", layer.call(&context, b.input("numbers", Type::u32([2])))?.output);
+///     let inputs = [parameters.get("kernel")?.tensor.clone(), Tensor::u32([2], [2, 3])?];
+///     Ok::<_, bayeslift_layers::Error>(evaluate(&b.finish()?, &inputs)?.remove(0))
+/// };
+/// // of three categories, 2 is the last
+/// assert_eq!(rows(Unseen::Zeros)?.as_f32(), Some(&[1.0, 0.0][..]));
+/// assert!(rows(Unseen::Error)?.as_f32().is_some_and(|rows| rows[0] == 1.0 && rows[1].is_nan()));
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unseen {
     /// A row of zeros.
     #[default]
     Zeros,
-    /// An error: the row is not a number, so a step of training or a prediction with it fails, and changes nothing.
+    /// An error: the row is `NaN`, so a step of training or a prediction with it fails, and changes nothing.
     Error,
 }
 
@@ -192,7 +209,27 @@ impl Linear for Lookup {
     }
 }
 
-/// Which rows of a random table a call read, and how much each counts: an estimate of the sum over all rows.
+/// Which rows of a random table a call read, and how much each counts: an estimate of the sum over all rows. A
+/// [`Term`](crate::Term) of an embedding that was told
+/// [`read_counts`](crate::EmbeddingVariational::read_counts) has it, and there is the formula; divergences use it.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{
+///     Context, EmbeddingVariationalReparameterizationLocal, Error, Layer, Reads, Scope, noise_inputs,
+/// };
+/// let call_reads = |layer: EmbeddingVariationalReparameterizationLocal| {
+///     let b = Builder::new();
+///     let context = Context::new(Scope::bind(&b, &layer.initialize(0)?)?).noise(noise_inputs(&b));
+///     let call = layer.call(&context, b.input("words", Type::u32([32])))?;
+///     let reads: Option<&Reads<'_>> = call.terms[0].reads.as_ref();
+///     Ok::<_, Error>(reads.is_some())
+/// };
+/// let layer = EmbeddingVariationalReparameterizationLocal::new(3, 2);
+/// assert!(!call_reads(layer.clone())?);
+/// assert!(call_reads(layer.read_counts([4, 1, 0]))?);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Reads<'b> {
     lookup: Lookup,

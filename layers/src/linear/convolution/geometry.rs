@@ -144,32 +144,78 @@ pub(crate) fn within_limits(what: &str, extents: &[&[usize]]) -> Result<(), Erro
 macro_rules! convolution_options {
     () => {
         /// The number of axes of positions: 1, 2 or 3. Default: as many as a list for `filter_shape` has, or else 2.
+        /// Another number, or one that is not the length of a list, is refused where a network is made of the layer.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Convolution, Layer};
+        /// let [images, series] = [Convolution::new(1, 4, 3), Convolution::new(1, 4, 3).rank(1)];
+        /// assert_eq!(images.variables()?[0].ty.shape[..], [3, 3, 1, 4]);
+        /// assert_eq!(series.variables()?[0].ty.shape[..], [3, 1, 4]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn rank(mut self, rank: usize) -> Self {
             self.geometry_mut().rank = Some(rank);
             self
         }
 
-        /// How far apart windows are, on all axes alike or on each. Default: 1.
+        /// How far apart windows are, in positions, on all axes alike or on each; at least 1. Default: 1. A convolution
+        /// divides the number of positions by about that, a transposed one multiplies it: see
+        /// [`Padding`](crate::Padding) for their exact numbers.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Convolution, ConvolutionTranspose, Layer, Padding};
+        /// let down = Convolution::new(1, 4, 3).strides(2).padding(Padding::Same);
+        /// assert_eq!(down.trace([16, 28, 28, 1].into())?.rows[0].ty.shape[..], [16, 14, 14, 4]);
+        /// let up = ConvolutionTranspose::new(1, 4, 3).strides([2, 1]).padding(Padding::Same);
+        /// assert_eq!(up.trace([16, 28, 28, 1].into())?.rows[0].ty.shape[..], [16, 56, 28, 4]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn strides(mut self, strides: impl Into<crate::PerAxis>) -> Self {
             self.geometry_mut().strides = strides.into();
             self
         }
 
-        /// How the borders are treated. Default: [`Padding::Valid`](crate::Padding::Valid).
+        /// How the borders are treated: a [`Padding`](crate::Padding), which says how many positions the output has, or
+        /// a pair of numbers for each axis. Default: [`Padding::Valid`](crate::Padding::Valid).
+        ///
+        /// ```
+        /// use bayeslift_layers::{Convolution, Layer};
+        /// let layer = Convolution::new(1, 4, 3).padding([(1, 1), (0, 2)]);
+        /// assert_eq!(layer.trace([16, 28, 28, 1].into())?.rows[0].ty.shape[..], [16, 28, 28, 4]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn padding(mut self, padding: impl Into<crate::Padding>) -> Self {
             self.geometry_mut().padding = padding.into();
             self
         }
 
-        /// How far apart neighbours in a window are, on all axes alike or on each. Default: 1. It goes with any
-        /// strides.
+        /// How far apart neighbours in a window are, in positions, on all axes alike or on each; at least 1. Default:
+        /// 1. They go with any strides.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Convolution, Layer};
+        /// // three elements that are 4 apart reach over 9 positions
+        /// let layer = Convolution::new(1, 4, [3]).dilations(4);
+        /// assert_eq!(layer.trace([16, 28, 1].into())?.rows[0].ty.shape[..], [16, 20, 4]);
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn dilations(mut self, dilations: impl Into<crate::PerAxis>) -> Self {
             self.geometry_mut().dilations = dilations.into();
             self
         }
 
         /// Cuts input and output channels into `groups` runs of neighbours, and connects only runs of equal number:
-        /// with as many groups as input channels it is a depthwise convolution. Default: 1. It must divide both sizes.
+        /// with as many groups as input channels it is a depthwise convolution. Default: 1. It must divide both sizes,
+        /// or it is refused where a network is made of the layer.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Convolution, Layer};
+        /// let depthwise = Convolution::new(8, 16, 3).groups(8);
+        /// assert_eq!(depthwise.variables()?[0].ty.shape[..], [3, 3, 1, 16]);
+        /// let error = Convolution::new(8, 16, 3).groups(3).variables().unwrap_err();
+        /// assert!(error.to_string().ends_with("groups is 3, expected a divisor of input_size, which is 8"));
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn groups(mut self, groups: usize) -> Self {
             self.geometry_mut().groups = groups;
             self

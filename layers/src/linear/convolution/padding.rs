@@ -7,6 +7,23 @@ use bayeslift_ir::{MAX_ELEMENTS, Sliding};
 ///
 /// n positions of an axis, a filter of f elements that are d apart and a stride of s give the numbers of windows below;
 /// r = d (f - 1) + 1 is the reach of a window.
+///
+/// ```
+/// use bayeslift_layers::{Convolution, ConvolutionTranspose, Layer, Padding};
+/// // n = 8 positions, filters of f = 3 elements, strides of s = 2
+/// let down = |padding: Padding| Convolution::new(1, 1, [3]).strides(2).padding(padding);
+/// let up = |padding: Padding| ConvolutionTranspose::new(1, 1, [3]).strides(2).padding(padding);
+/// for (padding, windows, positions) in [
+///     (Padding::Valid, 3, 17),
+///     (Padding::Same, 4, 16),
+///     (Padding::Causal, 4, 16),
+///     (Padding::Explicit(vec![(3, 3)]), 6, 11),
+/// ] {
+///     assert_eq!(down(padding.clone()).trace([1, 8, 1].into())?.rows[0].ty.shape[..], [1, windows, 1]);
+///     assert_eq!(up(padding).trace([1, 8, 1].into())?.rows[0].ty.shape[..], [1, positions, 1]);
+/// }
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Padding {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Context, Error, KernelBiasConfig, KernelBiasLayer, KernelBiasShape, LayerDescription, Linear,
-    linear::kernel_bias::{kernel_bias_options, layer_of_kernel_and_bias},
+    linear::kernel_bias::{Sealed, kernel_bias_options, layer_of_kernel_and_bias},
 };
 use bayeslift_ir::{Convolution as Windows, Expr, Shape};
 
@@ -58,7 +58,18 @@ impl ConvolutionTranspose {
     /// [`Padding::Valid`](crate::Padding::Valid), that less 2 (r / 2) with [`Padding::Same`](crate::Padding::Same),
     /// that less r - 1 on the first axis of [`Padding::Causal`](crate::Padding::Causal), and that less what
     /// [`Padding::Explicit`](crate::Padding::Explicit) cuts off. Unless told, there are as many positions as
-    /// [`Padding`](crate::Padding) says.
+    /// [`Padding`](crate::Padding) says. A number that is not below the stride is refused where a network is made of
+    /// the layer.
+    ///
+    /// ```
+    /// use bayeslift_layers::{ConvolutionTranspose, Layer, Padding};
+    /// let layer = |more: usize| ConvolutionTranspose::new(8, 1, [3]).strides(2).output_padding(more);
+    /// let extent = |more| Ok::<_, bayeslift_layers::Error>(layer(more).trace([1, 14, 8].into())?.rows[0].ty.shape[1]);
+    /// // (14 - 1) 2 + 3 at least
+    /// assert_eq!((extent(0)?, extent(1)?), (29, 30));
+    /// assert!(extent(2).unwrap_err().to_string().contains("output_padding is 2, expected less than strides"));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     pub fn output_padding(mut self, output_padding: impl Into<PerAxis>) -> Self {
         self.output_padding = Some(output_padding.into());
         self
@@ -113,10 +124,6 @@ layer_of_kernel_and_bias!(ConvolutionTranspose);
 impl KernelBiasLayer for ConvolutionTranspose {
     fn config(&self) -> &KernelBiasConfig {
         &self.config
-    }
-
-    fn config_mut(&mut self) -> &mut KernelBiasConfig {
-        &mut self.config
     }
 
     fn kernel_bias_shape(&self) -> KernelBiasShape {
