@@ -16,8 +16,11 @@ use std::sync::Arc;
 /// let residual = Residual::new(block).shortcut(Convolution::new(8, 16, [1, 1]).use_bias(false));
 /// let paths: Vec<_> = residual.variables()?.into_iter().map(|variable| variable.path).collect();
 /// assert_eq!((&paths[0][..], &paths[4][..]), ("block/convolution/kernel", "shortcut/kernel"));
+/// assert_eq!(residual.name("first").trace([16, 28, 28, 8].into())?.rows.last().map(|row| row.ty.shape[3]), Some(16));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
+///
+/// Outputs of different shapes are refused with [`Error::Shape`] where it is called.
 #[derive(Clone)]
 pub struct Residual {
     layer: Arc<dyn Layer>,
@@ -26,12 +29,13 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// x + layer(x).
+    /// x + layer(x), for a layer whose output has the shape of its input; else give a [`Residual::shortcut`].
     pub fn new(layer: impl Layer + 'static) -> Self {
         Residual { layer: Arc::new(layer), shortcut: None, name: None }
     }
 
-    /// Puts a layer in place of the identity, where shapes change.
+    /// Puts a layer in place of the identity, where shapes change: shortcut(x) + layer(x). Its name is `shortcut`,
+    /// which the other layer must not have then.
     pub fn shortcut(mut self, shortcut: impl Layer + 'static) -> Self {
         self.shortcut = Some(Arc::new(shortcut));
         self
@@ -128,9 +132,17 @@ enum Join {
 /// becomes +0.)
 ///
 /// ```
-/// use bayeslift_layers::{Branches, Convolution, Padding};
+/// use bayeslift_layers::{Branches, Convolution, Layer, Padding, Sequential};
 /// let same = |size: usize| Convolution::new(8, 4, size).padding(Padding::Same);
-/// let inception = Branches::concatenate().layer(same(1)).layer(same(3)).layer(same(5));
+/// let inception = Branches::concatenate().layer(same(1)).layer(same(3)).layer(same(5)).name("inception");
+/// let sum = Branches::add().layer(Convolution::new(12, 2, 1)).layer(Convolution::new(12, 2, 1));
+/// let network = Sequential::new().layer(inception).layer(sum);
+/// assert_eq!(network.initialize(0)?.paths().nth(2), Some("inception/convolution_1/kernel"));
+/// let trace = network.trace([16, 28, 28, 8].into())?;
+/// let shape = |path: &str| trace.rows.iter().find(|row| row.path == path).map(|row| row.ty.shape.to_vec());
+/// assert_eq!(shape("inception"), Some(vec![16, 28, 28, 3 * 4]));
+/// assert_eq!(shape("branches"), Some(vec![16, 28, 28, 2]));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Branches {
@@ -141,16 +153,19 @@ pub struct Branches {
 
 impl Branches {
     /// No layers yet, whose outputs are put side by side on the last axis: `[.., a]` and `[.., b]` give `[.., a + b]`.
+    /// Outputs that differ in other axes, and no layers at all, are refused where it is called.
     pub fn concatenate() -> Self {
         Branches { layers: Sequential::new(), join: Join::Concatenate, name: None }
     }
 
-    /// No layers yet, whose outputs are added.
+    /// No layers yet, whose outputs, all of one shape, are added element by element. Outputs of different shapes, and
+    /// no layers at all, are refused where it is called.
     pub fn add() -> Self {
         Branches { layers: Sequential::new(), join: Join::Add, name: None }
     }
 
-    /// Appends a layer.
+    /// Appends a layer, which gets the same input as the others. Equal default names are numbered, as in a
+    /// [`Sequential`].
     pub fn layer(mut self, layer: impl Layer + 'static) -> Self {
         self.layers = self.layers.layer(layer);
         self

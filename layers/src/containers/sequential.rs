@@ -19,6 +19,12 @@ use std::{
 /// let network = Sequential::new().layer(Affine::new(8, 4)).apply(|x| x.relu()).layer(Affine::new(4, 1));
 /// assert_eq!(network.names().collect::<Vec<_>>(), ["affine", "lambda", "affine_1"]);
 /// println!("{}", network.summary()?);
+/// // layers by number and by name
+/// assert_eq!((network.len(), network.is_empty()), (3, false));
+/// assert_eq!(network.by_name("affine_1")?.variables()?[0].ty.shape[..], [4, 1]);
+/// assert_eq!((network[1].name(), network.get(3).is_none()), ("lambda", true));
+/// let error = network.by_name("affine_2").err().map_or(String::new(), |error| error.to_string());
+/// assert!(error.starts_with("there is no layer named `affine_2`; there are: "));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Default)]
@@ -29,7 +35,7 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// A container without layers, whose output is its input.
+    /// A container without layers, whose output is its input. Layers are appended by [`Sequential::layer`].
     pub fn new() -> Self {
         Sequential::default()
     }
@@ -56,13 +62,23 @@ impl Sequential {
         self
     }
 
-    /// Appends a layer.
+    /// Appends a layer, whose input is the output of those before it. A default name that is taken gets a number; a
+    /// name of its own that is taken is refused where a network is made of it.
     pub fn layer(self, layer: impl Layer + 'static) -> Self {
         self.push(Arc::new(layer))
     }
 
     /// Appends a layer that is shared already. It is the description that is shared: at its new place it has
     /// parameters of its own.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Layer, Sequential};
+    /// use std::sync::Arc;
+    /// let block: Arc<dyn Layer> = Arc::new(Affine::new(8, 8));
+    /// let network = Sequential::new().push(Arc::clone(&block)).push(block);
+    /// assert_eq!(network.initialize(0)?.paths().nth(2), Some("affine_1/kernel"));
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     pub fn push(self, layer: Arc<dyn Layer>) -> Self {
         let name = layer.name().to_owned();
         self.push_named(name, layer)
@@ -97,7 +113,8 @@ impl Sequential {
         next.children.into_iter().fold(self, |all, (name, layer)| all.push_named(name, layer))
     }
 
-    /// Appends a function of an expression, under the name `lambda`.
+    /// Appends a function of an expression, as a [`Lambda`] under the name `lambda`. With samples the argument has one
+    /// more axis in front, so the function should work on trailing axes.
     pub fn apply(self, function: impl for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync + 'static) -> Self {
         self.layer(Lambda::new("lambda", function))
     }
@@ -112,7 +129,7 @@ impl Sequential {
         self.children.is_empty()
     }
 
-    /// The names of the layers, in order.
+    /// The names of the layers, in order, with the numbers that default names got.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.children.iter().map(|(name, _)| name.as_str())
     }

@@ -5,6 +5,21 @@ use bayeslift_ir::Expr;
 use std::{fmt, sync::Arc};
 
 /// An elementwise function after a layer, as TensorFlow defines it. Also a [`Layer`] of its own.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Activation, Affine, Sequential};
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([3]));
+/// b.output("y", Activation::LeakyRelu.apply(x));
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([3], [-5.0, 0.0, 5.0])?])?;
+/// assert_eq!(y[0].as_f32(), Some(&[-1.0, 0.0, 5.0][..]));
+/// // as an option of a layer, or as a layer after it
+/// let option = Affine::new(8, 4).activation(Activation::Relu);
+/// let network = Sequential::new().layer(Affine::new(8, 4)).layer(Activation::Relu);
+/// assert_eq!(network.names().collect::<Vec<_>>(), ["affine", "relu"]);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Activation {
@@ -34,17 +49,26 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Any function.
+    /// Any function. Its output should have the shape of its argument, which may have an axis of samples in front.
     ///
     /// ```
     /// # use bayeslift_layers::Activation;
     /// let square = Activation::custom(|x| x * x);
+    /// assert_eq!(square.name(), "custom");
     /// ```
     pub fn custom(function: impl for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync + 'static) -> Self {
         Activation::Custom(Arc::new(function))
     }
 
-    /// The activation of this name: `relu`, `leaky_relu`, .., or `none` and `linear`.
+    /// The activation that has this [`Activation::name`]: `relu`, `leaky_relu`, .., or `none` and `linear`. `None` for
+    /// any other name, also for `custom`.
+    ///
+    /// ```
+    /// # use bayeslift_layers::Activation;
+    /// assert_eq!(Activation::from_name("leaky_relu").map(|found| found.name()), Some("leaky_relu"));
+    /// assert_eq!(Activation::from_name("linear").map(|found| found.name()), Some("none"));
+    /// assert!(Activation::from_name("custom").is_none());
+    /// ```
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [
             Activation::None,
@@ -62,7 +86,8 @@ impl Activation {
         all.into_iter().find(|activation| activation.name() == name)
     }
 
-    /// The name.
+    /// The name: that of the variant, in lower case with underscores, such as `leaky_relu`. It is the default name of
+    /// the activation as a layer, too.
     pub fn name(&self) -> &'static str {
         match self {
             Activation::None => "none",
@@ -79,7 +104,7 @@ impl Activation {
         }
     }
 
-    /// The function, applied.
+    /// The function, applied to each element of `x`: an expression of the same shape.
     pub fn apply<'b>(&self, x: Expr<'b>) -> Expr<'b> {
         match self {
             Activation::None => x,

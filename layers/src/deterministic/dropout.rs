@@ -13,10 +13,18 @@ use bayeslift_ir::{Expr, NoiseDistribution};
 /// Masks have addresses like all noise: one for each example and element, and each posterior sample its own.
 ///
 /// ```
-/// use bayeslift_layers::{Affine, Dropout, Sequential};
-/// let dropout = Dropout::monte_carlo(0.1);
-/// let network = Sequential::new().layer(Affine::new(64, 32)).layer(dropout).layer(Affine::new(32, 10));
-/// assert_eq!(network.names().nth(1), Some("monte_carlo_dropout"));
+/// use bayeslift_ir::{Builder, Tensor, evaluate};
+/// use bayeslift_layers::{Context, Dropout, Layer, Scope, noise_inputs};
+/// let b = Builder::new();
+/// let context = Context::new(Scope::describe(&b)).noise(noise_inputs(&b)).training();
+/// let x = b.constant(3.0).broadcast(&[4, 100].into());
+/// b.output("y", Dropout::new(0.25).call(&context, x)?.output);
+/// // the key, the first sample and the first row
+/// let address = [Tensor::u32([4], [7, 0, 0, 0])?, Tensor::u32([], [0])?, Tensor::u32([2], [0, 0])?];
+/// let y = evaluate(&b.finish()?, &address)?.remove(0);
+/// // 3 / (1 - 0.25), or dropped
+/// assert!(y.as_f32().is_some_and(|y| y.iter().all(|&y| y == 4.0 || y == 0.0)));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Dropout {
@@ -26,12 +34,27 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops elements in training, and does nothing in predictions.
+    /// Drops elements in training with this probability, from 0 to below 1, and does nothing in predictions. Another
+    /// rate is refused with [`Error::Argument`] where a network is made of the layer.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Dropout, Layer};
+    /// let error = Dropout::new(1.0).initialize(0).unwrap_err();
+    /// assert!(error.to_string().ends_with("rate is 1, expected a number from 0 to below 1"));
+    /// ```
     pub fn new(rate: f64) -> Self {
         Dropout { rate, always: false, name: None }
     }
 
-    /// Drops elements in training and in predictions.
+    /// Drops elements in training and in predictions, with this probability, from 0 to below 1. Its default name is
+    /// `monte_carlo_dropout`.
+    ///
+    /// ```
+    /// use bayeslift_layers::{Affine, Dropout, Sequential};
+    /// let dropout = Dropout::monte_carlo(0.1).name("mask");
+    /// let network = Sequential::new().layer(Affine::new(64, 32)).layer(dropout).layer(Affine::new(32, 10));
+    /// assert_eq!(network.names().nth(1), Some("mask"));
+    /// ```
     pub fn monte_carlo(rate: f64) -> Self {
         Dropout { rate, always: true, name: None }
     }

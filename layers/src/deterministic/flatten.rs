@@ -6,10 +6,16 @@ use bayeslift_ir::Expr;
 /// A layer that makes one axis of all axes of an example: `[examples, ..]` gives `[examples, units]`.
 ///
 /// ```
-/// use bayeslift_layers::{Affine, Convolution, Flatten, Sequential};
+/// use bayeslift_layers::{Affine, Convolution, Flatten, Layer, Sequential};
 /// let convolution = Convolution::new(1, 4, [3, 3]);
 /// let network = Sequential::new().layer(convolution).layer(Flatten).layer(Affine::new(4 * 26 * 26, 10));
+/// let trace = network.trace([16, 28, 28, 1].into())?;
+/// assert_eq!(trace.rows[1].ty.shape[..], [16, 4 * 26 * 26]);
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
+///
+/// With [samples](crate::Context::samples) the axis of samples stays, too. An input without an axis of examples is
+/// refused with [`Error::Shape`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flatten;
 

@@ -9,9 +9,15 @@ use std::{fmt, sync::Arc};
 /// With [samples](Context::samples) its argument has the sample axis in front, so it should work on trailing axes.
 ///
 /// ```
-/// use bayeslift_layers::{Affine, Lambda, Sequential};
-/// let network = Sequential::new().layer(Affine::new(4, 2)).layer(Lambda::new("double", |x| x * 2.0));
+/// use bayeslift_layers::{Affine, Lambda, Layer, Sequential};
+/// let total = Lambda::new("total", |x| x.sum(x.shape().len() - 1));
+/// let network = Sequential::new().layer(Affine::new(4, 2)).layer(total);
+/// let trace = network.trace([16, 4].into())?;
+/// assert_eq!((&trace.rows[1].path[..], &trace.rows[1].ty.shape[..]), ("total", &[16][..]));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
+///
+/// What is wrong with the operations that the function adds is told where the layer is called, with its path.
 #[derive(Clone)]
 pub struct Lambda {
     name: String,
@@ -19,7 +25,8 @@ pub struct Lambda {
 }
 
 impl Lambda {
-    /// A layer that applies `function`. Containers number equal names.
+    /// A layer that applies `function`. Containers number equal names: `double`, `double_1`, .. The name is all that a
+    /// model file tells of the function.
     pub fn new(
         name: impl Into<String>,
         function: impl for<'b> Fn(Expr<'b>) -> Expr<'b> + Send + Sync + 'static,
@@ -59,7 +66,15 @@ impl Layer for Lambda {
 /// A layer that makes the last `ndims` axes one, such as the height, width and channels of an image (3 in TFP unless
 /// told).
 ///
-/// Its input must have at least `ndims` axes besides the sample axis, if there is one.
+/// Its input must have at least `ndims` axes besides the sample axis, if there is one, and `ndims` must be at least 1;
+/// else the call is refused with the shape that came.
+///
+/// ```
+/// use bayeslift_layers::{Layer, flatten_rightmost};
+/// assert_eq!(flatten_rightmost(3).trace([16, 28, 28, 1].into())?.rows[0].ty.shape[..], [16, 784]);
+/// assert!(flatten_rightmost(3).trace([16, 28].into()).is_err());
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 pub fn flatten_rightmost(ndims: usize) -> Lambda {
     Lambda::new("flatten_rightmost", move |x| {
         let shape = x.shape();

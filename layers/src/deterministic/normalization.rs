@@ -63,20 +63,38 @@ impl Config {
 /// The builder methods that normalizations share.
 macro_rules! normalization_options {
     () => {
-        /// What is added to variances before their square root: positive and finite, else the layer is refused where a
-        /// network is made of it.
+        /// What is added to variances before their square root. Default: 1e-3, as in Keras. It is positive and finite,
+        /// else the layer is refused where a network is made of it.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Layer, LayerNormalization};
+        /// let error = LayerNormalization::new(8).epsilon(0.0).initialize(0).unwrap_err();
+        /// assert!(error.to_string().ends_with("epsilon is 0, expected a positive, finite number"));
+        /// ```
         pub fn epsilon(mut self, epsilon: f64) -> Self {
             self.config.epsilon = epsilon;
             self
         }
 
-        /// Whether a learned `offset` is added to what was normalized. By default it is.
+        /// Whether a learned `offset: [units]`, which begins with 0, is added to what was normalized. By default it is.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Layer, LayerNormalization};
+        /// let paths = |layer: LayerNormalization| {
+        ///     Ok::<_, bayeslift_layers::Error>(layer.initialize(0)?.paths().map(str::to_owned).collect::<Vec<_>>())
+        /// };
+        /// assert_eq!(paths(LayerNormalization::new(8))?, ["scale", "offset"]);
+        /// assert_eq!(paths(LayerNormalization::new(8).center(false))?, ["scale"]);
+        /// assert!(paths(LayerNormalization::new(8).center(false).scale(false))?.is_empty());
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn center(mut self, center: bool) -> Self {
             self.config.center = center;
             self
         }
 
-        /// Whether what was normalized is multiplied with a learned `scale`. By default it is.
+        /// Whether what was normalized is multiplied with a learned `scale: [units]`, which begins with 1. By default
+        /// it is.
         pub fn scale(mut self, scale: bool) -> Self {
             self.config.scale = scale;
             self
@@ -85,6 +103,13 @@ macro_rules! normalization_options {
         /// Gives the layer a name, its part of the paths of its parameters, such as `norm/scale`. Names are unique in a
         /// container and have no `/`; others are refused where a network is made of it. Default: that of its kind,
         /// which containers number.
+        ///
+        /// ```
+        /// use bayeslift_layers::{Affine, Layer, LayerNormalization, Sequential};
+        /// let network = Sequential::new().layer(Affine::new(4, 8)).layer(LayerNormalization::new(8).name("norm"));
+        /// assert_eq!(network.initialize(0)?.paths().last(), Some("norm/offset"));
+        /// # Ok::<(), bayeslift_layers::Error>(())
+        /// ```
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.config.name = Some(name.into());
             self
@@ -93,12 +118,20 @@ macro_rules! normalization_options {
 }
 
 /// Normalizes each row of units: y = (x - mean) / sqrt(variance + epsilon) scale + offset, with mean and variance over
-/// the last axis of `[.., units]` (Ba, Kiros and Hinton 2016). The parameters are `scale` and `offset`, `[units]`;
-/// the default of epsilon is 1e-3, as in Keras.
+/// the last axis of `[.., units]` (Ba, Kiros and Hinton 2016). The variance is the mean square of the distances from
+/// the mean. The parameters are `scale` and `offset`, `[units]`; the default of epsilon is 1e-3, as in Keras.
 ///
 /// ```
-/// use bayeslift_layers::{Affine, LayerNormalization, Sequential};
-/// let network = Sequential::new().layer(Affine::new(64, 32)).layer(LayerNormalization::new(32));
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Context, Layer, LayerNormalization, Scope};
+/// let layer = LayerNormalization::new(2).center(false).scale(false).epsilon(3.0);
+/// let b = Builder::new();
+/// let x = b.input("x", Type::f32([1, 2]));
+/// b.output("y", layer.call(&Context::new(Scope::describe(&b)), x)?.output);
+/// // the mean is 6 and the variance 1
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([1, 2], [5.0, 7.0])?])?;
+/// assert_eq!(y[0].as_f32(), Some(&[-1.0 / 2.0, 1.0 / 2.0][..]));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct LayerNormalization {
@@ -106,7 +139,7 @@ pub struct LayerNormalization {
 }
 
 impl LayerNormalization {
-    /// A normalization of rows of this many units.
+    /// A normalization of rows of this many units: at least 1, else the layer is refused where a network is made of it.
     pub fn new(units: usize) -> Self {
         LayerNormalization { config: Config::new(units, 1e-3) }
     }
@@ -170,9 +203,22 @@ impl Layer for LayerNormalization {
 /// the moving averages.
 ///
 /// ```
-/// use bayeslift_layers::{BatchNormalization, Layer};
-/// let layer = BatchNormalization::new(8).momentum(0.9);
-/// assert_eq!((layer.variables()?.len(), layer.trainable_variables()?.len()), (5, 2));
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{BatchNormalization, Context, Layer, Scope};
+/// let layer = BatchNormalization::new(1).momentum(0.5).center(false).scale(false);
+/// let parameters = layer.initialize(0)?;
+/// assert_eq!(parameters.paths().collect::<Vec<_>>(), ["moving_mean", "moving_variance", "moving_weight"]);
+/// let b = Builder::new();
+/// let context = Context::new(Scope::bind(&b, &parameters)?).training();
+/// let call = layer.call(&context, b.input("x", Type::f32([4, 1])))?;
+/// call.updates.iter().for_each(|(path, value)| b.output(path, *value));
+/// // averages of 4 values before, with mean 1 and variance 1, and a batch of 4 with mean 4 and variance 9
+/// let inputs = [[1.0], [1.0], [4.0]].map(|value| Tensor::f32([1], value)).into_iter();
+/// let inputs: Result<Vec<_>, _> = inputs.chain([Tensor::f32([4, 1], [1.0, 7.0, 1.0, 7.0])]).collect();
+/// let new: Vec<f32> = evaluate(&b.finish()?, &inputs?)?.iter().filter_map(|new| Some(new.as_f32()?[0])).collect();
+/// let weight: f32 = 0.5 * 4.0 + 4.0;
+/// assert!((new[0] - (1.0 + 3.0 * 4.0 / weight)).abs() < 1e-6 && (new[1] - (1.0 + 8.0 * 4.0 / weight)).abs() < 1e-6);
+/// assert_eq!(new[2], weight);
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -182,14 +228,15 @@ pub struct BatchNormalization {
 }
 
 impl BatchNormalization {
-    /// A normalization of this many units.
+    /// A normalization of this many units: at least 1, else the layer is refused where a network is made of it.
     pub fn new(units: usize) -> Self {
         BatchNormalization { config: Config::new(units, 1e-3), momentum: 0.99 }
     }
 
     normalization_options!();
 
-    /// How much of the weight of a moving average a step keeps. Default: 0.99.
+    /// How much of the weight of a moving average a step keeps: from 0, the last batch alone, to 1, all batches alike.
+    /// Default: 0.99. Another number is refused where a network is made of the layer.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
@@ -277,7 +324,17 @@ const WEIGHT: &str = "moving_weight";
 /// The value of a parameter that a file may lack, because it is of before there was one or of another program; `None`
 /// for a parameter that every file has.
 ///
-/// That is the `moving_weight` of a [`BatchNormalization`]: averages that come without one are taken to be warm.
+/// That is the `moving_weight` of a [`BatchNormalization`]: averages that come without one are taken to be warm, which
+/// -1 says for each unit.
+///
+/// ```
+/// use bayeslift_layers::{BatchNormalization, Layer, value_where_absent};
+/// let parameters = BatchNormalization::new(2).initialize(0)?;
+/// let absent = |path: &str| Ok::<_, bayeslift_layers::Error>(value_where_absent(path, parameters.get(path)?));
+/// assert_eq!(absent("moving_weight")?.and_then(|weight| weight.to_f64s()), Some(vec![-1.0, -1.0]));
+/// assert_eq!(absent("moving_mean")?, None);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 pub fn value_where_absent(path: &str, parameter: &Parameter) -> Option<Tensor> {
     let name = path.rsplit('/').next();
     let shape = parameter.tensor.shape();

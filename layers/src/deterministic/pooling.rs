@@ -25,14 +25,22 @@ impl Statistic {
 /// not numbers are ignored by a maximum. The gradient of a maximum that several elements share is shared among them.
 ///
 /// ```
-/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
 /// use bayeslift_layers::{Context, Layer, Padding, Pooling, Scope};
-/// let b = Builder::new();
-/// let x = b.input("x", Type::f32([16, 28, 28, 8]));
 /// let pooling = Pooling::max([3, 3]).strides(2).padding(Padding::Same);
-/// assert_eq!(pooling.call(&Context::new(Scope::describe(&b)), x)?.output.shape()[..], [16, 14, 14, 8]);
+/// assert_eq!(pooling.trace([16, 28, 28, 8].into())?.rows[0].ty.shape[..], [16, 14, 14, 8]);
+/// // of a series, two windows of two elements
+/// let b = Builder::new();
+/// let (context, x) = (Context::new(Scope::describe(&b)), b.input("x", Type::f32([1, 4, 1])));
+/// b.output("max", Pooling::max(2).rank(1).call(&context, x)?.output);
+/// b.output("average", Pooling::average([2]).call(&context, x)?.output);
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([1, 4, 1], [1.0, 5.0, 2.0, 3.0])?])?;
+/// assert_eq!((y[0].as_f32(), y[1].as_f32()), (Some(&[5.0, 3.0][..]), Some(&[3.0, 2.5][..])));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
+///
+/// Refused with [`Error::Argument`], where a network is made of it: sizes or strides of 0, another padding. Refused
+/// with [`Error::Shape`], where it is called: an input with fewer positions than a window has.
 #[derive(Clone, Debug)]
 pub struct Pooling {
     statistic: Statistic,
@@ -62,7 +70,8 @@ impl Pooling {
         self
     }
 
-    /// How far apart windows are, on all axes alike or on each. Default: the size of a window.
+    /// How far apart windows are, in positions, on all axes alike or on each; at least 1. Default: the size of a
+    /// window.
     pub fn strides(mut self, strides: impl Into<PerAxis>) -> Self {
         self.strides = Some(strides.into());
         self
@@ -76,6 +85,12 @@ impl Pooling {
 
     /// Gives the layer a name. Names are unique in a container and have no `/`; others are refused where a network is
     /// made of it. Default: that of its kind, such as `max_pooling`, which containers number: `max_pooling_1`, ..
+    ///
+    /// ```
+    /// use bayeslift_layers::{Pooling, Sequential};
+    /// let network = Sequential::new().layer(Pooling::max(2)).layer(Pooling::max(2).name("last"));
+    /// assert_eq!(network.names().collect::<Vec<_>>(), ["max_pooling", "last"]);
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -179,11 +194,15 @@ fn on_axis<'b>(numbers: Expr<'b>, axis: usize, like: &Expr<'b>) -> Expr<'b> {
 /// channels]`, which gives `[examples.., channels]`.
 ///
 /// ```
-/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
 /// use bayeslift_layers::{Context, GlobalPooling, Layer, Scope};
+/// assert_eq!(GlobalPooling::average(2).trace([16, 7, 7, 64].into())?.rows[0].ty.shape[..], [16, 64]);
 /// let b = Builder::new();
-/// let x = b.input("x", Type::f32([16, 7, 7, 64]));
-/// assert_eq!(GlobalPooling::average(2).call(&Context::new(Scope::describe(&b)), x)?.output.shape()[..], [16, 64]);
+/// let (context, x) = (Context::new(Scope::describe(&b)), b.input("x", Type::f32([1, 4, 1])));
+/// b.output("max", GlobalPooling::max(1).call(&context, x)?.output);
+/// b.output("average", GlobalPooling::average(1).name("mean").call(&context, x)?.output);
+/// let y = evaluate(&b.finish()?, &[Tensor::f32([1, 4, 1], [1.0, 5.0, 2.0, 4.0])?])?;
+/// assert_eq!((y[0].as_f32(), y[1].as_f32()), (Some(&[5.0][..]), Some(&[3.0][..])));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -194,12 +213,14 @@ pub struct GlobalPooling {
 }
 
 impl GlobalPooling {
-    /// The largest element over `rank` axes of positions: 1, 2 or 3.
+    /// The largest element over `rank` axes of positions: 1, 2 or 3; another rank is refused with [`Error::Argument`]
+    /// where a network is made of the layer.
     pub fn max(rank: usize) -> Self {
         GlobalPooling { statistic: Statistic::Max, rank, name: None }
     }
 
-    /// The mean over `rank` axes of positions: 1, 2 or 3.
+    /// The mean over `rank` axes of positions: 1, 2 or 3; another rank is refused with [`Error::Argument`] where a
+    /// network is made of the layer.
     pub fn average(rank: usize) -> Self {
         GlobalPooling { statistic: Statistic::Average, rank, name: None }
     }
