@@ -2,16 +2,31 @@
 
 use crate::{Classification, Error, Float, Regression};
 
-/// What is measured of a prediction, by the name that results have it by.
+/// What is measured of a prediction, to [abstain](Abstention) by. Default: the predictive entropy.
+///
+/// ```
+/// use bayeslift::{Abstention, Measure, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// let prediction = Predictor::new(&network)?.regress(&[0.1, 0.2, -1.0, 0.0])?;
+/// // weights begin with standard deviations of 1e-3, so their part is far below 0.1
+/// assert_eq!(prediction.abstains(&Abstention::new(Measure::Epistemic, 0.1)?)?, [false, false]);
+/// let error = prediction.abstains(&Abstention::new(Measure::MutualInformation, 0.1)?).unwrap_err();
+/// assert!(error.to_string().starts_with("the network tells no mutual_information"));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Measure {
-    /// Of classes: the entropy of the prediction, all of its uncertainty, in nats.
+    /// Of classes: the [entropy of the prediction](Classification::predictive_entropy), all of its uncertainty, in
+    /// nats: from 0 to log(classes).
     #[default]
     PredictiveEntropy,
-    /// Of classes: the mutual information of label and weights, what the network does not know, in nats.
+    /// Of classes: the [mutual information](Classification::mutual_information) of label and weights, what the network
+    /// does not know, in nats.
     MutualInformation,
-    /// Of numbers: the standard deviation of the mean over the posterior, what the network does not know, in the unit
-    /// of the number.
+    /// Of numbers: the [standard deviation of the mean](Regression::epistemic) over the posterior, what the network
+    /// does not know, in the unit of the number.
     Epistemic,
 }
 
@@ -44,6 +59,7 @@ impl Measure {
 /// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
 /// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, -1.0, 0.0])?;
 /// let abstention = Abstention::new(Measure::PredictiveEntropy, 0.5)?;
+/// assert_eq!((abstention.measure(), abstention.above()), (Measure::PredictiveEntropy, 0.5));
 /// let abstains = prediction.abstains(&abstention)?;
 /// assert_eq!(abstains[0], prediction.predictive_entropy()[0] > 0.5);
 /// # Ok::<(), bayeslift::Error>(())
@@ -66,12 +82,12 @@ impl Abstention {
         Err(Error::argument("the number above which to abstain", "finite, and not negative", above))
     }
 
-    /// What is measured.
+    /// What is measured of each prediction.
     pub fn measure(&self) -> Measure {
         self.measure
     }
 
-    /// The number above which to abstain.
+    /// The number above which to abstain, in the unit of the measure: nats, or that of the predicted number.
     pub fn above(&self) -> f64 {
         self.above
     }
@@ -83,10 +99,22 @@ impl Abstention {
 }
 
 impl<T: Float> Classification<T> {
-    /// Where to abstain: for each row, or each label of a row.
+    /// Where to abstain: for each row, or each label of a row, `[rows, labels]`. A prediction that is `NaN` is
+    /// abstained from.
+    ///
+    /// ```
+    /// use bayeslift::{Abstention, Measure, prelude::*};
+    /// # let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+    /// # let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+    /// # let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, -1.0, 0.0])?;
+    /// // no entropy of three classes is above log 3
+    /// let never = Abstention::new(Measure::PredictiveEntropy, 1.1)?;
+    /// assert_eq!(prediction.abstains(&never)?, [false, false]);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// A measure of numbers.
+    /// [`Error::Misuse`] for [`Measure::Epistemic`], a measure of numbers.
     pub fn abstains(&self, abstention: &Abstention) -> Result<Vec<bool>, Error> {
         match abstention.measure {
             Measure::PredictiveEntropy => Ok(abstention.of(self.predictive_entropy())),
@@ -97,10 +125,11 @@ impl<T: Float> Classification<T> {
 }
 
 impl<T: Float> Regression<T> {
-    /// Where to abstain: for each number of each row.
+    /// Where to abstain: for each number of each row, `[rows, units]`. A prediction that is `NaN`, as the epistemic
+    /// deviation of a single sample is, is abstained from; see [`Measure`] for an example.
     ///
     /// # Errors
-    /// A measure of classes.
+    /// [`Error::Misuse`] for any measure but [`Measure::Epistemic`].
     pub fn abstains(&self, abstention: &Abstention) -> Result<Vec<bool>, Error> {
         match abstention.measure {
             Measure::Epistemic => Ok(abstention.of(self.epistemic())),

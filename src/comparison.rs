@@ -5,7 +5,25 @@ use bayeslift_ir::Environment;
 use bayeslift_layers::{PosteriorValue, metrics};
 use std::fmt;
 
-/// How good predictions of a data set are.
+/// How good predictions of a data set are: a half of a [`Comparison`].
+///
+/// Only the negative log likelihood is known of all data. The others are `None` where targets are of another kind, are
+/// missing, or have weights.
+///
+/// ```
+/// use bayeslift::{Comparison, Scores, prelude::*};
+///
+/// # let (inputs, values) = ((0..64).map(|i| i as f32 / 64.0).collect(), vec![0.0; 64]);
+/// let data = Dataset::regression([1], inputs, 1, values)?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 1).kernel_initializer(Initializer::Zeros);
+/// let network = Network::new(layer, [1], likelihood::Normal::fixed(1.0), 0)?;
+/// let Scores { negative_log_likelihood, accuracy, root_mean_square_error, .. } =
+///     Comparison::new(&network, &data, &PredictorOptions::default())?.mean;
+/// // the mean weight is 0 and so are all targets: -log density of N(0, 1) at 0 is log(2 pi) / 2
+/// assert!((negative_log_likelihood - 0.9189).abs() < 1e-4);
+/// assert_eq!((accuracy, root_mean_square_error), (None, Some(0.0)));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Scores {

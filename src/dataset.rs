@@ -18,9 +18,18 @@ use crate::{Error, FloatCow, error::counted};
 use bayeslift_ir::Shape;
 
 /// What a network is to predict, row after row.
+///
+/// ```
+/// use bayeslift::{Dataset, Targets};
+/// let data = Dataset::regression([1], vec![0.0, 0.5], 2, vec![1.0, 2.0, 3.0, 4.0])?;
+/// assert_eq!(*data.targets(), Targets::Values { units: 2, values: vec![1.0, 2.0, 3.0, 4.0] });
+/// let data = Dataset::classification([1], vec![0.0, 0.5], vec![1, 0])?;
+/// assert!(matches!(data.targets(), Targets::Labels(labels) if labels[..] == [1, 0]));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// A class for each row, or for each position of each row.
+    /// A class for each row, or for each position of each row; classes are counted from 0.
     Labels(Vec<u32>),
     /// Numbers for each row.
     Values {
@@ -62,8 +71,11 @@ impl Targets {
 /// ```
 /// use bayeslift::Dataset;
 /// let data = Dataset::classification([2], vec![0.0, 0.5, 1.0, -1.0], vec![1, 0])?;
-/// assert_eq!(data.rows(), 2);
-/// assert_eq!(data.input(1), [1.0, -1.0]);
+/// assert_eq!((data.rows(), &data.shape()[..]), (2, &[2][..]));
+/// assert_eq!((data.inputs(), data.input(1)), (&[0.0, 0.5, 1.0, -1.0][..], &[1.0, -1.0][..]));
+/// assert_eq!((data.labels(), data.values()), (&[1, 0][..], &[][..]));
+/// let error = Dataset::classification([2], vec![0.0, f32::NAN], vec![1]).unwrap_err().to_string();
+/// assert_eq!(error, "column 1 of row 0 of the inputs is NaN; every element must be finite");
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 ///
@@ -87,10 +99,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Inputs of this shape each, row after row, with a label for each.
+    /// Inputs of this shape each, row after row, with a label for each: the number of its class, counted from 0. The
+    /// number of classes is the network's, which refuses labels beyond it.
     ///
     /// # Errors
-    /// Counts that do not agree; no rows; an input that is not finite.
+    /// [`Error::Argument`] for counts that do not agree, or no rows; [`Error::NonFinite`] for an input that is not
+    /// finite.
     pub fn classification(shape: impl Into<Shape>, inputs: Vec<f32>, labels: Vec<u32>) -> Result<Dataset, Error> {
         Dataset::classification_at(shape, inputs, [], labels)
     }
@@ -121,10 +135,19 @@ impl Dataset {
         Dataset::new(shape.into(), FloatCow::F32(inputs.into()), positions.into(), Targets::Labels(labels))
     }
 
-    /// Inputs of this shape each, row after row, with `units` numbers for each.
+    /// Inputs of this shape each, row after row, with `units` numbers for each: values are `[rows, units]`.
+    ///
+    /// ```
+    /// use bayeslift::Dataset;
+    /// let data = Dataset::regression([1], vec![0.0, 0.5], 2, vec![1.0, 2.0, 3.0, 4.0])?;
+    /// assert_eq!((data.rows(), &data.target_shape()[..]), (2, &[2][..]));
+    /// let error = Dataset::regression([1], vec![0.0, 0.5], 2, vec![1.0]).unwrap_err().to_string();
+    /// assert_eq!(error, "the number of targets is 1, expected 4: targets of shape [2] each for 2 inputs");
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As for [`Dataset::classification`]; a target that is not finite.
+    /// As for [`Dataset::classification`]; a target that is not finite; no units.
     pub fn regression(
         shape: impl Into<Shape>,
         inputs: Vec<f32>,
@@ -161,6 +184,13 @@ impl Dataset {
     /// As [`Dataset::classification_at`], with inputs of `f64`, for a network of
     /// [`f64`](crate::layers::Sequential::dtype). Positions are `[]` where a row has one label.
     ///
+    /// ```
+    /// use bayeslift::Dataset;
+    /// let data = Dataset::classification_f64([1], vec![0.1, 0.2], [], vec![1, 0])?;
+    /// assert_eq!((data.inputs_f64(), data.labels()), (&[0.1, 0.2][..], &[1, 0][..]));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Dataset::classification`].
     pub fn classification_f64(
@@ -179,7 +209,8 @@ impl Dataset {
     /// use bayeslift::Dataset;
     /// let data = Dataset::regression_f64([1], vec![0.1, 0.2], [], 1, vec![1.0 + 1e-12, 2.0])?;
     /// assert_eq!(data.inputs_f64(), [0.1, 0.2]);
-    /// assert!(data.inputs().is_empty());
+    /// assert_eq!(data.values_f64(), [1.0 + 1e-12, 2.0]);
+    /// assert!(data.inputs().is_empty() && data.values().is_empty());
     /// # Ok::<(), bayeslift::Error>(())
     /// ```
     ///
@@ -269,7 +300,7 @@ impl Dataset {
         Ok(Dataset { present: self.present.clone(), weights: self.weights.clone(), ..data })
     }
 
-    /// The shape of one input.
+    /// The shape of one input, without the axis of rows, such as `[28, 28, 1]` of grey images.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
@@ -280,17 +311,17 @@ impl Dataset {
         &self.target_shape
     }
 
-    /// The number of examples, at least 1.
+    /// The number of examples, at least 1. Those whose weight is 0 or whose targets are missing count, too.
     pub fn rows(&self) -> usize {
         self.inputs.len() / self.shape.elements()
     }
 
-    /// All inputs, row after row; empty if they are of `f64`.
+    /// All inputs, `[rows, shape..]`, row after row; empty if they are of `f64`: see [`Dataset::inputs_f64`].
     pub fn inputs(&self) -> &[f32] {
         self.inputs.as_f32()
     }
 
-    /// All inputs, row after row, if they are of `f64`; else empty.
+    /// All inputs, `[rows, shape..]`, row after row, if they are of `f64`; else empty: see [`Dataset::inputs`].
     pub fn inputs_f64(&self) -> &[f64] {
         self.inputs.as_f64()
     }
@@ -300,12 +331,13 @@ impl Dataset {
         self.inputs.borrowed()
     }
 
-    /// The targets.
+    /// The targets of all rows, of whichever kind they are: [`Targets`] has an example. A missing one has a stand-in
+    /// there; see [`Dataset::present`].
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// The labels, row after row; empty if targets are numbers.
+    /// The labels, `[rows, positions..]`, row after row; empty if targets are numbers: see [`Dataset::values`].
     pub fn labels(&self) -> &[u32] {
         match &self.targets {
             Targets::Labels(labels) => labels,
@@ -313,7 +345,7 @@ impl Dataset {
         }
     }
 
-    /// The target numbers, row after row; empty if targets are labels, or of `f64`.
+    /// The target numbers, `[rows, positions.., units]`, row after row; empty if targets are labels, or of `f64`.
     pub fn values(&self) -> &[f32] {
         match &self.targets {
             Targets::Labels(_) | Targets::Doubles { .. } => &[],
@@ -321,7 +353,8 @@ impl Dataset {
         }
     }
 
-    /// The target numbers, row after row, if they are of `f64`; else empty.
+    /// The target numbers, `[rows, positions.., units]`, row after row, if they are of `f64`; else empty: see
+    /// [`Dataset::values`].
     pub fn values_f64(&self) -> &[f64] {
         match &self.targets {
             Targets::Labels(_) | Targets::Values { .. } => &[],

@@ -5,7 +5,16 @@ use bayeslift_ir::{DType, Tensor};
 use bayeslift_runtime::Argument;
 use std::{borrow::Cow, fmt, num::ParseFloatError, str::FromStr};
 
-/// Numbers of `f32` or `f64`.
+/// Borrowed numbers of `f32` or `f64`, as steps of training take them: see [`StepInput`](crate::StepInput).
+///
+/// ```
+/// use bayeslift::Floats;
+/// let mean = |numbers: Floats<'_>| match numbers {
+///     Floats::F32(numbers) => numbers.iter().map(|&x| f64::from(x)).sum::<f64>() / numbers.len() as f64,
+///     Floats::F64(numbers) => numbers.iter().sum::<f64>() / numbers.len() as f64,
+/// };
+/// assert_eq!((mean(Floats::F32(&[1.0, 2.0])), mean(Floats::F64(&[0.5]))), (1.5, 0.5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Floats<'a> {
     /// Of `f32`.
@@ -164,7 +173,22 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// `f32` or `f64`: what predictions are told in.
+/// `f32` or `f64`: what predictions are told in. It is sealed: no other type has it.
+///
+/// ```
+/// use bayeslift::{Classification, Float};
+///
+/// /// How sure each prediction is, of a network of either type.
+/// fn confidence<T: Float>(prediction: &Classification<T>) -> Vec<f64> {
+///     let most = |row| prediction.ranking(row).first().map_or(T::NAN, |&(_, p)| p).into();
+///     (0..prediction.rows()).map(most).collect()
+/// }
+///
+/// // the nearest number of the type, and the next one above it
+/// assert_eq!(<f32 as Float>::nearest(0.1), 0.1_f32);
+/// assert_eq!(f32::of_order(1.0_f32.order() + 1), 1.0 + f32::EPSILON);
+/// assert!((-1.0_f64).order() < 0.0_f64.order());
+/// ```
 pub trait Float:
     sealed::Sealed
     + Copy
@@ -186,7 +210,7 @@ pub trait Float:
     /// The largest finite number.
     const MAX: Self;
 
-    /// The nearest.
+    /// The number of this type that is nearest to `x`, of two the even one; infinite where `x` is beyond the range.
     fn nearest(x: f64) -> Self;
 
     #[doc(hidden)]
@@ -198,10 +222,12 @@ pub trait Float:
     #[doc(hidden)]
     fn of_tensor(tensor: Option<&Tensor>) -> Cow<'_, [Self]>;
 
-    /// The total order of numbers, as integers that follow each other.
+    /// The place of the number in the total order of its type, from negative `NaN`s over negative numbers, -0, +0 and
+    /// positive numbers to positive `NaN`s. Neighbouring numbers have consecutive places, so that a range of numbers
+    /// can be halved by its places.
     fn order(self) -> u64;
 
-    /// The number of this place in the order.
+    /// The number of this place in the order: the inverse of [`Float::order`]. Of `f32` only the lower 32 bits count.
     fn of_order(order: u64) -> Self;
 }
 

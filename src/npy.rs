@@ -21,6 +21,7 @@ pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// let mut rest = file.as_slice();
 /// let header = Header::read(&mut rest)?;
 /// assert_eq!((header.shape.as_slice(), header.is_column_major), (&[2, 3][..], true));
+/// assert_eq!((header.element_type(), header.element_bytes), ("'>f4'", 4));
 /// let columns: Vec<f64> = header.numbers(rest).collect();
 /// assert_eq!(header.row_major(&columns), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
 /// # Ok::<(), std::io::Error>(())
@@ -88,7 +89,8 @@ impl Header {
         Ok(Header { shape: extents.clone(), is_column_major, element_bytes, is_big_endian })
     }
 
-    /// How NumPy writes the type of its elements.
+    /// How NumPy writes the type of its elements, with quotes: `'<f4'`, `'>f4'`, `'<f8'` or `'>f8'`, where `<` says
+    /// that the lowest byte comes first, and the digit how many bytes there are.
     pub fn element_type(&self) -> &'static str {
         match (self.is_big_endian, self.element_bytes) {
             (false, 4) => "'<f4'",

@@ -6,7 +6,24 @@ use bayeslift_passes::simplify;
 use std::fmt;
 
 /// Where a fit has moved the posterior of a random variable. Numbers are medians over its elements, before the fit and
-/// after it.
+/// after it. [`FitReport::posteriors`](crate::FitReport::posteriors) has one for each random variable whose posterior
+/// has a mean and a standard deviation.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
+/// let data = Dataset::classification([1], inputs, labels)?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
+/// let report = Fit::new().epochs(3).learning_rate(1e-2).run(&mut network, &data)?;
+/// let kernel = &report.posteriors[0];
+/// assert_eq!((kernel.path.as_str(), kernel.elements), ("kernel", 2));
+/// // standard deviations began with 1e-3, and grow where the data do not need them small
+/// assert!((kernel.scale[0] - 1e-3).abs() < 1e-6 && kernel.scale[1] > kernel.scale[0]);
+/// println!("{kernel}");
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PosteriorReport {
@@ -16,7 +33,8 @@ pub struct PosteriorReport {
     pub elements: usize,
     /// The standard deviation of an element.
     pub scale: [f64; 2],
-    /// |mean| / standard deviation: below 1 the sign of the element is hardly known, far above 1 it is as if it were a point.
+    /// |mean| / standard deviation: below 1 the sign of the element is hardly known, far above 1 it is as if it were a
+    /// point.
     pub signal_to_noise: [f64; 2],
     /// How many of its final standard deviations the mean has moved.
     pub moved: f64,

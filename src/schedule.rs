@@ -3,7 +3,15 @@
 use bayeslift_ir::{Environment, Expr, Scalar, elementary};
 use std::{fmt, sync::Arc};
 
-/// Where a step is in a training.
+/// Where a step is in a training: what a [`Schedule`] is a function of.
+///
+/// ```
+/// use bayeslift::Position;
+/// // the 51st of 100 steps in 4 epochs of 25
+/// let at = Position::new(51, 100, 4);
+/// assert_eq!(at, Position { step: 51, steps: 100, epoch: 3, epochs: 4 });
+/// assert_eq!(at.done(), 0.5);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The number of the step, counted from 1.
@@ -17,13 +25,14 @@ pub struct Position {
 }
 
 impl Position {
-    /// A step of a training whose epochs have equally many steps.
+    /// Step number `step`, counted from 1, of a training whose `epochs` epochs have equally many steps: each has
+    /// steps / epochs of them, rounded down, at least 1.
     pub fn new(step: u64, steps: u64, epochs: usize) -> Position {
         let each = (steps / (epochs as u64).max(1)).max(1);
         Position { step, steps, epoch: (step.saturating_sub(1) / each) as usize + 1, epochs }
     }
 
-    /// The part of the training that is done before the step: from 0 to (just below) 1.
+    /// The part of the training that is done before the step, (step - 1) / steps: from 0 to (just below) 1.
     pub fn done(&self) -> f64 {
         self.step.saturating_sub(1) as f64 / self.steps.max(1) as f64
     }
@@ -31,19 +40,34 @@ impl Position {
 
 /// A factor that changes in the course of a training: of the learning rate, of the weight of the divergence.
 ///
-/// Computed with sequences of Bayeslift's own, so that it has the same bits on every machine.
+/// Computed with sequences of Bayeslift's own, so that it has the same bits on every machine. Given to
+/// [`Fit::schedule`](crate::Fit::schedule) for the learning rate, and to
+/// [`Fit::divergence_schedule`](crate::Fit::divergence_schedule) for the weight of the divergence. With d the part of
+/// the steps that is [done](Position::done):
+///
+/// ```
+/// use bayeslift::{Position, Schedule};
+/// let factors = |schedule: Schedule| [1, 51].map(|step| schedule.factor(&Position::new(step, 100, 4)));
+/// assert_eq!(factors(Schedule::Constant), [1.0, 1.0]);
+/// assert_eq!(factors(Schedule::Linear { to: 0.5 }), [1.0, 0.75]);
+/// assert_eq!(factors(Schedule::Epochs { every: 1, factor: 0.5 }), [1.0, 0.25]);
+/// let near = |schedule, expected: f64| (factors(schedule)[1] - expected).abs() < 1e-6;
+/// assert!(near(Schedule::Cosine { to: 0.0 }, 0.5));
+/// assert!(near(Schedule::HalfLife { half_life: 25.0, to: 0.0 }, 0.25));
+/// ```
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Schedule {
     /// 1 throughout.
     #[default]
     Constant,
-    /// On a straight line from 1 to this factor.
+    /// On a straight line from 1 to this factor: 1 + (to - 1) d.
     Linear {
         /// The factor after the last step.
         to: f64,
     },
-    /// On half a period of the cosine from 1 to this factor (Loshchilov and Hutter 2017).
+    /// On half a period of the cosine from 1 to this factor: to + (1 - to) (1 + cos(pi d)) / 2 (Loshchilov and Hutter
+    /// 2017).
     Cosine {
         /// The factor after the last step.
         to: f64,
@@ -91,7 +115,8 @@ impl Schedule {
         Schedule::Custom(Arc::new(factor))
     }
 
-    /// The factor in a step.
+    /// The factor in a step, as the formula of its variant says, or what the function of [`Schedule::custom`] and
+    /// [`Schedule::by_position`] gives.
     pub fn factor(&self, at: &Position) -> f64 {
         Environment::within(|| match self {
             Schedule::Constant => 1.0,
@@ -151,6 +176,15 @@ impl fmt::Debug for Schedule {
 ///
 /// Without it the prior may switch units off before the data had a say. While the weight rises the posterior is colder
 /// than asked for, so validation chooses among epochs after the warm-up; see [`Fit`](crate::Fit).
+///
+/// ```
+/// use bayeslift::WarmUp;
+/// // over the first 20 of 100 steps
+/// let factors = |warm_up: WarmUp| [1, 11, 21].map(|step| warm_up.factor(step, 100));
+/// assert_eq!(factors(WarmUp::Steps(20)), [0.0, 0.5, 1.0]);
+/// assert_eq!(factors(WarmUp::Fraction(0.2)), factors(WarmUp::Steps(20)));
+/// assert_eq!(factors(WarmUp::None), [1.0; 3]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WarmUp {
     /// Not at all.

@@ -41,17 +41,28 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Source: Sync {
-    /// The number of examples, at least 1.
+    /// The number of examples, at least 1: the same whenever it is asked for. [`Source::read`] gets numbers below it.
     fn rows(&self) -> usize;
 
-    /// These examples, in this order.
+    /// These examples, in this order, each with the network's input shape and target: as many as there are numbers. It
+    /// is called on another thread than the steps of training.
     ///
     /// # Errors
-    /// What reading gives: it ends a fit with [`Error::Source`].
+    /// What reading gives: it ends a fit with [`Error::Source`]. Other examples than the network takes end it, too.
     fn read(&self, rows: &[usize]) -> Result<Dataset, SourceError>;
 
     /// What tells this source from others in a [checkpoint](crate::Fit::checkpoint), such as the digest of a file;
-    /// default: nothing, so that a run that goes on must be given the source that it had.
+    /// default: nothing, so that a run that goes on must be given the source that it had. A run that goes on with a
+    /// source of another identity is refused with [`Error::OtherTraining`].
+    ///
+    /// ```
+    /// use bayeslift::{Dataset, Source};
+    /// // a data set is a source, whose identity is a digest of all that it holds
+    /// let of = |label| Ok::<_, bayeslift::Error>(Dataset::classification([1], vec![0.5], vec![label])?.identity());
+    /// assert_eq!(of(0)?, of(0)?);
+    /// assert_ne!(of(0)?, of(1)?);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     fn identity(&self) -> String {
         "a source".to_owned()
     }

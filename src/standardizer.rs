@@ -14,6 +14,10 @@ use libm::log;
 /// let standardizer = Standardizer::of(&data);
 /// assert_eq!(standardizer.apply(&data)?.inputs(), [-1.0, 1.0]);
 /// assert_eq!(standardizer.apply(&data)?.values(), [-1.0, 1.0]);
+/// // inputs to predict for are brought to the units of training
+/// assert_eq!(standardizer.inputs(&[2.0_f32, 4.0])?, [0.0, 2.0]);
+/// // targets have the standard deviation 10
+/// assert!((standardizer.log_scale() - 10_f64.ln()).abs() < 1e-12);
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +84,21 @@ impl Standardizer {
         Ok(in_units)
     }
 
-    /// Predictions that were made in standard units, in the data's own.
+    /// Predictions that were made in standard units, in the data's own: means times the scale plus the mean of their
+    /// column, standard deviations times the scale.
+    ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    /// let data = Dataset::regression([1], vec![1.0, 3.0], 1, vec![10.0, 30.0])?;
+    /// let standardizer = Standardizer::of(&data);
+    /// # let layer = Affine::new(1, 1).kernel_initializer(Initializer::Ones);
+    /// # let network = Network::new(layer, [1], likelihood::Normal::fixed(0.5), 0)?;
+    /// // a network of the standardized data that tells its input and a standard deviation of 0.5
+    /// let prediction = Predictor::new(&network)?.regress(&standardizer.inputs(&[3.0])?)?;
+    /// let restored = standardizer.restore(&prediction)?;
+    /// assert_eq!((restored.mean(), restored.aleatoric()), (&[30.0][..], &[5.0][..]));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Another number of targets than was measured; a prediction that is too large for `f32` in the data's units.
@@ -120,8 +138,18 @@ impl Standardizer {
     /// [`Predictor::negative_log_likelihood`](crate::Predictor::negative_log_likelihood) of that data in standard
     /// units.
     ///
+    /// ```
+    /// use bayeslift::{Dataset, Standardizer};
+    /// let data = Dataset::regression([1], vec![1.0, 3.0], 1, vec![10.0, 30.0])?;
+    /// let standardizer = Standardizer::of(&data);
+    /// // half of the targets are known
+    /// let half = data.with_present(vec![true, false])?;
+    /// assert!((standardizer.log_scale_of(&half)? - 10_f64.ln() / 2.0).abs() < 1e-12);
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// Another number of targets than in the data that was measured.
+    /// Another number of targets than in the data that was measured; labels.
     pub fn log_scale_of(&self, data: &Dataset) -> Result<f64, Error> {
         let _environment = Environment::enter();
         let (units, of_row) = (data.target_shape().last_extent(), data.target_shape().elements());

@@ -34,8 +34,8 @@ impl Targets {
                     let problem = format!(
                         "row {row} of the one-hot targets has {what}, where there is to be a single 1 among zeros"
                     );
-                    let remedy = "give labels to `Dataset::classification`, or proportions to `Dataset::regression` for a network with \
-                         `likelihood::SoftmaxCenteredNormal`";
+                    let remedy = "give labels to `Dataset::classification`, or proportions to `Dataset::regression` \
+                         for a network with `likelihood::SoftmaxCenteredNormal`";
                     Err(Error::misuse(problem, remedy))
                 }
             }
@@ -46,6 +46,15 @@ impl Targets {
 
 impl Dataset {
     /// As [`Dataset::classification`], with labels as [one-hot rows](Targets::one_hot) of `classes` classes.
+    ///
+    /// ```
+    /// use bayeslift::Dataset;
+    /// let data = Dataset::one_hot([1], vec![0.3, 0.7], 3, &[0.0, 0.0, 1.0, 1.0, 0.0, 0.0])?;
+    /// assert_eq!(data.labels(), [2, 0]);
+    /// let error = Dataset::one_hot([1], vec![0.3], 2, &[0.5, 0.5]).unwrap_err().to_string();
+    /// assert!(error.starts_with("row 0 of the one-hot targets has 0.5 in column 0"));
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Dataset::classification`] and [`Targets::one_hot`].

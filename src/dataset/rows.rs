@@ -5,7 +5,15 @@ use crate::{Error, FloatCow, error::counted, shuffle::permutation};
 use bayeslift_ir::Environment;
 
 impl Dataset {
-    /// These rows, in this order, with their weights.
+    /// These rows, in this order, with their weights. A row may be there several times.
+    ///
+    /// ```
+    /// # use bayeslift::Dataset;
+    /// let data = Dataset::classification([1], vec![0.0, 1.0, 2.0], vec![5, 6, 7])?;
+    /// assert_eq!(data.select(&[2, 0, 2])?.labels(), [7, 5, 7]);
+    /// assert!(data.select(&[3]).is_err());
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No rows, a row beyond the end, rows of which none has a weight above 0.
@@ -51,7 +59,16 @@ impl Dataset {
     }
 
     /// Splits off a random part of the rows, as `(part, rest)`: the same rows for the same seed on every machine. The
-    /// order of rows is kept.
+    /// order of rows is kept. The part has rows * fraction rows, rounded to the nearest whole number.
+    ///
+    /// ```
+    /// # use bayeslift::Dataset;
+    /// # let data = Dataset::classification([1], vec![0.0; 10], vec![0; 10])?;
+    /// let (test, train) = data.split(0.2, 7)?;
+    /// assert_eq!((test.rows(), train.rows()), (2, 8));
+    /// assert!(data.split(0.0, 7).is_err());
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A fraction that leaves one part without rows, or without a row whose weight is above 0.
