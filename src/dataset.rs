@@ -35,14 +35,14 @@ pub enum Targets {
     Values {
         /// How many a row has, at all of its positions.
         units: usize,
-        /// All of them.
+        /// All of them, row after row: rows * units numbers.
         values: Vec<f32>,
     },
     /// Numbers of `f64` for each row, for a network of `f64`.
     Doubles {
         /// How many a row has, at all of its positions.
         units: usize,
-        /// All of them.
+        /// All of them, row after row: rows * units numbers.
         values: Vec<f64>,
     },
 }

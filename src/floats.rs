@@ -17,9 +17,9 @@ use std::{borrow::Cow, fmt, num::ParseFloatError, str::FromStr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Floats<'a> {
-    /// Of `f32`.
+    /// Of `f32`: a network of `f64` takes them too, as they are.
     F32(&'a [f32]),
-    /// Of `f64`.
+    /// Of `f64`: only a network of `f64` takes them.
     F64(&'a [f64]),
 }
 

@@ -55,6 +55,10 @@ impl Position {
 /// assert!(near(Schedule::Cosine { to: 0.0 }, 0.5));
 /// assert!(near(Schedule::HalfLife { half_life: 25.0, to: 0.0 }, 0.25));
 /// ```
+///
+/// A factor that is negative or not finite ends a fit in the step that it is for. For the learning rate, such a factor
+/// at the end of a line or of a cosine is refused before the first step, with
+/// [`Error::Argument`](crate::Error::Argument).
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Schedule {
@@ -187,12 +191,13 @@ impl fmt::Debug for Schedule {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WarmUp {
-    /// Not at all.
+    /// Not at all: the weight is whole from the first step on.
     #[default]
     None,
     /// For this number of steps.
     Steps(u64),
-    /// For this part of all steps, from 0 to 1.
+    /// For this part of all steps, from 0 to 1; a fit refuses any other with
+    /// [`Error::Argument`](crate::Error::Argument).
     Fraction(f64),
 }
 
