@@ -335,7 +335,8 @@ impl Builder {
     /// let address = NoiseAddress { key, first_sample: b.input("first_sample", Type::u32([])), first_row };
     /// let (stream, distribution) = (noise::stream("dropout", "keep"), NoiseDistribution::Uniform);
     /// let (dtype, shape) = (DType::F32, [32, 64].into());
-    /// let u = b.noise(Noise { distribution, dtype, stream, sample_axis: None, example_axis: Some(0), shape }, address);
+    /// let site = Noise { distribution, dtype, stream, sample_axis: None, example_axis: Some(0), shape };
+    /// let u = b.noise(site, address);
     /// b.output("kept", u.less(0.9).select(1.0 / 0.9, 0.0));
     /// assert_eq!((u.ty(), b.check()), (Type::f32([32, 64]), Ok(())));
     /// ```
