@@ -10,6 +10,19 @@ use bayeslift_runtime::{Argument, Executable, Explanation, Options, Rewriting, T
 use std::sync::Arc;
 
 /// How graphs are run. Results do not depend on it, to the bit, as long as the level of rewriting is the same.
+///
+/// ```
+/// use bayeslift::{Backend, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// let mean = |backend: Backend| {
+///     let predictor = Predictor::with_options(&network, &PredictorOptions::default().backend(backend))?;
+///     Ok::<_, Error>(predictor.regress(&[0.1, 0.2])?.mean()[0].to_bits())
+/// };
+/// assert_eq!(mean(Backend::Compiled(Options::default()))?, mean(Backend::Reference)?);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Backend {

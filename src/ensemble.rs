@@ -15,13 +15,37 @@ use std::{
 /// Networks that are alike but for their seeds, trained apart and asked together. Members that began elsewhere ended
 /// elsewhere: how far they differ where there was no data tells more of what is not known than the posterior around any
 /// one of them.
+///
+/// ```
+/// use bayeslift::{Ensemble, EnsemblePredictor, prelude::*};
+///
+/// let mut ensemble = Ensemble::new(3, |member| {
+///     let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+///     Network::new(layer, [2], likelihood::Normal::fixed(0.1), member)
+/// })?;
+/// assert_eq!(ensemble.members().iter().map(Network::seed).collect::<Vec<_>>(), [0, 1, 2]);
+/// ensemble.members_mut().swap(0, 2);
+///
+/// let folder = std::env::temp_dir().join(format!("bayeslift-ensemble-{}", std::process::id()));
+/// ensemble.save(&folder)?;
+/// assert!(Ensemble::files(&folder)[2].ends_with("member-2.safetensors"));
+/// let predictor = EnsemblePredictor::open(&folder, &PredictorOptions::default())?;
+/// let [saved, here] = [predictor, EnsemblePredictor::new(&ensemble)?].map(|ensemble| ensemble.regress(&[0.1, 0.2]));
+/// assert_eq!(saved?, here?);
+///
+/// let two = Ensemble::of(ensemble.members()[..2].to_vec())?;
+/// assert_eq!(two.members().len(), 2);
+/// assert!(Ensemble::of(vec![]).unwrap_err().to_string().contains("at least 1"));
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     pub(crate) members: Vec<Network>,
 }
 
 impl Ensemble {
-    /// So many members, at least 1, each made of its number, which is to be part of its seed.
+    /// This many members, at least 1, each made from its number, which is to be part of its seed.
     ///
     /// # Errors
     /// No members; those of `make`; members that are asked for other inputs or predict other targets than the first.
@@ -29,7 +53,7 @@ impl Ensemble {
         Ensemble::of((0..members as u64).map(make).collect::<Result<_, _>>()?)
     }
 
-    /// Of networks that are there.
+    /// Of networks that are there, at least one, with the same type, inputs and targets.
     ///
     /// # Errors
     /// As for [`Ensemble::new`].
@@ -45,7 +69,7 @@ impl Ensemble {
         Ok(Ensemble { members })
     }
 
-    /// The members.
+    /// The members, in the order of their numbers.
     pub fn members(&self) -> &[Network] {
         &self.members
     }

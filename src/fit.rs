@@ -70,6 +70,41 @@ use std::{
 /// assert_eq!((report.epochs.len(), report.steps), (3, 9));
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
+///
+/// What else there is to choose:
+///
+/// ```
+/// use bayeslift::{layers::likelihood::Bound, prelude::*, runtime::Options};
+///
+/// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
+/// let data = Dataset::classification([1], inputs, labels)?;
+/// # let held_out = Dataset::classification([1], vec![0.2, 0.8], vec![0, 1])?;
+/// # let log = std::env::temp_dir().join(format!("bayeslift-fit-{}.csv", std::process::id()));
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
+/// let report = Fit::new()
+///     .epochs(4)
+///     .optimizer(AdamW::new(1e-2))
+///     .schedule(Schedule::Cosine { to: 0.1 })
+///     .divergence(Divergence::MonteCarlo { draws: 2 })
+///     .divergence_weight(0.5)
+///     .divergence_schedule(Schedule::Constant)
+///     .samples(4) // for each step, of which
+///     .bound(Bound::Evidence) // the mean log likelihood is taken
+///     .micro_batch_size(256)
+///     .clip_norm(10.0)
+///     .seed(7)
+///     .shuffle(true)
+///     .validation(held_out) // or a part of the data: `validation_split(0.2)`
+///     .validation_samples(32)
+///     .early_stopping(3)
+///     .backend(Options::default().threads(1))
+///     .log(&log)
+///     .run(&mut network, &data)?;
+/// assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count() as u64, 1 + report.steps); // a head
+/// # std::fs::remove_file(log).unwrap();
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[must_use = "nothing is fitted before `run`"]
 pub struct Fit<'a> {
     epochs: usize,

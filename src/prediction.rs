@@ -2,7 +2,20 @@
 
 use crate::{Float, predictor::Answers};
 
-/// What a network predicts of rows: see [`Predictor::answer_from`](crate::Predictor::answer_from).
+/// What a network predicts of rows, of whichever kind its targets are: see
+/// [`Predictor::answer_from`](crate::Predictor::answer_from).
+///
+/// ```
+/// use bayeslift::{Answer, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// match Predictor::new(&network)?.answer_from(0, &[0.1, 0.2])? {
+///     Answer::Classes(classes) => println!("class {:?}", classes.labels()[0]),
+///     Answer::Numbers(numbers) => println!("{} ± {}", numbers.mean()[0], numbers.total()[0]),
+/// }
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer<T = f32> {
     /// Classes with their probabilities.
@@ -19,6 +32,24 @@ pub enum Answer<T = f32> {
 ///
 /// Where a row has several labels, one at each of its positions or several of yes and no, there is all of this for each
 /// of them, one after the other: see [`labels_of_a_row`](Classification::labels_of_a_row).
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+/// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+/// let prediction = Predictor::new(&network)?.classify(&[0.1, 0.2, 30.0, -30.0])?; // two rows
+/// assert_eq!((prediction.rows(), prediction.labels_of_a_row(), prediction.classes()), (2, 1, 3));
+/// assert_eq!((prediction.probabilities().len(), prediction.row(1).len()), (6, 3));
+/// assert!((prediction.row(0).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+///
+/// let (class, probability) = prediction.ranking(0)[0]; // the most probable class of the first row
+/// assert_eq!((Some(class as u32), probability), (prediction.labels()[0], prediction.row(0)[class]));
+/// // what is not known, in nats: all of it, the data's part of it, and the weights'
+/// let [all, data] = [prediction.predictive_entropy()[1], prediction.expected_entropy()[1]];
+/// assert!((all - data - prediction.mutual_information()[1]).abs() < 1e-6);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification<T = f32> {
     classes: usize,
@@ -53,12 +84,12 @@ impl<T: Float> Classification<T> {
         Classification { classes, labels, probabilities, predictive_entropy, expected_entropy, mutual_information }
     }
 
-    /// The number of rows.
+    /// The number of rows that were asked about.
     pub fn rows(&self) -> usize {
         self.predictive_entropy.len() / self.labels.max(1)
     }
 
-    /// The number of classes.
+    /// The number of classes, 2 for labels of yes and no: how many probabilities a label has.
     pub fn classes(&self) -> usize {
         self.classes
     }

@@ -18,7 +18,26 @@ const ROWS: usize = 64;
 
 /// Predicts with all members of an ensemble, as one mixture of equal parts. Each member draws as many posterior samples
 /// as [`PredictorOptions`] say, with noise of its own seed, or all with the seed of the options. Inputs are row-major,
-/// as for a [`Predictor`]; [`Ensemble::fit`] has an example.
+/// as for a [`Predictor`]; [`Ensemble::fit`] has an example of members that were trained.
+///
+/// ```
+/// use bayeslift::{Ensemble, EnsemblePredictor, prelude::*};
+///
+/// let ensemble = Ensemble::new(3, |member| {
+///     let layer = AffineVariationalReparameterizationLocal::new(2, 4);
+///     Network::new(layer, [2], likelihood::Categorical, member)
+/// })?;
+/// let predictor = EnsemblePredictor::with_options(&ensemble, &PredictorOptions::default().samples(50))?;
+/// assert_eq!((predictor.members().len(), predictor.input()), (3, &[2].into()));
+///
+/// let batch = [0.1, 0.2, 3.0, -3.0, 5.0, 5.0];
+/// let whole = predictor.classify(&batch)?;
+/// let second = predictor.classify_from(1, &batch[2..4])?; // the row with number 1 alone: the same bits
+/// assert_eq!(second.all.row(0), whole.all.row(1));
+/// let [within, between] = [whole.within[1], whole.between[1]]; // nats
+/// assert!((within + between - whole.all.mutual_information()[1]).abs() < 1e-5);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct EnsemblePredictor {
     members: Vec<Predictor>,
@@ -73,7 +92,7 @@ pub struct EnsembleRegression<T = f32> {
 }
 
 impl EnsemblePredictor {
-    /// With [`PredictorOptions::default`].
+    /// Compiles the predictors of all members, with [`PredictorOptions::default`].
     ///
     /// # Errors
     /// As for [`Predictor::new`].
@@ -127,7 +146,7 @@ impl EnsemblePredictor {
         Ok(EnsemblePredictor { members, told, combine })
     }
 
-    /// The members' own predictors.
+    /// The members' own predictors, in the order of the members' numbers.
     pub fn members(&self) -> &[Predictor] {
         &self.members
     }

@@ -13,6 +13,21 @@ const OUTWEIGHS: f64 = 3.0;
 const NEAR: f64 = 0.3;
 
 /// A sign that a fit did not come to what it could. It prints as a sentence that says what to do.
+///
+/// ```
+/// use bayeslift::{Diagnosis, prelude::*};
+///
+/// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
+/// let data = Dataset::classification([1], inputs, labels)?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
+/// // a hundred times the weight of the evidence lower bound
+/// let report = Fit::new().epochs(2).divergence_weight(100.0).run(&mut network, &data)?;
+/// let outweighs = |diagnosis: &Diagnosis| matches!(diagnosis, Diagnosis::DivergenceOutweighs { .. });
+/// assert!(report.diagnoses.iter().any(outweighs));
+/// report.diagnoses.iter().for_each(|diagnosis| println!("{diagnosis}"));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Diagnosis {

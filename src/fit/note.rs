@@ -3,6 +3,18 @@
 use std::fmt;
 
 /// A remark of [`FitReport`](crate::FitReport): no error, but worth a look. It prints as a sentence.
+///
+/// ```
+/// use bayeslift::{FitNote, prelude::*};
+///
+/// let data = Dataset::classification([1], vec![0.0, 1.0], vec![0, 1])?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
+/// let report = Fit::new().epochs(1).batch_size(32).run(&mut network, &data)?;
+/// assert_eq!(report.notes, [FitNote::BatchLargerThanData { batch_size: 32, training_examples: 2 }]);
+/// assert!(report.notes[0].to_string().starts_with("the batch size is 32, but there are 2 training examples"));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum FitNote {

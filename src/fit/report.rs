@@ -45,6 +45,22 @@ pub struct Epoch {
 /// What [`Fit::run`](crate::Fit::run) returns; in [`Error::Fit`](crate::Error::Fit), what there was of it.
 ///
 /// It prints as a short summary with its notes.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// # let (inputs, labels) = ((0..64).map(|i| i as f32 / 64.0).collect(), (0..64).map(|i| i / 32).collect());
+/// let data = Dataset::classification([1], inputs, labels)?;
+/// let layer = AffineVariationalReparameterizationLocal::new(1, 2);
+/// let mut network = Network::new(layer, [1], likelihood::Categorical, 0)?;
+/// let report = Fit::new().epochs(3).validation_split(0.25).run(&mut network, &data)?;
+/// assert_eq!((report.training_examples, report.steps, report.epochs.len()), (48, 6, 3));
+/// let best = &report.epochs[report.best_epoch.expect("validation chose one") - 1];
+/// assert!(report.epochs.iter().all(|epoch| best.validation <= epoch.validation));
+/// assert_eq!(report.divergence_of_example(), Some(best.divergence / 48.0)); // nats
+/// println!("{report}, {:.0} steps a second", report.steps_per_second());
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FitReport {

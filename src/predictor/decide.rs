@@ -13,7 +13,17 @@ use crate::{Abstention, Classification, Error, Float, Measure};
 use bayeslift_ir::Environment;
 use bayeslift_runtime::Argument;
 
-/// How [`Predictor::decide`] decides.
+/// How [`Predictor::decide`] decides: how seldom it may be wrong, how many samples it may take, when to abstain.
+///
+/// ```
+/// use bayeslift::{Abstention, DecisionOptions, Measure};
+///
+/// let unsure = Abstention::new(Measure::PredictiveEntropy, 0.5)?; // nats
+/// let options = DecisionOptions::new(0.01).most(1024).abstention(unsure);
+/// assert_eq!((options.error, options.most), (0.01, 1024));
+/// assert_eq!(options.abstention.map(|abstention| abstention.above()), Some(0.5));
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DecisionOptions {
@@ -26,12 +36,13 @@ pub struct DecisionOptions {
 }
 
 impl DecisionOptions {
-    /// With this error, more than 0 and less than 1.
+    /// With this probability of being wrong where the decision is certain, more than 0 and less than 1: what is not is
+    /// refused by [`Predictor::decide`].
     pub fn new(error: f64) -> DecisionOptions {
         DecisionOptions { error, most: 4096, abstention: None }
     }
 
-    /// With at most `samples` samples.
+    /// With at most this many samples of a row, at least 1 and below 2^32; default: 4096.
     pub fn most(mut self, samples: usize) -> Self {
         self.most = samples;
         self
@@ -69,6 +80,20 @@ pub fn entropy_above(abstention: Option<Abstention>) -> Option<f64> {
 }
 
 /// Decisions on rows: see [`Predictor::decide`].
+///
+/// ```
+/// use bayeslift::{DecisionOptions, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+/// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+/// let decisions = Predictor::new(&network)?.decide(&[0.1, 0.2, 30.0, -30.0], &DecisionOptions::new(0.05).most(64))?;
+/// assert_eq!(decisions.labels(), decisions.prediction().labels());
+/// for (row, &samples) in decisions.samples().iter().enumerate() {
+///     assert!(decisions.certain()[row] || samples == 64);
+///     assert!(!decisions.abstains()[row]); // nobody asked for it
+/// }
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decisions<T = f32> {
     prediction: Classification<T>,
@@ -89,7 +114,7 @@ impl<T: Float> Decisions<T> {
         self.prediction.labels()
     }
 
-    /// How many samples each row took.
+    /// How many posterior samples each row took, `[rows]`.
     pub fn samples(&self) -> &[usize] {
         &self.samples
     }

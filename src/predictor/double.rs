@@ -8,6 +8,28 @@ use crate::{
 use bayeslift_ir::DType;
 
 /// A predictor whose inputs and predictions are of `f64`: see [`Predictor::double`] and [`EnsemblePredictor::double`].
+/// Each method computes what the method of the same name of [`Predictor`] or [`EnsemblePredictor`] does, with its
+/// shapes and its errors, and rounds nothing.
+///
+/// ```
+/// use bayeslift::{Answer, DecisionOptions, ir::DType, prelude::*};
+///
+/// let layers = Sequential::new().dtype(DType::F64).layer(AffineVariationalReparameterizationLocal::new(2, 3));
+/// let network = Network::new(layers, [2], likelihood::Categorical, 0)?;
+/// let predictor = Predictor::new(&network)?;
+/// let double = predictor.double()?;
+///
+/// let batch = [0.1, 0.2, 30.0, -30.0];
+/// let whole: Classification<f64> = double.classify(&batch)?;
+/// assert!((whole.row(0).iter().sum::<f64>() - 1.0).abs() < 1e-14);
+/// assert_eq!(double.classify_from(1, &batch[2..])?.row(0), whole.row(1)); // the same bits, alone
+/// assert_eq!(double.answer_from(0, &batch)?, Answer::Classes(whole.clone()));
+/// assert_eq!(double.predict(&batch)?.classification(), Some(&whole));
+/// let decisions = double.decide(&batch, &DecisionOptions::new(0.05).most(64))?;
+/// assert_eq!(decisions.labels().len(), 2);
+/// assert!(double.regress(&batch).is_err()); // classes are no numbers
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Double<'p, P = Predictor>(&'p P);
 

@@ -4,6 +4,29 @@ use crate::Backend;
 use bayeslift_layers::PosteriorValue;
 
 /// How a [`Predictor`](crate::Predictor) predicts.
+///
+/// ```
+/// use bayeslift::{prelude::*, runtime::Options};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// let predictor = |options: PredictorOptions| Predictor::with_options(&network, &options);
+/// let regress = |options: PredictorOptions, inputs: &[f32]| predictor(options)?.regress(inputs);
+///
+/// let options = PredictorOptions::default().samples(100).seed(7);
+/// let other_blocks = options.clone().blocks(8, 64).backend(Options::default().threads(1));
+/// let inputs = [0.1, 0.2, -1.0, 0.0];
+/// assert_eq!(regress(options.clone(), &inputs)?, regress(other_blocks, &inputs)?); // the same bits
+///
+/// let of_means = regress(options.clone().posterior_value(PosteriorValue::Mean), &inputs)?;
+/// assert_eq!(of_means.epistemic(), [0.0, 0.0]); // nothing is drawn
+///
+/// let broken = [0.1, 0.2, f32::NAN, 0.0];
+/// assert!(regress(options.clone(), &broken).is_err());
+/// let rows = regress(options.check_inputs(false).allow_non_finite(true), &broken)?;
+/// assert!(rows.mean()[0].is_finite() && rows.mean()[1].is_nan());
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PredictorOptions {
@@ -42,13 +65,13 @@ impl Default for PredictorOptions {
 }
 
 impl PredictorOptions {
-    /// With this number of posterior samples.
+    /// With this number of posterior samples of each row, at least 1 and below 2^32; default: 64.
     pub fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
         self
     }
 
-    /// With this seed.
+    /// With this seed, which addresses the noise; default: the network's.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -79,7 +102,7 @@ impl PredictorOptions {
         self
     }
 
-    /// Run in this way.
+    /// Run in this way; default: compiled, on all cores.
     pub fn backend(mut self, backend: impl Into<Backend>) -> Self {
         self.backend = backend.into();
         self

@@ -20,6 +20,23 @@ use bayeslift_ir::{DType, Environment};
 /// let mean = predictive.regression().expect("numbers are predicted").mean();
 /// let (low, high) = predictive.interval(0.9)?;
 /// assert!(low[0] < mean[0] && mean[0] < high[0]);
+///
+/// // the quantile of 0.25 is where the distribution function is 0.25, `[rows, units]`
+/// let quarter = &predictive.quantiles(&[0.25])?[0];
+/// assert!((predictive.cdf(quarter)?[1] - 0.25).abs() < 1e-6);
+/// let (low, high) = predictive.highest_density_interval(0.5)?;
+/// assert!(predictive.cdf(&high)?[0] - predictive.cdf(&low)?[0] > 0.499);
+///
+/// // how well it tells what was found there: nats, and a distance in the target's unit
+/// let found = Targets::Values { units: 1, values: vec![0.0, 90.0] };
+/// assert!(predictive.log_prob(&found)?[1] < -20.0);
+/// assert!(predictive.crps(&[0.0, 90.0])?[1] > 20.0);
+///
+/// // a target for each of 64 posterior samples and each row, or the mean of its law
+/// let (mut draws, mut means) = (0, 0);
+/// predictive.draws(|_sample, _row, target| draws += target.len())?;
+/// predictive.parameters(|_sample, _row, outputs| means += outputs.len())?;
+/// assert_eq!((draws, means, predictive.classification()), (128, 128, None));
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Debug)]

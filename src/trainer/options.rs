@@ -10,6 +10,11 @@ use std::sync::Arc;
 /// use bayeslift::prelude::*;
 /// let options = TrainerOptions::default().optimizer(Sgd::new(0.1)).divergence(Divergence::Exact).samples(4).seed(7);
 /// assert_eq!((options.samples, options.seed), (4, Some(7)));
+///
+/// use bayeslift::{layers::likelihood::Bound, runtime::Options};
+/// let options = options.bound(Bound::ImportanceWeighted).micro_batch_size(256).clip_norm(10.0);
+/// let options = options.backend(Options::default().threads(1));
+/// assert_eq!((options.micro_batch_size, options.clip_norm), (Some(256), Some(10.0)));
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
