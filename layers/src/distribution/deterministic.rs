@@ -5,6 +5,23 @@ use crate::{Draw, Error, Site};
 use bayeslift_ir::{Expr, Shape};
 
 /// All probability at one point.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Deterministic};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Deterministic::new(number(1.0));
+/// b.output("log_prob", law.log_prob(number(1.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, 0.0)); // probability 1
+/// assert!(near(1, 1.0)); // the point
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Deterministic<'b> {
     /// The point.

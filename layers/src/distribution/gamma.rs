@@ -11,6 +11,23 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 ///
 /// Densities and divergences are computed in `f64`. A draw is the quantile of a uniform number, so that it moves with
 /// both parameters; it costs some hundreds of operations.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Gamma};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Gamma::new(number(3.0), number(2.0));
+/// b.output("log_prob", law.log_prob(number(1.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -0.613706)); // 3 log 2 - log 2! - 2
+/// assert!(near(1, 1.5)); // concentration / rate
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Gamma<'b> {
     /// The concentration, or shape, positive: 1 for the exponential law.
@@ -78,6 +95,23 @@ impl<'b> Distribution<'b> for Gamma<'b> {
 /// The beta law: log p(x) = (a - 1) log x + (b - 1) log(1 - x) - log B(a, b), for 0 < x < 1.
 ///
 /// Computed as [`Gamma`] is.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Beta};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Beta::new(number(2.0), number(3.0));
+/// b.output("log_prob", law.log_prob(number(0.5)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, 0.405465)); // log 12 + log 0.5 + 2 log 0.5
+/// assert!(near(1, 0.4)); // 2 / (2 + 3)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Beta<'b> {
     /// a, positive.

@@ -11,6 +11,21 @@ use std::f64::consts::{LN_2, PI};
 ///
 /// log p(x) = log(e^y E1(y)) - log scale - log(2 pi^3) / 2, with y = (x / scale)^2 / 2 and the exponential integral E1
 /// by Abramowitz and Stegun (5.1.53 and 5.1.56), within 2e-7.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Horseshoe};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Horseshoe::new(number(1.0));
+/// b.output("log_prob", law.log_prob(number(1.0)));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -2.143889)); // y = 1 / 2: log(e^y E1(y)) - log(2 pi^3) / 2
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Horseshoe<'b> {
     /// The scale, positive.

@@ -18,6 +18,29 @@ use std::f64::consts::{LN_2, PI};
 /// The constant is log Gamma((n + 1)/2) - log Gamma(n/2) - log(n pi)/2. A draw is as far out as u, an odd multiple of
 /// 2^-24, allows: up to 15.9 scales for the Laplace and 16.6 for the logistic law. z^2 must be finite, so |z| below
 /// 1.8e19.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::distribution::LocationScale;
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let [zero, one] = [0.0, 1.0].map(number);
+/// let t = LocationScale::student_t(3.0, zero, one).expect("degrees between 0.5 and 1e6");
+/// assert_eq!((t.family(), t.degrees()), ("StudentT", Some(3.0)));
+/// b.output("t", t.log_prob(zero));
+/// b.output("laplace", LocationScale::laplace(zero, one).log_prob(one));
+/// b.output("logistic", LocationScale::logistic(zero, one).log_prob(zero));
+/// b.output("cauchy", LocationScale::cauchy(zero, one).log_prob(one));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.000889)); // log(2 / (pi sqrt 3))
+/// assert!(near(1, -1.693147)); // -1 - log 2
+/// assert!(near(2, -1.386294)); // -log 4
+/// assert!(near(3, -1.837877)); // -log(2 pi)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LocationScale<'b> {
     /// The location: the median and the most probable value.

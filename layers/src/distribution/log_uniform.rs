@@ -15,6 +15,21 @@ use bayeslift_ir::{Builder, Expr, Shape};
 /// KL = k1 (1 - sigmoid(k2 + k3 log a)) + log(1 + 1 / a) / 2, with k1 = 0.63576, k2 = 1.87320, k3 = 1.48695,
 ///
 /// which is 0 for a = infinity; it is within 0.01 nats of the integral, less its limit.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::LogUniform};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = LogUniform::new(&b);
+/// b.output("log_prob", law.log_prob(number(2.0)));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -0.693147)); // -log 2
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LogUniform<'b>(Expr<'b>);
 

@@ -9,6 +9,27 @@ use crate::{Draw, Error, Site, host};
 use bayeslift_ir::{Builder, Expr, NoiseDistribution, Shape};
 
 /// A mixture of normal distributions: p(x) = sum_i probability_i N(x; loc_i, scale_i^2).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::distribution::{Mixture, Normal};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let normal = |loc, scale| Normal::scalar(&b, loc, scale);
+/// let law = Mixture::new(vec![(0.25, normal(0.0, 1.0)), (0.75, normal(0.0, 2.0))]).expect("they sum to 1");
+/// b.output("log_prob", law.log_prob(number(0.0)));
+/// b.output("mean", law.mean());
+/// b.output("variance", law.variance());
+/// assert_eq!((law.components().len(), Mixture::spike_and_slab(&b).components()[1].0), (2, 0.5));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.388942)); // log(0.25 + 0.75 / 2) - log sqrt(2 pi)
+/// assert!(near(1, 0.0)); // of both
+/// assert!(near(2, 3.25)); // 0.25 * 1 + 0.75 * 4
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mixture<'b> {
     components: Vec<(f64, Normal<'b>)>,

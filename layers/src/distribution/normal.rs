@@ -10,6 +10,30 @@ pub(crate) const LOG_SQRT_TWO_PI: f64 = 0.918_938_533_204_672_8;
 /// The normal distribution N(loc, scale^2).
 ///
 /// log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log sqrt(2 pi)
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::distribution::Normal;
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Normal::new(number(1.0), number(2.0));
+/// b.output("log_prob", law.log_prob(number(3.0)));
+/// let draw = law.transform(number(-1.5)); // of this standard normal noise
+/// b.output("draw", draw.value);
+/// b.output("log_prob_of_draw", law.log_prob_of_draw(&draw));
+/// b.output("standard", Normal::scalar(&b, 0.0, 1.0).log_prob(number(0.0)));
+/// b.output("raw", Normal::from_raw_scale(number(0.0), number(Normal::raw_scale(2.0))).log_prob(number(0.0)));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -2.112086)); // -(3 - 1)^2 / (2 2^2) - log 2 - log sqrt(2 pi)
+/// assert!(near(1, -2.0)); // 1 - 1.5 * 2
+/// assert!(near(2, -2.737086)); // -1.5^2 / 2 - log 2 - log sqrt(2 pi)
+/// assert!(near(3, -0.918939)); // -log sqrt(2 pi)
+/// assert!(near(4, -1.612086)); // -log 2 - log sqrt(2 pi)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Normal<'b> {
     /// The mean.

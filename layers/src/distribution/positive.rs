@@ -6,6 +6,23 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 use std::f64::consts::{LN_2, PI};
 
 /// The law of e^z for normal z: log p(x) = log N(log x; loc, scale^2) - log x, for x > 0.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::LogNormal};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = LogNormal::new(number(0.0), number(0.5));
+/// b.output("log_prob", law.log_prob(number(1.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -0.225791)); // log N(0; 0, 0.5^2) - log 1
+/// assert!(near(1, 1.133148)); // e^(0.5^2 / 2)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LogNormal<'b> {
     /// The law of log x.
@@ -69,6 +86,23 @@ impl<'b> Distribution<'b> for LogNormal<'b> {
 }
 
 /// The law of scale |z| for standard normal z: log p(x) = log 2 + log N(x; 0, scale^2), for x >= 0.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::HalfNormal};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = HalfNormal::new(number(2.0));
+/// b.output("log_prob", law.log_prob(number(1.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.043939)); // log 2 + log N(1; 0, 2^2)
+/// assert!(near(1, 1.595769)); // 2 sqrt(2 / pi)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HalfNormal<'b> {
     /// The scale, positive.
@@ -134,6 +168,21 @@ impl<'b> Distribution<'b> for HalfNormal<'b> {
 
 /// The law of |z| for z of Cauchy's law around 0: log p(x) = log(2 / pi) - log scale - log(1 + (x / scale)^2), for x >=
 /// 0 (Gelman 2006). It has no mean.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::HalfCauchy};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = HalfCauchy::new(number(2.0));
+/// b.output("log_prob", law.log_prob(number(2.0)));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.837877)); // log(2 / pi) - log 2 - log(1 + 1)
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HalfCauchy<'b> {
     /// The scale, positive: the median.

@@ -6,6 +6,23 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 
 /// The law of equal density on (low, high): log p(x) = -log(high - low). Its gradient is 0 inside, and a value beyond
 /// an end has probability 0: a prior for posteriors that cannot leave it, such as another of this family.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Uniform};
+///
+/// let b = Builder::new();
+/// let number = |x: f64| b.constant(x);
+/// let law = Uniform::new(number(-1.0), number(3.0));
+/// b.output("log_prob", law.log_prob(number(0.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let graph = b.finish()?;
+/// let found = evaluate(&graph, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.386294)); // -log 4
+/// assert!(near(1, 1.0)); // (low + high) / 2
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Uniform<'b> {
     /// The lower end.
