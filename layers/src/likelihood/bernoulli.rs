@@ -6,6 +6,20 @@ use bayeslift_ir::{Expr, Shape};
 
 /// Yes or no, for each unit: 1 with probability sigmoid(output). Several labels of a row that may apply together, or a
 /// single one of two. Output and targets, 0 or 1, `[.., rows, units]`.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Bernoulli, Likelihood}};
+///
+/// let likelihood = Bernoulli;
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [1.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-0.693147)).abs() < 1e-5); // log(1 / 2)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bernoulli;
 

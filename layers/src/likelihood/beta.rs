@@ -13,6 +13,21 @@ use bayeslift_ir::{Expr, Shape};
 ///
 /// log p(y) = (a - 1) log y + (b - 1) log(1 - y) - log B(a, b), with a = mean concentration, b = (1 - mean)
 /// concentration
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Beta, Likelihood, Scale}};
+///
+/// let likelihood = Beta::new(Scale::Fixed(4.0));
+/// assert_eq!(Beta::new(Scale::Output).target(&[8].into())?.shape, [4].into()); // half are concentrations
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [0.5])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (0.405465)).abs() < 1e-5); // a = b = 2: log 6 + 2 log 0.5
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beta {
     /// a + b: 2 for the uniform law where the mean is 1/2, more for a narrower one.

@@ -6,6 +6,21 @@ use bayeslift_ir::{Expr, Shape};
 
 /// A label with probabilities softmax(output): categorical cross-entropy. Output `[.., rows, positions.., classes]` as
 /// logits, targets `u32[rows, positions..]`.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Categorical, Likelihood}};
+///
+/// let likelihood = Categorical;
+/// assert_eq!(likelihood.target(&[4].into())?.classes(), Some(4));
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 4])), b.input("y", Type::u32([1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 4], [0.0; 4])?, Tensor::u32([1], [2])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-1.386294)).abs() < 1e-5); // log(1 / 4)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Categorical;
 

@@ -12,6 +12,21 @@ use bayeslift_ir::{Expr, Shape};
 /// output has twice as many: logarithms of means, then raw concentrations.
 ///
 /// log p(y) = a log(a y / mean) - a y / mean - log y - log Gamma(a), with a the concentration
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Gamma, Likelihood, Scale}};
+///
+/// let likelihood = Gamma::new(Scale::Fixed(3.0));
+/// assert_eq!(Gamma::new(Scale::Output).target(&[8].into())?.shape, [4].into()); // half are concentrations
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [1.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-0.397310)).abs() < 1e-5); // mean 1: 3 log 3 - 3 - log 2!
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gamma {
     /// 1 for the exponential law, more for a narrower one.

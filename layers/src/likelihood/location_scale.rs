@@ -11,6 +11,20 @@ use bayeslift_ir::{Expr, Shape};
 
 /// Laplace's law with median output: training minimizes absolute distances. Output and targets `[.., rows, units]`;
 /// where the scale is an output too, the output has twice as many: locations, then raw scales.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Laplace, Likelihood, Scale}};
+///
+/// let likelihood = Laplace::new(Scale::Fixed(1.0));
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [1.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-1.693147)).abs() < 1e-5); // -|1 - 0| - log 2
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Laplace {
     /// The mean distance from the median; the standard deviation is sqrt(2) times it.
@@ -44,6 +58,20 @@ impl Likelihood for Laplace {
 }
 
 /// Student's t with median output (Lange, Little and Taylor 1989). Output and targets as for [`Laplace`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, Scale, StudentT}};
+///
+/// let likelihood = StudentT::new(3.0, Scale::Fixed(1.0));
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [0.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-1.000889)).abs() < 1e-5); // log(2 / (pi sqrt 3))
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StudentT {
     /// The degrees of freedom, from 0.5 to 1e6: the fewer, the heavier the tails.

@@ -6,6 +6,20 @@ use bayeslift_ir::{Expr, Shape};
 
 /// A number whose logarithm is normal: N(loc, scale^2) of log target. Output and targets as for
 /// [`Normal`](super::Normal); e^loc is the median.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, LogNormal, Scale}};
+///
+/// let likelihood = LogNormal::new(Scale::Fixed(0.5));
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [1.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-0.225791)).abs() < 1e-5); // log N(log 1; 0, 0.5^2) - log 1
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogNormal {
     /// The standard deviation of the logarithm.

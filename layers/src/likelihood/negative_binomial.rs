@@ -20,6 +20,20 @@ use bayeslift_ir::{Expr, Shape};
 ///
 /// log p(n) = log Gamma(n + r) - log Gamma(r) - log n! + r log(r / (r + mean)) + n log(mean / (r + mean)), with r the
 /// concentration
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, NegativeBinomial, Scale}};
+///
+/// let likelihood = NegativeBinomial::new(Scale::Fixed(1.0));
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [0.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-0.693147)).abs() < 1e-5); // mean 1: log(1 / (1 + 1))
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NegativeBinomial {
     /// Near Poisson's law where it is much larger than the mean.

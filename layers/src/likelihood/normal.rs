@@ -12,6 +12,24 @@ const STANDARD_ENTROPY: f64 = 1.418_938_533_204_672_7;
 
 /// N(loc, scale^2) of each number. Output and targets `[.., rows, units]`; where the scale is an output too, the output
 /// has twice as many: locations, then raw scales.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, Normal}};
+///
+/// let likelihood = Normal::fixed(2.0);
+/// assert_eq!(Normal::learned(1.0).target(&[3].into())?.shape, [3].into());
+/// // a location and a raw scale for each target; the loss of Seitzer and others (2022)
+/// let of_both = Normal::heteroscedastic().beta_nll(0.5);
+/// assert_eq!(of_both.target(&[6].into())?.shape, [3].into());
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [0.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-1.612086)).abs() < 1e-5); // -log 2 - log sqrt(2 pi)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normal {
     /// The standard deviation.

@@ -11,6 +11,22 @@ use bayeslift_ir::{Expr, Shape};
 /// equations 22 and 23). Targets `[.., rows, units]`; output `[.., rows, 3 units components]`: the logits of the
 /// components' probabilities, then their locations, then their raw scales, each `[units, components]`, row after row. A
 /// scale is softplus(raw scale) + 1e-5.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, NormalMixture}};
+///
+/// let likelihood = NormalMixture::new(2);
+/// assert_eq!(likelihood.target(&[6].into())?.shape, [1].into());
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 6])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 6], [0.0; 6])?, Tensor::f32([1, 1], [0.0])?])?;
+/// // scale log 2: -log log 2 - log sqrt(2 pi)
+/// assert!((found[0].as_f32().expect("floats")[0] - (-0.552441)).abs() < 1e-5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormalMixture {
     /// The number of components, at least 1.

@@ -10,6 +10,15 @@ use bayeslift_ir::{Expr, Shape};
 /// Cutpoints are learned, the same for all examples: the first one is `likelihood/first_cutpoint`, those after it are
 /// further up by softplus(`likelihood/raw_increments`) + 1e-5. They start at a distance of 1, around 0. An intercept of
 /// the output would move all of them: the last layer needs none.
+///
+/// ```
+/// use bayeslift_layers::likelihood::{Likelihood, OrderedLogit};
+///
+/// let grades = OrderedLogit::new(5);
+/// assert_eq!(grades.target(&[1].into())?.classes(), Some(5));
+/// assert!(grades.target(&[5].into()).is_err()); // one output, whatever the number of grades
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OrderedLogit {
     /// The number of grades, at least 2.

@@ -10,6 +10,20 @@ use bayeslift_ir::{Expr, Shape};
 /// Poisson's law of counts, with rate e^output. Output and targets, whole numbers from 0 on, `[.., rows, units]`.
 ///
 /// log p(n) = n output - e^output - log n!
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, Poisson}};
+///
+/// let likelihood = Poisson;
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 1])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 1], [0.0])?])?;
+/// assert!((found[0].as_f32().expect("floats")[0] - (-1.0)).abs() < 1e-5); // rate 1: -e^0
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Poisson;
 

@@ -8,6 +8,23 @@ use bayeslift_ir::{Expr, Shape};
 /// [`SoftmaxCenteredNormal`](distribution::SoftmaxCenteredNormal), the likelihood of TFP's example. Output `[.., rows,
 /// K - 1]`, targets `[.., rows, K]`: positive numbers, in rows that sum to 1. Labels have to be smoothed to be such
 /// points.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Parameters, Scope, likelihood::{Likelihood, SoftmaxCenteredNormal}};
+///
+/// let likelihood = SoftmaxCenteredNormal::fixed(1.0);
+/// assert_eq!(likelihood.target(&[1].into())?.shape, [2].into());
+/// assert_eq!(SoftmaxCenteredNormal::learned(0.5).target(&[4].into())?.shape, [5].into());
+/// let b = Builder::new();
+/// let (output, y) = (b.input("output", Type::f32([1, 1])), b.input("y", Type::f32([1, 2])));
+/// let law = likelihood.law(&Scope::bind(&b, &Parameters::default())?, output)?;
+/// b.output("log_prob", law.log_prob(y).to_f32());
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 1], [0.0])?, Tensor::f32([1, 2], [0.5, 0.5])?])?;
+/// // -log sqrt(2 pi) - 2 log 0.5 - log(2) / 2
+/// assert!((found[0].as_f32().expect("floats")[0] - (0.120781)).abs() < 1e-5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftmaxCenteredNormal {
     /// The standard deviation of every log ratio of a class to the last one: a number, or learned.
