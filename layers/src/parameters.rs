@@ -94,6 +94,32 @@ impl Variable {
 /// assert_eq!(parameters.get("affine/kernel")?.tensor.shape().elements(), 6);
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
+///
+/// Looking at them and changing them:
+///
+/// ```
+/// use bayeslift_ir::{DType, Tensor};
+/// use bayeslift_layers::{Affine, Layer, Sequential};
+///
+/// let mut parameters = Sequential::new().layer(Affine::new(3, 2)).initialize(0)?;
+/// assert_eq!((parameters.len(), parameters.is_empty(), parameters.float()), (2, false, DType::F32));
+/// parameters.assign("affine/bias", Tensor::f32([2], [0.5, -0.5])?)?;
+/// assert_eq!(parameters.nth(1).map(|bias| &bias.tensor), Some(&Tensor::f32([2], [0.5, -0.5])?));
+/// let error = parameters.assign("affine/bias", Tensor::f32([3], [0.0; 3])?).unwrap_err().to_string();
+/// assert!(error.contains("affine/bias") && error.contains("f32[3]"), "{error}");
+///
+/// assert_eq!(parameters.set_trainable(false, |path, _| path.ends_with("/bias")), 1);
+/// assert!(parameters.iter().all(|(path, parameter)| parameter.trainable != path.ends_with("/bias")));
+/// assert!(parameters.summary("model").ends_with("trainable size: 6  /  0.000 MiB  /  {float32: 6}"));
+/// assert_eq!(parameters.variables()[0].ty.to_string(), "f32[3,2]");
+///
+/// parameters.get_mut("affine/bias")?.tensor = Tensor::f32([2], [0.0, f32::NAN])?;
+/// assert!(parameters.check_finite().unwrap_err().to_string().contains("affine/bias"));
+/// let mut copy = bayeslift_layers::Parameters::new();
+/// parameters.iter_mut().try_for_each(|(path, parameter)| copy.insert(path, parameter.clone()))?;
+/// assert!(copy.insert("affine/bias", parameters.get("affine/bias")?.clone()).is_err()); // it is there
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
     entries: Vec<(String, Parameter)>,

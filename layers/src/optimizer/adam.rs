@@ -13,6 +13,10 @@ use bayeslift_ir::{Environment, Expr};
 /// use bayeslift_layers::{Adam, Optimizer};
 /// let adam = Adam::new(0.01);
 /// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.001_f64.sqrt() / 0.1).abs() < 1e-15);
+///
+/// let adam = adam.beta_1(0.8).beta_2(0.99).epsilon(1e-8);
+/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.01_f64.sqrt() / 0.2).abs() < 1e-15);
+/// assert!(adam.beta_1(1.0).check().is_err()); // decays are below 1
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {

@@ -17,6 +17,8 @@ use bayeslift_ir::{Environment, Expr};
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert_eq!(RmsProp::new(0.001).state(&weight), ["v"]);
 /// assert_eq!(RmsProp::new(0.001).centered(true).momentum(0.5).state(&weight), ["v", "a", "momentum"]);
+/// assert!(RmsProp::new(0.001).rho(0.95).epsilon(1e-6).check().is_ok());
+/// assert!(RmsProp::new(0.001).rho(1.0).check().is_err()); // decays are below 1
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
