@@ -84,19 +84,89 @@ use std::{fmt::Debug, sync::Arc};
 ///
 /// # Groups
 /// [`Rates`] gives parameters rates of their own, by group or path, and [`Partitioned`] optimizers of their own.
+///
+/// # Writing one
+/// Gradient descent along the mean of all gradients so far, each taken at a draw around the weights:
+///
+/// ```
+/// use bayeslift_ir::{Builder, Expr, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Error, Group, Optimizer, Step, Update, Variable};
+///
+/// #[derive(Debug)]
+/// struct Averaged {
+///     rate: f64,
+///     spread: f64,
+/// }
+///
+/// impl Optimizer for Averaged {
+///     fn name(&self) -> &'static str {
+///         "averaged"
+///     }
+///     fn state(&self, _: &Variable) -> &'static [&'static str] {
+///         &["mean"]
+///     }
+///     fn scalars(&self) -> Vec<String> {
+///         vec!["rate".into(), "share".into()]
+///     }
+///     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64> {
+///         vec![rate * self.rate, 1.0 / step as f64]
+///     }
+///     fn scalar_exprs<'b>(&self, step: Expr<'b>, rate: Expr<'b>) -> Option<Vec<Expr<'b>>> {
+///         Some(vec![rate * self.rate, 1.0 / step])
+///     }
+///     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
+///         let p = step.parameter;
+///         Some(p.builder().constant(self.spread as f32).broadcast(&p.shape()))
+///     }
+///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
+///         let mean = step.state[0] + (gradient - step.state[0]) * step.scalars[1];
+///         Update { parameter: step.parameter - mean * step.scalars[0], state: vec![mean] }
+///     }
+///     fn check(&self) -> Result<(), Error> {
+///         if self.rate > 0.0 && self.spread >= 0.0 {
+///             return Ok(());
+///         }
+///         let (argument, expected) = ("Averaged's rate".into(), "a positive number".into());
+///         Err(Error::Argument { argument, expected, found: self.rate.to_string() })
+///     }
+/// }
+///
+/// let rule = Averaged { rate: 0.1, spread: 0.01 };
+/// rule.check()?;
+/// let weight = Variable::new("w", Type::f32([2]), Group::Weight);
+/// let start = Tensor::f32([2], [0.0, 0.0])?;
+/// assert_eq!(rule.initial_state(&weight)?, [("averaged/w/mean".to_string(), start.clone())]);
+/// assert_eq!(rule.scalar_values(4, 0.5), [0.05, 0.25]); // step 4, where a schedule halves the rate
+/// assert!(!rule.moves_read_rows(&weight)); // the mean falls where the gradient is 0
+///
+/// // one step, as a trainer makes it
+/// let b = Builder::new();
+/// let [w, gradient, mean] = ["w", "gradient", "mean"].map(|name| b.input(name, Type::f32([2])));
+/// let scalars = [b.constant(1.0), b.constant(0.5)];
+/// let scalars = rule.scalars_at(&scalars, 0.5); // for a factor of 1/2 of `Rates`: the rate, and not the share
+/// let step = Step { state: &[mean], scalars: &scalars, ..Step::new(&weight, w) };
+/// b.output("value", rule.value(&step)); // what the network computes with: a draw, `spread` around the weights
+/// b.output("w", rule.update(&step, gradient).parameter);
+/// let given = [Tensor::f32([2], [1.0, 2.0])?, Tensor::f32([2], [4.0, -4.0])?, start];
+/// let after = evaluate(&b.finish()?, &given)?;
+/// assert!((after[0].as_f32().unwrap()[0] - 1.0).abs() < 0.1);
+/// assert_eq!(after[1], Tensor::f32([2], [0.0, 3.0])?); // w - 1/2 * (1/2 * gradient)
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 pub trait Optimizer: Debug + Send + Sync {
-    /// The name, the first part of the paths of its state.
+    /// The name, the first part of the paths of its state, as in `adam/affine/kernel/loc/m`.
     fn name(&self) -> &'static str;
 
-    /// The names of the state tensors of a parameter; each has the parameter's type.
+    /// The names of the state tensors of a parameter, the last parts of their paths; each has the parameter's type.
     fn state(&self, variable: &Variable) -> &'static [&'static str];
 
-    /// The names of the scalars of a step; default: the rate alone.
+    /// The names of the scalars of a step, in the order of [`Optimizer::scalar_values`]; default: `rate` alone.
     fn scalars(&self) -> Vec<String> {
         names(&["rate"])
     }
 
-    /// The scalars of a step, counted from 1, with the learning rate times `rate`.
+    /// The scalars of a step, one for each name: `step` counts from 1, and `rate` is what a schedule multiplies the
+    /// learning rate by. A trainer rounds them to the parameters' type.
     fn scalar_values(&self, step: u64, rate: f64) -> Vec<f64>;
 
     /// As [`Optimizer::scalar_values`], as graph code with the same bits, for steps that are made where there is no
@@ -150,10 +220,11 @@ pub trait Optimizer: Debug + Send + Sync {
         false
     }
 
-    /// Checks the options.
+    /// Checks the options, before anything is compiled; the rules here have options as `f64` and refuse what would be
+    /// 0 or infinite as `f32`.
     ///
     /// # Errors
-    /// One that is out of range.
+    /// An option that is out of range: [`Error::Argument`] with its name and the range.
     fn check(&self) -> Result<(), Error>;
 
     /// The state of a parameter at the start: paths such as `adam/affine/kernel/loc/m`, and tensors, zeros by default.
@@ -204,12 +275,23 @@ impl<O: Optimizer + ?Sized> Optimizer for Arc<O> {
     }
 }
 
-/// What [`Optimizer::update`] returns.
+/// What [`Optimizer::update`] returns: what a parameter and its state are after a step, each with the parameter's type.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{Group, Optimizer, Sgd, Step, Update, Variable};
+/// let b = Builder::new();
+/// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
+/// let [w, gradient, momentum] = ["w", "gradient", "momentum"].map(|name| b.input(name, Type::f32([2])));
+/// let step = Step { state: &[momentum], scalars: &[b.constant(0.1)], ..Step::new(&variable, w) };
+/// let Update { parameter, state } = Sgd::new(0.1).momentum(0.9).update(&step, gradient);
+/// assert_eq!((parameter.shape(), state.len()), (w.shape(), 1));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Update<'b> {
     /// The parameter after the step.
     pub parameter: Expr<'b>,
-    /// Its state after the step.
+    /// Its state after the step, in the order of [`Optimizer::state`].
     pub state: Vec<Expr<'b>>,
 }
 

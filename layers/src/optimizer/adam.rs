@@ -10,13 +10,23 @@ use bayeslift_ir::{Environment, Expr};
 /// rate_t = rate sqrt(1 - b2^t) / (1 - b1^t).
 ///
 /// ```
-/// use bayeslift_layers::{Adam, Optimizer};
-/// let adam = Adam::new(0.01);
-/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.001_f64.sqrt() / 0.1).abs() < 1e-15);
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Adam, Group, Optimizer, Step, Variable};
+/// let adam = Adam::new(0.01).beta_1(0.9).beta_2(0.99).epsilon(1e-8);
+/// let rate = adam.scalar_values(1, 1.0)[0];
+/// assert!((rate - 0.01 * 0.01_f64.sqrt() / 0.1).abs() < 1e-15);
 ///
-/// let adam = adam.beta_1(0.8).beta_2(0.99).epsilon(1e-8);
-/// assert!((adam.scalar_values(1, 1.0)[0] - 0.01 * 0.01_f64.sqrt() / 0.2).abs() < 1e-15);
-/// assert!(adam.beta_1(1.0).check().is_err()); // decays are below 1
+/// // the first step moves every weight by the learning rate, however large its gradient is
+/// let b = Builder::new();
+/// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
+/// let [w, gradient, zero] = ["w", "gradient", "zero"].map(|name| b.input(name, Type::f32([2])));
+/// let step = Step { state: &[zero, zero], scalars: &[b.constant(rate as f32)], ..Step::new(&variable, w) };
+/// b.output("w", adam.update(&step, gradient).parameter);
+/// let given = [[1.0, 1.0], [100.0, -0.01], [0.0, 0.0]].map(|x| Tensor::f32([2], x).unwrap());
+/// let after = evaluate(&b.finish()?, &given)?;
+/// let moved = after[0].as_f32().unwrap();
+/// assert!((moved[0] - 0.99).abs() < 1e-4 && (moved[1] - 1.01).abs() < 1e-4);
+/// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
@@ -37,24 +47,26 @@ impl Default for Adam {
 }
 
 impl Adam {
-    /// Adam with this learning rate.
+    /// Adam with this learning rate and the defaults of its fields; a rate that is not positive is refused when
+    /// training begins.
     pub fn new(learning_rate: f64) -> Self {
         Adam { learning_rate, ..Adam::default() }
     }
 
-    /// With this decay of the mean of gradients.
+    /// Sets b1, the decay of the mean of gradients: from 0 to below 1; default: 0.9. At 0 only the last one counts.
     pub fn beta_1(mut self, beta_1: f64) -> Self {
         self.beta_1 = beta_1;
         self
     }
 
-    /// With this decay of the mean of squared gradients.
+    /// Sets b2, the decay of the mean of squared gradients: from 0 to below 1; default: 0.999.
     pub fn beta_2(mut self, beta_2: f64) -> Self {
         self.beta_2 = beta_2;
         self
     }
 
-    /// With this number that keeps the denominator from 0.
+    /// Sets what is added to the root of the mean of squares: positive; default: 1e-7. Weights whose gradients are far
+    /// smaller move by less than the rate.
     pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self

@@ -22,12 +22,15 @@ use bayeslift_ir::{Environment, Expr};
 ///
 /// ```
 /// use bayeslift_ir::Type;
-/// use bayeslift_layers::{AdamW, Group, Optimizer, Variable};
+/// use bayeslift_layers::{Adam, AdamW, Group, Optimizer, Variable};
 /// let optimizer = AdamW::new(0.01).weight_decay(0.05);
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert_eq!(optimizer.state(&weight), ["m", "v"]);
 /// assert_eq!(optimizer.scalar_values(1, 1.0)[1], 1.0 - 0.01 * 0.05);
 /// assert_eq!(optimizer.groups, [Group::Weight]);
+/// // what priors learn as well, and another memory of squares
+/// let optimizer = AdamW::default().adam(Adam::new(0.01).beta_2(0.99)).groups([Group::Weight, Group::Prior]);
+/// assert_eq!(optimizer.scalar_values(1, 1.0)[1], 1.0 - 0.01 * 0.004);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamW {
@@ -47,24 +50,25 @@ impl Default for AdamW {
 }
 
 impl AdamW {
-    /// AdamW with this learning rate.
+    /// AdamW with this learning rate, a decay of 0.004 of weights of deterministic layers, and Adam's defaults.
     pub fn new(learning_rate: f64) -> Self {
         AdamW { adam: Adam::new(learning_rate), ..AdamW::default() }
     }
 
-    /// With this decay.
+    /// Sets w: in each step a weight is multiplied by 1 - rate w, and by 0 where that is negative; not negative,
+    /// default: 0.004.
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
         self.weight_decay = weight_decay;
         self
     }
 
-    /// With the decay of these groups of parameters, and of no others.
+    /// Sets the groups of parameters that decay, and no others do; default: [`Group::Weight`].
     pub fn groups(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
         self.groups = groups.into_iter().collect();
         self
     }
 
-    /// With these options of Adam, its learning rate among them.
+    /// Sets all options of Adam; its learning rate replaces the one that [`AdamW::new`] was given.
     pub fn adam(mut self, adam: Adam) -> Self {
         self.adam = adam;
         self

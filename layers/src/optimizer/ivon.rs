@@ -61,7 +61,15 @@ const COLDEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// let optimizer = Ivon::new(0.1).prior_precision(25.0).first_hessian(0.1);
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert_eq!(optimizer.state(&weight), ["momentum", "hessian"]);
-/// assert!(optimizer.check().is_ok());
+/// assert_eq!(optimizer.initial_state(&weight)?[1].1.as_f32().unwrap(), [0.1, 0.1]);
+/// // a shorter memory, and longer steps at most; a slower likelihood
+/// let optimizer = optimizer.beta_1(0.8).beta_2(0.999).clip_radius(3.0).likelihood_rate(1e-3);
+/// optimizer.check()?;
+/// assert!(optimizer.beta_2(1.0).check().unwrap_err().to_string().contains("beta_2 is 1"));
+/// // a layer with a posterior of its own is refused
+/// let loc = Variable::new("loc", Type::f32([2]), Group::Loc);
+/// assert!(optimizer.initial_state(&loc).unwrap_err().to_string().contains("use deterministic layers"));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ivon {
@@ -96,42 +104,42 @@ impl Default for Ivon {
 }
 
 impl Ivon {
-    /// IVON with this learning rate.
+    /// IVON with this learning rate and the defaults of its fields; positive.
     pub fn new(learning_rate: f64) -> Self {
         Ivon { learning_rate, ..Ivon::default() }
     }
 
-    /// With this precision of the prior.
+    /// Sets s, the reciprocal of the variance of the weights' normal prior of mean 0: not negative; default: 1.
     pub fn prior_precision(mut self, prior_precision: f64) -> Self {
         self.prior_precision = prior_precision;
         self
     }
 
-    /// With this Hessian to begin with.
+    /// Sets what h starts with, for every weight: positive; default: 1. Larger ones make smaller first steps.
     pub fn first_hessian(mut self, first_hessian: f64) -> Self {
         self.first_hessian = first_hessian;
         self
     }
 
-    /// With this decay of the mean of gradients.
+    /// Sets b1, the decay of the mean of gradients: from 0 to below 1; default: 0.9.
     pub fn beta_1(mut self, beta_1: f64) -> Self {
         self.beta_1 = beta_1;
         self
     }
 
-    /// With this decay of the mean of the Hessian's estimates.
+    /// Sets b2, the decay of the mean of the Hessian's estimates: from 0 to below 1; default: 0.9999.
     pub fn beta_2(mut self, beta_2: f64) -> Self {
         self.beta_2 = beta_2;
         self
     }
 
-    /// With this bound of gradients over h + d.
+    /// Sets the radius, what a gradient over h + d counts as at most, in magnitude: positive; default: 1.
     pub fn clip_radius(mut self, clip_radius: f64) -> Self {
         self.clip_radius = clip_radius;
         self
     }
 
-    /// With this learning rate for what a likelihood learns.
+    /// Sets Adam's learning rate for what a likelihood learns, such as its scale: positive; default: 1e-2.
     pub fn likelihood_rate(mut self, likelihood_rate: f64) -> Self {
         self.likelihood_rate = likelihood_rate;
         self

@@ -8,11 +8,15 @@ use std::{fmt, ops::Range, sync::Arc};
 /// Several optimizers, each for a part of the parameters.
 ///
 /// ```
-/// use bayeslift_layers::{Adam, Group, Partitioned, Sgd};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Adam, Group, Optimizer, Partitioned, Sgd, Variable};
 ///
 /// // gradient descent for scales, Adam for the rest
 /// let optimizer =
 ///     Partitioned::new(Adam::new(1e-3)).with(Sgd::new(1e-2), |variable| variable.group == Group::Scale);
+/// let [loc, scale] = [Group::Loc, Group::Scale].map(|group| Variable::new("p", Type::f32([2]), group));
+/// assert_eq!(optimizer.state(&loc), ["m", "v"]);
+/// assert!(optimizer.state(&scale).is_empty());
 /// ```
 ///
 /// Factors of schedules are of all their rates. The state of a parameter is that of its own optimizer, at the same path
@@ -30,7 +34,7 @@ struct Assignment {
 }
 
 impl Partitioned {
-    /// This optimizer for all parameters that no other is for.
+    /// This optimizer for all parameters that no other is for; [`Partitioned::with`] adds the others.
     pub fn new(optimizer: impl Optimizer + 'static) -> Self {
         Partitioned { assignments: vec![Assignment { optimizer: Arc::new(optimizer), is_for: Arc::new(|_| true) }] }
     }

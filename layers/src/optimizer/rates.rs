@@ -10,7 +10,8 @@ use std::{fmt, sync::Arc};
 /// The factor is part of the compiled step; state and scalars are those of the optimizer, so files are too.
 ///
 /// ```
-/// use bayeslift_layers::{Adam, Group, Rates};
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Adam, Group, Optimizer, Rates, Variable};
 ///
 /// // half the rate for what priors learn, and twice that for scales
 /// let optimizer = Rates::new(Adam::new(1e-3), |variable| match variable.group {
@@ -18,6 +19,11 @@ use std::{fmt, sync::Arc};
 ///     Group::Scale => 2.0,
 ///     _ => 1.0,
 /// });
+/// assert_eq!(optimizer.name(), "adam"); // as in files
+///
+/// // a factor is checked when training begins
+/// let weight = Variable::new("w", Type::f32([2]), Group::Weight);
+/// assert!(Rates::new(Adam::new(1e-3), |_| -1.0).initial_state(&weight).is_err());
 /// ```
 #[derive(Clone)]
 pub struct Rates<O> {

@@ -17,8 +17,11 @@ use bayeslift_ir::{Environment, Expr};
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert_eq!(RmsProp::new(0.001).state(&weight), ["v"]);
 /// assert_eq!(RmsProp::new(0.001).centered(true).momentum(0.5).state(&weight), ["v", "a", "momentum"]);
-/// assert!(RmsProp::new(0.001).rho(0.95).epsilon(1e-6).check().is_ok());
-/// assert!(RmsProp::new(0.001).rho(1.0).check().is_err()); // decays are below 1
+/// // for small gradients, with a longer memory
+/// let optimizer = RmsProp::new(0.001).rho(0.99).epsilon(1e-12);
+/// optimizer.check()?;
+/// assert!(optimizer.rho(1.0).check().unwrap_err().to_string().contains("rho is 1"));
+/// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsProp {
@@ -42,30 +45,30 @@ impl Default for RmsProp {
 }
 
 impl RmsProp {
-    /// RMSprop with this learning rate.
+    /// RMSprop with this learning rate, not centered, without momentum, and with the defaults of its fields.
     pub fn new(learning_rate: f64) -> Self {
         RmsProp { learning_rate, ..RmsProp::default() }
     }
 
-    /// With this decay of the means.
+    /// Sets rho, the decay of the means of gradients and their squares: from 0 to below 1; default: 0.9.
     pub fn rho(mut self, rho: f64) -> Self {
         self.rho = rho;
         self
     }
 
-    /// With this number that keeps the denominator from 0.
+    /// Sets what is added below the root: positive; default: 1e-7. Gradients below its root move parameters less.
     pub fn epsilon(mut self, epsilon: f64) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// With this momentum.
+    /// Sets u, which part of the last step is made again: from 0 to below 1; default: 0, and then no state is kept.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
     }
 
-    /// Centered, or not.
+    /// Sets whether gradients are divided by their standard deviation instead of their root mean square; default: no.
     pub fn centered(mut self, centered: bool) -> Self {
         self.centered = centered;
         self

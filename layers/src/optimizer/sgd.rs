@@ -18,7 +18,10 @@ use bayeslift_ir::{Environment, Expr};
 /// use bayeslift_layers::{Group, Optimizer, Sgd, Variable};
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert!(Sgd::new(0.1).state(&weight).is_empty());
-/// assert_eq!(Sgd::new(0.1).momentum(0.9).nesterov(true).state(&weight), ["momentum"]);
+/// let nesterov = Sgd::new(0.1).momentum(0.9).nesterov(true);
+/// assert_eq!(nesterov.state(&weight), ["momentum"]);
+/// assert_eq!(nesterov.scalar_values(1, 0.5), [0.05]); // where a schedule halves the rate
+/// assert!(nesterov.momentum(1.0).check().unwrap_err().to_string().contains("momentum is 1"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
@@ -37,18 +40,18 @@ impl Default for Sgd {
 }
 
 impl Sgd {
-    /// Plain gradient descent with this learning rate.
+    /// Plain gradient descent with this learning rate, positive; no momentum, and no state.
     pub fn new(learning_rate: f64) -> Self {
         Sgd { learning_rate, ..Sgd::default() }
     }
 
-    /// With this momentum.
+    /// Sets u, which part of the last step is made again: from 0 to below 1; default: 0.
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
     }
 
-    /// With Nesterov's momentum, or Polyak's.
+    /// Sets whether momentum is Nesterov's, and not Polyak's; default: no. Without momentum it changes nothing.
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
         self

@@ -5,8 +5,7 @@ use crate::{Error, Variable};
 use bayeslift_ir::{Environment, Expr, Tensor};
 
 /// Stochastic gradient Langevin dynamics (Welling and Teh 2011, equation 4): gradient descent with noise, so that the
-/// parameters of a network of
-/// *deterministic* layers wander as draws of their posterior do.
+/// parameters of a network of *deterministic* layers wander as draws of their posterior do.
 ///
 /// With N training examples, weight w of the divergence, temperature T = w / N, prior precision s and standard normal
 /// noise e,
@@ -32,6 +31,8 @@ use bayeslift_ir::{Environment, Expr, Tensor};
 /// assert_eq!(optimizer.scalar_values(1, 0.5), [0.005]);
 /// let weight = Variable::new("weight", Type::f32([2]), Group::Weight);
 /// assert!(optimizer.state(&weight).is_empty());
+/// let loc = Variable::new("loc", Type::f32([2]), Group::Loc);
+/// assert!(optimizer.initial_state(&loc).unwrap_err().to_string().contains("use deterministic layers"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgld {
@@ -48,12 +49,12 @@ impl Default for Sgld {
 }
 
 impl Sgld {
-    /// Langevin dynamics with this learning rate.
+    /// Langevin dynamics with this learning rate, positive, and a standard normal prior of the weights.
     pub fn new(learning_rate: f64) -> Self {
         Sgld { learning_rate, ..Sgld::default() }
     }
 
-    /// With this precision of the prior.
+    /// Sets s, the reciprocal of the variance of the weights' prior: not negative; default: 1; 0 for none.
     pub fn prior_precision(mut self, prior_precision: f64) -> Self {
         self.prior_precision = prior_precision;
         self

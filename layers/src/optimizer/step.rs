@@ -4,6 +4,28 @@ use crate::{Variable, layer::addressed_noise};
 use bayeslift_ir::{Expr, NoiseAddress, NoiseDistribution, noise::stream};
 
 /// One parameter in one step, before its gradient is known: all that an [`Optimizer`](crate::Optimizer) can go by.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Group, Optimizer, Sgd, Step, Variable};
+/// let b = Builder::new();
+/// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
+/// let [w, gradient] = ["w", "gradient"].map(|name| b.input(name, Type::f32([2])));
+/// let step = Step { scalars: &[b.constant(0.5)], ..Step::new(&variable, w) };
+/// b.output("w", Sgd::default().update(&step, gradient).parameter);
+/// // noise is that of the seed, the step and the path
+/// b.output("noise", step.normal());
+/// b.output("again", step.normal());
+/// let other = Variable::new("bias", Type::f32([2]), Group::Weight);
+/// b.output("other", Step::new(&other, w).normal());
+///
+/// let (w, gradient) = (Tensor::f32([2], [1.0, 2.0])?, Tensor::f32([2], [4.0, -4.0])?);
+/// let outputs = evaluate(&b.finish()?, &[w, gradient])?;
+/// assert_eq!(outputs[0], Tensor::f32([2], [-1.0, 4.0])?);
+/// assert_eq!(outputs[1], outputs[2]);
+/// assert_ne!(outputs[1], outputs[3]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a, 'b> {
     /// Which parameter it is: its path, its type, and what it is to its layer.
@@ -29,20 +51,7 @@ pub struct Step<'a, 'b> {
 
 impl<'a, 'b> Step<'a, 'b> {
     /// A step without state and scalars, at temperature 0, with the noise of seed 0 and step 0: for looking at an
-    /// optimizer alone.
-    ///
-    /// ```
-    /// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
-    /// use bayeslift_layers::{Group, Optimizer, Sgd, Step, Variable};
-    /// let b = Builder::new();
-    /// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
-    /// let [w, gradient] = ["w", "gradient"].map(|name| b.input(name, Type::f32([2])));
-    /// let step = Step { scalars: &[b.constant(0.5)], ..Step::new(&variable, w) };
-    /// b.output("w", Sgd::default().update(&step, gradient).parameter);
-    /// let (w, gradient) = (Tensor::f32([2], [1.0, 2.0])?, Tensor::f32([2], [4.0, -4.0])?);
-    /// assert_eq!(evaluate(&b.finish()?, &[w, gradient])?, [Tensor::f32([2], [-1.0, 4.0])?]);
-    /// # Ok::<(), bayeslift_ir::Error>(())
-    /// ```
+    /// optimizer alone. What it needs of these is set with `..Step::new(..)`, as above.
     pub fn new(variable: &'a Variable, parameter: Expr<'b>) -> Self {
         let b = parameter.builder();
         let zeros = |extents: &[usize]| b.constant_u32(0).broadcast(&extents.iter().copied().collect());
