@@ -38,6 +38,15 @@ pub fn accuracy(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result
 
 /// The mean of -log p(label), in nats; infinite where a label has probability 0.
 ///
+/// ```
+/// use bayeslift_layers::metrics::negative_log_likelihood;
+/// let found = negative_log_likelihood(&[0.5, 0.5, 0.25, 0.75], 2, &[0, 0])?;
+/// assert!((found - (2_f64.ln() + 4_f64.ln()) / 2.0).abs() < 1e-12);
+/// // logits are refused, they need a softmax first
+/// assert!(negative_log_likelihood(&[2.0, -1.0], 2, &[0]).is_err());
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+///
 /// # Errors
 /// As for the [module](self).
 pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
@@ -52,6 +61,13 @@ pub fn negative_log_likelihood(probabilities: &[f32], classes: usize, labels: &[
 
 /// The mean over rows of sum_c (p_c - [c is the label])^2, between 0 and 2 (Brier 1950).
 ///
+/// ```
+/// use bayeslift_layers::metrics::brier_score;
+/// assert_eq!(brier_score(&[0.5, 0.5], 2, &[0])?, 0.5);
+/// assert_eq!(brier_score(&[0.0, 1.0], 2, &[0])?, 2.0); // sure and wrong
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
+///
 /// # Errors
 /// As for the [module](self).
 pub fn brier_score(probabilities: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
@@ -65,7 +81,17 @@ pub fn brier_score(probabilities: &[f32], classes: usize, labels: &[u32]) -> Res
     })
 }
 
-/// How confidence compares with accuracy.
+/// How confidence compares with accuracy: what [`calibration`] finds.
+///
+/// ```
+/// use bayeslift_layers::metrics::{CalibrationBin, calibration};
+/// // two rows of confidence 3/4, one right and one wrong; one of confidence 1, and right
+/// let found = calibration(&[0.75, 0.25, 0.25, 0.75, 1.0, 0.0], 2, &[0, 0, 0], 4)?;
+/// assert_eq!(found.bins[2], CalibrationBin { lower: 0.5, upper: 0.75, count: 2, confidence: 0.75, accuracy: 0.5 });
+/// assert_eq!(found.bins[3].count, 1);
+/// assert!((found.expected_error - 2.0 / 3.0 * 0.25).abs() < 1e-12);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
     /// The expected calibration error: sum over bins of count / rows * |accuracy - confidence|.
@@ -75,6 +101,16 @@ pub struct Calibration {
 }
 
 /// The rows whose confidence - the probability of their most probable class - lies in (lower, upper].
+///
+/// ```
+/// use bayeslift_layers::metrics::{CALIBRATION_BINS, calibration};
+/// let found = calibration(&[0.9, 0.1], 2, &[1], CALIBRATION_BINS)?;
+/// // a bar of a reliability diagram: where confidence is above accuracy, predictions are too sure
+/// let bin = found.bins.iter().find(|bin| bin.count > 0).unwrap();
+/// assert!(bin.lower < bin.confidence && bin.confidence <= bin.upper);
+/// assert_eq!(bin.accuracy, 0.0);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalibrationBin {
     /// Below all confidences.
@@ -94,6 +130,15 @@ pub const CALIBRATION_BINS: usize = 15;
 
 /// The expected calibration error over `bins` bins of equal width (Guo and others 2017, equation 3), with the bins.
 /// `probabilities` are `[rows, classes]`, `labels` one a row.
+///
+/// ```
+/// use bayeslift_layers::metrics::calibration;
+/// // three of four rows of confidence 3/4 are right: as honest as can be
+/// let found = calibration(&[0.75, 0.25].repeat(4), 2, &[0, 0, 0, 1], 10)?;
+/// assert_eq!(found.expected_error, 0.0);
+/// assert_eq!(found.bins.len(), 10);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 ///
 /// # Errors
 /// As for the [module](self); no bins, or more than 2^20.
@@ -124,7 +169,14 @@ pub fn calibration(probabilities: &[f32], classes: usize, labels: &[u32], bins: 
     })
 }
 
-/// The square root of the mean of (prediction - target)^2.
+/// The square root of the mean of (prediction - target)^2, in units of the target. Of tensors of any shape, flat.
+///
+/// ```
+/// use bayeslift_layers::metrics::root_mean_square_error;
+/// assert_eq!(root_mean_square_error(&[1.0, 7.0], &[0.0, 0.0])?, 5.0); // the root of (1 + 49) / 2
+/// assert!(root_mean_square_error(&[1.0, f64::NAN], &[0.0, 0.0]).is_err());
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 ///
 /// # Errors
 /// No predictions, another number of targets, elements that are not finite.
@@ -149,7 +201,15 @@ pub fn root_mean_square_error<T: Copy + Into<f64> + fmt::Display>(
 }
 
 /// The entropy -sum_c p_c log p_c of each row, in nats. Of the mean prediction over posterior samples it is the total
-/// uncertainty.
+/// uncertainty, from 0 to the logarithm of the number of classes.
+///
+/// ```
+/// use bayeslift_layers::metrics::predictive_entropy;
+/// let entropy = predictive_entropy(&[0.5, 0.5, 1.0, 0.0], 2)?;
+/// assert!((entropy[0] - 2_f64.ln()).abs() < 1e-12);
+/// assert_eq!(entropy[1], 0.0);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 ///
 /// # Errors
 /// As for the [module](self).
