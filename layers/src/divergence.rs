@@ -97,7 +97,23 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// The divergence of one random variable, and how it was computed.
+/// The divergence of one random variable, and how it was computed: what
+/// [`Call::divergences`](crate::Call::divergences) lists.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{
+///     AffineVariationalReparameterizationLocal, Context, Divergence, Layer, Scope, TermDivergence, noise_inputs,
+/// };
+/// let layer = AffineVariationalReparameterizationLocal::new(3, 2);
+/// let b = Builder::new();
+/// let context = Context::new(Scope::bind(&b, &layer.initialize(0)?)?).noise(noise_inputs(&b));
+/// let call = layer.call(&context, b.input("x", Type::f32([5, 3])))?;
+/// let divergences: Vec<TermDivergence> = call.divergences(&Divergence::default())?;
+/// assert_eq!((divergences[0].path.as_str(), &divergences[0].method), ("kernel", &Divergence::default()));
+/// assert!(divergences[0].value.shape().is_empty());
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TermDivergence<'b> {
     /// The path of the random variable, such as `affine/kernel`.
@@ -109,7 +125,7 @@ pub struct TermDivergence<'b> {
 }
 
 impl Divergence {
-    /// Quadrature with 8 nodes.
+    /// [`Quadrature`](Divergence::Quadrature) with 8 nodes: for normal posteriors and any prior of each element.
     pub fn quadrature() -> Self {
         Divergence::Quadrature { nodes: 8 }
     }
@@ -138,7 +154,9 @@ impl Divergence {
         Divergence::Custom(CustomDivergence::new(name.into(), of))
     }
 
-    /// This one, or where it has no answer the other.
+    /// This one, or where it has no answer the other. [`MonteCarlo`](Divergence::MonteCarlo) always has one, so what
+    /// comes after it is never asked. Where this one
+    /// fails, the other is not asked either.
     pub fn or(self, other: Divergence) -> Self {
         Divergence::Or(Box::new([self, other]))
     }
@@ -152,6 +170,22 @@ impl Divergence {
     }
 
     /// The divergence of one random variable, and what of the alternatives it is by.
+    ///
+    /// ```
+    /// use bayeslift_ir::{Builder, Type};
+    /// use bayeslift_layers::{
+    ///     AffineVariationalReparameterizationLocal, Context, Divergence, Layer, Scope, noise_inputs,
+    /// };
+    /// let layer = AffineVariationalReparameterizationLocal::new(3, 2);
+    /// let b = Builder::new();
+    /// let context = Context::new(Scope::bind(&b, &layer.initialize(0)?)?).noise(noise_inputs(&b));
+    /// let call = layer.call(&context, b.input("x", Type::f32([5, 3])))?;
+    /// // the default prior is a mixture, from which a normal posterior has no divergence in closed form
+    /// assert!(Divergence::Exact.of(&call.terms[0]).is_err());
+    /// let divergence = Divergence::Exact.or(Divergence::quadrature());
+    /// assert_eq!(divergence.with_method(&call.terms[0])?.method, Divergence::quadrature());
+    /// # Ok::<(), bayeslift_layers::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Monte Carlo: zero draws, a draw without a noise address. Quadrature: a number of nodes that is not from 1 to 64.
@@ -211,7 +245,27 @@ fn by_draws<'b>(term: &Term<'b>, draws: usize) -> Result<Expr<'b>, Error> {
 }
 
 /// The mean over the draws in `draw` of log posterior(w) - log prior(w), summed over the elements of one value of
-/// shape `shape`.
+/// shape `shape`: an estimate of KL(posterior || prior), in nats, a scalar. It may be negative. The draw's value is
+/// `[draws, shape..]`, or `shape` for one. Where a draw has the noise it was made of, the posterior's density is
+/// computed of that.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Shape, Tensor, evaluate};
+/// use bayeslift_layers::{AnyDistribution, Draw, distribution::Normal, exact, monte_carlo};
+/// let b = Builder::new();
+/// let posterior: AnyDistribution = Normal::scalar(&b, 1.0, 1.0).into();
+/// let prior: AnyDistribution = Normal::scalar(&b, 0.0, 1.0).into();
+/// let shape = Shape::new(&[2]);
+/// let value = b.constant(2.0).broadcast(&Shape::new(&[3, 2])); // three draws of two elements
+/// // log posterior - log prior is (2^2 - 1^2) / 2 of each element
+/// b.output("estimate", monte_carlo(&posterior, &prior, &Draw { value, noise: None }, &shape));
+/// // (1 - 0)^2 / 2 of each element
+/// b.output("exact", exact(&posterior, &prior, &shape).unwrap());
+/// let found = evaluate(&b.finish()?, &[])?;
+/// assert!((found[0].as_f32().unwrap()[0] - 3.0).abs() < 1e-6);
+/// assert_eq!(found[1], Tensor::scalar(1.0));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn monte_carlo<'b>(
     posterior: &AnyDistribution<'b>,
     prior: &AnyDistribution<'b>,
@@ -241,7 +295,20 @@ fn mean_over_draws<'b>(
 }
 
 /// The closed form of KL(posterior || prior) over the elements of a value of shape `shape`, or `None` where the
-/// posterior's family [has](crate::Distribution::divergence_from) none with the prior's.
+/// posterior's family [has](crate::Distribution::divergence_from) none with the prior's. In nats, a scalar.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Shape, Tensor, evaluate};
+/// use bayeslift_layers::{AnyDistribution, distribution::{Mixture, Normal}, exact};
+/// let b = Builder::new();
+/// let posterior: AnyDistribution = Normal::scalar(&b, 1.0, 1.0).into();
+/// let prior: AnyDistribution = Normal::scalar(&b, 0.0, 1.0).into();
+/// let shape = Shape::new(&[3]);
+/// b.output("kl", exact(&posterior, &prior, &shape).unwrap());
+/// assert!(exact(&posterior, &Mixture::spike_and_slab(&b).into(), &shape).is_none());
+/// assert_eq!(evaluate(&b.finish()?, &[])?, [Tensor::scalar(1.5)]); // (1 - 0)^2 / 2 of each element
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn exact<'b>(posterior: &AnyDistribution<'b>, prior: &AnyDistribution<'b>, shape: &Shape) -> Option<Expr<'b>> {
     exact_events(posterior, prior, shape).map(Expr::sum_all)
 }

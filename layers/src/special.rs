@@ -7,7 +7,25 @@
 //!
 //! Arguments are `f64`, `f32` or `u32`, taken to `f64` and broadcast against each other; results are `f64`.
 //! Not-a-number gives not-a-number. Outside of its domain a function has no defined value, but distribution functions
-//! are 0 and 1 beyond the ends of their support.
+//! are 0 and 1 beyond the ends of their support. Shapes that do not broadcast are an error of the builder, which
+//! [`Builder::finish`](bayeslift_ir::Builder::finish) returns.
+//!
+//! ```
+//! use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+//! use bayeslift_layers::special::{gamma_lower, gamma_quantile};
+//! // there and back, for three concentrations at once
+//! let b = Builder::new();
+//! let concentrations = b.input("a", Type::f64([3]));
+//! let median = gamma_quantile(concentrations, b.constant_f64(0.5));
+//! b.output("p", gamma_lower(concentrations, median));
+//! let p = evaluate(&b.finish()?, &[Tensor::f64([3], [0.5, 3.0, 1000.0])?])?;
+//! assert!(p[0].as_f64().unwrap().iter().all(|p| (p - 0.5).abs() < 1e-12));
+//!
+//! let b = Builder::new();
+//! b.output("p", gamma_lower(b.input("a", Type::f64([3])), b.input("x", Type::f64([2]))));
+//! assert!(b.finish().is_err());
+//! # Ok::<(), bayeslift_ir::Error>(())
+//! ```
 //!
 //! Three ideas carry the module:
 //!

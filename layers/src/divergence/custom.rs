@@ -6,8 +6,18 @@ use std::{fmt, sync::Arc};
 
 type Closure = dyn for<'b> Fn(&Term<'b>) -> Result<Option<Expr<'b>>, Error> + Send + Sync;
 
-/// A closure that computes a divergence; see [`Divergence::custom`](super::Divergence::custom). Copies of one are
-/// equal.
+/// A closure that computes a divergence, with its name; [`Divergence::custom`](super::Divergence::custom) makes it.
+/// Clones of one are equal, and no others are, whatever their names.
+///
+/// ```
+/// use bayeslift_layers::Divergence;
+/// let none = || Divergence::custom("None", |term| Ok(Some(term.site.builder().constant(0.0))));
+/// let divergence = none();
+/// assert_eq!(divergence, divergence.clone());
+/// assert_ne!(divergence, none());
+/// let Divergence::Custom(custom) = divergence else { unreachable!() };
+/// assert_eq!(custom.name(), "None");
+/// ```
 #[derive(Clone)]
 pub struct CustomDivergence {
     name: String,
@@ -22,7 +32,7 @@ impl CustomDivergence {
         CustomDivergence { name, closure: Arc::new(closure) }
     }
 
-    /// The name that it was given.
+    /// The name that [`Divergence::custom`](super::Divergence::custom) was given: what reports and errors call it.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -76,11 +76,33 @@ fn probability<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>, upper: bool) -> Expr<'
 ///
 /// The failures before r successes of probability s are at most n with probability I_s(r, n + 1): the distribution
 /// function of the negative binomial distribution.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::beta_lower;
+/// let b = Builder::new();
+/// b.output("y", beta_lower(b.constant_f64(2.0), b.constant_f64(1.0), b.constant_f64(0.3)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 0.09).abs() < 5e-14); // with b = 1 it is x^a
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn beta_lower<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, b, x, false)
 }
 
-/// 1 - I_x(a, b), with relative accuracy where it is small; see [`beta_lower`].
+/// 1 - I_x(a, b), with relative accuracy where it is small: the probability that a beta variable is above x. `f64`;
+/// arguments and errors as of [`beta_lower`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::beta_upper;
+/// let b = Builder::new();
+/// // with a = 1 it is (1 - x)^b
+/// b.output("y", beta_upper(b.constant_f64(1.0), b.constant_f64(20.0), b.constant_f64(0.9)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 1e-20).abs() < 1e-31);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn beta_upper<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, b, x, true)
 }
@@ -129,6 +151,16 @@ fn log_odds_quantile<'b>([a, b]: [Expr<'b>; 2], p: Expr<'b>, q: Expr<'b>) -> Exp
 /// The x for which [`beta_lower`] of a, b and x is p, for a, b > 0.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::beta_quantile;
+/// let b = Builder::new();
+/// b.output("y", beta_quantile(b.constant_f64(2.0), b.constant_f64(1.0), b.constant_f64(0.25)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 0.5).abs() < 1e-12); // where x^2 is 1/4
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn beta_quantile<'b>(a: Expr<'b>, b: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [a, b, p] = operands([a, b, p]);
     let log_odds = log_odds_quantile([a, b], p, 1.0 - p);
@@ -148,6 +180,17 @@ fn student_parameters(degrees: Expr<'_>) -> [Expr<'_>; 2] {
 /// The tail beyond |t| is I_x(degrees / 2, 1 / 2) / 2 with x = degrees / (degrees + t^2); it has relative accuracy.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::student_cdf;
+/// let b = Builder::new();
+/// // one degree of freedom is the Cauchy distribution: 1/2 + atan(t) / pi
+/// b.output("y", student_cdf(b.constant_f64(1.0), b.constant_f64(1.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 0.75).abs() < 5e-15);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
     let [degrees, t] = operands([degrees, t]);
     let is_negative = t.less(0.0);
@@ -161,6 +204,17 @@ pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
 /// The t for which [`student_cdf`] of degrees and t is p.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::student_quantile;
+/// let b = Builder::new();
+/// // the factor of a 95% interval of a mean of ten numbers
+/// b.output("y", student_quantile(b.constant_f64(9.0), b.constant_f64(0.975)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 2.262_157).abs() < 1e-6);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn student_quantile<'b>(degrees: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [degrees, p] = operands([degrees, p]);
     let two_tails = p.min(1.0 - p) * 2.0;

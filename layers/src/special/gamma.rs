@@ -79,6 +79,16 @@ pub fn log_gamma(x: Expr<'_>) -> Expr<'_> {
 /// The digamma function, the derivative of log Gamma(x), for x > 0 (DLMF 5.2.2): the derivative of Stirling's series
 /// (DLMF 5.11.2), less 1 / x + ... + 1 / (x + 7) (DLMF 5.5.2) where the argument is raised. `f64`, of the shape of `x`,
 /// with the errors of [`log_gamma`].
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::digamma;
+/// let b = Builder::new();
+/// b.output("y", digamma(b.constant_f64(1.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y + 0.577_215_664_901_532_9).abs() < 5e-15); // minus the Euler-Mascheroni constant
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn digamma(x: Expr<'_>) -> Expr<'_> {
     let raised = Raised::new(x.to_f64());
     let inverse = 1.0 / raised.at;
@@ -115,6 +125,17 @@ pub(super) fn stirling_error_excess<'b>(values: &[Expr<'b>], other: Expr<'b>) ->
 ///
 /// log Gamma(x + n) - log Gamma(x) - log n! is the logarithm of a negative binomial's coefficient. `f64`; `x` and `d`
 /// are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::log_gamma_ratio;
+/// let b = Builder::new();
+/// // Gamma(x + 2) / Gamma(x) = x (x + 1), of an x at which log Gamma(x) has lost the digits
+/// b.output("y", log_gamma_ratio(b.constant_f64(1e12), b.constant_f64(2.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 2.0 * 1e12_f64.ln()).abs() < 1e-11);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn log_gamma_ratio<'b>(x: Expr<'b>, d: Expr<'b>) -> Expr<'b> {
     let [x, d] = operands([x, d]);
     let above = x + d;
@@ -127,6 +148,16 @@ pub fn log_gamma_ratio<'b>(x: Expr<'b>, d: Expr<'b>) -> Expr<'b> {
 /// log B(a, b) = log Gamma(a) + log Gamma(b) - log Gamma(a + b), for a, b > 0, with no cancellation where one is much
 /// the larger: the logarithm of the beta function (DLMF 5.12.1). `f64`; `a` and `b` are broadcast against each other.
 /// For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::log_beta;
+/// let b = Builder::new();
+/// b.output("y", log_beta(b.constant_f64(2.0), b.constant_f64(3.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - (1.0_f64 / 12.0).ln()).abs() < 1e-14); // 1! 2! / 4!
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn log_beta<'b>(a: Expr<'b>, b: Expr<'b>) -> Expr<'b> {
     let [a, b] = operands([a, b]);
     let sum = a + b;

@@ -58,6 +58,16 @@ fn probability<'b>(a: Expr<'b>, x: Expr<'b>, upper: bool) -> Expr<'b> {
 /// 0 for x <= 0. Its gradient at x = 0 is 0.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::gamma_lower;
+/// let b = Builder::new();
+/// b.output("y", gamma_lower(b.constant_f64(1.0), b.constant_f64(2.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - (1.0 - (-2.0_f64).exp())).abs() < 5e-14); // with a = 1 the exponential distribution
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn gamma_lower<'b>(a: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, x, false)
 }
@@ -66,6 +76,17 @@ pub fn gamma_lower<'b>(a: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
 ///
 /// It is 1 for x <= 0. A count of a Poisson distribution with rate r is at most n with probability Q(n + 1, r). `f64`;
 /// arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::gamma_upper;
+/// let b = Builder::new();
+/// // at most one event where two are expected: e^-2 (1 + 2)
+/// b.output("y", gamma_upper(b.constant_f64(2.0), b.constant_f64(2.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 3.0 * (-2.0_f64).exp()).abs() < 5e-14);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn gamma_upper<'b>(a: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, x, true)
 }
@@ -80,6 +101,17 @@ const STEPS: usize = 3;
 /// x^(a - 1) e^-x / Gamma(a) = 1 - p, which Q approaches for large x. Each is too small where another one is good.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::gamma_quantile;
+/// let b = Builder::new();
+/// // the median of an exponential distribution is log 2
+/// b.output("y", gamma_quantile(b.constant_f64(1.0), b.constant_f64(0.5)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 2_f64.ln()).abs() < 1e-11);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn gamma_quantile<'b>(a: Expr<'b>, p: Expr<'b>) -> Expr<'b> {
     let [a, p] = operands([a, p]);
     let (log_p, log_q) = (p.log(), (1.0 - p).log());

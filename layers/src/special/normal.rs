@@ -60,6 +60,17 @@ pub fn normal_cdf(z: Expr<'_>) -> Expr<'_> {
 
 /// The logarithm of [`normal_cdf`], with relative accuracy in both tails and down to z = -1e150. `f64`, of the shape of
 /// `z`.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::normal_log_cdf;
+/// let b = Builder::new();
+/// // about -z^2 / 2 - log(-z sqrt(2 pi)), where the probability itself is 0 as a number
+/// b.output("y", normal_log_cdf(b.constant_f64(-1000.0)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y + 500_007.826_7).abs() < 1e-3);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn normal_log_cdf(z: Expr<'_>) -> Expr<'_> {
     let (is_negative, size) = sign_and_size(z.to_f64());
     let scaled = scaled_tail(size);
@@ -89,6 +100,16 @@ pub(super) fn rough_normal_quantile(p: Expr<'_>) -> Expr<'_> {
 /// One step of Householder's method of the fourth order on log Q(z) = log tail, which is nearly quadratic, reduces a
 /// rough value's error of 4.5e-4 to 1e-15. The derivatives of log Q are -h, -h' and -h'', with the hazard
 /// h = density / Q, of which h' = h (h - z).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::special::normal_quantile;
+/// let b = Builder::new();
+/// b.output("y", normal_quantile(b.constant_f64(0.975)));
+/// let y = evaluate(&b.finish()?, &[])?[0].as_f64().unwrap()[0];
+/// assert!((y - 1.959_963_984_540_054).abs() < 4e-15);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn normal_quantile(p: Expr<'_>) -> Expr<'_> {
     let p = p.to_f64();
     let tail = p.min(1.0 - p);
