@@ -116,7 +116,7 @@ use std::{fmt::Debug, sync::Arc};
 ///     }
 ///     fn scale<'b>(&self, step: &Step<'_, 'b>) -> Option<Expr<'b>> {
 ///         let p = step.parameter;
-///         Some(p.builder().constant(self.spread as f32).broadcast(&p.shape()))
+///         Some(p.builder().constant(self.spread).broadcast(&p.shape()))
 ///     }
 ///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
 ///         let mean = step.state[0] + (gradient - step.state[0]) * step.scalars[1];
@@ -220,8 +220,8 @@ pub trait Optimizer: Debug + Send + Sync {
         false
     }
 
-    /// Checks the options, before anything is compiled; the rules here have options as `f64` and refuse what would be
-    /// 0 or infinite as `f32`.
+    /// Checks the options, before anything is compiled. For the rules here, what must be positive must be so, and
+    /// finite, as an `f32` too.
     ///
     /// # Errors
     /// An option that is out of range: [`Error::Argument`] with its name and the range.

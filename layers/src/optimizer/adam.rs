@@ -20,7 +20,7 @@ use bayeslift_ir::{Environment, Expr};
 /// let b = Builder::new();
 /// let variable = Variable::new("w", Type::f32([2]), Group::Weight);
 /// let [w, gradient, zero] = ["w", "gradient", "zero"].map(|name| b.input(name, Type::f32([2])));
-/// let step = Step { state: &[zero, zero], scalars: &[b.constant(rate as f32)], ..Step::new(&variable, w) };
+/// let step = Step { state: &[zero, zero], scalars: &[b.constant(rate)], ..Step::new(&variable, w) };
 /// b.output("w", adam.update(&step, gradient).parameter);
 /// let given = [[1.0, 1.0], [100.0, -0.01], [0.0, 0.0]].map(|x| Tensor::f32([2], x).unwrap());
 /// let after = evaluate(&b.finish()?, &given)?;

@@ -90,8 +90,8 @@ pub fn beta_lower<'b>(a: Expr<'b>, b: Expr<'b>, x: Expr<'b>) -> Expr<'b> {
     probability(a, b, x, false)
 }
 
-/// 1 - I_x(a, b), with relative accuracy where it is small: the probability that a beta variable is above x. `f64`;
-/// arguments and errors as of [`beta_lower`].
+/// 1 - I_x(a, b), with relative accuracy where it is small: the probability that a variable of the beta distribution is
+/// above x. `f64`; arguments and errors are as for [`beta_lower`].
 ///
 /// ```
 /// use bayeslift_ir::{Builder, evaluate};
@@ -148,7 +148,7 @@ fn log_odds_quantile<'b>([a, b]: [Expr<'b>; 2], p: Expr<'b>, q: Expr<'b>) -> Exp
     of_y.less(-LARGEST).select(-of_y, log_odds)
 }
 
-/// The x for which [`beta_lower`] of a, b and x is p, for a, b > 0.
+/// The x for which [`beta_lower`] of a, b and x is p, for a, b > 0: 0 at p = 0 and 1 at p = 1.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 ///
@@ -201,7 +201,7 @@ pub fn student_cdf<'b>(degrees: Expr<'b>, t: Expr<'b>) -> Expr<'b> {
     is_negative.select(tail, 1.0 - tail)
 }
 
-/// The t for which [`student_cdf`] of degrees and t is p.
+/// The t for which [`student_cdf`] of degrees and t is p: -infinity at p = 0, 0 at p = 1/2, infinity at p = 1.
 ///
 /// `f64`; arguments are broadcast against each other. For errors see [`special`](crate::special).
 ///
