@@ -33,7 +33,7 @@ use std::{fmt, sync::Arc};
 /// assert_eq!((network.input(), network.classes(), network.dtype()), (&[64].into(), Some(10), DType::F32));
 /// assert_eq!((network.target().classes(), network.seed(), network.training_examples()), (Some(10), 42, None));
 /// assert_eq!(network.likelihood().describe(), "Categorical(logits = output)");
-/// assert_eq!(network.layer().name(), "affine_variational_reparameterization_local");
+/// assert_eq!(network.layer().name(), "affine");
 /// assert_eq!(network.parameters().get("kernel/loc")?.tensor.shape(), &[64, 10].into());
 ///
 /// // one forward pass of 32 rows, for those who go below

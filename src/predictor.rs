@@ -15,6 +15,7 @@ mod predictive;
 pub(crate) mod question;
 mod rows;
 mod run;
+mod score;
 pub(crate) mod stored;
 mod stream;
 pub(crate) mod template;
@@ -25,10 +26,9 @@ pub use options::PredictorOptions;
 pub use predictive::Predictive;
 
 use crate::{
-    Answer, Classification, Dataset, Error, Float, FloatCow, ModelFile, Network, Regression, Targets,
-    dataset::{self, check_finite, weighted_mean},
+    Answer, Classification, Dataset, Error, Float, FloatCow, ModelFile, Network, Regression,
+    dataset::{self, check_finite},
     model_file,
-    trainer::{check_dataset, check_observed, check_targets, known_events},
 };
 pub(crate) use answers::Answers;
 use bayeslift_ir::{DType, Environment, Shape};
@@ -67,6 +67,33 @@ pub(crate) const PREDICTION_STEP: u64 = u64::MAX;
 /// let prediction = predictor.classify(&[0.1, 0.2, -1.0, 0.0])?;
 /// assert_eq!(prediction.rows(), 2);
 /// assert!(prediction.predictive_entropy()[0] <= 3_f32.ln());
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
+///
+/// From a file, and rows of a larger batch one by one, with the same bits:
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+/// let mut network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
+/// # let path = std::env::temp_dir().join(format!("bayeslift-predictor-{}.safetensors", std::process::id()));
+/// network.save(&path)?;
+/// let mut predictor = Predictor::open(&path)?;
+/// assert_eq!((predictor.input(), predictor.samples()), (&[2].into(), 64));
+///
+/// let batch = [0.1, 0.2, -1.0, 0.0, 3.0, 3.0];
+/// let whole = predictor.regress(&batch)?;
+/// assert_eq!(predictor.regress_from(2, &batch[4..])?.mean(), &whole.mean()[2..]);
+/// assert_eq!(predictor.regress_rows(&[2, 0], &[3.0, 3.0, 0.1, 0.2])?.mean(), [whole.mean()[2], whole.mean()[0]]);
+///
+/// let options = PredictorOptions::default().samples(10);
+/// assert_eq!(Predictor::open_with_options(&path, &options)?.samples(), 10);
+/// assert_eq!(Predictor::from_bytes_with_options(&network.to_bytes()?, &options)?.samples(), 10);
+/// network.parameters_mut().assign("bias/loc", bayeslift::ir::Tensor::f32([1], [9.0]).unwrap())?;
+/// predictor.set_parameters(&network)?; // compiles nothing
+/// assert!(predictor.regress(&batch)?.mean()[0] > whole.mean()[0] + 8.0);
+/// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Debug)]
@@ -358,57 +385,6 @@ impl Predictor {
         answer.or_else(|| Regression::of(&mut answers).map(Answer::Numbers)).ok_or_else(|| {
             Error::misuse("the likelihood's law tells neither probabilities nor a mean", "use `predict`")
         })
-    }
-
-    /// log p(targets | input) of each row under the predictive distribution, the mixture over posterior samples: the
-    /// logarithm of the mean of the samples' densities, in nats; of the targets that are known, so 0 of a row without
-    /// one. -infinity where all densities are 0 in `f32`.
-    ///
-    /// # Errors
-    /// Data that does not fit the network; a machine that refuses executable memory; a row whose density is not finite,
-    /// as for predictions.
-    pub fn log_likelihood(&self, data: &Dataset) -> Result<Vec<f64>, Error> {
-        let _environment = Environment::enter();
-        check_dataset(&self.model.input, &self.model.target, data)?;
-        self.log_prob(Numbers::From(0), data.floats(), (data.targets(), data.present()))
-    }
-
-    /// As [`Predictor::log_likelihood`], of rows with these numbers.
-    fn log_prob(
-        &self,
-        numbers: Numbers<'_>,
-        inputs: FloatCow<'_>,
-        (targets, present): (&Targets, Option<&[bool]>),
-    ) -> Result<Vec<f64>, Error> {
-        let own = match targets.numbers() {
-            Some((units, values)) if values.dtype() != self.model.dtype => {
-                Some(Targets::of_numbers(units, values.of_network("targets", self.model.dtype)?))
-            }
-            _ => None,
-        };
-        let targets = own.as_ref().unwrap_or(targets);
-        let mut rows = self.rows_of(numbers, &inputs)?;
-        check_targets(&self.model.target, rows.sizes.len(), targets)?;
-        check_observed(&self.model.target, rows.sizes.len(), present, None)?;
-        let events = rows.sizes.len() * self.model.target.events.elements();
-        let known = present.map_or_else(|| vec![u32::MAX; events], |present| known_events(&self.model.target, present));
-        if let Some((units, values)) = targets.numbers() {
-            let others = dataset::sizes(units, &values);
-            rows.sizes.iter_mut().zip(others).for_each(|(size, other)| *size = size.max(other));
-        }
-        let rows = Rows { besides: Besides::Targets { targets, known: &known }, ..rows };
-        self.answer_one(Question::LogProb, &rows)
-    }
-
-    /// The mean over rows of -[`Predictor::log_likelihood`], times the row's weight where rows have some: what training
-    /// minimizes beside the divergence, for the mixture.
-    ///
-    /// # Errors
-    /// As for [`Predictor::log_likelihood`].
-    pub fn negative_log_likelihood(&self, data: &Dataset) -> Result<f64, Error> {
-        let rows = self.log_likelihood(data)?;
-        // not -0 of a sum that is 0
-        Ok(Environment::within(|| 0.0 - weighted_mean(&rows, data.weights())))
     }
 
     /// The rows of a call, after the checks of inputs and numbers.

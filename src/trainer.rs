@@ -108,6 +108,19 @@ impl VariableDivergence {
 /// let labels = Targets::Labels(vec![0, 1]);
 /// let loss = trainer.step(&mut network, StepInput::new(&[1.0, 0.0, 0.0, 1.0], &labels))?;
 /// assert!(loss.negative_log_likelihood > 0.0);
+///
+/// // what a step measures: its loss, by its parts
+/// let whole = loss.negative_log_likelihood + loss.divergence / 1000.0;
+/// assert!((loss.loss - whole).abs() < 1e-4 * whole);
+/// let of_variables: f64 = trainer.divergences().iter().map(|variable| variable.nats).sum();
+/// assert!((of_variables - loss.divergence).abs() < 1e-4 * loss.divergence);
+///
+/// // and what it keeps
+/// assert_eq!(trainer.state().next().map(|(path, m)| (path, m.shape())), Some(("adam/kernel/loc/m", &[2, 2].into())));
+/// trainer.prepare(&network, 32)?; // compiles the step for 32 rows before it is needed
+/// assert!(trainer.compile_time().as_nanos() > 0 && trainer.kernels(32).is_some());
+/// let graph = trainer.graph(&network, 32)?;
+/// assert!(graph.outputs().iter().any(|output| output.name == "loss"));
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Debug)]

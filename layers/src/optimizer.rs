@@ -36,41 +36,6 @@ use std::{fmt::Debug, sync::Arc};
 /// size - enters as scalar inputs, computed on the host in `f64` with `+ - * /` and square roots only, so that they
 /// have the same bits everywhere.
 ///
-/// ```
-/// use bayeslift_ir::{Expr, Type};
-/// use bayeslift_layers::{Error, Group, Optimizer, Step, Update, Variable};
-///
-/// /// Gradient descent with momentum 0.9: m = 0.9 m + g, p = p - rate m.
-/// #[derive(Debug)]
-/// struct Momentum(f64);
-///
-/// impl Optimizer for Momentum {
-///     fn name(&self) -> &'static str {
-///         "momentum"
-///     }
-///     fn state(&self, _: &Variable) -> &'static [&'static str] {
-///         &["m"]
-///     }
-///     fn scalar_values(&self, _step: u64, rate: f64) -> Vec<f64> {
-///         vec![self.0 * rate]
-///     }
-///     fn update<'b>(&self, step: &Step<'_, 'b>, gradient: Expr<'b>) -> Update<'b> {
-///         let m = step.state[0] * 0.9 + gradient;
-///         Update { parameter: step.parameter - m * step.scalars[0], state: vec![m] }
-///     }
-///     fn check(&self) -> Result<(), Error> {
-///         Ok(()) // the rate may be any number
-///     }
-/// }
-///
-/// let kernel = Variable::new("affine/kernel", Type::f32([3, 2]), Group::Weight);
-/// let state = Momentum(0.1).initial_state(&kernel)?;
-/// assert_eq!(state[0].0, "momentum/affine/kernel/m");
-/// assert_eq!((Momentum(0.1).scalars(), Momentum(0.1).scalar_values(7, 0.5)), (vec!["rate".to_owned()], vec![0.05]));
-/// assert!(!Momentum(0.1).moves_read_rows(&kernel)); // a mean of gradients moves all rows
-/// # Ok::<(), Error>(())
-/// ```
-///
 /// # Which
 /// [`Adam`], also with decoupled weight decay ([`AdamW`]), [`RmsProp`] and [`Sgd`] move parameters. [`Sgld`] makes them
 /// wander as draws of their posterior do, and [`Ivon`] finds a normal posterior around each; both for deterministic

@@ -16,6 +16,20 @@
 ///
 /// Biases and embeddings are as they are here. The last row is for [`WeightMap::reshaped`]: PyTorch has channels first,
 /// so the numbers of an image are in another order once it is flat.
+///
+/// ```
+/// use bayeslift::WeightMap;
+///
+/// // of a network for images of 28 x 28 with 8 channels before it is flat, whose last layer is replaced
+/// let map = WeightMap::new()
+///     .permuted("convolution/kernel", "conv1.weight", [2, 3, 1, 0])
+///     .tensor("convolution/bias", "conv1.bias")
+///     .reshaped("affine/kernel", "fc1.weight", [32, 8, 28, 28], [2, 3, 1, 0])
+///     .tensor("affine/bias", "fc1.bias")
+///     .ignore("fc2.weight")
+///     .ignore("fc2.bias");
+/// assert_ne!(map.clone().ignore_others(), map); // those that are not named are no error then
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WeightMap {
     pub(super) weights: Vec<Mapped>,
