@@ -211,6 +211,36 @@ impl<L: Layer + ?Sized> Layer for std::sync::Arc<L> {
 }
 
 /// What a call of a layer returns: its output, what its divergence is computed from, and what training remembers of it.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{
+///     Affine, AffineVariationalReparameterization, Call, Context, Divergence, Layer, Prior, Scope, Sequential,
+///     noise_inputs,
+/// };
+///
+/// let random = AffineVariationalReparameterization::new(4, 2).prior_maker(Prior::normal(0.0, 1.0));
+/// let layers = Sequential::new().layer(Affine::new(3, 4)).layer(random);
+/// let (builder, parameters) = (Builder::new(), layers.initialize(0)?);
+/// let context = Context::new(Scope::bind(&builder, &parameters)?).noise(noise_inputs(&builder));
+/// let call = layers.call(&context, builder.input("x", Type::f32([8, 3])))?;
+/// assert_eq!((call.output.ty(), call.terms.len()), (Type::f32([8, 2]), 2)); // kernel and bias are random
+///
+/// // in nats: of all, and of each with how it is computed
+/// assert_eq!(call.divergence(&Divergence::Exact)?.ty(), Type::f32([]));
+/// assert_eq!(call.losses(&Divergence::Exact)?[0].0, "affine_1/kernel");
+/// assert_eq!(call.divergences(&Divergence::Exact)?.len(), 2);
+/// // the kernel that was drawn, and of no other
+/// assert_eq!(call.posterior_value("affine_1/kernel").map(|kernel| kernel.ty()), Some(Type::f32([4, 2])));
+/// assert!(call.posterior_value("affine/kernel").is_none());
+///
+/// // a container's call of several: terms are collected
+/// let mut sum = Call::new(call.output * 2.0);
+/// sum.absorb_all(call.clone());
+/// sum.absorb(call.terms); // the same random variables, which count once
+/// assert_eq!(sum.terms.len(), 2);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Call<'b> {
     /// The output.

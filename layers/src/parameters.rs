@@ -13,6 +13,12 @@ use std::{collections::HashMap, fmt::Write};
 
 /// What a parameter is to its layer, so that rules can be made for all of a kind: freeze the scales, halve the rate
 /// of the priors.
+///
+/// ```
+/// use bayeslift_layers::Group;
+/// assert!(Group::ALL.iter().all(|group| Group::from_name(group.name()) == Some(*group)));
+/// assert_eq!((Group::Scale.name(), Group::from_name("scales")), ("scale", None));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Group {

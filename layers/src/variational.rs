@@ -50,6 +50,35 @@ use std::{fmt::Debug, sync::Arc};
 /// be trained and another used to predict.
 ///
 /// Inputs and outputs are those of `L`; the first axis counts examples.
+///
+/// ```
+/// use bayeslift_layers::{
+///     AffineVariationalReparameterizationLocal, Layer, Posterior, PosteriorValue, Prior, Recipe,
+/// };
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(3, 2)
+///     .posterior_maker(Posterior::mean_field_with_scale(0.1))
+///     .prior_maker(Prior::normal(0.0, 0.5))
+///     .posterior_value(PosteriorValue::Mean)
+///     .seed(7);
+/// assert_eq!((layer.get_seed(), layer.kernel_bias_shape().elements()), (Some(7), 3 * 2 + 2));
+/// assert!(matches!(layer.get_posterior_value(), PosteriorValue::Mean));
+/// assert_eq!(Layer::name(layer.inner()), "affine"); // the layer whose weights are random
+/// println!("{:?}", layer.estimator());
+///
+/// // the distributions of the weights, to look at
+/// let parameters = layer.initialize(0)?;
+/// let scale = |of: bayeslift_layers::Eager| Ok::<_, bayeslift_layers::Error>(of.stddev()?.as_f32().expect("floats")[0]);
+/// assert!((scale(layer.posterior(&parameters).kernel)? - 0.1).abs() < 1e-6);
+/// assert_eq!(scale(layer.prior(&parameters).kernel)?, 0.5);
+/// assert_eq!(scale(layer.bias_prior(&parameters)?)?, 0.5);
+/// assert!((scale(layer.bias_posterior(&parameters)?)? - 0.1).abs() < 1e-6);
+///
+/// // posterior and prior that were found to work on tables
+/// let of_recipe = AffineVariationalReparameterizationLocal::new(3, 2).recipe(&Recipe::tables());
+/// assert_eq!(of_recipe.initialize(0)?.len(), 4);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Variational<L: KernelBiasLayer, E: Estimator> {
     pub(crate) layer: L,

@@ -22,6 +22,46 @@ pub fn noise_inputs(builder: &Builder) -> NoiseAddress<'_> {
 /// more axis in front, which counts posterior samples. Its extent is 1 until the first layer that draws noise and the
 /// number of samples from there on, so that what does not depend on the sample is computed once. [`Context::input`]
 /// adds the axis to the network's input. Functions in between must therefore work on trailing axes.
+///
+/// ```
+/// use bayeslift_ir::{Builder, NoiseDistribution, Type};
+/// use bayeslift_layers::{
+///     AffineVariationalReparameterizationLocal, Context, Layer, PosteriorValue, Scope, noise_inputs,
+/// };
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(3, 2);
+/// let (builder, parameters) = (Builder::new(), layer.initialize(0)?);
+/// let scope = Scope::bind(&builder, &parameters)?;
+/// let x = builder.input("x", Type::f32([8, 3]));
+///
+/// // one draw for 8 rows, without an axis of samples; as predictions call it
+/// let context = Context::new(scope.clone()).noise(noise_inputs(&builder));
+/// assert_eq!((context.path(), context.sample_count(), context.is_training()), ("", None, false));
+/// assert_eq!(layer.call(&context, x)?.output.ty(), Type::f32([8, 2]));
+/// context.check_input(x, 3)?;
+/// assert!(context.check_input(x, 4).is_err());
+///
+/// // sixteen draws at once, as training calls it
+/// let many = context.clone().samples(16).training();
+/// assert_eq!(many.input(x).ty(), Type::f32([1, 8, 3]));
+/// assert_eq!(layer.call(&many, many.input(x))?.output.ty(), Type::f32([16, 8, 2]));
+/// assert_eq!((many.sample_count(), many.is_training()), (Some(16), true));
+///
+/// // no draw: the means of all posteriors
+/// let means = Context::new(scope).posterior_value(PosteriorValue::Mean);
+/// assert!(matches!(means.posterior_value_override(), Some(PosteriorValue::Mean)));
+/// assert_eq!(layer.call(&means, x)?.output.ty(), Type::f32([8, 2]));
+///
+/// // noise of a layer's own
+/// let site = many.child("dropout").site("keep");
+/// assert_eq!((site.path(), site.sample_count()), ("dropout/keep".to_owned(), Some(16)));
+/// let uniform = site.example_noise(NoiseDistribution::Uniform, &[16, 8, 2].into())?;
+/// assert_eq!(uniform.ty(), Type::f32([16, 8, 2]));
+/// let of_weights = site.child("kernel").with_samples(None).weight_noise(NoiseDistribution::Normal, &[3, 2].into())?;
+/// assert_eq!(of_weights.ty(), Type::f32([3, 2]));
+/// assert!(means.site("keep").check_noise().unwrap_err().to_string().contains("keep")); // it has no address
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context<'b> {
     scope: Scope<'b>,
@@ -211,7 +251,7 @@ impl<'b> Context<'b> {
 }
 
 /// A place in the network that draws noise: the path of a layer, the name of a random variable or call in it, and a
-/// noise address.
+/// noise address. [`Context`] has an example.
 #[derive(Clone, Debug)]
 pub struct Site<'b> {
     scope: Scope<'b>,

@@ -13,6 +13,41 @@ use std::{
 /// Parameters have the [type of the builder's floats](Builder::float). The same code declares parameters and uses them.
 /// In a scope made by [`Scope::initialize`], [`Scope::parameter`] draws an initial value; in one made by
 /// [`Scope::bind`] it finds the value of that path. Both give an expression: the graph input named by the path.
+///
+/// ```
+/// use bayeslift_ir::Builder;
+/// use bayeslift_layers::{Declaration, Error, Group, Initializer, Scope};
+///
+/// fn declare(scope: &Scope<'_>) -> Result<(), Error> {
+///     let layer = scope.child("affine");
+///     assert_eq!((layer.path(), layer.path_of("kernel")), ("affine", "affine/kernel".into()));
+///     layer.parameter("kernel", &[3, 2].into(), &Initializer::HeUniform)?;
+///     let (shape, initializer, group) = (&[2].into(), &Initializer::Zeros, Group::Statistic);
+///     let mean = Declaration { shape, initializer, batch_ndims: 0, trainable: false, group };
+///     layer.declare_parameter("mean", &mean).map(drop)
+/// }
+///
+/// let builder = Builder::new();
+/// let new = Scope::initialize(&builder, 42); // or `Scope::describe`, which draws nothing
+/// declare(&new)?;
+/// assert_eq!(new.variables()[1].path, "affine/mean");
+/// assert!(declare(&new).is_err()); // they are there
+///
+/// // a graph that uses them
+/// let (builder, parameters) = (Builder::new(), new.parameters());
+/// let scope = Scope::bind(&builder, &parameters)?;
+/// declare(&scope)?;
+/// assert_eq!(scope.child("affine").existing("kernel")?.ty(), parameters.get("affine/kernel")?.tensor.ty());
+/// assert!(scope.builder().check().is_ok() && scope.expr("affine/bias").is_none());
+/// scope.substitute("affine/mean", builder.constant(0.0).broadcast(&[2].into())); // what layers find from here on
+///
+/// // a graph that computes them
+/// let builder = Builder::new();
+/// let zeros = builder.constant(0.0).broadcast(&[3, 2].into());
+/// let scope = Scope::bind_exprs(&builder, [("affine/kernel".to_owned(), zeros)]);
+/// assert!(scope.validating(true).child("affine").parameter("kernel", &[3, 2].into(), &Initializer::Zeros).is_ok());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Scope<'b> {
     builder: &'b Builder,

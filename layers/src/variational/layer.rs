@@ -73,6 +73,35 @@ pub trait VariationalLayer: Send + Sync {
 }
 
 /// The random variables of a [`VariationalLayer`] in one call.
+///
+/// ```
+/// use bayeslift_ir::Expr;
+/// use bayeslift_layers::{
+///     Draws, Error, Initializer, Layer, RandomVariable, Scope, VariationalLayer, distribution::Normal, on_units,
+/// };
+///
+/// /// x + a random offset for each unit, times a factor that is learned as it is.
+/// struct Shifted(usize);
+///
+/// impl VariationalLayer for Shifted {
+///     fn kind(&self) -> &str {
+///         "shifted"
+///     }
+///     fn random_variables<'b>(&self, scope: &Scope<'b>) -> Result<Vec<RandomVariable<'b>>, Error> {
+///         scope.parameter("factor", &[self.0].into(), &Initializer::Ones)?;
+///         let standard = || Normal::scalar(scope.builder(), 0.0, 1.0);
+///         Ok(vec![RandomVariable::new("offset", [self.0], standard(), standard())]) // nothing of it is learned
+///     }
+///     fn forward<'b>(&self, draws: &Draws<'_, 'b>, x: Expr<'b>) -> Result<Expr<'b>, Error> {
+///         draws.context().check_input(x, self.0)?;
+///         assert_eq!(draws.posterior("offset")?.family(), "Normal");
+///         Ok((x + on_units(draws.value("offset")?, x)) * draws.parameter("factor")?)
+///     }
+/// }
+///
+/// assert_eq!(Shifted(3).initialize(0)?.paths().collect::<Vec<_>>(), ["factor"]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Draws<'a, 'b> {
     context: &'a Context<'b>,

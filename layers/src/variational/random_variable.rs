@@ -6,7 +6,27 @@ use crate::{
 };
 use bayeslift_ir::Shape;
 
-/// A random variable of a layer: what training fits a distribution of.
+/// A random variable of a layer: what training fits a distribution of. [`VariationalLayer`](crate::VariationalLayer)
+/// takes them; a layer that implements [`Layer`](crate::Layer) itself makes terms of them.
+///
+/// ```
+/// use bayeslift_ir::Builder;
+/// use bayeslift_layers::{Context, Initializer, RandomVariable, Scope, distribution::Normal};
+///
+/// let builder = Builder::new();
+/// let scope = Scope::initialize(&builder, 0);
+/// let prior = Normal::scalar(&builder, 0.0, 1.0);
+/// let kernel = RandomVariable::mean_field(&scope, "kernel", [3, 2], &Initializer::Zeros, 0.1, prior)?;
+/// assert_eq!(scope.parameters().paths().collect::<Vec<_>>(), ["kernel/loc", "kernel/raw_scale"]);
+/// assert_eq!((kernel.posterior.family(), kernel.shape.elements()), ("Normal", 6));
+///
+/// let term = kernel.term(&Context::new(scope), None); // no value of it is used
+/// assert_eq!((term.site.path(), term.value.is_none()), ("kernel".to_owned(), true));
+///
+/// let fixed = RandomVariable::new("noise", [2], Normal::scalar(&builder, 0.0, 1.0), prior);
+/// assert_eq!(fixed.name, "noise"); // declares nothing
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RandomVariable<'b> {
     /// The name, unique in its layer: the last part of its path.
