@@ -5,7 +5,7 @@ use crate::{Error, Network, Position, Schedule};
 use bayeslift_ir::{DType, Environment, Graph, Type};
 use bayeslift_runtime::Options;
 
-/// How a device goes on training: [`deploy::training`](crate::deploy::training) compiles it, and
+/// How a device goes on training: `deploy::training` (feature `deploy`) compiles it, and
 /// [`Trainer::save_for_device`] saves it for the command `bayeslift compile --train`.
 ///
 /// ```

@@ -47,7 +47,7 @@ impl Trainer {
     }
 
     /// As [`Trainer::save`], with the steps that a device goes on with: the command `bayeslift compile --train`, and
-    /// [`deploy::training_file`](crate::deploy::training_file), make code of them. [`Trainer::load`] reads it too.
+    /// `deploy::training_file` (feature `deploy`), make code of them. [`Trainer::load`] reads it too.
     ///
     /// # Errors
     /// As for [`Trainer::save`]; options out of range; an optimizer that tells its scalars on a host alone, a schedule
