@@ -202,6 +202,29 @@ pub enum Known<'b> {
 
 /// A distribution of any family, to hold and hand on: posterior and prior of a random variable. Every [`Distribution`]
 /// becomes one by `into`.
+///
+/// ```
+/// use bayeslift_ir::Builder;
+/// use bayeslift_layers::{AnyDistribution, Context, Scope, distribution::{LocationScale, Normal}, noise_inputs};
+///
+/// let b = Builder::new();
+/// let law: AnyDistribution<'_> = Normal::scalar(&b, 1.0, 2.0).into();
+/// assert_eq!((law.family(), law.parameters()[0].0, law.event_ndims()), ("Normal", "loc", 0));
+/// assert_eq!(law.describe(&|value| value.ty().to_string()), "Normal(loc = f32[], scale = f32[])");
+/// assert!(law.as_normal().is_some() && law.get().mean().is_some());
+///
+/// // graph code: statistics, densities, and a draw `[3, 2]` of eight samples
+/// let site = Context::new(Scope::initialize(&b, 0)).noise(noise_inputs(&b)).samples(8).site("kernel");
+/// let draw = law.sample(&site, &[3, 2].into())?;
+/// assert_eq!(draw.value.shape(), [8, 3, 2].into());
+/// b.output("log_prob", law.log_prob(draw.value));
+/// b.output("from_noise", law.log_prob_of_draw(&draw)); // the same, without the rounding to a value and back
+/// b.output("statistics", law.mean()? + law.mode()? + law.stddev()?);
+///
+/// let cauchy: AnyDistribution<'_> = LocationScale::cauchy(b.constant(0.0), b.constant(1.0)).into();
+/// assert!(cauchy.as_normal().is_none() && cauchy.mean().unwrap_err().to_string().contains("mean"));
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct AnyDistribution<'b>(Arc<dyn Distribution<'b> + 'b>);
 

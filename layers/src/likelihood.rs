@@ -153,6 +153,11 @@ pub trait Likelihood: fmt::Debug + Send + Sync {
 }
 
 /// What training maximizes, beside the divergence, of several posterior samples of an example.
+///
+/// ```
+/// use bayeslift_layers::likelihood::Bound;
+/// assert_eq!(Bound::default(), Bound::Evidence);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bound {

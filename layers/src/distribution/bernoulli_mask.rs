@@ -9,6 +9,23 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 ///
 /// A draw moves with the location where the mask keeps it; no gradient passes the mask, so the probability is learned
 /// by the divergence alone.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::BernoulliMask};
+///
+/// let b = Builder::new();
+/// let law = BernoulliMask::new(b.constant(2.0), b.constant(0.75));
+/// b.output("kept", law.log_prob(b.constant(2.0)));
+/// b.output("dropped", law.log_prob(b.constant(0.0)));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -0.287682)); // log 0.75
+/// assert!(near(1, -1.386294)); // log 0.25
+/// assert!(near(2, 1.5)); // 2 * 0.75
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BernoulliMask<'b> {
     /// The weight.

@@ -5,6 +5,25 @@ use crate::{Draw, Error, Site};
 use bayeslift_ir::{Expr, Shape};
 
 /// The distribution of a label 0, .., classes - 1 with probabilities softmax(logits).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::distribution::Categorical;
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let law = Categorical::new(full(0.0, &[4]));
+/// assert_eq!(law.classes(), 4);
+/// b.output("log_prob", law.log_prob(b.constant_u32(3)));
+/// b.output("smoothed", law.log_prob_of_one_hot(full(0.25, &[4])));
+/// b.output("probabilities", law.probabilities());
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.386294)); // log(1 / 4)
+/// assert!(near(1, -1.386294)); // 4 * 0.25 log(1 / 4)
+/// assert!(near(2, 0.25)); // 1 / 4
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Categorical<'b> {
     /// Unnormalized log probabilities, `[.., classes]`.

@@ -182,6 +182,23 @@ impl<'b> Distribution<'b> for Beta<'b> {
 /// 1) log x_k + log Gamma(sum_k a_k) - sum_k log Gamma(a_k).
 ///
 /// Computed as [`Gamma`] is; a draw is one of gamma laws over its sum.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::Dirichlet};
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let law = Dirichlet::new(full(1.0, &[3])); // the uniform law on the simplex of three
+/// assert_eq!(law.event_ndims(), 1);
+/// b.output("log_prob", law.log_prob(full(1.0 / 3.0, &[3])));
+/// b.output("mean", law.mean().expect("it has one"));
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, 0.693147)); // log 2!
+/// assert!(near(1, 0.333333)); // 1 / 3
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Dirichlet<'b> {
     /// The concentrations, positive, `[.., K]`.

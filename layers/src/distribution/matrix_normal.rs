@@ -15,6 +15,24 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 /// B': rows^2 + columns^2 numbers where that of all elements has (rows columns)^2 (Louizos and Welling 2016).
 ///
 /// log p(W) = -|A^-1 (W - loc) B'^-1|^2 / 2 - columns log det A - rows log det B - rows columns log sqrt(2 pi).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::{MatrixNormal, lower_triangular}};
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let loc = full(0.0, &[3, 2]);
+/// // softplus(0.541310) + 1e-5 = 1 on the diagonals
+/// let [rows, columns] = [3, 2].map(|n| lower_triangular(full(0.541310, &[n, n])));
+/// let law = MatrixNormal::new(loc, rows, columns)?;
+/// assert_eq!(law.event_ndims(), 2);
+/// b.output("log_prob", law.log_prob(loc));
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -5.513631)); // -6 log sqrt(2 pi)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MatrixNormal<'b> {
     /// The mean, `[rows, columns]`.

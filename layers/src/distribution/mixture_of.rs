@@ -9,6 +9,22 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 ///
 /// log p(x) = log sum_i softmax(logits)_i p_i(x). A draw picks a component by a uniform number, which no gradient
 /// passes: probabilities are learned in priors, by the density.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::{LocationScale, MixtureOf, Normal}};
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let laplace = LocationScale::laplace(b.constant(0.0), b.constant(1.0));
+/// let parts = vec![Normal::scalar(&b, 0.0, 1.0).into(), laplace.into()];
+/// let law = MixtureOf::new(full(0.0, &[2]), parts)?; // half of each
+/// b.output("log_prob", law.log_prob(b.constant(0.0)));
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -0.799684)); // log((1 / sqrt(2 pi) + 1 / 2) / 2)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MixtureOf<'b> {
     logits: Expr<'b>,

@@ -18,6 +18,30 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 /// log p(x) = -|L^-1 (x - loc)|^2 / 2 - log det L - n log sqrt(2 pi). A triangular scale is inverted by n steps of
 /// substitution where a value is not its own draw, and for divergences from another such law: for up to some hundreds
 /// of elements. With a factor of r columns it is r steps (Woodbury).
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{Distribution, distribution::{MultivariateNormal, lower_triangular}};
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let loc = full(0.0, &[2]);
+/// // softplus(0.541310) + 1e-5 = 1 on the diagonal
+/// let scale = lower_triangular(full(0.541310, &[2, 2]));
+/// let law = MultivariateNormal::new(loc, scale)?;
+/// assert_eq!(law.event_ndims(), 1);
+/// b.output("log_prob", law.log_prob(loc));
+/// // covariance 1 + 1 of each element with itself, and 1 with the other
+/// let law = MultivariateNormal::low_rank(loc, full(1.0, &[2]), full(1.0, &[2, 1]))?;
+/// b.output("low_rank", law.log_prob(loc));
+/// b.output("stddev", law.stddev().expect("it has one"));
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, -1.837877)); // -log(2 pi)
+/// assert!(near(1, -2.387183)); // -log(2 pi) - log(3) / 2
+/// assert!(near(2, 1.414214)); // sqrt 2
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MultivariateNormal<'b> {
     /// The mean, of any shape.

@@ -13,6 +13,25 @@ use bayeslift_ir::Expr;
 ///
 /// log p(y) = sum_k log N(log(y_k / y_K); loc_k, scale^2) - sum_j log y_j - log(K) / 2, with k over the first K - 1
 /// classes and j over all; the density is per area of the simplex in K dimensions, as in TFP.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::distribution::SoftmaxCenteredNormal;
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let law = SoftmaxCenteredNormal::new(full(0.0, &[1]), b.constant(1.0));
+/// assert_eq!(law.classes(), 2);
+/// b.output("log_prob", law.log_prob(full(0.5, &[2])));
+/// b.output("logits", law.logits());
+/// b.output("center", law.center());
+/// let found = evaluate(&b.finish()?, &[])?;
+/// let near = |output: usize, x: f32| (found[output].as_f32().expect("floats")[0] - x).abs() < 1e-5;
+/// assert!(near(0, 0.120781)); // -log sqrt(2 pi) - 2 log 0.5 - log(2) / 2
+/// assert!(near(1, 0.0)); // (loc, 0)
+/// assert!(near(2, 0.5)); // softmax((0, 0))
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCenteredNormal<'b> {
     /// The locations, `[.., K - 1]`.

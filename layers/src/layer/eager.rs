@@ -16,6 +16,10 @@ type Make = dyn for<'b> Fn(&Scope<'b>) -> Result<AnyDistribution<'b>, Error> + S
 /// assert_eq!(prior.family()?, "Normal");
 /// assert_eq!(prior.stddev()?.as_f32(), Some(&[0.5; 6][..]));
 /// assert_eq!(prior.sample(0, 10)?.shape()[..], [10, 3, 2]);
+/// assert_eq!(prior.mode()?, prior.mean()?);
+/// // log N(0; 0, 0.5^2) = -log 0.5 - log sqrt(2 pi), of each weight
+/// let log_prob = prior.log_prob(&prior.mean()?)?;
+/// assert!(log_prob.as_f32().unwrap().iter().all(|x| (x + 0.225791).abs() < 1e-5));
 /// # Ok::<(), bayeslift_layers::Error>(())
 /// ```
 #[derive(Clone)]

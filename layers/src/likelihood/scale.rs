@@ -6,6 +6,23 @@ use bayeslift_ir::{Expr, Shape};
 use std::fmt;
 
 /// Where a positive parameter of a law comes from, such as the standard deviation of a normal one.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::{Scope, likelihood::{Scale, Support, Target}};
+///
+/// let b = Builder::new();
+/// let scope = Scope::initialize(&b, 0);
+/// Scale::Learned { initial: 0.5 }.declare(&scope, &Target::numbers([3], Support::Real))?;
+/// assert_eq!(scope.parameters().get("likelihood/raw_scale")?.tensor.ty(), Type::f32([3]));
+/// assert!(Scale::Fixed(-1.0).expr(&scope, 3, None).is_err()); // scales are positive
+///
+/// // of an output with two numbers for each target: locations, then raw scales
+/// assert_eq!((Scale::Output.outputs(), Scale::Fixed(1.0).outputs()), (1, 0));
+/// let (loc, scale) = Scale::Output.split(&scope, b.input("output", Type::f32([8, 6])))?;
+/// assert_eq!((loc.ty(), scale.ty()), (Type::f32([8, 3]), Type::f32([8, 3])));
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Scale {

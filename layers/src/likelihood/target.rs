@@ -6,6 +6,22 @@ use bayeslift_ir::{DType, Expr, Shape, Type};
 use std::fmt;
 
 /// What the target of one example looks like.
+///
+/// ```
+/// use bayeslift_ir::{DType, Type};
+/// use bayeslift_layers::likelihood::{Support, Target};
+///
+/// // a label at each of five positions, of ten classes
+/// let labels = Target::labels([5], 10);
+/// assert_eq!((labels.ty(32, DType::F32), labels.classes()), (Type::u32([32, 5]), Some(10)));
+/// // three counts, of an output with two parameters for each
+/// let counts = Target::of_parts(&[6].into(), 2, Support::Count)?;
+/// assert_eq!(counts, Target::numbers([3], Support::Count));
+/// assert!(Target::of_parts(&[7].into(), 2, Support::Count).is_err());
+/// // a point on the simplex has one probability, not one for each coordinate
+/// assert_eq!(Target::numbers([4], Support::Simplex(4)).joint().events.elements(), 1);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Which values it may have.
@@ -18,6 +34,19 @@ pub struct Target {
 }
 
 /// Which values a target may have.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::likelihood::Support;
+///
+/// assert!(Support::Count.contains(3.0) && !Support::Count.contains(2.5) && !Support::Real.contains(f64::NAN));
+/// assert!(Support::Count.is_discrete() && !Support::Positive.is_discrete());
+/// assert_eq!((Support::UnitInterval.bounds(), Support::UnitInterval.stand_in()), ((0.0, 1.0), 0.5));
+/// let b = Builder::new();
+/// b.output("may_be", Support::Positive.contains_expr(b.constant(-1.0)));
+/// assert_eq!(evaluate(&b.finish()?, &[])?[0].as_f32(), Some(&[0.0][..]));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Support {

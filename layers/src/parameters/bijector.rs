@@ -15,6 +15,18 @@ use std::fmt;
 /// assert_eq!(map.to_string(), "4 sigmoid(x) - 2");
 /// assert_eq!(map.inverse_of(0.0), 0.0);
 /// assert!(map.inverse_of(2.5).is_nan());
+///
+/// // as graph code, at x = 0
+/// use bayeslift_ir::{Builder, evaluate};
+/// let b = Builder::new();
+/// let y = map.forward(b.constant(0.0));
+/// b.output("forward", y); // 4 / 2 - 2
+/// b.output("inverse", map.inverse(y));
+/// b.output("log_det", map.log_det(b.constant(0.0))); // log(4 / 4)
+/// for output in evaluate(&b.finish()?, &[])? {
+///     assert!(output.as_f32().expect("floats")[0].abs() < 1e-6);
+/// }
+/// # Ok::<(), bayeslift_ir::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
