@@ -3,6 +3,16 @@
 use bayeslift_ir::{Error as GraphError, Foreign, Shape, Type};
 
 /// What can be wrong with a network, its parameters or its data. Errors arrive before anything is compiled.
+///
+/// ```
+/// use bayeslift_layers::{Affine, Error, Layer, Sequential};
+///
+/// let network = Sequential::new().layer(Affine::new(3, 2)).layer(Affine::new(4, 1));
+/// let error = network.trace([8, 3].into()).unwrap_err();
+/// assert_eq!(error.to_string(), "in layer `affine_1`: the input has shape [8,2], expected [..,4]");
+/// let Error::In { path, error } = error.within("outer") else { panic!("the innermost layer has marked it") };
+/// assert!(path == "affine_1" && matches!(*error, Error::Shape { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

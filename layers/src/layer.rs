@@ -21,6 +21,44 @@ use bayeslift_ir::{Builder, DType, Expr, Shape, Type};
 ///
 /// A layer is a description. It holds no parameters and no state, so one value can be used from many threads, in many
 /// graphs and in several places of a network; each place is a path and has its own parameters.
+///
+/// ```
+/// use bayeslift_ir::Expr;
+/// use bayeslift_layers::{Affine, Call, Context, Error, Initializer, Layer, Scope, Sequential};
+///
+/// /// x times a factor for each unit, then a layer of its own.
+/// struct Scaled(usize, Affine);
+///
+/// impl Layer for Scaled {
+///     fn name(&self) -> &str {
+///         "scaled"
+///     }
+///     fn has_default_name(&self) -> bool {
+///         true // a container numbers several
+///     }
+///     fn declare(&self, scope: &Scope<'_>) -> Result<(), Error> {
+///         scope.parameter("factor", &[self.0].into(), &Initializer::Ones)?;
+///         self.1.declare(&scope.child("inner"))
+///     }
+///     fn call<'b>(&self, context: &Context<'b>, x: Expr<'b>) -> Result<Call<'b>, Error> {
+///         context.check_input(x, self.0)?;
+///         let factor = context.scope().parameter("factor", &[self.0].into(), &Initializer::Ones)?;
+///         context.call_layer("inner", &self.1, x * factor)
+///     }
+///     fn children(&self) -> Vec<(&str, &dyn Layer)> {
+///         vec![("inner", &self.1)]
+///     }
+/// }
+///
+/// let network = Sequential::new().layer(Scaled(3, Affine::new(3, 3))).layer(Scaled(3, Affine::new(3, 1)));
+/// let paths: Vec<_> = network.variables()?.into_iter().map(|variable| variable.path).collect();
+/// assert_eq!(paths[..3], ["scaled/factor", "scaled/inner/kernel", "scaled/inner/bias"]);
+/// assert_eq!(network.trainable_variables()?[3].path, "scaled_1/factor");
+/// assert_eq!(network.initialize(42)?, network.initialize(42)?); // the same bits
+/// assert!(network.summary()?.ends_with("trainable size: 22  /  0.000 MiB  /  {float32: 22}"));
+/// assert_eq!((network.element_type(), network.has_default_name()), (None, true));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Layer: Send + Sync {
     /// The name: its own if it was given one, else the default of its kind. Containers number equal default names.
     fn name(&self) -> &str;

@@ -208,6 +208,25 @@ impl<L: Likelihood + ?Sized> Likelihood for Arc<L> {
 }
 
 /// The targets of some examples, with what is known about them.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{Scope, likelihood::{Likelihood, Normal, Observed}};
+///
+/// let b = Builder::new();
+/// let [output, targets] = ["output", "targets"].map(|name| b.input(name, Type::f32([2, 1])));
+/// let weights = b.input("weights", Type::f32([2]));
+/// let observed = Observed { weights: Some(weights), ..targets.into() };
+/// let scope = Scope::initialize(&b, 0);
+/// b.output("log_prob", Normal::fixed(1.0).log_prob(&scope, output, &observed)?); // of each example
+/// b.output("loss", Normal::fixed(1.0).loss(&scope, output, &observed)?); // of all
+/// let numbers = |of: [f32; 2]| Tensor::f32([2, 1], of);
+/// let found = evaluate(&b.finish()?, &[numbers([0.0, 0.0])?, numbers([0.0, 9.0])?, Tensor::f32([2], [2.0, 0.0])?])?;
+/// assert_eq!(found[0].shape(), &[2].into());
+/// // the second example does not count: (2 * log sqrt(2 pi) + 0) / 2
+/// assert!((found[1].as_f32().expect("floats")[0] - 0.918939).abs() < 1e-5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'b> {
     /// The targets, of the type [`Target::ty`] for the graph's floats.
@@ -280,6 +299,15 @@ impl<'b> Observed<'b> {
 
 /// What an output `[.., outputs]` has of each of `N` parameters, `[.., outputs / N]`: the first parameter of all units,
 /// then the second, and so on.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Type};
+/// use bayeslift_layers::likelihood::parts;
+///
+/// let b = Builder::new();
+/// let [loc, raw_scale] = parts(b.input("output", Type::f32([8, 6])));
+/// assert_eq!((loc.ty(), raw_scale.ty()), (Type::f32([8, 3]), Type::f32([8, 3])));
+/// ```
 pub fn parts<const N: usize>(output: Expr<'_>) -> [Expr<'_>; N] {
     std::array::from_fn(|index| part(output, index, N))
 }

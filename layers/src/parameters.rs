@@ -61,6 +61,17 @@ impl Group {
 }
 
 /// A parameter of a network.
+///
+/// ```
+/// use bayeslift_ir::Tensor;
+/// use bayeslift_layers::{Group, Parameter, Parameters};
+///
+/// let bias = Parameter { tensor: Tensor::f32([2], [0.5, 0.5])?, trainable: true, group: Group::Weight };
+/// let mut parameters = Parameters::new();
+/// parameters.insert("affine/bias", bias.clone())?;
+/// assert_eq!(parameters.get("affine/bias")?, &bias);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// Its value.
@@ -72,6 +83,15 @@ pub struct Parameter {
 }
 
 /// A parameter as a layer declares it: everything but its value.
+///
+/// ```
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Affine, Group, Layer, Variable};
+///
+/// let kernel = Variable::new("kernel", Type::f32([3, 2]), Group::Weight);
+/// assert_eq!(Affine::new(3, 2).variables()?[0], kernel);
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variable {
     /// The path, such as `affine/kernel/loc`.

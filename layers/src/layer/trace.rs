@@ -11,6 +11,17 @@ pub struct Trace {
 }
 
 /// What one layer gives.
+///
+/// ```
+/// use bayeslift_ir::Type;
+/// use bayeslift_layers::{Affine, Layer, Trace, TraceRow};
+///
+/// let trace: Trace = Affine::new(8, 4).trace([32, 8].into())?;
+/// let TraceRow { path, ty, values } = &trace.rows[0];
+/// assert_eq!((path.as_str(), ty), ("affine", &Type::f32([32, 4])));
+/// assert!(*values > 3); // input, kernel and bias came before
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceRow {
     /// The path of the layer.

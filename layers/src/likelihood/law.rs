@@ -9,6 +9,36 @@ use bayeslift_ir::{Expr, NoiseDistribution, Shape};
 /// Only the log density is needed to train. What a law does not tell, predictions do not report. What it tells is
 /// `f32`, or `f64` where that has too few digits, and has an axis of extent 1, or no axis, where it is the same for
 /// all.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Expr, Type};
+/// use bayeslift_layers::{Scope, likelihood::{Law, Likelihood, Normal}};
+///
+/// /// With probability 1/2 a law, else the uniform one on (0, 1).
+/// struct OrUniform<'b>(Box<dyn Law<'b> + 'b>);
+///
+/// impl<'b> Law<'b> for OrUniform<'b> {
+///     fn log_prob(&self, target: Expr<'b>) -> Expr<'b> {
+///         let uniform = target.less(0.0).select(0.0, target.less_equal(1.0).select(1.0, 0.0));
+///         ((self.0.log_prob(target).exp() + uniform) * 0.5).log()
+///     }
+///     fn mean(&self) -> Option<Expr<'b>> {
+///         Some((self.0.mean()? + 0.5) * 0.5)
+///     }
+///     fn cdf(&self, x: Expr<'b>) -> Option<Expr<'b>> {
+///         let uniform = x.max(0.0).less(1.0).select(x.max(0.0), 1.0);
+///         Some((self.0.cdf(x)? + uniform.to_f64()) * 0.5)
+///     }
+/// }
+///
+/// // what a law does not tell is `None`: predictions do not report it
+/// let b = Builder::new();
+/// let output = b.input("output", Type::f32([8, 1]));
+/// let law = OrUniform(Normal::fixed(1.0).law(&Scope::initialize(&b, 0), output)?);
+/// assert!(law.mean().is_some() && law.variance().is_none() && law.entropy().is_none() && law.gain(output).is_none());
+/// assert!(law.quantile(output).is_none() && law.probabilities().is_none());
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 pub trait Law<'b> {
     /// The log density, or log probability, of each [event](super::Target::events).
     fn log_prob(&self, target: Expr<'b>) -> Expr<'b>;
