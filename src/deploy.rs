@@ -61,6 +61,33 @@ pub enum Weights {
 }
 
 /// What to compile, and for what.
+///
+/// ```
+/// use bayeslift::{deploy::{self, DeployOptions, Weights}, prelude::*};
+///
+/// let layer = AffineVariationalReparameterizationLocal::new(2, 3);
+/// let network = Network::new(layer, [2], likelihood::Categorical, 0)?;
+/// let options = DeployOptions::new("flowers")
+///     .samples(32)
+///     .seed(7)
+///     .row_block(16)
+///     .weights(Weights::Inside)
+///     .input_names(["petal length [cm]", "petal width [cm]"])
+///     .output_names(["setosa", "versicolor", "virginica"]);
+/// let package = deploy::network(&network, &options)?;
+/// assert!(package.header.contains("int flowers_predict("));
+/// assert!(deploy::network(&network, &DeployOptions::new("two words")).is_err()); // no identifier of C
+///
+/// // the same from a file, without the layers' code; and what there is to write
+/// let from_file = deploy::bytes(&network.to_bytes()?, &options)?;
+/// let names: Vec<String> = from_file.files().into_iter().map(|file| file.name).collect();
+/// assert!(names.contains(&"flowers.h".to_owned()), "{names:?}");
+/// # let folder = std::env::temp_dir().join(format!("bayeslift-deploy-{}", std::process::id()));
+/// package.write(&folder)?; // or `deploy::write` of some of the files
+/// assert!(folder.join("flowers.h").exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeployOptions {

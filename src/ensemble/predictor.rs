@@ -48,7 +48,23 @@ pub struct EnsemblePredictor {
     combine: Option<Engine>,
 }
 
-/// What an ensemble predicts of rows: see [`EnsemblePredictor::answer_from`].
+/// What an ensemble predicts of rows, of whichever kind its targets are: see [`EnsemblePredictor::answer_from`].
+///
+/// ```
+/// use bayeslift::{Ensemble, EnsembleAnswer, EnsemblePredictor, EnsembleRegression, prelude::*};
+///
+/// let ensemble = Ensemble::new(3, |member| {
+///     let layer = AffineVariationalReparameterizationLocal::new(2, 1);
+///     Network::new(layer, [2], likelihood::Normal::fixed(0.1), member)
+/// })?;
+/// let predictor = EnsemblePredictor::new(&ensemble)?;
+/// let answer = predictor.answer_from(0, &[0.1, 0.2])?;
+/// let EnsembleAnswer::Numbers(numbers) = answer else { panic!("targets are numbers") };
+/// let EnsembleRegression { all, within, between, .. } = numbers;
+/// let epistemic = (within[0].powi(2) + between[0].powi(2)).sqrt();
+/// assert!((epistemic - all.epistemic()[0]).abs() < 1e-5 * epistemic);
+/// # Ok::<(), bayeslift::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum EnsembleAnswer<T = f32> {
     /// Classes with their probabilities.

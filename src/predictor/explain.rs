@@ -42,6 +42,18 @@ impl Predictor {
     /// As [`Predictor::explain`], with the median time of each kernel over `runs` computations of the first block of
     /// these inputs.
     ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(64, 10);
+    /// let predictor = Predictor::new(&Network::new(layer, [64], likelihood::Categorical, 0)?)?;
+    /// let profile = predictor.profile(&[0.5; 32 * 64], 10)?;
+    /// assert_eq!(profile.kernels.len(), predictor.explain()?.kernels.len());
+    /// println!("{profile}{:?} in all", profile.time().expect("it was measured"));
+    /// std::fs::write(std::env::temp_dir().join("kernels.svg"), profile.to_svg()).ok();
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Inputs that are no whole rows or not finite; a backend that compiles nothing.
     pub fn profile(&self, inputs: &[f32], runs: usize) -> Result<Explanation, Error> {

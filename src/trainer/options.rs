@@ -138,6 +138,9 @@ impl TrainerOptions {
 /// let targets = Targets::Labels(vec![0, 1]);
 /// let input = StepInput::new(&[0.5, -0.5], &targets).divergence_weight(0.1).rate(0.5);
 /// assert_eq!((input.divergence_weight, input.rate), (0.1, 0.5));
+/// // the second target is not known, and the first row counts twice
+/// let input = input.present(Some(&[true, false])).weights(Some(&[2.0, 1.0]));
+/// assert_eq!(input.weights, Some(&[2.0, 1.0][..]));
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -251,7 +251,31 @@ impl<'b> Context<'b> {
 }
 
 /// A place in the network that draws noise: the path of a layer, the name of a random variable or call in it, and a
-/// noise address. [`Context`] has an example.
+/// noise address.
+///
+/// ```
+/// use bayeslift_ir::{Builder, NoiseDistribution, Type};
+/// use bayeslift_layers::{Context, Scope, noise_inputs};
+///
+/// let builder = Builder::new();
+/// let scope = Scope::initialize(&builder, 0).child("affine");
+/// let context = Context::new(scope).noise(noise_inputs(&builder)).samples(16);
+/// let site = context.site("kernel");
+/// assert_eq!((site.path(), site.sample_count()), ("affine/kernel".to_owned(), Some(16)));
+///
+/// // the same for all examples of a sample, or for each example its own
+/// let of_weights = site.weight_noise(NoiseDistribution::Normal, &[3, 2].into())?;
+/// let of_examples = site.child("mask").example_noise(NoiseDistribution::Uniform, &[1, 8, 2].into())?;
+/// assert_eq!((of_weights.ty(), of_examples.ty()), (Type::f32([16, 3, 2]), Type::f32([16, 8, 2])));
+/// assert_eq!(site.with_samples(None).weight_noise(NoiseDistribution::Normal, &[3].into())?.ty(), Type::f32([3]));
+///
+/// // the address is a hash of path and name: other sites have other noise
+/// assert_ne!(site.stream(), site.child("mask").stream());
+/// assert!(site.value(of_weights).noise.is_none()); // a draw that is known by its value alone
+/// let silent = Context::new(Scope::initialize(site.builder(), 0)).site("kernel");
+/// assert!(silent.check_noise().unwrap_err().to_string().contains("kernel"));
+/// # Ok::<(), bayeslift_layers::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Site<'b> {
     scope: Scope<'b>,

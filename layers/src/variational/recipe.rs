@@ -15,6 +15,8 @@ use std::ops::RangeInclusive;
 /// let layer = AffineVariationalReparameterizationLocal::new(13, 50).recipe(&recipe);
 /// assert_eq!(recipe.epochs(455), 1000);
 /// assert_eq!(recipe.epochs(7373), 86);
+/// assert_eq!(Recipe::few().divergence_weight, 0.7); // for tables of some tens of rows
+/// assert!(Recipe::images().epochs(60_000) >= 1);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
