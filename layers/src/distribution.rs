@@ -44,6 +44,15 @@ use bayeslift_ir::{DType, Expr, Operand, Shape};
 use std::{fmt, sync::Arc};
 
 /// A value drawn from a distribution.
+///
+/// ```
+/// use bayeslift_ir::Builder;
+/// use bayeslift_layers::{Draw, distribution::Normal};
+///
+/// let b = Builder::new();
+/// let Draw { value, noise } = Normal::scalar(&b, 1.0, 2.0).transform(b.constant(0.5));
+/// assert!(noise.is_some() && value.shape().is_empty()); // 1 + 2 * 0.5
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Draw<'b> {
     /// The value.
@@ -81,6 +90,19 @@ pub struct Draw<'b> {
 ///     fn sample(&self, site: &Site<'b>, shape: &Shape) -> Result<Draw<'b>, Error> {
 ///         let [u, v] = ["u", "v"].map(|name| site.child(name).weight_noise(NoiseDistribution::Uniform, shape));
 ///         Ok(site.value((u? - v?) * self.width))
+///     }
+///     // and what it knows of itself, if somebody asks
+///     fn mean(&self) -> Option<Expr<'b>> {
+///         Some(self.width * 0.0)
+///     }
+///     fn mode(&self) -> Option<Expr<'b>> {
+///         self.mean()
+///     }
+///     fn stddev(&self) -> Option<Expr<'b>> {
+///         Some(self.width / 6_f64.sqrt())
+///     }
+///     fn pieces(&self) -> Vec<Expr<'b>> {
+///         vec![-self.width, self.width * 0.0, self.width] // where its density bends
 ///     }
 /// }
 ///
@@ -165,6 +187,15 @@ pub trait Distribution<'b>: fmt::Debug {
 }
 
 /// A distribution of a family that has closed forms with others; see [`Distribution::known`].
+///
+/// ```
+/// use bayeslift_ir::Builder;
+/// use bayeslift_layers::{AnyDistribution, distribution::{Known, Normal}};
+///
+/// let b = Builder::new();
+/// let law: AnyDistribution<'_> = Normal::scalar(&b, 0.0, 1.0).into();
+/// assert!(matches!(law.known(), Known::Normal(_)));
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Known<'b> {

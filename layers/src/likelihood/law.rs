@@ -107,7 +107,7 @@ pub trait Law<'b> {
 ///         -(target - self.0).abs() - std::f64::consts::LN_2
 ///     }
 ///     fn draw(&self, noise: &TargetNoise<'b>) -> Option<Expr<'b>> {
-///         // the difference of two exponential numbers
+///         // the difference of two exponential numbers; `noise.normal("name")` gives standard normal ones
 ///         let exponential = |name| -noise.uniform(name).log();
 ///         Some(self.0 + exponential("above") - exponential("below"))
 ///     }

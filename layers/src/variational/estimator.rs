@@ -10,6 +10,27 @@ use std::fmt::Debug;
 /// How the output of a layer with random weights is drawn: an affine layer, or any other whose kernel acts linearly.
 ///
 /// Its `Debug` text is what a model file says of it: it should tell what changes outputs, and be the same in every run.
+///
+/// ```
+/// use bayeslift_ir::Expr;
+/// use bayeslift_layers::{Affine, Error, Estimate, Estimator, Forward, Layer, Variational};
+///
+/// /// Draws kernel and bias once for all examples.
+/// #[derive(Clone, Debug, Default)]
+/// struct Drawn;
+///
+/// impl Estimator for Drawn {
+///     fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error> {
+///         call.normal_kernel("drawn")?; // an error that names the family, if it is another
+///         let (kernel, bias) = (call.kernel()?, call.bias()?);
+///         Ok(call.of_values(x, kernel, bias)) // and the divergence gets these draws
+///     }
+/// }
+///
+/// let layer: Variational<Affine, Drawn> = Variational::of(Affine::new(3, 2));
+/// assert_eq!(layer.trace([8, 3].into())?.rows[0].ty.to_string(), "f32[8,2]");
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     /// The output before the activation, and the weights that it used, if it used a value of them.
     ///
@@ -18,7 +39,7 @@ pub trait Estimator: Clone + Debug + Default + Send + Sync + 'static {
     fn forward<'b>(&self, call: &Forward<'_, 'b>, x: Expr<'b>) -> Result<Estimate<'b>, Error>;
 }
 
-/// What an [`Estimator`] works on.
+/// What an [`Estimator`] works on, which has an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a, 'b> {
     /// The context of the call.

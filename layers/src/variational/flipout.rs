@@ -79,7 +79,7 @@ impl<'b> Signs<'b> {
     }
 }
 
-/// The bias of [`flipout_output`].
+/// The bias of [`flipout_output`], which has an example.
 #[derive(Clone, Copy, Debug)]
 pub enum FlipoutBias<'b> {
     /// Drawn from this distribution with this noise, `[output]` or `[samples, output]`, and flipped for each example.
@@ -93,6 +93,21 @@ pub enum FlipoutBias<'b> {
 ///
 /// `noise` has the shape of the kernel, or a sample axis in front of it. All draws are arguments, so that it is a
 /// function; [`Signs::draw`] draws the signs.
+///
+/// ```
+/// use bayeslift_ir::{Builder, evaluate};
+/// use bayeslift_layers::{FlipoutBias, MatrixProduct, Signs, distribution::Normal, flipout_output};
+///
+/// let b = Builder::new();
+/// let full = |x: f64, shape: &[usize]| b.constant(x).broadcast(&shape.into());
+/// let (x, kernel) = (full(1.0, &[1, 2]), Normal::new(full(2.0, &[2, 1]), full(0.5, &[2, 1])));
+/// let signs = Signs { input: full(-1.0, &[1, 2]), output: full(1.0, &[1, 1]) }; // or by `Signs::draw`
+/// let bias = FlipoutBias::Value(full(0.25, &[1]));
+/// b.output("y", flipout_output(&MatrixProduct, x, &kernel, full(3.0, &[2, 1]), Some(bias), &signs));
+/// // (1 + 1) 2 + 0.25 + (-1 - 1) 0.5 * 3
+/// assert_eq!(evaluate(&b.finish()?, &[])?[0].as_f32(), Some(&[1.25][..]));
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn flipout_output<'b>(
     linear: &dyn Linear,
     x: Expr<'b>,

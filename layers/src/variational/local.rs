@@ -38,7 +38,7 @@ pub struct Local {
 
 unpacking_estimator!(Local);
 
-/// The bias of [`local_affine`] and [`local_output`].
+/// The bias of [`local_affine`] and [`local_output`], which has an example.
 #[derive(Clone, Copy, Debug)]
 pub enum LocalBias<'b> {
     /// Random, with noise of its own for each example.
@@ -52,6 +52,27 @@ pub enum LocalBias<'b> {
 ///
 /// `x: [.., input]`, `noise: [.., output]`. The variance is formed once, before its only square root, whose gradient is
 /// 0 at 0: an input row of zeros gives finite gradients.
+///
+/// ```
+/// use bayeslift_ir::{Builder, Tensor, Type, evaluate};
+/// use bayeslift_layers::{LocalBias, MatrixProduct, distribution::Normal, local_affine, local_output};
+///
+/// let b = Builder::new();
+/// let (x, noise) = (b.input("x", Type::f32([1, 2])), b.constant(1.0).broadcast(&[1, 1].into()));
+/// let normal = |loc: f64, scale: f64, shape: &[usize]| {
+///     Normal::new(b.constant(loc).broadcast(&shape.into()), b.constant(scale).broadcast(&shape.into()))
+/// };
+/// let (kernel, bias) = (normal(2.0, 1.0, &[2, 1]), LocalBias::Normal(normal(0.5, 12.0, &[1])));
+/// b.output("y", local_output(&MatrixProduct, x, &kernel, Some(bias), noise));
+/// b.output("same", local_affine(x, &kernel, Some(bias), noise));
+/// let value = LocalBias::Value(b.constant(0.5).broadcast(&[1].into()));
+/// b.output("of_a_value", local_affine(x, &kernel, Some(value), noise));
+/// let found = evaluate(&b.finish()?, &[Tensor::f32([1, 2], [3.0, 4.0])?])?;
+/// // 2 (3 + 4) + 0.5 + sqrt(3^2 + 4^2 + 12^2), and with sqrt(3^2 + 4^2)
+/// let numbers: Vec<f32> = found.iter().map(|output| output.as_f32().expect("floats")[0]).collect();
+/// assert_eq!(numbers, [27.5, 27.5, 19.5]);
+/// # Ok::<(), bayeslift_ir::Error>(())
+/// ```
 pub fn local_output<'b>(
     linear: &dyn Linear,
     x: Expr<'b>,
@@ -72,7 +93,8 @@ pub fn local_output<'b>(
     loc + variance.sqrt() * noise
 }
 
-/// x M + m + sqrt(x^2 S^2 + s^2) * noise for matrices M and S: [`local_output`] of an affine layer.
+/// x M + m + sqrt(x^2 S^2 + s^2) * noise for matrices M and S: [`local_output`] of an affine layer, whose page has an
+/// example. `x: [.., input]`, M and S `[input, output]`, `noise: [.., output]`.
 pub fn local_affine<'b>(x: Expr<'b>, kernel: &Normal<'b>, bias: Option<LocalBias<'b>>, noise: Expr<'b>) -> Expr<'b> {
     local_output(&MatrixProduct, x, kernel, bias, noise)
 }
