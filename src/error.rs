@@ -11,6 +11,20 @@ use std::{
 ///
 /// Errors name the layer, argument, row or file at fault, what was expected and what came. They arrive before anything
 /// is changed: a network that a call refused is what it was before the call. Only [`Error::Fit`] comes later.
+///
+/// ```
+/// use bayeslift::prelude::*;
+///
+/// let network = Network::new(Affine::new(3, 1), [3], likelihood::Normal::fixed(1.0), 0)?;
+/// let predictor = Predictor::new(&network)?;
+/// let error: Error = predictor.regress(&[0.0; 4]).unwrap_err(); // no whole rows of three
+/// println!("{error}");
+/// match predictor.regress(&[0.0, f32::NAN, 0.0]) {
+///     Err(error) => assert!(error.to_string().contains("NaN"), "{error}"),
+///     Ok(_) => unreachable!("inputs are finite"),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

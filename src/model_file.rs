@@ -63,6 +63,10 @@ pub(crate) const BYTES: &str = "(bytes)";
 /// assert!(file.graph()?.outputs().iter().any(|output| output.name == "output"));
 /// assert_eq!(file.priors[0].path, "kernel");
 /// assert_eq!(file.layers[0].options["estimator"], "Local");
+/// // it can predict without the layers' code, and so knows what is predicted
+/// assert!(file.stands_alone());
+/// assert_eq!(file.target().and_then(|target| target.classes()), Some(3));
+/// assert_eq!(ModelFile::from_bytes(&network.to_bytes()?)?.digest, file.digest);
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), bayeslift::Error>(())
 /// ```

@@ -80,6 +80,21 @@ impl Network {
     /// Makes the posterior the prior, for data that come after those it was fitted to: a stream, in parts, of which
     /// none is kept (Nguyen and others 2018). Fit the next part with its own number of examples.
     ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(1, 1).prior_maker(Prior::remembered(1.0));
+    /// let mut network = Network::new(layer, [1], likelihood::Normal::fixed(0.5), 0)?;
+    /// for part in [[0.0, 1.0], [2.0, 3.0]] {
+    ///     let data = Dataset::regression([1], part.to_vec(), 1, part.map(|x| 2.0 * x).to_vec())?;
+    ///     Fit::new().epochs(5).run(&mut network, &data)?;
+    ///     network.posterior_as_prior()?;
+    /// }
+    /// let parameters = network.parameters();
+    /// assert_eq!(parameters.get("prior/kernel/loc")?.tensor, parameters.get("kernel/loc")?.tensor);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A random variable whose prior is not a [remembered](bayeslift_layers::Prior::remembered) one, or whose posterior
     /// tells no mean or standard deviation; a network without any: it is unchanged then.

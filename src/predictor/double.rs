@@ -27,7 +27,12 @@ use bayeslift_ir::DType;
 /// assert_eq!(double.predict(&batch)?.classification(), Some(&whole));
 /// let decisions = double.decide(&batch, &DecisionOptions::new(0.05).most(64))?;
 /// assert_eq!(decisions.labels().len(), 2);
-/// assert!(double.regress(&batch).is_err()); // classes are no numbers
+/// assert_eq!(double.decide_from(1, &batch[2..], &DecisionOptions::new(0.05).most(64))?.labels().len(), 1);
+/// assert_eq!(double.classify_rows(&[1], &batch[2..])?.row(0), whole.row(1));
+/// assert!(double.predict_from(1, &batch[2..])?.classification().is_some());
+/// // classes are no numbers, which a network that predicts some gives in the same ways
+/// assert!(double.regress(&batch).is_err());
+/// assert!(double.regress_from(1, &batch).is_err() && double.regress_rows(&[5, 7], &batch).is_err());
 /// # Ok::<(), bayeslift::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use bayeslift_ir::{DType, Environment};
 /// let layer = AffineVariationalReparameterizationLocal::new(2, 1);
 /// let network = Network::new(layer, [2], likelihood::Normal::fixed(0.5), 0)?;
 /// let predictor = Predictor::new(&network)?;
-/// let predictive = predictor.predict(&[0.1, 0.2, -1.0, 0.0])?;
+/// let predictive = predictor.predict(&[0.1, 0.2, -1.0, 0.0])?; // of later rows: `predict_from`
 /// let mean = predictive.regression().expect("numbers are predicted").mean();
 /// let (low, high) = predictive.interval(0.9)?;
 /// assert!(low[0] < mean[0] && mean[0] < high[0]);

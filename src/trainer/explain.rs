@@ -63,6 +63,19 @@ impl Trainer {
     /// As [`Trainer::explain`], with the median time of each kernel over `runs` steps on this batch. Parameters, the
     /// optimizer's state and the number of steps stay what they are: steps are made on copies.
     ///
+    /// ```
+    /// use bayeslift::prelude::*;
+    ///
+    /// let layer = AffineVariationalReparameterizationLocal::new(64, 10);
+    /// let network = Network::new(layer, [64], likelihood::Categorical, 0)?;
+    /// let mut trainer = Trainer::new(&network, 1000, TrainerOptions::default())?;
+    /// let targets = Targets::Labels(vec![3; 32]);
+    /// let profile = trainer.profile(&network, StepInput::new(&[0.5; 32 * 64], &targets), 10)?;
+    /// assert!(profile.time().is_some() && trainer.steps() == 0);
+    /// println!("{profile}");
+    /// # Ok::<(), bayeslift::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Trainer::step`], but for a loss that is not finite; a backend that compiles nothing.
     pub fn profile(&mut self, network: &Network, input: StepInput<'_>, runs: usize) -> Result<Explanation, Error> {
